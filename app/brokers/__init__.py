@@ -1,0 +1,1 @@
+"""One folder per broker behind one interface. Brokers never import each other; only `registry` names them."""

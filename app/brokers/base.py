@@ -1,0 +1,245 @@
+"""The contract between Stopline and a broker. Who wants to add one reads this file first.
+
+In words:
+
+* A failed read raises; it never returns an empty list. Empty means that the broker said "nothing".
+* An enum value that the adapter does not know is a `BadAnswer`, never a default.
+* `place` sends at most once. When it cannot tell whether the order exists it raises `OutcomeUnknown`; when it can
+  prove that nothing was sent, `Unreachable`; when the broker refused, `Rejected`.
+* Reads have total deadlines and size caps. Prices are integers in the instrument's minor unit, quantities are units.
+* Everything runs on the loop thread. `ExitLine.fire` and the feed's `marks` callback are the hot path: synchronous,
+  no logging, no allocation worth the name, no exception.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Protocol
+
+from app.domain.account import Endpoints
+from app.domain.fill import Charges, Fill
+from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, Nanos
+from app.domain.instrument import Exchange, Instrument
+from app.domain.market import Candle, Interval, Tick
+from app.domain.money import Paise, Price
+from app.domain.order import Order, OrderRequest
+from app.domain.portfolio import Funds, Holding, Position
+from app.runtime.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What the trader got from the broker's developer page."""
+
+    api_key: str
+    api_secret: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A logged-in period of one client. `expires_at` in the account's exchange time."""
+
+    account: AccountId
+    user_id: str
+    user_name: str
+    access_token: Secret
+    issued_at: Nanos
+    expires_at: Nanos
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Who the broker says is logged in."""
+
+    user_id: str
+    user_name: str
+    exchanges: tuple[str, ...]
+    products: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OrderCost:
+    """What an order will take: margin blocked, and charges by head."""
+
+    margin: Paise
+    charges: Charges
+    leverage: Decimal = Decimal(1)
+
+
+class Login(Protocol):
+    """Turns a human login into a session."""
+
+    def login_url(self, state: str) -> str:
+        """The broker's login page, carrying our `state` so that it comes back with the redirect (A1)."""
+        ...
+
+    async def exchange(self, request_token: str) -> Session:
+        """The one-time token of the redirect for a session. Raises LoginFailed, Unreachable, BadAnswer."""
+        ...
+
+    async def logout(self, session: Session) -> None:
+        """Kills the session at the broker. A session already dead is fine."""
+        ...
+
+
+class ReadBroker(Protocol):
+    """What a broker can tell."""
+
+    async def profile(self) -> Profile: ...
+    async def funds(self) -> Funds: ...
+    async def orders(self) -> Sequence[Order]: ...
+    async def order_history(self, order: BrokerOrderId) -> Sequence[Order]: ...
+    async def fills(self) -> Sequence[Fill]: ...
+    async def positions(self) -> Sequence[Position]: ...
+    async def holdings(self) -> Sequence[Holding]: ...
+    async def instruments(self, exchange: Exchange | None = None) -> Sequence[Instrument]: ...
+    async def last_prices(self, instruments: Sequence[InstrumentId]) -> Mapping[InstrumentId, Price]: ...
+    async def candles(
+        self, instrument: Instrument, interval: Interval, start: Nanos, end: Nanos
+    ) -> Sequence[Candle]: ...
+    async def cost(self, request: OrderRequest, at_price: Price) -> OrderCost: ...
+    async def exchange_time(self) -> Nanos:
+        """The broker's clock now. Paper accounts live by it; for a live account it shows how far ours is off."""
+        ...
+
+
+class TradeBroker(Protocol):
+    """What a broker does for us. Never retried here."""
+
+    async def place(self, request: OrderRequest) -> BrokerOrderId: ...
+    async def modify(
+        self,
+        order: BrokerOrderId,
+        *,
+        quantity: int | None = None,
+        price: Price | None = None,
+        trigger_price: Price | None = None,
+    ) -> None: ...
+    async def cancel(self, order: BrokerOrderId) -> None: ...
+
+
+class Prepared(Protocol):
+    """An exit order serialised to its last byte. `tag` finds it at the broker."""
+
+    @property
+    def request(self) -> OrderRequest: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ExitReply:
+    """What became of a fired exit, from the wire. Exactly one of `order` and `error` is set."""
+
+    tag: str
+    order: BrokerOrderId | None
+    error: Exception | None
+    """Rejected, NotPermitted, SessionExpired, RateLimited: refused for certain. OutcomeUnknown: look it up."""
+    written_ns: int
+    """`time.perf_counter_ns` when the last byte had been handed to the kernel."""
+    replied_ns: int
+
+
+class ExitLine(Protocol):
+    """A small pool of warm connections over which prepared exits leave with one write each."""
+
+    def prepare(self, request: OrderRequest) -> Prepared:
+        """Serialise an exit. Done when arming, never when firing."""
+        ...
+
+    def fire(self, prepared: Prepared, on_reply: Callable[[ExitReply], None]) -> int:
+        """Write the prepared bytes now. Returns `perf_counter_ns` after the last byte was written, 0 when no
+        connection was ready: then nothing was sent and `on_reply` is not called; the caller falls back to `place`."""
+        ...
+
+    @property
+    def ready(self) -> int:
+        """Warm connections that could fire now."""
+        ...
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+
+
+Mark = tuple[int, Price, int, int]
+"""(token, last price, exchange time in whole seconds UTC, volume today) of one tick: all that a stop needs.
+
+Exchange time and volume are 0 where the feed's mode does not carry them."""
+
+
+class FeedSink(Protocol):
+    """Who hears a feed. `marks` is called first, for every frame, before anything else is done with it."""
+
+    def marks(self, marks: Iterable[Mark], readable_ns: int) -> None:
+        """Hot path. `readable_ns`: `perf_counter_ns` when the socket was found readable."""
+        ...
+
+    def frame(self, payload: bytes, received_at: Nanos) -> None:
+        """The same frame, after the stops were checked; `Feed.decode` makes ticks of it."""
+        ...
+
+    def order_update(self, order: Order) -> None:
+        """An order changed, from whatever origin."""
+        ...
+
+    def connected(self) -> None:
+        """Subscriptions were sent again; events may have been missed: reconcile."""
+        ...
+
+    def disconnected(self, cause: Exception) -> None:
+        """No prices until `connected`. SessionExpired: not before a new login."""
+        ...
+
+    def malformed(self, reason: str, sample: bytes) -> None:
+        """A packet that cannot be read was dropped; the rest of its frame was used."""
+        ...
+
+
+class Feed(Protocol):
+    """One tick stream. Reconnects by itself (every 2 s +-20 % while anything is armed) and resubscribes."""
+
+    def start(self) -> None: ...
+    async def stop(self) -> None: ...
+    def subscribe(self, full: Iterable[int], quote: Iterable[int] = ()) -> None:
+        """The whole wanted set of tokens by mode, replacing the one before."""
+        ...
+
+    def decode(self, payload: bytes, received_at: Nanos) -> Mapping[int, Tick]:
+        """Latest full tick of each token in a frame. Not for the hot path."""
+        ...
+
+
+class BrokerSession(ReadBroker, TradeBroker, Protocol):
+    """An adapter bound to one logged-in account."""
+
+    @property
+    def account(self) -> AccountId: ...
+
+    def feed(self, sink: FeedSink) -> Feed: ...
+    def exit_line(self) -> ExitLine: ...
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerInfo:
+    """What the registry knows of a broker (L1)."""
+
+    name: str
+    title: str
+    auth: str
+    real_time: bool
+    history_days: int | None
+    """Days of trade history its API gives; 1 = today only; None = unknown."""
+    documentation: str
+    endpoints: Endpoints
+    session_dies_at: str = ""
+    """Local wall time at which tokens die, `HH:MM`."""
+
+
+class BrokerFactory(Protocol):
+    """Builds the parts of one broker."""
+
+    info: BrokerInfo
+
+    def login(self, account: AccountId, credentials: Credentials, endpoints: Endpoints) -> Login: ...
+    def session(self, session: Session, credentials: Credentials, endpoints: Endpoints) -> BrokerSession: ...

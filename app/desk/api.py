@@ -1,0 +1,179 @@
+"""The desk as its callers see it. Every verb is a coroutine of the loop thread and raises `AppError` or is a bug.
+
+The window reaches it through `ui.bridge`, the command line directly or over the profile's local socket. It is a
+protocol so that the desk can be hosted in another process without touching a view: only the frozen types of
+`desk.messages` and `domain` cross.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from app.desk.messages import (
+    AccountView,
+    AuditLine,
+    ChartSeries,
+    CurvePoint,
+    LoginPage,
+    OrderPreview,
+    PaperLogin,
+    PassphraseStrength,
+    StopPreview,
+    SyncRun,
+    SyncSummary,
+    TradePage,
+    VaultInfo,
+    WatchlistView,
+)
+from app.domain.account import Endpoints
+from app.domain.events import Event
+from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, Nanos, OrderId, StopId
+from app.domain.instrument import Instrument
+from app.domain.market import Interval, Tick
+from app.domain.money import Price
+from app.domain.order import Order, OrderRequest
+from app.domain.portfolio import Funds, Holding, Position, PositionKey
+from app.domain.stop import Stop
+from app.runtime.secret import Secret
+
+
+class SessionVerbs(Protocol):
+    """Vault, accounts, logins."""
+
+    async def vault(self) -> VaultInfo: ...
+    def strength(self, passphrase: Secret) -> PassphraseStrength: ...
+    async def create_vault(self, passphrase: Secret | None, use_keyring: bool) -> None:
+        """First run. Opens the new vault and the store. Raises Denied when neither way to open it was chosen."""
+        ...
+
+    async def unlock(self, passphrase: Secret | None) -> None:
+        """None: by the keyring. Raises WrongPassphrase, Damaged. Afterwards stops are being re-armed."""
+        ...
+
+    async def accounts(self) -> Sequence[AccountView]: ...
+    async def add_account(
+        self, broker: str, api_key: str, api_secret: Secret, endpoints: Endpoints | None = None
+    ) -> AccountId: ...
+    async def begin_login(self, account: AccountId) -> LoginPage:
+        """A fresh page with a fresh single-use state."""
+        ...
+
+    async def complete_login(self, account: AccountId, redirected_to: str) -> AccountView:
+        """The address that the login page redirected to. Raises LoginFailed with words for wrong, replayed or late
+        state, cancelled login, wrong API secret."""
+        ...
+
+    async def cancel_login(self, account: AccountId) -> None: ...
+    async def paper_login(self, account: AccountId) -> PaperLogin | None:
+        """What to type, for a paper account that this program started; else None."""
+        ...
+
+    async def disconnect(self, account: AccountId) -> None:
+        """Kills the session and wipes the tokens (A7). Raises Denied while stops are armed."""
+        ...
+
+
+class MarketVerbs(Protocol):
+    """Prices, instruments, candles, watchlists."""
+
+    async def search(self, text: str, limit: int = 30) -> Sequence[Instrument]: ...
+    async def instrument(self, instrument: InstrumentId) -> Instrument: ...
+    async def subscribe(self, consumer: str, instruments: Sequence[InstrumentId]) -> None:
+        """The whole set that `consumer` (a view's name) wants ticks of, replacing its last one."""
+        ...
+
+    async def last_ticks(self, instruments: Sequence[InstrumentId]) -> Sequence[Tick]: ...
+    async def open_chart(self, consumer: str, instrument: InstrumentId, interval: Interval) -> ChartSeries:
+        """History plus today; from now on CandleChanged and CandleClosed events of it arrive."""
+        ...
+
+    async def close_chart(self, consumer: str) -> None: ...
+    async def watchlists(self) -> Sequence[WatchlistView]: ...
+    async def save_watchlist(self, watchlist: WatchlistView) -> None: ...
+
+
+class TradingVerbs(Protocol):
+    """Orders."""
+
+    async def orders(self) -> Sequence[Order]: ...
+    async def preview(self, request: OrderRequest) -> OrderPreview: ...
+    async def place(self, request: OrderRequest) -> OrderId:
+        """Journalled, then sent once; returns when the broker acknowledged it.
+        Raises Denied, Rejected, OutcomeUnknown."""
+        ...
+
+    async def modify(
+        self,
+        account: AccountId,
+        order: BrokerOrderId,
+        *,
+        quantity: int | None = None,
+        price: Price | None = None,
+        trigger_price: Price | None = None,
+    ) -> None: ...
+    async def cancel(self, account: AccountId, order: BrokerOrderId) -> None: ...
+    async def square_off(self, position: PositionKey) -> OrderId:
+        """Closes the whole position; a stop on it then closes by itself."""
+        ...
+
+
+class StopVerbs(Protocol):
+    """Local stops."""
+
+    async def stops(self) -> Sequence[Stop]:
+        """All that are not final, and those that ended today."""
+        ...
+
+    async def preview(self, position: PositionKey, trigger: Price) -> StopPreview: ...
+    async def arm(self, position: PositionKey, trigger: Price) -> Stop:
+        """Returns when the exit is durable in the journal and the stop watches. Raises Denied in words."""
+        ...
+
+    async def move(self, stop: StopId, trigger: Price) -> Stop: ...
+    async def disarm(self, stop: StopId) -> Stop: ...
+    async def audit(self, limit: int = 200) -> Sequence[AuditLine]: ...
+
+
+class PortfolioVerbs(Protocol):
+    """Positions, the book, sync."""
+
+    async def positions(self) -> Sequence[Position]: ...
+    async def holdings(self) -> Sequence[Holding]: ...
+    async def funds(self) -> Sequence[Funds]: ...
+    async def break_even(self, position: PositionKey) -> Price | None:
+        """The price at which closing nets zero after all charges, on a tick, rounded away from loss."""
+        ...
+
+    async def trades(
+        self,
+        *,
+        text: str = "",
+        account: AccountId | None = None,
+        since: Nanos | None = None,
+        offset: int = 0,
+        limit: int = 500,
+    ) -> TradePage: ...
+    async def day_curve(self) -> Sequence[CurvePoint]: ...
+    async def sync(self, account: AccountId | None = None, trigger: str = "manual") -> SyncSummary: ...
+    async def cancel_sync(self) -> None: ...
+    async def sync_log(self, limit: int = 200) -> Sequence[SyncRun]: ...
+
+
+class EventHandler(Protocol):
+    """Called on the loop thread for each event; must return at once."""
+
+    def __call__(self, event: Event, /) -> None: ...
+
+
+class Desk(Protocol):
+    """Everything that the trader can ask of the program."""
+
+    session: SessionVerbs
+    market: MarketVerbs
+    trading: TradingVerbs
+    stops: StopVerbs
+    portfolio: PortfolioVerbs
+
+    def listen(self, handler: EventHandler) -> None: ...
+    def unlisten(self, handler: EventHandler) -> None: ...

@@ -1,0 +1,198 @@
+"""What the desk answers: frozen views for window and command line. Events are in `domain.events`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+from app.domain.events import FeedState, SessionState
+from app.domain.fill import Charges, Trade
+from app.domain.ids import AccountId, InstrumentId, Nanos
+from app.domain.instrument import Instrument
+from app.domain.market import Candle, Interval
+from app.domain.money import Paise, Price
+
+
+class VaultState(StrEnum):
+    """Whether there is a vault, and whether it is open."""
+
+    ABSENT = "absent"
+    LOCKED = "locked"
+    OPEN = "open"
+
+
+@dataclass(frozen=True, slots=True)
+class VaultInfo:
+    """What the unlock screen must know."""
+
+    state: VaultState
+    keyring_available: bool
+    """A working OS keyring: a vault may be created without a passphrase."""
+    opens_with_keyring: bool
+    opens_with_passphrase: bool
+    profile: str
+
+
+@dataclass(frozen=True, slots=True)
+class PassphraseStrength:
+    """A hint, never a bar: 0 (guessed at once) to 4 (strong), and what would help."""
+
+    score: int
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccountView:
+    """One connected account (A5)."""
+
+    id: AccountId
+    broker: str
+    user_id: str
+    client_name: str
+    state: SessionState
+    paper: bool
+    """Derived from its endpoints: loopback is PAPER, everything else LIVE."""
+    feed: FeedState
+    connected_at: Nanos | None
+    token_expires_at: Nanos | None
+    last_sync: Nanos | None
+    last_error: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoginPage:
+    """What the embedded browser needs for one login attempt (A1)."""
+
+    account: AccountId
+    url: str
+    redirect_url: str
+    """The page is caught when it is about to load this address; it is never loaded."""
+    allowed_hosts: tuple[str, ...]
+    ca_file: str = ""
+    expires_at: Nanos = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PaperLogin:
+    """What a trader types into the paper exchange's login page. No field is stored in plain."""
+
+    user_id: str
+    password: str
+    totp: str
+    """The code of this half minute."""
+    seconds_left: int
+
+    def __repr__(self) -> str:
+        return "PaperLogin(***)"
+
+
+@dataclass(frozen=True, slots=True)
+class ChartSeries:
+    """History and today in one run, oldest first; the last candle may still be running."""
+
+    instrument: Instrument
+    interval: Interval
+    candles: tuple[Candle, ...]
+    complete: bool
+    """False when history could not be read; `cause` says why."""
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StopPreview:
+    """What arming or moving a stop to a trigger would mean. Money in paise, signed from the trader's side."""
+
+    trigger: Price
+    """On a tick of the instrument."""
+    quantity: int
+    outcome: Paise
+    """Net P&L of the position if it closes at the trigger, charges included."""
+    at_risk: Paise
+    """What would be lost from the last price to the trigger, gross."""
+    distance: Price
+    distance_percent: Decimal
+    denied: str = ""
+    """Why it cannot be armed, in words; empty when it can."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrderPreview:
+    """Margin and charges before sending (F9), from the broker; our own estimate when the broker does not answer."""
+
+    margin: Paise
+    charges: Charges
+    available: Paise | None
+    estimated: bool
+    warnings: tuple[str, ...] = ()
+    denied: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TradePage:
+    """Trades newest first, with totals over the whole selection."""
+
+    trades: tuple[Trade, ...]
+    total: int
+    gross: Paise
+    charges: Decimal
+    net: Paise
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """The day's P&L at a moment: realised + unrealised, in paise. `net` is after charges."""
+
+    at: Nanos
+    gross: Paise
+    net: Paise
+
+
+@dataclass(frozen=True, slots=True)
+class SyncRun:
+    """One line of the sync log (C7)."""
+
+    run: str
+    account: AccountId
+    trigger: str
+    step: str
+    fetched: int
+    created: int
+    updated: int
+    skipped: int
+    conflicting: int
+    started_at: Nanos
+    ended_at: Nanos | None
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class SyncSummary:
+    """What one click brought (C1)."""
+
+    run: str
+    accounts: tuple[SyncRun, ...]
+
+    @property
+    def failed(self) -> bool:
+        """Some account did not complete."""
+        return any(a.step in ("failed", "cancelled") for a in self.accounts)
+
+
+@dataclass(frozen=True, slots=True)
+class WatchlistView:
+    """A named list of instruments in the user's order."""
+
+    name: str
+    instruments: tuple[InstrumentId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditLine:
+    """One line of the audit trail."""
+
+    at: Nanos
+    account: AccountId
+    subject: str
+    what: str
+    detail: str

@@ -1,0 +1,1 @@
+"""Knowing what is wrong."""

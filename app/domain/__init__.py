@@ -1,0 +1,1 @@
+"""What trading is. Pure: standard library only, no clock, no I/O. Everybody may import it."""

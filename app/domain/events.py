@@ -1,0 +1,250 @@
+"""Facts, in the past tense, frozen. They cross threads by the bus; all of them survive serialisation (tested)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from app.domain.fill import Fill
+from app.domain.ids import AccountId, InstrumentId, Nanos, OrderId, StopId, Tag
+from app.domain.market import Candle, Interval, Tick
+from app.domain.order import Order, OrderRequest
+from app.domain.portfolio import Funds, Holding, Position
+from app.domain.stop import Stop
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Base of every fact on the bus."""
+
+
+class Level(StrEnum):
+    """How loud a notice is."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ALARM = "alarm"
+
+
+@dataclass(frozen=True, slots=True)
+class Noticed(Event):
+    """Something the trader should read. `repeat_key` merges repeats."""
+
+    level: Level
+    title: str
+    cause: str = ""
+    next_step: str = ""
+    account: AccountId | None = None
+    repeat_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TicksConflated(Event):
+    """The latest tick of each instrument that changed, at most every 50 ms an instrument (E4)."""
+
+    ticks: tuple[Tick, ...]
+
+
+class FeedState(StrEnum):
+    """What a tick stream is worth. Only `LIVE` lets a stop decide."""
+
+    OFF = "off"
+    CONNECTING = "connecting"
+    LIVE = "live"
+    SILENT = "silent"
+    """Connected, but no data for 3 s while the market trades: an alarm, not a calm market."""
+    CLOSED = "closed"
+    """Connected, and no session is open."""
+    DOWN = "down"
+    REFUSED = "refused"
+    """The session is dead: log in again."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeedChanged(Event):
+    """State of one account's feed, at least once a second while it is on."""
+
+    account: AccountId
+    state: FeedState
+    data_age_ms: int | None
+    """Since the last tick of any instrument was received; None before the first."""
+    subscribed: int
+    exchange_lag_ms: int | None = None
+    """Receive time less exchange time of the newest tick."""
+
+
+@dataclass(frozen=True, slots=True)
+class CandleClosed(Event):
+    """A candle that will not change any more."""
+
+    instrument: InstrumentId
+    interval: Interval
+    candle: Candle
+
+
+@dataclass(frozen=True, slots=True)
+class CandleChanged(Event):
+    """The running candle, conflated like ticks."""
+
+    instrument: InstrumentId
+    interval: Interval
+    candle: Candle
+
+
+@dataclass(frozen=True, slots=True)
+class OrderChanged(Event):
+    """What the broker now says of an order."""
+
+    order: Order
+
+
+@dataclass(frozen=True, slots=True)
+class OrderUnresolved(Event):
+    """An order of ours was sent and not answered; it is being looked up by its tag."""
+
+    account: AccountId
+    order_id: OrderId
+    tag: Tag
+    request: OrderRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Filled(Event):
+    """A fill was reported."""
+
+    fill: Fill
+
+
+@dataclass(frozen=True, slots=True)
+class PositionsChanged(Event):
+    """All positions of an account as last read or derived; closed ones stay listed with quantity 0."""
+
+    account: AccountId
+    positions: tuple[Position, ...]
+    read_at: Nanos
+
+
+@dataclass(frozen=True, slots=True)
+class PositionsUnknown(Event):
+    """A read of the positions failed. The last known ones stand; nothing is taken to be flat."""
+
+    account: AccountId
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class HoldingsChanged(Event):
+    """All holdings of an account."""
+
+    account: AccountId
+    holdings: tuple[Holding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FundsChanged(Event):
+    """Cash and margin of an account."""
+
+    funds: Funds
+
+
+@dataclass(frozen=True, slots=True)
+class StopChanged(Event):
+    """A stop's new state: armed, moved, fired, exiting, closed, disarmed."""
+
+    stop: Stop
+
+
+@dataclass(frozen=True, slots=True)
+class StopFired(Event):
+    """A stop's exit was written to the wire."""
+
+    stop: Stop
+    engine_us: int
+    """Socket readable to last byte written, microseconds."""
+    tick_exchange_time: Nanos
+
+
+@dataclass(frozen=True, slots=True)
+class EngineBeat(Event):
+    """Once a second: the engine lives."""
+
+    at: Nanos
+    armed: int
+    blind: int
+    """Armed stops that no live price reaches."""
+    loop_lag_ms: float
+    engine_p99_ms: float | None
+
+
+class SessionState(StrEnum):
+    """An account's logged-in period."""
+
+    LOGGED_OUT = "logged out"
+    ACTIVE = "active"
+    EXPIRED = "expired"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionChanged(Event):
+    """An account was connected, logged in, expired or disconnected."""
+
+    account: AccountId
+    broker: str
+    client_name: str
+    state: SessionState
+    paper: bool
+    reason: str = ""
+
+
+class SyncStep(StrEnum):
+    """Where a sync of one account stands."""
+
+    STARTED = "started"
+    FETCHING = "fetching"
+    SAVING = "saving"
+    COMPLETED = "completed"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class SyncProgressed(Event):
+    """Progress of one account in one sync run (C1, C7)."""
+
+    run: str
+    account: AccountId
+    step: SyncStep
+    trigger: str
+    """manual, scheduled, retry or command line."""
+    fetched: int = 0
+    created: int = 0
+    updated: int = 0
+    skipped: int = 0
+    conflicting: int = 0
+    started_at: Nanos = 0
+    ended_at: Nanos | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BookChanged(Event):
+    """The trade book has new or changed rows; views read what they show again."""
+
+    account: AccountId
+    fills: int
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One line of the audit trail: never edited (F10)."""
+
+    at: Nanos
+    account: AccountId
+    subject: str
+    """`stop:<id>` or `order:<id>`."""
+    what: str
+    """One past-tense word or two, e.g. `armed`, `fired`, `acknowledged`, `position flat`."""
+    detail: str = ""
+    stop: StopId | None = None

@@ -1,0 +1,72 @@
+"""Exact money. Prices are integers in the instrument's minor unit; amounts are paise, or Decimals in rupees."""
+
+from __future__ import annotations
+
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal
+from enum import StrEnum
+
+Price = int
+"""In minor units: `rupees * instrument.price_scale` (100 for shares and equity derivatives, so paise)."""
+
+Paise = int
+"""An amount of money in hundredths of a rupee."""
+
+PAISA = Decimal("0.01")
+RUPEE = Decimal(1)
+
+
+class Rounding(StrEnum):
+    """Which way a price goes when it does not sit on a tick."""
+
+    DOWN = "down"
+    UP = "up"
+    NEAREST = "nearest"
+
+
+def to_minor(amount: Decimal | int | str, scale: int) -> int:
+    """Rupees to minor units, exactly.
+
+    Raises ValueError when the amount has more decimals than the scale can hold: an error, not a rounding.
+    """
+    scaled = Decimal(amount) * scale
+    whole = int(scaled)
+    if scaled != whole:
+        raise ValueError(f"{amount} is not a whole number of 1/{scale} rupees")
+    return whole
+
+
+def from_minor(price: int, scale: int) -> Decimal:
+    """Minor units to rupees, exactly."""
+    return Decimal(price) / scale
+
+
+def to_tick(price: int, tick: int, rounding: Rounding) -> int:
+    """The multiple of `tick` next to `price`, both in minor units; NEAREST goes up on a tie."""
+    if tick <= 0:
+        raise ValueError(f"tick size was {tick}")
+    floor = price // tick * tick
+    if floor == price or rounding is Rounding.DOWN:
+        return floor
+    if rounding is Rounding.UP:
+        return floor + tick
+    return floor + tick if 2 * (price - floor) >= tick else floor
+
+
+def round_paisa(amount: Decimal) -> Decimal:
+    """To the paisa, half up (how contract notes print)."""
+    return amount.quantize(PAISA, ROUND_HALF_UP)
+
+
+def round_rupee(amount: Decimal) -> Decimal:
+    """To the whole rupee, half up (securities transaction tax, STT Rules 2004 rule 4)."""
+    return amount.quantize(RUPEE, ROUND_HALF_UP)
+
+
+def floor_units(amount: Decimal) -> int:
+    """Largest whole number not above `amount`."""
+    return int(amount.to_integral_value(ROUND_FLOOR))
+
+
+def ceil_units(amount: Decimal) -> int:
+    """Smallest whole number not below `amount`."""
+    return int(amount.to_integral_value(ROUND_CEILING))

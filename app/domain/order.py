@@ -1,0 +1,152 @@
+"""Orders: what we ask (OrderRequest), what the broker knows (Order), and which state may follow which."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, Nanos, OrderId, Tag
+from app.domain.instrument import Product
+from app.domain.money import Price
+
+
+class Side(StrEnum):
+    """Which way."""
+
+    BUY = "BUY"
+    SELL = "SELL"
+
+    @property
+    def opposite(self) -> Side:
+        """The side that closes this one."""
+        return Side.SELL if self is Side.BUY else Side.BUY
+
+    @property
+    def sign(self) -> int:
+        """+1 for BUY, -1 for SELL."""
+        return 1 if self is Side.BUY else -1
+
+
+class OrderKind(StrEnum):
+    """How an order is priced."""
+
+    MARKET = "MARKET"
+    LIMIT = "LIMIT"
+    SL = "SL"
+    SL_M = "SL-M"
+
+
+class Validity(StrEnum):
+    """How long an order stands."""
+
+    DAY = "DAY"
+    IOC = "IOC"
+
+
+class OrderStatus(StrEnum):
+    """Where an order is. `UNKNOWN`: sent, and nobody has said yet whether it exists."""
+
+    SUBMITTED = "submitted"
+    UNKNOWN = "unknown"
+    OPEN = "open"
+    TRIGGER_PENDING = "trigger pending"
+    PARTIALLY_FILLED = "partially filled"
+    FILLED = "filled"
+    CANCEL_PENDING = "cancel pending"
+    CANCELLED = "cancelled"
+    REJECTED = "rejected"
+    DENIED = "denied"
+    EXPIRED = "expired"
+
+    @property
+    def is_final(self) -> bool:
+        """No further fill is expected. (A late fill may still follow a cancel.)"""
+        return self in FINAL
+
+
+FINAL = frozenset(
+    {OrderStatus.FILLED, OrderStatus.CANCELLED, OrderStatus.REJECTED, OrderStatus.DENIED, OrderStatus.EXPIRED}
+)
+
+_LIVE = {
+    OrderStatus.OPEN,
+    OrderStatus.TRIGGER_PENDING,
+    OrderStatus.PARTIALLY_FILLED,
+    OrderStatus.FILLED,
+    OrderStatus.CANCEL_PENDING,
+    OrderStatus.CANCELLED,
+    OrderStatus.REJECTED,
+    OrderStatus.EXPIRED,
+}
+
+NEXT: dict[OrderStatus, frozenset[OrderStatus]] = {
+    OrderStatus.SUBMITTED: frozenset(_LIVE | {OrderStatus.UNKNOWN, OrderStatus.DENIED}),
+    OrderStatus.UNKNOWN: frozenset(_LIVE),
+    OrderStatus.OPEN: frozenset(_LIVE - {OrderStatus.OPEN} | {OrderStatus.UNKNOWN}),
+    OrderStatus.TRIGGER_PENDING: frozenset(_LIVE - {OrderStatus.TRIGGER_PENDING} | {OrderStatus.UNKNOWN}),
+    OrderStatus.PARTIALLY_FILLED: frozenset(
+        {OrderStatus.FILLED, OrderStatus.CANCEL_PENDING, OrderStatus.CANCELLED, OrderStatus.EXPIRED}
+    ),
+    OrderStatus.CANCEL_PENDING: frozenset(_LIVE - {OrderStatus.CANCEL_PENDING}),
+    # Late fills happen: the exchange may have traded before it saw the cancel.
+    OrderStatus.CANCELLED: frozenset({OrderStatus.PARTIALLY_FILLED, OrderStatus.FILLED}),
+    OrderStatus.EXPIRED: frozenset({OrderStatus.PARTIALLY_FILLED, OrderStatus.FILLED}),
+    OrderStatus.FILLED: frozenset(),
+    OrderStatus.REJECTED: frozenset(),
+    OrderStatus.DENIED: frozenset(),
+}
+"""Legal successors. A report that is not in the table is logged and taken all the same: the broker is the truth."""
+
+
+def may_follow(before: OrderStatus, after: OrderStatus) -> bool:
+    """Whether the table allows `after` to come next."""
+    return after in NEXT[before]
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRequest:
+    """What we ask of a broker. Quantity in units; adapters convert to lots where the broker counts lots."""
+
+    account: AccountId
+    instrument: InstrumentId
+    side: Side
+    quantity: int
+    product: Product
+    kind: OrderKind
+    price: Price | None = None
+    """Worst price accepted; LIMIT and SL."""
+    trigger_price: Price | None = None
+    validity: Validity = Validity.DAY
+    tag: Tag | None = None
+    market_protection: int = -1
+    """Percent from the last price, -1 = the broker's own band. Needed with MARKET and SL-M since 2026-04-01."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the broker knows of an order."""
+
+    account: AccountId
+    broker_order_id: BrokerOrderId
+    instrument: InstrumentId
+    side: Side
+    product: Product
+    kind: OrderKind
+    status: OrderStatus
+    quantity: int
+    filled_quantity: int
+    pending_quantity: int
+    average_price: Price | None
+    """In minor units, rounded; the exact prices are in the fills. None before the first fill."""
+    price: Price | None = None
+    trigger_price: Price | None = None
+    tag: Tag | None = None
+    id: OrderId | None = None
+    """Ours, None for an order placed elsewhere."""
+    exchange_order_id: str | None = None
+    placed_at: Nanos | None = None
+    updated_at: Nanos | None = None
+    status_text: str | None = None
+    """The broker's words about the status: plain text from outside, never trusted."""
+    validity: Validity = Validity.DAY
+    variety: str = "regular"

@@ -1,0 +1,1 @@
+"""Prices, live and past."""

@@ -1,0 +1,1 @@
+"""Plumbing without opinions: loop thread, bus, clock, paths, log, settings. Knows nothing of trading but `domain`."""

@@ -1,0 +1,1 @@
+"""The window. The only place with Qt; holds a Desk through the bridge."""

@@ -143,11 +143,14 @@ class ExitReply:
 class ExitLine(Protocol):
     """A small pool of warm connections over which prepared exits leave with one write each."""
 
-    def prepare(self, request: OrderRequest) -> Prepared:
-        """Serialise an exit. Done when arming, never when firing."""
+    on_ready: Callable[[], None] | None
+    """Called when a connection can fire again."""
+
+    def prepare(self, request: OrderRequest, price_scale: int = 100) -> Prepared:
+        """Serialise an exit. Done when arming, never when firing. A LIMIT's price may be open: `fire` puts it in."""
         ...
 
-    def fire(self, prepared: Prepared, on_reply: Callable[[ExitReply], None]) -> int:
+    def fire(self, prepared: Prepared, on_reply: Callable[[ExitReply], None], price: Price | None = None) -> int:
         """Write the prepared bytes now. Returns `perf_counter_ns` after the last byte was written, 0 when no
         connection was ready: then nothing was sent and `on_reply` is not called; the caller falls back to `place`."""
         ...
@@ -162,9 +165,9 @@ class ExitLine(Protocol):
 
 
 Mark = tuple[int, Price, int, int]
-"""(token, last price, exchange time in whole seconds UTC, volume today) of one tick: all that a stop needs.
+"""(token, last price, volume today, exchange time in whole seconds UTC) of one tick: all that a stop needs.
 
-Exchange time and volume are 0 where the feed's mode does not carry them."""
+Volume and exchange time are 0 where the feed's mode does not carry them."""
 
 
 class FeedSink(Protocol):
@@ -175,7 +178,7 @@ class FeedSink(Protocol):
         ...
 
     def frame(self, payload: bytes, received_at: Nanos) -> None:
-        """The same frame, after the stops were checked; `Feed.decode` makes ticks of it."""
+        """The same frame, after the stops were checked."""
         ...
 
     def order_update(self, order: Order) -> None:
@@ -196,7 +199,7 @@ class FeedSink(Protocol):
 
 
 class Feed(Protocol):
-    """One tick stream. Reconnects by itself (every 2 s +-20 % while anything is armed) and resubscribes."""
+    """One tick stream. Reconnects by itself (every 2 s +-20 % while `urgent`) and resubscribes."""
 
     def start(self) -> None: ...
     async def stop(self) -> None: ...
@@ -204,8 +207,24 @@ class Feed(Protocol):
         """The whole wanted set of tokens by mode, replacing the one before."""
         ...
 
-    def decode(self, payload: bytes, received_at: Nanos) -> Mapping[int, Tick]:
-        """Latest full tick of each token in a frame. Not for the hot path."""
+    def set_urgent(self, urgent: bool) -> None:
+        """Stops are armed: reconnect every 2 s for ever instead of backing off to 60 s (E3)."""
+        ...
+
+    def marks(self, payload: bytes) -> Iterable[Mark]:
+        """The marks of a frame again, for candles."""
+        ...
+
+    def packets(self, payload: bytes) -> Iterable[tuple[int, bytes]]:
+        """A frame's (token, packet) pairs, undecoded."""
+        ...
+
+    def decode(self, packet: bytes, instrument: InstrumentId, received_at: Nanos) -> Tick:
+        """A packet in full. Not for the hot path. Raises BadAnswer."""
+        ...
+
+    async def reconnect(self) -> None:
+        """Drops the connection and dials again at once: what a silent feed gets."""
         ...
 
 

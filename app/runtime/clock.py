@@ -1,0 +1,79 @@
+"""Time. Every account lives by its exchange's clock; for a live account that is the system's."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Protocol
+
+from app.domain.ids import Nanos
+
+IST = timezone(timedelta(hours=5, minutes=30), "IST")
+"""Indian Standard Time: no daylight saving since 1945, so a fixed offset is exact."""
+
+SECOND: Nanos = 1_000_000_000
+
+
+class Clock(Protocol):
+    """Where a component gets its time from."""
+
+    def now(self) -> Nanos:
+        """The moment, in nanoseconds since 1970-01-01 UTC."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> Nanos:
+        """Wall time of this machine."""
+        return time.time_ns()
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    exchange: Nanos
+    monotonic: int
+    speed: float
+
+
+class AccountClock:
+    """An account's exchange time: follows the system clock until a reading of the exchange's own is set.
+
+    A paper exchange may run faster than life and on another day. Reads are lock-free (one immutable reading), so any
+    thread may call `now`.
+    """
+
+    def __init__(self) -> None:
+        self._reading: _Reading | None = None
+
+    def set(self, exchange_now: Nanos, speed: float = 1.0) -> None:
+        """From now on time runs from `exchange_now` at `speed` times real time."""
+        self._reading = _Reading(exchange_now, time.monotonic_ns(), speed)
+
+    def now(self) -> Nanos:
+        """The exchange's time."""
+        reading = self._reading
+        if reading is None:
+            return time.time_ns()
+        return reading.exchange + int((time.monotonic_ns() - reading.monotonic) * reading.speed)
+
+    @property
+    def speed(self) -> float:
+        """How many exchange seconds pass in a real one."""
+        return 1.0 if self._reading is None else self._reading.speed
+
+
+def to_datetime(at: Nanos) -> datetime:
+    """The moment as wall time in India."""
+    return datetime.fromtimestamp(at / SECOND, IST)
+
+
+def from_datetime(moment: datetime) -> Nanos:
+    """Nanoseconds of an aware datetime. Raises ValueError for a naive one: it names no moment."""
+    if moment.tzinfo is None:
+        raise ValueError(f"{moment} has no time zone")
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    delta = moment - epoch
+    return (delta.days * 86_400 + delta.seconds) * SECOND + delta.microseconds * 1_000

@@ -41,6 +41,8 @@ class Validity(StrEnum):
 
     DAY = "DAY"
     IOC = "IOC"
+    TTL = "TTL"
+    """Some minutes. Not sent by us; an order from elsewhere may have it."""
 
 
 class OrderStatus(StrEnum):

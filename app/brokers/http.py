@@ -1,0 +1,259 @@
+"""HTTP as a trading program needs it: total deadlines, size caps, exact decimals, and honesty about what was sent.
+
+Used by every adapter for everything but the exit hot path. It never repeats a request by itself. For a placement it
+tells apart what provably never left (`Unreachable`) from what was sent and not answered (`OutcomeUnknown`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import time
+import uuid
+import zlib
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from contextvars import ContextVar
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+from urllib.parse import urlsplit
+
+import certifi
+import httpx
+import msgspec
+
+from app import __version__
+from app.domain.errors import BadAnswer, BrokerError, OutcomeUnknown, Unreachable
+from app.runtime.helper import Helper, HelperDied
+
+MEGABYTE = 1 << 20
+INLINE = 64 * 1024
+"""Bodies above this are parsed in the helper process: `json.loads` of 3.7 MB holds the interpreter lock for 29 ms."""
+ROWS_SLICE = 8 * 1024
+"""Bytes of JSON decoded at a time on our side, about 0.05 ms."""
+
+correlation: ContextVar[str] = ContextVar("correlation", default="")
+"""Id of the user's action; goes out as `X-Correlation-Id` and stands in the log lines of both ends (K1)."""
+
+log = logging.getLogger(__name__)
+
+_decoder = msgspec.json.Decoder(float_hook=Decimal)
+_encoder = msgspec.json.Encoder(decimal_format="number")  # brokers want a number, never text
+
+
+def decode_json(body: bytes) -> Any:
+    """JSON with every fraction as an exact Decimal. Raises BadAnswer."""
+    try:
+        return _decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as bad:
+        raise BadAnswer("The broker's answer is not readable JSON.", detail=str(bad)) from bad
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer, decompressed."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def is_json(self) -> bool:
+        """Whether the server calls it JSON."""
+        return "json" in self.headers.get("content-type", "")
+
+
+class _Sent:
+    """Learns from httpcore's trace whether a request began to leave."""
+
+    def __init__(self) -> None:
+        self.anything = False
+
+    async def __call__(self, event: str, _info: Mapping[str, Any]) -> None:
+        if event == "http11.send_request_headers.started":
+            self.anything = True
+
+
+class HttpClient:
+    """One client for one host, with its own few connections. Loop thread only."""
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        ca_file: str = "",
+        helper: Helper | None = None,
+        deadline: float = 7.0,
+        cap: int = 16 * MEGABYTE,
+    ) -> None:
+        self.base_url = base_url.rstrip("/")
+        self.host = urlsplit(base_url).hostname or base_url
+        self._helper = helper
+        self._deadline = deadline
+        self._cap = cap
+        self._client = httpx.AsyncClient(
+            headers={"User-Agent": f"Stopline/{__version__}", "Accept-Encoding": "gzip", **(headers or {})},
+            verify=tls_context(ca_file) if base_url.startswith("https:") else False,
+            # No proxy from the environment: the broker knows our registered address, not a proxy's.
+            trust_env=False,
+            timeout=httpx.Timeout(deadline, connect=min(5.0, deadline)),
+            limits=httpx.Limits(max_connections=10, max_keepalive_connections=4, keepalive_expiry=30.0),
+        )
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._client.aclose()
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Sequence[tuple[str, str]] = (),
+        form: Mapping[str, str] | None = None,
+        json: Any = None,
+        placement: bool = False,
+        deadline: float | None = None,
+        cap: int | None = None,
+    ) -> Answer:
+        """One request, one answer, of whatever status.
+
+        Raises Unreachable (nothing was sent, or a read was not answered), OutcomeUnknown (a placement was sent and
+        not answered whole), BadAnswer (too big, or compression that cannot be read).
+        """
+        action = correlation.get() or uuid.uuid4().hex[:12]
+        sent = _Sent()
+        seconds = self._deadline if deadline is None else deadline
+        started = time.perf_counter()
+        request = self._client.build_request(
+            method,
+            self.base_url + path,
+            params=list(params) or None,
+            data=dict(form) if form is not None else None,
+            content=_encoder.encode(json) if json is not None else None,
+            headers={"X-Correlation-Id": action, **({"Content-Type": "application/json"} if json is not None else {})},
+            extensions={"trace": sent, "timeout": httpx.Timeout(seconds, connect=min(5.0, seconds)).as_dict()},
+        )
+        try:
+            async with asyncio.timeout(seconds):
+                response = await self._client.send(request, stream=True)
+                try:
+                    body = await _read(response, self._cap if cap is None else cap)
+                finally:
+                    await response.aclose()
+        except (httpx.HTTPError, httpx.StreamError, TimeoutError, OSError, BrokerError) as failure:
+            log.info("%s %s failed: %s [%s]", method, path, type(failure).__name__, action)
+            raise self._translated(failure, placement=placement, sent=sent.anything) from failure
+        log.debug("%s %s %d %.0f ms [%s]", method, path, response.status_code, since_ms(started), action)
+        return Answer(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body)
+
+    async def rows(self, body: bytes, at: tuple[str, ...]) -> AsyncGenerator[list[Any], None]:
+        """The array at a path of keys in a JSON body, in batches; a big body is cut up in the helper process.
+
+        Raises BadAnswer when it is not JSON or has no array there.
+        """
+        if self._helper is None or len(body) <= INLINE:
+            for piece in cut_rows(body, at):
+                yield decode_json(piece)
+            return
+        try:
+            async with aclosing(self._helper.slices(cut_rows, body, at)) as pieces:
+                async for piece in pieces:
+                    yield decode_json(piece)
+        except HelperDied as died:
+            raise Unreachable("The helper process ended while it read the broker's answer.") from died
+
+    def _translated(self, failure: Exception, *, placement: bool, sent: bool) -> Exception:
+        if placement and sent:
+            return OutcomeUnknown(f"{self.host} did not answer an order that was sent.", detail=_why(failure))
+        if isinstance(failure, BrokerError):
+            return failure
+        if isinstance(failure, httpx.DecodingError):
+            return BadAnswer(f"The answer of {self.host} is damaged.", detail=_why(failure))
+        return Unreachable(_words(self.host, failure), detail=_why(failure))
+
+
+def cut_rows(body: bytes, at: tuple[str, ...]) -> Iterator[bytes]:
+    """The array at a path of keys as small JSON arrays. Checks the whole body first. Runs in the helper process."""
+    try:
+        msgspec.json.decode(body, type=Any)
+        here = msgspec.Raw(body)
+        for key in at:
+            here = msgspec.json.decode(here, type=dict[str, msgspec.Raw])[key]
+        rows = msgspec.json.decode(here, type=list[msgspec.Raw])
+    except KeyError as missing:
+        raise BadAnswer("The broker's answer lacks what was asked for.", detail=f"no {missing}") from missing
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as bad:
+        raise BadAnswer("The broker's answer is not readable JSON.", detail=str(bad)) from bad
+    batch: list[bytes] = []
+    size = 0
+    for row in rows:
+        batch.append(bytes(row))
+        size += len(batch[-1])
+        if size >= ROWS_SLICE:
+            yield b"[" + b",".join(batch) + b"]"
+            batch, size = [], 0
+    if batch:
+        yield b"[" + b",".join(batch) + b"]"
+
+
+def tls_context(ca_file: str) -> ssl.SSLContext:
+    """Trusts the system's authorities and certifi's, or only the private one of a paper exchange."""
+    if ca_file:
+        return ssl.create_default_context(cafile=ca_file)
+    context = ssl.create_default_context()
+    context.load_verify_locations(cafile=certifi.where())  # a packed program may not find the system's
+    return context
+
+
+def since_ms(started: float) -> float:
+    """Milliseconds since a `perf_counter` reading."""
+    return (time.perf_counter() - started) * 1000
+
+
+async def _read(response: httpx.Response, cap: int) -> bytes:
+    """The decompressed body, never more than `cap` bytes in memory: a small file can unpack to gigabytes."""
+    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("gzip", "identity", ""):
+        raise BadAnswer("The broker's answer is compressed in a way that was not asked for.", detail=encoding)
+    unpacker = zlib.decompressobj(wbits=31) if encoding == "gzip" else None
+    body = bytearray()
+    async for chunk in response.aiter_raw(64 * 1024):
+        pending = chunk
+        while pending:
+            if unpacker is None:
+                body += pending
+                pending = b""
+            else:
+                try:
+                    body += unpacker.decompress(pending, 256 * 1024)
+                except zlib.error as bad:
+                    raise BadAnswer("The broker's answer is damaged.", detail=str(bad)) from bad
+                pending = unpacker.unconsumed_tail
+            if len(body) > cap:
+                raise BadAnswer(f"The broker's answer is larger than {cap // MEGABYTE or 1} MB and was not read.")
+    if unpacker is not None and not unpacker.eof:
+        raise BadAnswer("The broker's answer was cut off.")
+    return bytes(body)
+
+
+def _why(failure: BaseException) -> str:
+    return f"{type(failure).__name__}: {failure}"
+
+
+def _words(host: str, failure: Exception) -> str:
+    if isinstance(failure, httpx.ConnectTimeout | httpx.PoolTimeout):
+        return f"{host} could not be reached in time."
+    if isinstance(failure, httpx.TimeoutException | TimeoutError):
+        return f"{host} did not answer in time."
+    if isinstance(failure, httpx.ConnectError):
+        text = str(failure).lower()
+        if "certificate" in text or "ssl" in text:
+            return f"{host} could not prove who it is (TLS certificate)."
+        if "name" in text or "getaddrinfo" in text or "resolve" in text:
+            return f"The address of {host} could not be found (DNS)."
+        return f"{host} refused the connection or is not there."
+    return f"The connection to {host} broke."

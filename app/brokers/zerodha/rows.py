@@ -1,0 +1,162 @@
+"""Reading Kite's JSON rows strictly: a missing or odd field is a `BadAnswer` that names it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from enum import Enum
+from typing import Any, TypeVar
+
+from app.domain.errors import BadAnswer
+from app.domain.ids import Nanos
+from app.domain.instrument import Exchange
+from app.domain.money import Price
+
+IST = timezone(timedelta(hours=5, minutes=30))
+"""Kite's naive times are Indian; no daylight saving."""
+
+E = TypeVar("E", bound=Enum)
+
+PRICE_SCALE: Mapping[Exchange, int] = {
+    Exchange.NSE: 100,
+    Exchange.NFO: 100,
+    Exchange.BSE: 100,
+    Exchange.BFO: 100,
+    Exchange.MCX: 100,
+    Exchange.CDS: 10_000_000,
+    Exchange.BCD: 10_000,
+    Exchange.NCO: 10_000,
+}
+"""Minor units in a rupee: the divisors of the binary ticker (Kite Connect, WebSocket streaming), so that REST and
+ticks speak the same integers."""
+
+NOISE = Decimal("0.0001")
+"""Of a minor unit. Kite sends binary fractions unrounded (`0.5999999999999659`); anything above is a real decimal."""
+
+
+def to_decimal(value: object) -> Decimal:
+    """A JSON number, however it was decoded. Raises ValueError."""
+    if isinstance(value, Decimal):
+        return value
+    try:
+        number = Decimal(str(value))  # null, true, lists and words fail here
+    except InvalidOperation:
+        raise ValueError("not a number") from None
+    if not number.is_finite():
+        raise ValueError("not a finite number")
+    return number
+
+
+def to_price(amount: Decimal, scale: int) -> Price:
+    """Rupees to minor units, half up: for averages and marks, which may have more decimals than a tick."""
+    return int((amount * scale).to_integral_value(ROUND_HALF_UP))
+
+
+def to_exact_price(amount: Decimal, scale: int) -> Price:
+    """Rupees to minor units for a price that was traded. Raises ValueError when it lies between two of them."""
+    scaled = amount * scale
+    price = scaled.to_integral_value(ROUND_HALF_UP)
+    if abs(scaled - price) > NOISE:
+        raise ValueError(f"{amount} is not a whole number of 1/{scale} rupees")
+    return int(price)
+
+
+def to_nanos(text: str) -> Nanos:
+    """Kite's time, naive (then Indian) or with an offset, as a moment. Raises ValueError."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=IST)
+    since = moment - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1_000
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Row:
+    """One JSON object and what it is called in messages."""
+
+    __slots__ = ("data", "what")
+
+    def __init__(self, data: object, what: str) -> None:
+        if not isinstance(data, Mapping):
+            raise BadAnswer(f"The broker's answer has a {what} that is not an object.", detail=type(data).__name__)
+        self.data: Mapping[str, Any] = data
+        self.what = what
+
+    def bad(self, key: str, why: str = "") -> BadAnswer:
+        """The failure that names a field of this row."""
+        shown = why or repr(self.data.get(key, "missing"))[:60]
+        return BadAnswer(f"The broker sent a {self.what} that cannot be read.", detail=f"{key}: {shown}")
+
+    def text(self, key: str) -> str:
+        """A string that must be there."""
+        value = self.data.get(key)
+        if not isinstance(value, str) or not value:
+            raise self.bad(key)
+        return value
+
+    def maybe_text(self, key: str) -> str | None:
+        """A string; None for null, empty or absent."""
+        value = self.data.get(key)
+        if value is None or value == "":
+            return None
+        return value if isinstance(value, str) else str(value)
+
+    def whole(self, key: str) -> int:
+        """An integer that must be there; `1.0` is one too."""
+        number = self.number(key)
+        if number != int(number):
+            raise self.bad(key)
+        return int(number)
+
+    def number(self, key: str, default: Decimal | None = None) -> Decimal:
+        """A number; `default` for null and absent where given."""
+        value = self.data.get(key)
+        if value is None and default is not None:
+            return default
+        try:
+            return to_decimal(value)
+        except ValueError:
+            raise self.bad(key) from None
+
+    def price(self, key: str, scale: int) -> Price:
+        """A price in minor units, rounded half up."""
+        return to_price(self.number(key), scale)
+
+    def maybe_price(self, key: str, scale: int) -> Price | None:
+        """A price; None for 0, which is Kite's "none"."""
+        return to_price(self.number(key, Decimal(0)), scale) or None
+
+    def one_of(self, key: str, kind: type[E]) -> E:
+        """A member of an enumeration. An unknown one is a BadAnswer, never a default."""
+        try:
+            return kind(self.data.get(key))
+        except ValueError:
+            raise self.bad(key) from None
+
+    def time(self, key: str) -> Nanos:
+        """A moment that must be there."""
+        moment = self.maybe_time(key)
+        if moment is None:
+            raise self.bad(key)
+        return moment
+
+    def maybe_time(self, key: str) -> Nanos | None:
+        """A moment; None for null, empty and the year 1, which Kite also uses for "never"."""
+        value = self.data.get(key)
+        if value is None or value == "":
+            return None
+        if not isinstance(value, str):
+            raise self.bad(key)
+        if value.startswith("0001-"):
+            return None
+        try:
+            return to_nanos(value)
+        except ValueError:
+            raise self.bad(key) from None
+
+    def part(self, key: str) -> Row:
+        """A nested object."""
+        return Row(self.data.get(key), f"{self.what}.{key}")

@@ -1,0 +1,134 @@
+"""The helper process: work that would hold the interpreter lock for more than a millisecond while stops are armed.
+
+Big answers, instrument files and the official client (whose import alone takes 0.6 s) run there. Bytes go in and come
+back in small slices, because pickling ten megabytes in one piece would itself hold the lock for milliseconds.
+
+Functions that it runs are module-level and live in modules that are cheap to import.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+SLICE = 32 * 1024
+"""Bytes that cross the process boundary at a time: about 10 us of copying under the interpreter lock."""
+
+log = logging.getLogger(__name__)
+
+
+class HelperDied(Exception):
+    """The helper process ended while it worked. The next call starts a new one."""
+
+
+class Helper:
+    """One worker process, started at the first call, of low priority, ended with us whatever happens to us.
+
+    Belongs to the loop thread. Calls are served one after the other.
+    """
+
+    def __init__(self) -> None:
+        self._pool: ProcessPoolExecutor | None = None
+        self._jobs = itertools.count(1)
+
+    async def call(self, function: Callable[..., T], *args: Any) -> T:
+        """Runs `function(*args)` in the worker. Its exception is raised here; arguments and result are pickled."""
+        pool = self._started()
+        try:
+            return await asyncio.wrap_future(pool.submit(function, *args))
+        except BrokenProcessPool as broken:
+            if self._pool is pool:
+                self._pool = None
+            raise HelperDied("the helper process ended") from broken
+
+    async def slices(
+        self, function: Callable[..., Iterable[bytes]], body: bytes | bytearray, *args: Any
+    ) -> AsyncGenerator[bytes, None]:
+        """Runs `function(body, *args)` in the worker; both the body and what it yields cross in small pieces."""
+        job = next(self._jobs)
+        view = memoryview(body)
+        try:
+            for start in range(0, len(view), SLICE):
+                await self.call(_feed, job, bytes(view[start : start + SLICE]))
+            await self.call(_begin, job, function, args)
+            while (piece := await self.call(_next, job)) is not None:
+                yield piece
+        finally:
+            if self._pool is not None:
+                with suppress(HelperDied):
+                    await self.call(_drop, job)
+
+    async def stop(self, patience: float = 2.0) -> None:
+        """Ends the worker: politely at first, by force after `patience` seconds. A second call does nothing."""
+        pool, self._pool = self._pool, None
+        if pool is None:
+            return
+        ending = asyncio.get_running_loop().run_in_executor(None, lambda: pool.shutdown(cancel_futures=True))
+        try:
+            await asyncio.wait_for(asyncio.shield(ending), patience)
+        except TimeoutError:
+            log.warning("the helper process did not end within %.1f s", patience)
+            for worker in multiprocessing.active_children():
+                if worker.pid in self._pids(pool):
+                    worker.kill()
+            await ending
+
+    def _started(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(
+                max_workers=1, mp_context=multiprocessing.get_context("spawn"), initializer=_settle_in
+            )
+        return self._pool
+
+    @staticmethod
+    def _pids(pool: ProcessPoolExecutor) -> set[int]:
+        """Of a pool that was told to shut down; the executor keeps its processes in an attribute of its own."""
+        return set(getattr(pool, "_processes", None) or ())
+
+
+_bodies: dict[int, bytearray] = {}
+_results: dict[int, Iterator[bytes]] = {}
+
+
+def _settle_in() -> None:
+    """Runs first in the worker: leave Ctrl-C to the parent, step back in priority, and die with the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(os, "nice"):
+        os.nice(10)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_die_with, args=(parent,), name="parent watch", daemon=True).start()
+
+
+def _die_with(parent: Any) -> None:
+    parent.join()
+    os._exit(0)  # the queues of a killed parent never report an end of file: nothing else would wake us
+
+
+def _feed(job: int, piece: bytes) -> None:
+    _bodies.setdefault(job, bytearray()).extend(piece)
+
+
+def _begin(job: int, function: Callable[..., Iterable[bytes]], args: tuple[Any, ...]) -> None:
+    _results[job] = iter(function(bytes(_bodies.pop(job, b"")), *args))
+
+
+def _next(job: int) -> bytes | None:
+    return next(_results[job], None)
+
+
+def _drop(job: int) -> None:
+    _bodies.pop(job, None)
+    _results.pop(job, None)

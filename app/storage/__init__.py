@@ -1,1 +1,1 @@
-"""The only place with SQL."""
+"""The only place with SQL: two encrypted files, each with a thread of its own (B2)."""

@@ -1,0 +1,257 @@
+"""The journal: stops, order intents written before the wire, the audit trail. A write that returned is on disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, or_, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from app.domain.errors import StorageError
+from app.domain.events import AuditEntry
+from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, Nanos, OrderId, StopId, Tag
+from app.domain.instrument import Product
+from app.domain.order import OrderKind, OrderRequest, OrderStatus, Side, Validity
+from app.domain.portfolio import PositionKey
+from app.domain.stop import Stop, StopState
+from app.storage.schema_journal import audit, intents, runtime_state, stops
+from app.storage.store import Store
+
+_FINAL = [state.value for state in StopState if state.is_final]
+_BEFORE_FIRING = (StopState.ARMING.value, StopState.ARMED.value)
+_UNRESOLVED = (OrderStatus.SUBMITTED.value, OrderStatus.UNKNOWN.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """An order that we meant to send. After a crash its tag says what to look for at the broker."""
+
+    order_id: OrderId
+    tag: Tag
+    request: OrderRequest
+    created_at: Nanos
+    stop: StopId | None
+
+
+class Journal:
+    """The journal's verbs, for the engine and the desk. Awaited on the loop; written on the journal's own thread."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def save_stop(self, stop: Stop, entry: AuditEntry, intent: OrderRequest | None = None) -> None:
+        """The stop as it now stands, its audit line, and the exit prepared for it: all in one transaction, or none.
+
+        An exit's tag is used once. The same tag may be prepared again only while the stop has not fired (a moved or
+        resized stop); afterwards StorageError is raised.
+        """
+
+        def work(connection: Connection) -> None:
+            before = connection.execute(select(stops.c.state).where(stops.c.id == stop.id)).scalar_one_or_none()
+            row = _stop_row(stop, entry.at)
+            changed = {name: value for name, value in row.items() if name != "id"}
+            connection.execute(upsert(stops).values(row).on_conflict_do_update(index_elements=["id"], set_=changed))
+            if intent is not None:
+                _prepare(connection, stop.id, intent, entry.at, rewritable=before in _BEFORE_FIRING)
+            connection.execute(insert(audit), [_audit_row(entry)])
+
+        await self._store.run(work)
+
+    async def open_stops(self) -> list[Stop]:
+        """All that are not final."""
+        query = select(stops).where(stops.c.state.not_in(_FINAL)).order_by(stops.c.armed_at, stops.c.id)
+        return await self._store.run(lambda c: [_stop(row) for row in c.execute(query)])
+
+    async def stops_since(self, at: Nanos) -> list[Stop]:
+        """The open ones, and those that changed or closed at `at` or later."""
+        query = (
+            select(stops)
+            .where(or_(stops.c.state.not_in(_FINAL), stops.c.updated_at >= at, stops.c.closed_at >= at))
+            .order_by(stops.c.armed_at, stops.c.id)
+        )
+        return await self._store.run(lambda c: [_stop(row) for row in c.execute(query)])
+
+    async def record_intent(self, order_id: OrderId, request: OrderRequest, entry: AuditEntry) -> None:
+        """An order that is about to be sent. Raises StorageError when its tag or order id was used before."""
+
+        def work(connection: Connection) -> None:
+            _insert_intent(connection, order_id, None, request, entry.at)
+            connection.execute(insert(audit), [_audit_row(entry)])
+
+        await self._store.run(work)
+
+    async def resolve_intent(
+        self, tag: Tag, status: OrderStatus, broker_order_id: BrokerOrderId | None, entry: AuditEntry
+    ) -> None:
+        """What became of an intent. A broker order id, once known, stays when a later answer has none."""
+
+        def work(connection: Connection) -> None:
+            values: dict[str, Any] = {
+                "status": status.value,
+                "resolved_at": None if status.value in _UNRESOLVED else entry.at,
+            }
+            if broker_order_id is not None:
+                values["broker_order_id"] = broker_order_id
+            found = connection.execute(update(intents).where(intents.c.tag == tag).values(values))
+            if found.rowcount != 1:
+                raise StorageError(f"The journal has no order with the tag {tag}.")
+            connection.execute(insert(audit), [_audit_row(entry)])
+
+        await self._store.run(work)
+
+    async def unresolved_intents(self, account: AccountId) -> list[Intent]:
+        """Orders of which nobody has said what became of them, oldest first; exits prepared and not sent included."""
+        query = (
+            select(intents)
+            .where(intents.c.account == account, intents.c.status.in_(_UNRESOLVED))
+            .order_by(intents.c.created_at, intents.c.tag)
+        )
+        return await self._store.run(lambda c: [_intent(row) for row in c.execute(query)])
+
+    async def audit(self, *entries: AuditEntry) -> None:
+        """Lines that belong to no other write."""
+        if entries:
+            rows = [_audit_row(entry) for entry in entries]
+            await self._store.change(lambda c: c.execute(insert(audit), rows))
+
+    async def audit_lines(self, limit: int = 200) -> list[AuditEntry]:
+        """The newest lines, newest first."""
+        query = select(audit).order_by(audit.c.id.desc()).limit(limit)
+        return await self._store.run(lambda c: [_audit_entry(row) for row in c.execute(query)])
+
+    async def get_state(self, key: str) -> str | None:
+        """A value that outlives the program."""
+        query = select(runtime_state.c.value).where(runtime_state.c.key == key)
+        return await self._store.run(lambda c: c.execute(query).scalar_one_or_none())
+
+    async def put_state(self, key: str, value: str) -> None:
+        """Remembers a value."""
+        change = upsert(runtime_state).values(key=key, value=value)
+        change = change.on_conflict_do_update(index_elements=["key"], set_={"value": value})
+        await self._store.change(lambda c: c.execute(change))
+
+    async def close(self) -> None:
+        """Finishes what was asked for and closes the file."""
+        await self._store.close()
+
+
+def _prepare(connection: Connection, stop: StopId, request: OrderRequest, at: Nanos, *, rewritable: bool) -> None:
+    known = connection.execute(select(intents.c.stop).where(intents.c.tag == request.tag)).one_or_none()
+    if known is None or known.stop != stop or not rewritable:
+        # An order of a stop is named by its tag: one name less that could differ after a crash.
+        _insert_intent(connection, OrderId(str(request.tag)), stop, request, at)
+        return
+    connection.execute(update(intents).where(intents.c.tag == request.tag).values(_request_row(request)))
+
+
+def _insert_intent(
+    connection: Connection, order_id: OrderId, stop: StopId | None, request: OrderRequest, at: Nanos
+) -> None:
+    if request.tag is None:
+        raise ValueError("an order intent needs a tag: without it the order cannot be found again")
+    if connection.execute(select(intents.c.tag).where(intents.c.tag == request.tag)).first() is not None:
+        raise StorageError(f"The tag {request.tag} already names another order.", "Nothing was sent.")
+    row = _request_row(request) | {
+        "tag": request.tag,
+        "order_id": order_id,
+        "stop": stop,
+        "status": OrderStatus.SUBMITTED.value,
+        "created_at": at,
+    }
+    connection.execute(insert(intents), [row])
+
+
+def _stop_row(stop: Stop, at: Nanos) -> dict[str, Any]:
+    return {
+        "id": stop.id,
+        "account": stop.key.account,
+        "instrument": stop.key.instrument,
+        "product": stop.key.product.value,
+        "side": stop.side.value,
+        "trigger_price": stop.trigger,
+        "quantity": stop.quantity,
+        "state": stop.state.value,
+        "armed_at": stop.armed_at,
+        "attempt": stop.attempt,
+        "token": stop.token,
+        "tick_size": stop.tick_size,
+        "price_scale": stop.price_scale,
+        "exit_order": stop.exit_order,
+        "fired_at": stop.fired_at,
+        "fired_price": stop.fired_price,
+        "closed_at": stop.closed_at,
+        "exit_average": stop.exit_average,
+        "note": stop.note,
+        "updated_at": at,
+    }
+
+
+def _stop(row: Row[Any]) -> Stop:
+    return Stop(
+        id=StopId(row.id),
+        key=PositionKey(AccountId(row.account), InstrumentId(row.instrument), Product(row.product)),
+        side=Side(row.side),
+        trigger=row.trigger_price,
+        quantity=row.quantity,
+        state=StopState(row.state),
+        armed_at=row.armed_at,
+        attempt=row.attempt,
+        token=row.token,
+        tick_size=row.tick_size,
+        price_scale=row.price_scale,
+        exit_order=row.exit_order,
+        fired_at=row.fired_at,
+        fired_price=row.fired_price,
+        closed_at=row.closed_at,
+        exit_average=row.exit_average,
+        note=row.note,
+    )
+
+
+def _request_row(request: OrderRequest) -> dict[str, Any]:
+    return {
+        "account": request.account,
+        "instrument": request.instrument,
+        "side": request.side.value,
+        "quantity": request.quantity,
+        "product": request.product.value,
+        "kind": request.kind.value,
+        "price": request.price,
+        "trigger_price": request.trigger_price,
+        "validity": request.validity.value,
+        "market_protection": request.market_protection,
+    }
+
+
+def _intent(row: Row[Any]) -> Intent:
+    request = OrderRequest(
+        account=AccountId(row.account),
+        instrument=InstrumentId(row.instrument),
+        side=Side(row.side),
+        quantity=row.quantity,
+        product=Product(row.product),
+        kind=OrderKind(row.kind),
+        price=row.price,
+        trigger_price=row.trigger_price,
+        validity=Validity(row.validity),
+        tag=Tag(row.tag),
+        market_protection=row.market_protection,
+    )
+    stop = None if row.stop is None else StopId(row.stop)
+    return Intent(OrderId(row.order_id), Tag(row.tag), request, row.created_at, stop)
+
+
+def _audit_row(entry: AuditEntry) -> dict[str, Any]:
+    return {
+        "at": entry.at,
+        "account": entry.account,
+        "subject": entry.subject,
+        "what": entry.what,
+        "detail": entry.detail,
+        "stop": entry.stop,
+    }
+
+
+def _audit_entry(row: Row[Any]) -> AuditEntry:
+    return AuditEntry(row.at, row.account, row.subject, row.what, row.detail, row.stop)

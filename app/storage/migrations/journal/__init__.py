@@ -1,0 +1,6 @@
+"""Versions of the journal, oldest first. Never edit one that was released: add the next."""
+
+from app.storage.migrations import Version
+from app.storage.migrations.journal import v0001_first
+
+VERSIONS = (Version("0001", v0001_first.upgrade),)

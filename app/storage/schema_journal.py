@@ -1,0 +1,114 @@
+"""Tables of the journal: stops, order intents, the audit trail, the program's running state.
+
+Apart from the book, so that no bulk write delays a stop (B2). Prices in minor units, moments in nanoseconds UTC.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, MetaData, Table
+
+from app.domain.instrument import Product
+from app.domain.order import OrderKind, OrderStatus, Side, Validity
+from app.domain.stop import StopState
+from app.storage.columns import NAMING, Whole, Words, one_of
+
+metadata = MetaData(naming_convention=NAMING)
+
+stops = Table(
+    "stops",
+    metadata,
+    Column("id", Words, primary_key=True),
+    Column("account", Words, nullable=False),
+    Column("instrument", Words, nullable=False),
+    Column("product", Words, nullable=False),
+    Column("side", Words, nullable=False),
+    Column("trigger_price", Whole, nullable=False),
+    Column("quantity", Whole, nullable=False),
+    Column("state", Words, nullable=False),
+    Column("armed_at", Whole, nullable=False),
+    Column("attempt", Whole, nullable=False),
+    Column("token", Whole, nullable=False),
+    Column("tick_size", Whole, nullable=False),
+    Column("price_scale", Whole, nullable=False),
+    Column("exit_order", Words),
+    Column("fired_at", Whole),
+    Column("fired_price", Whole),
+    Column("closed_at", Whole),
+    Column("exit_average", Whole),
+    Column("note", Words, nullable=False),
+    Column("updated_at", Whole, nullable=False),
+    one_of("product", Product),
+    one_of("side", Side),
+    one_of("state", StopState),
+    CheckConstraint("quantity >= 0", name="quantity_not_negative"),
+    CheckConstraint("attempt >= 1", name="attempt_counts"),
+    Index(None, "state"),
+    Index(None, "updated_at"),
+    sqlite_strict=True,
+)
+
+intents = Table(
+    "intents",
+    metadata,
+    Column("tag", Words, primary_key=True),
+    Column("order_id", Words, nullable=False, unique=True),
+    Column("stop", Words, ForeignKey("stops.id")),
+    Column("account", Words, nullable=False),
+    Column("instrument", Words, nullable=False),
+    Column("side", Words, nullable=False),
+    Column("quantity", Whole, nullable=False),
+    Column("product", Words, nullable=False),
+    Column("kind", Words, nullable=False),
+    Column("price", Whole),
+    Column("trigger_price", Whole),
+    Column("validity", Words, nullable=False),
+    Column("market_protection", Whole, nullable=False),
+    Column("status", Words, nullable=False),
+    Column("broker_order_id", Words),
+    Column("created_at", Whole, nullable=False),
+    Column("resolved_at", Whole),
+    one_of("product", Product),
+    one_of("side", Side),
+    one_of("kind", OrderKind),
+    one_of("validity", Validity),
+    one_of("status", OrderStatus),
+    CheckConstraint("quantity > 0", name="quantity_positive"),
+    Index(None, "account", "status"),
+    Index(None, "stop"),
+    sqlite_strict=True,
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Whole, primary_key=True, autoincrement=True),
+    Column("at", Whole, nullable=False),
+    Column("account", Words, nullable=False),
+    Column("subject", Words, nullable=False),
+    Column("what", Words, nullable=False),
+    Column("detail", Words, nullable=False),
+    Column("stop", Words),
+    Index(None, "subject"),
+    sqlite_autoincrement=True,
+    sqlite_strict=True,
+)
+
+AUDIT_TRIGGERS = (
+    """CREATE TRIGGER audit_no_update BEFORE UPDATE ON audit
+    BEGIN SELECT RAISE(ABORT, 'the audit trail is never edited'); END""",
+    """CREATE TRIGGER audit_no_delete BEFORE DELETE ON audit
+    BEGIN SELECT RAISE(ABORT, 'the audit trail is never edited'); END""",
+    # An id chosen by hand (-1 stands for "the next one" here) could put a line between two others.
+    """CREATE TRIGGER audit_only_grows BEFORE INSERT ON audit
+    WHEN NEW.id <> -1 AND NEW.id <= (SELECT COALESCE(MAX(id), 0) FROM audit)
+    BEGIN SELECT RAISE(ABORT, 'the audit trail only grows'); END""",
+)
+"""The trail is append-only for every program that holds the key, not just for this one's good will (F10)."""
+
+runtime_state = Table(
+    "runtime_state",
+    metadata,
+    Column("key", Words, primary_key=True),
+    Column("value", Words, nullable=False),
+    sqlite_strict=True,
+)

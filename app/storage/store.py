@@ -1,0 +1,207 @@
+"""Opens one of the profile's databases, and runs work on it. The facades `book` and `journal` are built on it."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import logging
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy import Connection, Engine
+
+from app.domain.errors import Damaged, StorageError, WrongKey
+from app.runtime.secret import Secret
+from app.storage.database import StoreKind, engine_for, translated
+from app.storage.files import remove_database, set_aside, set_orphans_aside, sync_folder, write_whole
+from app.storage.migrate import migrate, stored_version, upgrade
+from app.storage.migrations import NEWEST, Version
+from app.storage.migrations import versions as known_versions
+from app.storage.worker import Worker
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What opening found. The program must tell the trader when something was set aside."""
+
+    created: bool = False
+    """The file is new and empty."""
+    set_aside: Path | None = None
+    """Where the damaged file is now."""
+    damage: str = ""
+    """What was wrong with it, in words."""
+    lost: bool = False
+    """There was a database before, and its file is gone."""
+    migrated_from: str | None = None
+
+
+class Store:
+    """One open database. `run` may be awaited from any loop; everything happens on the store's own thread."""
+
+    def __init__(self, path: Path, worker: Worker, engine: Engine, connection: Connection) -> None:
+        self.path = path
+        self._worker = worker
+        self._engine = engine
+        self._connection = connection
+
+    async def run(self, function: Callable[[Connection], T]) -> T:
+        """The function's result; its changes are committed, flushed to disk, when this returns.
+
+        Whatever it raises undoes its changes. Database errors arrive as StorageError.
+        """
+        return await self._worker.call(lambda: self._in_transaction(function))
+
+    async def change(self, function: Callable[[Connection], object]) -> None:
+        """As `run`, for work without a result."""
+        await self.run(function)
+
+    async def close(self, within: float = 10.0) -> None:
+        """Finishes what was asked for, folds the log into the file, ends the thread; at most `within` seconds."""
+        await self._worker.stop(self._close, within)
+
+    def _in_transaction(self, function: Callable[[Connection], T]) -> T:
+        def work() -> T:
+            with self._connection.begin():
+                return function(self._connection)
+
+        return translated(self.path, work)
+
+    def _close(self) -> None:
+        # SQLite itself checkpoints and removes the log when its last connection closes.
+        translated(self.path, self._connection.close)
+        self._engine.dispose()
+
+
+async def open_store(
+    profile: Path,
+    key: Secret,
+    kind: StoreKind,
+    *,
+    replace_damaged: bool = True,
+    versions: Sequence[Version] | None = None,
+) -> tuple[Store, Opened]:
+    """Opens, and when need be creates or migrates, one file of a profile.
+
+    A file that is truncated, foreign or corrupt is moved to `book.db.damaged-<UTC>`, never overwritten; then a fresh
+    one takes its place, or, without `replace_damaged`, Damaged is raised. Raises WrongKey when the file was made with
+    another key (nothing is touched), StorageError when it is in use, from a newer program, or fails to migrate.
+    `versions` replaces the shipped migrations (tests of the safety net).
+    """
+    worker = Worker(kind.value)
+    path = profile / kind.file_name
+    try:
+        engine, connection, opened = await worker.call(lambda: _open(path, key, kind, replace_damaged, versions))
+    except BaseException:
+        await worker.stop(lambda: None)
+        raise
+    return Store(path, worker, engine, connection), opened
+
+
+def _open(
+    path: Path, key: Secret, kind: StoreKind, replace_damaged: bool, versions: Sequence[Version] | None
+) -> tuple[Engine, Connection, Opened]:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    newest = versions[-1].number if versions else NEWEST[kind]
+    opened = Opened()
+    if path.exists():
+        try:
+            since = _check(path, key, newest)
+            if since != newest:
+                migrate(path, key, versions or known_versions(kind), since)
+                opened = Opened(migrated_from=since)
+        except Damaged as damage:
+            aside = translated(path, lambda: set_aside(path))
+            log.exception("%s is damaged and was set aside as %s", path.name, aside.name)
+            words = f"{path.name} is damaged or not one of ours; it was kept as {aside.name}."
+            if not replace_damaged:
+                raise Damaged(words, "Put back a backup, or go on with an empty file.", detail=damage.detail) from None
+            opened = Opened(created=True, set_aside=aside, damage=f"{words} {damage.detail}".strip())
+    else:
+        opened = Opened(created=True, lost=_key_check_file(path).exists())
+    if opened.created:
+        orphans = set_orphans_aside(path)
+        if orphans is not None and opened.set_aside is None:
+            opened = Opened(created=True, set_aside=orphans, damage=f"{path.name} is gone.", lost=True)
+        translated(path, lambda: _create(path, key, versions or known_versions(kind)))
+    if not _key_fits(path, key):
+        _remember_key(path, key)
+    engine = engine_for(path, key)
+    return engine, translated(path, engine.connect), opened
+
+
+def _check(path: Path, key: Secret, newest: str) -> str:
+    """The version of a sound file. Raises Damaged, WrongKey, StorageError."""
+    if not path.is_file():
+        raise StorageError(f"{path.name} is not a file.", f"Look into the folder {path.parent}.")
+    if _key_check_file(path).exists() and not _key_fits(path, key):
+        raise WrongKey(
+            f"{path.name} was made with another vault than this profile's vault.json.",
+            "Put back the vault.json that belongs to it; the file was not touched.",
+        )
+    if path.stat().st_size == 0:
+        raise Damaged(f"{path.name} is empty.", detail="The file is empty.")
+    version, answer = translated(path, lambda: _read_check(engine_for(path, key)))
+    if answer != "ok":
+        raise Damaged(f"{path.name} does not pass its check.", detail=answer)
+    if version is None:
+        raise Damaged(f"{path.name} has no version.", detail="It is not a Stopline database.")
+    if version > newest:
+        raise StorageError(
+            f"{path.name} was written by a newer Stopline (version {version}, this one knows {newest}).",
+            "Use the newer program; nothing was changed.",
+        )
+    return version
+
+
+def _read_check(engine: Engine) -> tuple[str | None, str]:
+    with engine.connect() as connection:
+        answer = str(connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one())
+        version = stored_version(connection) if answer == "ok" else None
+        connection.rollback()
+    return version, answer
+
+
+def _create(path: Path, key: Secret, versions: Sequence[Version]) -> None:
+    """Under another name first: a database with its own name is always a finished one."""
+    fresh = path.with_name(path.name + ".new")
+    remove_database(fresh)
+    engine = engine_for(fresh, key)
+    upgrade(engine, versions, None)
+    engine.dispose()
+    fresh.chmod(0o600)
+    fresh.replace(path)
+    sync_folder(path.parent)
+
+
+# SQLCipher cannot tell a wrong key from a damaged file. A keyed hash of a random salt beside the file can: it says
+# whether the file was made with this key, and nothing about the key (which is 256 random bits).
+
+
+def _key_check_file(path: Path) -> Path:
+    return path.with_name(path.name + ".key-check")
+
+
+def _key_fits(path: Path, key: Secret) -> bool:
+    try:
+        kept = json.loads(_key_check_file(path).read_bytes())
+        salt, check = bytes.fromhex(kept["salt"]), bytes.fromhex(kept["check"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return hmac.compare_digest(check, _keyed(key, salt))
+
+
+def _remember_key(path: Path, key: Secret) -> None:
+    salt = secrets.token_bytes(16)
+    kept = {"salt": salt.hex(), "check": _keyed(key, salt).hex()}
+    translated(path, lambda: write_whole(_key_check_file(path), json.dumps(kept).encode()))
+
+
+def _keyed(key: Secret, salt: bytes) -> bytes:
+    return hmac.new(bytes.fromhex(key.reveal()), b"stopline key check" + salt, hashlib.sha256).digest()

@@ -68,6 +68,15 @@ class OrderCost:
     leverage: Decimal = Decimal(1)
 
 
+@dataclass(frozen=True, slots=True)
+class ExchangeClockReading:
+    """What the broker's clock shows. A paper exchange may run faster than life, on another day, and never close."""
+
+    now: Nanos
+    speed: float = 1.0
+    always_open: bool = False
+
+
 class Login(Protocol):
     """Turns a human login into a session."""
 
@@ -102,6 +111,10 @@ class ReadBroker(Protocol):
     async def cost(self, request: OrderRequest, at_price: Price) -> OrderCost: ...
     async def exchange_time(self) -> Nanos:
         """The broker's clock now. Paper accounts live by it; for a live account it shows how far ours is off."""
+        ...
+
+    async def exchange_clock(self) -> ExchangeClockReading:
+        """The same, with what a paper exchange says of its speed and hours."""
         ...
 
 

@@ -1,0 +1,64 @@
+"""Fills and rate tables for the tests of charges and P&L."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from app.analytics.charge_table import ChargeTable
+from app.domain.fill import Fill
+from app.domain.ids import AccountId, BrokerOrderId, FillId, InstrumentId
+from app.domain.instrument import InstrumentKind, Product, Segment
+from app.domain.order import Side
+
+CHARGES = Path(__file__).resolve().parents[3] / "resources" / "charges"
+BUY, SELL = Side.BUY, Side.SELL
+
+
+@cache
+def shipped() -> ChargeTable:
+    """The rates that Stopline ships."""
+    return ChargeTable.parse(*(path.read_text(encoding="utf-8") for path in sorted(CHARGES.glob("*.csv"))))
+
+
+def fill(
+    instrument: str,
+    side: Side,
+    quantity: int,
+    rupees: float,
+    on: str,
+    *,
+    order: str = "",
+    trade: str = "",
+    product: Product | None = None,
+    account: str = "zerodha-AB1234",
+    at: int = 0,
+    scale: int = 100,
+) -> Fill:
+    exchange, symbol = instrument.split(":")
+    if symbol.endswith("FUT"):
+        kind, segment = InstrumentKind.FUTURE, Segment.FUTURES
+    elif exchange in ("NFO", "BFO", "CDS", "BCD") or symbol.endswith(("CE", "PE")):
+        kind = InstrumentKind.PUT if symbol.endswith("PE") else InstrumentKind.CALL
+        segment = Segment.OPTIONS
+    else:
+        kind, segment = InstrumentKind.SHARE, Segment.EQUITY
+    if exchange == "MCX":
+        segment = Segment.COMMODITY
+    if product is None:
+        product = Product.CNC if kind is InstrumentKind.SHARE else Product.NRML
+    order = order or f"{side}-{on}-{rupees}"
+    return Fill(
+        id=FillId("zerodha", AccountId(account), exchange, segment, on, BrokerOrderId(order), trade or order, side),
+        account=AccountId(account),
+        instrument=InstrumentId(instrument),
+        segment=segment,
+        kind=kind,
+        product=product,
+        side=side,
+        quantity=quantity,
+        price=round(rupees * scale),
+        filled_at=at,
+        broker_order_id=BrokerOrderId(order),
+        price_scale=scale,
+    )

@@ -58,12 +58,20 @@ def quiet_logs(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture)
     """
     yield
     records = [*caplog.get_records("setup"), *caplog.get_records("call")]
-    loud = [f"{r.levelname} {r.name}: {r.getMessage()}" for r in records if r.levelno >= logging.WARNING]
+    loud = [f"{r.levelname} {r.name}: {_told(r)}" for r in records if r.levelno >= logging.WARNING]
     expected = [pattern for mark in request.node.iter_markers("expects_log") for pattern in mark.args]
     unexpected = [line for line in loud if not any(re.search(pattern, line) for pattern in expected)]
     absent = [pattern for pattern in expected if not any(re.search(pattern, line) for line in loud)]
     assert not unexpected, "unexpected log records:\n" + "\n".join(unexpected)
     assert not absent, f"expected in the log, but absent: {absent}"
+
+
+def _told(record: logging.LogRecord) -> str:
+    """The record's words first, then its facts."""
+    if not isinstance(record.msg, dict):
+        return record.getMessage()
+    facts = dict(record.msg)
+    return f"{facts.pop('event', '')} " + " ".join(f"{key}={value!r}" for key, value in facts.items())
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,195 @@
+"""One logged-in Zerodha account behind the broker contract (`brokers.base`)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from urllib.parse import quote
+
+from app.brokers.base import (
+    Credentials,
+    ExchangeClockReading,
+    ExitLine,
+    Feed,
+    FeedSink,
+    OrderCost,
+    Profile,
+    Session,
+)
+from app.brokers.zerodha import mapping
+from app.brokers.zerodha.rest import ZerodhaRest
+from app.brokers.zerodha.rows import PRICE_SCALE
+from app.domain.account import Endpoints
+from app.domain.errors import BadAnswer, Denied
+from app.domain.fill import Fill
+from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, Nanos, split_instrument_id
+from app.domain.instrument import Exchange, Instrument
+from app.domain.market import Candle, Interval
+from app.domain.money import Price
+from app.domain.order import Order, OrderRequest
+from app.domain.portfolio import Funds, Holding, Position
+from app.runtime.clock import to_datetime
+from app.runtime.helper import Helper
+
+QUOTE_KEYS = 200
+"""Keys a quote request carries. Kite allows 1,000; the length of the address bites first."""
+
+
+class ZerodhaSession:
+    """Reads and orders of one account. Loop thread."""
+
+    def __init__(
+        self, session: Session, credentials: Credentials, endpoints: Endpoints, helper: Helper | None = None
+    ) -> None:
+        self._session = session
+        self._credentials = credentials
+        self._endpoints = endpoints
+        self._rest = ZerodhaRest(credentials, session.access_token, endpoints, helper)
+        self._seen: dict[BrokerOrderId, tuple[str, Exchange]] = {}
+        """Variety and exchange of orders: a modification's address and price scale need them."""
+
+    @property
+    def account(self) -> AccountId:
+        """Whose session this is."""
+        return self._session.account
+
+    def feed(self, sink: FeedSink) -> Feed:
+        """The account's tick stream."""
+        from app.brokers.zerodha.ticker import ZerodhaFeed
+
+        return ZerodhaFeed(self._session, self._credentials, self._endpoints, sink)
+
+    def exit_line(self) -> ExitLine:
+        """The account's warm connections for exits."""
+        from app.brokers.zerodha.exit_line import ZerodhaExitLine
+
+        return ZerodhaExitLine(self._session, self._credentials, self._endpoints)
+
+    async def close(self) -> None:
+        """Closes the connections; the session at the broker lives on."""
+        await self._rest.close()
+
+    async def profile(self) -> Profile:
+        """Who the broker says is logged in."""
+        return mapping.profile_from(await self._rest.get("/user/profile"))
+
+    async def funds(self) -> Funds:
+        """Cash and margin."""
+        return mapping.funds_from(await self._rest.get("/user/margins"), self.account)
+
+    async def orders(self) -> Sequence[Order]:
+        """Today's order book."""
+        return self._remember(await self._rest.rows("/orders", self._order))
+
+    async def order_history(self, order: BrokerOrderId) -> Sequence[Order]:
+        """The states that an order went through, oldest first."""
+        return self._remember(await self._rest.rows(f"/orders/{quote(order, safe='')}", self._order))
+
+    async def fills(self) -> Sequence[Fill]:
+        """Today's executions; Kite has none of earlier days."""
+        return await self._rest.rows("/trades", lambda row: mapping.fill_from_row(row, self.account))
+
+    async def positions(self) -> Sequence[Position]:
+        """Net positions, the closed ones of today with quantity 0."""
+        return await self._rest.rows(
+            "/portfolio/positions", lambda row: mapping.position_from_row(row, self.account), at=("data", "net")
+        )
+
+    async def holdings(self) -> Sequence[Holding]:
+        """Shares in demat."""
+        return await self._rest.rows("/portfolio/holdings", lambda row: mapping.holding_from_row(row, self.account))
+
+    async def instruments(self, exchange: Exchange | None = None) -> Sequence[Instrument]:
+        """The broker's list of the day."""
+        return await self._rest.instruments(exchange or "")
+
+    async def last_prices(self, instruments: Sequence[InstrumentId]) -> Mapping[InstrumentId, Price]:
+        """Last traded prices. What the broker does not know is missing from the answer."""
+        prices: dict[InstrumentId, Price] = {}
+        for start in range(0, len(instruments), QUOTE_KEYS):
+            answer = await self._rest.quotes("/quote/ltp", instruments[start : start + QUOTE_KEYS])
+            prices.update(mapping.last_price_from(key, data) for key, data in answer.items())
+        return prices
+
+    async def candles(self, instrument: Instrument, interval: Interval, start: Nanos, end: Nanos) -> Sequence[Candle]:
+        """Past candles, oldest first, both ends included; long ranges in as many requests as Kite wants."""
+        if interval not in mapping.INTERVALS:
+            raise Denied(f"Zerodha keeps no candles of {int(interval)} s.", "Choose a minute or longer.")
+        name, days = mapping.INTERVALS[interval]
+        found: list[Candle] = []
+        at, last = to_datetime(start), to_datetime(end)
+        while at <= last:
+            until = min(last, at + timedelta(days=days) - timedelta(seconds=1))
+            found += await self._rest.history(
+                instrument.token,
+                name,
+                at,
+                until,
+                lambda row: mapping.candle_from_row(row, instrument.price_scale),
+            )
+            at = until + timedelta(seconds=1)
+        return found
+
+    async def cost(self, request: OrderRequest, at_price: Price) -> OrderCost:
+        """Margin and charges of an order, computed by the broker."""
+        margin, charges = mapping.cost_query(request, at_price)
+        margins, notes = await asyncio.gather(
+            self._rest.post_json("/margins/orders", [margin]), self._rest.post_json("/charges/orders", [charges])
+        )
+        if not (isinstance(margins, list) and isinstance(notes, list) and len(margins) == len(notes) == 1):
+            raise BadAnswer("The broker's margin calculator answered something else.")
+        return mapping.cost_from(margins[0], notes[0])
+
+    async def exchange_time(self) -> Nanos:
+        """The broker's clock now."""
+        return (await self._rest.clock()).now
+
+    async def exchange_clock(self) -> ExchangeClockReading:
+        """The broker's clock, with a paper exchange's speed and hours."""
+        return await self._rest.clock()
+
+    async def place(self, request: OrderRequest) -> BrokerOrderId:
+        """Sends an order, once."""
+        order = BrokerOrderId(await self._rest.send("POST", "/orders/regular", mapping.order_form(request)))
+        self._seen[order] = ("regular", Exchange(split_instrument_id(request.instrument)[0]))
+        return order
+
+    async def modify(
+        self,
+        order: BrokerOrderId,
+        *,
+        quantity: int | None = None,
+        price: Price | None = None,
+        trigger_price: Price | None = None,
+    ) -> None:
+        """Changes what is given. Quantity is the order's total; it is sent only when it changes."""
+        variety, exchange = await self._known(order)
+        form: dict[str, str] = {}
+        if quantity is not None:
+            form["quantity"] = str(quantity)
+        if price is not None:
+            form["price"] = mapping.rupees(price, PRICE_SCALE[exchange])
+        if trigger_price is not None:
+            form["trigger_price"] = mapping.rupees(trigger_price, PRICE_SCALE[exchange])
+        await self._rest.send("PUT", f"/orders/{variety}/{quote(order, safe='')}", form)
+
+    async def cancel(self, order: BrokerOrderId) -> None:
+        """Cancels what is open of an order."""
+        variety, _ = await self._known(order)
+        await self._rest.send("DELETE", f"/orders/{variety}/{quote(order, safe='')}")
+
+    async def _known(self, order: BrokerOrderId) -> tuple[str, Exchange]:
+        if order not in self._seen:
+            await self.order_history(order)
+        if order not in self._seen:
+            raise Denied("The broker does not list this order.", detail=order)
+        return self._seen[order]
+
+    def _order(self, row: object) -> Order:
+        return mapping.order_from_row(row, self.account)
+
+    def _remember(self, orders: list[Order]) -> list[Order]:
+        for order in orders:
+            self._seen[order.broker_order_id] = (order.variety, Exchange(split_instrument_id(order.instrument)[0]))
+        return orders

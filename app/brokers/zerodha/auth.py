@@ -1,0 +1,99 @@
+"""Login at Zerodha: the page's address, the session exchange, logout. The official client does the last two, away
+from the loop thread: in the helper process where there is one (its import would hold the interpreter lock), else in
+a thread."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import time, timedelta
+from typing import TypeVar
+from urllib.parse import urlencode
+
+from app.brokers.base import Credentials, ExchangeClockReading, Session
+from app.brokers.zerodha import official
+from app.domain.account import Endpoints
+from app.domain.errors import Unreachable
+from app.domain.ids import AccountId, Nanos
+from app.runtime.clock import from_datetime, to_datetime
+from app.runtime.helper import Helper, HelperDied
+from app.runtime.secret import Secret
+
+T = TypeVar("T")
+
+DEATH = time(6, 0)
+"""Every access token dies at 06:00 Indian time on the next day (Kite Connect, user; a rule of the regulator)."""
+
+DEADLINE = 20.0
+"""Seconds for a whole exchange, the helper's start included."""
+
+
+def next_death(now: Nanos) -> Nanos:
+    """The next 06:00 Indian time after a moment."""
+    local = to_datetime(now)
+    death = local.replace(hour=DEATH.hour, minute=DEATH.minute, second=0, microsecond=0)
+    return from_datetime(death if death > local else death + timedelta(days=1))
+
+
+class ZerodhaLogin:
+    """Turns a human login into a session. Loop thread."""
+
+    def __init__(
+        self,
+        account: AccountId,
+        credentials: Credentials,
+        endpoints: Endpoints,
+        read_clock: Callable[[], Awaitable[ExchangeClockReading]],
+        helper: Helper | None = None,
+    ) -> None:
+        self._account = account
+        self._credentials = credentials
+        self._endpoints = endpoints
+        self._read_clock = read_clock
+        self._helper = helper
+
+    def login_url(self, state: str) -> str:
+        """The login page. Kite has no `state`; it hands back what it got in `redirect_params` (A1)."""
+        query = {"v": "3", "api_key": self._credentials.api_key, "redirect_params": urlencode({"state": state})}
+        return f"{self._endpoints.login_url}?{urlencode(query)}"
+
+    async def exchange(self, request_token: str) -> Session:
+        """The one-time token of the redirect for a session. Raises LoginFailed, Unreachable, BadAnswer."""
+        answer = await self._run(
+            official.exchange,
+            self._endpoints.api_url,
+            self._endpoints.ca_file,
+            self._credentials.api_key,
+            self._credentials.api_secret.reveal(),
+            request_token,
+        )
+        now = (await self._read_clock()).now
+        return Session(
+            account=self._account,
+            user_id=answer["user_id"],
+            user_name=answer["user_name"] or answer["user_id"],
+            access_token=Secret(answer["access_token"]),
+            issued_at=now,
+            expires_at=next_death(now),
+        )
+
+    async def logout(self, session: Session) -> None:
+        """Kills the session at the broker. One that is dead already is fine."""
+        await self._run(
+            official.logout,
+            self._endpoints.api_url,
+            self._endpoints.ca_file,
+            self._credentials.api_key,
+            session.access_token.reveal(),
+        )
+
+    async def _run(self, function: Callable[..., T], *args: str) -> T:
+        try:
+            async with asyncio.timeout(DEADLINE):
+                if self._helper is not None:
+                    return await self._helper.call(function, *args)
+                return await asyncio.to_thread(function, *args)
+        except TimeoutError as late:
+            raise Unreachable("The broker did not answer the login in time.") from late
+        except HelperDied as died:
+            raise Unreachable("The helper process ended during the login.", "Log in again.") from died

@@ -1,0 +1,225 @@
+"""Kite's REST calls: addresses, envelope, pacing. Gives JSON; `adapter` makes our types of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeVar
+
+from app.brokers.base import Credentials, ExchangeClockReading
+from app.brokers.http import INLINE, MEGABYTE, Answer, HttpClient, decode_json
+from app.brokers.zerodha.instruments import pack, unpack
+from app.brokers.zerodha.refusals import broker_error
+from app.brokers.zerodha.rows import Row
+from app.domain.account import Endpoints
+from app.domain.errors import BadAnswer, OutcomeUnknown, Unreachable
+from app.domain.instrument import Instrument
+from app.runtime.clock import from_datetime
+from app.runtime.helper import Helper, HelperDied
+from app.runtime.secret import Secret
+
+T = TypeVar("T")
+
+SLICE_SECONDS = 0.0003
+"""How long rows are mapped before the loop gets its turn: a firing stop waits at most this long for us."""
+
+INSTRUMENT_CAP = 64 * MEGABYTE
+INSTRUMENT_DEADLINE = 60.0
+
+log = logging.getLogger(__name__)
+
+
+class Pace:
+    """Spaces calls out to a number a second. Loop thread."""
+
+    def __init__(self, a_second: float) -> None:
+        self._gap = 1 / a_second
+        self._next = 0.0
+
+    async def turn(self) -> None:
+        """Returns when the caller may send."""
+        now = time.monotonic()
+        at = max(now, self._next)
+        self._next = at + self._gap
+        if at > now:
+            await asyncio.sleep(at - now)
+
+
+class ZerodhaRest:
+    """One account's REST side. Loop thread."""
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        access_token: Secret | None,
+        endpoints: Endpoints,
+        helper: Helper | None = None,
+        deadline: float = 7.0,
+    ) -> None:
+        headers = {"X-Kite-Version": "3"}
+        if access_token is not None:
+            headers["Authorization"] = f"token {credentials.api_key}:{access_token.reveal()}"
+        self._http = HttpClient(
+            endpoints.api_url, headers=headers, ca_file=endpoints.ca_file, helper=helper, deadline=deadline
+        )
+        self._endpoints = endpoints
+        self._helper = helper
+        # 80 % of the documented limits (Kite Connect, rate limits): quotes 1/s, historical 3/s.
+        self._quotes = Pace(0.8)
+        self._history = Pace(2.4)
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._http.close()
+
+    async def get(self, path: str, params: Sequence[tuple[str, str]] = ()) -> Any:
+        """`data` of a small answer."""
+        return self._data(await self._http.request("GET", path, params=params), placement=False)
+
+    async def post_json(self, path: str, body: Any) -> Any:
+        """`data` of a calculator's answer: a read, though it is a POST."""
+        return self._data(await self._http.request("POST", path, json=body), placement=False)
+
+    async def rows(
+        self,
+        path: str,
+        convert: Callable[[Any], T],
+        *,
+        at: tuple[str, ...] = ("data",),
+        params: Sequence[tuple[str, str]] = (),
+        deadline: float | None = None,
+    ) -> list[T]:
+        """An array of an answer, each row converted. The loop gets its turn in between, however long the array."""
+        answer = await self._http.request("GET", path, params=params, deadline=deadline)
+        if answer.status != 200 or not answer.is_json or len(answer.body) <= INLINE:
+            self._data(answer, placement=False)
+        converted: list[T] = []
+        turn = time.perf_counter() + SLICE_SECONDS
+        async with aclosing(self._http.rows(answer.body, at)) as batches:
+            async for batch in batches:
+                for row in batch:
+                    converted.append(convert(row))
+                    if time.perf_counter() > turn:
+                        await asyncio.sleep(0)
+                        turn = time.perf_counter() + SLICE_SECONDS
+        return converted
+
+    async def send(self, method: str, path: str, form: Mapping[str, str] | None = None) -> str:
+        """A placement, modification or cancellation, sent once. The broker's order id.
+
+        Raises Unreachable (never sent), OutcomeUnknown (sent, not answered), Rejected and the other refusals.
+        """
+        answer = await self._http.request(method, path, form=form, placement=True)
+        data = self._data(answer, placement=True)
+        order = data.get("order_id") if isinstance(data, dict) else None
+        if not isinstance(order, str) or not order:
+            raise OutcomeUnknown("The broker took the order and did not say its number.", detail=str(data)[:80])
+        return order
+
+    async def quotes(self, path: str, keys: Sequence[str]) -> dict[str, Any]:
+        """`/quote...` of at most a few hundred keys. Unknown keys are silently missing."""
+        await self._quotes.turn()
+        data = await self.get(path, [("i", key) for key in keys])
+        if not isinstance(data, dict):
+            raise BadAnswer("The broker's quotes cannot be read.", detail=type(data).__name__)
+        return data
+
+    async def history(
+        self, token: int, interval: str, start: datetime, end: datetime, convert: Callable[[Any], T]
+    ) -> list[T]:
+        """Candles of one request's range, both ends included."""
+        await self._history.turn()
+        form = "%Y-%m-%d %H:%M:%S"
+        return await self.rows(
+            f"/instruments/historical/{token}/{interval}",
+            convert,
+            at=("data", "candles"),
+            params=[("from", start.strftime(form)), ("to", end.strftime(form))],
+            deadline=15.0,
+        )
+
+    async def instruments(self, exchange: str = "") -> list[Instrument]:
+        """The whole list or one exchange's. Malformed lines are left out and counted in the log."""
+        path = f"/instruments/{exchange}" if exchange else "/instruments"
+        answer = await self._http.request("GET", path, deadline=INSTRUMENT_DEADLINE, cap=INSTRUMENT_CAP)
+        if answer.status != 200 or answer.is_json or "html" in answer.headers.get("content-type", ""):
+            self._data(answer, placement=False)
+            raise BadAnswer("The broker's instrument list is not a list.")
+        found: list[Instrument] = []
+        malformed = 0
+        try:
+            if self._helper is not None:
+                async with aclosing(self._helper.slices(pack, answer.body)) as pieces:
+                    async for piece in pieces:
+                        part = unpack(piece)
+                        found.extend(part.instruments)
+                        malformed += part.malformed
+            else:
+                for piece in pack(answer.body):
+                    part = unpack(piece)
+                    found.extend(part.instruments)
+                    malformed += part.malformed
+                    await asyncio.sleep(0)
+        except HelperDied as died:
+            raise Unreachable("The helper process ended while it read the instrument list.") from died
+        if malformed:
+            log.warning("%d malformed lines in the instrument list, %d read", malformed, len(found))
+        if not found or malformed > 0.05 * (malformed + len(found)):
+            raise BadAnswer(
+                "The broker's instrument list is empty or broken.",
+                "The one before stays in use.",
+                detail=f"{len(found)} read, {malformed} malformed",
+            )
+        return found
+
+    async def clock(self) -> ExchangeClockReading:
+        """The exchange's time: of a paper exchange from its own clock, of the real one from its Date header."""
+        if self._endpoints.paper:
+            answer = await self._http.request("GET", "/simulator/clock")
+            row = Row(self._document(answer, placement=False), "clock")
+            if "now" not in row.data:
+                row = row.part("data")
+            return ExchangeClockReading(
+                row.time("now"), float(row.number("speed")), row.data.get("always_open") is True
+            )
+        date = (await self._http.request("GET", "/")).headers.get("date", "")
+        try:
+            return ExchangeClockReading(from_datetime(parsedate_to_datetime(date)))
+        except ValueError:
+            raise BadAnswer("The broker did not say what time it is.", detail=date) from None
+
+    def _document(self, answer: Answer, *, placement: bool) -> Any:
+        """The JSON of an answer, or the failure that it is instead of JSON."""
+        if answer.is_json:
+            try:
+                return decode_json(answer.body)
+            except BadAnswer as bad:
+                if placement:
+                    raise OutcomeUnknown("The broker's answer to an order cannot be read.", detail=bad.detail) from bad
+                raise
+        if placement and answer.status != 429:
+            raise OutcomeUnknown("Something else than the broker answered an order.", detail=f"HTTP {answer.status}")
+        if answer.status >= 500 or answer.status == 429:
+            raise broker_error(answer.status, None, answer.headers.get("retry-after", ""), placement=False)
+        raise BadAnswer(
+            f"{self._http.host} answered with a web page instead of data.",
+            "The network may want a login of its own (hotel, office), or the address is wrong.",
+            detail=f"HTTP {answer.status}, {answer.headers.get('content-type', 'no content type')}",
+        )
+
+    def _data(self, answer: Answer, *, placement: bool) -> Any:
+        """`data` of a success envelope; anything else raises."""
+        document = self._document(answer, placement=placement)
+        fine = isinstance(document, dict) and document.get("status") == "success" and "error_type" not in document
+        if fine and answer.status == 200 and "data" in document:
+            return document["data"]
+        if isinstance(document, dict) and (document.get("status") == "error" or answer.status >= 400):
+            raise broker_error(answer.status, document, answer.headers.get("retry-after", ""), placement=placement)
+        if placement:
+            raise OutcomeUnknown("The broker's answer to an order is neither yes nor no.", detail=str(answer.status))
+        raise BadAnswer("The broker's answer is neither data nor an error.", detail=f"HTTP {answer.status}")

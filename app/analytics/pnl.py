@@ -1,0 +1,283 @@
+"""Profit and loss from fills: lots, round trips, realised and unrealised. Pure, exact, first in, first out.
+
+A trade is a round trip: from the fill that opens a flat position in (account, instrument, product) to the fill that
+makes it flat again, with everything added and taken off in between. A fill that goes through zero ends one trade and
+opens the next; its charges are split by quantity, to the paisa. A round trip that is still open shows as up to two
+trades: what is closed already, matched first in, first out (`closed_at` is its latest exit), and the open rest
+(`closed_at` None). Nothing is lost or counted twice: the charges of all trades add up to those of all fills.
+
+Money is in minor units of the instrument inside, in paise at the end (exact while `price_scale` is 100; otherwise each
+trade is rounded half up).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Final
+
+from app.analytics.charges import charges_of
+from app.domain.fill import Charges, Fill, Trade
+from app.domain.ids import FillId, InstrumentId, Nanos
+from app.domain.money import Paise, Price
+from app.domain.order import Side
+from app.domain.portfolio import Position
+
+Lot = tuple[int, Price]
+"""(signed units, price in minor units) of an entry that is not closed yet; negative when short."""
+
+_HEADS: Final = 7
+
+
+def build_trades(fills: Iterable[Fill], charges_by_fill: Mapping[FillId, Charges] | None = None) -> list[Trade]:
+    """Round trips in order of opening, those that are open included. A fill without charges counts as free of them."""
+    ordered = sorted(fills, key=_in_time)
+    columns: list[list[int]] = [[] for _ in range(_HEADS)]
+    known = charges_by_fill or {}
+    for fill in ordered:
+        charges = known.get(fill.id, _FREE)
+        heads = (
+            charges.brokerage,
+            charges.transaction_tax,
+            charges.exchange_charge,
+            charges.sebi_fee,
+            charges.stamp_duty,
+            charges.gst,
+            charges.other,
+        )
+        for column, head in zip(columns, heads, strict=True):
+            column.append(_paise(head))
+    return trades_of(ordered, columns)
+
+
+def trades_of(ordered: Sequence[Fill], columns: Sequence[list[int]]) -> list[Trade]:
+    """The same from fills in order of time and their charges as columns of paise (`note_columns`); for recomputes.
+
+    The columns are used up: fills that go through zero add entries at their end.
+    """
+    rounds: dict[tuple[str, str, str], _RoundTrip] = {}
+    trips: list[_RoundTrip] = []
+    for index, fill in enumerate(ordered):
+        key = (fill.account, fill.instrument, fill.product)
+        trip = rounds.get(key)
+        if trip is None:
+            trip = rounds[key] = _RoundTrip(fill)
+            trips.append(trip)
+        if fill.side is trip.side:
+            trip.enter(index, fill)
+            continue
+        left = trip.exit(index, fill)
+        if left > 0:
+            continue
+        del rounds[key]
+        if left:
+            # Through zero: the first part of the fill closed the old trade, the rest opens a new one.
+            first, rest = _split(columns, index, fill.quantity + left, fill.quantity)
+            trip.exits[-1] = first
+            trip.exit_value += left * fill.price
+            trip.exit_quantity += left
+            trip = rounds[key] = _RoundTrip(fill)
+            trip.enter_part(rest, -left, fill.price)
+            trips.append(trip)
+    return [trade for trip in trips for trade in trip.trades(columns)]
+
+
+def _split(columns: Sequence[list[int]], index: int, part: int, whole: int) -> tuple[int, int]:
+    """Charges of one fill in two by quantity; the indexes of both parts at the columns' ends."""
+    for column in columns:
+        head = column[index]
+        first = (2 * head * part + whole) // (2 * whole)
+        column.extend((first, head - first))
+    return len(columns[0]) - 2, len(columns[0]) - 1
+
+
+class _RoundTrip:
+    """A trade in the making: which fills entered and left, and how much is still open."""
+
+    __slots__ = (
+        "entries",
+        "entry_quantity",
+        "entry_value",
+        "exit_quantity",
+        "exit_value",
+        "exits",
+        "first",
+        "side",
+        "to",
+    )
+
+    def __init__(self, first: Fill) -> None:
+        self.first = first
+        self.side = first.side
+        self.entries: list[tuple[int, int, Price]] = []
+        self.entry_quantity = self.entry_value = 0
+        self.exits: list[int] = []
+        self.exit_quantity = self.exit_value = 0
+        self.to: Nanos | None = None
+
+    def enter(self, index: int, fill: Fill) -> None:
+        self.enter_part(index, fill.quantity, fill.price)
+
+    def enter_part(self, index: int, quantity: int, price: Price) -> None:
+        self.entries.append((index, quantity, price))
+        self.entry_quantity += quantity
+        self.entry_value += quantity * price
+
+    def exit(self, index: int, fill: Fill) -> int:
+        """Units that stay open; negative when the fill was larger than the position."""
+        self.exits.append(index)
+        self.exit_quantity += fill.quantity
+        self.exit_value += fill.quantity * fill.price
+        self.to = fill.filled_at
+        return self.entry_quantity - self.exit_quantity
+
+    def trades(self, columns: Sequence[list[int]]) -> list[Trade]:
+        """The closed trade, or the closed part and the open rest."""
+        if self.exit_quantity == self.entry_quantity:
+            indexes = [entry[0] for entry in self.entries] + self.exits
+            heads = [sum([column[i] for i in indexes]) for column in columns]
+            return [self._closed(self.entry_quantity, self.entry_value, heads)]
+        if not self.exits:
+            heads = [sum([column[entry[0]] for entry in self.entries]) for column in columns]
+            return [self._open(self.entry_quantity, self.entry_value, heads)]
+        closed = [sum([column[i] for i in self.exits]) for column in columns]
+        rest = [0] * len(columns)
+        left, closed_value = self.exit_quantity, 0
+        for index, quantity, price in self.entries:
+            used = min(left, quantity)
+            left -= used
+            closed_value += used * price
+            for n, column in enumerate(columns):
+                part = (2 * column[index] * used + quantity) // (2 * quantity)
+                closed[n] += part
+                rest[n] += column[index] - part
+        return [
+            self._closed(self.exit_quantity, closed_value, closed),
+            self._open(self.entry_quantity - self.exit_quantity, self.entry_value - closed_value, rest),
+        ]
+
+    def _closed(self, quantity: int, entry_value: int, heads: Sequence[int]) -> Trade:
+        gross = self.exit_value - entry_value if self.side is Side.BUY else entry_value - self.exit_value
+        exit_price = (2 * self.exit_value + quantity) // (2 * quantity)
+        return self._trade(quantity, entry_value, exit_price, self.to, _to_paise(gross, self.first.price_scale), heads)
+
+    def _open(self, quantity: int, entry_value: int, heads: Sequence[int]) -> Trade:
+        return self._trade(quantity, entry_value, None, None, 0, heads)
+
+    def _trade(
+        self,
+        quantity: int,
+        entry_value: int,
+        exit_price: Price | None,
+        closed_at: Nanos | None,
+        gross: Paise,
+        heads: Sequence[int],
+    ) -> Trade:
+        first = self.first
+        return Trade(
+            account=first.account,
+            instrument=first.instrument,
+            segment=first.segment,
+            product=first.product,
+            side=self.side,
+            quantity=quantity,
+            entry_price=(2 * entry_value + quantity) // (2 * quantity),
+            opened_at=first.filled_at,
+            exit_price=exit_price,
+            closed_at=closed_at,
+            gross=gross,
+            charges=charges_of(heads),
+            net=gross - sum(heads),
+            price_scale=first.price_scale,
+        )
+
+
+class Lots:
+    """The open lots of one position, first in, first out. Long or short, never both. Owned by its maker."""
+
+    __slots__ = ("_lots",)
+
+    def __init__(self, lots: Iterable[Lot] = ()) -> None:
+        self._lots = deque([quantity, price] for quantity, price in lots)
+
+    def apply(self, quantity: int, price: Price) -> int:
+        """Add a fill of signed `quantity`; returns what it realised, gross, in minor units."""
+        lots = self._lots
+        realised = 0
+        while quantity and lots and (lots[0][0] > 0) != (quantity > 0):
+            head = lots[0]
+            open_units = head[0]
+            if abs(open_units) > abs(quantity):
+                head[0] = open_units + quantity
+                return realised + -quantity * (price - head[1])
+            realised += open_units * (price - head[1])
+            quantity += open_units
+            lots.popleft()
+        if quantity:
+            lots.append([quantity, price])
+        return realised
+
+    @property
+    def quantity(self) -> int:
+        """Units open, negative when short."""
+        return sum(lot[0] for lot in self._lots)
+
+    @property
+    def value(self) -> int:
+        """What the open lots cost, in minor units; negative when short."""
+        return sum(lot[0] * lot[1] for lot in self._lots)
+
+    def lots(self) -> list[Lot]:
+        """The open lots, oldest first."""
+        return [(quantity, price) for quantity, price in self._lots]
+
+
+def open_lots(fills: Iterable[Fill]) -> list[Lot]:
+    """What is left open of the fills of one position."""
+    lots = Lots()
+    for fill in sorted(fills, key=_in_time):
+        lots.apply(fill.side.sign * fill.quantity, fill.price)
+    return lots.lots()
+
+
+def realised(fills: Iterable[Fill]) -> Paise:
+    """Gross P&L of everything that was closed, over any accounts and instruments, first in, first out."""
+    positions: dict[tuple[str, str, str], Lots] = {}
+    minor: dict[int, int] = {}
+    for fill in sorted(fills, key=_in_time):
+        key = (fill.account, fill.instrument, fill.product)
+        lots = positions.get(key)
+        if lots is None:
+            lots = positions[key] = Lots()
+        gained = lots.apply(fill.side.sign * fill.quantity, fill.price)
+        minor[fill.price_scale] = minor.get(fill.price_scale, 0) + gained
+    return sum(_to_paise(gained, scale) for scale, gained in minor.items())
+
+
+def unrealised(lots: Iterable[Lot], last: Price, price_scale: int = 100) -> Paise:
+    """Gross P&L of open lots at a last price."""
+    return _to_paise(sum(quantity * (last - price) for quantity, price in lots), price_scale)
+
+
+def day_pnl(positions: Iterable[Position], last_prices: Mapping[InstrumentId, Price]) -> Paise:
+    """The day's gross P&L over positions at last prices, in paise; a missing price leaves the position's own."""
+    whole = Decimal(0)
+    for position in positions:
+        whole += position.pnl_at(last_prices.get(position.key.instrument, position.last_price))
+    return _paise(whole)
+
+
+def _in_time(fill: Fill) -> tuple[int, str, str]:
+    return (fill.filled_at, fill.broker_order_id, fill.id.trade_id)
+
+
+def _to_paise(minor: int, scale: int) -> Paise:
+    return minor if scale == 100 else (200 * minor + scale) // (2 * scale)
+
+
+def _paise(rupees: Decimal) -> int:
+    return int((rupees * 100).to_integral_value(ROUND_HALF_UP))
+
+
+_FREE: Final = Charges()

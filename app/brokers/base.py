@@ -138,6 +138,9 @@ class Prepared(Protocol):
 
     @property
     def request(self) -> OrderRequest: ...
+    def wire(self, price: Price | None) -> bytes:
+        """The bytes to write; a LIMIT gets its price here."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ Loop thread only. Source of the wire: Kite Connect v3, orders (POST /orders/regu
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import ssl
@@ -17,11 +18,12 @@ from urllib.parse import urlencode, urlsplit
 
 import h11
 
-from app.brokers.base import Credentials, ExitReply, Session
+from app.brokers.base import Credentials, ExitReply, Prepared, Session
 from app.brokers.link import Link
-from app.brokers.zerodha.mapping import broker_error, order_form
+from app.brokers.zerodha.mapping import order_form
+from app.brokers.zerodha.refusals import broker_error
 from app.domain.account import Endpoints
-from app.domain.errors import OutcomeUnknown, RateLimited, Unreachable
+from app.domain.errors import OutcomeUnknown, Unreachable
 from app.domain.ids import BrokerOrderId
 from app.domain.money import Price
 from app.domain.order import OrderKind, OrderRequest
@@ -35,6 +37,7 @@ REPLY_SECONDS = 7.0
 """After this the outcome is unknown and the connection is closed, so that a late acceptance cannot be mistaken."""
 REDIAL_SECONDS = 1.0
 MAX_REPLY = 64 * 1024
+HTTP_OK = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,7 @@ class ZerodhaExitLine:
         )
         return PreparedExit(request, head, body, price_scale)
 
-    def fire(self, prepared: PreparedExit, on_reply: Callable[[ExitReply], None], price: Price | None = None) -> int:
+    def fire(self, prepared: Prepared, on_reply: Callable[[ExitReply], None], price: Price | None = None) -> int:
         """Writes the order now on the first idle connection. 0: none was ready and nothing was sent."""
         for slot in self._slots:
             if slot.idle:
@@ -290,19 +293,14 @@ class _Pending:
 
     def reply(self, replied_ns: int) -> ExitReply:
         """What the answer says."""
-        try:
+        answer: object = None
+        with contextlib.suppress(ValueError):
             answer = json.loads(self._body)
-            if self._status == 200 and answer["status"] == "success":
-                order = BrokerOrderId(str(answer["data"]["order_id"]))
-                return ExitReply(self.tag, order, None, self.written_ns, replied_ns)
-        except (ValueError, KeyError, TypeError):
-            answer = None
-        failure: Exception
-        if isinstance(answer, dict) and answer.get("status") == "error":
-            failure = broker_error(self._status, answer, self._retry_after)
-        elif self._status == 429:
-            failure = RateLimited("The broker takes no more orders in this second.", retry_after=1.0)
-        else:
-            # A gateway's page instead of the broker's word: the order may have passed it.
-            failure = OutcomeUnknown("The broker's answer to the exit could not be read.", detail=str(self._status))
+        if isinstance(answer, dict):
+            data = answer.get("data")
+            order = data.get("order_id") if isinstance(data, dict) else None
+            if self._status == HTTP_OK and answer.get("status") == "success" and order:
+                return ExitReply(self.tag, BrokerOrderId(str(order)), None, self.written_ns, replied_ns)
+        # A gateway's page instead of the broker's word: `broker_error` leaves the outcome open.
+        failure = broker_error(self._status, answer if isinstance(answer, dict) else None, self._retry_after)
         return ExitReply(self.tag, None, failure, self.written_ns, replied_ns)

@@ -29,7 +29,7 @@ from app.brokers.zerodha import codec
 from app.brokers.zerodha.mapping import order_from_update
 from app.domain.account import Endpoints
 from app.domain.errors import AppError, SessionExpired, Unreachable, printable
-from app.domain.ids import InstrumentId, Nanos
+from app.domain.ids import AccountId, InstrumentId, Nanos
 from app.domain.market import Tick
 
 log = logging.getLogger(__name__)
@@ -124,7 +124,7 @@ class ZerodhaFeed:
 
     async def _connect_once(self) -> Exception:
         """One connection from dial to end. Returns why it ended."""
-        connection = _Connection(self._sink)
+        connection = _Connection(self._sink, self._session.account)
         url = f"{self._endpoints.ws_url}?" + urlencode(
             {"api_key": self._credentials.api_key, "access_token": self._session.access_token.reveal()}
         )
@@ -144,8 +144,9 @@ class ZerodhaFeed:
 class _Connection:
     """One WebSocket. `ready` from the finished handshake until it closes."""
 
-    def __init__(self, sink: FeedSink) -> None:
+    def __init__(self, sink: FeedSink, account: AccountId) -> None:
         self._sink = sink
+        self._account = account
         self._link: Link | None = None
         self._protocol: ClientProtocol | None = None
         self._loop = asyncio.get_running_loop()
@@ -316,7 +317,7 @@ class _Connection:
             message = json.loads(payload)
             kind = message["type"]
             if kind == "order":
-                self._sink.order_update(order_from_update(message["data"]))
+                self._sink.order_update(order_from_update(message["data"], self._account))
             elif kind == "error":
                 log.warning("the price feed says: %s", printable(str(message.get("data", ""))))
         except (AppError, ValueError, KeyError, TypeError, AttributeError) as failure:

@@ -1,0 +1,186 @@
+"""Orders of the trader's hand: check, journal, send once, resolve. Loop thread only."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+from app.domain.errors import AppError, BrokerError, Denied, OutcomeUnknown
+from app.domain.events import AuditEntry, Event, Level, Noticed, OrderUnresolved
+from app.domain.ids import BrokerOrderId, InstrumentId, OrderId, Tag
+from app.domain.instrument import Instrument
+from app.domain.money import Price
+from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus
+from app.domain.portfolio import PositionKey
+from app.engine.account import AccountState
+from app.engine.arming import open_position
+from app.engine.exit_plan import LOOKUP_SPACING, LOOKUPS
+from app.engine.exits import REFUSED
+from app.engine.limits import check_order
+from app.engine.rules import ExitRules, limit_pricer
+from app.runtime.clock import to_datetime
+from app.runtime.loop import Tasks
+
+_LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+class OrderJournal(Protocol):
+    """What order placing needs of the journal."""
+
+    async def record_intent(self, order_id: OrderId, request: OrderRequest, entry: AuditEntry) -> None:
+        """Durable before the order leaves."""
+        ...
+
+    async def resolve_intent(
+        self, tag: Tag, status: OrderStatus, broker_order_id: BrokerOrderId | None, entry: AuditEntry
+    ) -> None:
+        """What became of it."""
+        ...
+
+
+def new_order_tag() -> Tag:
+    """A mark for a manual order: `M` and 13 letters and digits, so never taken for a stop's (17)."""
+    return Tag("M" + "".join(secrets.choice(_LETTERS) for _ in range(13)))
+
+
+class OrderManager:
+    """Places, modifies and cancels for the trader. Exits of stops have a way of their own and wait for nothing here."""
+
+    def __init__(
+        self,
+        state: AccountState,
+        journal: OrderJournal,
+        rules: ExitRules,
+        instrument: Callable[[InstrumentId], Instrument | None],
+        last_price: Callable[[InstrumentId], Price | None],
+        publish: Callable[[Event], None],
+        tasks: Tasks,
+    ) -> None:
+        self._state = state
+        self._journal = journal
+        self._rules = rules
+        self._instrument = instrument
+        self._last_price = last_price
+        self._publish = publish
+        self._tasks = tasks
+
+    async def place(self, request: OrderRequest) -> OrderId:
+        """Journals, sends once, returns when the broker acknowledged.
+
+        Raises Denied (nothing sent), Rejected and the like (refused for certain), Unreachable (nothing sent), or
+        OutcomeUnknown when two readings of the order book could not settle it either.
+        """
+        instrument = self._instrument(request.instrument)
+        if instrument is None:
+            raise Denied(f"{request.instrument} is not in the instrument list.", "Refresh the instruments.")
+        check_order(request, instrument)
+        session = self._state.session
+        tag = new_order_tag()
+        order_id = OrderId(tag)
+        request = replace(request, tag=tag)
+        await self._journal.record_intent(order_id, request, self._entry(tag, "submitted", _words(request)))
+        try:
+            placed = await session.place(request)
+        except OutcomeUnknown as failure:
+            self._publish(OrderUnresolved(request.account, order_id, tag, request))
+            await self._resolve(tag, OrderStatus.UNKNOWN, None, str(failure))
+            found = await self._look_up(tag, failure)
+            await self._resolve(tag, found.status, found.broker_order_id, "found in the order book")
+            return order_id
+        except AppError as failure:
+            status = OrderStatus.REJECTED if isinstance(failure, REFUSED) else OrderStatus.DENIED
+            await self._resolve(tag, status, None, str(failure))
+            raise
+        await self._resolve(tag, OrderStatus.OPEN, placed, "acknowledged")
+        self._tasks.start(self._refresh(), "orders after a placement")
+        return order_id
+
+    async def square_off(self, key: PositionKey) -> OrderId:
+        """Closes a whole position with the kind that its class takes."""
+        position = open_position(await self._state.read_positions(), key)
+        instrument = self._instrument(key.instrument)
+        if instrument is None:
+            raise Denied(f"{key.instrument} is not in the instrument list.", "Refresh the instruments.")
+        broker = key.account.partition("-")[0]
+        rule = self._rules.rule(broker, instrument, to_datetime(self._state.clock.now()).date())
+        price = None
+        if rule.kind is OrderKind.LIMIT:
+            last = self._last_price(key.instrument) or position.last_price
+            price = limit_pricer(rule, instrument, position.exit_side)(last)
+        return await self.place(
+            OrderRequest(
+                key.account,
+                key.instrument,
+                position.exit_side,
+                abs(position.quantity),
+                key.product,
+                rule.kind,
+                price=price,
+            )
+        )
+
+    async def modify(
+        self,
+        order: BrokerOrderId,
+        *,
+        quantity: int | None = None,
+        price: Price | None = None,
+        trigger_price: Price | None = None,
+    ) -> None:
+        """Changes an open order."""
+        await self._state.session.modify(order, quantity=quantity, price=price, trigger_price=trigger_price)
+        self._tasks.start(self._refresh(), "orders after a change")
+
+    async def cancel(self, order: BrokerOrderId) -> None:
+        """Asks for a cancel. It is cancelled when the order book says so."""
+        await self._state.session.cancel(order)
+        self._tasks.start(self._refresh(), "orders after a cancel")
+
+    async def _look_up(self, tag: Tag, failure: OutcomeUnknown) -> Order:
+        """The order by its tag, read twice at least a second apart. Absent twice: it never arrived."""
+        absent = 0
+        for _ in range(10):
+            try:
+                for order in await self._state.read_orders():
+                    if order.tag == tag:
+                        return order
+                absent += 1
+            except BrokerError:
+                absent = 0  # a failed look-up says nothing
+            if absent >= LOOKUPS:
+                await self._resolve(tag, OrderStatus.DENIED, None, "absent from the order book twice")
+                raise Denied(
+                    "The order did not reach the broker.", "Nothing was traded; you may send it again."
+                ) from failure
+            await asyncio.sleep(LOOKUP_SPACING)
+        raise failure
+
+    async def _refresh(self) -> None:
+        try:
+            await self._state.read_orders()
+            await self._state.read_positions()
+        except AppError as failure:
+            self._publish(
+                Noticed(
+                    Level.WARNING,
+                    "Orders could not be read",
+                    failure.cause,
+                    failure.next_step,
+                    self._state.account,
+                    "orders unread",
+                )
+            )
+
+    async def _resolve(self, tag: Tag, status: OrderStatus, order: BrokerOrderId | None, detail: str) -> None:
+        await self._journal.resolve_intent(tag, status, order, self._entry(tag, status.value, detail))
+
+    def _entry(self, tag: Tag, what: str, detail: str) -> AuditEntry:
+        return AuditEntry(self._state.clock.now(), self._state.account, f"order:{tag}", what, detail)
+
+
+def _words(request: OrderRequest) -> str:
+    price = f" at {request.price}" if request.price is not None else ""
+    return f"{request.side} {request.quantity} {request.instrument} {request.product} {request.kind}{price}"

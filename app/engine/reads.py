@@ -1,0 +1,50 @@
+"""Many ask, one reads: a broker is asked once for what several followers want to know at the same moment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Coalesced(Generic[T]):
+    """Shares reads. Loop thread only."""
+
+    def __init__(self, read: Callable[[], Awaitable[T]], name: str) -> None:
+        self._read = read
+        self._name = name
+        self._running: asyncio.Task[T] | None = None
+        self._next: asyncio.Task[T] | None = None
+
+    async def fresh(self) -> T:
+        """The result of a read that began after this call. Raises what the read raises."""
+        if self._running is None:
+            self._running = self._start(None)
+            return await asyncio.shield(self._running)
+        # The read under way may have begun before what the caller wants to see happened.
+        if self._next is None:
+            self._next = self._start(self._running)
+        return await asyncio.shield(self._next)
+
+    def _start(self, after: asyncio.Task[T] | None) -> asyncio.Task[T]:
+        task = asyncio.get_running_loop().create_task(self._run(after), name=self._name)
+        task.add_done_callback(_read_failure)
+        return task
+
+    async def _run(self, after: asyncio.Task[T] | None) -> T:
+        if after is not None:
+            await asyncio.wait([after])
+            self._running, self._next = self._next, None
+        try:
+            return await self._read()
+        finally:
+            if self._next is None:
+                self._running = None
+
+
+def _read_failure(task: asyncio.Task[T]) -> None:
+    """A failure is delivered to every waiter; one that nobody waits for any more is read here."""
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,98 @@
+"""After a restart or a new login: what the journal remembers against what the broker says (F8).
+
+The order book is read twice, at least one second apart: an exit that an earlier run wrote in its last moment may still
+be on its way into the broker's book. Only then may a stop fire again, under a fresh tag. Nothing is concluded from a
+read that failed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+from app.domain.errors import AppError, Denied, SessionExpired
+from app.domain.events import Event, Level, Noticed
+from app.domain.order import Order, Side
+from app.domain.stop import Stop, StopState, stop_of_tag
+from app.engine.account import AccountState, PositionReading
+from app.engine.exit_plan import LOOKUP_SPACING
+from app.engine.stops import StopEngine
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 1.0
+
+
+async def recover(state: AccountState, engine: StopEngine, publish: Callable[[Event], None]) -> None:
+    """Brings every open stop back to watching, to following, or to a close that is proven.
+
+    Keeps trying while reads fail; ends early when the session dies (the next login starts it again).
+    """
+    stops = [stop for stop in engine.stops if not stop.state.is_final]
+    reading = await _read(state)
+    if not stops:
+        return
+    await _orders(state)
+    await asyncio.sleep(LOOKUP_SPACING)
+    await _orders(state)
+    reading = await _read(state)
+    for stop in stops:
+        try:
+            await _settle(stop, [o for o in state.orders.values() if stop_of_tag(o.tag) == stop.id], reading, engine)
+        except AppError as failure:
+            publish(
+                Noticed(
+                    Level.ALARM,
+                    f"Stop on {stop.key.instrument} could not be armed again",
+                    str(failure),
+                    "Guard this position by hand.",
+                    stop.key.account,
+                    f"rearm:{stop.id}",
+                )
+            )
+    armed = sum(stop.state is StopState.ARMED for stop in engine.stops)
+    publish(
+        Noticed(
+            Level.INFO,
+            "Stops are watched again",
+            f"{armed} armed, {engine.armed - armed} exits followed.",
+            account=state.account,
+            repeat_key=f"recovered:{state.account}",
+        )
+    )
+
+
+async def _settle(stop: Stop, orders: Sequence[Order], reading: PositionReading, engine: StopEngine) -> None:
+    """One stop, with both readings of the order book behind us."""
+    if orders or stop.state in (StopState.FIRED, StopState.EXITING):
+        engine.follow(stop, presume_sent=False)
+        return
+    quantity = reading.quantity(stop.key)
+    guarded = quantity > 0 if stop.side is Side.SELL else quantity < 0
+    if not guarded:
+        await engine.close_elsewhere(stop, "position was closed while Stopline was away")
+        return
+    await engine.rearm(stop, "after a restart or a new login")
+
+
+async def _orders(state: AccountState) -> Sequence[Order]:
+    while True:
+        try:
+            return await state.read_orders()
+        except (SessionExpired, Denied):
+            raise
+        except AppError as failure:
+            log.info("recovery waits for the order book: %s", failure.cause)
+            await asyncio.sleep(RETRY_SECONDS)
+
+
+async def _read(state: AccountState) -> PositionReading:
+    while True:
+        try:
+            return await state.read_positions()
+        except (SessionExpired, Denied):
+            raise
+        except AppError as failure:
+            log.info("recovery waits for the positions: %s", failure.cause)
+            await asyncio.sleep(RETRY_SECONDS)

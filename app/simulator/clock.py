@@ -10,7 +10,8 @@ import asyncio
 import time
 from datetime import datetime, timedelta, timezone, tzinfo
 
-IST: tzinfo = timezone(timedelta(hours=5, minutes=30), "IST")
+IST_SECONDS = 19_800
+IST: tzinfo = timezone(timedelta(seconds=IST_SECONDS), "IST")
 """Asia/Kolkata: +05:30 without daylight saving since 1945, so no time zone database is needed."""
 
 

@@ -109,5 +109,5 @@ class Quote:
 
 def _levels(saved: object) -> list[Level]:
     if not isinstance(saved, list):
-        raise ValueError("saved depth is damaged")
+        raise TypeError("saved depth is damaged")
     return [(int(price), int(quantity), int(orders)) for price, quantity, orders in saved]

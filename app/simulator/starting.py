@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import statistics
 from collections.abc import Iterable
 from dataclasses import replace
@@ -61,7 +62,7 @@ def spot_key(underlying: str, by_key: dict[str, Listing]) -> str | None:
 
 
 def _made_up(name: str) -> float:
-    return 10_000.0 * 30.0 ** fraction(name)  # between 100 and 3,000 rupees
+    return 10_000.0 * math.pow(30.0, fraction(name))  # between 100 and 3,000 rupees
 
 
 def fill(rows: list[Listing], on: date | None) -> list[Listing]:
@@ -77,7 +78,9 @@ def _outright(row: Listing) -> Listing:
     lower, upper = row.lower_circuit, row.upper_circuit
     if row.tradable and not upper:
         lower, upper = band(close, row.tick_size, SHARE_BAND)
-    volume = row.day_volume or (int(2_000 * 2_000.0 ** fraction("volume " + row.tradingsymbol)) if row.tradable else 0)
+    volume = row.day_volume or (
+        int(2_000 * math.pow(2_000.0, fraction("volume " + row.tradingsymbol))) if row.tradable else 0
+    )
     return replace(row, previous_close=close, lower_circuit=lower, upper_circuit=upper, day_volume=volume)
 
 
@@ -95,5 +98,5 @@ def _derivative(row: Listing, level: dict[str, float], moment: float) -> Listing
         close = row.previous_close or row.on_tick(pricing.forward(spot, years))
         limits = band(close, row.tick_size, SHARE_BAND)
     lower, upper = (row.lower_circuit, row.upper_circuit) if row.upper_circuit else limits
-    volume = row.day_volume or int(row.lot_size * 20.0 * 5_000.0 ** fraction("volume " + row.tradingsymbol))
+    volume = row.day_volume or int(row.lot_size * 20 * math.pow(5_000.0, fraction("volume " + row.tradingsymbol)))
     return replace(row, previous_close=close, lower_circuit=lower, upper_circuit=upper, day_volume=volume)

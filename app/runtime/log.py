@@ -23,7 +23,8 @@ import structlog
 
 from app.runtime import redaction
 
-_ROOT = "stopline"
+_ROOT = "app"
+"""`logging.getLogger(__name__)` inside the program lands below it too."""
 _EARLY_LIMIT = 2000
 _FILE_BYTES = 4_000_000
 _FILES = 5

@@ -85,7 +85,7 @@ async def test_one_correlation_id_from_click_to_broker(written: Written) -> None
 
     async def send(name: str) -> None:
         log.logger("brokers").info("sent", name=name)
-        logging.getLogger("stopline.foreign").info("plain logging, %s", name)
+        logging.getLogger("app.foreign").info("plain logging, %s", name)
 
     seen: dict[str, str] = {}
     await asyncio.gather(place("a"), place("b"))
@@ -144,7 +144,7 @@ def test_a_registered_value_is_hidden_everywhere_tracebacks_included(written: Wr
         raise ValueError(f"cannot open with {value}")
     except ValueError:
         log.logger("vault").info("tried", exc_info=True, url="https://x/?q=pa%24%24%20%22w%C3%B6rd%22%2Fcanary")
-        logging.getLogger("stopline.foreign").info("tried", exc_info=True)
+        logging.getLogger("app.foreign").info("tried", exc_info=True)
     text = written.everything()
     assert "canary" not in text
     assert text.count("ValueError: cannot open with ***") == 4

@@ -88,6 +88,11 @@ class StopEngine:
         """Stops that a tick can fire."""
         return 0 if self._table is None else len(self._table)
 
+    @property
+    def exiting(self) -> int:
+        """Fired stops that are followed to flat."""
+        return len(self._followers)
+
     def stop_on(self, key: PositionKey) -> Stop | None:
         """The stop that guards a position."""
         return next((s for s in self._stops.values() if s.key == key and not s.state.is_final), None)

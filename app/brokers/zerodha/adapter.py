@@ -54,6 +54,11 @@ class ZerodhaSession:
         """Whose session this is."""
         return self._session.account
 
+    @property
+    def paper(self) -> bool:
+        """Play money: every address is on this machine."""
+        return self._endpoints.paper
+
     def feed(self, sink: FeedSink) -> Feed:
         """The account's tick stream."""
         from app.brokers.zerodha.ticker import ZerodhaFeed

@@ -1,0 +1,287 @@
+"""One connected account at work: session, feed, engine, orders. Loop thread only.
+
+Outlives its sessions: when a token dies the stops stay, blind, and the next login takes them up again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from app.brokers.base import BrokerSession, ExitLine, Session
+from app.desk.hours import TradingHours
+from app.domain.calendar import AlwaysOpen, Calendar
+from app.domain.errors import AppError, SessionExpired
+from app.domain.events import Event, FeedState, FundsChanged, HoldingsChanged, Level, Noticed
+from app.domain.ids import AccountId, InstrumentId
+from app.domain.instrument import Instrument
+from app.domain.money import Price
+from app.domain.order import Order
+from app.domain.stop import Stop
+from app.engine.account import AccountState, PositionReading
+from app.engine.exits import StopJournal
+from app.engine.orders import OrderJournal, OrderManager
+from app.engine.recovery import recover
+from app.engine.rules import ExitRules
+from app.engine.stops import StopEngine
+from app.engine.watch import Watch
+from app.market.feed import Candles, FeedHub
+from app.runtime.clock import AccountClock
+from app.runtime.loop import Tasks
+
+log = logging.getLogger(__name__)
+
+RECONCILE_SECONDS = 30.0
+CLOCK_SECONDS = 60.0
+
+
+class EngineJournal(StopJournal, OrderJournal):
+    """The journal as the engine sees it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trading:
+    """What every account's engine shares."""
+
+    journal: EngineJournal
+    rules: ExitRules
+    calendar: Calendar
+    instrument: Callable[[InstrumentId], Instrument | None]
+    ends_in_auction: Callable[[Instrument], bool]
+    candles: Callable[[AccountId], Candles]
+    publish: Callable[[Event], None]
+    tasks: Tasks
+
+
+class AccountDesk:
+    """Everything that runs for one account."""
+
+    def __init__(
+        self,
+        account: AccountId,
+        trading: Trading,
+        on_session_dead: Callable[[AccountId, SessionExpired], Coroutine[Any, Any, None]],
+    ) -> None:
+        self.account = account
+        self.clock = AccountClock()
+        self._trading = trading
+        self._publish = trading.publish
+        self._dead = on_session_dead
+        self._hours = TradingHours(trading.calendar, trading.instrument, trading.ends_in_auction)
+        self.state = AccountState(account, self.clock, trading.publish)
+        self.stops = StopEngine(
+            self.state,
+            trading.journal,
+            trading.rules,
+            trading.instrument,
+            self.last_price,
+            self._counts,
+            trading.publish,
+            trading.tasks,
+        )
+        self.orders = OrderManager(
+            self.state,
+            trading.journal,
+            trading.rules,
+            trading.instrument,
+            self.last_price,
+            trading.publish,
+            trading.tasks,
+        )
+        self.hub = FeedHub(
+            account,
+            self.stops.check,
+            self._on_order,
+            self._on_connected,
+            self._on_dead,
+            lambda: self._hours.open_at(self.clock.now()),
+            trading.candles(account),
+            trading.publish,
+        )
+        self.stops.on_watched = self._on_watched
+        self.state.on_session_dead = self._on_dead
+        self.state.on_positions.append(self._on_positions)
+        self.session: Session | None = None
+        self._broker: BrokerSession | None = None
+        self._line: ExitLine | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._recovered = asyncio.Event()
+
+    @property
+    def hours(self) -> TradingHours:
+        """The calendar that this account's market follows."""
+        return self._hours
+
+    @property
+    def active(self) -> bool:
+        """Logged in."""
+        return self._broker is not None
+
+    @property
+    def broker(self) -> BrokerSession:
+        """The live session. Raises SessionExpired."""
+        if self._broker is None:
+            raise SessionExpired("The account is not logged in.")
+        return self._broker
+
+    @property
+    def blind(self) -> int:
+        """Armed stops that no live price reaches."""
+        return self.stops.armed if not (self.active and self.hub.live) else self.stops.armed - self._reached()
+
+    def _reached(self) -> int:
+        return min(self.stops.armed, self.stops.watching + self.stops.exiting)
+
+    def adopt(self, stops: Sequence[Stop]) -> None:
+        """The journal's stops, before the first login of this run."""
+        for stop in stops:
+            self.stops.adopt(stop)
+
+    async def begin(self, session: Session, broker: BrokerSession) -> None:
+        """A session is there: clock, exit line, feed, then the stops. Raises AppError; nothing is left half open."""
+        await self.end(FeedState.OFF)
+        try:
+            await self._read_clock(broker)
+            line = broker.exit_line()
+            await line.start()
+        except BaseException:
+            await broker.close()
+            raise
+        self.session, self._broker, self._line = session, broker, line
+        self._recovered.clear()
+        self.stops.attach(broker, line)
+        self.hub.start(broker.feed(self.hub))
+        loop = asyncio.get_running_loop()
+        self._tasks = [
+            loop.create_task(self._recover(), name=f"recovery {self.account}"),
+            loop.create_task(self._keep_reconciled(), name=f"reconcile {self.account}"),
+            loop.create_task(self._keep_time(), name=f"clock {self.account}"),
+        ]
+
+    async def end(self, state: FeedState) -> None:
+        """The session is over (logout, death, shutdown). Stops stay in the journal."""
+        tasks, self._tasks = self._tasks, []
+        current = asyncio.current_task()
+        for task in tasks:
+            if task is not current:
+                task.cancel()
+        await asyncio.gather(*(t for t in tasks if t is not current), return_exceptions=True)
+        self.stops.detach()
+        await self.hub.stop(state)
+        line, self._line = self._line, None
+        if line is not None:
+            await line.stop()
+        broker, self._broker = self._broker, None
+        self.session = None
+        if broker is not None:
+            await broker.close()
+
+    async def recovered(self) -> None:
+        """Until stops are watched or followed again after `begin`."""
+        await self._recovered.wait()
+
+    async def refresh(self) -> None:
+        """Orders, positions, holdings and funds, read now. Raises AppError."""
+        await self.state.read_orders()
+        await self.state.read_positions()
+        broker = self.broker
+        self._publish(FundsChanged(await broker.funds()))
+        self._publish(HoldingsChanged(self.account, tuple(await broker.holdings())))
+
+    def last_price(self, instrument: InstrumentId) -> Price | None:
+        """From the account's own feed; None before its first tick."""
+        known = self._trading.instrument(instrument)
+        return None if known is None else self.hub.last_price(known.token)
+
+    # -- inside ------------------------------------------------------------------------------------------------------
+
+    def _counts(self, watch: Watch, seconds: int) -> bool:
+        return self._hours.counts(watch.instrument, seconds)
+
+    async def _recover(self) -> None:
+        try:
+            await recover(self.state, self.stops, self._publish)
+        except SessionExpired:
+            return  # the next login starts again
+        finally:
+            self._recovered.set()
+        with contextlib.suppress(AppError):
+            await self.refresh()
+
+    async def _keep_reconciled(self) -> None:
+        while True:
+            await asyncio.sleep(RECONCILE_SECONDS)
+            await self._reconcile()
+
+    async def _reconcile(self) -> None:
+        try:
+            await self.refresh()
+        except SessionExpired:
+            return
+        except AppError as failure:
+            self._publish(
+                Noticed(
+                    Level.WARNING,
+                    "The broker could not be read",
+                    str(failure),
+                    "What is shown may be old; stops stay armed.",
+                    self.account,
+                    f"reconcile:{self.account}",
+                )
+            )
+
+    async def _keep_time(self) -> None:
+        while True:
+            await asyncio.sleep(CLOCK_SECONDS / max(self.clock.speed, 1.0))
+            session = self.session
+            if session is not None and self.clock.now() >= session.expires_at:
+                self._on_dead(SessionExpired("The broker's session has reached its end."))
+                return
+            try:
+                await self._read_clock(self.broker)
+            except AppError as failure:
+                log.info("clock of %s: %s", self.account, failure.cause)
+
+    async def _read_clock(self, broker: BrokerSession) -> None:
+        reading = await broker.exchange_clock()
+        if broker.paper:
+            self.clock.set(reading.now, reading.speed)
+            calendar: Calendar = AlwaysOpen() if reading.always_open else self._trading.calendar
+            self._hours.follow(calendar)
+
+    def _on_order(self, order: Order) -> None:
+        before = self.state.orders.get(order.broker_order_id)
+        self.state.order_update(order)
+        if order.filled_quantity > (before.filled_quantity if before is not None else 0):
+            self._trading.tasks.start(self._positions_now(), f"positions after a fill {self.account}")
+
+    async def _positions_now(self) -> None:
+        with contextlib.suppress(AppError):  # said aloud by PositionsUnknown
+            await self.state.read_positions()
+
+    def _on_connected(self) -> None:
+        """Events may have been missed while the stream was away: the books are read again."""
+        self.hub.set_urgent(self.stops.armed > 0)
+        if self._recovered.is_set():
+            self._trading.tasks.start(self._reconcile(), f"reconcile after reconnect {self.account}")
+
+    def _on_dead(self, cause: SessionExpired) -> None:
+        if self._broker is not None:
+            self._trading.tasks.start(self._dead(self.account, cause), f"session end {self.account}")
+
+    def _on_watched(self, tokens: frozenset[int]) -> None:
+        names = {stop.token: stop.key.instrument for stop in self.stops.stops if stop.token in tokens}
+        self.hub.want("stops", names)
+        self.hub.set_urgent(self.stops.armed > 0)
+
+    def _on_positions(self, reading: PositionReading) -> None:
+        names = {}
+        for key in reading.positions:
+            instrument = self._trading.instrument(key.instrument)
+            if instrument is not None:
+                names[instrument.token] = instrument.id
+        self.hub.want("positions", names)

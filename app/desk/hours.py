@@ -1,0 +1,73 @@
+"""Which ticks count, and whether silence is an alarm: the calendar as the engine and the feed ask it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+
+from app.domain.calendar import Calendar, Window, ist_date, midnight_seconds
+from app.domain.ids import InstrumentId, Nanos
+from app.domain.instrument import Instrument, Segment
+
+SECOND: Nanos = 1_000_000_000
+_KINDS = ((Segment.EQUITY, True), (Segment.EQUITY, False), (Segment.FUTURES, False), (Segment.OPTIONS, False))
+
+
+class TradingHours:
+    """Continuous trading of one account's instruments, by its exchange's calendar. Loop thread only."""
+
+    def __init__(
+        self,
+        calendar: Calendar,
+        instrument: Callable[[InstrumentId], Instrument | None],
+        ends_in_auction: Callable[[Instrument], bool],
+    ) -> None:
+        self._calendar = calendar
+        self._instrument = instrument
+        self._ends_in_auction = ends_in_auction
+        self._windows: dict[tuple[Segment, bool, int], tuple[Window, ...]] = {}
+
+    def follow(self, calendar: Calendar) -> None:
+        """Another calendar from now on: a paper exchange may never close."""
+        self._calendar = calendar
+        self._windows.clear()
+
+    def counts(self, instrument: InstrumentId, seconds: int) -> bool:
+        """Whether a tick of that exchange second may fire a stop: its segment trades continuously then (F2)."""
+        known = self._instrument(instrument)
+        if known is None:
+            return False
+        return self._continuous(known.segment, self._ends_in_auction(known), seconds)
+
+    def session_start(self, instrument: Instrument, at: Nanos) -> Nanos | None:
+        """Start of the session in which a moment lies."""
+        return self._calendar.session_start(instrument.segment, at, cas=self._ends_in_auction(instrument))
+
+    def open_at(self, at: Nanos) -> bool:
+        """Whether any segment trades: then a feed that says nothing is an alarm."""
+        seconds = at // SECOND
+        return any(self._continuous(segment, cas, seconds) for segment, cas in _KINDS)
+
+    def _continuous(self, segment: Segment, cas: bool, seconds: int) -> bool:
+        day = ist_date(seconds * SECOND)
+        key = (segment, cas, day.toordinal())
+        windows = self._windows.get(key)
+        if windows is None:
+            windows = self._windows[key] = self._day(segment, cas, day)
+        return any(start <= seconds < end for start, end in windows)
+
+    def _day(self, segment: Segment, cas: bool, day: date) -> tuple[Window, ...]:
+        windows = self._calendar.continuous_windows(segment, day, cas=cas)
+        if windows is not None:
+            return windows
+        # No published list covers the day. A fresh tick within the usual hours is itself a sign of trading, and a
+        # stop that never fires because a list is old would be the worse mistake: the nearest known day's hours hold.
+        shift = midnight_seconds(day)
+        for distance in range(1, 4_000):
+            for ordinal in (day.toordinal() + distance, day.toordinal() - distance):
+                near = date.fromordinal(ordinal)
+                usual = self._calendar.continuous_windows(segment, near, cas=cas)
+                if usual:
+                    back = shift - midnight_seconds(near)
+                    return tuple((start + back, end + back) for start, end in usual)
+        return ()

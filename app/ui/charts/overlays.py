@@ -1,0 +1,239 @@
+"""Everything above the candles: last price, positions with break-even, fills, stop lines, crosshair, readout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtGui import QColor, QPainter, QPen, QPolygonF
+
+from app.domain.ids import Nanos
+from app.domain.market import Interval
+from app.domain.money import Paise, Price, Rounding, to_tick
+from app.domain.order import Side
+from app.ui import format as fmt
+from app.ui.charts import stop_paint
+from app.ui.charts.axes import paint_price_labels
+from app.ui.charts.crosshair import Crosshair, paint_crosshair, paint_readout, time_text
+from app.ui.charts.panes import Layer, Panes
+from app.ui.charts.series import CandleSeries
+from app.ui.charts.stop_line import Phase, StopLine
+from app.ui.charts.stop_paint import PlacedStop
+from app.ui.charts.tags import TAG_HEIGHT, AxisTag, Pen, Piece, spread
+from app.ui.theme import DARK
+
+_READOUT = 30.0
+"""Kept free at the top left for the readout, pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class PositionMark:
+    """An open position as a line."""
+
+    quantity: int
+    lot_size: int
+    average: float
+    """Minor units with fraction: for the line's place alone."""
+    average_text: str
+    unrealised: Paise
+    break_even: Price | None
+    product: str
+
+
+@dataclass(frozen=True, slots=True)
+class FillMark:
+    """A fill as ▲ (bought) or ▼ (sold), its tip at the price."""
+
+    at: Nanos
+    price: Price
+    side: Side
+
+
+class Overlay(Layer):
+    """The top layer. Its facts are set by the canvas; `layout` decides where things stand, `draw` paints them."""
+
+    def __init__(self, panes: Panes, series: CandleSeries, pen: Pen) -> None:
+        super().__init__(10)
+        self._panes = panes
+        self._series = series
+        self._pen = pen
+        self.price_scale = 100
+        self.tick_size: Price = 5
+        self.interval = Interval.MINUTE
+        self.last: Price | None = None
+        self.rising = True
+        """Whether the last price stands above the previous close."""
+        self.stale = False
+        self.positions: tuple[PositionMark, ...] = ()
+        self.fills: tuple[FillMark, ...] = ()
+        self.stops: tuple[StopLine, ...] = ()
+        self.hovered: StopLine | None = None
+        self.cross: Crosshair | None = None
+        self.message = ""
+        """In the middle of an empty chart: loading, nothing here, what went wrong."""
+        self.warning = ""
+        """A line at the bottom: history is incomplete."""
+        self.placed: list[PlacedStop] = []
+
+    def layout(self) -> list[PlacedStop]:
+        """Places the stop lines anew, labels apart from each other. Also what presses are tested against."""
+        pane = self._panes.price
+        found = [
+            stop_paint.place(line, pane, self._pen, self.last, hovered=line is self.hovered) for line in self.stops
+        ]
+        self.placed = [placed for placed in found if placed is not None]
+        centres = spread(
+            [p.label.center().y() for p in self.placed], TAG_HEIGHT + 2, pane.rect.top(), pane.rect.bottom()
+        )
+        for placed, centre in zip(self.placed, centres, strict=True):
+            placed.label.moveTop(round(centre - TAG_HEIGHT / 2))
+            if placed.close is not None:
+                placed.close.moveTop(placed.label.top())
+        return self.placed
+
+    def price_text(self, price: Price) -> str:
+        """With the instrument's decimals."""
+        return fmt.price(price, self.price_scale, self.tick_size)
+
+    def draw(self, painter: QPainter) -> None:
+        """From the bottom up."""
+        pane, pen = self._panes.price, self._pen
+        if self.message:
+            self._paint_message(painter)
+        placed = self.layout()
+        painter.save()
+        painter.setClipRect(pane.rect)
+        self._paint_fills(painter)
+        self._paint_price_lines(painter)
+        for stop in placed:
+            stop_paint.paint_line(painter, stop, pane, hovered=stop.line is self.hovered)
+        self._paint_position_labels(painter)
+        for stop in placed:
+            stop_paint.paint_label(painter, stop, pen, hovered=stop.line is self.hovered)
+        if self.warning:
+            rect = QRectF(8, pane.rect.bottom() - 28, pen.width(self.warning) + 20, TAG_HEIGHT)
+            pen.label(painter, rect, [Piece(self.warning, DARK.warning)], DARK.warning_fill, DARK.warning)
+        painter.restore()
+        self._paint_axis_tags(painter, placed)
+        self._paint_cross(painter)
+
+    def _paint_message(self, painter: QPainter) -> None:
+        rect = self._panes.price.rect
+        width = self._pen.width(self.message)
+        self._pen.text(painter, rect.center().x() - width / 2, rect.center().y(), self.message, DARK.muted)
+
+    def _paint_fills(self, painter: QPainter) -> None:
+        """Triangles with their tips at the fill's price; only the visible ones."""
+        pane = self._panes.price
+        count = len(self._series)
+        if not count:
+            return
+        first, last = pane.visible(count)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, True)
+        painter.setPen(QPen(QColor(DARK.base), 1))
+        for fill in self.fills:
+            index = self._series.index_at(fill.at)
+            if not first <= index < last:
+                continue
+            x, y = pane.x(index), pane.y(fill.price)
+            way = 1 if fill.side is Side.BUY else -1
+            painter.setBrush(QColor(DARK.buy if fill.side is Side.BUY else DARK.sell))
+            painter.drawPolygon(QPolygonF([QPointF(x, y), QPointF(x - 5, y + way * 9), QPointF(x + 5, y + way * 9)]))
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
+
+    def _paint_price_lines(self, painter: QPainter) -> None:
+        pane = self._panes.price
+        for mark in self.positions:
+            if mark.break_even is not None:
+                self._hairline(painter, pane.y(mark.break_even), DARK.break_even, [6, 4])
+            y = round(pane.y(mark.average))
+            painter.fillRect(QRectF(pane.rect.left(), y, pane.rect.width(), 1), QColor(DARK.position))
+        if self.last is not None:
+            self._hairline(painter, pane.y(self.last), self._last_color(), [1, 3])
+
+    def _hairline(self, painter: QPainter, y: float, color: str, pattern: list[float]) -> None:
+        line = QPen(QColor(color), 1)
+        line.setCapStyle(Qt.PenCapStyle.FlatCap)
+        line.setDashPattern(pattern)
+        painter.setPen(line)
+        at = round(y) + 0.5
+        painter.drawLine(QPointF(0, at), QPointF(self._panes.price.rect.right(), at))
+
+    def _last_color(self) -> str:
+        if self.stale:
+            return DARK.muted
+        return DARK.up if self.rising else DARK.down
+
+    def _paint_position_labels(self, painter: QPainter) -> None:
+        """At the left, below the readout: what is held at which average, and where it breaks even."""
+        pane, pen = self._panes.price, self._pen
+        labels: list[tuple[float, list[Piece], str]] = []
+        for mark in self.positions:
+            way = "LONG" if mark.quantity > 0 else "SHORT"
+            ink = DARK.up if mark.unrealised > 0 else DARK.down if mark.unrealised < 0 else DARK.muted
+            labels.append(
+                (
+                    pane.y(mark.average),
+                    [
+                        Piece(f"{way} {fmt.quantity(abs(mark.quantity), mark.lot_size)}", DARK.position, strong=True),
+                        Piece(f"{mark.product} @ {mark.average_text}", DARK.muted),
+                        Piece(fmt.pnl(mark.unrealised), ink, strong=True),
+                    ],
+                    DARK.position,
+                )
+            )
+            if mark.break_even is not None:
+                text = f"Break-even {self.price_text(mark.break_even)}"
+                labels.append((pane.y(mark.break_even), [Piece(text, DARK.break_even)], DARK.border))
+        shown = [entry for entry in labels if pane.rect.top() < entry[0] < pane.rect.bottom()]
+        centres = spread([y for y, _, _ in shown], TAG_HEIGHT + 2, pane.rect.top() + _READOUT, pane.rect.bottom())
+        for (_, pieces, border), centre in zip(shown, centres, strict=True):
+            rect = QRectF(8, round(centre - TAG_HEIGHT / 2), pen.label_width(pieces), TAG_HEIGHT)
+            pen.label(painter, rect, pieces, DARK.overlay, border)
+
+    def _paint_axis_tags(self, painter: QPainter, placed: list[PlacedStop]) -> None:
+        pane = self._panes.price
+        axis = QRectF(pane.rect.right(), 0, self._panes.whole.width() - pane.rect.right(), pane.rect.height())
+        tags: list[AxisTag] = []
+        for mark in self.positions:
+            if mark.break_even is not None:
+                tags.append(AxisTag(pane.y(mark.break_even), self.price_text(mark.break_even), DARK.break_even, False))
+            tags.append(AxisTag(pane.y(mark.average), mark.average_text, DARK.position, filled=False))
+        tags = [tag for tag in tags if pane.rect.top() <= tag.y <= pane.rect.bottom()]
+        for stop in placed:
+            if stop.tag is not None:
+                tags.append(stop.tag)
+            if stop.line.stop is not None and stop.line.trigger != stop.line.stop.trigger:
+                standing = stop.line.stop.trigger
+                tags.append(AxisTag(pane.y(standing), self.price_text(standing), DARK.stop, stop.line.wish is not None))
+        if self.last is not None:
+            tags.append(AxisTag(pane.y(self.last), self.price_text(self.last), self._last_color()))
+        centres = spread([tag.y for tag in tags], TAG_HEIGHT + 1, axis.top(), axis.bottom())
+        paint_price_labels(painter, pane, self._pen, self.price_scale, self.tick_size, centres)
+        for tag, centre in zip(tags, centres, strict=True):
+            self._pen.axis_tag(painter, tag, axis, centre)
+
+    def _paint_cross(self, painter: QPainter) -> None:
+        series, panes, pen = self._series, self._panes, self._pen
+        count = len(series)
+        dragging = any(line.dragged is not None for line in self.stops)
+        index = count - 1
+        cross = self.cross
+        if cross is not None and not dragging:
+            pointed = round(panes.price.index(cross.x))
+            index = min(max(pointed, 0), count - 1)
+            inside = panes.price.rect.contains(QPointF(cross.x, cross.y))
+            price = to_tick(round(panes.price.value(cross.y)), self.tick_size, Rounding.NEAREST) if inside else None
+            texts = (
+                "" if price is None else self.price_text(price),
+                time_text(series.start(index), self.interval) if 0 <= pointed < count else "",
+            )
+            paint_crosshair(painter, panes, pen, cross, pointed, price, texts)
+        if count:
+            before = series.candle(index - 1).close if index > 0 else None
+            paint_readout(painter, pen, series.candle(index), before, self.price_scale, self.tick_size)
+
+    @property
+    def offers(self) -> bool:
+        """Whether some position could have a stop and has none."""
+        return any(line.phase is Phase.OFFERED and line.position.quantity for line in self.stops)

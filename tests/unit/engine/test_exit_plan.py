@@ -1,0 +1,157 @@
+"""What a fired stop does next, case by case and as properties over everything it may know."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, Tag
+from app.domain.instrument import Product
+from app.domain.order import Order, OrderKind, OrderStatus, Side
+from app.engine.exit_plan import (
+    REPRICES,
+    CancelOrders,
+    Close,
+    ExitView,
+    Reprice,
+    Send,
+    SquareOffExcess,
+    Wait,
+    next_step,
+)
+
+
+def order(status: OrderStatus, filled: int = 0, number: int = 1, quantity: int = 100) -> Order:
+    return Order(
+        account=AccountId("zerodha-X"),
+        broker_order_id=BrokerOrderId(str(number)),
+        instrument=InstrumentId("NSE:INFY"),
+        side=Side.SELL,
+        product=Product.MIS,
+        kind=OrderKind.LIMIT,
+        status=status,
+        quantity=quantity,
+        filled_quantity=filled,
+        pending_quantity=quantity - filled,
+        average_price=1000 if filled else None,
+        tag=Tag(f"STOP{number}"),
+    )
+
+
+LONG = ExitView(Side.SELL, 100, (), 100)
+
+
+def test_an_answer_is_awaited_before_anything_else_is_sent() -> None:
+    assert isinstance(next_step(replace(LONG, in_flight=True)), Wait)
+
+
+def test_a_failed_position_read_is_not_flat() -> None:
+    filled = order(OrderStatus.FILLED, 100)
+    assert isinstance(next_step(replace(LONG, orders=(filled,), position=None)), Wait)
+
+
+def test_an_accepted_order_is_not_a_fill() -> None:
+    assert isinstance(next_step(replace(LONG, orders=(order(OrderStatus.OPEN),))), Wait)
+
+
+def test_flat_position_closes() -> None:
+    assert next_step(replace(LONG, orders=(order(OrderStatus.FILLED, 100),), position=0)) == Close(100)
+
+
+def test_an_unanswered_attempt_is_looked_up_twice_before_the_next() -> None:
+    unresolved = replace(LONG, unresolved=True)
+    assert isinstance(next_step(unresolved), Wait)
+    assert isinstance(next_step(replace(unresolved, lookups=1)), Wait)
+    step = next_step(replace(unresolved, lookups=2))
+    assert isinstance(step, Send)
+    assert step.quantity == 100
+
+
+def test_a_refused_market_exit_goes_out_as_limit() -> None:
+    step = next_step(replace(LONG, refused=True, kind=OrderKind.MARKET))
+    assert isinstance(step, Send)
+    assert step.kind is OrderKind.LIMIT
+
+
+def test_the_rest_of_a_cancelled_partial_fill_is_sent() -> None:
+    step = next_step(replace(LONG, orders=(order(OrderStatus.CANCELLED, 30),), position=70))
+    assert isinstance(step, Send)
+    assert step.quantity == 70
+
+
+def test_an_exit_never_exceeds_the_position() -> None:
+    step = next_step(replace(LONG, position=40))
+    assert isinstance(step, Send)
+    assert step.quantity == 40
+
+
+def test_a_position_row_that_lags_behind_the_fills_sends_nothing() -> None:
+    filled = replace(LONG, orders=(order(OrderStatus.FILLED, 100),), position=100, position_age=0.5)
+    assert isinstance(next_step(filled), Wait)
+
+
+def test_a_resting_exit_is_priced_anew_then_cancelled() -> None:
+    resting = replace(LONG, orders=(order(OrderStatus.PARTIALLY_FILLED, 20),), position=80, resting=10.0)
+    assert next_step(resting) == Reprice(BrokerOrderId("1"))
+    assert isinstance(next_step(replace(resting, reprices=REPRICES)), CancelOrders)
+
+
+def test_a_late_first_attempt_is_cancelled_and_the_newest_kept() -> None:
+    two = (order(OrderStatus.OPEN, number=1), order(OrderStatus.OPEN, number=2))
+    step = next_step(replace(LONG, orders=two))
+    assert isinstance(step, CancelOrders)
+    assert step.orders == (BrokerOrderId("1"),)
+
+
+def test_a_live_exit_without_a_position_is_cancelled() -> None:
+    step = next_step(replace(LONG, orders=(order(OrderStatus.OPEN),), position=0))
+    assert isinstance(step, CancelOrders)
+
+
+def test_a_double_exit_is_squared_off() -> None:
+    both = (order(OrderStatus.FILLED, 100, 1), order(OrderStatus.FILLED, 100, 2))
+    step = next_step(replace(LONG, orders=both, position=-100, position_age=2.0))
+    assert step == SquareOffExcess(100, Side.BUY)
+
+
+statuses = st.sampled_from([s for s in OrderStatus if s is not OrderStatus.DENIED])
+orders = st.lists(st.tuples(statuses, st.integers(0, 100)), max_size=3).map(
+    lambda rows: tuple(order(s, f, n) for n, (s, f) in enumerate(rows, 1))
+)
+views = st.builds(
+    ExitView,
+    side=st.sampled_from(Side),
+    quantity=st.integers(1, 200),
+    orders=orders,
+    position=st.none() | st.integers(-300, 300),
+    position_age=st.floats(0, 10),
+    in_flight=st.booleans(),
+    unresolved=st.booleans(),
+    lookups=st.integers(0, 3),
+    refused=st.booleans(),
+    resting=st.floats(0, 10),
+    reprices=st.integers(0, 30),
+    kind=st.sampled_from([OrderKind.MARKET, OrderKind.LIMIT]),
+)
+
+
+@given(views)
+def test_nothing_is_sent_that_could_double_or_turn_the_position(view: ExitView) -> None:
+    step = next_step(view)
+    if isinstance(step, Send):
+        assert not any(not o.status.is_final for o in view.orders)
+        assert not view.in_flight
+        assert view.position is not None
+        assert 0 < step.quantity <= abs(view.position)
+        assert (view.position > 0) == (view.side is Side.SELL)
+
+
+@given(views)
+def test_it_closes_only_on_a_position_that_is_proven_not_to_need_it(view: ExitView) -> None:
+    step = next_step(view)
+    if isinstance(step, Close):
+        assert view.position is not None
+        assert view.position == 0 or (view.position > 0) != (view.side is Side.SELL)
+        assert not any(not o.status.is_final for o in view.orders)

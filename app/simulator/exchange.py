@@ -1,0 +1,256 @@
+"""The paper exchange put together: market, order system, sessions, routes, ticker, memory; started and stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from app.simulator.account import Account
+from app.simulator.accounts import AccountRoutes
+from app.simulator.admin import AdminRoutes
+from app.simulator.book import Book
+from app.simulator.faults import TICKER, Faults
+from app.simulator.form import OrderForm
+from app.simulator.ledger import Ledger
+from app.simulator.login import LoginPage, landing
+from app.simulator.market import Market, Quote
+from app.simulator.oms import OrderSystem
+from app.simulator.orders import OrderRoutes
+from app.simulator.quotes import QuoteRoutes
+from app.simulator.server import Gate
+from app.simulator.sessions import Credentials, Sessions
+from app.simulator.ticker import TickerHub
+from app.simulator.updates import Updates
+
+HOST = "127.0.0.1"
+WATCH_SECONDS = 0.05
+"""How often the clock is looked at for 06:00 having passed."""
+SNAPSHOT_SECONDS = 1.0
+LARGEST_REQUEST = 4 * 1024 * 1024
+OPENING_CASH = 10_00_000_00
+"""Paise: ten lakh rupees."""
+
+
+class CannotStart(Exception):
+    """Said to the user, exit code 2."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A position or holding that the account has from the start."""
+
+    key: str
+    quantity: int
+    """Signed."""
+    product: str
+    price: int | None = None
+    """Paise; the last price when absent."""
+
+
+@dataclass(slots=True)
+class Plan:
+    """What an exchange is built from."""
+
+    market: Market
+    credentials: Credentials
+    port: int = 0
+    state: Path | None = None
+    tls: ssl.SSLContext | None = None
+    faults: Sequence[str] = ()
+    seed: int | None = None
+    cash: int = OPENING_CASH
+    delay: tuple[float, float] = (0.005, 0.020)
+    openings: Sequence[Opening] = field(default_factory=tuple)
+
+
+class Exchange:
+    """One broker on one port. Build, `start`, `stop`, all on one loop."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self.market = plan.market
+        self.book = Book(plan.state)
+        self.faults = Faults(plan.faults, plan.seed)
+        self.sessions = Sessions(plan.credentials, plan.market.clock, self.book, self.faults)
+        self.ledger = Ledger(Account(plan.credentials.user_id, plan.cash), plan.market, self.book)
+        self.updates = Updates(self.faults, self._send_update)
+        self.oms = OrderSystem(
+            plan.market,
+            self.ledger,
+            self.book,
+            self.faults,
+            self.updates.announce,
+            api_secret=plan.credentials.api_secret,
+            seed=plan.seed,
+            delay=plan.delay,
+        )
+        plan.market.add_listener(self._before_ticks)
+        self.hub = TickerHub(plan.market, self.sessions.user_of)
+        plan.market.add_listener(self.oms.on_quotes)
+        self.port = 0
+        self._runner: web.AppRunner | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """Where it listens."""
+        secure = "s" if self._plan.tls else ""
+        at = f"{HOST}:{self.port}"
+        return {
+            "api_url": f"http{secure}://{at}",
+            "login_url": f"http{secure}://{at}/connect/login",
+            "ws_url": f"ws{secure}://{at}/ws",
+            "redirect_url": f"http{secure}://{at}/connect/done",
+        }
+
+    async def start(self) -> None:
+        """Remembers what it knew, listens, lets the market run. Raises CannotStart."""
+        self._recall()
+        app = web.Application(client_max_size=LARGEST_REQUEST)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        await self._listen(app)
+        self._tasks = [
+            asyncio.create_task(self.market.run()),
+            asyncio.create_task(self._watch()),
+            asyncio.create_task(self._remember()),
+        ]
+        for task in self._tasks:
+            task.add_done_callback(_report)
+
+    async def stop(self) -> None:
+        """Says goodbye to the streams, keeps everything."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.hub.close_all()
+        if self._runner is not None:
+            await self._runner.cleanup()
+        self.oms.close()
+        self._snapshot()
+        self.book.close()
+
+    # -- the parts talk
+
+    def _send_update(self, update: dict[str, Any]) -> None:
+        self.hub.order_update(str(update["user_id"]), update)
+
+    def _before_ticks(self, quotes: Sequence[Quote]) -> None:
+        for quote in quotes[:1]:
+            fault = self.faults.strike(TICKER, instrument=quote.listing.key)
+            if fault is not None:
+                self._tasks.append(asyncio.create_task(self._spoil_ticker(fault.name, fault.seconds)))
+
+    async def _spoil_ticker(self, name: str, seconds: float) -> None:
+        if name == "ticker-silence":
+            self.hub.silent = True
+            await asyncio.sleep(seconds)
+            self.hub.silent = False
+        else:
+            await self.hub.close_all()
+
+    async def _clock_changed(self) -> None:
+        if self.sessions.bury_dead():
+            await self.hub.close_user(self.sessions.user_id)
+        self.oms.watch_day()
+
+    async def _token_ended(self) -> None:
+        await self.hub.close_user(self.sessions.user_id)
+
+    # -- memory
+
+    def _recall(self) -> None:
+        saved = self.book.load("market")
+        if saved:
+            self.market.restore(saved["snapshot"])
+        self.sessions.load()
+        known = self.book.load("account")
+        self.oms.load()
+        if not known:
+            self._open_positions()
+        self.ledger.save()
+        self.book.commit(durable=True)
+
+    def _open_positions(self) -> None:
+        for opening in self._plan.openings:
+            listing = self.market.listings.by_key.get(opening.key)
+            if listing is None or not listing.tradable:
+                raise CannotStart(f"--opening-position: {opening.key} is not listed or cannot be traded")
+            price = opening.price or self.market.quotes[listing.token].last_price
+            if opening.product == "CNC":
+                self.ledger.hold(listing.token, opening.quantity, opening.quantity * price)
+                continue
+            form = OrderForm(
+                exchange=listing.exchange,
+                tradingsymbol=listing.tradingsymbol,
+                side="BUY" if opening.quantity > 0 else "SELL",
+                quantity=abs(opening.quantity),
+                product=opening.product,
+                order_type="LIMIT",
+                price=price,
+                trigger_price=0,
+                validity="DAY",
+                disclosed_quantity=0,
+                market_protection=None,
+                tag="opening",
+                autoslice=False,
+            )
+            self.oms.book_opening(form, listing)
+
+    def _snapshot(self) -> None:
+        if self.book.remembers:
+            self.book.put("market", "snapshot", self.market.snapshot())
+            self.book.commit()
+
+    async def _remember(self) -> None:
+        while True:
+            self._snapshot()
+            await asyncio.sleep(SNAPSHOT_SECONDS)
+
+    async def _watch(self) -> None:
+        while True:
+            await self._clock_changed()
+            await asyncio.sleep(WATCH_SECONDS)
+
+    # -- the server
+
+    async def _listen(self, app: web.Application) -> None:
+        assert self._runner is not None
+        app.middlewares.append(Gate(self.sessions, self.faults, self.oms).pass_through)
+        OrderRoutes(self.oms, self.faults).add_to(app)
+        AccountRoutes(self.oms, self.sessions, self._token_ended).add_to(app)
+        QuoteRoutes(self.market).add_to(app)
+        AdminRoutes(self.oms, self.faults, self._clock_changed).add_to(app)
+        login = LoginPage(self.sessions, lambda: self.urls["redirect_url"])
+        app.router.add_get("/connect/login", login.show, name="login:show")
+        app.router.add_post("/connect/login", login.submit, name="login:submit")
+        app.router.add_get("/connect/done", landing)
+        app.router.add_get("/ws", self.hub.handle)
+        await self._runner.setup()
+        remembered = self.book.load("port").get("port", 0)
+        for port in (self._plan.port,) if self._plan.port else (remembered, 0):
+            site = web.TCPSite(self._runner, HOST, port, ssl_context=self._plan.tls, shutdown_timeout=1.0)
+            try:
+                await site.start()
+            except OSError as error:
+                if port == 0 or self._plan.port:
+                    raise CannotStart(f"port {port} on {HOST} is taken: {error.strerror}") from error
+                continue
+            break
+        self.port = self._runner.addresses[0][1]
+        self.book.put("port", "port", self.port)
+        self.book.commit(durable=True)
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    """A part that dies takes the exchange with it: silence would look like a calm market."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        with contextlib.suppress(RuntimeError):
+            task.get_loop().call_exception_handler({"message": "the paper exchange failed", "exception": error})
+            task.get_loop().stop()

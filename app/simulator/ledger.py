@@ -1,0 +1,143 @@
+"""The account in use: what is available, what an order needs, fills taken in, the day change. Writes to the book.
+
+Owned by the order system; runs on the loop thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+
+from app.simulator import account as accounts
+from app.simulator import margins
+from app.simulator.account import Account, Holding, Position
+from app.simulator.book import Book
+from app.simulator.charges import of_fills
+from app.simulator.envelope import KiteError
+from app.simulator.listing import Listing
+from app.simulator.market import Market
+from app.simulator.order import Fill, Order
+from app.simulator.refusals import insufficient_funds
+
+
+class Ledger:
+    """See the module."""
+
+    def __init__(self, account: Account, market: Market, book: Book) -> None:
+        self.account = account
+        self._market = market
+        self._book = book
+
+    # -- what may be done
+
+    def check(self, order: Order, live: Iterable[Order], quantity: int | None = None, price: int | None = None) -> None:
+        """Raises KiteError when an order (or its changed terms) needs more than there is. `live`: all open orders."""
+        listing = self._market.listings.by_token[order.token]
+        others = [o for o in live if o.order_id != order.order_id]
+        left = (order.quantity if quantity is None else quantity) - order.filled
+        opening = self._opening(order, others, left)
+        if opening <= 0:
+            return
+        if order.product == "CNC" and order.side == "SELL":
+            held = left - opening
+            raise KiteError(
+                400,
+                "HoldingException",
+                f"Insufficient holdings. {order.tradingsymbol}: {held} can be sold, {left} asked for.",
+            )
+        needed = self._needed(order, listing, opening, price)
+        available = self.available(others)
+        if needed > available:
+            raise insufficient_funds(needed, available)
+
+    def available(self, live: Iterable[Order]) -> int:
+        """Cash and the day's cash flow less what positions and open orders tie up. Paise."""
+        cash, margin = self.usage()
+        return self.account.cash + cash - margin.total - self.blocked(list(live))
+
+    def usage(self) -> tuple[int, margins.Margin]:
+        """Of the positions: cash flow of the day, and margins by head (premiums are cash flow)."""
+        cash, heads = 0, [0, 0, 0]
+        for position in self.account.positions.values():
+            listing = self._market.listings.by_token.get(position.token)
+            if listing is None:
+                continue
+            used, flow = self.account.used(position, listing)
+            cash += flow
+            heads = [heads[0] + used.var, heads[1] + used.span, heads[2] + used.exposure]
+        return cash, margins.Margin(*heads)
+
+    def blocked(self, live: list[Order]) -> int:
+        """What the opening parts of open orders tie up. Paise."""
+        total = 0
+        for index, order in enumerate(live):
+            opening = self._opening(order, live[:index], order.left)
+            if opening > 0:
+                total += self._needed(order, self._market.listings.by_token[order.token], opening, None)
+        return total
+
+    def _needed(self, order: Order, listing: Listing, opening: int, price: int | None) -> int:
+        asked = price or order.limit or order.trigger_price or self._market.quotes[order.token].last_price
+        return margins.required(listing, order.side, order.product, opening, asked).total
+
+    def _opening(self, order: Order, before: Iterable[Order], left: int) -> int:
+        """Units of an order that do not close the position: what earlier orders of its side will close is gone."""
+        net = self.account.net_quantity(order.token, order.product)
+        closable = max(0, net if order.side == "SELL" else -net)
+        for other in before:
+            if (other.token, other.product, other.side) == (order.token, order.product, order.side):
+                closable -= min(closable, other.left)
+        return left - min(left, closable)
+
+    # -- what happened
+
+    def take(self, fill: Fill) -> None:
+        """A fill changes its position."""
+        listing = self._market.listings.by_token[fill.token]
+        position = self.account.apply(listing, fill.product, fill.side, fill.quantity, fill.price)
+        self._book.put("position", _key(position), accounts.position_record(position))
+
+    def hold(self, token: int, quantity: int, value: int) -> None:
+        """Puts shares into the demat account, as if bought long ago."""
+        holding = self.account.holdings.setdefault(token, Holding(token))
+        holding.quantity += quantity
+        holding.opening_quantity += quantity
+        holding.value += value
+        self._book.put("holding", str(token), accounts.holding_record(holding))
+
+    def next_day(self, fills: list[Fill], ended: date) -> None:
+        """06:00: see `account.carry_over`. The ended day's charges leave the cash."""
+        for position in self.account.positions.values():
+            self._book.drop("position", _key(position))
+        for token in self.account.holdings:
+            self._book.drop("holding", str(token))
+        listings = self._market.listings.by_token
+        accounts.carry_over(self.account, listings, self._prices, of_fills(fills, listings, ended))
+        self.save()
+
+    def save(self) -> None:
+        """All of it, into the book's next transaction."""
+        self._book.put("account", self.account.user_id, self.account.record())
+        for position in self.account.positions.values():
+            self._book.put("position", _key(position), accounts.position_record(position))
+        for token, holding in self.account.holdings.items():
+            self._book.put("holding", str(token), accounts.holding_record(holding))
+
+    def load(self) -> None:
+        """From the book, what it has."""
+        for record in self._book.load("account").values():
+            self.account.cash = int(record["cash"])
+        for record in self._book.load("position").values():
+            position = Position(**record)
+            self.account.positions[position.token, position.product] = position
+        for record in self._book.load("holding").values():
+            holding = Holding(**record)
+            self.account.holdings[holding.token] = holding
+
+    def _prices(self, token: int) -> tuple[int, int]:
+        quote = self._market.quotes[token]
+        return quote.last_price, quote.close
+
+
+def _key(position: Position) -> str:
+    return f"{position.token}:{position.product}"

@@ -1,0 +1,194 @@
+"""The HTTP side of the paper exchange: routes, who is asking, limits, scripted faults, the envelope around everything."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+
+from app.simulator.envelope import KiteError, bad_input, failure, session_dead
+from app.simulator.faults import REQUEST, Fault, Faults
+from app.simulator.limits import Limits, too_many
+from app.simulator.oms import OrderSystem
+from app.simulator.refusals import address_refused
+from app.simulator.sessions import Sessions
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+RECEIVED = web.RequestKey("received", int)
+"""When the request's handling began, monotonic nanoseconds."""
+
+_ORDER_ROUTES = frozenset({"place", "modify", "cancel"})
+_LIMIT_CLASS = {"quote": "quote", "historical": "historical"}
+_NO_SESSION = frozenset({"session", "login"})
+ROUTE = "kite_route"
+
+
+class Gate:
+    """What every request passes, outermost first: envelope, faults, session, limits."""
+
+    def __init__(self, sessions: Sessions, faults: Faults, oms: OrderSystem) -> None:
+        self._sessions = sessions
+        self._faults = faults
+        self._oms = oms
+        self._limits = Limits()
+
+    @web.middleware
+    async def pass_through(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """The one middleware."""
+        request[RECEIVED] = time.monotonic_ns()
+        route = _route_of(request)
+        if route == "":  # admin, ticker: their own rules
+            return await self._enveloped(request, handler)
+        instrument = await _instrument_of(request) if route == "place" else ""
+        fault = self._faults.strike(REQUEST, route, instrument)
+        if fault is None:
+            return await self._enveloped(request, self._admit(route, handler))
+        return await self._struck(request, self._admit(route, handler), fault)
+
+    def _admit(self, route: str, handler: Handler) -> Handler:
+        async def admitted(request: web.Request) -> web.StreamResponse:
+            if route != "login":
+                self._check(request, route)
+            return await handler(request)
+
+        return admitted
+
+    def _check(self, request: web.Request, route: str) -> None:
+        switches = self._faults.switches
+        if switches.version_header == "required" and request.headers.get("X-Kite-Version") != "3":
+            raise bad_input("Missing or unknown `X-Kite-Version` header.")
+        open_dump = route == "instruments" and switches.instruments_auth == "open"
+        if route not in _NO_SESSION and not open_dump:
+            self._authorise(request)
+        if route in _ORDER_ROUTES and switches.static_ip == "on":
+            raise address_refused(request.remote or "127.0.0.1")
+        if switches.limits == "off":
+            return
+        if route in _ORDER_ROUTES:
+            self._limits.order(time.time(), self._oms.placed_today, placement=route == "place")
+        elif route not in _NO_SESSION:
+            self._limits.request(_LIMIT_CLASS.get(route, "other"), time.monotonic())
+
+    def _authorise(self, request: web.Request) -> None:
+        kind, _, pair = request.headers.get("Authorization", "").partition(" ")
+        api_key, _, access_token = pair.partition(":")
+        if kind != "token" or self._sessions.user_of(api_key, access_token) is None:
+            raise session_dead()
+
+    async def _enveloped(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except KiteError as refused:
+            return failure(refused)
+        except web.HTTPRedirection:
+            raise
+        except web.HTTPException as error:
+            return failure(_translated(error))
+
+    async def _struck(self, request: web.Request, handler: Handler, fault: Fault) -> web.StreamResponse:
+        """The scripted fault happens to this request."""
+        name = fault.name
+        refusal = _refusal(fault)
+        if refusal is not None:
+            return refusal
+        if name == "lost-before":
+            return _hang_up(request)
+        if name == "late-lost":
+            await request.read()
+            _hang_up(request)
+        if name in ("accept-late", "late-lost"):
+            await asyncio.sleep(fault.seconds)
+        answer = await self._enveloped(request, handler)
+        if name == "delay":
+            await asyncio.sleep(fault.seconds)
+        if name == "lost-after":
+            return _hang_up(request)
+        return await _mangled(request, answer, name)
+
+
+def _refusal(fault: Fault) -> web.Response | None:
+    """The faults that answer without doing anything."""
+    if fault.name == "status":
+        code = int(fault.seconds)
+        kinds = {502: "DataException", 503: "NetworkException", 504: "DataException"}
+        return failure(KiteError(code, kinds.get(code, "GeneralException"), fault.text or "Something went wrong."))
+    if fault.name == "throttle":
+        refused = too_many()
+        if fault.value:
+            refused.headers["Retry-After"] = fault.value
+        return failure(refused)
+    if fault.name == "html-403":
+        page = "<html><head><title>403 Forbidden</title></head><body><h1>403 Forbidden</h1></body></html>"
+        return web.Response(text=page, status=403, content_type="text/html")
+    if fault.name == "refuse":
+        return failure(KiteError(400, fault.value or "OrderException", fault.text or "Refused by a scripted fault."))
+    return None
+
+
+async def _mangled(request: web.Request, answer: web.StreamResponse, name: str) -> web.StreamResponse:
+    """The faults that spoil a finished answer."""
+    if name not in ("bad-gzip", "cut-json", "close") or not isinstance(answer, web.Response):
+        return answer
+    body = bytes(answer.body) if isinstance(answer.body, bytes | bytearray) else b""
+    if name == "bad-gzip":
+        packed = gzip.compress(body)
+        headers = {"Content-Encoding": "gzip"}
+        half = packed[: len(packed) // 2]
+        return web.Response(body=half, status=answer.status, content_type=answer.content_type, headers=headers)
+    if name == "cut-json":
+        return web.Response(body=body[: len(body) // 2], status=answer.status, content_type=answer.content_type)
+    partial = web.StreamResponse(status=answer.status, headers={"Content-Type": answer.content_type})
+    partial.content_length = len(body)
+    await partial.prepare(request)
+    await partial.write(body[: len(body) // 2])
+    _hang_up(request)
+    return partial
+
+
+def _hang_up(request: web.Request) -> web.Response:
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()
+
+
+def _translated(error: web.HTTPException) -> KiteError:
+    if error.status == web.HTTPNotFound.status_code:
+        return KiteError(404, "GeneralException", "Route not found")
+    if error.status == web.HTTPMethodNotAllowed.status_code:
+        return KiteError(405, "GeneralException", "Method not allowed")
+    kind = "InputException" if error.status < web.HTTPInternalServerError.status_code else "GeneralException"
+    return KiteError(error.status, kind, error.reason)
+
+
+def _route_of(request: web.Request) -> str:
+    """The name that faults and limits know a request by; empty for the exchange's own routes."""
+    name = request.match_info.route.name
+    if name:
+        return name.partition(":")[0]
+    return "" if request.path.startswith(("/simulator/", "/ws", "/connect/done")) else "other"
+
+
+async def _instrument_of(request: web.Request) -> str:
+    form = await request.post()
+    return f"{form.get('exchange', '')}:{form.get('tradingsymbol', '')}"
+
+
+async def form_of(request: web.Request) -> dict[str, str]:
+    """The form fields of a request."""
+    return {key: value for key, value in (await request.post()).items() if isinstance(value, str)}
+
+
+async def items_of(request: web.Request) -> list[dict[str, Any]]:
+    """The top-level JSON array of a calculator request."""
+    try:
+        items = json.loads(await request.text())
+    except ValueError:
+        raise bad_input("Invalid JSON.") from None
+    if not isinstance(items, list) or not items or not all(isinstance(item, dict) for item in items):
+        raise bad_input("Invalid JSON: a list of orders is expected.")
+    return items

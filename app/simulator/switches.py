@@ -1,0 +1,67 @@
+"""Points on which the brokers' documents are silent or contradict each other: switches, tested both ways.
+
+Set by `--fault NAME=VALUE` or `PUT /simulator/faults`. The first value of each is the default.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    # Rate limits of A4, counted on real time. Load tests switch them off.
+    "limits": ("on", "off"),
+    # A5: orders only from registered addresses. On: every place, modify, cancel is refused.
+    "static_ip": ("off", "on"),
+    # A5: MARKET and SL-M without protection are refused since 2026-04-01.
+    "protection": ("required", "optional"),
+    # D2: the error type of that refusal.
+    "protection_error": ("InputException", "OrderException"),
+    # Brokers refuse MARKET on stock options and SL-M on index options.
+    "stock_option_market": ("refused", "allowed"),
+    "index_option_slm": ("refused", "allowed"),
+    # A7.1: are funds checked before the answer, or does the order come back REJECTED?
+    "funds": ("sync", "late"),
+    # D1: what `quantity` of a modification counts.
+    "modify_quantity": ("total", "remaining"),
+    # Does turning a resting exit into a marketable one pass the risk check again?
+    "modify_margin": ("none", "fresh"),
+    # D5: what a second login does to the first token.
+    "relogin": ("many", "newest"),
+    # A1: the version header missing.
+    "version_header": ("tolerated", "required"),
+    # A12: the instrument dump without a session.
+    "instruments_auth": ("open", "required"),
+    # A7.2: how a protected MARKET order reads in the order book.
+    "market_row": ("LIMIT", "MARKET"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Switches:
+    """One setting of every switch."""
+
+    limits: str = "on"
+    static_ip: str = "off"
+    protection: str = "required"
+    protection_error: str = "InputException"
+    stock_option_market: str = "refused"
+    index_option_slm: str = "refused"
+    funds: str = "sync"
+    modify_quantity: str = "total"
+    modify_margin: str = "none"
+    relogin: str = "many"
+    version_header: str = "tolerated"
+    instruments_auth: str = "open"
+    market_row: str = "LIMIT"
+
+    def turned(self, name: str, value: str) -> Switches:
+        """With one switch set. Raises ValueError in words for a name or value that does not exist."""
+        if name not in CHOICES:
+            raise ValueError(f"there is no switch called {name!r}; there are {', '.join(CHOICES)}")
+        if value not in CHOICES[name]:
+            raise ValueError(f"switch {name} takes {' or '.join(CHOICES[name])}, not {value!r}")
+        return replace(self, **{name: value})
+
+    def as_dict(self) -> dict[str, str]:
+        """Name to value."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}

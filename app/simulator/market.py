@@ -164,7 +164,7 @@ class Market:
             listing = _tomorrow(quote.listing, quote.last_price)
             self.listings.replace(listing)
             quote.next_day(listing)
-        self.bars.forget_before(candles.day_start(day - self.bars.KEEP_DAYS))
+        self.bars.forget_before(candles.day_start(day if self.feed.keeps_past else day - self.bars.KEEP_DAYS))
         begun = datetime.fromtimestamp(candles.day_start(day), IST).date()
         for listener in self._day_listeners:
             listener(begun)
@@ -240,7 +240,8 @@ class Market:
         if self.clock.epoch() < clock:
             self.clock.set_epoch(float(clock))
         self._jumps = self.clock.jumps
-        self.feed.load(self, feed)
+        self.feed.load(feed)
+        self.feed.jumped(self, self.clock.epoch())
 
 
 def _tomorrow(listing: Listing, close: int) -> Listing:

@@ -57,8 +57,8 @@ class Quote:
         """Best first, at most five."""
         self.depth_sell: list[Level] = []
 
-    def trade(self, price: int, quantity: int, at: float) -> None:
-        """A trade printed; quantity 0 for an index, which has no trades but a level."""
+    def level(self, price: int, at: float) -> None:
+        """The price is `price` without a trade: an index's level, or a recorded minute in which nothing traded."""
         self.last_price = price
         self.timestamp = int(at)
         if self.open == 0:
@@ -67,14 +67,16 @@ class Quote:
             self.high = price
         elif price < self.low:
             self.low = price
+
+    def trade(self, price: int, quantity: int, at: float) -> None:
+        """A trade printed; quantity 0 is a mere level."""
+        self.level(price, at)
         if quantity:
             self.last_quantity = quantity
             self.last_trade_time = int(at)
             self.volume += quantity
             self.turnover += price * quantity
             self.average_price = (self.turnover + self.volume // 2) // self.volume
-        elif self.listing.tradable:
-            self.last_trade_time = int(at)
 
     def set_oi(self, oi: int) -> None:
         """Open interest, with its extremes of the day."""

@@ -18,6 +18,8 @@ class Feed(Protocol):
     listings: Listings
     always_open: bool
     """Trades whatever the clock says; a recorded day has its own hours."""
+    keeps_past: bool
+    """It has the bars of every day but the present one itself; else the market remembers them."""
     start_at: float | None
     """Where the exchange's clock begins when nobody sets it, in Unix seconds; None: no opinion."""
 
@@ -53,6 +55,6 @@ class Feed(Protocol):
         """Its position, JSON-able."""
         ...
 
-    def load(self, market: Market, saved: dict[str, object]) -> None:
-        """Goes on from a saved position. The market's quotes are restored already."""
+    def load(self, saved: dict[str, object]) -> None:
+        """Takes over a saved position. The market's quotes are restored already; `jumped` follows."""
         ...

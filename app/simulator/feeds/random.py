@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 from app.simulator import pricing
 from app.simulator.candles import SESSION_OPEN, Bar, day_start, local_day
+from app.simulator.feeds.depth import draw_book
 from app.simulator.feeds.past import SESSION_MINUTES, Past, beta, daily_noise, draw_minutes
 from app.simulator.listing import Listing, Listings
-from app.simulator.quote import Level, Quote
+from app.simulator.quote import Quote
 from app.simulator.starting import spot_key, spots, years_left
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class RandomFeed:
     """The seeded market over any listings."""
 
     always_open = True
+    keeps_past = False
     start_at: float | None = None
 
     def __init__(self, listings: Listings, seed: int = 1) -> None:
@@ -249,17 +251,7 @@ class RandomFeed:
         gap = max(1, round(worth * thin / tick)) if rng.random() < 0.8 else 2
         bid = max(tick, int((worth - gap * tick / 2) // tick) * tick)
         ask = bid + gap * tick
-        usual = max(1.0, self._mean.get(row.token, 1.0) * 2 / lot)
-        buys: list[Level] = []
-        sells: list[Level] = []
-        for level in range(5):
-            for side, price in ((buys, bid - level * tick), (sells, ask + level * tick)):
-                lots = 1 + int(rng.expovariate(1.0) * usual * (1 + 0.5 * level))
-                if price > 0:
-                    side.append((price, lots * lot, 1 + int(lots**0.5 * rng.random())))
-        quote.depth_buy, quote.depth_sell = buys, sells
-        quote.buy_quantity = int(sum(level[1] for level in buys) * (15 + 10 * rng.random()))
-        quote.sell_quantity = int(sum(level[1] for level in sells) * (15 + 10 * rng.random()))
+        draw_book(rng, quote, bid, ask, max(1.0, self._mean.get(row.token, 1.0) * 2 / lot))
 
     # -- interruptions
 
@@ -310,8 +302,8 @@ class RandomFeed:
             "closes": {str(token): close for token, close in self._past.closes.items()},
         }
 
-    def load(self, market: Market, saved: dict[str, object]) -> None:
-        """Goes on from the saved step, at the clock's present."""
+    def load(self, saved: dict[str, object]) -> None:
+        """Goes on from the saved step."""
         factors, states, closes = saved["factors"], saved["states"], saved["closes"]
         seed, step, anchor = saved["seed"], saved["step"], saved["anchor_day"]
         if not (isinstance(seed, int) and isinstance(step, int) and isinstance(anchor, int)):
@@ -325,8 +317,6 @@ class RandomFeed:
         for key, state in states.items():
             if key in self._states:
                 self._states[key].load(state)
-        at = market.clock.epoch()
-        self.jumped(market, at)
 
 
 def _banks(row: Listing) -> float:

@@ -21,6 +21,11 @@ def one_of(column: str, values: type[StrEnum] | Iterable[str], *, nullable: bool
     return CheckConstraint(f"{column} IS NULL OR {rule}" if nullable else rule, name=f"{column}_known")
 
 
+def yes_no(column: str) -> CheckConstraint:
+    """The column holds 0 or 1."""
+    return CheckConstraint(f"{column} IN (0, 1)", name=f"{column}_yes_no")
+
+
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",

@@ -1,4 +1,4 @@
-"""Files of a profile: written whole or not at all, set aside instead of overwritten."""
+"""Database files as a whole: set aside instead of overwritten, moved and removed with what belongs to them."""
 
 from __future__ import annotations
 
@@ -19,19 +19,6 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Replaces a file so that a crash leaves the old or the new content, readable by its owner alone."""
-    fresh = path.with_name(path.name + ".new")
-    fresh.unlink(missing_ok=True)
-    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(handle, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
-    sync_folder(path.parent)
 
 
 def remove_database(path: Path) -> None:

@@ -101,10 +101,15 @@ class Journal:
         await self._store.run(work)
 
     async def unresolved_intents(self, account: AccountId) -> list[Intent]:
-        """Orders of which nobody has said what became of them, oldest first; exits prepared and not sent included."""
+        """Orders of which nobody has said what became of them, oldest first.
+
+        Exits that were prepared and not sent are among them while their stop is open; its end settles them.
+        """
+        of_open_stop = or_(intents.c.stop.is_(None), stops.c.state.not_in(_FINAL))
         query = (
             select(intents)
-            .where(intents.c.account == account, intents.c.status.in_(_UNRESOLVED))
+            .outerjoin(stops, intents.c.stop == stops.c.id)
+            .where(intents.c.account == account, intents.c.status.in_(_UNRESOLVED), of_open_stop)
             .order_by(intents.c.created_at, intents.c.tag)
         )
         return await self._store.run(lambda c: [_intent(row) for row in c.execute(query)])

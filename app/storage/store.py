@@ -15,9 +15,10 @@ from typing import TypeVar
 from sqlalchemy import Connection, Engine
 
 from app.domain.errors import Damaged, StorageError, WrongKey
+from app.runtime.files import write_atomically
 from app.runtime.secret import Secret
 from app.storage.database import StoreKind, engine_for, translated
-from app.storage.files import remove_database, set_aside, set_orphans_aside, sync_folder, write_whole
+from app.storage.files import remove_database, set_aside, set_orphans_aside, sync_folder
 from app.storage.migrate import migrate, stored_version, upgrade
 from app.storage.migrations import NEWEST, Version
 from app.storage.migrations import versions as known_versions
@@ -25,6 +26,9 @@ from app.storage.worker import Worker
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+
+CHECKED_AT_OPEN = 32 * 1024 * 1024
+"""Bytes up to which opening reads every page (measured: 70 MB/s, so half a second); beyond it, the length alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,12 @@ class Store:
     async def change(self, function: Callable[[Connection], object]) -> None:
         """As `run`, for work without a result."""
         await self.run(function)
+
+    async def verify(self) -> None:
+        """Reads every page. Raises Damaged. For files above `CHECKED_AT_OPEN`, when there is time."""
+        answer = await self.run(_quick_check)
+        if answer != "ok":
+            raise Damaged(f"{self.path.name} is damaged.", "Make a backup now, then start again.", detail=answer)
 
     async def close(self, within: float = 10.0) -> None:
         """Finishes what was asked for, folds the log into the file, ends the thread; at most `within` seconds."""
@@ -147,7 +157,7 @@ def _check(path: Path, key: Secret, newest: str) -> str:
         )
     if path.stat().st_size == 0:
         raise Damaged(f"{path.name} is empty.", detail="The file is empty.")
-    version, answer = translated(path, lambda: _read_check(engine_for(path, key)))
+    version, answer = translated(path, lambda: _read_check(engine_for(path, key), path))
     if answer != "ok":
         raise Damaged(f"{path.name} does not pass its check.", detail=answer)
     if version is None:
@@ -160,12 +170,29 @@ def _check(path: Path, key: Secret, newest: str) -> str:
     return version
 
 
-def _read_check(engine: Engine) -> tuple[str | None, str]:
+def _read_check(engine: Engine, path: Path) -> tuple[str | None, str]:
     with engine.connect() as connection:
-        answer = str(connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one())
+        answer = _length_check(connection, path)
+        if answer == "ok" and path.stat().st_size <= CHECKED_AT_OPEN:
+            answer = _quick_check(connection)
         version = stored_version(connection) if answer == "ok" else None
         connection.rollback()
     return version, answer
+
+
+def _length_check(connection: Connection, path: Path) -> str:
+    """Finds a file that was cut off, at no cost. With a log beside it the file may rightly be the shorter one."""
+    log_file = path.with_name(path.name + "-wal")
+    if log_file.exists() and log_file.stat().st_size:
+        return "ok"
+    pages = int(connection.exec_driver_sql("PRAGMA page_count").scalar_one())
+    page_size = int(connection.exec_driver_sql("PRAGMA cipher_page_size").scalar_one())
+    there = path.stat().st_size
+    return "ok" if there >= pages * page_size else f"{there} bytes of {pages * page_size} are there."
+
+
+def _quick_check(connection: Connection) -> str:
+    return str(connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one())
 
 
 def _create(path: Path, key: Secret, versions: Sequence[Version]) -> None:
@@ -200,7 +227,7 @@ def _key_fits(path: Path, key: Secret) -> bool:
 def _remember_key(path: Path, key: Secret) -> None:
     salt = secrets.token_bytes(16)
     kept = {"salt": salt.hex(), "check": _keyed(key, salt).hex()}
-    translated(path, lambda: write_whole(_key_check_file(path), json.dumps(kept).encode()))
+    translated(path, lambda: write_atomically(_key_check_file(path), json.dumps(kept).encode()))
 
 
 def _keyed(key: Secret, salt: bytes) -> bytes:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from app.domain.errors import Damaged, StorageError
+from app.runtime.files import write_atomically
 from app.vault.sealing import KEY_BYTES, KdfCost, from_text, to_text
 
 _FORMAT = "stopline-vault"
@@ -66,7 +66,7 @@ def save(path: Path, file: VaultFile) -> None:
     if file.keyring is not None:
         content["keyring"] = {"sealed": to_text(file.keyring.sealed)}
     try:
-        _replace(path, json.dumps(content, indent=1).encode())
+        write_atomically(path, json.dumps(content, indent=1).encode())
     except OSError as error:
         raise StorageError(
             f"{path.name} could not be written.", f"Check space and permissions of {path.parent}.", detail=str(error)
@@ -131,21 +131,3 @@ def _damaged(path: Path) -> Damaged:
         f"{path.name} is damaged or not one of ours.",
         f"Put back a good copy of {path.name}; it was left as it is, and so were the databases that need it.",
     )
-
-
-def _replace(path: Path, data: bytes) -> None:
-    fresh = path.with_name(path.name + ".new")
-    fresh.unlink(missing_ok=True)
-    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(handle, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
-    if os.name == "nt":
-        return  # Windows has no flush of a folder and needs none
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

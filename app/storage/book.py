@@ -1,0 +1,39 @@
+"""The book: everything of a profile but the journal. Awaited on the loop; read and written on the book's own thread."""
+
+from __future__ import annotations
+
+from app.storage.accounts import Accounts
+from app.storage.charts import Candles, Curve
+from app.storage.fills import Fills
+from app.storage.instruments import Instruments
+from app.storage.portfolio import Holdings, Positions
+from app.storage.preferences import Settings, Watchlists
+from app.storage.store import Store
+from app.storage.sync_log import SyncLog
+from app.storage.trades import Trades
+
+
+class Book:
+    """The book's parts, by name. Every write is committed and on disk when it returns."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.settings = Settings(store)
+        self.accounts = Accounts(store)
+        self.instruments = Instruments(store)
+        self.fills = Fills(store)
+        self.trades = Trades(store)
+        self.positions = Positions(store)
+        self.holdings = Holdings(store)
+        self.sync_log = SyncLog(store)
+        self.watchlists = Watchlists(store)
+        self.candles = Candles(store)
+        self.curve = Curve(store)
+
+    async def verify(self) -> None:
+        """Reads the whole file. Raises Damaged."""
+        await self._store.verify()
+
+    async def close(self) -> None:
+        """Finishes what was asked for and closes the file."""
+        await self._store.close()

@@ -1,0 +1,150 @@
+"""Round trips as the analytics worked them out of the fills. They can be worked out again at any time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, select, true
+
+from app.domain.fill import Charges, Trade
+from app.domain.ids import AccountId, InstrumentId, Nanos
+from app.domain.instrument import Product, Segment
+from app.domain.money import Paise
+from app.domain.order import Side
+from app.storage.schema_book import stale_groups, trades
+from app.storage.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class TradeRows:
+    """One page of trades, newest first, with totals over the whole selection."""
+
+    rows: tuple[Trade, ...]
+    total: int
+    gross: Paise
+    charges: Paise
+    net: Paise
+
+
+class Trades:
+    """The trades of the book."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def replace(
+        self, account: AccountId, instrument: InstrumentId, product: Product, found: Sequence[Trade]
+    ) -> None:
+        """All trades of one position, in place of the ones before; the group is no longer marked stale."""
+        rows = [_row(trade) for trade in found]
+
+        def work(connection: Connection) -> None:
+            for table in (trades, stale_groups):
+                of_group = and_(
+                    table.c.account == account, table.c.instrument == instrument, table.c.product == product.value
+                )
+                connection.execute(delete(table).where(of_group))
+            if rows:
+                connection.execute(insert(trades), rows)
+
+        await self._store.run(work)
+
+    async def page(
+        self,
+        text: str = "",
+        account: AccountId | None = None,
+        since: Nanos | None = None,
+        offset: int = 0,
+        limit: int = 500,
+    ) -> TradeRows:
+        """Trades of one account or all, whose instrument holds every word of `text`, that closed (or, while open,
+        opened) at `since` or later."""
+        chosen = _chosen(text, account, since)
+        query = (
+            select(trades)
+            .where(chosen)
+            .order_by(trades.c.last_at.desc(), trades.c.id.desc())
+            .offset(offset)
+            .limit(limit)
+        )
+        sums = select(
+            func.count().label("total"),
+            func.coalesce(func.sum(trades.c.gross), 0).label("gross"),
+            func.coalesce(func.sum(trades.c.charges), 0).label("charges"),
+            func.coalesce(func.sum(trades.c.net), 0).label("net"),
+        ).where(chosen)
+
+        def work(connection: Connection) -> TradeRows:
+            totals = connection.execute(sums).one()
+            rows = tuple(_trade(row) for row in connection.execute(query))
+            return TradeRows(rows, totals.total, totals.gross, totals.charges, totals.net)
+
+        return await self._store.run(work)
+
+
+def _chosen(text: str, account: AccountId | None, since: Nanos | None) -> ColumnElement[bool]:
+    rules: list[ColumnElement[bool]] = [true()]
+    rules.extend(trades.c.instrument.icontains(word, autoescape=True) for word in text.split())
+    if account is not None:
+        rules.append(trades.c.account == account)
+    if since is not None:
+        rules.append(trades.c.last_at >= since)
+    return and_(*rules)
+
+
+def _row(trade: Trade) -> dict[str, Any]:
+    charges = trade.charges
+    return {
+        "account": trade.account,
+        "instrument": trade.instrument,
+        "segment": trade.segment.value,
+        "product": trade.product.value,
+        "side": trade.side.value,
+        "quantity": trade.quantity,
+        "entry_price": trade.entry_price,
+        "opened_at": trade.opened_at,
+        "exit_price": trade.exit_price,
+        "closed_at": trade.closed_at,
+        "gross": trade.gross,
+        "brokerage": str(charges.brokerage),
+        "transaction_tax": str(charges.transaction_tax),
+        "exchange_charge": str(charges.exchange_charge),
+        "sebi_fee": str(charges.sebi_fee),
+        "stamp_duty": str(charges.stamp_duty),
+        "gst": str(charges.gst),
+        "other": str(charges.other),
+        "charges": int((charges.total * 100).quantize(Decimal(1), ROUND_HALF_UP)),
+        "net": trade.net,
+        "price_scale": trade.price_scale,
+        "last_at": trade.opened_at if trade.closed_at is None else trade.closed_at,
+    }
+
+
+def _trade(row: Row[Any]) -> Trade:
+    return Trade(
+        account=AccountId(row.account),
+        instrument=InstrumentId(row.instrument),
+        segment=Segment(row.segment),
+        product=Product(row.product),
+        side=Side(row.side),
+        quantity=row.quantity,
+        entry_price=row.entry_price,
+        opened_at=row.opened_at,
+        exit_price=row.exit_price,
+        closed_at=row.closed_at,
+        gross=row.gross,
+        charges=Charges(
+            brokerage=Decimal(row.brokerage),
+            transaction_tax=Decimal(row.transaction_tax),
+            exchange_charge=Decimal(row.exchange_charge),
+            sebi_fee=Decimal(row.sebi_fee),
+            stamp_duty=Decimal(row.stamp_duty),
+            gst=Decimal(row.gst),
+            other=Decimal(row.other),
+        ),
+        net=row.net,
+        price_scale=row.price_scale,
+    )

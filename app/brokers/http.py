@@ -51,6 +51,11 @@ def decode_json(body: bytes) -> Any:
         raise BadAnswer("The broker's answer is not readable JSON.", detail=str(bad)) from bad
 
 
+def encode_json(value: Any) -> bytes:
+    """JSON with Decimals as numbers."""
+    return _encoder.encode(value)
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A whole answer, decompressed."""
@@ -133,7 +138,7 @@ class HttpClient:
             self.base_url + path,
             params=list(params) or None,
             data=dict(form) if form is not None else None,
-            content=_encoder.encode(json) if json is not None else None,
+            content=encode_json(json) if json is not None else None,
             headers={"X-Correlation-Id": action, **({"Content-Type": "application/json"} if json is not None else {})},
             extensions={"trace": sent, "timeout": httpx.Timeout(seconds, connect=min(5.0, seconds)).as_dict()},
         )

@@ -17,6 +17,7 @@ from app.brokers.base import (
     Profile,
     Session,
 )
+from app.brokers.http import encode_json
 from app.brokers.zerodha import mapping
 from app.brokers.zerodha.rest import ZerodhaRest
 from app.brokers.zerodha.rows import PRICE_SCALE
@@ -94,6 +95,12 @@ class ZerodhaSession:
     async def fills(self) -> Sequence[Fill]:
         """Today's executions; Kite has none of earlier days."""
         return await self._rest.rows("/trades", lambda row: mapping.fill_from_row(row, self.account))
+
+    async def reported_fills(self) -> Sequence[tuple[Fill, str]]:
+        """The same, each with the row that it was made of."""
+        return await self._rest.rows(
+            "/trades", lambda row: (mapping.fill_from_row(row, self.account), encode_json(row).decode())
+        )
 
     async def positions(self) -> Sequence[Position]:
         """Net positions, the closed ones of today with quantity 0."""

@@ -60,7 +60,8 @@ class UpstoxTape:
 
     def __init__(self, path: Path, known: Listings, day: date | None = None) -> None:
         self._path = path
-        self._minute: Bar | None = None
+        self._whole = 0
+        """Start of the last minute whose bar the recording gave."""
         head = list(islice(self._lines(), LOOK_AHEAD))
         if not head:
             raise ValueError(f"{path.name} holds no messages")
@@ -104,14 +105,18 @@ class UpstoxTape:
         """The quote becomes what the message says."""
         message = event.what
         assert isinstance(message, Message)  # noqa: S101 - events of this tape
-        if message.minute is not None and message.minute != self._minute:
-            self._minute = message.minute
-            market.bars.put(self.listing.token, (*message.minute[:6], message.oi))
-        play_message(market, quote, message, event.at)
+        play_message(market, quote, message, event.at, self._whole)
+        minute = message.minute
+        if minute is not None and minute[0] > self._whole:
+            self._whole = minute[0]
+            market.bars.put(self.listing.token, (*minute[:6], message.oi))
 
 
-def play_message(market: Market, quote: Quote, message: Message, at: float) -> None:
-    """Takes a message over into quote and bars. A trade is told by a new trade time or a grown volume."""
+def play_message(market: Market, quote: Quote, message: Message, at: float, whole: int = 0) -> None:
+    """Takes a message over into quote and bars. A trade is told by a new trade time or a grown volume.
+
+    `whole` is the last minute whose bar the recording itself gave: late trades do not change it.
+    """
     traded = message.last_trade_time > quote.last_trade_time or message.volume > quote.volume
     grown = max(0, message.volume - quote.volume) if quote.volume else 0
     quote.last_price = message.last_price
@@ -131,7 +136,7 @@ def play_message(market: Market, quote: Quote, message: Message, at: float) -> N
     quote.depth_buy, quote.depth_sell = message.bids, message.asks
     if message.oi:
         quote.set_oi(message.oi)
-    if traded:
+    if traded and message.last_trade_time >= whole + 60:
         market.bars.add(quote.listing.token, message.last_trade_time, message.last_price, grown, quote.oi)
 
 

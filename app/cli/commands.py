@@ -1,0 +1,60 @@
+"""What can be asked on the command line, as frozen values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.domain.account import Endpoints
+from app.domain.ids import AccountId
+
+FINE = 0
+"""Exit code: everything worked."""
+SOME_FAILED = 1
+"""Exit code: it ran, and something failed."""
+COULD_NOT_START = 2
+"""Exit code: nothing was done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workstation:
+    """Open the window."""
+
+    profile: Path
+    paper: bool
+    """Start the paper exchange too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Simulate:
+    """Run the paper exchange alone; it reads its own arguments."""
+
+    arguments: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """Connect an account without a window."""
+
+    profile: Path
+    broker: str
+    api_key: str
+    api_secret_file: Path
+    request_token: str | None
+    endpoints: Endpoints | None
+    as_json: bool
+
+    def __repr__(self) -> str:
+        return f"Connect({self.broker}, {self.profile})"  # the request token opens a session
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """Bring the broker's trades home."""
+
+    profile: Path
+    account: AccountId | None
+    as_json: bool
+
+
+Command = Workstation | Simulate | Connect | Sync

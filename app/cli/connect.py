@@ -1,0 +1,72 @@
+"""`connect`: an account connected without a window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit, urlunsplit
+
+import msgspec
+
+from app.cli.commands import COULD_NOT_START, FINE, SOME_FAILED, Connect
+from app.cli.output import Output
+from app.desk.messages import LoginPage
+from app.desk.verbs import CommandDesk
+from app.domain.errors import AppError, Cancelled, Denied
+from app.runtime import redaction
+from app.runtime.secret import Secret
+
+
+async def run_connect(desk: CommandDesk, command: Connect, out: Output, read_line: Callable[[], str]) -> int:
+    """Exit code 0 connected, 1 the login failed (the account is kept for another try), 2 could not start.
+
+    `read_line` gives the next line of the terminal, empty at its end.
+    """
+    try:
+        secret = _api_secret(command)
+        page = await desk.begin_connect(command.broker, command.api_key, secret, command.endpoints)
+    except AppError as error:
+        out.failed(error)
+        return COULD_NOT_START
+    try:
+        account = await desk.complete_connect(page.account, _redirected(command, page, out, read_line))
+    except AppError as error:
+        out.failed(error)
+        return SOME_FAILED
+    kind = "PAPER" if account.paper else "LIVE"
+    out.result(
+        {"ok": True, "account": msgspec.to_builtins(account)},
+        f"{account.id}: connected as {account.client_name} ({account.user_id}), {kind}",
+    )
+    return FINE
+
+
+def _api_secret(command: Connect) -> Secret:
+    try:
+        text = command.api_secret_file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Denied(f"The API secret in {command.api_secret_file} cannot be read.", detail=str(error)) from error
+    if not text or len(text.split()) != 1:
+        raise Denied(f"{command.api_secret_file} does not hold one API secret.", "Put the secret alone into the file.")
+    return Secret(text)
+
+
+def _redirected(command: Connect, page: LoginPage, out: Output, read_line: Callable[[], str]) -> Secret:
+    """The address that the login page ends on: put together from a request token, or typed by the user."""
+    if command.request_token is not None:
+        redaction.redact(Secret(command.request_token))
+        return Secret(redirect_address(page, command.request_token))
+    out.say(f"Open this page and log in:\n\n  {page.url}\n\nThen paste the whole address that the browser ends on:")
+    address = read_line().strip()
+    if not address:
+        raise Cancelled("No address was given.")
+    return Secret(address)
+
+
+def redirect_address(page: LoginPage, request_token: str) -> str:
+    """What Kite's login page would redirect to: the registered address, the token, and the `redirect_params` that the
+    page's own address carries (reference A2.2).
+    """
+    login, target = urlsplit(page.url), urlsplit(page.redirect_url)
+    carried = parse_qs(login.query).get("redirect_params", [""])[0]
+    query = [*parse_qsl(target.query), ("status", "success"), ("request_token", request_token), *parse_qsl(carried)]
+    return urlunsplit(target._replace(query=urlencode(query)))

@@ -1,0 +1,127 @@
+"""Reads the command line. What a command does is in the module of its name; who builds the desk is bootstrap."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from app import __version__
+from app.cli.commands import Command, Connect, Simulate, Sync, Workstation
+from app.domain.account import Endpoints
+from app.domain.ids import AccountId
+from app.runtime.paths import default_profile
+
+_PROGRAM = "main.py"
+
+_DESCRIPTION = """\
+Stopline, a trading workstation that guards open positions with local stops.
+
+Without a command the window opens. Everything lives in one encrypted folder, the
+profile. While the workstation runs, commands talk to it; else they open the profile.
+"""
+
+_EPILOG = """\
+examples:
+  main.py --paper                      the window, with the paper exchange to try things on
+  main.py simulate --port 0            the paper exchange alone; `simulate --help` tells more
+  main.py connect zerodha --api-key K --api-secret-file FILE
+  main.py sync --json                  bring today's trades home, result as JSON
+
+The passphrase is read from STOPLINE_PASSPHRASE, or asked for on the terminal.
+Exit codes: 0 all fine, 1 something failed, 2 could not start.
+"""
+
+
+def parse(arguments: Sequence[str]) -> Command:
+    """The command asked for. Exits with code 2 and a usage line when it makes no sense, 0 after --help."""
+    if arguments[:1] == ["simulate"]:
+        return Simulate(tuple(arguments[1:]))
+    parser = _parser()
+    asked = parser.parse_args(arguments)
+    profile = Path(asked.profile).expanduser() if "profile" in asked else default_profile()
+    if asked.command == "connect":
+        return Connect(
+            profile=profile,
+            broker=asked.broker,
+            api_key=asked.api_key,
+            api_secret_file=Path(asked.api_secret_file),
+            request_token=asked.request_token,
+            endpoints=_endpoints(parser, asked),
+            as_json=asked.json,
+        )
+    if asked.command == "sync":
+        return Sync(profile, AccountId(asked.account) if asked.account else None, asked.json)
+    return Workstation(profile, paper=asked.paper)
+
+
+def _parser() -> argparse.ArgumentParser:
+    # The profile may be named before or after the command; what is not given must not overwrite what is.
+    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    common.add_argument("--profile", metavar="DIR", help="the profile's folder (default: the platform's data folder)")
+    parser = argparse.ArgumentParser(
+        prog=_PROGRAM,
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        parents=[common],
+    )
+    parser.add_argument("--paper", action="store_true", help="start the paper exchange and connect to it")
+    parser.add_argument("--version", action="version", version=f"Stopline {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    commands.add_parser("simulate", help="the paper exchange alone", add_help=False)
+    _add_connect(commands, common)
+    _add_sync(commands, common)
+    return parser
+
+
+def _add_connect(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    common: argparse.ArgumentParser,
+) -> None:
+    connect = commands.add_parser(
+        "connect",
+        parents=[common],
+        allow_abbrev=False,
+        help="connect an account without a window",
+        description="Connects an account. Without --request-token the login page's address is printed, and the "
+        "address that it ends on is read from the terminal.",
+    )
+    connect.add_argument("broker", choices=["zerodha"])
+    connect.add_argument("--api-key", required=True, metavar="K", help="from the broker's developer page")
+    connect.add_argument(
+        "--api-secret-file", required=True, metavar="F", help="file holding the API secret (never given as an argument)"
+    )
+    connect.add_argument("--request-token", metavar="T", help="the one-time token of a login just made")
+    where = connect.add_argument_group("another address than the broker's (stored with the account)")
+    where.add_argument("--api-url", metavar="URL")
+    where.add_argument("--login-url", metavar="URL")
+    where.add_argument("--ws-url", metavar="URL")
+    where.add_argument("--redirect-url", metavar="URL", default="")
+    where.add_argument("--ca-file", metavar="F", default="", help="PEM of a private authority, for TLS")
+    connect.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _add_sync(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    common: argparse.ArgumentParser,
+) -> None:
+    sync = commands.add_parser(
+        "sync",
+        parents=[common],
+        allow_abbrev=False,
+        help="bring the broker's trades, positions and holdings home",
+        description="Syncs every connected account, or one.",
+    )
+    sync.add_argument("--account", metavar="ID", help="only this account")
+    sync.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _endpoints(parser: argparse.ArgumentParser, asked: argparse.Namespace) -> Endpoints | None:
+    given = [asked.api_url, asked.login_url, asked.ws_url]
+    if not any([*given, asked.redirect_url, asked.ca_file]):
+        return None
+    if not all(given):
+        parser.error("--api-url, --login-url and --ws-url go together")
+    return Endpoints(asked.api_url, asked.login_url, asked.ws_url, asked.redirect_url, asked.ca_file)

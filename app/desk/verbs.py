@@ -1,0 +1,154 @@
+"""What the command line asks of a desk: the same three verbs, whether the desk is in this process or in a running
+workstation on the other end of the profile's local socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from app import __version__
+from app.desk.api import Desk
+from app.desk.messages import AccountView, LoginPage, SyncSummary, VaultState
+from app.desk.remote import Verb, call
+from app.domain.account import Endpoints
+from app.domain.errors import Denied
+from app.domain.events import Event, SyncProgressed
+from app.domain.ids import AccountId
+from app.domain.stop import StopState
+from app.runtime import redaction
+from app.runtime.paths import ProfilePaths
+from app.runtime.secret import Secret
+
+_SECONDS = {"sync": 600.0, "connect.begin": 90.0, "connect.complete": 90.0}
+"""How long a workstation may take to answer."""
+
+Progress = Callable[[SyncProgressed], None]
+
+
+class CommandDesk(Protocol):
+    """The part of a desk that commands use. Raises AppError."""
+
+    async def begin_connect(
+        self, broker: str, api_key: str, api_secret: Secret, endpoints: Endpoints | None
+    ) -> LoginPage:
+        """Stores the account's credentials and gives a login page for it."""
+        ...
+
+    async def complete_connect(self, account: AccountId, redirected_to: Secret) -> AccountView:
+        """Ends the login with the address that the page redirected to."""
+        ...
+
+    async def sync(self, account: AccountId | None, progress: Progress) -> SyncSummary:
+        """The sync of C1, of one account or of all. Raises Denied when there is none to sync."""
+        ...
+
+
+class DirectDesk:
+    """A desk in this process."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def begin_connect(
+        self, broker: str, api_key: str, api_secret: Secret, endpoints: Endpoints | None
+    ) -> LoginPage:
+        """The account's credentials go to the vault, a login begins."""
+        redaction.redact(api_secret)
+        account = await self._desk.session.add_account(broker, api_key, api_secret, endpoints)
+        return await self._desk.session.begin_login(account)
+
+    async def complete_connect(self, account: AccountId, redirected_to: Secret) -> AccountView:
+        """The login ends in a session."""
+        return await self._desk.session.complete_login(account, redirected_to.reveal())
+
+    async def sync(self, account: AccountId | None, progress: Progress) -> SyncSummary:
+        """Says which account it does not know; passes the desk's progress on."""
+        known = [view.id for view in await self._desk.session.accounts()]
+        if account is not None and account not in known:
+            raise Denied(f"There is no account {account}.", f"Connected are: {', '.join(known) or 'none'}.")
+        if not known:
+            raise Denied("No account is connected.", "Connect one in the window or with `connect`.")
+
+        def hear(event: Event) -> None:
+            if isinstance(event, SyncProgressed):
+                progress(event)
+
+        self._desk.listen(hear)
+        try:
+            return await self._desk.portfolio.sync(account, trigger="command line")
+        finally:
+            self._desk.unlisten(hear)
+
+
+class RemoteDesk:
+    """The desk of the workstation that runs on a profile."""
+
+    def __init__(self, paths: ProfilePaths) -> None:
+        self._paths = paths
+
+    async def begin_connect(
+        self, broker: str, api_key: str, api_secret: Secret, endpoints: Endpoints | None
+    ) -> LoginPage:
+        """The same, in the workstation: the secret crosses the private socket only."""
+        params = {
+            "broker": broker,
+            "api_key": api_key,
+            "api_secret": api_secret.reveal(),
+            "endpoints": msgspec.to_builtins(endpoints),
+        }
+        return msgspec.convert(await self._call("connect.begin", params), LoginPage)
+
+    async def complete_connect(self, account: AccountId, redirected_to: Secret) -> AccountView:
+        """The same, in the workstation."""
+        params = {"account": account, "redirected_to": redirected_to.reveal()}
+        return msgspec.convert(await self._call("connect.complete", params), AccountView)
+
+    async def sync(self, account: AccountId | None, progress: Progress) -> SyncSummary:  # noqa: ARG002 -- seen there
+        """The same, in the workstation; progress is seen in its window."""
+        return msgspec.convert(await self._call("sync", {"account": account}), SyncSummary)
+
+    async def _call(self, verb: str, params: Mapping[str, Any]) -> Any:
+        return await asyncio.to_thread(call, self._paths, verb, params, timeout=_SECONDS[verb])
+
+
+def remote_verbs(desk: Desk, show: Callable[[], None]) -> dict[str, Verb]:
+    """What a workstation answers on its local socket. `show` brings its window forward; called on the loop thread."""
+    direct = DirectDesk(desk)
+
+    async def bring_forward(_: Mapping[str, Any]) -> None:
+        show()
+
+    async def ping(_: Mapping[str, Any]) -> dict[str, Any]:
+        return {"pid": os.getpid(), "version": __version__}
+
+    async def status(_: Mapping[str, Any]) -> dict[str, Any]:
+        vault = await desk.session.vault()
+        told: dict[str, Any] = {"pid": os.getpid(), "version": __version__, "vault": vault.state}
+        if vault.state is VaultState.OPEN:
+            told["accounts"] = list(await desk.session.accounts())
+            told["armed"] = sum(stop.state is StopState.ARMED for stop in await desk.stops.stops())
+        return told
+
+    async def sync(params: Mapping[str, Any]) -> SyncSummary:
+        return await direct.sync(params.get("account"), lambda _: None)
+
+    async def begin(params: Mapping[str, Any]) -> LoginPage:
+        endpoints = msgspec.convert(params["endpoints"], Endpoints | None)
+        return await direct.begin_connect(params["broker"], params["api_key"], Secret(params["api_secret"]), endpoints)
+
+    async def complete(params: Mapping[str, Any]) -> AccountView:
+        return await direct.complete_connect(params["account"], Secret(params["redirected_to"]))
+
+    return {
+        "show": bring_forward,
+        "ping": ping,
+        "status": status,
+        "sync": sync,
+        "connect.begin": begin,
+        "connect.complete": complete,
+    }

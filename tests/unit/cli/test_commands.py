@@ -1,0 +1,315 @@
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from app.cli.commands import Connect, Sync
+from app.cli.connect import redirect_address, run_connect
+from app.cli.output import Output
+from app.cli.passphrase import VARIABLE, Passphrases, open_vault
+from app.cli.sync import run_sync
+from app.desk.messages import VaultState
+from app.desk.remote import RemoteServer
+from app.desk.verbs import CommandDesk, DirectDesk, RemoteDesk, remote_verbs
+from app.domain.account import Endpoints
+from app.domain.errors import Denied, LoginFailed, Unreachable, VaultLocked, WrongPassphrase
+from app.domain.ids import AccountId
+from app.runtime import redaction
+from app.runtime.loop import LoopThread
+from app.runtime.paths import ProfilePaths
+from app.runtime.secret import Secret
+from tests.unit.cli.fake_desk import ACCOUNT, PAGE, FakeDesk, run
+
+ENDPOINTS = Endpoints("http://127.0.0.1:1", "http://127.0.0.1:1", "ws://127.0.0.1:1", "http://127.0.0.1:2")
+
+
+@pytest.fixture
+def fake() -> FakeDesk:
+    return FakeDesk()
+
+
+@pytest.fixture(params=["in this process", "in a running workstation"])
+def desk(request: pytest.FixtureRequest, fake: FakeDesk, tmp_path: Path) -> Iterator[CommandDesk]:
+    """The same commands must do the same either way."""
+    if request.param == "in this process":
+        yield DirectDesk(fake.as_desk())
+        return
+    paths = ProfilePaths(tmp_path / "profile")
+    paths.create()
+    loop = LoopThread()
+    loop.start()
+    server = RemoteServer(paths, remote_verbs(fake.as_desk(), lambda: None), loop.loop)
+    server.start()
+    yield RemoteDesk(paths)
+    server.stop()
+    loop.stop()
+
+
+@pytest.fixture(autouse=True)
+def forget_secrets() -> Iterator[None]:
+    yield
+    redaction.shared().clear()
+
+
+def output(as_json: bool = False) -> Output:
+    return Output(io.StringIO(), io.StringIO(), as_json)
+
+
+def told(out: Output) -> str:
+    assert isinstance(out.stdout, io.StringIO)
+    return out.stdout.getvalue()
+
+
+def said(out: Output) -> str:
+    assert isinstance(out.stderr, io.StringIO)
+    return out.stderr.getvalue()
+
+
+def one_object(out: Output) -> dict[str, Any]:
+    (line,) = told(out).splitlines()
+    answer = json.loads(line)
+    assert isinstance(answer, dict)
+    return answer
+
+
+def sync(account: str | None = None, as_json: bool = False) -> Sync:
+    return Sync(Path("/p"), AccountId(account) if account else None, as_json)
+
+
+async def test_a_sync_that_went_well(desk: CommandDesk, fake: FakeDesk) -> None:
+    out = output()
+    assert await run_sync(desk, sync(), out) == 0
+    assert told(out) == "zerodha-AB1234: completed: 5 fetched, 3 created, 1 updated, 1 skipped, 1.5 s\n"
+    assert fake.portfolio.asked == [(None, "command line")]
+    assert fake.listeners == []
+
+
+async def test_progress_goes_to_stderr(fake: FakeDesk) -> None:
+    out = output()
+    await run_sync(DirectDesk(fake.as_desk()), sync(), out)
+    assert said(out) == "zerodha-AB1234: fetching\n"
+
+
+async def test_a_sync_of_one_account(desk: CommandDesk, fake: FakeDesk) -> None:
+    assert await run_sync(desk, sync(ACCOUNT), output()) == 0
+    assert fake.portfolio.asked == [(ACCOUNT, "command line")]
+
+
+async def test_an_account_that_failed_gives_one(desk: CommandDesk, fake: FakeDesk) -> None:
+    fake.portfolio.runs = [run("completed"), run("failed", "The session is dead.", AccountId("zerodha-XY"))]
+    out = output(as_json=True)
+    assert await run_sync(desk, sync(as_json=True), out) == 1
+    answer = one_object(out)
+    assert answer["ok"] is False
+    assert [a["step"] for a in answer["accounts"]] == ["completed", "failed"]
+    assert answer["accounts"][1]["error"] == "The session is dead."
+
+
+async def test_a_skipped_account_is_not_a_failure(desk: CommandDesk, fake: FakeDesk) -> None:
+    fake.portfolio.runs = [run("skipped")]
+    assert await run_sync(desk, sync(), output()) == 0
+
+
+async def test_json_is_one_object_and_nothing_else_is_on_stdout(desk: CommandDesk) -> None:
+    out = output(as_json=True)
+    assert await run_sync(desk, sync(as_json=True), out) == 0
+    answer = one_object(out)
+    assert answer["ok"] is True
+    assert answer["accounts"][0]["created"] == 3
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+async def test_a_sync_that_cannot_start_gives_two_and_says_why(
+    desk: CommandDesk, fake: FakeDesk, as_json: bool
+) -> None:
+    fake.portfolio.error = Unreachable("The broker does not answer.")
+    out = output(as_json)
+    assert await run_sync(desk, sync(as_json=as_json), out) == 2
+    assert "The broker does not answer. Check the connection" in said(out)
+    if as_json:
+        assert one_object(out)["error"]["kind"] == "Unreachable"
+    else:
+        assert told(out) == ""
+
+
+async def test_without_accounts_there_is_nothing_to_sync(desk: CommandDesk, fake: FakeDesk) -> None:
+    fake.session.known = []
+    out = output()
+    assert await run_sync(desk, sync(), out) == 2
+    assert "No account is connected." in said(out)
+
+
+async def test_an_unknown_account_is_named_beside_the_known_ones(desk: CommandDesk) -> None:
+    out = output()
+    assert await run_sync(desk, sync("zerodha-NOBODY"), out) == 2
+    assert "There is no account zerodha-NOBODY. Connected are: zerodha-AB1234." in said(out)
+
+
+async def test_a_locked_workstation_says_so(desk: CommandDesk, fake: FakeDesk) -> None:
+    fake.session.state = VaultState.LOCKED
+    out = output()
+    assert await run_sync(desk, sync(), out) == 2
+    assert "locked" in said(out)
+
+
+def connect(folder: Path, token: str | None = None, content: str = "canary-secret\n", as_json: bool = False) -> Connect:
+    file = folder / "secret.txt"
+    file.write_text(content)
+    return Connect(Path("/p"), "zerodha", "K", file, token, ENDPOINTS, as_json)
+
+
+def never() -> str:
+    raise AssertionError("nobody should be asked")
+
+
+async def test_connect_with_a_request_token(desk: CommandDesk, fake: FakeDesk, tmp_path: Path) -> None:
+    out = output()
+    assert await run_connect(desk, connect(tmp_path, "tok/en"), out, never) == 0
+    assert told(out) == "zerodha-AB1234: connected as Asha Rao (AB1234), PAPER\n"
+    assert fake.session.added == [("zerodha", "K", Secret("canary-secret"), ENDPOINTS)]
+    (address,) = fake.session.redirects
+    assert address.startswith("http://127.0.0.1:9002/redirect?")
+    assert parse_qs(urlsplit(address).query) == {
+        "app": ["1"],
+        "status": ["success"],
+        "request_token": ["tok/en"],
+        "state": ["n0nce"],
+        "more": ["a+b"],
+    }
+
+
+async def test_connect_asks_for_the_address_that_the_login_ends_on(
+    desk: CommandDesk, fake: FakeDesk, tmp_path: Path
+) -> None:
+    out = output(as_json=True)
+    command = connect(tmp_path, as_json=True)
+    assert await run_connect(desk, command, out, lambda: " http://127.0.0.1:9002/redirect?x=1\n") == 0
+    assert PAGE.url in said(out)
+    assert fake.session.redirects == ["http://127.0.0.1:9002/redirect?x=1"]
+    assert one_object(out)["account"]["client_name"] == "Asha Rao"
+
+
+async def test_connect_given_up_says_nothing_more(desk: CommandDesk, fake: FakeDesk, tmp_path: Path) -> None:
+    out = output()
+    assert await run_connect(desk, connect(tmp_path), out, lambda: "") == 1
+    assert said(out).count("\n") == 5  # the question only
+    assert fake.session.redirects == []
+
+
+async def test_a_login_that_fails_gives_one(desk: CommandDesk, fake: FakeDesk, tmp_path: Path) -> None:
+    fake.session.login_error = LoginFailed("The API secret is wrong.", "Copy it again.")
+    out = output()
+    assert await run_connect(desk, connect(tmp_path, "t"), out, never) == 1
+    assert said(out) == "The API secret is wrong. Copy it again.\n"
+
+
+@pytest.mark.parametrize("content", ["", "two words", "\n"])
+async def test_a_secret_file_without_a_secret(desk: CommandDesk, fake: FakeDesk, tmp_path: Path, content: str) -> None:
+    out = output()
+    assert await run_connect(desk, connect(tmp_path, "t", content), out, never) == 2
+    assert "does not hold one API secret" in said(out)
+    assert fake.session.added == []
+
+
+async def test_a_secret_file_that_is_not_there(desk: CommandDesk, tmp_path: Path) -> None:
+    out = output()
+    command = Connect(Path("/p"), "zerodha", "K", tmp_path / "none", "t", None, False)
+    assert await run_connect(desk, command, out, never) == 2
+    assert "cannot be read" in said(out)
+
+
+def test_a_page_without_parameters_gives_a_plain_redirect() -> None:
+    page = type(PAGE)(ACCOUNT, "https://kite.zerodha.com/connect/login?v=3", "https://example.org/in", ())
+    assert redirect_address(page, "T") == "https://example.org/in?status=success&request_token=T"
+
+
+async def test_the_workstation_brings_its_window_forward_and_tells_its_state(fake: FakeDesk) -> None:
+    shown: list[bool] = []
+    verbs = remote_verbs(fake.as_desk(), lambda: shown.append(True))
+    await verbs["show"]({})
+    assert shown == [True]
+    status: Any = await verbs["status"]({})
+    assert (status["vault"], status["armed"]) == ("open", 0)
+    fake.session.state = VaultState.LOCKED
+    locked: Any = await verbs["status"]({})
+    assert "accounts" not in locked
+    ping: Any = await verbs["ping"]({})
+    assert ping["pid"] > 0
+
+
+def nobody(_: str) -> str:
+    raise AssertionError("there is no terminal")
+
+
+def by_variable(value: str) -> Passphrases:
+    return Passphrases({VARIABLE: value}, terminal=False, ask=nobody)
+
+
+def by_terminal(*answers: str) -> Passphrases:
+    typed = iter(answers)
+    return Passphrases({}, terminal=True, ask=lambda _: next(typed))
+
+
+async def test_the_variable_unlocks_and_is_taken_from_the_environment(fake: FakeDesk) -> None:
+    fake.session.state = VaultState.LOCKED
+    environment = {VARIABLE: "right", "HOME": "/"}
+    passphrases = Passphrases(environment, terminal=False, ask=nobody)
+    await open_vault(fake.as_desk().session, passphrases, create=False)
+    assert fake.session.state is VaultState.OPEN
+    assert environment == {"HOME": "/"}
+    assert redaction.shared().text("it was right") == "it was ***"
+
+
+async def test_a_wrong_passphrase_is_refused(fake: FakeDesk) -> None:
+    fake.session.state = VaultState.LOCKED
+    with pytest.raises(WrongPassphrase):
+        await open_vault(fake.as_desk().session, by_terminal("wrong"), create=False)
+    with pytest.raises(VaultLocked):
+        await fake.session.accounts()
+
+
+async def test_the_keyring_needs_no_passphrase(fake: FakeDesk) -> None:
+    fake.session.state = VaultState.LOCKED
+    fake.session.opens_with_keyring = True
+    await open_vault(fake.as_desk().session, Passphrases({}, terminal=True, ask=nobody), create=False)
+    assert fake.session.state is VaultState.OPEN
+
+
+async def test_an_open_vault_is_left_alone(fake: FakeDesk) -> None:
+    await open_vault(fake.as_desk().session, by_variable("whatever"), create=True)
+    assert fake.session.created is None
+
+
+async def test_nobody_to_ask_is_said_in_words(fake: FakeDesk) -> None:
+    for state in (VaultState.LOCKED, VaultState.ABSENT):
+        fake.session.state = state
+        with pytest.raises(Denied, match=VARIABLE):
+            await open_vault(fake.as_desk().session, Passphrases({}, terminal=False, ask=nobody), create=True)
+    assert fake.session.created is None
+
+
+async def test_a_new_vault_by_terminal_wants_the_passphrase_twice(fake: FakeDesk) -> None:
+    fake.session.state = VaultState.ABSENT
+    with pytest.raises(Denied, match="differ"):
+        await open_vault(fake.as_desk().session, by_terminal("one two", "one too"), create=True)
+    assert fake.session.created is None
+    await open_vault(fake.as_desk().session, by_terminal("one two", "one two"), create=True)
+    assert fake.session.created == (Secret("one two"), False)
+
+
+async def test_a_new_vault_by_keyring_where_there_is_one(fake: FakeDesk) -> None:
+    fake.session.state, fake.session.keyring_available = VaultState.ABSENT, True
+    await open_vault(fake.as_desk().session, Passphrases({}, terminal=False, ask=nobody), create=True)
+    assert fake.session.created == (None, True)
+
+
+async def test_sync_makes_no_profile(fake: FakeDesk) -> None:
+    fake.session.state = VaultState.ABSENT
+    with pytest.raises(Denied, match="no profile in /home/a/profile"):
+        await open_vault(fake.as_desk().session, by_variable("right"), create=False)

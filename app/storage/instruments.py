@@ -8,7 +8,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, text
+from sqlalchemy import Connection, select, text
 
 from app.domain.ids import InstrumentId
 from app.domain.instrument import Exchange, Instrument, InstrumentKind, Segment
@@ -135,7 +135,7 @@ _KINDS = {k.value: k for k in InstrumentKind}
 _SELECTED = [instruments.c[name] for name in (*_COLUMNS, "active")]
 
 
-def _instrument(row: Row[Any]) -> Instrument:
+def _instrument(row: Sequence[Any]) -> Instrument:
     # A hundred thousand of these stand between unlock and window: unpacked by place, enums looked up in a dict.
     (name_id, token, exchange, segment, kind, name, tick_size, lot_size, scale, expiry, strike, active) = row
     return Instrument(

@@ -367,7 +367,6 @@ candles = Table(
     Column("low", Whole, nullable=False),
     Column("close", Whole, nullable=False),
     Column("volume", Whole, nullable=False),
-    CheckConstraint("low <= open AND low <= close AND high >= open AND high >= close", name="inside_high_and_low"),
     CheckConstraint(f"seconds IN ({', '.join(str(i.value) for i in Interval)})", name="interval_known"),
     sqlite_strict=True,
     sqlite_with_rowid=False,

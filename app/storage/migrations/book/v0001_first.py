@@ -1,10 +1,389 @@
-"""The first tables of the book."""
+"""The first tables of the book. Frozen: written out, not taken from `schema_book`, which moves on."""
 
 from alembic import op
+from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, PrimaryKeyConstraint, UniqueConstraint
 
-from app.storage.schema_book import metadata
+from app.storage.columns import Blob, Whole, Words
+
+STATUSES = (
+    "'submitted', 'unknown', 'open', 'trigger pending', 'partially filled', "
+    "'filled', 'cancel pending', 'cancelled', 'rejected', 'denied', 'expired'"
+)
 
 
 def upgrade() -> None:
     """Creates everything."""
-    metadata.create_all(op.get_bind())
+    op.create_table(
+        "accounts",
+        Column("id", Words, nullable=False),
+        Column("broker", Words, nullable=False),
+        Column("user_id", Words, nullable=False),
+        Column("client_name", Words, nullable=False),
+        Column("state", Words, nullable=False),
+        Column("api_key", Words, nullable=False),
+        Column("api_url", Words, nullable=False),
+        Column("login_url", Words, nullable=False),
+        Column("ws_url", Words, nullable=False),
+        Column("redirect_url", Words, nullable=False),
+        Column("ca_file", Words, nullable=False),
+        Column("sealed_secret", Blob),
+        Column("sealed_token", Blob),
+        Column("token_issued_at", Whole),
+        Column("token_expires_at", Whole),
+        Column("last_refresh", Whole),
+        Column("last_sync", Whole),
+        Column("next_sync", Whole),
+        Column("last_error", Words, nullable=False),
+        Column("error_count", Whole, nullable=False),
+        Column("sync_on", Whole, nullable=False),
+        Column("sync_every_s", Whole, nullable=False),
+        Column("fills_synced", Whole, nullable=False),
+        Column("syncs_failed", Whole, nullable=False),
+        Column("connected_at", Whole),
+        Column("disconnected_at", Whole),
+        CheckConstraint("state IN ('logged out', 'active', 'expired', 'error')", name="ck_accounts_state_known"),
+        CheckConstraint("error_count >= 0", name="ck_accounts_error_count_not_negative"),
+        CheckConstraint("sync_every_s >= 60", name="ck_accounts_sync_at_most_each_minute"),
+        CheckConstraint("sync_on IN (0, 1)", name="ck_accounts_sync_on_yes_no"),
+        PrimaryKeyConstraint("id", name="pk_accounts"),
+        sqlite_strict=True,
+    )
+    op.create_table(
+        "candles",
+        Column("instrument", Words, nullable=False),
+        Column("seconds", Whole, nullable=False),
+        Column("start", Whole, nullable=False),
+        Column("open", Whole, nullable=False),
+        Column("high", Whole, nullable=False),
+        Column("low", Whole, nullable=False),
+        Column("close", Whole, nullable=False),
+        Column("volume", Whole, nullable=False),
+        CheckConstraint("seconds IN (1, 60, 180, 300, 900, 1800, 3600, 86400)", name="ck_candles_interval_known"),
+        PrimaryKeyConstraint("instrument", "seconds", "start", name="pk_candles"),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "day_curve",
+        Column("account", Words, nullable=False),
+        Column("at", Whole, nullable=False),
+        Column("gross", Whole, nullable=False),
+        Column("net", Whole, nullable=False),
+        PrimaryKeyConstraint("account", "at", name="pk_day_curve"),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "failed_jobs",
+        Column("id", Whole, nullable=False),
+        Column("account", Words),
+        Column("job", Words, nullable=False),
+        Column("payload", Words, nullable=False),
+        Column("tries", Whole, nullable=False),
+        Column("first_failed_at", Whole, nullable=False),
+        Column("last_failed_at", Whole, nullable=False),
+        Column("error_class", Words, nullable=False),
+        Column("error", Words, nullable=False),
+        CheckConstraint("tries >= 1", name="ck_failed_jobs_tries_counted"),
+        PrimaryKeyConstraint("id", name="pk_failed_jobs"),
+        sqlite_strict=True,
+    )
+    op.create_index("ix_failed_jobs_last_failed_at", "failed_jobs", ["last_failed_at"])
+    op.create_table(
+        "fills",
+        Column("id", Whole, nullable=False),
+        Column("broker", Words, nullable=False),
+        Column("account", Words, nullable=False),
+        Column("exchange", Words, nullable=False),
+        Column("id_segment", Words, nullable=False),
+        Column("trade_date", Words, nullable=False),
+        Column("broker_order_id", Words, nullable=False),
+        Column("trade_id", Words, nullable=False),
+        Column("side", Words, nullable=False),
+        Column("instrument", Words, nullable=False),
+        Column("segment", Words, nullable=False),
+        Column("kind", Words, nullable=False),
+        Column("product", Words, nullable=False),
+        Column("quantity", Whole, nullable=False),
+        Column("price", Whole, nullable=False),
+        Column("price_scale", Whole, nullable=False),
+        Column("filled_at", Whole, nullable=False),
+        Column("raw", Words, nullable=False),
+        Column("note", Words, server_default="", nullable=False),
+        Column("tags", Words, server_default="[]", nullable=False),
+        Column("strategy", Words, server_default="", nullable=False),
+        Column("category", Words, server_default="", nullable=False),
+        Column("created_at", Whole, nullable=False),
+        Column("updated_at", Whole, nullable=False),
+        Column("withdrawn_at", Whole),
+        Column("deleted_at", Whole),
+        Column("row_version", Whole, server_default="1", nullable=False),
+        CheckConstraint("kind IN ('share', 'index', 'future', 'call', 'put')", name="ck_fills_kind_known"),
+        CheckConstraint("product IN ('CNC', 'MIS', 'NRML', 'MTF')", name="ck_fills_product_known"),
+        CheckConstraint(
+            "segment IN ('equity', 'index', 'futures', 'options', 'commodity', 'currency')",
+            name="ck_fills_segment_known",
+        ),
+        CheckConstraint("side IN ('BUY', 'SELL')", name="ck_fills_side_known"),
+        CheckConstraint("length(trade_date) = 10", name="ck_fills_trade_date_iso"),
+        CheckConstraint("price >= 0", name="ck_fills_price_not_negative"),
+        CheckConstraint("quantity > 0", name="ck_fills_quantity_positive"),
+        PrimaryKeyConstraint("id", name="pk_fills"),
+        UniqueConstraint(
+            "account",
+            "trade_date",
+            "broker",
+            "exchange",
+            "id_segment",
+            "broker_order_id",
+            "trade_id",
+            "side",
+            name="uq_fills_identity",
+        ),
+        sqlite_strict=True,
+    )
+    op.create_index(
+        "ix_fills_account_instrument_product_filled_at", "fills", ["account", "instrument", "product", "filled_at"]
+    )
+    op.create_index("ix_fills_filled_at", "fills", ["filled_at"])
+    op.create_table(
+        "holdings",
+        Column("account", Words, nullable=False),
+        Column("instrument", Words, nullable=False),
+        Column("isin", Words, nullable=False),
+        Column("quantity", Whole, nullable=False),
+        Column("t1_quantity", Whole, nullable=False),
+        Column("average_price", Words, nullable=False),
+        Column("last_price", Whole, nullable=False),
+        Column("close_price", Whole, nullable=False),
+        Column("read_at", Whole, nullable=False),
+        PrimaryKeyConstraint("account", "instrument", name="pk_holdings"),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "instruments",
+        Column("broker", Words, nullable=False),
+        Column("id", Words, nullable=False),
+        Column("token", Whole, nullable=False),
+        Column("exchange", Words, nullable=False),
+        Column("segment", Words, nullable=False),
+        Column("kind", Words, nullable=False),
+        Column("name", Words, nullable=False),
+        Column("tick_size", Whole, nullable=False),
+        Column("lot_size", Whole, nullable=False),
+        Column("price_scale", Whole, nullable=False),
+        Column("expiry", Words),
+        Column("strike", Words),
+        Column("active", Whole, nullable=False),
+        CheckConstraint(
+            "exchange IN ('NSE', 'BSE', 'NFO', 'BFO', 'CDS', 'BCD', 'MCX', 'NCO')", name="ck_instruments_exchange_known"
+        ),
+        CheckConstraint("kind IN ('share', 'index', 'future', 'call', 'put')", name="ck_instruments_kind_known"),
+        CheckConstraint(
+            "segment IN ('equity', 'index', 'futures', 'options', 'commodity', 'currency')",
+            name="ck_instruments_segment_known",
+        ),
+        CheckConstraint("active IN (0, 1)", name="ck_instruments_active_yes_no"),
+        PrimaryKeyConstraint("broker", "id", name="pk_instruments"),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_instruments_broker_token", "instruments", ["broker", "token"])
+    op.create_table(
+        "notifications",
+        Column("id", Whole, nullable=False),
+        Column("at", Whole, nullable=False),
+        Column("level", Words, nullable=False),
+        Column("title", Words, nullable=False),
+        Column("cause", Words, nullable=False),
+        Column("next_step", Words, nullable=False),
+        Column("account", Words),
+        Column("repeat_key", Words, nullable=False),
+        Column("repeats", Whole, server_default="1", nullable=False),
+        Column("read_at", Whole),
+        CheckConstraint("level IN ('info', 'warning', 'alarm')", name="ck_notifications_level_known"),
+        PrimaryKeyConstraint("id", name="pk_notifications"),
+        sqlite_strict=True,
+    )
+    op.create_index("ix_notifications_at", "notifications", ["at"])
+    op.create_index("ix_notifications_repeat_key", "notifications", ["repeat_key"])
+    op.create_table(
+        "orders",
+        Column("account", Words, nullable=False),
+        Column("broker_order_id", Words, nullable=False),
+        Column("order_id", Words),
+        Column("exchange_order_id", Words),
+        Column("instrument", Words, nullable=False),
+        Column("side", Words, nullable=False),
+        Column("product", Words, nullable=False),
+        Column("kind", Words, nullable=False),
+        Column("status", Words, nullable=False),
+        Column("quantity", Whole, nullable=False),
+        Column("filled_quantity", Whole, nullable=False),
+        Column("pending_quantity", Whole, nullable=False),
+        Column("average_price", Whole),
+        Column("price", Whole),
+        Column("trigger_price", Whole),
+        Column("tag", Words),
+        Column("placed_at", Whole),
+        Column("updated_at", Whole),
+        Column("status_text", Words),
+        Column("validity", Words, nullable=False),
+        Column("variety", Words, nullable=False),
+        CheckConstraint("kind IN ('MARKET', 'LIMIT', 'SL', 'SL-M')", name="ck_orders_kind_known"),
+        CheckConstraint("product IN ('CNC', 'MIS', 'NRML', 'MTF')", name="ck_orders_product_known"),
+        CheckConstraint("side IN ('BUY', 'SELL')", name="ck_orders_side_known"),
+        CheckConstraint(
+            f"status IN ({STATUSES})",
+            name="ck_orders_status_known",
+        ),
+        CheckConstraint("validity IN ('DAY', 'IOC', 'TTL')", name="ck_orders_validity_known"),
+        CheckConstraint(
+            "quantity >= 0 AND filled_quantity >= 0 AND pending_quantity >= 0", name="ck_orders_quantities_not_negative"
+        ),
+        PrimaryKeyConstraint("account", "broker_order_id", name="pk_orders"),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_orders_account_placed_at", "orders", ["account", "placed_at"])
+    op.create_index("ix_orders_tag", "orders", ["tag"])
+    op.create_table(
+        "positions",
+        Column("account", Words, nullable=False),
+        Column("instrument", Words, nullable=False),
+        Column("product", Words, nullable=False),
+        Column("quantity", Whole, nullable=False),
+        Column("average_price", Words, nullable=False),
+        Column("last_price", Whole, nullable=False),
+        Column("close_price", Whole, nullable=False),
+        Column("buy_quantity", Whole, nullable=False),
+        Column("buy_value", Words, nullable=False),
+        Column("sell_quantity", Whole, nullable=False),
+        Column("sell_value", Words, nullable=False),
+        Column("multiplier", Whole, nullable=False),
+        Column("price_scale", Whole, nullable=False),
+        Column("read_at", Whole, nullable=False),
+        CheckConstraint("product IN ('CNC', 'MIS', 'NRML', 'MTF')", name="ck_positions_product_known"),
+        PrimaryKeyConstraint("account", "instrument", "product", name="pk_positions"),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "settings",
+        Column("key", Words, nullable=False),
+        Column("value", Words, nullable=False),
+        PrimaryKeyConstraint("key", name="pk_settings"),
+        sqlite_strict=True,
+    )
+    op.create_table(
+        "stale_groups",
+        Column("account", Words, nullable=False),
+        Column("instrument", Words, nullable=False),
+        Column("product", Words, nullable=False),
+        PrimaryKeyConstraint("account", "instrument", "product", name="pk_stale_groups"),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "strategies",
+        Column("id", Words, nullable=False),
+        Column("account", Words, nullable=False),
+        Column("instrument", Words, nullable=False),
+        Column("product", Words, nullable=False),
+        Column("name", Words, nullable=False),
+        Column("quantity", Whole, nullable=False),
+        Column("state", Words, nullable=False),
+        Column("rules", Words, nullable=False),
+        Column("created_at", Whole, nullable=False),
+        Column("updated_at", Whole, nullable=False),
+        CheckConstraint("product IN ('CNC', 'MIS', 'NRML', 'MTF')", name="ck_strategies_product_known"),
+        CheckConstraint("quantity > 0", name="ck_strategies_quantity_positive"),
+        PrimaryKeyConstraint("id", name="pk_strategies"),
+        sqlite_strict=True,
+    )
+    op.create_index("ix_strategies_account_instrument_product", "strategies", ["account", "instrument", "product"])
+    op.create_table(
+        "sync_log",
+        Column("id", Whole, nullable=False),
+        Column("run", Words, nullable=False),
+        Column("account", Words, nullable=False),
+        Column("triggered_by", Words, nullable=False),
+        Column("step", Words, nullable=False),
+        Column("fetched", Whole, nullable=False),
+        Column("created", Whole, nullable=False),
+        Column("updated", Whole, nullable=False),
+        Column("skipped", Whole, nullable=False),
+        Column("conflicting", Whole, nullable=False),
+        Column("started_at", Whole, nullable=False),
+        Column("ended_at", Whole),
+        Column("error", Words, nullable=False),
+        Column("error_class", Words, server_default="", nullable=False),
+        Column("retries", Whole, server_default="0", nullable=False),
+        CheckConstraint(
+            "step IN ('started', 'fetching', 'saving', 'completed', 'skipped', 'failed', 'cancelled')",
+            name="ck_sync_log_step_known",
+        ),
+        PrimaryKeyConstraint("id", name="pk_sync_log"),
+        UniqueConstraint("run", "account", name="uq_sync_log_run_account"),
+        sqlite_strict=True,
+    )
+    op.create_index("ix_sync_log_started_at", "sync_log", ["started_at"])
+    op.create_table(
+        "trades",
+        Column("id", Whole, nullable=False),
+        Column("account", Words, nullable=False),
+        Column("instrument", Words, nullable=False),
+        Column("segment", Words, nullable=False),
+        Column("product", Words, nullable=False),
+        Column("side", Words, nullable=False),
+        Column("quantity", Whole, nullable=False),
+        Column("entry_price", Whole, nullable=False),
+        Column("opened_at", Whole, nullable=False),
+        Column("exit_price", Whole),
+        Column("closed_at", Whole),
+        Column("gross", Whole, nullable=False),
+        Column("brokerage", Words, nullable=False),
+        Column("transaction_tax", Words, nullable=False),
+        Column("exchange_charge", Words, nullable=False),
+        Column("sebi_fee", Words, nullable=False),
+        Column("stamp_duty", Words, nullable=False),
+        Column("gst", Words, nullable=False),
+        Column("other", Words, nullable=False),
+        Column("charges", Whole, nullable=False),
+        Column("net", Whole, nullable=False),
+        Column("price_scale", Whole, nullable=False),
+        Column("last_at", Whole, nullable=False),
+        CheckConstraint("product IN ('CNC', 'MIS', 'NRML', 'MTF')", name="ck_trades_product_known"),
+        CheckConstraint(
+            "segment IN ('equity', 'index', 'futures', 'options', 'commodity', 'currency')",
+            name="ck_trades_segment_known",
+        ),
+        CheckConstraint("side IN ('BUY', 'SELL')", name="ck_trades_side_known"),
+        CheckConstraint("(closed_at IS NULL) = (exit_price IS NULL)", name="ck_trades_closed_with_price"),
+        CheckConstraint("quantity > 0", name="ck_trades_quantity_positive"),
+        PrimaryKeyConstraint("id", name="pk_trades"),
+        sqlite_strict=True,
+    )
+    op.create_index("ix_trades_account_instrument_product", "trades", ["account", "instrument", "product"])
+    op.create_index("ix_trades_last_at", "trades", ["last_at"])
+    op.create_table(
+        "watchlists",
+        Column("name", Words, nullable=False),
+        Column("place", Whole, nullable=False),
+        PrimaryKeyConstraint("name", name="pk_watchlists"),
+        sqlite_strict=True,
+    )
+    op.create_table(
+        "watchlist_items",
+        Column("watchlist", Words, nullable=False),
+        Column("place", Whole, nullable=False),
+        Column("instrument", Words, nullable=False),
+        ForeignKeyConstraint(
+            ["watchlist"], ["watchlists.name"], name="fk_watchlist_items_watchlist", ondelete="CASCADE"
+        ),
+        PrimaryKeyConstraint("watchlist", "place", name="pk_watchlist_items"),
+        UniqueConstraint("watchlist", "instrument", name="uq_watchlist_items_watchlist_instrument"),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )

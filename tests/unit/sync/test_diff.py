@@ -9,7 +9,7 @@ from app.domain.fill import Fill
 from app.domain.ids import AccountId, BrokerOrderId, FillId, InstrumentId
 from app.domain.instrument import InstrumentKind, Product, Segment
 from app.domain.order import Side
-from app.sync.diff import Conflict, Difference, StoredFill, compare
+from app.sync.diff import Conflict, Difference, compare
 
 A = AccountId("zerodha-AB1234")
 
@@ -30,57 +30,59 @@ def fill(trade: str = "1", *, order: str = "10", side: Side = Side.BUY, quantity
     )
 
 
+def book(*fills: Fill) -> dict[FillId, Fill]:
+    return {f.id: f for f in fills}
+
+
 def test_new_fills_are_created_and_two_fills_of_one_order_stay_two() -> None:
     two = (fill("1"), fill("2"))
-    assert compare([], two) == Difference(created=two)
+    assert compare({}, two, whole_day=True) == Difference(created=two)
 
 
 def test_a_self_match_has_one_trade_id_and_two_fills() -> None:
     both = (fill("1", order="10", side=Side.BUY), fill("1", order="11", side=Side.SELL))
-    assert compare([], both).created == both
+    assert compare({}, both, whole_day=True).created == both
 
 
 def test_the_same_again_is_skipped_and_changes_nothing() -> None:
-    difference = compare([StoredFill(fill())], [fill()])
+    difference = compare(book(fill()), [fill()], whole_day=True)
     assert difference == Difference(skipped=1)
     assert difference.empty
 
 
 def test_a_row_listed_twice_counts_once() -> None:
-    assert compare([], [fill(), fill()]) == Difference(created=(fill(),), skipped=1)
+    assert compare({}, [fill(), fill()], whole_day=True) == Difference(created=(fill(),), skipped=1)
 
 
 def test_a_row_listed_twice_with_two_stories_is_a_conflict() -> None:
     other = fill(price=10005)
-    assert compare([], [fill(), other]) == Difference(created=(fill(),), conflicting=(Conflict(fill(), other),))
+    assert compare({}, [fill(), other], whole_day=True) == Difference(
+        created=(fill(),), conflicting=(Conflict(fill(), other),)
+    )
 
 
 def test_what_the_broker_owns_is_updated() -> None:
     converted = replace(fill(), product=Product.CNC)
-    difference = compare([StoredFill(fill())], [converted])
+    difference = compare(book(fill()), [converted], whole_day=True)
     assert difference == Difference(updated=(converted,))
-    assert difference.changed == (converted,)
+    assert not difference.empty
 
 
 def test_another_price_under_the_same_identity_is_a_conflict_and_is_not_written() -> None:
     other = fill(price=10005)
-    difference = compare([StoredFill(fill())], [other])
+    difference = compare(book(fill()), [other], whole_day=True)
     assert difference == Difference(conflicting=(Conflict(fill(), other),))
     assert difference.empty
 
 
-def test_a_deleted_fill_is_not_revived_not_even_changed() -> None:
-    assert compare([StoredFill(fill(), deleted=True)], [fill(price=1)]) == Difference(skipped=1)
+def test_what_the_broker_no_longer_lists_is_withdrawn() -> None:
+    difference = compare(book(fill("1"), fill("2")), [fill("2")], whole_day=True)
+    assert difference == Difference(skipped=1, withdrawn=(fill("1"),))
+    assert not difference.empty
 
 
-def test_what_the_broker_no_longer_lists_is_withdrawn_once() -> None:
-    assert compare([StoredFill(fill())], []) == Difference(withdrawn=(fill(),))
-    assert compare([StoredFill(fill(), withdrawn=True)], []) == Difference()
-    assert compare([StoredFill(fill(), deleted=True)], []) == Difference()
-
-
-def test_a_withdrawn_fill_that_comes_back_counts_again() -> None:
-    assert compare([StoredFill(fill(), withdrawn=True)], [fill()]) == Difference(updated=(fill(),))
+def test_a_list_that_may_lack_a_part_of_the_day_withdraws_nothing() -> None:
+    assert compare(book(fill("1")), [], whole_day=False) == Difference()
 
 
 fills = st.builds(
@@ -95,16 +97,14 @@ fills = st.builds(
 
 @given(st.lists(fills), st.lists(fills))
 def test_writing_the_difference_and_syncing_again_changes_nothing(first: list[Fill], second: list[Fill]) -> None:
-    book: dict[FillId, StoredFill] = {}
+    known: dict[FillId, Fill] = {}
     for answer in (first, second):
         for _ in range(2):
-            difference = compare(book.values(), answer)
-            for row in difference.created + difference.updated:
-                book[row.id] = StoredFill(row)
+            difference = compare(known, answer, whole_day=True)
+            known |= {row.id: row for row in difference.created + difference.updated}
             for row in difference.withdrawn:
-                book[row.id] = StoredFill(row, withdrawn=True)
-        again = compare(book.values(), answer)
+                del known[row.id]
+        again = compare(known, answer, whole_day=True)
         assert again.empty
-        listed = len(answer)
-        assert again.skipped + len(again.conflicting) == listed
-    assert {row.fill.id for row in book.values() if not row.withdrawn} == {row.id for row in second}
+        assert again.skipped + len(again.conflicting) == len(answer)
+    assert set(known) == {row.id for row in second}

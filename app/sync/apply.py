@@ -1,0 +1,156 @@
+"""Writes what a sync found into the book, and works out anew what depends on it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+from app.analytics.charge_table import ChargeTable
+from app.domain.fill import Fill, Trade
+from app.domain.ids import AccountId, FillId, Nanos
+from app.domain.portfolio import Funds, Holding, Position
+from app.runtime.clock import IST, from_datetime
+from app.storage.book import Book
+from app.storage.fills import WriteCounts
+from app.sync.diff import Conflict, Difference, compare
+from app.sync.recompute import Group, Note, Recomputed, note_of, recompute, touched_groups
+
+T = TypeVar("T")
+
+FEW = 100
+"""Fills up to which work stays on the loop thread: about 0.3 ms of it. More goes through a thread of its own, which
+the interpreter interrupts every 0.1 ms."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """All that one account's broker told, read together."""
+
+    fills: Sequence[tuple[Fill, str]]
+    positions: Sequence[Position]
+    holdings: Sequence[Holding]
+    funds: Funds
+    at: Nanos
+    """Exchange time of the read."""
+    whole_day: str | None
+    """The ISO trade date of which `fills` is everything; None when the day changed while reading."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What a sync changed."""
+
+    created: int
+    updated: int
+    """Changed and withdrawn ones together."""
+    skipped: int
+    conflicts: tuple[Conflict, ...]
+    uncharged: tuple[str, ...] = ()
+
+    @property
+    def changed(self) -> int:
+        """Fills whose rows changed."""
+        return self.created + self.updated
+
+
+async def apply(book: Book, account: AccountId, fetched: Fetched, table: ChargeTable) -> Applied:
+    """Fills in one transaction a day, positions, holdings, and the trades of every group that is touched.
+
+    The groups are marked stale in the transaction that changes their fills: cut short anywhere, the next run (or
+    `rebuild` at start) finishes the rest.
+    """
+    raw = {fill.id: words for fill, words in fetched.fills}
+    by_day: dict[str, list[Fill]] = {fetched.whole_day: []} if fetched.whole_day else {}
+    for fill, _ in fetched.fills:
+        by_day.setdefault(fill.id.trade_date, []).append(fill)
+    created = updated = skipped = 0
+    conflicts: list[Conflict] = []
+    notes: set[Note] = set()
+    for day, fills in sorted(by_day.items()):
+        difference = await _compared(await book.fills.of_day(account, day), fills, day == fetched.whole_day)
+        skipped += difference.skipped
+        conflicts += difference.conflicting
+        if not difference.empty:
+            notes |= {note_of(f) for f in (*difference.created, *difference.updated, *difference.withdrawn)}
+            counts = await _written(book, difference, raw, fetched.at)
+            created += counts.created
+            updated += counts.updated + counts.withdrawn
+    await book.positions.replace(account, fetched.positions, fetched.at)
+    await book.holdings.replace(account, fetched.holdings, fetched.at)
+    uncharged = await rebuild(book, table, notes)
+    return Applied(created, updated, skipped, tuple(conflicts), uncharged)
+
+
+async def rebuild(book: Book, table: ChargeTable, notes: Collection[Note] = ()) -> tuple[str, ...]:
+    """Works out the trades of all stale groups again, and of the groups that share a note with them or have a fill on
+    one of `notes`. Returns why some fills carry no charges."""
+    stale = set(await book.fills.stale_groups())
+    uncharged: list[str] = []
+    for account in sorted({group[0] for group in stale} | {note[0] for note in notes}):
+        mine = {group for group in stale if group[0] == account}
+        done = await _recomputed(book, account, mine, [note for note in notes if note[0] == account], table)
+        # Stale groups last: while one is marked, a crash in between makes the next start do all of them again.
+        for group in sorted(done.trades, key=lambda g: (g in mine, *g)):
+            await _replaced(book, group, done.trades[group])
+        uncharged += done.uncharged
+    return tuple(uncharged)
+
+
+async def _recomputed(
+    book: Book, account: AccountId, stale: set[Group], notes: Collection[Note], table: ChargeTable
+) -> Recomputed:
+    """Reads back to the start of the oldest day that any touched group has a fill on: its notes are needed whole."""
+    groups: set[Group] = set()
+    since = min((_start_of(day) for _, day, _ in notes), default=None)
+    fills: list[Fill] = []
+    pending, read = set(stale), False
+    while pending or not read:
+        firsts = [found[0] for group in sorted(pending) if (found := await book.fills.of_group(*group))]
+        starts = [_start_of(fill.id.trade_date) for fill in firsts]
+        if since is not None:
+            starts.append(since)
+        groups |= pending
+        if starts and (not read or min(starts) != since):
+            since = min(starts)
+            fills = await book.fills.all(account, since)
+        read = True
+        pending = await asyncio.to_thread(touched_groups, fills, stale, notes) - groups
+    return await asyncio.to_thread(recompute, fills, groups, table)
+
+
+def _start_of(day: str) -> Nanos:
+    """The first moment of an ISO trade date in India."""
+    return from_datetime(datetime.fromisoformat(day).replace(tzinfo=IST))
+
+
+async def _replaced(book: Book, group: Group, trades: Sequence[Trade]) -> None:
+    def replace() -> Coroutine[Any, Any, None]:
+        return book.trades.replace(*group, trades)
+
+    await (replace() if len(trades) <= FEW else off_loop(replace))
+
+
+async def _compared(known: Mapping[FillId, Fill], fills: list[Fill], whole_day: bool) -> Difference:
+    if len(known) + len(fills) <= FEW:
+        return compare(known, fills, whole_day=whole_day)
+    return await asyncio.to_thread(compare, known, fills, whole_day=whole_day)
+
+
+async def _written(book: Book, difference: Difference, raw: Mapping[FillId, str], at: Nanos) -> WriteCounts:
+    created = [(fill, raw[fill.id]) for fill in difference.created]
+    updated = [(fill, raw[fill.id]) for fill in difference.updated]
+    withdrawn = [fill.id for fill in difference.withdrawn]
+
+    def write() -> Coroutine[Any, Any, WriteCounts]:
+        return book.fills.write(created, updated, withdrawn, at)
+
+    return await write() if len(created) + len(updated) <= FEW else await off_loop(write)
+
+
+async def off_loop(start: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Runs a coroutine of the store on a loop of its own in a thread: it prepares rows before it waits, and thousands
+    of them would hold up a firing stop. The store may be awaited from any loop."""
+    return await asyncio.to_thread(lambda: asyncio.run(start()))

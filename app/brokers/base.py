@@ -275,6 +275,8 @@ class BrokerInfo:
     """Days of trade history its API gives; 1 = today only; None = unknown."""
     documentation: str
     endpoints: Endpoints
+    login_hosts: tuple[str, ...] = ()
+    """Hosts that the embedded browser may load from during the login; the login page's own is always one of them."""
     session_dies_at: str = ""
     """Local wall time at which tokens die, `HH:MM`."""
 

@@ -25,6 +25,7 @@ ZERODHA = BrokerInfo(
         login_url="https://kite.zerodha.com/connect/login",
         ws_url="wss://ws.kite.trade",
     ),
+    login_hosts=("kite.zerodha.com", "kite.trade", "api.kite.trade"),
     session_dies_at="06:00",
 )
 

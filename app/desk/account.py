@@ -10,7 +10,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from app.brokers.base import BrokerSession, ExitLine, Session
 from app.desk.hours import TradingHours
@@ -39,7 +39,7 @@ RECONCILE_SECONDS = 30.0
 CLOCK_SECONDS = 60.0
 
 
-class EngineJournal(StopJournal, OrderJournal):
+class EngineJournal(StopJournal, OrderJournal, Protocol):
     """The journal as the engine sees it."""
 
 

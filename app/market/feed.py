@@ -43,8 +43,8 @@ class Candles(Protocol):
         """Tokens with an open chart."""
         ...
 
-    def mark(self, mark: Mark) -> None:
-        """One tick of a wanted token."""
+    def tick(self, token: int, tick: Tick) -> None:
+        """Every tick of a wanted token."""
         ...
 
 
@@ -184,12 +184,14 @@ class FeedHub:
         prices = self._prices
         for mark in feed.marks(payload):
             prices[mark[0]] = mark[1]
-            if mark[0] in charted:
-                self._candles.mark(mark)
         latest, pending = self._latest, self._pending
         for token, packet in feed.packets(payload):
             latest[token] = (packet, received_at)
             pending[token] = None
+            if token in charted:
+                tick = self._tick(token)
+                if tick is not None:
+                    self._candles.tick(token, tick)
 
     def order_update(self, order: Order) -> None:
         """An order changed, from whatever origin."""
@@ -272,15 +274,19 @@ class FeedHub:
         ticks = []
         for token in tokens:
             del self._pending[token]
-            name = self._names.get(token)
-            if name is None or self._feed is None:
-                continue
-            packet, received_at = self._latest[token]
-            try:
-                tick = self._feed.decode(packet, name, received_at)
-            except AppError as failure:
-                log.info("feed of %s: %s", self.account, failure)
-                continue
-            self._ticks[name] = tick
-            ticks.append(tick)
+            tick = self._tick(token)
+            if tick is not None:
+                self._ticks[tick.instrument] = tick
+                ticks.append(tick)
         return tuple(ticks)
+
+    def _tick(self, token: int) -> Tick | None:
+        name = self._names.get(token)
+        if name is None or self._feed is None:
+            return None
+        packet, received_at = self._latest[token]
+        try:
+            return self._feed.decode(packet, name, received_at)
+        except AppError as failure:
+            log.info("feed of %s: %s", self.account, failure)
+            return None

@@ -1,0 +1,350 @@
+"""Vault, accounts, logins: the verbs around who is at the desk. Loop thread only."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+from app.brokers.base import Credentials, Session
+from app.brokers.login_state import LoginAttempts
+from app.desk.account import AccountDesk
+from app.desk.messages import AccountView, LoginPage, PaperLogin, PassphraseStrength, VaultInfo, VaultState
+from app.desk.paper import PaperExchange
+from app.desk.workspace import Workspace
+from app.domain.account import Endpoints
+from app.domain.errors import AppError, Denied, LoginFailed, SessionExpired, Unreachable
+from app.domain.events import FeedState, Level, Noticed, SessionChanged, SessionState
+from app.domain.ids import AccountId
+from app.runtime.clock import SECOND, SystemClock
+from app.runtime.redaction import redact
+from app.runtime.secret import Secret
+from app.storage.accounts import AccountRecord
+from app.storage.book import Book
+from app.storage.database import StoreKind
+from app.storage.journal import Journal
+from app.storage.store import Opened, open_store
+from app.vault.strength import estimate
+
+log = logging.getLogger(__name__)
+
+RESUME_TRIES = 5
+RESUME_SECONDS = 1.0
+LOGIN_SECONDS = 600
+
+
+class SessionDesk:
+    """Implements `desk.api.SessionVerbs`."""
+
+    def __init__(self, workspace: Workspace, paper: PaperExchange | None) -> None:
+        self._workspace = workspace
+        self._paper = paper
+        self._paper_account: AccountId | None = None
+        self._attempts = LoginAttempts()
+        self._ending: set[AccountId] = set()
+        self._clock = SystemClock()
+
+    # -- vault -------------------------------------------------------------------------------------------------------
+
+    async def vault(self) -> VaultInfo:
+        """Whether there is a vault, and what opens it."""
+        info = await asyncio.to_thread(self._workspace.vault.info)
+        state = VaultState.OPEN if self._workspace.is_open else VaultState.LOCKED if info.exists else VaultState.ABSENT
+        return VaultInfo(
+            state,
+            info.keyring_available,
+            info.opens_with_keyring,
+            info.opens_with_passphrase,
+            str(self._workspace.profile),
+        )
+
+    def strength(self, passphrase: Secret) -> PassphraseStrength:
+        """A hint, never a bar. Any thread."""
+        found = estimate(passphrase)
+        return PassphraseStrength(found.score, found.hint)
+
+    async def create_vault(self, passphrase: Secret | None, use_keyring: bool) -> None:
+        """First run."""
+        await asyncio.to_thread(self._workspace.vault.create, passphrase, use_keyring)
+        await self._open()
+
+    async def unlock(self, passphrase: Secret | None) -> None:
+        """Opens the vault, the files, the accounts; stops are re-armed from here on."""
+        if self._workspace.is_open:
+            return
+        await asyncio.to_thread(self._workspace.vault.unlock, passphrase)
+        await self._open()
+
+    async def _open(self) -> None:
+        workspace = self._workspace
+        vault = workspace.vault
+        (journal_store, journal_found), (book_store, book_found) = await asyncio.gather(
+            open_store(workspace.profile, vault.database_key("journal"), StoreKind.JOURNAL),
+            open_store(workspace.profile, vault.database_key("book"), StoreKind.BOOK),
+        )
+        journal, book = Journal(journal_store), Book(book_store)
+        workspace.opened(book, journal)
+        self._tell(journal_found, "The journal", Level.ALARM, "Armed stops may be missing: check every open position.")
+        self._tell(book_found, "The trade book", Level.WARNING, "Sync brings today's trades back; use a backup.")
+        stops = await journal.open_stops()
+        for record in await book.accounts.load():
+            workspace.records[record.id] = record
+            await workspace.master.load(book, record.broker)
+            self._add_desk(record).adopt([stop for stop in stops if stop.key.account == record.id])
+        if self._paper is not None:
+            workspace.tasks.start(self._start_paper(self._paper), "paper exchange")
+        for record in list(workspace.records.values()):
+            if record.id != self._paper_id():
+                workspace.tasks.start(self._resume(record.id), f"resume {record.id}")
+
+    def _tell(self, found: Opened, what: str, level: Level, next_step: str) -> None:
+        if found.set_aside is None and not found.lost:
+            return
+        cause = f"{found.damage} It was kept as {found.set_aside}." if found.set_aside else "Its file is gone."
+        self._workspace.publish(Noticed(level, f"{what} had to be started anew", cause, next_step))
+
+    def _add_desk(self, record: AccountRecord) -> AccountDesk:
+        desk = AccountDesk(record.id, self._workspace.trading(), self.session_died)
+        self._workspace.accounts[record.id] = desk
+        return desk
+
+    # -- accounts ----------------------------------------------------------------------------------------------------
+
+    async def accounts(self) -> Sequence[AccountView]:
+        """All connected accounts."""
+        return [self._view(record) for record in self._workspace.records.values()]
+
+    def _view(self, record: AccountRecord) -> AccountView:
+        desk = self._workspace.accounts.get(record.id)
+        return AccountView(
+            id=record.id,
+            broker=record.broker,
+            user_id=record.user_id,
+            client_name=record.client_name,
+            state=record.state,
+            paper=record.endpoints.paper,
+            feed=FeedState.OFF if desk is None else desk.hub.state,
+            connected_at=record.connected_at,
+            token_expires_at=record.token_expires_at,
+            last_sync=record.last_sync,
+            last_error=record.last_error,
+        )
+
+    async def add_account(
+        self, broker: str, api_key: str, api_secret: Secret, endpoints: Endpoints | None = None
+    ) -> AccountId:
+        """A new account, or new keys for the one with this API key. Logged out until its login."""
+        info = self._workspace.factory(broker).info
+        api_key = api_key.strip()
+        if not api_key or not api_secret:
+            raise Denied("API key and secret are both needed.", f"Copy them from {info.title}'s developer page.")
+        known = next((r for r in self._workspace.records.values() if r.broker == broker and r.api_key == api_key), None)
+        account = known.id if known is not None else AccountId(f"{broker}-{secrets.token_hex(4).upper()}")
+        await self._save_account(account, broker, api_key, api_secret, endpoints or info.endpoints)
+        return account
+
+    async def _save_account(
+        self, account: AccountId, broker: str, api_key: str, api_secret: Secret, endpoints: Endpoints
+    ) -> None:
+        redact(api_secret)
+        record = self._workspace.records.get(account) or AccountRecord(account, broker, endpoints, api_key)
+        sealed = self._workspace.vault.seal(account, api_secret)
+        await self._workspace.save(replace(record, api_key=api_key, endpoints=endpoints, sealed_secret=sealed))
+        if account not in self._workspace.accounts:
+            self._add_desk(record)
+        self._announce(self._workspace.record(account))
+
+    async def disconnect(self, account: AccountId) -> None:
+        """Ends the session at the broker and wipes the tokens; history stays (A7)."""
+        desk = self._workspace.account(account)
+        if desk.stops.armed:
+            raise Denied(f"{desk.stops.armed} stops are armed on this account.", "Disarm them first, then disconnect.")
+        record = self._workspace.record(account)
+        if desk.session is not None:
+            login = self._workspace.factory(record.broker).login(account, self._credentials(record), record.endpoints)
+            with suppress(Unreachable):  # the token dies by itself in the morning
+                await login.logout(desk.session)
+        await desk.end(FeedState.OFF)
+        await self._workspace.book.accounts.remove_tokens(account)
+        await self._workspace.save(
+            replace(
+                record,
+                state=SessionState.LOGGED_OUT,
+                sealed_token=None,
+                token_issued_at=None,
+                token_expires_at=None,
+                disconnected_at=self._clock.now(),
+            )
+        )
+        self._announce(self._workspace.record(account))
+
+    # -- login -------------------------------------------------------------------------------------------------------
+
+    async def begin_login(self, account: AccountId) -> LoginPage:
+        """A fresh page with a fresh single-use state (A1)."""
+        record = self._workspace.record(account)
+        attempt = self._attempts.begin(account, record.endpoints.redirect_url)
+        login = self._workspace.factory(record.broker).login(account, self._credentials(record), record.endpoints)
+        url = login.login_url(attempt.state)
+        hosts = {urlsplit(url).netloc.rpartition("@")[2]}
+        if not record.endpoints.paper:
+            hosts |= set(self._workspace.factory(record.broker).info.login_hosts)
+        return LoginPage(
+            account=account,
+            url=url,
+            redirect_url=record.endpoints.redirect_url,
+            allowed_hosts=tuple(sorted(hosts)),
+            ca_file=record.endpoints.ca_file,
+            expires_at=self._clock.now() + LOGIN_SECONDS * SECOND,
+        )
+
+    async def complete_login(self, account: AccountId, redirected_to: str) -> AccountView:
+        """The redirect's one-time token for a session. Raises LoginFailed in words."""
+        record = self._workspace.record(account)
+        token = self._attempts.check(account, redirected_to)
+        login = self._workspace.factory(record.broker).login(account, self._credentials(record), record.endpoints)
+        session = await login.exchange(token)
+        redact(session.access_token)
+        if record.user_id and session.user_id != record.user_id:
+            raise LoginFailed(
+                f"This login belongs to {session.user_id}, the account to {record.user_id}.",
+                "Log in as the right client, or connect the other one as a new account.",
+            )
+        await self._workspace.save(
+            replace(
+                record,
+                user_id=session.user_id,
+                client_name=session.user_name,
+                state=SessionState.ACTIVE,
+                sealed_token=self._workspace.vault.seal(account, session.access_token),
+                token_issued_at=session.issued_at,
+                token_expires_at=session.expires_at,
+                connected_at=record.connected_at or self._clock.now(),
+                last_refresh=self._clock.now(),
+                last_error="",
+                error_count=0,
+            )
+        )
+        await self._begin(account, session)
+        return self._view(self._workspace.record(account))
+
+    async def cancel_login(self, account: AccountId) -> None:
+        """The page was closed: a redirect that still comes is refused."""
+        self._attempts.cancel(account)
+
+    async def paper_login(self, account: AccountId) -> PaperLogin | None:
+        """What to type into the paper exchange's page, for the exchange that this program started."""
+        if self._paper is None or account != self._paper_id():
+            return None
+        return self._paper.login()
+
+    # -- sessions ----------------------------------------------------------------------------------------------------
+
+    async def _start_paper(self, paper: PaperExchange) -> None:
+        """The exchange beside us, and its account; later starts use the stored session until it dies."""
+        try:
+            credentials, endpoints = await paper.start(self._workspace)
+        except AppError as failure:
+            self._workspace.publish(
+                Noticed(Level.ALARM, "The paper exchange did not start", str(failure), "Start Stopline again.")
+            )
+            return
+        account = paper.account
+        await self._save_account(account, "zerodha", credentials.api_key, credentials.api_secret, endpoints)
+        await self._resume(account)
+
+    def _paper_id(self) -> AccountId | None:
+        return None if self._paper is None else self._paper.account
+
+    async def _resume(self, account: AccountId) -> None:
+        """Takes up the stored session. One that is dead is said to be; a broker that is down is tried again."""
+        record = self._workspace.record(account)
+        if record.sealed_token is None or record.token_expires_at is None:
+            self._announce(record)
+            return
+        session = Session(
+            account,
+            record.user_id,
+            record.client_name,
+            self._workspace.vault.open(account, record.sealed_token),
+            record.token_issued_at or 0,
+            record.token_expires_at,
+        )
+        redact(session.access_token)
+        for attempt in range(RESUME_TRIES):
+            try:
+                await self._begin(account, session)
+            except SessionExpired as failure:
+                await self.session_died(account, failure)
+            except AppError as failure:
+                log.info("resume %s, try %d: %s", account, attempt + 1, failure.cause)
+                await self._set_state(account, SessionState.ERROR, str(failure))
+                await asyncio.sleep(RESUME_SECONDS * 2**attempt)
+                continue
+            return
+
+    async def _begin(self, account: AccountId, session: Session) -> None:
+        record = self._workspace.record(account)
+        factory = self._workspace.factory(record.broker)
+        broker = factory.session(session, self._credentials(record), record.endpoints)
+        await self._workspace.master.ensure(self._workspace.book, broker, record.broker)
+        await self._workspace.account(account).begin(session, broker)
+        await self._set_state(account, SessionState.ACTIVE, "")
+
+    async def session_died(self, account: AccountId, cause: SessionExpired) -> None:
+        """The token is dead: stops are blind until the next login, which is offered in place."""
+        if account in self._ending:
+            return
+        self._ending.add(account)
+        try:
+            desk = self._workspace.account(account)
+            await desk.end(FeedState.REFUSED)
+            await self._set_state(account, SessionState.EXPIRED, cause.cause)
+            if desk.stops.armed:
+                self._workspace.publish(
+                    Noticed(
+                        Level.ALARM,
+                        "Stops are blind",
+                        f"{desk.stops.armed} stops of {account} see no prices: {cause.cause}",
+                        "Log in again.",
+                        account,
+                        f"blind:{account}",
+                    )
+                )
+        finally:
+            self._ending.discard(account)
+
+    async def _set_state(self, account: AccountId, state: SessionState, reason: str) -> None:
+        record = self._workspace.record(account)
+        if record.state is not state or record.last_error != reason:
+            await self._workspace.save(replace(record, state=state, last_error=reason))
+        self._announce(self._workspace.record(account))
+
+    def _announce(self, record: AccountRecord) -> None:
+        self._workspace.publish(
+            SessionChanged(
+                record.id,
+                record.broker,
+                record.client_name,
+                record.state,
+                record.endpoints.paper,
+                record.last_error,
+            )
+        )
+
+    def _credentials(self, record: AccountRecord) -> Credentials:
+        if record.sealed_secret is None:
+            raise Denied("The account has no API secret.", "Enter API key and secret again.")
+        secret = self._workspace.vault.open(record.id, record.sealed_secret)
+        redact(secret)
+        return Credentials(record.api_key, secret)
+
+    async def close(self) -> None:
+        """Ends all sessions here (not at the brokers) and stops the paper exchange."""
+        await asyncio.gather(*(desk.end(FeedState.OFF) for desk in self._workspace.accounts.values()))
+        if self._paper is not None:
+            await self._paper.stop()

@@ -1,0 +1,129 @@
+"""The opened profile: stores, accounts, instruments. What the verbs share. Loop thread only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from app.analytics.charge_table import ChargeTable
+from app.brokers.base import BrokerFactory
+from app.desk.account import AccountDesk, Trading
+from app.domain.calendar import Calendar
+from app.domain.errors import Denied, VaultLocked
+from app.domain.events import Event
+from app.domain.ids import AccountId, InstrumentId
+from app.domain.instrument import Instrument
+from app.engine.rules import ExitRules
+from app.market.charts import Charts
+from app.market.instruments import InstrumentMaster
+from app.runtime.loop import Tasks
+from app.storage.accounts import AccountRecord
+from app.storage.book import Book
+from app.storage.journal import Journal
+from app.vault.vault import Vault
+
+
+class Workspace:
+    """Built locked; `SessionDesk` opens it."""
+
+    def __init__(
+        self,
+        profile: Path,
+        vault: Vault,
+        factory: Callable[[str], BrokerFactory],
+        rules: ExitRules,
+        charges: ChargeTable,
+        calendar: Calendar,
+        publish: Callable[[Event], None],
+        tasks: Tasks,
+    ) -> None:
+        self.profile = profile
+        self.vault = vault
+        self.factory = factory
+        self.rules = rules
+        self.charges = charges
+        self.calendar = calendar
+        self.publish = publish
+        self.tasks = tasks
+        self.master = InstrumentMaster()
+        self.charts = Charts(publish)
+        self.accounts: dict[AccountId, AccountDesk] = {}
+        self.records: dict[AccountId, AccountRecord] = {}
+        self._book: Book | None = None
+        self._journal: Journal | None = None
+
+    def opened(self, book: Book, journal: Journal) -> None:
+        """The vault was unlocked and the files are open."""
+        self._book, self._journal = book, journal
+
+    @property
+    def is_open(self) -> bool:
+        """Files are open."""
+        return self._book is not None
+
+    @property
+    def book(self) -> Book:
+        """The book. Raises VaultLocked."""
+        if self._book is None:
+            raise VaultLocked("The profile is locked.")
+        return self._book
+
+    @property
+    def journal(self) -> Journal:
+        """The journal. Raises VaultLocked."""
+        if self._journal is None:
+            raise VaultLocked("The profile is locked.")
+        return self._journal
+
+    def trading(self) -> Trading:
+        """What every account's engine gets."""
+        return Trading(
+            journal=self.journal,
+            rules=self.rules,
+            calendar=self.calendar,
+            instrument=self.master.get,
+            ends_in_auction=self.master.ends_in_auction,
+            candles=self.charts.of_account,
+            publish=self.publish,
+            tasks=self.tasks,
+        )
+
+    def account(self, account: AccountId) -> AccountDesk:
+        """One account. Raises Denied for an unknown one."""
+        desk = self.accounts.get(account)
+        if desk is None:
+            raise Denied(f"There is no account {account}.", "Connect it first.")
+        return desk
+
+    def record(self, account: AccountId) -> AccountRecord:
+        """What is stored of an account. Raises Denied for an unknown one."""
+        record = self.records.get(account)
+        if record is None:
+            raise Denied(f"There is no account {account}.", "Connect it first.")
+        return record
+
+    def live(self) -> Iterator[AccountDesk]:
+        """Accounts with a session."""
+        return (desk for desk in self.accounts.values() if desk.active)
+
+    def instrument(self, instrument: InstrumentId) -> Instrument:
+        """One instrument. Raises Denied for an unknown one."""
+        found = self.master.get(instrument)
+        if found is None:
+            raise Denied(f"{instrument} is not in the instrument list.", "Refresh the instruments.")
+        return found
+
+    async def save(self, record: AccountRecord) -> None:
+        """Stores an account's record."""
+        self.records[record.id] = record
+        await self.book.accounts.save(record)
+
+    async def close(self) -> None:
+        """Closes both files and locks the vault."""
+        book, self._book = self._book, None
+        journal, self._journal = self._journal, None
+        if journal is not None:
+            await journal.close()
+        if book is not None:
+            await book.close()
+        self.vault.lock()

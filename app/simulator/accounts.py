@@ -77,7 +77,7 @@ class AccountRoutes:
             raise bad_input("Invalid `segment`.")
         ledger = self._oms.ledger
         cash, used = ledger.usage()
-        net = ledger.available(self._oms.live())
+        net = ledger.available(self._oms.records.live())
         premium = realised = 0
         for position in ledger.account.positions.values():
             listing = self._oms.market.listings.by_token.get(position.token)

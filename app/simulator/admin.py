@@ -52,7 +52,9 @@ class AdminRoutes:
     async def health(self, _request: web.Request) -> web.Response:
         """It lives."""
         oms = self._oms
-        return json_response({"status": "ok", "pid": os.getpid(), "orders": len(oms.orders), "fills": len(oms.fills)})
+        return json_response(
+            {"status": "ok", "pid": os.getpid(), "orders": len(oms.records.orders), "fills": len(oms.records.fills)}
+        )
 
     async def clock(self, _request: web.Request) -> web.Response:
         """What the exchange's clock shows."""
@@ -100,7 +102,7 @@ class AdminRoutes:
         shown = self._faults.switches.market_row
         orders = [
             {**order.row(shown), "limit": order.limit / 100, "received_ns": order.received_ns}
-            for order in oms.orders.values()
+            for order in oms.records.orders.values()
         ]
         net = [
             portfolio.net_row(position, quote.listing, quote.last_price, quote.close)
@@ -114,10 +116,10 @@ class AdminRoutes:
         }
         return json_response(
             {
-                "day": oms.day,
+                "day": oms.records.day,
                 "orders": orders,
-                "history": oms.history,
-                "trades": [{**fill.row(), "filled_ns": fill.filled_ns} for fill in oms.fills],
+                "history": oms.records.history,
+                "trades": [{**fill.row(), "filled_ns": fill.filled_ns} for fill in oms.records.fills],
                 "net": net,
                 "holdings": holdings,
                 "cash": account.cash / 100,

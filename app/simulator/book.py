@@ -1,7 +1,7 @@
 """The paper exchange's memory on disk: orders, fills, positions, sessions, clock and prices survive `kill -9`.
 
-One SQLite file of `kind, key -> JSON`, written in transactions. A transaction that acknowledges something to a client is
-synced to the disk before the answer; the others reach the operating system, which is enough to survive the death of
+One SQLite file of `kind, key -> JSON`, written in transactions. A transaction that acknowledges something to a client
+is synced to the disk before the answer; the others reach the operating system, which is enough to survive the death of
 this process. Used on the loop thread only.
 """
 
@@ -14,7 +14,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-_SCHEMA = "CREATE TABLE IF NOT EXISTS record (kind TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (kind, key)) WITHOUT ROWID"
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS record (
+  kind TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (kind, key)
+) WITHOUT ROWID"""
 
 
 class BookInUse(Exception):

@@ -24,6 +24,7 @@ from app.simulator.market import Market, Quote
 from app.simulator.oms import OrderSystem
 from app.simulator.orders import OrderRoutes
 from app.simulator.quotes import QuoteRoutes
+from app.simulator.records import Records, trading_day
 from app.simulator.server import Gate
 from app.simulator.sessions import Credentials, Sessions
 from app.simulator.ticker import TickerHub
@@ -40,6 +41,13 @@ OPENING_CASH = 10_00_000_00
 
 class CannotStart(Exception):
     """Said to the user, exit code 2."""
+
+
+MALFORMED = bytes.fromhex("0002000700063a0100ffff002c")
+"""Two packets announced: one of a length that does not exist, one longer than the message."""
+CUT = bytes.fromhex("0002000800063a0100026683002c00063a0100026683")
+"""A good packet and the beginning of another; then the line breaks."""
+CUT_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +92,7 @@ class Exchange:
         self.oms = OrderSystem(
             plan.market,
             self.ledger,
-            self.book,
+            Records(self.book, trading_day(plan.market.clock.now())),
             self.faults,
             self.updates.announce,
             api_secret=plan.credentials.api_secret,
@@ -115,7 +123,7 @@ class Exchange:
         self._recall()
         app = web.Application(client_max_size=LARGEST_REQUEST)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
-        await self._listen(app)
+        await self._listen(app, self._runner)
         self._tasks = [
             asyncio.create_task(self.market.run()),
             asyncio.create_task(self._watch()),
@@ -141,19 +149,20 @@ class Exchange:
     def _send_update(self, update: dict[str, Any]) -> None:
         self.hub.order_update(str(update["user_id"]), update)
 
-    def _before_ticks(self, quotes: Sequence[Quote]) -> None:
-        for quote in quotes[:1]:
-            fault = self.faults.strike(TICKER, instrument=quote.listing.key)
-            if fault is not None:
-                self._tasks.append(asyncio.create_task(self._spoil_ticker(fault.name, fault.seconds)))
-
-    async def _spoil_ticker(self, name: str, seconds: float) -> None:
-        if name == "ticker-silence":
-            self.hub.silent = True
-            await asyncio.sleep(seconds)
-            self.hub.silent = False
+    def _before_ticks(self, _quotes: Sequence[Quote]) -> None:
+        fault = self.faults.strike(TICKER)
+        if fault is None:
+            return
+        if fault.name == "ticker-disconnect":
+            self.hub.drop_all()
+        elif fault.name == "ticker-malformed":
+            self.hub.inject(MALFORMED)
+        elif fault.name == "ticker-cut":
+            self.hub.inject(CUT)
+            asyncio.get_running_loop().call_later(CUT_SECONDS, self.hub.drop_all)
         else:
-            await self.hub.close_all()
+            self.hub.silence(silent=True)
+            asyncio.get_running_loop().call_later(fault.seconds, lambda: self.hub.silence(silent=False))
 
     async def _clock_changed(self) -> None:
         if self.sessions.bury_dead():
@@ -220,8 +229,7 @@ class Exchange:
 
     # -- the server
 
-    async def _listen(self, app: web.Application) -> None:
-        assert self._runner is not None
+    async def _listen(self, app: web.Application, runner: web.AppRunner) -> None:
         app.middlewares.append(Gate(self.sessions, self.faults, self.oms).pass_through)
         OrderRoutes(self.oms, self.faults).add_to(app)
         AccountRoutes(self.oms, self.sessions, self._token_ended).add_to(app)
@@ -232,10 +240,10 @@ class Exchange:
         app.router.add_post("/connect/login", login.submit, name="login:submit")
         app.router.add_get("/connect/done", landing)
         app.router.add_get("/ws", self.hub.handle)
-        await self._runner.setup()
+        await runner.setup()
         remembered = self.book.load("port").get("port", 0)
         for port in (self._plan.port,) if self._plan.port else (remembered, 0):
-            site = web.TCPSite(self._runner, HOST, port, ssl_context=self._plan.tls, shutdown_timeout=1.0)
+            site = web.TCPSite(runner, HOST, port, ssl_context=self._plan.tls, shutdown_timeout=1.0)
             try:
                 await site.start()
             except OSError as error:
@@ -243,7 +251,7 @@ class Exchange:
                     raise CannotStart(f"port {port} on {HOST} is taken: {error.strerror}") from error
                 continue
             break
-        self.port = self._runner.addresses[0][1]
+        self.port = runner.addresses[0][1]
         self.book.put("port", "port", self.port)
         self.book.commit(durable=True)
 

@@ -1,7 +1,7 @@
 """When the paper exchange trades a listing, for feeds that are not always in session. Weekends are closed.
 
-Shares 09:15 to 15:30; derivatives to 15:30, since 2026-08-03 to 15:40 (reference 4.3). A recorded day brings its own ticks;
-these hours only say when orders are taken.
+Shares 09:15 to 15:30; derivatives to 15:30, since 2026-08-03 to 15:40 (reference 4.3). A recorded day brings its own
+ticks; these hours only say when orders are taken.
 """
 
 from __future__ import annotations

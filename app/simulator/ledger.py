@@ -5,7 +5,7 @@ Owned by the order system; runs on the loop thread.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import date
 
 from app.simulator import account as accounts
@@ -30,30 +30,31 @@ class Ledger:
 
     # -- what may be done
 
-    def check(self, order: Order, live: Iterable[Order], quantity: int | None = None, price: int | None = None) -> None:
-        """Raises KiteError when an order (or its changed terms) needs more than there is. `live`: all open orders."""
+    def check(self, order: Order, beside: Iterable[Order], live: Callable[[], Iterable[Order]]) -> None:
+        """Raises KiteError when an order needs more than there is.
+
+        `beside`: the other open orders of its instrument; `live`: all open orders, asked for only when money is needed.
+        """
         listing = self._market.listings.by_token[order.token]
-        others = [o for o in live if o.order_id != order.order_id]
-        left = (order.quantity if quantity is None else quantity) - order.filled
-        opening = self._opening(order, others, left)
+        opening = self._opening(order, beside)
         if opening <= 0:
             return
         if order.product == "CNC" and order.side == "SELL":
-            held = left - opening
             raise KiteError(
                 400,
                 "HoldingException",
-                f"Insufficient holdings. {order.tradingsymbol}: {held} can be sold, {left} asked for.",
+                f"Insufficient holdings. {order.tradingsymbol}: {order.left - opening} can be sold, "
+                f"{order.left} asked for.",
             )
-        needed = self._needed(order, listing, opening, price)
-        available = self.available(others)
+        needed = self._needed(order, listing, opening)
+        available = self.available([o for o in live() if o.order_id != order.order_id])
         if needed > available:
             raise insufficient_funds(needed, available)
 
     def available(self, live: Iterable[Order]) -> int:
         """Cash and the day's cash flow less what positions and open orders tie up. Paise."""
         cash, margin = self.usage()
-        return self.account.cash + cash - margin.total - self.blocked(list(live))
+        return self.account.cash + cash - margin.total - self.blocked(live)
 
     def usage(self) -> tuple[int, margins.Margin]:
         """Of the positions: cash flow of the day, and margins by head (premiums are cash flow)."""
@@ -67,27 +68,35 @@ class Ledger:
             heads = [heads[0] + used.var, heads[1] + used.span, heads[2] + used.exposure]
         return cash, margins.Margin(*heads)
 
-    def blocked(self, live: list[Order]) -> int:
-        """What the opening parts of open orders tie up. Paise."""
+    def blocked(self, live: Iterable[Order]) -> int:
+        """What the opening parts of open orders tie up. Paise. Earlier orders close the position first."""
         total = 0
-        for index, order in enumerate(live):
-            opening = self._opening(order, live[:index], order.left)
-            if opening > 0:
-                total += self._needed(order, self._market.listings.by_token[order.token], opening, None)
+        closable: dict[tuple[int, str, str], int] = {}
+        for order in live:
+            key = (order.token, order.product, order.side)
+            free = closable.setdefault(key, self._closable(order))
+            closing = min(free, order.left)
+            closable[key] = free - closing
+            if order.left > closing:
+                listing = self._market.listings.by_token[order.token]
+                total += self._needed(order, listing, order.left - closing)
         return total
 
-    def _needed(self, order: Order, listing: Listing, opening: int, price: int | None) -> int:
-        asked = price or order.limit or order.trigger_price or self._market.quotes[order.token].last_price
+    def _needed(self, order: Order, listing: Listing, opening: int) -> int:
+        asked = order.limit or order.trigger_price or self._market.quotes[order.token].last_price
         return margins.required(listing, order.side, order.product, opening, asked).total
 
-    def _opening(self, order: Order, before: Iterable[Order], left: int) -> int:
-        """Units of an order that do not close the position: what earlier orders of its side will close is gone."""
-        net = self.account.net_quantity(order.token, order.product)
-        closable = max(0, net if order.side == "SELL" else -net)
-        for other in before:
-            if (other.token, other.product, other.side) == (order.token, order.product, order.side):
+    def _opening(self, order: Order, beside: Iterable[Order]) -> int:
+        """Units of an order that do not close the position: what other orders of its side will close is gone."""
+        closable = self._closable(order)
+        for other in beside:
+            if (other.product, other.side) == (order.product, order.side):
                 closable -= min(closable, other.left)
-        return left - min(left, closable)
+        return order.left - min(order.left, closable)
+
+    def _closable(self, order: Order) -> int:
+        net = self.account.net_quantity(order.token, order.product)
+        return max(0, net if order.side == "SELL" else -net)
 
     # -- what happened
 

@@ -1,7 +1,6 @@
 """Rate limits of A4, on real time: this is about the client's behaviour, not about the day that is replayed.
 
-The order limit counts calendar seconds of the server's clock; the others are sliding seconds. Pure but for the times that
-are passed in.
+The order limit counts calendar seconds of the server's clock; the others are sliding seconds. Times are passed in.
 """
 
 from __future__ import annotations

@@ -159,7 +159,8 @@ def _form_page(title: str, words: str, api_key: str, fields: str, go: str, error
         f"""<p>{words}</p>{box}<form method="post" action="/connect/login">{fields}
 <input type="hidden" name="api_key" value="{html.escape(api_key)}">
 <div class="buttons"><button class="go" id="submit" type="submit">{go}</button>
-<button class="no" id="cancel" type="submit" name="action" value="cancel" formnovalidate>Cancel</button></div></form>""",
+<button class="no" id="cancel" type="submit" name="action" value="cancel" formnovalidate>Cancel</button></div>
+</form>""",
         status=status,
     )
 

@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
             raise CannotStart(f"--broker {options.broker}: the Upstox side of the paper exchange arrives later")
         plan, ca_file = _plan(options)
         return _serve(plan, ca_file, show_secrets=options.credentials != FROM_STDIN)
-    except (CannotStart, BookInUse, ValueError, OSError) as error:
+    except (CannotStart, BookInUse, ValueError, TypeError, OSError) as error:
         print(f"simulate: {error}", file=sys.stderr)  # noqa: T201 - the command line's answer
         return 2
 

@@ -59,25 +59,25 @@ class OrderRoutes:
     async def book(self, _request: web.Request) -> web.Response:
         """GET /orders."""
         shown = self._faults.switches.market_row
-        return success([order.row(shown) for order in self._oms.orders.values()])
+        return success([order.row(shown) for order in self._oms.records.orders.values()])
 
     async def history(self, request: web.Request) -> web.Response:
         """GET /orders/{id}."""
-        rows = self._oms.history.get(request.match_info["order_id"])
+        rows = self._oms.records.history.get(request.match_info["order_id"])
         if rows is None:
             raise _unknown_order()
         return success(rows)
 
     async def trades(self, _request: web.Request) -> web.Response:
         """GET /trades."""
-        return success([fill.row() for fill in self._oms.fills])
+        return success([fill.row() for fill in self._oms.records.fills])
 
     async def order_trades(self, request: web.Request) -> web.Response:
         """GET /orders/{id}/trades."""
         order_id = request.match_info["order_id"]
-        if order_id not in self._oms.orders:
+        if order_id not in self._oms.records.orders:
             raise _unknown_order()
-        return success([fill.row() for fill in self._oms.fills if fill.order_id == order_id])
+        return success([fill.row() for fill in self._oms.records.fills if fill.order_id == order_id])
 
     def _freeze(self, form: OrderForm) -> int:
         listing = self._oms.market.listings.by_key.get(form.key)

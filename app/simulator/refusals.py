@@ -15,6 +15,8 @@ NO_PROTECTION = (
     "Please set market protection or use a Limit order."
 )
 MAX_PROTECTION = 100
+RUPEE = 100
+"""Paise: the account counts in them, so contracts priced finer (currencies) are listed but not traded."""
 MAX_SLICES = 10
 INDEX_UNDERLYINGS = frozenset(INDEX_KEYS) | {"FINNIFTY", "MIDCPNIFTY", "NIFTYNXT50", "SENSEX", "BANKEX", "SENSEX50"}
 LOT_EXCHANGES = frozenset({"MCX", "CDS", "BCD", "NCO"})
@@ -49,6 +51,8 @@ def check(form: OrderForm, listing: Listing | None, last_price: int, switches: S
         raise bad_input(f"{form.tradingsymbol} is an index and cannot be traded.")
     if form.tag is not None and len(form.tag) > MAX_TAG:
         raise bad_input(f"Invalid `tag`: at most {MAX_TAG} characters are allowed.")
+    if listing.price_scale != RUPEE:
+        raise bad_input(f"{form.exchange} is not traded on the paper exchange yet.")
     if form.validity == "TTL":
         raise bad_input("Validity TTL is not available on the paper exchange yet; use DAY or IOC.")
     _check_product(form, listing)
@@ -73,17 +77,17 @@ def _check_product(form: OrderForm, listing: Listing) -> None:
 def _check_type(form: OrderForm, listing: Listing, switches: Switches) -> None:
     if form.order_type in ("MARKET", "SL-M"):
         check_protection(form.market_protection, switches)
+    check_kind(form.order_type, listing, switches)
+
+
+def check_kind(order_type: str, listing: Listing, switches: Switches) -> None:
+    """MARKET on stock options and SL-M on index options do not reach the exchange."""
     stock_option = is_option(listing) and not on_index(listing)
-    if form.order_type == "MARKET" and stock_option and switches.stock_option_market == "refused":
+    if order_type == "MARKET" and stock_option and switches.stock_option_market == "refused":
         raise KiteError(
             400, "OrderException", "Market orders are not allowed for stock options. Place a limit order instead."
         )
-    if (
-        form.order_type == "SL-M"
-        and is_option(listing)
-        and on_index(listing)
-        and switches.index_option_slm == "refused"
-    ):
+    if order_type == "SL-M" and is_option(listing) and on_index(listing) and switches.index_option_slm == "refused":
         raise KiteError(
             400, "OrderException", "SL-M orders are not allowed for index options. Use an SL order instead."
         )

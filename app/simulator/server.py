@@ -1,4 +1,4 @@
-"""The HTTP side of the paper exchange: routes, who is asking, limits, scripted faults, the envelope around everything."""
+"""What every request passes: who is asking, limits, scripted faults, the envelope around every answer."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import time
+import traceback
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -25,7 +26,6 @@ RECEIVED = web.RequestKey("received", int)
 _ORDER_ROUTES = frozenset({"place", "modify", "cancel"})
 _LIMIT_CLASS = {"quote": "quote", "historical": "historical"}
 _NO_SESSION = frozenset({"session", "login"})
-ROUTE = "kite_route"
 
 
 class Gate:
@@ -67,10 +67,12 @@ class Gate:
             self._authorise(request)
         if route in _ORDER_ROUTES and switches.static_ip == "on":
             raise address_refused(request.remote or "127.0.0.1")
+        if route == "place":
+            self._oms.records.placed_today += 1  # refused ones count too (A4)
         if switches.limits == "off":
             return
         if route in _ORDER_ROUTES:
-            self._limits.order(time.time(), self._oms.placed_today, placement=route == "place")
+            self._limits.order(time.time(), self._oms.records.placed_today, placement=route == "place")
         elif route not in _NO_SESSION:
             self._limits.request(_LIMIT_CLASS.get(route, "other"), time.monotonic())
 
@@ -89,6 +91,9 @@ class Gate:
             raise
         except web.HTTPException as error:
             return failure(_translated(error))
+        except Exception as error:  # noqa: BLE001 - a bug is answered as Kite answers one, and told on standard error
+            traceback.print_exception(error)
+            return failure(KiteError(500, "GeneralException", "Something went wrong. Please try again later."))
 
     async def _struck(self, request: web.Request, handler: Handler, fault: Fault) -> web.StreamResponse:
         """The scripted fault happens to this request."""

@@ -56,10 +56,11 @@ class Credentials:
 
     @classmethod
     def read(cls, document: object) -> Credentials:
-        """From a JSON object with exactly these five strings. Raises ValueError naming what is wrong, never a value."""
+        """From a JSON object with exactly these five strings. Raises ValueError or TypeError, never
+        with a value in it."""
         names = [f.name for f in fields(cls)]
         if not isinstance(document, dict):
-            raise ValueError(f"credentials must be a JSON object with {', '.join(names)}")
+            raise TypeError(f"credentials must be a JSON object with {', '.join(names)}")
         for name in names:
             if not isinstance(document.get(name), str) or not document[name]:
                 raise ValueError(f"credentials need {name}, a text that is not empty")

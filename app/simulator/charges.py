@@ -1,6 +1,6 @@
 """The paper exchange's own virtual contract note (POST /charges/orders): rates by date, rounding as in the samples.
 
-Written from the published schedule, apart from the program's own charges: each checks the other. Rupees, exact:
+Written from the published schedule, apart from the program's own charges: each checks the other. Exact:
 the call answers unrounded heads, an exchange charge that contains the investor protection levy, stamp rounded by itself.
 """
 

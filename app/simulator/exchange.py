@@ -161,8 +161,11 @@ class Exchange:
             self.hub.inject(CUT)
             asyncio.get_running_loop().call_later(CUT_SECONDS, self.hub.drop_all)
         else:
-            self.hub.silence(silent=True)
-            asyncio.get_running_loop().call_later(fault.seconds, lambda: self.hub.silence(silent=False))
+            self.hub.silent = True
+            asyncio.get_running_loop().call_later(fault.seconds, self._end_silence)
+
+    def _end_silence(self) -> None:
+        self.hub.silent = False
 
     async def _clock_changed(self) -> None:
         if self.sessions.bury_dead():

@@ -1,8 +1,8 @@
 """The order system: takes orders, walks them through their statuses, fills them against quotes, keeps the account.
 
 Decisions are in `refusals`, `intake`, `matching`, `account`; this is where they are applied, recorded and announced.
-Runs on the exchange's one loop. Every change is committed before anybody can see it; an acceptance is on the disk before
-it is answered.
+Runs on the exchange's one loop. Every change is committed before anybody can see it; an acceptance is on the disk
+before it is answered.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Pictures of prices and money, on a pyqtgraph scene. Widgets of the GUI thread; they know nothing of the desk."""
+"""Pictures of prices and money, on a pyqtgraph scene. GUI thread; only `stop_desk` talks to the desk."""

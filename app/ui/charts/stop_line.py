@@ -55,8 +55,7 @@ class StopLine:
         self.refused = ""
         """Why the last wish or drag came to nothing, until the next touch."""
         self.blind = False
-        self.preview: StopPreview | None = None
-        """Of the price that is now shown, or of an earlier one: compare its trigger."""
+        self._preview: tuple[Price, StopPreview] | None = None
 
     @property
     def key(self) -> PositionKey:
@@ -140,8 +139,15 @@ class StopLine:
         price, self.dragged = self.dragged, None
         if price is None or (self.stop is not None and price == self.stop.trigger):
             return None
-        self.refused = self.wrong_side(price, last)
+        self.refused = self.objection(price, last)
         return None if self.refused else price
+
+    def objection(self, price: Price, last: Price | None) -> str:
+        """Why there can be no stop at `price`: the wrong side, or what the desk says of it; empty when there can."""
+        wrong = self.wrong_side(price, last)
+        if wrong or self._preview is None or self._preview[0] != price:
+            return wrong
+        return self._preview[1].denied
 
     def wrong_side(self, price: Price, last: Price | None) -> str:
         """Why a stop at `price` would make no sense, in words; empty when it does."""
@@ -197,10 +203,24 @@ class StopLine:
         away = (last - trigger) if self.side is Side.SELL else (trigger - last)
         return max(0, away * self.quantity * self.position.multiplier * 100 // self.instrument.price_scale)
 
+    def foresee(self, asked: Price, preview: StopPreview) -> None:
+        """What the desk says a stop at `asked` would mean."""
+        self._preview = (asked, preview)
+
+    def forget(self) -> None:
+        """The position changed: what was foreseen no longer holds."""
+        self._preview = None
+
+    @property
+    def foreseen(self) -> Price | None:
+        """The trigger that the outcome is known for."""
+        return None if self._preview is None else self._preview[0]
+
     def outcome(self) -> Paise | None:
         """Net P&L of the position at the trigger, from the desk; None while that is not known for this trigger."""
-        preview = self.preview
-        return preview.outcome if preview is not None and preview.trigger == self.trigger else None
+        if self._preview is None or self._preview[0] != self.trigger:
+            return None
+        return self._preview[1].outcome
 
     def parking(self, last: Price, low: float, high: float) -> Price:
         """Where the offered line waits: inside the picture, on the side where the exit would be."""

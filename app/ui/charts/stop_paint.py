@@ -75,7 +75,7 @@ def place(line: StopLine, pane: Pane, pen: Pen, last: Price | None, *, hovered: 
 
 def _color(line: StopLine, last: Price | None) -> str:
     if line.dragged is not None:
-        return DARK.danger if line.wrong_side(line.dragged, last) else DARK.stop
+        return DARK.danger if line.objection(line.dragged, last) else DARK.stop
     if line.refused:
         return DARK.danger
     if line.wish is not None or line.phase is Phase.PENDING:
@@ -94,7 +94,7 @@ def _pieces(line: StopLine, last: Price | None, color: str, outside: int) -> lis
     side = "SELL" if line.side is Side.SELL else "BUY"
     arrow = {0: "", 1: "▼ ", -1: "▲ "}[outside]
     if line.dragged is not None:
-        wrong = line.wrong_side(line.dragged, last)
+        wrong = line.objection(line.dragged, last)
         head = Piece("NO STOP HERE" if wrong else "STOP", color, strong=True)
         return [head, Piece(wrong, DARK.text)] if wrong else [head, *_money(line, last, side, lot)]
     if line.refused:

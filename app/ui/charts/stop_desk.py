@@ -1,0 +1,253 @@
+"""The talk between the stop lines of one chart and the desk: what is held, what guards it, what was asked and answered.
+
+GUI thread. Every answer is checked against what happened while it was under way: a fired stop is never painted armed
+again by a late reply.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from decimal import ROUND_HALF_UP, Decimal
+
+from app.domain.errors import AppError, Cancelled
+from app.domain.events import FeedState
+from app.domain.ids import AccountId, InstrumentId
+from app.domain.instrument import Instrument
+from app.domain.money import Paise, Price
+from app.domain.portfolio import Position, PositionKey
+from app.domain.stop import Stop
+from app.ui import format as fmt
+from app.ui.bridge import Bridge
+from app.ui.charts.overlays import PositionMark
+from app.ui.charts.stop_line import StopLine
+
+_SIGHTED = frozenset({FeedState.LIVE, FeedState.CLOSED})
+"""With the market closed no price is missing; everything else leaves a stop blind."""
+
+
+class StopDesk:
+    """Positions and stops of one instrument, as lines. `changed` is called when something is to be painted anew."""
+
+    def __init__(self, bridge: Bridge, changed: Callable[[], None]) -> None:
+        self._bridge = bridge
+        self._changed = changed
+        self._instrument: Instrument | None = None
+        self._lines: dict[PositionKey, StopLine] = {}
+        self._break_even: dict[PositionKey, Price | None] = {}
+        self._feeds: dict[AccountId, FeedState] = {}
+        self._heard: dict[PositionKey, int] = {}
+        """How many events came of each position's stop: an answer older than an event is not believed."""
+        self._standing: dict[PositionKey, Stop] = {}
+        """Stops that are not final, also of positions not yet heard of."""
+        self._asking: set[PositionKey] = set()
+
+    # --- what is shown ---------------------------------------------------------------------------------------------
+
+    def lines(self) -> list[StopLine]:
+        """What the canvas draws."""
+        return [line for line in self._lines.values() if line.shown]
+
+    def marks(self, last: Price | None) -> list[PositionMark]:
+        """Open positions at the last price."""
+        return [
+            _mark(line.instrument, line.position, last, self._break_even.get(key))
+            for key, line in self._lines.items()
+            if line.position.quantity
+        ]
+
+    @property
+    def feed(self) -> FeedState | None:
+        """The best feed of any account, None before one was heard of."""
+        order = (FeedState.LIVE, FeedState.CLOSED, FeedState.SILENT, FeedState.CONNECTING, FeedState.DOWN)
+        known = set(self._feeds.values())
+        return next((state for state in order if state in known), next(iter(known), None))
+
+    # --- what the desk says ----------------------------------------------------------------------------------------
+
+    def show(self, instrument: Instrument) -> None:
+        """Another instrument: its lines come with `read`."""
+        self._instrument = instrument
+        self._lines.clear()
+        self._break_even.clear()
+        self._heard.clear()
+        self._standing.clear()
+        self._changed()
+
+    async def read(self) -> None:
+        """Reads positions, stops and feeds. Raises AppError."""
+        instrument, desk = self._instrument, self._bridge.desk
+        if instrument is None:
+            return
+        heard = dict(self._heard)
+        accounts = await self._bridge.call(desk.session.accounts())
+        positions = await self._bridge.call(desk.portfolio.positions())
+        stops = await self._bridge.call(desk.stops.stops())
+        if self._instrument is not instrument:
+            return
+        for account in accounts:
+            self._feeds.setdefault(account.id, account.feed)
+        for position in positions:
+            self._take(position)
+        for stop in stops:
+            if not stop.state.is_final and self._heard.get(stop.key) == heard.get(stop.key):
+                self._acknowledge(stop)
+        self._look()
+
+    def on_positions(self, account: AccountId, positions: Sequence[Position]) -> None:
+        """All positions of an account; one that is not among them is not held any more."""
+        if self._instrument is None:
+            return
+        ours = [p for p in positions if p.key.instrument == self._instrument.id]
+        for position in ours:
+            self._take(position)
+        told = {p.key for p in ours}
+        for key in [k for k in self._lines if k.account == account and k not in told]:
+            if self._lines[key].stop is None and self._lines[key].wish is None:
+                del self._lines[key]
+        self._look()
+
+    def on_stop(self, stop: Stop) -> None:
+        """The desk's word on a stop."""
+        if self._instrument is None or stop.key.instrument != self._instrument.id:
+            return
+        self._heard[stop.key] = self._heard.get(stop.key, 0) + 1
+        standing = self._standing.get(stop.key)
+        if stop.state.is_final and standing is not None and standing.id != stop.id:
+            return  # an older stop of the same position ended; the one shown stands
+        self._acknowledge(stop)
+        self._look()
+
+    def on_feed(self, account: AccountId, state: FeedState) -> None:
+        """Whether prices reach the account's stops."""
+        if self._feeds.get(account) is not state:
+            self._feeds[account] = state
+            self._look()
+
+    def _take(self, position: Position) -> None:
+        instrument = self._instrument
+        if instrument is None or position.key.instrument != instrument.id:
+            return
+        line = self._lines.get(position.key)
+        if line is None:
+            if not position.quantity:
+                return
+            line = self._lines[position.key] = StopLine(instrument, position)
+            if position.key in self._standing:
+                line.acknowledge(self._standing[position.key])
+        elif (line.position.quantity, line.position.average_price, line.position.sell_value) != (
+            position.quantity,
+            position.average_price,
+            position.sell_value,
+        ):
+            line.forget()
+            self._break_even.pop(position.key, None)
+        line.position = position
+        if position.quantity and position.key not in self._break_even:
+            self._break_even[position.key] = None
+            self._bridge.start(self._read_break_even(instrument.id, position.key), "break-even")
+
+    def _acknowledge(self, stop: Stop) -> None:
+        if stop.state.is_final:
+            self._standing.pop(stop.key, None)
+        else:
+            self._standing[stop.key] = stop
+        line = self._lines.get(stop.key)
+        if line is not None:
+            line.acknowledge(stop)
+
+    def _look(self) -> None:
+        for key, line in self._lines.items():
+            line.blind = self._feeds.get(key.account) not in _SIGHTED
+            self.foresee(line)
+        self._changed()
+
+    # --- what the trader wants -------------------------------------------------------------------------------------
+
+    def wish(self, line: StopLine, trigger: Price | None) -> None:
+        """Arm or move to `trigger`, or disarm (None). One wish at a time; a second one is ignored."""
+        if line.wish is not None or (trigger is None and line.stop is None):
+            return
+        line.ask(trigger)
+        self.foresee(line)
+        self._changed()
+        self._bridge.start(self._send(line, trigger), "stop")
+
+    async def _send(self, line: StopLine, trigger: Price | None) -> None:
+        desk, stop = self._bridge.desk, line.stop
+        heard = self._heard.get(line.key, 0)
+        try:
+            if stop is None:
+                if trigger is None:
+                    line.answer()
+                    return
+                answer = await self._bridge.call(desk.stops.arm(line.key, trigger))
+            elif trigger is None:
+                answer = await self._bridge.call(desk.stops.disarm(stop.id))
+            else:
+                answer = await self._bridge.call(desk.stops.move(stop.id, trigger))
+        except Cancelled:
+            line.answer()
+        except AppError as refused:
+            line.refuse(str(refused))
+        except Exception:
+            line.refuse("something went wrong inside Stopline; look at the list of stops for what guards")
+            raise
+        else:
+            line.answer()
+            if self._heard.get(line.key, 0) == heard:
+                self._acknowledge(answer)
+        finally:
+            self.foresee(line)
+            self._changed()
+
+    # --- what it would mean ----------------------------------------------------------------------------------------
+
+    def foresee(self, line: StopLine) -> None:
+        """Asks the desk what a stop at the shown trigger would bring, unless that is known or being asked."""
+        if line.trigger is not None and line.trigger != line.foreseen and line.key not in self._asking:
+            self._asking.add(line.key)
+            self._bridge.start(self._foresee(line), "stop preview")
+
+    async def _foresee(self, line: StopLine) -> None:
+        try:
+            while (asked := line.trigger) is not None and asked != line.foreseen:
+                position = line.position
+                preview = await self._bridge.call(self._bridge.desk.stops.preview(line.key, asked))
+                if line.position is position or line.position.quantity == position.quantity:
+                    line.foresee(asked, preview)
+                self._changed()
+        except AppError:
+            # Told without the net amount: the verb itself will say what is wrong when it is asked for.
+            self._changed()
+        finally:
+            self._asking.discard(line.key)
+
+    async def _read_break_even(self, instrument: InstrumentId, key: PositionKey) -> None:
+        try:
+            price = await self._bridge.call(self._bridge.desk.portfolio.break_even(key))
+        except AppError:
+            return  # a line less; the position itself stays shown
+        if self._instrument is not None and self._instrument.id == instrument and key in self._break_even:
+            self._break_even[key] = price
+            self._changed()
+
+
+def _mark(instrument: Instrument, position: Position, last: Price | None, break_even: Price | None) -> PositionMark:
+    price = position.last_price if last is None else last
+    scale = instrument.price_scale
+    places = fmt.price_places(scale, instrument.tick_size)
+    return PositionMark(
+        position.quantity,
+        instrument.lot_size,
+        float(position.average_price * scale),
+        fmt.decimal(position.average_price, places),
+        unrealised(position, price),
+        break_even,
+        str(position.key.product),
+    )
+
+
+def unrealised(position: Position, last: Price) -> Paise:
+    """Of the open quantity at a last price, against the average, before charges; half up to the paisa."""
+    away = Decimal(last) / position.price_scale - position.average_price
+    return int((away * position.quantity * position.multiplier * 100).quantize(Decimal(1), ROUND_HALF_UP))

@@ -1,0 +1,342 @@
+"""The chart of one instrument: candles live, positions and fills on it, and its stops as lines to drag."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QCloseEvent
+from PySide6.QtWidgets import QButtonGroup, QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from app.domain.errors import AppError
+from app.domain.events import (
+    BookChanged,
+    CandleChanged,
+    CandleClosed,
+    Event,
+    FeedChanged,
+    FeedState,
+    Filled,
+    PositionsChanged,
+    StopChanged,
+    StopFired,
+    TicksConflated,
+)
+from app.domain.ids import InstrumentId
+from app.domain.instrument import Instrument
+from app.domain.market import Candle, Interval, Tick
+from app.domain.money import Price
+from app.domain.order import Side
+from app.ui import format as fmt
+from app.ui import theme
+from app.ui.bridge import Bridge
+from app.ui.charts.hands import ChartCanvas
+from app.ui.charts.overlays import FillMark
+from app.ui.charts.stop_desk import StopDesk
+from app.ui.charts.stop_line import StopLine
+
+INTERVALS = {
+    Interval.MINUTE: "1m",
+    Interval.MINUTES_3: "3m",
+    Interval.MINUTES_5: "5m",
+    Interval.MINUTES_15: "15m",
+    Interval.HOUR: "1h",
+    Interval.DAY: "D",
+}
+_SLICE = 4000
+"""Candles taken in between two turns of the event loop: about 5 ms."""
+
+_FEED_WORDS = {
+    FeedState.SILENT: "No prices",
+    FeedState.CONNECTING: "Connecting",
+    FeedState.DOWN: "Feed down",
+    FeedState.REFUSED: "Log in again",
+    FeedState.OFF: "Feed off",
+    FeedState.CLOSED: "Market closed",
+}
+
+
+class ChartView(QWidget):
+    """A chart that follows the desk's events. `dispose` before the bridge closes."""
+
+    order_requested = Signal(object, object)
+    """(Side, price in minor units or None): the trader wants an order ticket of this chart's instrument."""
+    instrument_shown = Signal(object)
+    """(Instrument)"""
+
+    def __init__(self, bridge: Bridge, parent: QWidget | None = None, consumer: str = "chart") -> None:
+        super().__init__(parent)
+        self.setObjectName(consumer)
+        self._bridge = bridge
+        self._consumer = consumer
+        self._instrument: Instrument | None = None
+        self._interval = Interval.MINUTE
+        self._last: Price | None = None
+        self._close: Price | None = None
+        self._fills: dict[tuple[int, Price, Side], FillMark] = {}
+        self._early: list[Candle] | None = None
+        """Live candles that came while history was being read; None when it is not."""
+        self._opening: asyncio.Task[object] | None = None
+        self._stops = StopDesk(bridge, self._show_stops)
+        self.canvas = ChartCanvas(self)
+        self.canvas.stop_wished.connect(self._stops.wish)
+        self.canvas.disarm_wished.connect(self._on_disarm_wished)
+        self.canvas.dragged.connect(self._stops.foresee)
+        self.canvas.order_wished.connect(self.order_requested)
+        self._build()
+        self.setFocusProxy(self.canvas)
+        self._handlers: dict[type[Event], Callable[[Any], None]] = {
+            TicksConflated: self._on_ticks,
+            CandleChanged: self._on_candle_event,
+            CandleClosed: self._on_candle_event,
+            PositionsChanged: lambda event: self._stops.on_positions(event.account, event.positions),
+            StopChanged: lambda event: self._stops.on_stop(event.stop),
+            StopFired: lambda event: self._stops.on_stop(event.stop),
+            FeedChanged: self._on_feed,
+            Filled: self._on_filled,
+            BookChanged: self._on_book_changed,
+        }
+        for kind in self._handlers:
+            bridge.subscribe(kind, self.on_event)
+
+    def _build(self) -> None:
+        self._symbol, self._name = QLabel("No instrument"), QLabel()
+        self._price, self._change, self._feed = QLabel(), QLabel(), QLabel()
+        theme.set_role(self._symbol, "heading")
+        theme.set_role(self._price, "heading")
+        theme.set_role(self._name, "faint")
+        theme.set_role(self._feed, "badge")
+        self._feed.hide()
+        bar = QFrame()
+        theme.set_role(bar, "toolbar")
+        row = QHBoxLayout(bar)
+        row.setContentsMargins(12, 6, 8, 6)
+        row.setSpacing(8)
+        for label in (self._symbol, self._name, self._price, self._change, self._feed):
+            label.setTextFormat(Qt.TextFormat.PlainText)
+            row.addWidget(label)
+        self._name.setMinimumWidth(0)
+        row.addStretch(1)
+        self._intervals = QButtonGroup(self)
+        for interval, text in INTERVALS.items():
+            chip = QPushButton(text)
+            theme.set_role(chip, "chip")
+            chip.setCheckable(True)
+            chip.setChecked(interval is self._interval)
+            chip.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+            chip.setAccessibleName(f"Interval {text}")
+            self._intervals.addButton(chip, int(interval))
+            row.addWidget(chip)
+        self._intervals.idClicked.connect(self._on_interval)
+        row.addSpacing(8)
+        self._order_buttons: list[QPushButton] = []
+        for side, role, tip in ((Side.BUY, "buy", "Buy (B)"), (Side.SELL, "sell", "Sell (S)")):
+            button = QPushButton(side.value[0])
+            theme.set_role(button, role)
+            button.setFixedWidth(36)
+            button.setToolTip(tip)
+            button.setAccessibleName(tip)
+            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+            button.setEnabled(False)
+            button.clicked.connect(lambda _=False, side=side: self.order_requested.emit(side, None))
+            row.addWidget(button)
+            self._order_buttons.append(button)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(bar)
+        column.addWidget(self.canvas, 1)
+
+    # --- what is shown ---------------------------------------------------------------------------------------------
+
+    @property
+    def instrument(self) -> Instrument | None:
+        """What the chart shows."""
+        return self._instrument
+
+    @property
+    def interval(self) -> Interval:
+        """Length of its candles."""
+        return self._interval
+
+    def open(self, instrument: InstrumentId) -> None:
+        """Shows an instrument by id."""
+        self._bridge.start(self._open_by_id(instrument), "open chart")
+
+    def show_instrument(self, instrument: Instrument, interval: Interval | None = None) -> None:
+        """Shows an instrument; the picture fills as history arrives."""
+        self._instrument = instrument
+        if interval is not None:
+            self._interval = interval
+            button = self._intervals.button(int(interval))
+            if button is not None:
+                button.setChecked(True)
+        self._last = self._close = None
+        self._fills.clear()
+        self._early = []
+        self._symbol.setText(instrument.symbol)
+        self._name.setText(f"{instrument.exchange}  {instrument.name.title()}")
+        self._price.clear()
+        self._change.clear()
+        for button in self._order_buttons:
+            button.setEnabled(instrument.tradable)
+        self.canvas.show_instrument(instrument, self._interval)
+        self.canvas.say("Loading…")
+        self._stops.show(instrument)
+        if self._opening is not None:
+            self._opening.cancel()
+        self._opening = self._bridge.start(self._read(instrument, self._interval), "read chart")
+        self.instrument_shown.emit(instrument)
+
+    async def _open_by_id(self, instrument: InstrumentId) -> None:
+        self.show_instrument(await self._bridge.call(self._bridge.desk.market.instrument(instrument)))
+
+    async def _read(self, instrument: Instrument, interval: Interval) -> None:
+        """Ticks first, so that a price is there at once; then history, in slices; then what is held."""
+        market = self._bridge.desk.market
+        failure = ""
+        try:
+            await self._bridge.call(market.subscribe(self._consumer, (instrument.id,)))
+            for tick in await self._bridge.call(market.last_ticks((instrument.id,))):
+                self._on_tick(tick)
+            await self._stops.read()
+            series = await self._bridge.call(market.open_chart(self._consumer, instrument.id, interval))
+            for begin in range(0, len(series.candles), _SLICE):
+                self.canvas.load(series.candles[begin : begin + _SLICE])
+                await asyncio.sleep(0)
+            failure = "" if series.complete else f"History is incomplete: {series.cause}"
+        except AppError as refused:
+            failure = str(refused)
+        # A read that was cancelled for another instrument never comes here: what it would end is the other's.
+        early, self._early = self._early or [], None
+        for candle in early:
+            self.canvas.put(candle)
+        empty = "" if len(self.canvas.series) else failure or "No candles yet: they appear with the first trade"
+        self.canvas.say(empty, failure if len(self.canvas.series) else "")
+        await self._read_fills(instrument)
+
+    async def _read_fills(self, instrument: Instrument) -> None:
+        """Entries and exits of the book, on the candles that are shown."""
+        if not len(self.canvas.series):
+            return
+        page = await self._bridge.call(
+            self._bridge.desk.portfolio.trades(text=instrument.symbol, since=self.canvas.series.start(0))
+        )
+        if self._instrument is not instrument:
+            return
+        for trade in page.trades:
+            if trade.instrument != instrument.id:
+                continue
+            self._mark(trade.opened_at, trade.entry_price, trade.side)
+            if trade.closed_at is not None and trade.exit_price is not None:
+                self._mark(trade.closed_at, trade.exit_price, trade.side.opposite)
+        self._show_stops()
+
+    def _mark(self, at: int, price: Price, side: Side) -> None:
+        """A fill; the same one told by stream and by book is one mark."""
+        self._fills[(at // 1_000_000_000, price, side)] = FillMark(at, price, side)
+
+    # --- events ----------------------------------------------------------------------------------------------------
+
+    def on_event(self, event: Event) -> None:
+        """One fact of the desk."""
+        handler = self._handlers.get(type(event))
+        if handler is not None:
+            handler(event)
+
+    def _on_ticks(self, event: TicksConflated) -> None:
+        shown = None if self._instrument is None else self._instrument.id
+        for tick in event.ticks:
+            if tick.instrument == shown:
+                self._on_tick(tick)
+
+    def _on_candle_event(self, event: CandleChanged | CandleClosed) -> None:
+        if self._instrument is None or event.instrument != self._instrument.id or event.interval != self._interval:
+            return
+        self._on_candle(event.candle)
+
+    def _on_feed(self, event: FeedChanged) -> None:
+        self._stops.on_feed(event.account, event.state)
+        self._show_feed(event)
+
+    def _on_filled(self, event: Filled) -> None:
+        if self._instrument is not None and event.fill.instrument == self._instrument.id:
+            self._mark(event.fill.filled_at, event.fill.price, event.fill.side)
+            self._show_stops()
+
+    def _on_book_changed(self, _event: BookChanged) -> None:
+        if self._instrument is not None and self._early is None:
+            self._bridge.start(self._read_fills(self._instrument), "read fills")
+
+    def _on_candle(self, candle: Candle) -> None:
+        if self._early is not None:
+            self._early.append(candle)
+            return
+        if not len(self.canvas.series):
+            self.canvas.say()
+        self.canvas.put(candle)
+
+    def _on_tick(self, tick: Tick) -> None:
+        instrument = self._instrument
+        if instrument is None:
+            return
+        self._last = tick.last_price
+        self._close = tick.close if tick.close is not None else self._close
+        base = self._close
+        self.canvas.set_last(tick.last_price, rising=base is None or tick.last_price >= base)
+        self._show_stops()
+        if not self.isVisible():
+            return
+        self._price.setText(fmt.price(tick.last_price, instrument.price_scale, instrument.tick_size))
+        if base is not None:
+            moved = tick.last_price - base
+            text = fmt.change(moved, base, instrument.price_scale, instrument.tick_size)
+            self._change.setText(f"{fmt.arrow(moved)} {text}".strip())
+            theme.set_role(self._change, "up" if moved > 0 else "down" if moved < 0 else "muted")
+
+    def _show_feed(self, event: FeedChanged) -> None:
+        state = self._stops.feed
+        word = "" if state is None else _FEED_WORDS.get(state, "")
+        if word and state is FeedState.SILENT:
+            word = f"{word} for {fmt.age(event.data_age_ms)}"
+        self._feed.setText(word)
+        self._feed.setVisible(bool(word))
+        theme.set_role(self._feed, "badge" if state is FeedState.CLOSED else "badge-warning")
+        self.canvas.overlay.stale = bool(word)
+
+    def _show_stops(self) -> None:
+        self.canvas.set_marks(self._stops.marks(self._last), tuple(self._fills.values()))
+        self.canvas.set_stops(self._stops.lines())
+
+    # --- wishes ----------------------------------------------------------------------------------------------------
+
+    def _on_disarm_wished(self, line: StopLine) -> None:
+        self._stops.wish(line, None)
+
+    def _on_interval(self, seconds: int) -> None:
+        self._interval = Interval(seconds)
+        if self._instrument is not None:
+            self.show_instrument(self._instrument)
+        self.canvas.setFocus()
+
+    def dispose(self) -> None:
+        """Hears no event any more and has the desk forget the chart. Before the bridge closes."""
+        self._bridge.unsubscribe(self.on_event)
+        if self._opening is not None:
+            self._opening.cancel()
+            self._opening = None
+        if self._instrument is not None:
+            self._instrument = None
+            self._bridge.start(self._forget(), "close chart")
+
+    async def _forget(self) -> None:
+        market = self._bridge.desk.market
+        await self._bridge.call(market.close_chart(self._consumer))
+        await self._bridge.call(market.subscribe(self._consumer, ()))
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """A chart that is closed, not hidden, is gone."""
+        self.dispose()
+        super().closeEvent(event)

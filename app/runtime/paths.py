@@ -26,6 +26,13 @@ def resource(*parts: str) -> Path:
     return path
 
 
+def program() -> list[str]:
+    """The command that starts this program once more, frozen or not; arguments are appended."""
+    if getattr(sys, "frozen", False):
+        return [sys.executable]
+    return [sys.executable, str(_SOURCE / "main.py")]
+
+
 @dataclass(frozen=True, slots=True)
 class ProfilePaths:
     """Every file of one profile. Nobody else puts path names together."""

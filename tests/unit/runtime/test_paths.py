@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.runtime.paths import ProfilePaths, default_profile, resource
+from app.runtime.paths import ProfilePaths, default_profile, program, resource
 
 
 def test_the_default_profile_is_in_the_platforms_data_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -47,3 +47,11 @@ def test_a_frozen_program_finds_its_resources_where_it_was_unpacked(
 def test_a_missing_resource_is_named() -> None:
     with pytest.raises(FileNotFoundError, match="resources/no/such"):
         resource("no", "such")
+
+
+def test_the_program_starts_itself_again_frozen_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    interpreter, script = program()
+    assert interpreter == sys.executable
+    assert Path(script).is_file()
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    assert program() == [sys.executable]

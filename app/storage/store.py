@@ -27,6 +27,9 @@ from app.storage.worker import Worker
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
+_PAGE = 4096
+"""SQLCipher 4's page size. A finished file has at least one."""
+
 CHECKED_AT_OPEN = 32 * 1024 * 1024
 """Bytes up to which opening reads every page (measured: 70 MB/s, so half a second); beyond it, the length alone."""
 
@@ -150,23 +153,32 @@ def _check(path: Path, key: Secret, newest: str) -> str:
     """The version of a sound file. Raises Damaged, WrongKey, StorageError."""
     if not path.is_file():
         raise StorageError(f"{path.name} is not a file.", f"Look into the folder {path.parent}.")
-    if _key_check_file(path).exists() and not _key_fits(path, key):
+    try:
+        version = _sound_version(path, key)
+    except Damaged:
+        if _key_fits(path, key) is not False:
+            raise
         raise WrongKey(
             f"{path.name} was made with another vault than this profile's vault.json.",
             "Put back the vault.json that belongs to it; the file was not touched.",
-        )
-    if path.stat().st_size == 0:
-        raise Damaged(f"{path.name} is empty.", detail="The file is empty.")
-    version, answer = translated(path, lambda: _read_check(engine_for(path, key), path))
-    if answer != "ok":
-        raise Damaged(f"{path.name} does not pass its check.", detail=answer)
-    if version is None:
-        raise Damaged(f"{path.name} has no version.", detail="It is not a Stopline database.")
+        ) from None
     if version > newest:
         raise StorageError(
             f"{path.name} was written by a newer Stopline (version {version}, this one knows {newest}).",
             "Use the newer program; nothing was changed.",
         )
+    return version
+
+
+def _sound_version(path: Path, key: Secret) -> str:
+    if path.stat().st_size < _PAGE:
+        # SQLite takes a file without a whole page for a new, empty database, and would write into it.
+        raise Damaged(f"{path.name} is too short.", detail=f"{path.stat().st_size} bytes are no database.")
+    version, answer = translated(path, lambda: _read_check(engine_for(path, key), path))
+    if answer != "ok":
+        raise Damaged(f"{path.name} does not pass its check.", detail=answer)
+    if version is None:
+        raise Damaged(f"{path.name} has no version.", detail="It is not a Stopline database.")
     return version
 
 
@@ -185,10 +197,9 @@ def _length_check(connection: Connection, path: Path) -> str:
     log_file = path.with_name(path.name + "-wal")
     if log_file.exists() and log_file.stat().st_size:
         return "ok"
-    pages = int(connection.exec_driver_sql("PRAGMA page_count").scalar_one())
-    page_size = int(connection.exec_driver_sql("PRAGMA cipher_page_size").scalar_one())
+    whole = int(connection.exec_driver_sql("PRAGMA page_count").scalar_one()) * _PAGE
     there = path.stat().st_size
-    return "ok" if there >= pages * page_size else f"{there} bytes of {pages * page_size} are there."
+    return "ok" if there >= whole else f"{there} bytes of {whole} are there."
 
 
 def _quick_check(connection: Connection) -> str:
@@ -215,12 +226,13 @@ def _key_check_file(path: Path) -> Path:
     return path.with_name(path.name + ".key-check")
 
 
-def _key_fits(path: Path, key: Secret) -> bool:
+def _key_fits(path: Path, key: Secret) -> bool | None:
+    """None: nothing is known."""
     try:
         kept = json.loads(_key_check_file(path).read_bytes())
         salt, check = bytes.fromhex(kept["salt"]), bytes.fromhex(kept["check"])
     except (OSError, ValueError, KeyError, TypeError):
-        return False
+        return None
     return hmac.compare_digest(check, _keyed(key, salt))
 
 

@@ -1,0 +1,314 @@
+"""Search as you type over the whole instrument list (D6). Pure; built once per list, then only read.
+
+A query is words in any order; each is the beginning of a word that belongs to the instrument: its symbol or a part of
+it, the underlying, strike, expiry (`dec`, `29dec`, `dec26`, `26dec`, `2026`), kind (`fut`, `ce`, `call`), exchange,
+company name. Best first:
+
+1. the symbol itself, then symbols that begin with the query as typed (spaces left out);
+2. all words found outside the company name;
+3. the rest; and within each: what has derivatives, shares, futures, other indices and BSE shares, options, words that
+   match in full before words that only begin so; then nearer expiries.
+
+How it stays quick: every distinct word is kept once, sorted, and the rows of all words lie in one array in the order of
+the words; so the rows of all words that begin with something are one slice of it. Matching is marking rows. The build
+works in short steps and numpy sorts, so that it does not hold the interpreter lock for long.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from datetime import date
+from decimal import Decimal
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from app.domain.instrument import Exchange, Instrument, InstrumentKind
+
+Ints = npt.NDArray[np.int32]
+Words = npt.NDArray[np.bytes_]
+
+_WIDTH: Final = 40
+"""Longest word or symbol that is told apart, in characters."""
+_CHUNK: Final = 2048
+_PARTS: Final = re.compile(r"[^A-Z0-9&.]+")
+_CONTRACT: Final = re.compile(r"\d\d(?:[A-Z]{3}|[1-9OND]\d\d)(?:FUT|\d+(?:\.\d+)?(?:CE|PE))$")
+_MONTHS: Final = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+_KIND_WORDS: Final = {
+    InstrumentKind.SHARE: ("EQ",),
+    InstrumentKind.INDEX: ("INDEX",),
+    InstrumentKind.FUTURE: ("FUT", "FUTURE"),
+    InstrumentKind.CALL: ("CE", "CALL"),
+    InstrumentKind.PUT: ("PE", "PUT"),
+}
+_UNDERLYING_OF_INDEX: Final = {
+    "NIFTY 50": "NIFTY",
+    "NIFTY BANK": "BANKNIFTY",
+    "NIFTY FIN SERVICE": "FINNIFTY",
+    "NIFTY MID SELECT": "MIDCPNIFTY",
+    "NIFTY NEXT 50": "NIFTYNXT50",
+}
+"""An index by its name in quotes -> the name of its derivatives."""
+
+
+class SearchIndex:
+    """Finds instruments by words. Immutable; safe to read from any thread. Inactive instruments are left out."""
+
+    def __init__(self, instruments: Iterable[Instrument]) -> None:
+        columns = _Columns(instruments)
+        order = columns.best_first()
+        self._instruments = [columns.instruments[row] for row in order.tolist()]
+        self._group = columns.group[order]
+        row_of = np.empty(len(order), np.int32)
+        row_of[order] = np.arange(len(order), dtype=np.int32)
+        # An index also answers to the name of its derivatives: BANKNIFTY is NIFTY BANK.
+        symbols = np.append(columns.symbols, np.array([word for word, _ in columns.aliases], columns.symbols.dtype))
+        symbol_rows = np.append(row_of, row_of[np.array([row for _, row in columns.aliases], np.intp)])
+        by_symbol = np.argsort(symbols, kind="stable")
+        self._symbols = symbols[by_symbol]
+        self._symbol_rows = symbol_rows[by_symbol]
+        self._words, self._starts, self._rows = _postings(columns.exact_words(), row_of)
+        self._name_words, self._name_starts, self._name_rows = _postings(columns.company_words(), row_of)
+
+    def __len__(self) -> int:
+        return len(self._instruments)
+
+    def search(self, query: str, limit: int = 30) -> list[Instrument]:
+        """The best `limit` instruments for what was typed so far; nothing for nothing."""
+        typed = query.upper()
+        words = [_bytes(word) for word in typed.split()][:12]
+        if not words or not len(self) or limit < 1:
+            return []
+        score = np.zeros(len(self), np.int8)
+        found = np.ones(len(self), np.bool_)
+        outside_name = np.ones(len(self), np.bool_)
+        for word in words:
+            hit = np.zeros(len(self), np.int8)
+            first, last = _range(self._name_words, word)
+            hit[self._name_rows[self._name_starts[first] : self._name_starts[last]]] = 1
+            first, last = _range(self._words, word)
+            hit[self._rows[self._starts[first] : self._starts[last]]] = 2
+            if first < last and self._words[first] == word:
+                hit[self._rows[self._starts[first] : self._starts[first + 1]]] = 3
+            found &= hit > 0
+            outside_name &= hit > 1
+            score += hit == 3
+        joined = _bytes("".join(typed.split()))
+        first, last = _range(self._symbols, joined)
+        begins = self._symbol_rows[first:last]
+        same = self._symbol_rows[first : first + int(np.searchsorted(self._symbols[first:last], joined, side="right"))]
+        found[begins] = True
+        rank = np.where(outside_name, np.int16(2000), np.int16(3000))
+        rank[begins] = 1000
+        rank[same] = 0
+        # A word that only begins one of the instrument's counts as one and a half groups.
+        rank += self._group * np.int16(10) + (len(words) - score) * np.int16(15)
+        return self._best(found, rank, limit)
+
+    def _best(self, found: npt.NDArray[np.bool_], rank: npt.NDArray[np.int16], limit: int) -> list[Instrument]:
+        rows = np.flatnonzero(found)
+        ranks = rank[rows]
+        if len(rows) > limit:
+            # Rows are in their own order of merit: cut by rank first, then keep that order among equals.
+            worst = np.partition(ranks, limit - 1)[limit - 1]
+            keep = ranks <= worst
+            rows, ranks = rows[keep], ranks[keep]
+        best = rows[np.argsort(ranks, kind="stable")[:limit]].tolist()
+        return [self._instruments[row] for row in best]
+
+
+class _Columns:
+    """The list as columns of small numbers, and the words that each number stands for."""
+
+    def __init__(self, instruments: Iterable[Instrument]) -> None:
+        self.instruments = [one for one in instruments if one.active]
+        count = len(self.instruments)
+        self.symbols: Words = np.zeros(count, f"S{_WIDTH}")
+        self.group = np.zeros(count, np.int16)
+        self.aliases: list[tuple[bytes, int]] = []
+        self._stems: dict[str, int] = {}
+        self._names: dict[str, int] = {}
+        self._strikes: dict[Decimal | None, int] = {}
+        self._expiries: dict[date | None, int] = {}
+        self._kinds: dict[tuple[InstrumentKind, Exchange], int] = {}
+        codes: list[tuple[int, int, int, int, int]] = []
+        table = np.zeros((count, 5), np.int32)
+        symbols: list[bytes] = []
+        derived: set[str] = set()
+        for number, one in enumerate(self.instruments):
+            symbol = one.symbol
+            symbols.append(_bytes(symbol.upper().replace(" ", "")))
+            stem = _stem(one, symbol)
+            if one.expiry is not None:
+                derived.add(stem)
+            elif stem in _INDEX_OF and one.kind is InstrumentKind.INDEX:
+                self.aliases.append((_bytes(stem), number))
+            codes.append(
+                (
+                    self._stems.setdefault(stem, len(self._stems)),
+                    self._names.setdefault(one.name, len(self._names)),
+                    self._strikes.setdefault(one.strike, len(self._strikes)),
+                    self._expiries.setdefault(one.expiry, len(self._expiries)),
+                    self._kinds.setdefault((one.kind, one.exchange), len(self._kinds)),
+                )
+            )
+            if len(codes) == _CHUNK or number == count - 1:
+                done = number + 1 - len(codes)
+                table[done : number + 1] = codes
+                self.symbols[done : number + 1] = symbols
+                codes.clear()
+                symbols.clear()
+        self.stem, self.name, self.strike, self.expiry, self.kind = (
+            np.ascontiguousarray(table[:, n]) for n in range(5)
+        )
+        self._derived = derived
+
+    def best_first(self) -> npt.NDArray[np.intp]:
+        """Rows in order of merit that no query changes; fills `group`."""
+        has_derivatives = np.array([stem in self._derived for stem in self._stems], np.bool_)
+        group = np.array([_group(kind, exchange) for kind, exchange in self._kinds] or [0], np.int16)
+        self.group = group[self.kind] if len(self.kind) else self.group
+        if len(has_derivatives):
+            listed = np.isin(self.group, (_SHARE, _OTHER))
+            nse = np.array([exchange is Exchange.NSE for _, exchange in self._kinds])[self.kind]
+            index = np.array([kind is InstrumentKind.INDEX for kind, _ in self._kinds])[self.kind]
+            self.group[has_derivatives[self.stem] & listed & (nse | index)] = _UNDERLYING
+        expiries = np.array([one.toordinal() if one else 0 for one in self._expiries] or [0], np.int32)
+        strikes = np.array([float(one) if one is not None else 0.0 for one in self._strikes] or [0.0])
+        lengths = np.char.str_len(self.symbols)
+        stems = np.argsort(np.argsort(np.array([_bytes(stem) for stem in self._stems] or [b""])))
+        if not len(self.kind):
+            return np.zeros(0, np.intp)
+        derivative = self.group > _SHARE
+        return np.lexsort(
+            (
+                self.kind,
+                strikes[self.strike],
+                stems[self.stem],
+                np.where(derivative, 0, lengths),
+                expiries[self.expiry],
+                self.group,
+            )
+        )
+
+    def exact_words(self) -> Iterator[tuple[Ints, list[tuple[bytes, int]]]]:
+        """Per column: its codes, and (word, code) pairs of everything but company names."""
+        pairs: list[tuple[bytes, int]] = []
+        for stem, code in self._stems.items():
+            pairs.extend((_bytes(word), code) for word in {stem, *_PARTS.split(stem)} if word)
+        yield self.stem, pairs
+        yield (
+            self.strike,
+            [(_bytes(f"{one.normalize():f}"), code) for one, code in self._strikes.items() if one is not None],
+        )
+        yield (
+            self.expiry,
+            [(word, code) for one, code in self._expiries.items() if one is not None for word in _expiry_words(one)],
+        )
+        yield (
+            self.kind,
+            [
+                (word.encode(), code)
+                for (kind, exchange), code in self._kinds.items()
+                for word in (*_KIND_WORDS[kind], exchange.value)
+            ],
+        )
+
+    def company_words(self) -> Iterator[tuple[Ints, list[tuple[bytes, int]]]]:
+        """The same for names, and for derivatives the name of the company behind them."""
+        yield (
+            self.name,
+            [(_bytes(word), code) for name, code in self._names.items() for word in _PARTS.split(name.upper()) if word],
+        )
+        companies = {stem: index for stem, index in _INDEX_OF.items() if stem in self._stems}
+        names = list(self._names)
+        stems = list(self._stems)
+        shares = np.flatnonzero(self.group == _UNDERLYING)
+        for stem, name in zip(self.stem[shares].tolist(), self.name[shares].tolist(), strict=True):
+            companies.setdefault(stems[stem], names[name])
+        yield (
+            self.stem,
+            [
+                (_bytes(word), self._stems[stem])
+                for stem, name in companies.items()
+                for word in _PARTS.split(name.upper())
+                if word
+            ],
+        )
+
+
+_UNDERLYING, _SHARE, _FUTURE, _OTHER, _OPTION = range(5)
+_INDEX_OF: Final = {derivative: index for index, derivative in _UNDERLYING_OF_INDEX.items()}
+
+
+def _group(kind: InstrumentKind, exchange: Exchange) -> int:
+    if kind is InstrumentKind.FUTURE:
+        return _FUTURE
+    if kind in (InstrumentKind.CALL, InstrumentKind.PUT):
+        return _OPTION
+    return _SHARE if kind is InstrumentKind.SHARE and exchange is Exchange.NSE else _OTHER
+
+
+def _stem(one: Instrument, symbol: str) -> str:
+    """What derivatives and their underlying have in common: the underlying's symbol."""
+    if one.expiry is None:
+        symbol = symbol.upper()
+        return _UNDERLYING_OF_INDEX.get(symbol, symbol) if one.kind is InstrumentKind.INDEX else symbol
+    if one.name and symbol.startswith(one.name):
+        rest = _CONTRACT.match(symbol, len(one.name))
+        if rest is not None:
+            return one.name
+    tail = _CONTRACT.search(symbol)
+    return symbol[: tail.start()] if tail and tail.start() else symbol
+
+
+def _expiry_words(day: date) -> tuple[bytes, ...]:
+    month, year = _MONTHS[day.month - 1], f"{day.year % 100:02d}"
+    words = (month, f"{day.day}{month}", f"{day.day:02d}{month}", month + year, year + month, str(day.year))
+    return tuple(word.encode() for word in dict.fromkeys(words))
+
+
+def _bytes(word: str) -> bytes:
+    return word.encode("ascii", "replace")[:_WIDTH]
+
+
+def _postings(sources: Iterable[tuple[Ints, list[tuple[bytes, int]]]], row_of: Ints) -> tuple[Words, Ints, Ints]:
+    """Sorted distinct words, where each one's rows start, and the rows of all of them in a row."""
+    words_of: list[Words] = []
+    firsts: list[Ints] = []
+    counts: list[Ints] = []
+    pools: list[Ints] = []
+    base = 0
+    for codes, pairs in sources:
+        pool = np.argsort(codes, kind="stable").astype(np.int32)
+        edges = np.searchsorted(codes[pool], np.arange(int(codes.max()) + 2 if len(codes) else 1)).astype(np.int32)
+        pools.append(row_of[pool])
+        words = np.zeros(len(pairs), f"S{_WIDTH}")
+        wanted = np.zeros(len(pairs), np.int32)
+        for at in range(0, len(pairs), _CHUNK):
+            part = pairs[at : at + _CHUNK]
+            words[at : at + len(part)] = [word for word, _ in part]
+            wanted[at : at + len(part)] = [code for _, code in part]
+        words_of.append(words)
+        firsts.append(edges[wanted] + np.int32(base))
+        counts.append(edges[wanted + 1] - edges[wanted] if len(pairs) else wanted)
+        base += len(pool)
+    word, first, count = np.concatenate(words_of), np.concatenate(firsts), np.concatenate(counts)
+    order = np.argsort(word, kind="stable")
+    word, first, count = word[order], first[order], count[order]
+    ends = np.cumsum(count, dtype=np.int32)
+    where = np.repeat(first - (ends - count), count)
+    where += np.arange(len(where), dtype=np.int32)
+    rows = np.concatenate(pools)[where]
+    distinct, places = np.unique(word, return_index=True)
+    starts = np.append((ends - count)[places], np.int32(len(rows)))
+    return distinct, starts, rows
+
+
+def _range(words: Words, beginning: bytes) -> tuple[int, int]:
+    """From, up to and not including: sorted words that begin with `beginning`."""
+    first = int(np.searchsorted(words, np.bytes_(beginning)))
+    last = int(np.searchsorted(words, np.bytes_(beginning + b"\xff")))
+    return first, last

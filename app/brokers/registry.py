@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from app.brokers.base import BrokerFactory, BrokerInfo, BrokerSession, Credentials, ExchangeClockReading, Login, Session
 from app.brokers.zerodha.adapter import ZerodhaSession
 from app.brokers.zerodha.auth import ZerodhaLogin
-from app.brokers.zerodha.rest import ZerodhaRest
+from app.brokers.zerodha.rest import Limits, ZerodhaRest
 from app.domain.account import Endpoints
 from app.domain.errors import Denied
 from app.domain.ids import AccountId
@@ -37,6 +37,7 @@ class ZerodhaFactory:
 
     def __init__(self, helper: Helper | None = None) -> None:
         self._helper = helper
+        self._limits: dict[str, Limits] = {}
 
     def login(self, account: AccountId, credentials: Credentials, endpoints: Endpoints) -> Login:
         """For an account that is not logged in."""
@@ -54,7 +55,8 @@ class ZerodhaFactory:
     def session(self, session: Session, credentials: Credentials, endpoints: Endpoints) -> BrokerSession:
         """For one that is."""
         check_endpoints(self.info, endpoints)
-        return ZerodhaSession(session, credentials, endpoints, self._helper)
+        limits = self._limits.setdefault(credentials.api_key, Limits())
+        return ZerodhaSession(session, credentials, endpoints, self._helper, limits)
 
 
 def check_endpoints(info: BrokerInfo, endpoints: Endpoints) -> None:

@@ -19,7 +19,7 @@ from app.brokers.base import (
 )
 from app.brokers.http import encode_json
 from app.brokers.zerodha import mapping
-from app.brokers.zerodha.rest import ZerodhaRest
+from app.brokers.zerodha.rest import Limits, ZerodhaRest
 from app.brokers.zerodha.rows import PRICE_SCALE
 from app.domain.account import Endpoints
 from app.domain.errors import BadAnswer, Denied
@@ -41,12 +41,17 @@ class ZerodhaSession:
     """Reads and orders of one account. Loop thread."""
 
     def __init__(
-        self, session: Session, credentials: Credentials, endpoints: Endpoints, helper: Helper | None = None
+        self,
+        session: Session,
+        credentials: Credentials,
+        endpoints: Endpoints,
+        helper: Helper | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self._session = session
         self._credentials = credentials
         self._endpoints = endpoints
-        self._rest = ZerodhaRest(credentials, session.access_token, endpoints, helper)
+        self._rest = ZerodhaRest(credentials, session.access_token, endpoints, helper, limits)
         self._seen: dict[BrokerOrderId, tuple[str, Exchange]] = {}
         """Variety and exchange of orders: a modification's address and price scale need them."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
@@ -34,20 +35,32 @@ INSTRUMENT_DEADLINE = 60.0
 log = logging.getLogger(__name__)
 
 
-class Pace:
-    """Spaces calls out to a number a second. Loop thread."""
+class Window:
+    """At most `limit` calls in any `seconds`; more wait their turn, first come, first served. Loop thread."""
 
-    def __init__(self, a_second: float) -> None:
-        self._gap = 1 / a_second
-        self._next = 0.0
+    def __init__(self, limit: int, seconds: float = 1.0) -> None:
+        self._seconds = seconds
+        self._turns: deque[float] = deque(maxlen=limit)
 
     async def turn(self) -> None:
         """Returns when the caller may send."""
         now = time.monotonic()
-        at = max(now, self._next)
-        self._next = at + self._gap
+        full = len(self._turns) == self._turns.maxlen
+        at = max(now, self._turns[0] + self._seconds) if full else now
+        self._turns.append(at)
         if at > now:
             await asyncio.sleep(at - now)
+
+
+class Limits:
+    """One API key's limits on reads, at 80 % of what is documented (Kite Connect, rate limits): quotes 1/s,
+    historical 3/s, other reads 10/s. Orders are not held up here: whoever places them keeps their limit, with room
+    for exits. Shared by all sessions of the key."""
+
+    def __init__(self) -> None:
+        self.quotes = Window(1, 1.25)
+        self.history = Window(2, 0.83)
+        self.reads = Window(8)
 
 
 class ZerodhaRest:
@@ -59,19 +72,15 @@ class ZerodhaRest:
         access_token: Secret | None,
         endpoints: Endpoints,
         helper: Helper | None = None,
-        deadline: float = 7.0,
+        limits: Limits | None = None,
     ) -> None:
         headers = {"X-Kite-Version": "3"}
         if access_token is not None:
             headers["Authorization"] = f"token {credentials.api_key}:{access_token.reveal()}"
-        self._http = HttpClient(
-            endpoints.api_url, headers=headers, ca_file=endpoints.ca_file, helper=helper, deadline=deadline
-        )
+        self._http = HttpClient(endpoints.api_url, headers=headers, ca_file=endpoints.ca_file, helper=helper)
         self._endpoints = endpoints
         self._helper = helper
-        # 80 % of the documented limits (Kite Connect, rate limits): quotes 1/s, historical 3/s.
-        self._quotes = Pace(0.8)
-        self._history = Pace(2.4)
+        self._limits = limits or Limits()
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -79,10 +88,15 @@ class ZerodhaRest:
 
     async def get(self, path: str, params: Sequence[tuple[str, str]] = ()) -> Any:
         """`data` of a small answer."""
+        await self._limits.reads.turn()
+        return await self._get(path, params)
+
+    async def _get(self, path: str, params: Sequence[tuple[str, str]]) -> Any:
         return self._data(await self._http.request("GET", path, params=params), placement=False)
 
     async def post_json(self, path: str, body: Any) -> Any:
         """`data` of a calculator's answer: a read, though it is a POST."""
+        await self._limits.reads.turn()
         return self._data(await self._http.request("POST", path, json=body), placement=False)
 
     async def rows(
@@ -95,6 +109,17 @@ class ZerodhaRest:
         deadline: float | None = None,
     ) -> list[T]:
         """An array of an answer, each row converted. The loop gets its turn in between, however long the array."""
+        await self._limits.reads.turn()
+        return await self._rows(path, convert, at, params, deadline)
+
+    async def _rows(
+        self,
+        path: str,
+        convert: Callable[[Any], T],
+        at: tuple[str, ...],
+        params: Sequence[tuple[str, str]],
+        deadline: float | None,
+    ) -> list[T]:
         answer = await self._http.request("GET", path, params=params, deadline=deadline)
         if answer.status != 200 or not answer.is_json or len(answer.body) <= INLINE:
             self._data(answer, placement=False)
@@ -123,8 +148,8 @@ class ZerodhaRest:
 
     async def quotes(self, path: str, keys: Sequence[str]) -> dict[str, Any]:
         """`/quote...` of at most a few hundred keys. Unknown keys are silently missing."""
-        await self._quotes.turn()
-        data = await self.get(path, [("i", key) for key in keys])
+        await self._limits.quotes.turn()
+        data = await self._get(path, [("i", key) for key in keys])
         if not isinstance(data, dict):
             raise BadAnswer("The broker's quotes cannot be read.", detail=type(data).__name__)
         return data
@@ -133,18 +158,19 @@ class ZerodhaRest:
         self, token: int, interval: str, start: datetime, end: datetime, convert: Callable[[Any], T]
     ) -> list[T]:
         """Candles of one request's range, both ends included."""
-        await self._history.turn()
+        await self._limits.history.turn()
         form = "%Y-%m-%d %H:%M:%S"
-        return await self.rows(
+        return await self._rows(
             f"/instruments/historical/{token}/{interval}",
             convert,
-            at=("data", "candles"),
-            params=[("from", start.strftime(form)), ("to", end.strftime(form))],
-            deadline=15.0,
+            ("data", "candles"),
+            [("from", start.strftime(form)), ("to", end.strftime(form))],
+            15.0,
         )
 
     async def instruments(self, exchange: str = "") -> list[Instrument]:
         """The whole list or one exchange's. Malformed lines are left out and counted in the log."""
+        await self._limits.reads.turn()
         path = f"/instruments/{exchange}" if exchange else "/instruments"
         answer = await self._http.request("GET", path, deadline=INSTRUMENT_DEADLINE, cap=INSTRUMENT_CAP)
         if answer.status != 200 or answer.is_json or "html" in answer.headers.get("content-type", ""):

@@ -1,0 +1,157 @@
+"""The one door between the window and the desk."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol, TypeVar
+
+from PySide6.QtCore import QObject, Qt, Signal, Slot
+
+from app.desk.api import Desk
+from app.domain.errors import AppError, Cancelled
+from app.domain.events import Event, Level, Noticed
+
+T = TypeVar("T")
+E = TypeVar("E", bound=Event)
+
+log = logging.getLogger(__name__)
+
+_CLOSE_S = 2.0
+"""Seconds that cancelled view coroutines get to end."""
+
+
+class Submit(Protocol):
+    """Runs a coroutine on the loop thread. The future holds its result or failure."""
+
+    def __call__(self, coroutine: Coroutine[Any, Any, T], /) -> concurrent.futures.Future[T]:
+        """Any thread."""
+        ...
+
+
+class Bridge(QObject):
+    """Verbs go down through `call`, events come up through `raised`.
+
+    Lives on the GUI thread, whose loop is qasync's. Only `_hand_over` runs on the loop thread. `close` must come
+    before any view is deleted: a signal of a dead QObject raises in the thread that emits it.
+    """
+
+    raised = Signal(object)
+    """Every event of the desk, queued by Qt because the emitter is the loop thread."""
+
+    failed = Signal(object)
+    """A `Noticed` made here, of a verb that failed and whose view does not show the failure itself."""
+
+    def __init__(self, desk: Desk, submit: Submit, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._desk = desk
+        self._submit = submit
+        self._loop = loop
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._handlers: dict[type[Event], list[Callable[[Any], object]]] = {}
+        self._listening = False
+        self.raised.connect(self._dispatch, Qt.ConnectionType.QueuedConnection)
+
+    @property
+    def desk(self) -> Desk:
+        """The verbs. Each is a coroutine of the loop thread: hand it to `call`."""
+        return self._desk
+
+    async def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Runs a verb on the loop thread and awaits it here.
+
+        A view that goes away stops waiting; the verb itself runs on, because an order that was begun is finished.
+        """
+        future = asyncio.wrap_future(self._submit(coroutine), loop=self._loop)
+        future.add_done_callback(_read)
+        return await asyncio.shield(future)
+
+    def start(self, coroutine: Coroutine[Any, Any, object], name: str = "") -> asyncio.Task[object]:
+        """Runs a view's coroutine as a kept task. Failures are shown: the trader's in words, ours as a bug."""
+        task = self._loop.create_task(coroutine, name=name or None)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+        return task
+
+    def subscribe(self, kind: type[E], handler: Callable[[E], object]) -> None:
+        """`handler` is called on the GUI thread with every event of exactly this type."""
+        self._handlers.setdefault(kind, []).append(handler)
+
+    def unsubscribe(self, handler: Callable[[Any], object]) -> None:
+        """Forgets a handler; an unknown one is ignored."""
+        for handlers in self._handlers.values():
+            if handler in handlers:
+                handlers.remove(handler)
+
+    def listen(self) -> None:
+        """Events arrive from now on."""
+        if not self._listening:
+            self._listening = True
+            self._desk.listen(self._hand_over)
+
+    async def close(self) -> None:
+        """No further event arrives, no view coroutine runs on. A second call does nothing."""
+        if self._listening:
+            self._listening = False
+            self._desk.unlisten(self._hand_over)
+        self._handlers.clear()
+        others = [task for task in self._tasks if task is not asyncio.current_task()]
+        for task in others:
+            task.cancel()
+        if others:
+            await asyncio.wait(others, timeout=_CLOSE_S)
+
+    def report(self, failure: BaseException) -> None:
+        """Shows a failure as a notice. A bug is logged with its trace and said to be one."""
+        if isinstance(failure, Cancelled):
+            return
+        notice = as_notice(failure)
+        if not isinstance(failure, AppError):
+            log.error("a view failed", exc_info=failure)
+        self.failed.emit(notice)
+
+    def _hand_over(self, event: Event) -> None:
+        """Loop thread. `emit` posts to the GUI thread's queue and returns."""
+        if self._listening:
+            self.raised.emit(event)
+
+    @Slot(object)
+    def _dispatch(self, event: Event) -> None:
+        for handler in tuple(self._handlers.get(type(event), ())):
+            try:
+                handler(event)
+            except Exception as failure:  # noqa: BLE001  one bad view must not cost another its event
+                self.report(failure)
+
+    def _finished(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            failure = task.exception()
+            if failure is not None:
+                self.report(failure)
+
+
+def as_notice(failure: BaseException) -> Noticed:
+    """A failure in words for the trader."""
+    if isinstance(failure, AppError):
+        cause = f'{failure.cause} "{failure.detail}"' if failure.detail else failure.cause
+        return Noticed(Level.WARNING, cause, next_step=failure.next_step, repeat_key=f"error:{failure.cause}")
+    kind = type(failure).__name__
+    return Noticed(
+        Level.ALARM,
+        "Something in the window went wrong that should not.",
+        cause=f"Internal error: {kind}.",
+        next_step="Armed stops are not affected. The log has the details for a report.",
+        repeat_key=f"bug:{kind}",
+    )
+
+
+def _read(future: asyncio.Future[Any]) -> None:
+    """Marks a failure as read: whoever awaits gets it; when the view is gone, the log does."""
+    if future.cancelled():
+        return
+    failure = future.exception()
+    if failure is not None and not isinstance(failure, AppError):
+        log.error("a verb of the desk failed", exc_info=failure)

@@ -1,0 +1,1 @@
+"""Windows that ask: create or open the vault, connect an account."""

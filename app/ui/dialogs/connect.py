@@ -1,0 +1,174 @@
+"""Connects an account: which broker, the key and secret of its developer page, then its login page."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import (
+    QComboBox,
+    QDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QLineEdit,
+    QPushButton,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app.domain.account import Endpoints
+from app.domain.errors import AppError
+from app.runtime.secret import Secret
+from app.ui import theme
+from app.ui.bridge import Bridge
+from app.ui.widgets.badge import MoneyBadge
+from app.ui.widgets.text import Message, label
+
+_BROKERS = (("Zerodha (Kite Connect)", "zerodha"),)
+_ENDPOINTS = (
+    ("api_url", "&API address", "https://…"),
+    ("login_url", "&Login page", "https://…"),
+    ("ws_url", "&Price stream", "wss://…"),
+    ("redirect_url", "&Redirect URL", "as registered with the broker"),
+    ("ca_file", "Certificate &file", "PEM of a private authority, if any"),
+)
+
+
+class ConnectDialog(QDialog):
+    """Asks for what the broker's developer page shows. Emits `added` with the new account's id."""
+
+    added = Signal(object)
+
+    def __init__(self, bridge: Bridge, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._bridge = bridge
+        self.setObjectName("connect")
+        self.setWindowTitle("Connect an account")
+        self.setFixedWidth(480)
+        self._broker = QComboBox()
+        self._broker.setObjectName("connect.broker")
+        self._broker.setAccessibleName("Broker")
+        for title, name in _BROKERS:
+            self._broker.addItem(title, name)
+        self._key = QLineEdit()
+        self._key.setObjectName("connect.api_key")
+        self._key.setAccessibleName("API key")
+        self._secret = QLineEdit()
+        self._secret.setObjectName("connect.api_secret")
+        self._secret.setAccessibleName("API secret")
+        self._secret.setEchoMode(QLineEdit.EchoMode.Password)
+        self._secret.setInputMethodHints(Qt.InputMethodHint.ImhSensitiveData | Qt.InputMethodHint.ImhNoPredictiveText)
+        form = QFormLayout()
+        form.setVerticalSpacing(8)
+        form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
+        form.addRow("&Broker", self._broker)
+        form.addRow("API &key", self._key)
+        form.addRow("API &secret", self._secret)
+        self._more = QToolButton()
+        self._more.setObjectName("connect.more")
+        self._more.setText("Other addresses (paper exchange, test systems)")
+        self._more.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self._more.setArrowType(Qt.ArrowType.RightArrow)
+        self._more.setCheckable(True)
+        self._more.toggled.connect(self._show_more)
+        self._advanced = QWidget()
+        advanced = QFormLayout(self._advanced)
+        advanced.setContentsMargins(16, 0, 0, 0)
+        advanced.setVerticalSpacing(8)
+        advanced.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
+        self._addresses: dict[str, QLineEdit] = {}
+        for name, title, placeholder in _ENDPOINTS:
+            edit = QLineEdit()
+            edit.setObjectName(f"connect.{name}")
+            edit.setAccessibleName(title.replace("&", ""))
+            edit.setPlaceholderText(placeholder)
+            edit.textChanged.connect(self._show_badge)
+            self._addresses[name] = edit
+            advanced.addRow(title, edit)
+        self._advanced.hide()
+        self._badge = MoneyBadge()
+        self._badge.setObjectName("connect.badge")
+        self._why = label("", "faint", wrap=True, name="connect.why")
+        self.message = Message(name="connect.message")
+        self._go = QPushButton("&Continue to login")
+        self._go.setObjectName("connect.submit")
+        self._go.setDefault(True)
+        theme.set_role(self._go, "primary")
+        self._go.clicked.connect(self._submit)
+        cancel = QPushButton("Ca&ncel")
+        cancel.setObjectName("connect.cancel")
+        cancel.clicked.connect(self.reject)
+        badge_line = QHBoxLayout()
+        badge_line.addWidget(self._badge)
+        badge_line.addWidget(self._why, 1)
+        buttons = QHBoxLayout()
+        buttons.addStretch(1)
+        buttons.addWidget(cancel)
+        buttons.addWidget(self._go)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(24, 20, 24, 20)
+        layout.setSpacing(10)
+        layout.addWidget(label("Connect an account", "heading"))
+        layout.addWidget(
+            label(
+                "Key and secret are on your broker's developer page. They are encrypted before they are stored; "
+                "your password is typed only into the broker's own page.",
+                "muted",
+                wrap=True,
+            )
+        )
+        layout.addLayout(form)
+        layout.addWidget(self._more)
+        layout.addWidget(self._advanced)
+        layout.addLayout(badge_line)
+        layout.addWidget(self.message)
+        layout.addLayout(buttons)
+        self._show_badge()
+        self._key.setFocus()
+
+    def _endpoints(self) -> Endpoints | None:
+        if not self._more.isChecked():
+            return None
+        values = {name: edit.text().strip() for name, edit in self._addresses.items()}
+        return Endpoints(**values) if any(values.values()) else None
+
+    def _show_more(self, shown: bool) -> None:
+        self._more.setArrowType(Qt.ArrowType.DownArrow if shown else Qt.ArrowType.RightArrow)
+        self._advanced.setVisible(shown)
+        self._show_badge()
+        self.adjustSize()
+
+    def _show_badge(self) -> None:
+        endpoints = self._endpoints()
+        paper = endpoints is not None and endpoints.paper
+        self._badge.show_paper(paper)
+        self._why.setText(
+            "Every address is on this computer: play money." if paper else "Orders on this account use real money."
+        )
+
+    def _submit(self) -> None:
+        if not self._go.isEnabled():
+            return
+        key, secret = self._key.text().strip(), self._secret.text().strip()
+        if not key or not secret:
+            self.message.say("Type the API key and the API secret.")
+            (self._secret if key else self._key).setFocus()
+            return
+        endpoints = self._endpoints()
+        if endpoints is not None and not (endpoints.api_url and endpoints.login_url and endpoints.ws_url):
+            self.message.say("Other addresses need all of: API, login page and price stream.")
+            return
+        self.message.clear()
+        self._go.setEnabled(False)
+        self._bridge.start(self._add(str(self._broker.currentData()), key, Secret(secret), endpoints), "add account")
+
+    async def _add(self, broker: str, key: str, secret: Secret, endpoints: Endpoints | None) -> None:
+        try:
+            account = await self._bridge.call(self._bridge.desk.session.add_account(broker, key, secret, endpoints))
+        except AppError as failure:
+            self.message.say(str(failure), "strip-danger")
+        else:
+            self._secret.clear()
+            self.accept()
+            self.added.emit(account)
+        finally:
+            self._go.setEnabled(True)

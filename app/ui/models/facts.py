@@ -1,0 +1,266 @@
+"""The window's copy of what the desk said last. One owner: views read it and hear its signals, none keeps its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from PySide6.QtCore import QObject, Signal
+
+from app.desk.messages import AccountView
+from app.domain.errors import AppError
+from app.domain.events import (
+    EngineBeat,
+    FeedChanged,
+    FeedState,
+    FundsChanged,
+    HoldingsChanged,
+    OrderChanged,
+    OrderUnresolved,
+    PositionsChanged,
+    PositionsUnknown,
+    SessionChanged,
+    SessionState,
+    StopChanged,
+    TicksConflated,
+)
+from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, StopId
+from app.domain.instrument import Instrument
+from app.domain.market import Tick
+from app.domain.order import Order, OrderStatus
+from app.domain.portfolio import Funds, Holding, Position, PositionKey
+from app.domain.stop import Stop, StopState
+from app.ui.bridge import Bridge
+
+OrderKey = tuple[AccountId, str]
+
+_BLIND = frozenset({FeedState.OFF, FeedState.CONNECTING, FeedState.SILENT, FeedState.DOWN, FeedState.REFUSED})
+"""Feed states in which no stop decides. CLOSED is not one of them: no session is open, and none can be missed."""
+
+
+class Facts(QObject):
+    """Accounts, prices, positions, orders, stops as last heard. GUI thread."""
+
+    accounts_changed = Signal()
+    ticks_changed = Signal(list)
+    """Ids of the instruments whose tick is new."""
+    instruments_known = Signal(list)
+    positions_changed = Signal()
+    positions_unknown = Signal(object)
+    order_changed = Signal(object)
+    order_gone = Signal(object)
+    """The key of an unresolved order that now stands under the broker's id."""
+    stop_changed = Signal(object)
+    holdings_changed = Signal()
+    funds_changed = Signal()
+    feed_changed = Signal(object)
+    beat = Signal(object)
+
+    def __init__(self, bridge: Bridge) -> None:
+        super().__init__()
+        self._bridge = bridge
+        self.accounts: dict[AccountId, AccountView] = {}
+        self.instruments: dict[InstrumentId, Instrument] = {}
+        self.ticks: dict[InstrumentId, Tick] = {}
+        self.positions: dict[PositionKey, Position] = {}
+        self.orders: dict[OrderKey, Order] = {}
+        self.stops: dict[StopId, Stop] = {}
+        self.holdings: dict[AccountId, tuple[Holding, ...]] = {}
+        self.funds: dict[AccountId, Funds] = {}
+        self.feeds: dict[AccountId, FeedChanged] = {}
+        self.last_beat: EngineBeat | None = None
+        self._asked: set[InstrumentId] = set()
+        self._heard: set[object] = set()
+        bridge.subscribe(TicksConflated, self._on_ticks)
+        bridge.subscribe(PositionsChanged, self._on_positions)
+        bridge.subscribe(PositionsUnknown, self.positions_unknown.emit)
+        bridge.subscribe(OrderChanged, self._on_order)
+        bridge.subscribe(OrderUnresolved, self._on_unresolved)
+        bridge.subscribe(StopChanged, self._on_stop)
+        bridge.subscribe(FundsChanged, self._on_funds)
+        bridge.subscribe(HoldingsChanged, self._on_holdings)
+        bridge.subscribe(FeedChanged, self._on_feed)
+        bridge.subscribe(EngineBeat, self._on_beat)
+        bridge.subscribe(SessionChanged, lambda _event: bridge.start(self.load_accounts(), "read accounts"))
+
+    # Reading once; afterwards events keep it fresh
+
+    async def load(self) -> None:
+        """Everything at once, after the unlock. What an event said meanwhile is newer and stays."""
+        desk = self._bridge.desk
+        self._heard.clear()
+        await self.load_accounts()
+        for stop in await self._bridge.call(desk.stops.stops()):
+            if stop.id not in self._heard:
+                self._keep_stop(stop)
+        for order in await self._bridge.call(desk.trading.orders()):
+            if order_key(order) not in self._heard:
+                self._keep_order(order)
+        positions = [p for p in await self._bridge.call(desk.portfolio.positions()) if p.key.account not in self._heard]
+        self.positions.update({p.key: p for p in positions})
+        self.positions_changed.emit()
+        for holding in await self._bridge.call(desk.portfolio.holdings()):
+            self.holdings[holding.account] = (*self.holdings.get(holding.account, ()), holding)
+        self.holdings_changed.emit()
+        for funds in await self._bridge.call(desk.portfolio.funds()):
+            self.funds[funds.account] = funds
+        self.funds_changed.emit()
+        await self.need(self._mentioned())
+
+    async def load_accounts(self) -> None:
+        """Reads the accounts again: one was connected, logged in, expired."""
+        views = await self._bridge.call(self._bridge.desk.session.accounts())
+        self.accounts = {view.id: view for view in views}
+        self.accounts_changed.emit()
+
+    async def need(self, instruments: Iterable[InstrumentId]) -> None:
+        """Learns instruments (name, tick, lot) and last prices that are not known yet."""
+        wanted = [i for i in dict.fromkeys(instruments) if i not in self._asked]
+        if not wanted:
+            return
+        self._asked.update(wanted)
+        learnt = []
+        for instrument in wanted:
+            try:
+                self.learn(await self._bridge.call(self._bridge.desk.market.instrument(instrument)))
+            except AppError:
+                self._asked.discard(instrument)  # shown by its id; asked for again when it is mentioned again
+            else:
+                learnt.append(instrument)
+        for tick in await self._bridge.call(self._bridge.desk.market.last_ticks(wanted)):
+            self.ticks.setdefault(tick.instrument, tick)
+        self.instruments_known.emit(learnt)
+        self.ticks_changed.emit(wanted)
+
+    def learn(self, instrument: Instrument) -> None:
+        """An instrument that a search brought."""
+        self.instruments[instrument.id] = instrument
+        self._asked.add(instrument.id)
+
+    # Answers
+
+    def last(self, instrument: InstrumentId) -> int | None:
+        """Last price in minor units, None before the first tick."""
+        tick = self.ticks.get(instrument)
+        return None if tick is None else tick.last_price
+
+    def stop_of(self, key: PositionKey) -> Stop | None:
+        """The stop that now guards a position."""
+        return next((s for s in self.stops.values() if s.key == key and not s.state.is_final), None)
+
+    def open_positions(self) -> list[Position]:
+        """Those with a quantity."""
+        return [p for p in self.positions.values() if p.quantity != 0]
+
+    def feed_state(self, account: AccountId) -> FeedState:
+        """What an account's tick stream is worth now."""
+        feed = self.feeds.get(account)
+        if feed is not None:
+            return feed.state
+        view = self.accounts.get(account)
+        return FeedState.OFF if view is None else view.feed
+
+    def is_blind(self, stop: Stop) -> bool:
+        """An armed stop that no live price reaches."""
+        if stop.state is not StopState.ARMED:
+            return False
+        view = self.accounts.get(stop.key.account)
+        logged_out = view is not None and view.state is not SessionState.ACTIVE
+        return logged_out or self.feed_state(stop.key.account) in _BLIND
+
+    def armed(self) -> list[Stop]:
+        """Stops that are being watched, or whose exit is under way."""
+        return [s for s in self.stops.values() if not s.state.is_final]
+
+    def blind(self, account: AccountId | None = None) -> list[Stop]:
+        """Armed stops that no live price reaches, of one account or all."""
+        return [s for s in self.armed() if self.is_blind(s) and account in (None, s.key.account)]
+
+    # Events
+
+    def _on_ticks(self, event: TicksConflated) -> None:
+        for tick in event.ticks:
+            self.ticks[tick.instrument] = tick
+        self.ticks_changed.emit([tick.instrument for tick in event.ticks])
+
+    def _on_positions(self, event: PositionsChanged) -> None:
+        self._heard.add(event.account)
+        kept = {k: p for k, p in self.positions.items() if k.account != event.account}
+        self.positions = {**kept, **{p.key: p for p in event.positions}}
+        self.positions_changed.emit()
+        self._learn_about(p.key.instrument for p in event.positions)
+
+    def _on_order(self, event: OrderChanged) -> None:
+        self._heard.add(order_key(event.order))
+        self._keep_order(event.order)
+        self._learn_about([event.order.instrument])
+
+    def _on_unresolved(self, event: OrderUnresolved) -> None:
+        request = event.request
+        self._keep_order(
+            Order(
+                event.account, BrokerOrderId(""), request.instrument, request.side, request.product, request.kind,
+                OrderStatus.UNKNOWN, request.quantity, 0, request.quantity, None, request.price, request.trigger_price,
+                tag=event.tag, id=event.order_id,
+                status_text="Sent and not answered. Stopline is looking it up in the order book.",
+            )
+        )  # fmt: skip
+        self._learn_about([request.instrument])
+
+    def _on_stop(self, event: StopChanged) -> None:
+        self._heard.add(event.stop.id)
+        self._keep_stop(event.stop)
+        self._learn_about([event.stop.key.instrument])
+
+    def _on_funds(self, event: FundsChanged) -> None:
+        self.funds[event.funds.account] = event.funds
+        self.funds_changed.emit()
+
+    def _on_holdings(self, event: HoldingsChanged) -> None:
+        self.holdings[event.account] = event.holdings
+        self.holdings_changed.emit()
+        self._learn_about(h.instrument for h in event.holdings)
+
+    def _on_feed(self, event: FeedChanged) -> None:
+        before = self.feeds.get(event.account)
+        self.feeds[event.account] = event
+        self.feed_changed.emit(event)
+        if before is None or before.state is not event.state:
+            for stop in self.armed():
+                if stop.key.account == event.account:
+                    self.stop_changed.emit(stop)
+
+    def _on_beat(self, event: EngineBeat) -> None:
+        self.last_beat = event
+        self.beat.emit(event)
+
+    # Inside
+
+    def _keep_order(self, order: Order) -> None:
+        if order.broker_order_id and order.id is not None:
+            unresolved = (order.account, str(order.id))
+            if self.orders.pop(unresolved, None) is not None:
+                self.order_gone.emit(unresolved)
+        self.orders[order_key(order)] = order
+        self.order_changed.emit(order)
+
+    def _keep_stop(self, stop: Stop) -> None:
+        self.stops[stop.id] = stop
+        self.stop_changed.emit(stop)
+
+    def _learn_about(self, instruments: Iterable[InstrumentId]) -> None:
+        unknown = [i for i in instruments if i not in self._asked]
+        if unknown:
+            self._bridge.start(self.need(unknown), "learn instruments")
+
+    def _mentioned(self) -> list[InstrumentId]:
+        return [
+            *(key.instrument for key in self.positions),
+            *(order.instrument for order in self.orders.values()),
+            *(stop.key.instrument for stop in self.stops.values()),
+            *(holding.instrument for held in self.holdings.values() for holding in held),
+        ]
+
+
+def order_key(order: Order) -> OrderKey:
+    """The broker's id once there is one; until then ours."""
+    return order.account, str(order.broker_order_id or order.id or order.tag or "")

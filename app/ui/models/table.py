@@ -1,0 +1,295 @@
+"""Tables by row id: a changed row changes its own cells, at most 30 times a second, and nothing else moves."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
+
+from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt, QTimer, Signal
+
+R = TypeVar("R")
+Key = Hashable
+Index = QModelIndex | QPersistentModelIndex
+
+FRAME_MS = 33
+"""Updates are gathered for this long: 30 Hz is what an eye can use, and 550,000 row-ticks a second fit in it."""
+
+TONE_ROLE = int(Qt.ItemDataRole.UserRole)
+KEY_ROLE = TONE_ROLE + 1
+
+_CENTRE = Qt.AlignmentFlag.AlignVCenter
+_RIGHT = int(Qt.AlignmentFlag.AlignRight | _CENTRE)
+_LEFT = int(Qt.AlignmentFlag.AlignLeft | _CENTRE)
+
+
+class Tone(StrEnum):
+    """What a cell's colour means; the theme says which colour that is."""
+
+    PLAIN = ""
+    DIM = "dim"
+    UP = "up"
+    DOWN = "down"
+    BUY = "buy"
+    SELL = "sell"
+    WARN = "warn"
+    ALARM = "alarm"
+    GOOD = "good"
+
+
+def tone_of(amount: Any) -> Tone:
+    """Up for a gain, down for a loss, dim for nothing."""
+    if amount is None or amount == 0:
+        return Tone.DIM
+    return Tone.UP if amount > 0 else Tone.DOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Column(Generic[R]):
+    """One column: what it is of a row, and how that is written. `value` decides sorting and whether a cell changed."""
+
+    key: str
+    title: str
+    value: Callable[[R], Any]
+    text: Callable[[Any], str] = str
+    """How the value is written, when the value alone decides that."""
+    shown: Callable[[R], str] | None = None
+    """How it is written when the rest of the row has a say (tick size, lot). Not called where the value is None."""
+    number: bool = False
+    """Right-aligned, tabular."""
+    tone: Callable[[R], Tone] | None = None
+    tip: Callable[[R], str] | None = None
+    width: int = 90
+    help: str = ""
+    """What the column means, on the header."""
+
+
+class KeyedModel(QAbstractTableModel):
+    """A table whose lines have ids and whose columns are declared: what `TableView` shows."""
+
+    columns: tuple[Column[Any], ...]
+
+    def key_at(self, index: Index) -> Key | None:
+        """The id under an index."""
+        raise NotImplementedError
+
+    def place_of(self, key: Key) -> int | None:
+        """The line that an id stands on."""
+        raise NotImplementedError
+
+    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008  Qt's own default
+        """Qt."""
+        return 0 if parent.isValid() else len(self.columns)
+
+    def headerData(
+        self, section: int, orientation: Qt.Orientation, role: int = int(Qt.ItemDataRole.DisplayRole)
+    ) -> Any:
+        """Qt."""
+        if orientation is not Qt.Orientation.Horizontal or section >= len(self.columns):
+            return None
+        column = self.columns[section]
+        if role == Qt.ItemDataRole.DisplayRole:
+            return column.title
+        if role == Qt.ItemDataRole.TextAlignmentRole:
+            return _RIGHT if column.number else _LEFT
+        return (column.help or None) if role == Qt.ItemDataRole.ToolTipRole else None
+
+    def cell(self, row: Any, index: Index, role: int) -> Any:
+        """What a cell of a known row shows in a role."""
+        column = self.columns[index.column()]
+        if role == Qt.ItemDataRole.DisplayRole:
+            value = column.value(row)
+            if value is None:
+                return ""
+            return column.text(value) if column.shown is None else column.shown(row)
+        if role == Qt.ItemDataRole.TextAlignmentRole:
+            return _RIGHT if column.number else _LEFT
+        if role == TONE_ROLE:
+            return column.tone(row) if column.tone is not None else Tone.PLAIN
+        if role == Qt.ItemDataRole.ToolTipRole and column.tip is not None:
+            return plain_tip(column.tip(row)) or None
+        return None
+
+
+def plain_tip(text: str) -> str:
+    """A tooltip's text. Qt takes what looks like markup for markup there, so it is escaped."""
+    if "<" not in text:
+        return text
+    return "<qt>" + html.escape(text).replace("\n", "<br>") + "</qt>"
+
+
+class TableModel(KeyedModel, Generic[R]):
+    """Rows by id with gathered updates. GUI thread.
+
+    `put` and `drop` are cheap and may be called for every event; the view hears of them once a frame, and only of the
+    cells whose value differs.
+    """
+
+    flushed = Signal(list)
+    """Ids of the rows whose cells changed in this frame."""
+
+    def __init__(self, columns: Sequence[Column[R]], parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.columns: tuple[Column[R], ...] = tuple(columns)
+        self._rows: list[R] = []
+        self._keys: list[Key] = []
+        self._at: dict[Key, int] = {}
+        self._pending: dict[Key, R] = {}
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(FRAME_MS)
+        self._timer.timeout.connect(self.flush)
+        self._sorted_by: tuple[int, Qt.SortOrder] | None = None
+
+    # What views do with it
+
+    def put(self, key: Key, row: R) -> None:
+        """The row as it is now; shown within a frame."""
+        self._pending[key] = row
+        if not self._timer.isActive():
+            self._timer.start()
+
+    def drop(self, key: Key) -> None:
+        """Takes a row away."""
+        self._pending.pop(key, None)
+        at = self._at.get(key)
+        if at is None:
+            return
+        self.beginRemoveRows(QModelIndex(), at, at)
+        del self._rows[at]
+        del self._keys[at]
+        self._number()
+        self.endRemoveRows()
+
+    def replace(self, rows: Iterable[tuple[Key, R]]) -> None:
+        """Exactly these rows, in this order. Rows that stay keep their place in the view, and the selection with it."""
+        wanted = list(rows)
+        keys = [key for key, _ in wanted]
+        if keys == self._keys:
+            self._pending.update(wanted)
+            self.flush()
+            return
+        if set(keys) >= set(self._keys) and self._sorted_by is not None:
+            self._pending.update(wanted)
+            self.flush()
+            return
+        self._pending.clear()
+        self.layoutAboutToBeChanged.emit()
+        before = self.persistentIndexList()
+        held = [self._keys[index.row()] for index in before]
+        self._keys = keys
+        self._rows = [row for _, row in wanted]
+        self._number()
+        after = [
+            self.index(self._at[key], index.column()) if key in self._at else QModelIndex()
+            for key, index in zip(held, before, strict=True)
+        ]
+        self.changePersistentIndexList(before, after)
+        self.layoutChanged.emit()
+
+    def flush(self) -> None:
+        """Shows what was gathered. Called by the timer; tests may call it."""
+        self._timer.stop()
+        pending, self._pending = self._pending, {}
+        changed: list[Key] = []
+        fresh: list[tuple[Key, R]] = []
+        for key, row in pending.items():
+            at = self._at.get(key)
+            if at is None:
+                fresh.append((key, row))
+            elif self._update(at, row):
+                changed.append(key)
+        if fresh:
+            first = len(self._rows)
+            self.beginInsertRows(QModelIndex(), first, first + len(fresh) - 1)
+            for key, row in fresh:
+                self._at[key] = len(self._rows)
+                self._keys.append(key)
+                self._rows.append(row)
+            self.endInsertRows()
+        if changed:
+            self.flushed.emit(changed)
+
+    def row(self, key: Key) -> R | None:
+        """The row of an id, as shown."""
+        at = self._at.get(key)
+        return None if at is None else self._rows[at]
+
+    def latest(self, key: Key) -> R | None:
+        """The row of an id, gathered updates included."""
+        return self._pending.get(key) or self.row(key)
+
+    def row_at(self, index: Index) -> R | None:
+        """The row under an index."""
+        return self._rows[index.row()] if index.isValid() and index.row() < len(self._rows) else None
+
+    def key_at(self, index: Index) -> Key | None:
+        """The id under an index."""
+        return self._keys[index.row()] if index.isValid() and index.row() < len(self._keys) else None
+
+    def place_of(self, key: Key) -> int | None:
+        """The line that an id stands on."""
+        return self._at.get(key)
+
+    @property
+    def keys(self) -> tuple[Key, ...]:
+        """Ids in the order shown."""
+        return tuple(self._keys)
+
+    def column(self, key: str) -> int:
+        """The number of a column."""
+        return next(i for i, c in enumerate(self.columns) if c.key == key)
+
+    def touch(self, key: Key) -> None:
+        """Paints a row again although no value changed (a flash ends, a clock ran on)."""
+        at = self._at.get(key)
+        if at is not None:
+            self.dataChanged.emit(self.index(at, 0), self.index(at, len(self.columns) - 1))
+
+    # What Qt asks
+
+    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008  Qt's own default
+        """Qt."""
+        return 0 if parent.isValid() else len(self._rows)
+
+    def data(self, index: Index, role: int = int(Qt.ItemDataRole.DisplayRole)) -> Any:
+        """Qt. Text is made here, so only of cells that are on the screen."""
+        if not index.isValid() or index.row() >= len(self._rows):
+            return None
+        if role == KEY_ROLE:
+            return self._keys[index.row()]
+        return self.cell(self._rows[index.row()], index, role)
+
+    def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
+        """Qt. Sorts once, when asked: rows never move under the cursor because a price moved."""
+        if not 0 <= column < len(self.columns):
+            self._sorted_by = None
+            return
+        self._sorted_by = (column, order)
+        value = self.columns[column].value
+        known = [(k, r) for k, r in zip(self._keys, self._rows, strict=True) if value(r) is not None]
+        empty = [(k, r) for k, r in zip(self._keys, self._rows, strict=True) if value(r) is None]
+        known.sort(key=lambda pair: value(pair[1]), reverse=order is Qt.SortOrder.DescendingOrder)
+        sorted_by, self._sorted_by = self._sorted_by, None
+        self.replace([*known, *empty])
+        self._sorted_by = sorted_by
+
+    # Inside
+
+    def _update(self, at: int, row: R) -> bool:
+        before = self._rows[at]
+        self._rows[at] = row
+        first = last = -1
+        for number, column in enumerate(self.columns):
+            if column.value(before) != column.value(row):
+                first = number if first < 0 else first
+                last = number
+        if first < 0:
+            return False
+        self.dataChanged.emit(self.index(at, first), self.index(at, last))
+        return True
+
+    def _number(self) -> None:
+        self._at = {key: at for at, key in enumerate(self._keys)}

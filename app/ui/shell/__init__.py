@@ -1,0 +1,1 @@
+"""The main window around the views: docks, status bar, banners, notices, layout."""

@@ -1,0 +1,180 @@
+"""Accounts in the window: connecting, logging in, logging in again when a session died, and what is blind meanwhile."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from PySide6.QtCore import QObject, Qt
+from PySide6.QtWidgets import QMenu, QMessageBox, QWidget
+
+from app.desk.messages import AccountView
+from app.domain.errors import AppError
+from app.domain.events import SessionChanged, SessionState
+from app.domain.ids import AccountId
+from app.ui import format as fmt
+from app.ui.bridge import Bridge
+from app.ui.dialogs.connect import ConnectDialog
+from app.ui.dialogs.login import LoginWindow
+from app.ui.models.facts import Facts
+from app.ui.shell.banners import Banners
+from app.ui.widgets.text import caption
+
+
+class AccountKeeper(QObject):
+    """Opens the dialogs and keeps one strip for every account that is not logged in."""
+
+    def __init__(
+        self, bridge: Bridge, facts: Facts, banners: Banners, window: QWidget, *, open_paper_login: bool
+    ) -> None:
+        super().__init__(window)
+        self._bridge = bridge
+        self._facts = facts
+        self._banners = banners
+        self._window = window
+        self._open_paper_login = open_paper_login
+        self._started = False
+        self._logins: dict[AccountId, LoginWindow] = {}
+        self._reasons: dict[AccountId, str] = {}
+        self._strips: set[AccountId] = set()
+        self._menu: QMenu | None = None
+        facts.accounts_changed.connect(self._show)
+        facts.stop_changed.connect(lambda _stop: self._show())
+        bridge.subscribe(SessionChanged, self._on_session)
+
+    def start(self) -> None:
+        """The accounts are known: asks for what is missing."""
+        self._started = True
+        self._show()
+
+    def close(self) -> None:
+        """No login page stays open."""
+        for login in list(self._logins.values()):
+            login.close()
+
+    def fill(self, menu: QMenu) -> None:
+        """The part of the menu that depends on who is connected."""
+        self._menu = menu.addMenu("&Sessions")
+        self._menu.aboutToShow.connect(self._fill_sessions)
+
+    def connect_account(self) -> None:
+        """Key and secret, then the login page."""
+        dialog = ConnectDialog(self._bridge, self._window)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.added.connect(lambda account: self._bridge.start(self._log_in_new(account), "first login"))
+        dialog.open()
+
+    def log_in(self, account: AccountId) -> None:
+        """Opens the account's login page, or brings the open one forward."""
+        view = self._facts.accounts.get(account)
+        if view is None:
+            return
+        login = self._logins.get(account)
+        if login is None:
+            login = self._logins[account] = LoginWindow(self._bridge, view, self._window)
+            login.gone.connect(lambda: self._forget(account))
+            login.logged_in.connect(lambda _view: self._bridge.start(self._facts.load_accounts(), "read accounts"))
+            login.show()
+            self._bridge.start(login.begin(), "begin login")
+        login.raise_()
+        login.activateWindow()
+
+    async def _log_in_new(self, account: AccountId) -> None:
+        await self._facts.load_accounts()
+        self.log_in(account)
+
+    def _forget(self, account: AccountId) -> None:
+        login = self._logins.pop(account, None)
+        if login is not None:
+            login.deleteLater()
+
+    def _on_session(self, event: SessionChanged) -> None:
+        if event.state is SessionState.ACTIVE:
+            self._reasons.pop(event.account, None)
+        elif event.reason:
+            self._reasons[event.account] = event.reason
+
+    def _show(self) -> None:
+        if not self._started:
+            return
+        wanted = {a.id: a for a in self._facts.accounts.values() if a.state is not SessionState.ACTIVE}
+        for account in self._strips - set(wanted):
+            self._banners.drop(f"session-{account}")
+        self._strips = set(wanted)
+        for account, view in wanted.items():
+            loud = view.state is SessionState.EXPIRED or bool(self._facts.blind(account))
+            again = "Log in again" if view.connected_at is not None else "Log in"
+            self._banners.show_banner(
+                f"session-{account}",
+                self._words(view),
+                role="strip-danger" if loud else "strip-warning",
+                button=again,
+                do=partial(self.log_in, account),
+            )
+        if self._facts.accounts:
+            self._banners.drop("no-account")
+        else:
+            self._banners.show_banner(
+                "no-account",
+                "No account is connected. Connect one to see prices and trade.",
+                role="strip",
+                button="Connect an account",
+                do=self.connect_account,
+            )
+        if self._open_paper_login:
+            paper = [v for v in wanted.values() if v.paper]
+            if paper:
+                self._open_paper_login = False  # by itself once; a closed page is not forced open again
+                self.log_in(paper[0].id)
+
+    def _words(self, view: AccountView) -> str:
+        broker = view.broker.capitalize()
+        reason = self._reasons.get(view.id) or view.last_error
+        if view.state is SessionState.EXPIRED:
+            at = f" at {fmt.clock(view.token_expires_at)}" if view.token_expires_at is not None else ""
+            words = f"{broker} logged out{at}."
+        elif view.state is SessionState.ERROR:
+            words = f"{broker} is not usable now."
+        else:
+            words = f"{broker} is not logged in."
+        if reason:
+            words += f" {reason}"
+        blind = len(self._facts.blind(view.id))
+        if blind:
+            words += f" {blind} {'stop is' if blind == 1 else 'stops are'} blind."
+        return words
+
+    def _fill_sessions(self) -> None:
+        menu = self._menu
+        if menu is None:
+            return
+        menu.clear()
+        for view in self._facts.accounts.values():
+            name = caption(f"{view.broker.capitalize()} {view.user_id or view.id} ({view.client_name or view.state})")
+            entry = menu.addMenu(name)
+            log_in = entry.addAction("&Log in…")
+            log_in.triggered.connect(lambda _checked=False, account=view.id: self.log_in(account))
+            off = entry.addAction("&Disconnect…")
+            off.triggered.connect(lambda _checked=False, view=view: self._ask_disconnect(view))
+        if menu.isEmpty():
+            menu.addAction("No account is connected").setEnabled(False)
+
+    def _ask_disconnect(self, view: AccountView) -> None:
+        box = QMessageBox(self._window)
+        box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        box.setTextFormat(Qt.TextFormat.PlainText)
+        box.setIcon(QMessageBox.Icon.Question)
+        box.setWindowTitle("Disconnect?")
+        box.setText(f"End the session of {view.broker.capitalize()} {view.user_id}?")
+        box.setInformativeText("Its tokens are wiped at the broker and here. Your trade book stays.")
+        keep = box.addButton("&Stay connected", QMessageBox.ButtonRole.RejectRole)
+        go = box.addButton("&Disconnect", QMessageBox.ButtonRole.DestructiveRole)
+        box.setDefaultButton(keep)
+        go.clicked.connect(lambda: self._bridge.start(self._disconnect(view), "disconnect"))
+        box.open()
+
+    async def _disconnect(self, view: AccountView) -> None:
+        try:
+            await self._bridge.call(self._bridge.desk.session.disconnect(view.id))
+        except AppError as failure:
+            self._bridge.report(failure)
+        await self._facts.load_accounts()

@@ -1,0 +1,172 @@
+"""Strips at the top of the window that stay until something is done, and short messages that go by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PySide6.QtCore import QEvent, QObject, QTimer, Signal
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QToolButton, QVBoxLayout, QWidget
+
+from app.domain.events import Level
+from app.ui import theme
+from app.ui.views.notices import Entry
+from app.ui.widgets.text import label
+
+_INFO_MS, _WARNING_MS = 5_000, 10_000
+_MOST_TOASTS = 3
+
+
+class Banner(QFrame):
+    """One strip: words, perhaps a button."""
+
+    closed = Signal()
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.setObjectName(f"banner.{name}")
+        self._do: Callable[[], object] | None = None
+        self.words = label(wrap=True, name=f"banner.{name}.text")
+        self.button = QPushButton()
+        self.button.setObjectName(f"banner.{name}.button")
+        self.button.clicked.connect(self._act)
+        self._dismiss = QToolButton()
+        self._dismiss.setIcon(theme.icon("close", theme.DARK.text))
+        self._dismiss.setToolTip("Dismiss")
+        self._dismiss.setAccessibleName("Dismiss")
+        self._dismiss.clicked.connect(self.closed)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(12, 6, 8, 6)
+        layout.addWidget(self.words, 1)
+        layout.addWidget(self.button)
+        layout.addWidget(self._dismiss)
+
+    def set(self, text: str, role: str, button: str, do: Callable[[], object] | None, *, dismissable: bool) -> None:
+        """What it says and offers."""
+        self.words.setText(text)
+        self.setAccessibleName(text)
+        theme.set_role(self, role)
+        self.button.setText(button)
+        self.button.setVisible(bool(button))
+        self._do = do
+        self._dismiss.setVisible(dismissable)
+
+    def _act(self) -> None:
+        if self._do is not None:
+            self._do()
+
+
+class Banners(QWidget):
+    """The strips now shown, by name. Empty and invisible on a good day."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._shown: dict[str, Banner] = {}
+        self._layout = QVBoxLayout(self)
+        self._layout.setContentsMargins(0, 0, 0, 0)
+        self._layout.setSpacing(1)
+        self.setVisible(False)
+
+    def show_banner(
+        self,
+        name: str,
+        text: str,
+        *,
+        role: str = "strip-warning",
+        button: str = "",
+        do: Callable[[], object] | None = None,
+        dismissable: bool = False,
+    ) -> None:
+        """Shows a strip, or changes the one of that name."""
+        banner = self._shown.get(name)
+        if banner is None:
+            banner = self._shown[name] = Banner(name)
+            banner.closed.connect(lambda: self.drop(name))
+            self._layout.addWidget(banner)
+        banner.set(text, role, button, do, dismissable=dismissable)
+        self.setVisible(True)
+
+    def drop(self, name: str) -> None:
+        """Takes a strip away; an unknown one is ignored."""
+        banner = self._shown.pop(name, None)
+        if banner is not None:
+            self._layout.removeWidget(banner)
+            banner.hide()
+            banner.deleteLater()
+        self.setVisible(bool(self._shown))
+
+    def text_of(self, name: str) -> str:
+        """What a strip says, empty when it is not shown."""
+        banner = self._shown.get(name)
+        return "" if banner is None else banner.words.text()
+
+
+class Toasts(QWidget):
+    """Up to three short messages over the lower right corner. They never take the focus and never block."""
+
+    def __init__(self, window: QWidget) -> None:
+        super().__init__(window)
+        self._window = window
+        self._shown: list[tuple[Entry, QFrame, QTimer]] = []
+        self._layout = QVBoxLayout(self)
+        self._layout.setContentsMargins(0, 0, 0, 0)
+        self._layout.setSpacing(8)
+        self.setFixedWidth(380)
+        self.hide()
+        window.installEventFilter(self)
+
+    def add(self, entry: Entry) -> None:
+        """Shows a notice for a while; a repeat takes the place of the first."""
+        for shown in [
+            s for s in self._shown if s[0].notice.repeat_key and s[0].notice.repeat_key == entry.notice.repeat_key
+        ]:
+            self._remove(shown)
+        while len(self._shown) >= _MOST_TOASTS:
+            self._remove(self._shown[0])
+        frame = QFrame()
+        frame.setObjectName("toast")
+        frame.setAutoFillBackground(True)
+        theme.set_role(frame, "strip" if entry.notice.level is Level.INFO else "strip-warning")
+        box = QVBoxLayout(frame)
+        box.setContentsMargins(12, 8, 12, 8)
+        box.setSpacing(2)
+        box.addWidget(label(entry.notice.title, wrap=True))
+        rest = " ".join(part for part in (entry.notice.cause, entry.notice.next_step) if part)
+        if rest:
+            box.addWidget(label(rest, "muted", wrap=True))
+        timer = QTimer(frame)
+        timer.setSingleShot(True)
+        timer.setInterval(_INFO_MS if entry.notice.level is Level.INFO else _WARNING_MS)
+        shown = (entry, frame, timer)
+        timer.timeout.connect(lambda: self._remove(shown))
+        self._shown.append(shown)
+        self._layout.addWidget(frame)
+        timer.start()
+        self.show()
+        self.raise_()
+        self._place()
+
+    def clear(self) -> None:
+        """All of them, at once."""
+        for shown in list(self._shown):
+            self._remove(shown)
+
+    def _remove(self, shown: tuple[Entry, QFrame, QTimer]) -> None:
+        if shown not in self._shown:
+            return
+        self._shown.remove(shown)
+        shown[2].stop()
+        self._layout.removeWidget(shown[1])
+        shown[1].hide()
+        shown[1].deleteLater()
+        self.setVisible(bool(self._shown))
+        self._place()
+
+    def _place(self) -> None:
+        self.adjustSize()
+        self.move(self._window.width() - self.width() - 16, self._window.height() - self.height() - 40)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Qt. Stays in the corner."""
+        if event.type() is QEvent.Type.Resize and self._shown:
+            self._place()
+        return super().eventFilter(watched, event)

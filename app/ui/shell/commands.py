@@ -1,0 +1,77 @@
+"""The window's commands, each once. Keys with a `where` belong to the tables and are listed for the map of keys."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from app.domain.order import Side
+from app.ui.actions import Command
+from app.ui.dialogs.palette import CommandPalette, KeyMap
+
+if TYPE_CHECKING:
+    from app.ui.shell.main_window import MainWindow
+
+
+def declare(window: MainWindow) -> None:
+    """Adds every command to the window's actions."""
+    add = window.actions_.add
+    docks = window.docks
+    add(
+        Command("account.connect", "&Connect an account…", "&Accounts", window.accounts.connect_account, "Ctrl+Shift+A")
+    )
+    add(
+        Command(
+            "trade.buy", "&Buy what the chart shows…", "&Trade", lambda: window.open_ticket_of_chart(Side.BUY), "Ctrl+B"
+        )
+    )
+    add(
+        Command(
+            "trade.sell",
+            "&Sell what the chart shows…",
+            "&Trade",
+            lambda: window.open_ticket_of_chart(Side.SELL),
+            "Ctrl+D",
+        )
+    )
+    add(Command("trade.buy_row", "Buy the selected row…", "&Trade", _nothing, "B", "in the watchlist, in positions"))
+    add(Command("trade.sell_row", "Sell the selected row…", "&Trade", _nothing, "S", "in the watchlist, in positions"))
+    add(Command("trade.stop", "Set or move the stop", "&Trade", _nothing, "T", "in positions, in stops"))
+    add(Command("trade.exit", "Exit the selected position", "&Trade", _nothing, "X", "in positions"))
+    add(Command("trade.modify", "Modify the selected order", "&Trade", _nothing, "E", "in orders"))
+    add(
+        Command(
+            "trade.cancel", "Cancel the order, disarm the stop, remove the row", "&Trade", _nothing, "Del", "in tables"
+        )
+    )
+    add(Command("trade.chart", "Show the row's chart", "&Trade", _nothing, "Return", "in tables"))
+    add(Command("trade.copy", "Copy rows", "&Trade", _nothing, "Ctrl+C", "in tables"))
+    add(Command("book.sync", "&Sync all accounts", "&Book", lambda: _sync(window), "Ctrl+R"))
+    add(Command("book.cancel", "&Cancel the sync", "&Book", window.sync.cancel))
+    add(Command("view.search", "&Find an instrument", "&View", lambda: _search(window), "Ctrl+F"))
+    for name, title, key in window.view_keys():
+        add(Command(f"view.{name}", title, "&View", partial(docks.bring, name), key))
+    add(Command("view.chart", "&Chart", "&View", window.chart.setFocus, "Ctrl+G"))
+    add(Command("view.reset", "&Reset the layout", "&View", window.reset_layout))
+    add(Command("help.keys", "&Keys", "&Help", lambda: KeyMap(window.actions_, window).open(), "F1"))
+    add(Command("help.question", "Keys", "&Help", lambda: KeyMap(window.actions_, window).open(), "?", ""))
+    add(
+        Command("help.palette", "&Commands…", "&Help", lambda: CommandPalette(window.actions_, window).open(), "Ctrl+K")
+    )
+    add(Command("app.quit", "&Quit", "&Accounts", window.close, "Ctrl+Q"))
+
+
+def _sync(window: MainWindow) -> None:
+    window.docks.bring("sync")
+    window.sync.start()
+
+
+def _search(window: MainWindow) -> None:
+    window.docks["watchlist"].show()
+    window.docks["watchlist"].raise_()
+    window.watchlist.search.setFocus()
+    window.watchlist.search.selectAll()
+
+
+def _nothing() -> None:
+    """The tables act on these keys themselves; here they are only listed."""

@@ -1,0 +1,154 @@
+"""Docks: where each view lives, by default and after the trader moved it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from PySide6.QtCore import QByteArray, QSettings, QSize, Qt
+from PySide6.QtWidgets import QDockWidget, QMainWindow, QTabWidget, QWidget
+
+from app.ui.views.table_view import TableView
+from app.ui.widgets.text import caption
+
+_VERSION = 1
+"""Of the default layout: a stored one of an older version is not restored."""
+
+LEFT = Qt.DockWidgetArea.LeftDockWidgetArea
+RIGHT = Qt.DockWidgetArea.RightDockWidgetArea
+BOTTOM = Qt.DockWidgetArea.BottomDockWidgetArea
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a view stands by default. Views of one `group` are tabs of each other, the first one on top."""
+
+    name: str
+    title: str
+    area: Qt.DockWidgetArea
+    group: str
+    widget: QWidget
+    shortcut: str = ""
+
+
+class Docks:
+    """Makes, shows, saves and restores the docks of the main window."""
+
+    def __init__(self, window: QMainWindow, places: list[Place]) -> None:
+        self._window = window
+        self._places = places
+        self._docks: dict[str, QDockWidget] = {}
+        window.setDockOptions(
+            QMainWindow.DockOption.AllowTabbedDocks
+            | QMainWindow.DockOption.AllowNestedDocks
+            | QMainWindow.DockOption.AnimatedDocks
+        )
+        window.setTabPosition(Qt.DockWidgetArea.AllDockWidgetAreas, QTabWidget.TabPosition.North)
+        window.setCorner(Qt.Corner.BottomLeftCorner, LEFT)
+        window.setCorner(Qt.Corner.BottomRightCorner, RIGHT)
+        for place in places:
+            dock = QDockWidget(caption(place.title), window)
+            dock.setObjectName(f"dock.{place.name}")
+            dock.setWidget(place.widget)
+            self._docks[place.name] = dock
+        self.arrange()
+
+    def __getitem__(self, name: str) -> QDockWidget:
+        return self._docks[name]
+
+    def arrange(self) -> None:
+        """The default: watchlist left, ticket right, tables below the chart, stops and the day's curve beside them."""
+        first: dict[str, QDockWidget] = {}
+        for place in self._places:
+            dock = self._docks[place.name]
+            dock.setFloating(False)
+            leader = first.get(place.group)
+            if leader is None:
+                first[place.group] = dock
+                self._window.addDockWidget(place.area, dock)
+            else:
+                self._window.tabifyDockWidget(leader, dock)
+            dock.show()
+        groups = list(first)
+        if "tables" in groups and "guard" in groups:
+            self._window.splitDockWidget(first["tables"], first["guard"], Qt.Orientation.Horizontal)
+        for dock in first.values():
+            dock.raise_()
+        self._size(first)
+
+    def _size(self, first: dict[str, QDockWidget]) -> None:
+        size = self._window.size()
+        wide = size.width() >= 1500
+        horizontal = Qt.Orientation.Horizontal
+        sides = [
+            (first[g], w) for g, w in (("watch", 348 if wide else 300), ("ticket", 316 if wide else 288)) if g in first
+        ]
+        self._window.resizeDocks([d for d, _ in sides], [w for _, w in sides], horizontal)
+        low = [d for g, d in first.items() if g in ("tables", "guard")]
+        height = max(220, int(size.height() * 0.34))
+        self._window.resizeDocks(low, [height] * len(low), Qt.Orientation.Vertical)
+        if len(low) == 2:
+            between = size.width() - sum(w for _, w in sides)
+            self._window.resizeDocks(low, [int(between * 0.6), int(between * 0.4)], horizontal)
+
+    def bring(self, name: str) -> None:
+        """Shows a view, brings its tab to the front and gives it the focus."""
+        dock = self._docks[name]
+        dock.show()
+        dock.raise_()
+        if dock.isFloating():
+            dock.activateWindow()
+        widget = dock.widget()
+        if widget is not None:
+            table = widget.findChild(TableView)
+            (table or widget).setFocus(Qt.FocusReason.ShortcutFocusReason)
+
+    def tables(self) -> list[TableView]:
+        """Every table in a dock."""
+        return [t for dock in self._docks.values() for t in dock.findChildren(TableView)]
+
+
+class Layout:
+    """Keeps geometry, docks and columns in a plain file of the profile. Nothing secret is in it."""
+
+    def __init__(self, file: Path, window: QMainWindow, docks: Docks) -> None:
+        self._settings = QSettings(str(file), QSettings.Format.IniFormat)
+        self._window = window
+        self._docks = docks
+
+    def restore(self) -> bool:
+        """Everything where it was. False when there is nothing stored, or of another version."""
+        if int(str(self._settings.value("version", 0))) != _VERSION:
+            return False
+        geometry, state = self._settings.value("geometry"), self._settings.value("state")
+        if not isinstance(geometry, QByteArray) or not isinstance(state, QByteArray):
+            return False
+        self._window.restoreGeometry(geometry)
+        restored = self._window.restoreState(state, _VERSION)
+        for table in self._docks.tables():
+            columns = self._settings.value(f"columns/{table.objectName()}")
+            if isinstance(columns, QByteArray):
+                table.horizontalHeader().restoreState(columns)
+        return bool(restored)
+
+    def save(self) -> None:
+        """As it is now."""
+        self._settings.setValue("version", _VERSION)
+        self._settings.setValue("geometry", self._window.saveGeometry())
+        self._settings.setValue("state", self._window.saveState(_VERSION))
+        for table in self._docks.tables():
+            self._settings.setValue(f"columns/{table.objectName()}", table.horizontalHeader().saveState())
+        self._settings.sync()
+
+    def text(self, key: str) -> str:
+        """A small remembered word, e.g. which instrument the chart showed."""
+        return str(self._settings.value(f"view/{key}", ""))
+
+    def set_text(self, key: str, value: str) -> None:
+        """Remembers it."""
+        self._settings.setValue(f"view/{key}", value)
+
+
+def default_size(screen: QSize) -> QSize:
+    """Most of the screen, so that a first start looks like a workstation."""
+    return QSize(min(screen.width(), 1920), min(screen.height(), 1200))

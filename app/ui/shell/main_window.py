@@ -1,0 +1,292 @@
+"""The main window: puts the views together, owns the commands, says what the trader must hear."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QCloseEvent, QColor, QPainter, QPaintEvent
+from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QMenuBar, QMessageBox, QVBoxLayout, QWidget
+
+from app.domain.events import Level
+from app.domain.ids import InstrumentId
+from app.domain.instrument import Instrument
+from app.domain.order import Side
+from app.ui import theme
+from app.ui.actions import Actions
+from app.ui.bridge import Bridge
+from app.ui.models.facts import Facts
+from app.ui.shell.accounts import AccountKeeper
+from app.ui.shell.banners import Banners, Toasts
+from app.ui.shell.commands import declare
+from app.ui.shell.docks import BOTTOM, LEFT, RIGHT, Docks, Layout, Place, default_size
+from app.ui.shell.status_bar import StatusBar, mode_of
+from app.ui.theme import DARK
+from app.ui.views.audit import AuditPanel
+from app.ui.views.chart import ChartView
+from app.ui.views.holdings import HoldingsPanel
+from app.ui.views.notices import Entry, NoticeList, NoticesPanel
+from app.ui.views.order_ticket import OrderTicket
+from app.ui.views.orders import OrdersPanel
+from app.ui.views.pnl import PnlView
+from app.ui.views.positions import PositionsPanel
+from app.ui.views.stops import StopsPanel
+from app.ui.views.sync_status import SyncPanel
+from app.ui.views.trade_book import TradeBookPanel
+from app.ui.views.watchlist import WatchlistPanel
+from app.ui.widgets.text import caption, label
+
+
+class MainWindow(QMainWindow):
+    """Everything after the unlock. GUI thread; made by the application once the vault is open."""
+
+    leave = Signal()
+    """The trader closed the window and, where stops are armed, confirmed it."""
+
+    def __init__(self, bridge: Bridge, profile: Path, *, paper: bool) -> None:
+        super().__init__()
+        self._bridge = bridge
+        self._leaving = False
+        self._asking: QMessageBox | None = None
+        self._chart_shows: InstrumentId | None = None
+        self.setObjectName("main")
+        self.setWindowTitle("Stopline")
+        screen = self.screen()
+        self.resize(default_size(screen.availableSize()))
+        self.facts = Facts(bridge)
+        self.notices = NoticeList(bridge)
+        self.watchlist = WatchlistPanel(bridge, self.facts)
+        self.ticket = OrderTicket(bridge, self.facts)
+        self.positions = PositionsPanel(bridge, self.facts)
+        self.orders = OrdersPanel(bridge, self.facts)
+        self.stops = StopsPanel(bridge, self.facts)
+        self.holdings = HoldingsPanel(self.facts)
+        self.trades = TradeBookPanel(bridge, self.facts)
+        self.sync = SyncPanel(bridge, self.facts)
+        self.audit = AuditPanel(bridge, self.facts)
+        self.notices_panel = NoticesPanel(self.notices)
+        self.pnl = PnlView(bridge)
+        self.chart = ChartView(bridge)
+        self.banners = Banners()
+        self.toasts = Toasts(self)
+        self.accounts = AccountKeeper(bridge, self.facts, self.banners, self, open_paper_login=paper)
+        self._build_centre()
+        self._placed = self._places()
+        self.docks = Docks(self, self._placed)
+        self.bar = StatusBar(self.facts)
+        self.setStatusBar(self.bar)
+        self.actions_ = Actions(self)
+        declare(self)
+        self._build_menus()
+        self._layout = Layout(profile / "window.ini", self, self.docks)
+        self._layout.restore()
+        self._connect()
+
+    async def load(self) -> None:
+        """Fills the views; the window is on the screen already."""
+        await self.facts.load()
+        await self.watchlist.load()
+        await self.sync.load()
+        self.orders.refresh()
+        shown = self._layout.text("chart")
+        first = InstrumentId(shown) if shown else next(iter(self.watchlist.listed), None)
+        if first is not None and self._chart_shows is None:
+            self.show_chart(first)
+        self.accounts.start()
+
+    def put_away(self) -> None:
+        """Before it is deleted: the layout is kept, timers end, nothing of the browser stays."""
+        if self._chart_shows is not None:
+            self._layout.set_text("chart", self._chart_shows)
+        self._layout.save()
+        self.chart.dispose()
+        self.bar.stop()
+        self.toasts.clear()
+        self.accounts.close()
+
+    # What the trader does
+
+    def show_chart(self, instrument: InstrumentId) -> None:
+        """The chart follows what is selected anywhere."""
+        if instrument != self._chart_shows:
+            self._chart_shows = instrument
+            self._bridge.start(self._show_chart(instrument), "show chart")
+
+    async def _show_chart(self, instrument: InstrumentId) -> None:
+        self.chart.show_instrument(await self._bridge.call(self._bridge.desk.market.instrument(instrument)))
+
+    def open_ticket(self, instrument: Instrument, side: Side, price: int | None = None) -> None:
+        """B and S, from wherever they were pressed."""
+        self.docks["ticket"].show()
+        self.docks["ticket"].raise_()
+        self.ticket.open_for(instrument, side, price)
+
+    def _on_order_requested(self, side: Side, price: int | None) -> None:
+        instrument = self.chart.instrument
+        if instrument is not None:
+            self.open_ticket(instrument, side, price)
+
+    def open_ticket_of_chart(self, side: Side) -> None:
+        """The ticket for what the chart shows."""
+        instrument = self.chart.instrument
+        if instrument is not None and instrument.tradable:
+            self.open_ticket(instrument, side)
+        else:
+            self.docks.bring("ticket")
+
+    def reset_layout(self) -> None:
+        """Docks as on the first day."""
+        self.docks.arrange()
+
+    def view_keys(self) -> list[tuple[str, str, str]]:
+        """(name, title with mnemonic, key) of every dock, for menu and key map."""
+        return [(place.name, caption(place.title), place.shortcut) for place in self._placed]
+
+    # Building
+
+    def _build_centre(self) -> None:
+        centre = QWidget()
+        layout = QVBoxLayout(centre)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self.banners)
+        layout.addWidget(self.chart, 1)
+        self.setCentralWidget(centre)
+
+    def _places(self) -> list[Place]:
+        return [
+            Place("watchlist", "Watchlist", LEFT, "watch", self.watchlist, "Ctrl+1"),
+            Place("ticket", "Order ticket", RIGHT, "ticket", self.ticket, "Ctrl+2"),
+            Place("positions", "Positions", BOTTOM, "tables", self.positions, "Ctrl+3"),
+            Place("orders", "Orders", BOTTOM, "tables", self.orders, "Ctrl+4"),
+            Place("trades", "Trade book", BOTTOM, "tables", self.trades, "Ctrl+6"),
+            Place("holdings", "Holdings", BOTTOM, "tables", self.holdings, "Ctrl+7"),
+            Place("sync", "Sync", BOTTOM, "tables", self.sync, "Ctrl+8"),
+            Place("notices", "Notices", BOTTOM, "tables", self.notices_panel, "Ctrl+9"),
+            Place("audit", "Audit", BOTTOM, "tables", self.audit),
+            Place("stops", "Stops", BOTTOM, "guard", self.stops, "Ctrl+5"),
+            Place("pnl", "Day's P&L", BOTTOM, "guard", self.pnl, "Ctrl+0"),
+        ]
+
+    def _build_menus(self) -> None:
+        bar = QMenuBar()
+        bar.setObjectName("menu")
+        for group, commands in self.actions_.groups().items():
+            shown = [c for c in commands if not c.where]
+            if not shown:
+                continue
+            menu = bar.addMenu(group)
+            for command in shown:
+                menu.addAction(self.actions_.action(command.id))
+            if group == "&Accounts":
+                menu.addSeparator()
+                self.accounts.fill(menu)
+        self._badge = label("", "badge", name="mode.badge")
+        top = QWidget()
+        line = QHBoxLayout()
+        line.setContentsMargins(0, 0, 12, 0)
+        line.addWidget(bar)
+        line.addStretch(1)
+        line.addWidget(self._badge)
+        self._tint = Tint()
+        layout = QVBoxLayout(top)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addLayout(line)
+        layout.addWidget(self._tint)
+        self.setMenuWidget(top)
+
+    def _connect(self) -> None:
+        for view in (self.watchlist, self.positions, self.stops, self.orders, self.trades, self.holdings):
+            view.chart_asked.connect(self.show_chart)
+        self.watchlist.ticket_asked.connect(self.open_ticket)
+        self.positions.ticket_asked.connect(self.open_ticket)
+        self.chart.order_requested.connect(self._on_order_requested)
+        self.sync.last_sync.connect(self.bar.set_last_sync)
+        self.notices.added.connect(self._on_notice)
+        self.facts.accounts_changed.connect(self._show_mode)
+        self._show_mode()
+
+    def _show_mode(self) -> None:
+        words, role, why = mode_of(list(self.facts.accounts.values()))
+        self._badge.setText(words)
+        self._badge.setVisible(bool(words))
+        self._badge.setToolTip(why)
+        theme.set_role(self._badge, role)
+        self._tint.set_color({"live": DARK.live, "paper": DARK.paper}.get(role, DARK.hairline))
+        self.setWindowTitle(f"Stopline · {words}" if words else "Stopline")
+
+    def _on_notice(self, entry: Entry) -> None:
+        notice = entry.notice
+        if notice.level is not Level.ALARM:
+            self.toasts.add(entry)
+            return
+        text = " ".join(part for part in (notice.title, notice.cause, notice.next_step) if part)
+        name = notice.repeat_key or f"alarm-{entry.number}"
+        self.banners.show_banner(name, text, role="strip-danger", dismissable=True)
+
+    # Leaving
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """Qt. Says what will no longer be watched; leaving goes on when the trader agrees."""
+        event.ignore()
+        if self._leaving:
+            return
+        armed = self.facts.armed()
+        if not armed:
+            self._leave()
+            return
+        if self._asking is not None:
+            self._asking.raise_()
+            return
+        count = "1 stop" if len(armed) == 1 else f"{len(armed)} stops"
+        names = ", ".join(sorted({stop.key.instrument.partition(":")[2] for stop in armed}))
+        box = QMessageBox(self)
+        box.setObjectName("leave")
+        box.setTextFormat(Qt.TextFormat.PlainText)
+        box.setIcon(QMessageBox.Icon.Warning)
+        box.setWindowTitle("Close Stopline?")
+        box.setText(f"{count} will no longer be watched: {names}.")
+        box.setInformativeText(
+            "While Stopline is closed, nothing exits these positions when the price reaches the stop. "
+            "They are armed again when you start and unlock it."
+        )
+        stay = box.addButton("&Keep running", QMessageBox.ButtonRole.RejectRole)
+        go = box.addButton("&Close, stop watching", QMessageBox.ButtonRole.DestructiveRole)
+        box.setDefaultButton(stay)
+        box.setEscapeButton(stay)
+        self._asking = box
+
+        def answered() -> None:
+            self._asking = None
+            if box.clickedButton() is go:
+                self._leave()
+            box.deleteLater()
+
+        box.finished.connect(lambda _code: answered())
+        box.open()
+
+    def _leave(self) -> None:
+        self._leaving = True
+        self.setWindowTitle("Stopline · closing…")
+        self.leave.emit()
+
+
+class Tint(QWidget):
+    """A thin line across the window in the colour of the money: amber for play, red for real."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._color = DARK.hairline
+        self.setFixedHeight(2)
+
+    def set_color(self, color: str) -> None:
+        """One of the palette's."""
+        self._color = color
+        self.update()
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        """Qt."""
+        painter = QPainter(self)
+        painter.fillRect(self.rect(), QColor(self._color))
+        painter.end()

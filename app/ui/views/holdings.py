@@ -1,0 +1,118 @@
+"""Settled shares in demat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QVBoxLayout, QWidget
+
+from app.domain.instrument import Instrument
+from app.domain.portfolio import Holding
+from app.ui import format as fmt
+from app.ui.models.facts import Facts
+from app.ui.models.table import Column, TableModel, Tone, tone_of
+from app.ui.views.table_view import TableView
+from app.ui.views.words import price_of
+
+
+@dataclass(frozen=True, slots=True)
+class HoldingRow:
+    """One holding at its last price."""
+
+    holding: Holding
+    instrument: Instrument | None
+    last: int
+
+    @property
+    def value(self) -> Decimal:
+        """In rupees, shares on the way included."""
+        return Decimal((self.holding.quantity + self.holding.t1_quantity) * self.last) / self._scale
+
+    @property
+    def pnl(self) -> Decimal:
+        """Against the average price, in rupees."""
+        return self.value - (self.holding.quantity + self.holding.t1_quantity) * self.holding.average_price
+
+    @property
+    def _scale(self) -> int:
+        return self.instrument.price_scale if self.instrument else 100
+
+
+COLUMNS: tuple[Column[HoldingRow], ...] = (
+    Column(
+        "symbol",
+        "Instrument",
+        lambda r: r.holding.instrument,
+        shown=lambda r: r.instrument.symbol if r.instrument else r.holding.instrument,
+        tip=lambda r: f"{r.holding.instrument} · {r.holding.isin}",
+        width=160,
+    ),
+    Column("quantity", "Qty", lambda r: r.holding.quantity, fmt.group, number=True, width=80),
+    Column(
+        "t1",
+        "T1",
+        lambda r: r.holding.t1_quantity,
+        fmt.group,
+        number=True,
+        width=64,
+        tone=lambda _r: Tone.DIM,
+        help="Bought, not yet delivered",
+    ),
+    Column("average", "Avg", lambda r: r.holding.average_price, lambda v: fmt.decimal(v, 2), number=True, width=90),
+    Column("last", "Last", lambda r: r.last, shown=lambda r: price_of(r.instrument, r.last), number=True, width=90),
+    Column("value", "Value", lambda r: r.value, fmt.rupees, number=True, width=120),
+    Column(
+        "pnl",
+        "P&L",
+        lambda r: r.pnl,
+        lambda v: fmt.rupees(v, signed=True),
+        number=True,
+        width=120,
+        tone=lambda r: tone_of(r.pnl),
+    ),
+)
+
+
+class HoldingsPanel(QWidget):
+    """What is owned, at last prices."""
+
+    chart_asked = Signal(object)
+
+    def __init__(self, facts: Facts) -> None:
+        super().__init__()
+        self._facts = facts
+        self._model: TableModel[HoldingRow] = TableModel(COLUMNS, self)
+        self.table = TableView(
+            self._model,
+            name="holdings.table",
+            title="Holdings",
+            empty="No holdings",
+            hint="Shares in your demat account appear here after a sync.",
+        )
+        self.table.sortable()
+        self.table.activated_key.connect(lambda key: self.chart_asked.emit(key[1]))
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.table)
+        facts.holdings_changed.connect(self._refresh)
+        facts.instruments_known.connect(lambda _known: self._refresh())
+        facts.ticks_changed.connect(self._on_ticks)
+
+    def _refresh(self) -> None:
+        held = [h for some in self._facts.holdings.values() for h in some]
+        self._model.replace(((h.account, h.instrument), self._row(h)) for h in held)
+
+    def _on_ticks(self, instruments: list[str]) -> None:
+        moved = set(instruments)
+        for some in self._facts.holdings.values():
+            for holding in some:
+                if holding.instrument in moved:
+                    self._model.put((holding.account, holding.instrument), self._row(holding))
+
+    def _row(self, holding: Holding) -> HoldingRow:
+        last = self._facts.last(holding.instrument)
+        return HoldingRow(
+            holding, self._facts.instruments.get(holding.instrument), holding.last_price if last is None else last
+        )

@@ -1,0 +1,463 @@
+"""The order ticket: what, how many, at which price, what it costs; sent once, and locked until the outcome is known."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from PySide6.QtCore import Qt, QTimer
+from PySide6.QtGui import QKeyEvent
+from PySide6.QtWidgets import (
+    QButtonGroup,
+    QComboBox,
+    QFormLayout,
+    QGridLayout,
+    QHBoxLayout,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app.desk.messages import AccountView, OrderPreview
+from app.domain.errors import AppError, OutcomeUnknown
+from app.domain.events import OrderUnresolved, SessionState
+from app.domain.ids import AccountId, OrderId
+from app.domain.instrument import Instrument, Product, Segment
+from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Side
+from app.ui import format as fmt
+from app.ui import theme
+from app.ui.bridge import Bridge
+from app.ui.models.facts import Facts
+from app.ui.views.words import price_of, quantity_of
+from app.ui.widgets.badge import MoneyBadge
+from app.ui.widgets.instrument_search import InstrumentSearch, describe
+from app.ui.widgets.price_edit import PriceEdit
+from app.ui.widgets.quantity_edit import QuantityEdit
+from app.ui.widgets.text import Message, caption, label
+
+_PAUSE_MS = 250
+"""After the last change: margin and charges are asked of the broker, which counts requests."""
+
+_PRODUCTS = {
+    Product.MIS: "Intraday (MIS)",
+    Product.CNC: "Delivery (CNC)",
+    Product.NRML: "Carried (NRML)",
+    Product.MTF: "Margin funded (MTF)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What the trader means by pressing the button: the same intent is not sent twice while its outcome is open."""
+
+    request: OrderRequest
+
+
+class OrderTicket(QWidget):
+    """Market and limit orders. B and S elsewhere open it; Return in a field sends; Esc clears the message."""
+
+    def __init__(self, bridge: Bridge, facts: Facts) -> None:
+        super().__init__()
+        self._bridge = bridge
+        self._facts = facts
+        self._instrument: Instrument | None = None
+        self._open: Intent | None = None
+        self._unresolved: OrderId | None = None
+        self._asked: asyncio.Task[object] | None = None
+        self._preview: OrderPreview | None = None
+        self.setObjectName("ticket")
+        self._build()
+        self._pause = QTimer(self)
+        self._pause.setSingleShot(True)
+        self._pause.setInterval(_PAUSE_MS)
+        self._pause.timeout.connect(self._ask)
+        facts.accounts_changed.connect(self._on_accounts)
+        facts.ticks_changed.connect(self._on_ticks)
+        facts.order_changed.connect(self._on_order)
+        facts.funds_changed.connect(self._on_funds)
+        bridge.subscribe(OrderUnresolved, self._on_unresolved)
+        self._on_accounts()
+        self._refresh()
+
+    # Building
+
+    def _build(self) -> None:
+        self.search = InstrumentSearch(self._bridge, "ticket.search", "Instrument", keeps_text=True)
+        self.search.picked.connect(lambda instrument: self.open_for(instrument, self.side))
+        self._what = label("", "faint", name="ticket.what")
+        self._price_now = label("", "heading", name="ticket.last")
+        self._badge = MoneyBadge()
+        self._badge.setObjectName("ticket.badge")
+        self._sides = QButtonGroup(self)
+        self._buy, self._sell = QPushButton("&Buy"), QPushButton("&Sell")
+        for button, name in ((self._buy, "buy"), (self._sell, "sell")):
+            button.setObjectName(f"ticket.{name}")
+            button.setCheckable(True)
+            button.setAccessibleName(name.capitalize())
+            self._sides.addButton(button)
+        self._buy.setChecked(True)
+        self._kinds = QButtonGroup(self)
+        self._market, self._limit = QPushButton("&Market"), QPushButton("&Limit")
+        for button, name in ((self._market, "market"), (self._limit, "limit")):
+            button.setObjectName(f"ticket.{name}")
+            button.setCheckable(True)
+            button.setAccessibleName(name.capitalize())
+            self._kinds.addButton(button)
+        self._market.setChecked(True)
+        self._account = QComboBox()
+        self._account.setObjectName("ticket.account")
+        self._account.setAccessibleName("Account")
+        self._product = QComboBox()
+        self._product.setObjectName("ticket.product")
+        self._product.setAccessibleName("Product")
+        self.quantity = QuantityEdit()
+        self.quantity.setObjectName("ticket.quantity")
+        self.quantity.setAccessibleName("Quantity")
+        self.price = PriceEdit()
+        self.price.setObjectName("ticket.price")
+        self.price.setAccessibleName("Limit price")
+        self._sentence = label("", wrap=True, name="ticket.sentence")
+        self._figures = {name: label("", name=f"ticket.{name}") for name in ("margin", "charges", "available")}
+        self.message = Message(name="ticket.message")
+        self.warnings = label("", "warning", wrap=True, name="ticket.warnings")
+        self.warnings.hide()
+        self.send = QPushButton()
+        self.send.setObjectName("ticket.send")
+        self.send.setMinimumHeight(36)
+        self._lay_out()
+        self._sides.buttonToggled.connect(lambda _button, on: self._changed() if on else None)
+        self._kinds.buttonToggled.connect(lambda _button, on: self._changed() if on else None)
+        self._account.currentIndexChanged.connect(lambda _row: self._changed())
+        self._product.currentIndexChanged.connect(lambda _row: self._changed())
+        self.quantity.value_changed.connect(lambda _value: self._changed())
+        self.price.value_changed.connect(lambda _value: self._changed())
+        for edit in (self.quantity, self.price):
+            edit.returnPressed.connect(self._submit)
+        self.send.clicked.connect(self._submit)
+
+    def _lay_out(self) -> None:
+        def pair(first: QWidget, second: QWidget) -> QHBoxLayout:
+            row = QHBoxLayout()
+            row.setSpacing(8)
+            row.addWidget(first, 1)
+            row.addWidget(second, 1)
+            return row
+
+        now = QHBoxLayout()
+        now.addWidget(self._price_now)
+        now.addWidget(self._what, 1)
+        now.addWidget(self._badge)
+        form = QFormLayout()
+        form.setVerticalSpacing(8)
+        form.setHorizontalSpacing(12)
+        form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.addRow("&Account", self._account)
+        form.addRow("&Product", self._product)
+        form.addRow("&Quantity", self.quantity)
+        form.addRow("P&rice", self.price)
+        self._form = form
+        figures = QGridLayout()
+        figures.setHorizontalSpacing(12)
+        figures.setVerticalSpacing(4)
+        for row, (name, title) in enumerate((("margin", "Margin"), ("charges", "Charges"), ("available", "Available"))):
+            figures.addWidget(label(title, "muted"), row, 0)
+            self._figures[name].setAlignment(Qt.AlignmentFlag.AlignRight)
+            figures.addWidget(self._figures[name], row, 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(12, 12, 12, 12)
+        layout.setSpacing(10)
+        layout.addWidget(self.search)
+        layout.addLayout(now)
+        layout.addLayout(pair(self._buy, self._sell))
+        layout.addLayout(pair(self._market, self._limit))
+        layout.addLayout(form)
+        layout.addLayout(figures)
+        layout.addWidget(self._sentence)
+        layout.addWidget(self.warnings)
+        layout.addWidget(self.message)
+        layout.addWidget(self.send)
+        layout.addStretch(1)
+
+    # What the trader does
+
+    @property
+    def side(self) -> Side:
+        """Which way."""
+        return Side.BUY if self._buy.isChecked() else Side.SELL
+
+    def open_for(self, instrument: Instrument, side: Side, price: int | None = None) -> None:
+        """Fills the ticket and puts the cursor on the quantity."""
+        fresh = instrument != self._instrument
+        if fresh:
+            self._instrument = instrument
+            self._facts.learn(instrument)
+            self._bridge.start(self._facts.need([instrument.id]), "learn instrument")
+            self.search.setText(instrument.symbol)
+            self._what.setText(describe(instrument))
+            self.quantity.set_instrument(instrument)
+            self.price.set_instrument(instrument)
+            self._fill_products(instrument)
+            self._bridge.start(self._watch(instrument), "subscribe ticket")
+        (self._buy if side is Side.BUY else self._sell).setChecked(True)
+        if price is not None:
+            self._limit.setChecked(True)
+            self.price.set_value(price)
+        elif fresh:
+            self._offer_price()
+        if self._open is None:
+            self.message.clear()
+        self._changed()
+        self.quantity.setFocus()
+        self.quantity.selectAll()
+
+    async def _watch(self, instrument: Instrument) -> None:
+        await self._bridge.call(self._bridge.desk.market.subscribe("ticket", (instrument.id,)))
+        for tick in await self._bridge.call(self._bridge.desk.market.last_ticks((instrument.id,))):
+            self._facts.ticks[tick.instrument] = tick
+        if self._instrument == instrument:
+            self._offer_price()
+            self._changed()
+
+    def _offer_price(self) -> None:
+        last = self._facts.last(self._instrument.id) if self._instrument is not None else None
+        if last is not None and self.price.value is None:
+            self.price.set_value(last)
+
+    def _fill_products(self, instrument: Instrument) -> None:
+        kept = self._product.currentData()
+        self._product.blockSignals(True)
+        self._product.clear()
+        cash = instrument.segment is Segment.EQUITY
+        for product in (Product.MIS, Product.CNC if cash else Product.NRML):
+            self._product.addItem(_PRODUCTS[product], product)
+        at = self._product.findData(kept)
+        self._product.setCurrentIndex(max(at, 0))
+        self._product.blockSignals(False)
+
+    # The request
+
+    def request(self) -> OrderRequest | None:
+        """What would be sent; None while something is missing."""
+        account, instrument = self._account.currentData(), self._instrument
+        quantity = self.quantity.value
+        limit = self._limit.isChecked()
+        price = self.price.value if limit else None
+        product = self._product.currentData()
+        if account is None or instrument is None or not quantity or product is None or (limit and price is None):
+            return None
+        return OrderRequest(
+            AccountId(account), instrument.id, self.side, quantity, Product(product),
+            OrderKind.LIMIT if limit else OrderKind.MARKET, price,
+        )  # fmt: skip
+
+    def _changed(self) -> None:
+        self._preview = None
+        self._pause.start()
+        self._refresh()
+
+    def _ask(self) -> None:
+        if self._asked is not None:
+            self._asked.cancel()
+        request = self.request()
+        if request is not None and self.isVisible():
+            self._asked = self._bridge.start(self._read_preview(request), "preview order")
+
+    async def _read_preview(self, request: OrderRequest) -> None:
+        try:
+            preview = await self._bridge.call(self._bridge.desk.trading.preview(request))
+        except AppError as failure:
+            if request == self.request():
+                self._show_warnings(f"Margin and charges are not known: {failure}")
+            return
+        if request == self.request():
+            self._preview = preview
+            self._refresh()
+
+    def _submit(self) -> None:
+        request = self.request()
+        if request is None or not self.send.isEnabled():
+            return
+        self._open = Intent(request)
+        self._unresolved = None
+        self.message.clear()
+        self._refresh()
+        self._bridge.start(self._send(request), "place order")
+
+    async def _send(self, request: OrderRequest) -> None:
+        try:
+            await self._bridge.call(self._bridge.desk.trading.place(request))
+        except OutcomeUnknown as unknown:
+            # Locked until the order book has told: see _on_order.
+            self.message.say(str(unknown), "strip-danger")
+            self._settle_unknown()
+        except AppError as failure:
+            self._open = None
+            self.message.say(f"Not placed. {failure}", "strip-danger")
+        else:
+            self._open = None
+            self.message.say(f"Acknowledged by the broker: {self._plain(request)}", "strip")
+        finally:
+            self._refresh()
+
+    # What happened
+
+    def _on_unresolved(self, event: OrderUnresolved) -> None:
+        if self._open is not None and _same(self._open.request, event.request):
+            self._unresolved = event.order_id
+            self._refresh()
+
+    def _on_order(self, order: Order) -> None:
+        if self._unresolved is None or order.id != self._unresolved:
+            return
+        if order.status in (OrderStatus.UNKNOWN, OrderStatus.SUBMITTED):
+            return
+        self._open = self._unresolved = None
+        what = f"{order.side.capitalize()} {order.quantity} {order.instrument.partition(':')[2]}"
+        self.message.say(f"Found out: {what} is {order.status}.", "strip")
+        self._refresh()
+
+    def _settle_unknown(self) -> None:
+        """The look-up may have been quicker than the failure that reported the question."""
+        order = next((o for o in self._facts.orders.values() if o.id is not None and o.id == self._unresolved), None)
+        if order is not None:
+            self._on_order(order)
+
+    def _on_accounts(self) -> None:
+        kept = self._account.currentData()
+        self._account.blockSignals(True)
+        self._account.clear()
+        for view in self._facts.accounts.values():
+            self._account.addItem(_account_words(view), view.id)
+        at = self._account.findData(kept)
+        self._account.setCurrentIndex(max(at, 0) if self._account.count() else -1)
+        self._account.blockSignals(False)
+        self._form.setRowVisible(self._account, self._account.count() > 1)
+        self._refresh()
+
+    def _on_ticks(self, instruments: list[str]) -> None:
+        if self._instrument is not None and self._instrument.id in instruments and self.isVisible():
+            self._show_last()
+
+    def _on_funds(self) -> None:
+        if self._preview is None:
+            self._refresh()
+
+    # Showing
+
+    def _refresh(self) -> None:
+        request, instrument = self.request(), self._instrument
+        limit = self._limit.isChecked()
+        self._form.setRowVisible(self.price, limit)
+        side = self.side
+        theme.set_role(self._buy, "buy" if side is Side.BUY else "")
+        theme.set_role(self._sell, "sell" if side is Side.SELL else "")
+        theme.set_role(self.send, "buy" if side is Side.BUY else "sell")
+        self._show_last()
+        self._show_badge()
+        self._show_preview()
+        locked = self._open is not None
+        if self._unresolved is not None or (locked and self.message.text):
+            self.send.setText("Outcome unknown: looking it up…")
+        elif locked:
+            self.send.setText("Sending…")
+        elif instrument is None:
+            self.send.setText("Choose an instrument")
+        else:
+            quantity = self.quantity.value
+            words = f"{side.capitalize()} {fmt.group(quantity) if quantity else ''} {instrument.symbol}"
+            self.send.setText(caption(" ".join(words.split())))
+        self.send.setEnabled(request is not None and not locked and not self._blocked())
+        self._sentence.setText(self._plain(request) if request is not None else self._missing())
+
+    def _blocked(self) -> str:
+        view = self._view()
+        if view is not None and view.state is not SessionState.ACTIVE:
+            return "Log in first."
+        if self._instrument is not None and not self._instrument.tradable:
+            return "An index has a price and no orders."
+        return self._preview.denied if self._preview is not None else ""
+
+    def _missing(self) -> str:
+        if self._view() is None:
+            return "Connect an account to trade."
+        if self._instrument is None:
+            return "Pick an instrument above, or press B or S on a row of the watchlist."
+        return self.quantity.problem or (self.price.problem if self._limit.isChecked() else "")
+
+    def _view(self) -> AccountView | None:
+        account = self._account.currentData()
+        return self._facts.accounts.get(AccountId(account)) if account is not None else None
+
+    def _plain(self, request: OrderRequest) -> str:
+        """The order as a sentence."""
+        instrument = self._facts.instruments.get(request.instrument)
+        name = instrument.symbol if instrument else request.instrument
+        at = (
+            "at market, with market protection"
+            if request.price is None
+            else f"at {price_of(instrument, request.price)} or better"
+        )
+        view = self._facts.accounts.get(request.account)
+        money = "" if view is None else " Play money." if view.paper else " Real money."
+        carried = {Product.MIS: "squared off today", Product.CNC: "for delivery", Product.NRML: "carried overnight"}
+        rest = carried.get(request.product, str(request.product))
+        return f"{request.side.capitalize()} {quantity_of(instrument, request.quantity)} {name} {at}, {rest}.{money}"
+
+    def _show_last(self) -> None:
+        instrument = self._instrument
+        tick = self._facts.ticks.get(instrument.id) if instrument is not None else None
+        self._price_now.setText(price_of(instrument, tick.last_price) if tick is not None else "")
+        change = tick.change if tick is not None else None
+        self._price_now.setToolTip(
+            "" if change is None else f"{fmt.arrow(change)} {price_of(instrument, change, signed=True)}"
+        )
+
+    def _show_badge(self) -> None:
+        view = self._view()
+        self._badge.show_paper(None if view is None else view.paper)
+
+    def _show_preview(self) -> None:
+        preview, view = self._preview, self._view()
+        margin, charges, available = (self._figures[n] for n in ("margin", "charges", "available"))
+        funds = self._facts.funds.get(view.id) if view is not None else None
+        left = preview.available if preview is not None and preview.available is not None else None
+        left = funds.available if left is None and funds is not None else left
+        available.setText(fmt.NOTHING if left is None else fmt.amount(left))
+        if preview is None:
+            margin.setText(fmt.NOTHING)
+            charges.setText(fmt.NOTHING)
+            self._show_warnings(self._blocked())
+            return
+        about = "about " if preview.estimated else ""
+        margin.setText(about + fmt.amount(preview.margin))
+        charges.setText(about + fmt.rupees(preview.charges.total))
+        short = left is not None and preview.margin > left
+        theme.set_role(margin, "danger" if short else "")
+        lines = [self._blocked(), *preview.warnings]
+        if short:
+            lines.append("The margin is above what is available; the broker will probably refuse it.")
+        self._show_warnings("\n".join(line for line in lines if line))
+
+    def _show_warnings(self, text: str) -> None:
+        self.warnings.setText(text)
+        self.warnings.setVisible(bool(text))
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Qt. Esc puts a message away; a question that is still open stays."""
+        if event.key() == Qt.Key.Key_Escape and self._open is None:
+            self.message.clear()
+        else:
+            super().keyPressEvent(event)
+
+
+def _account_words(view: AccountView) -> str:
+    return f"{view.broker.capitalize()} {view.user_id or view.id} · {'PAPER' if view.paper else 'LIVE'}"
+
+
+def _same(one: OrderRequest, other: OrderRequest) -> bool:
+    """The same intent: the desk adds its tag before it sends."""
+    mine = (one.account, one.instrument, one.side, one.quantity, one.product, one.kind, one.price)
+    return mine == (
+        other.account, other.instrument, other.side, other.quantity, other.product, other.kind, other.price
+    )  # fmt: skip

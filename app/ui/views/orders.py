@@ -1,0 +1,239 @@
+"""Today's orders: what was asked, what the broker says, and what can still be changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PySide6.QtCore import Signal
+from PySide6.QtGui import QAction
+from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+
+from app.domain.errors import AppError, OutcomeUnknown
+from app.domain.instrument import Instrument
+from app.domain.order import Order, OrderKind, OrderStatus
+from app.ui import format as fmt
+from app.ui.bridge import Bridge
+from app.ui.models.facts import Facts, OrderKey, order_key
+from app.ui.models.table import Column, Key, TableModel, Tone
+from app.ui.views.buttons import ButtonDelegate
+from app.ui.views.order_strip import OrderStrip
+from app.ui.views.table_view import TableView, action
+from app.ui.views.words import STATUS_TONES, filled_of, price_of, side_tone
+from app.ui.widgets.text import Message, label
+
+_CHANGEABLE = frozenset({OrderStatus.OPEN, OrderStatus.TRIGGER_PENDING, OrderStatus.PARTIALLY_FILLED})
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRow:
+    """One order as the table shows it."""
+
+    order: Order
+    instrument: Instrument | None
+    busy: bool
+
+    @property
+    def can_change(self) -> bool:
+        """The broker still works it, and no request of ours about it is under way."""
+        return self.order.status in _CHANGEABLE and not self.busy and bool(self.order.broker_order_id)
+
+
+def _priced(row: OrderRow, value: int | None) -> str:
+    return price_of(row.instrument, value)
+
+
+def _price_words(row: OrderRow) -> str:
+    order = row.order
+    if order.kind in (OrderKind.MARKET, OrderKind.SL_M):
+        return "market" if order.trigger_price is None else f"market at {_priced(row, order.trigger_price)}"
+    limit = _priced(row, order.price)
+    return limit if order.trigger_price is None else f"{limit} at {_priced(row, order.trigger_price)}"
+
+
+COLUMNS: tuple[Column[OrderRow], ...] = (
+    Column("time", "Time", lambda r: r.order.placed_at, fmt.time, number=True, width=72, tone=lambda _r: Tone.DIM),
+    Column(
+        "symbol",
+        "Instrument",
+        lambda r: r.order.instrument,
+        shown=lambda r: r.instrument.symbol if r.instrument else r.order.instrument,
+        tip=lambda r: f"{r.order.instrument} · {r.order.account} · order {r.order.broker_order_id or 'without id yet'}",
+        width=160,
+    ),
+    Column("side", "Side", lambda r: r.order.side, tone=lambda r: side_tone(r.order.side), width=52),
+    Column(
+        "quantity",
+        "Qty",
+        lambda r: (r.order.quantity, r.order.filled_quantity),
+        shown=lambda r: filled_of(r.order),
+        number=True,
+        width=84,
+        help="Filled / ordered units",
+    ),
+    Column(
+        "price",
+        "Price",
+        lambda r: (r.order.price or 0, r.order.trigger_price or 0),
+        shown=_price_words,
+        number=True,
+        width=96,
+    ),
+    Column(
+        "average",
+        "Avg",
+        lambda r: r.order.average_price,
+        shown=lambda r: _priced(r, r.order.average_price),
+        number=True,
+        width=84,
+        help="Average price of the fills",
+    ),
+    Column("product", "Product", lambda r: r.order.product, tone=lambda _r: Tone.DIM, width=64),
+    Column(
+        "status",
+        "Status",
+        lambda r: r.order.status,
+        tone=lambda r: STATUS_TONES[r.order.status],
+        width=112,
+        tip=lambda r: r.order.status_text or "",
+    ),
+    Column(
+        "cancel", "", lambda r: "Cancel" if r.can_change else "", width=72, tip=lambda _r: "Cancel this order (Del)"
+    ),
+    Column(
+        "words",
+        "Broker says",
+        lambda r: r.order.status_text or "",
+        tone=lambda _r: Tone.DIM,
+        width=160,
+        tip=lambda r: r.order.status_text or "",
+    ),
+)
+
+
+class OrdersPanel(QWidget):
+    """Orders of all accounts, newest first."""
+
+    chart_asked = Signal(object)
+
+    def __init__(self, bridge: Bridge, facts: Facts) -> None:
+        super().__init__()
+        self._bridge = bridge
+        self._facts = facts
+        self._busy: set[OrderKey] = set()
+        self._model: TableModel[OrderRow] = TableModel(COLUMNS, self)
+        self.table = TableView(
+            self._model,
+            name="orders.table",
+            title="Orders",
+            empty="No order today",
+            hint="Press B or S on an instrument to open the order ticket.",
+        )
+        self.table.sortable()
+        cancel = ButtonDelegate(self.table)
+        cancel.clicked.connect(self.cancel)
+        self.table.setItemDelegateForColumn(self._model.column("cancel"), cancel)
+        self.table.set_menu(self._menu)
+        self.table.key("Del", lambda: self.cancel(self.table.current))
+        self.table.key("E", lambda: self.modify(self.table.current))
+        self.table.activated_key.connect(self.modify)
+        self.strip = OrderStrip(bridge, facts)
+        self.message = Message(name="orders.message")
+        self._modify_button = QPushButton("&Modify")
+        self._modify_button.setObjectName("orders.modify")
+        self._modify_button.clicked.connect(lambda: self.modify(self.table.current))
+        self._cancel_button = QPushButton("&Cancel order")
+        self._cancel_button.setObjectName("orders.cancel")
+        self._cancel_button.clicked.connect(lambda: self.cancel(self.table.current))
+        self._sum = label("", "muted", name="orders.summary")
+        foot = QWidget()
+        foot_layout = QHBoxLayout(foot)
+        foot_layout.setContentsMargins(8, 4, 12, 4)
+        foot_layout.addWidget(self._modify_button)
+        foot_layout.addWidget(self._cancel_button)
+        foot_layout.addStretch(1)
+        foot_layout.addWidget(self._sum)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self.message)
+        layout.addWidget(self.table, 1)
+        layout.addWidget(self.strip)
+        layout.addWidget(foot)
+        facts.order_changed.connect(self._on_order)
+        facts.order_gone.connect(self._model.drop)
+        facts.instruments_known.connect(lambda _known: self.refresh())
+        self.table.selectionModel().currentRowChanged.connect(lambda *_: self._show_foot())
+        self._model.flushed.connect(lambda _keys: self._show_foot())
+        self._show_foot()
+
+    def refresh(self) -> None:
+        """Newest first."""
+        orders = sorted(self._facts.orders.values(), key=lambda o: o.placed_at or 0, reverse=True)
+        self._model.replace((order_key(o), self._row(o)) for o in orders)
+        self._show_foot()
+
+    def cancel(self, key: Key | None) -> None:
+        """Asks the broker to cancel. A request is not a cancellation: the row says what the broker says."""
+        order = self._changeable(key)
+        if order is not None:
+            self._set_busy(order, busy=True)
+            self._bridge.start(self._cancel(order), "cancel order")
+
+    def modify(self, key: Key | None) -> None:
+        """Opens the line for a new price or quantity."""
+        order = self._changeable(key)
+        if order is not None:
+            self.strip.open_for(order)
+
+    async def _cancel(self, order: Order) -> None:
+        self.message.clear()
+        try:
+            await self._bridge.call(self._bridge.desk.trading.cancel(order.account, order.broker_order_id))
+        except OutcomeUnknown as unknown:
+            self.message.say(f"Not known yet whether {order.instrument} was cancelled. {unknown}", "strip-danger")
+        except AppError as failure:
+            self.message.say(f"{order.instrument} was not cancelled: {failure}", "strip-danger")
+        finally:
+            self._set_busy(order, busy=False)
+
+    def _set_busy(self, order: Order, *, busy: bool) -> None:
+        key = order_key(order)
+        (self._busy.add if busy else self._busy.discard)(key)
+        latest = self._facts.orders.get(key)
+        if latest is not None:
+            self._model.put(key, self._row(latest))
+            self._model.flush()
+        self._show_foot()
+
+    def _row(self, order: Order) -> OrderRow:
+        return OrderRow(order, self._facts.instruments.get(order.instrument), order_key(order) in self._busy)
+
+    def _changeable(self, key: Key | None) -> Order | None:
+        order = self._facts.orders.get(key) if isinstance(key, tuple) else None
+        return order if order is not None and self._row(order).can_change else None
+
+    def _on_order(self, order: Order) -> None:
+        if self._model.latest(order_key(order)) is None:
+            self._model.flush()
+            self.refresh()
+        else:
+            self._model.put(order_key(order), self._row(order))
+
+    def _menu(self, key: Key) -> Sequence[QAction]:
+        order = self._facts.orders.get(key) if isinstance(key, tuple) else None
+        can = self._changeable(key) is not None
+        return (
+            action(self, "Modify\tE", lambda: self.modify(key), "edit", enabled=can),
+            action(self, "Cancel order\tDel", lambda: self.cancel(key), "cancel", enabled=can),
+            action(self, "Chart", lambda: self.chart_asked.emit(order.instrument if order else None), "chart"),
+        )
+
+    def _show_foot(self) -> None:
+        working = sum(1 for o in self._facts.orders.values() if not o.status.is_final)
+        unknown = sum(1 for o in self._facts.orders.values() if o.status is OrderStatus.UNKNOWN)
+        words = f"{len(self._facts.orders)} today · {working} working"
+        self._sum.setText(words + (f" · {unknown} unknown" if unknown else ""))
+        can = self._changeable(self.table.current) is not None
+        self._modify_button.setEnabled(can)
+        self._cancel_button.setEnabled(can)

@@ -1,0 +1,385 @@
+"""Open positions with live P&L, the stop that guards each, and the way out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+
+from PySide6.QtCore import Signal
+from PySide6.QtGui import QAction
+from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+
+from app.domain.errors import AppError, OutcomeUnknown
+from app.domain.events import PositionsUnknown
+from app.domain.ids import AccountId, InstrumentId
+from app.domain.instrument import Instrument
+from app.domain.order import Order, OrderStatus, Side
+from app.domain.portfolio import Position, PositionKey
+from app.domain.stop import Stop
+from app.ui import format as fmt
+from app.ui import theme
+from app.ui.bridge import Bridge
+from app.ui.models.facts import Facts
+from app.ui.models.table import Column, Key, TableModel, Tone, tone_of
+from app.ui.views.buttons import ButtonDelegate
+from app.ui.views.stop_strip import StopStrip
+from app.ui.views.table_view import TableView, action
+from app.ui.views.words import price_of, quantity_of
+from app.ui.widgets.text import Message, label
+
+_CONSUMER = "positions"
+
+
+@dataclass(frozen=True, slots=True)
+class PositionRow:
+    """One position as the table shows it."""
+
+    position: Position
+    instrument: Instrument | None
+    last: int
+    stop: Stop | None
+    blind: bool
+    closing: bool
+    several: bool
+    """More than one account is connected, so the account is worth a word."""
+
+    @property
+    def pnl(self) -> Decimal:
+        """The day's P&L in rupees, before charges."""
+        return self.position.pnl_at(self.last)
+
+
+def _stop_words(row: PositionRow) -> str:
+    if row.position.quantity == 0:
+        return ""
+    if row.stop is None:
+        return "Set stop"
+    words = price_of(row.instrument, row.stop.trigger, row.stop.price_scale)
+    return f"{words} blind" if row.blind else words
+
+
+def _exit_words(row: PositionRow) -> str:
+    if row.position.quantity == 0:
+        return ""
+    return "Closing…" if row.closing else "Exit"
+
+
+def _stop_tip(row: PositionRow) -> str:
+    if row.position.quantity == 0:
+        return ""
+    if row.stop is None:
+        return "No stop guards this position. Click to set one."
+    return "Armed, but no live price reaches it." if row.blind else f"Stop is {row.stop.state}. Click to move it."
+
+
+def _exit_tip(row: PositionRow) -> str:
+    if row.position.quantity == 0:
+        return ""
+    side = row.position.exit_side
+    return (
+        f"{side.capitalize()}s {quantity_of(row.instrument, abs(row.position.quantity))} at market. "
+        f"Last {price_of(row.instrument, row.last)}, day's P&L {fmt.rupees(row.pnl, signed=True)}."
+    )
+
+
+COLUMNS: tuple[Column[PositionRow], ...] = (
+    Column(
+        "symbol",
+        "Instrument",
+        lambda r: r.position.key.instrument,
+        shown=lambda r: r.instrument.symbol if r.instrument else r.position.key.instrument,
+        tip=lambda r: f"{r.position.key.instrument} · {r.position.key.account}",
+        width=168,
+    ),
+    Column(
+        "product",
+        "Product",
+        lambda r: r.position.key.product,
+        tone=lambda _r: Tone.DIM,
+        help="MIS intraday, NRML carried, CNC delivery",
+        width=66,
+    ),
+    Column(
+        "quantity",
+        "Qty",
+        lambda r: r.position.quantity,
+        shown=lambda r: quantity_of(r.instrument, r.position.quantity),
+        number=True,
+        width=104,
+        tone=lambda r: Tone.DIM if r.position.quantity == 0 else Tone.BUY if r.position.quantity > 0 else Tone.SELL,
+        help="Units, negative when short",
+    ),
+    Column(
+        "average",
+        "Avg",
+        lambda r: r.position.average_price if r.position.quantity else None,
+        lambda v: fmt.decimal(v, 2),
+        number=True,
+        width=86,
+        help="Average price as the broker computes it",
+    ),
+    Column(
+        "last",
+        "Last",
+        lambda r: r.last,
+        shown=lambda r: price_of(r.instrument, r.last, r.position.price_scale),
+        number=True,
+        width=86,
+    ),
+    Column(
+        "pnl",
+        "Day's P&L",
+        lambda r: r.pnl,
+        lambda v: fmt.rupees(v, signed=True),
+        number=True,
+        width=112,
+        tone=lambda r: tone_of(r.pnl),
+        help="Realised and unrealised today, before charges",
+    ),
+    Column(
+        "stop",
+        "Stop",
+        _stop_words,
+        width=104,
+        tip=_stop_tip,
+        tone=lambda r: Tone.WARN if r.blind or r.stop is None else Tone.PLAIN,
+        help="The local stop that guards it. Click to set or move.",
+    ),
+    Column("exit", "", _exit_words, width=76, tip=_exit_tip, tone=lambda _r: Tone.SELL),
+    Column(
+        "account", "Account", lambda r: r.position.key.account if r.several else "", tone=lambda _r: Tone.DIM, width=96
+    ),
+)
+
+
+class PositionsPanel(QWidget):
+    """What is open today. An exit is one click and never asks back; its tooltip has the numbers."""
+
+    chart_asked = Signal(object)
+    ticket_asked = Signal(object, object)
+
+    def __init__(self, bridge: Bridge, facts: Facts) -> None:
+        super().__init__()
+        self._bridge = bridge
+        self._facts = facts
+        self._closing: dict[PositionKey, str] = {}
+        self._unknown: dict[AccountId, str] = {}
+        self._subscribed: tuple[InstrumentId, ...] = ()
+        self._model: TableModel[PositionRow] = TableModel(COLUMNS, self)
+        self.table = TableView(
+            self._model,
+            name="positions.table",
+            title="Positions",
+            empty="No position is open",
+            hint="Select an instrument in the watchlist and press B to buy or S to sell.",
+        )
+        self.table.sortable()
+        stop_button = ButtonDelegate(self.table)
+        stop_button.clicked.connect(self.set_stop)
+        exit_button = ButtonDelegate(self.table, lambda key: key not in self._closing)
+        exit_button.clicked.connect(self.square_off)
+        self.table.setItemDelegateForColumn(self._model.column("stop"), stop_button)
+        self.table.setItemDelegateForColumn(self._model.column("exit"), exit_button)
+        self.table.set_menu(self._menu)
+        self.table.chosen.connect(self._on_chosen)
+        self.table.activated_key.connect(self._on_chosen)
+        self.table.key("T", self._stop_current)
+        self.table.key("X", self._exit_current)
+        self.table.key("B", lambda: self._ask_ticket(Side.BUY))
+        self.table.key("S", lambda: self._ask_ticket(Side.SELL))
+        self.strip = StopStrip(bridge, facts)
+        self.message = Message(name="positions.message")
+        self.set_stop_button = QPushButton("Set s&top")
+        self.set_stop_button.setObjectName("positions.set_stop")
+        self.set_stop_button.setIcon(theme.icon("stop"))
+        self.set_stop_button.setToolTip("Set or move the stop of the selected position (T)")
+        self.set_stop_button.clicked.connect(self._stop_current)
+        self.exit_button = QPushButton("E&xit")
+        self.exit_button.setObjectName("positions.exit")
+        self.exit_button.setToolTip("Close the selected position at market (X)")
+        self.exit_button.clicked.connect(self._exit_current)
+        self._total = label("", name="positions.total")
+        foot = QWidget()
+        foot_layout = QHBoxLayout(foot)
+        foot_layout.setContentsMargins(8, 4, 12, 4)
+        foot_layout.addWidget(self.set_stop_button)
+        foot_layout.addWidget(self.exit_button)
+        foot_layout.addStretch(1)
+        foot_layout.addWidget(label("Day's P&L, before charges", "muted"))
+        foot_layout.addWidget(self._total)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self.message)
+        layout.addWidget(self.table, 1)
+        layout.addWidget(self.strip)
+        layout.addWidget(foot)
+        self._model.flushed.connect(lambda _keys: self._show_total())
+        facts.positions_changed.connect(self._on_positions)
+        facts.positions_unknown.connect(self._on_unknown)
+        facts.ticks_changed.connect(self._on_ticks)
+        facts.instruments_known.connect(lambda _known: self._refresh_all())
+        facts.stop_changed.connect(self._on_stop)
+        facts.order_changed.connect(self._on_order)
+        facts.accounts_changed.connect(self._refresh_all)
+        self._show_buttons()
+        self.table.selectionModel().currentRowChanged.connect(lambda *_: self._show_buttons())
+
+    # What the trader does
+
+    def set_stop(self, key: PositionKey) -> None:
+        """Opens the entry line for a position's stop."""
+        position = self._facts.positions.get(key)
+        if position is not None and position.quantity != 0:
+            self.strip.open_for(position)
+
+    def square_off(self, key: PositionKey) -> None:
+        """Closes a whole position. Locked by intent: a second click does nothing until the outcome is known."""
+        if key in self._closing:
+            return
+        self._closing[key] = ""
+        self._put(key)
+        self.message.clear()
+        self._bridge.start(self._square_off(key), "square off")
+
+    async def _square_off(self, key: PositionKey) -> None:
+        try:
+            order = await self._bridge.call(self._bridge.desk.trading.square_off(key))
+        except OutcomeUnknown as unknown:
+            self.message.say(f"{key.instrument}: {unknown}", "strip-danger")
+        except AppError as failure:
+            self._closing.pop(key, None)
+            self.message.say(f"{key.instrument} was not closed: {failure}", "strip-danger")
+        else:
+            self._closing[key] = str(order)
+            self._settle(key)
+        self._put(key)
+
+    def _settle(self, key: PositionKey) -> None:
+        """Unlocks the exit once the position is flat, or its order ended without closing it."""
+        position = self._facts.positions.get(key)
+        waiting = self._closing.get(key)
+        if waiting is None:
+            return
+        order = next((o for o in self._facts.orders.values() if waiting and o.id == waiting), None)
+        refused = order is not None and order.status.is_final and order.status is not OrderStatus.FILLED
+        if position is None or position.quantity == 0 or refused:
+            del self._closing[key]
+            if order is not None and order.status is OrderStatus.REJECTED:
+                self.message.say(
+                    f'{key.instrument}: the broker refused the exit. "{order.status_text or ""}"', "strip-danger"
+                )
+            self._put(key)
+
+    def _stop_current(self) -> None:
+        key = self.table.current
+        if isinstance(key, PositionKey):
+            self.set_stop(key)
+
+    def _exit_current(self) -> None:
+        key = self.table.current
+        position = self._facts.positions.get(key) if isinstance(key, PositionKey) else None
+        if position is not None and position.quantity != 0:
+            self.square_off(position.key)
+
+    def _ask_ticket(self, side: Side) -> None:
+        key = self.table.current
+        if isinstance(key, PositionKey):
+            instrument = self._facts.instruments.get(key.instrument)
+            if instrument is not None:
+                self.ticket_asked.emit(instrument, side)
+
+    def _on_chosen(self, key: Key) -> None:
+        if isinstance(key, PositionKey):
+            self.chart_asked.emit(key.instrument)
+
+    def _menu(self, key: Key) -> Sequence[QAction]:
+        if not isinstance(key, PositionKey):
+            return ()
+        position = self._facts.positions.get(key)
+        is_open = position is not None and position.quantity != 0
+        return (
+            action(self, "Set or move stop\tT", lambda: self.set_stop(key), "stop", enabled=is_open),
+            action(self, "Exit at market\tX", lambda: self.square_off(key), "close", enabled=is_open),
+            action(self, "Buy…\tB", lambda: self._ask_ticket(Side.BUY)),
+            action(self, "Sell…\tS", lambda: self._ask_ticket(Side.SELL)),
+            action(self, "Chart\tEnter", lambda: self.chart_asked.emit(key.instrument), "chart"),
+        )
+
+    # What happened
+
+    def _on_positions(self) -> None:
+        for account in {k.account for k in self._facts.positions} & set(self._unknown):
+            del self._unknown[account]
+            self.message.clear()
+        for key in list(self._closing):
+            self._settle(key)
+        self._refresh_all()
+        wanted = tuple(sorted({p.key.instrument for p in self._facts.positions.values()}))
+        if wanted != self._subscribed:
+            self._subscribed = wanted
+            subscribe = self._bridge.desk.market.subscribe(_CONSUMER, wanted)
+            self._bridge.start(self._bridge.call(subscribe), "subscribe positions")
+
+    def _on_unknown(self, event: PositionsUnknown) -> None:
+        self._unknown[event.account] = event.cause
+        self.message.say(
+            f"Positions of {event.account} could not be read: {event.cause} The last known ones are shown."
+        )
+
+    def _on_ticks(self, instruments: list[InstrumentId]) -> None:
+        moved = set(instruments)
+        for key in self._facts.positions:
+            if key.instrument in moved:
+                self._put(key)
+
+    def _on_stop(self, stop: Stop) -> None:
+        self._put(stop.key)
+
+    def _on_order(self, order: Order) -> None:
+        for key in list(self._closing):
+            if key.account == order.account and key.instrument == order.instrument:
+                self._settle(key)
+
+    # Showing
+
+    def _row(self, position: Position) -> PositionRow:
+        key = position.key
+        last = self._facts.last(key.instrument)
+        stop = self._facts.stop_of(key)
+        return PositionRow(
+            position,
+            self._facts.instruments.get(key.instrument),
+            position.last_price if last is None else last,
+            stop,
+            stop is not None and self._facts.is_blind(stop),
+            key in self._closing,
+            len(self._facts.accounts) > 1,
+        )
+
+    def _put(self, key: PositionKey) -> None:
+        position = self._facts.positions.get(key)
+        if position is not None and self._model.latest(key) is not None:
+            self._model.put(key, self._row(position))
+
+    def _refresh_all(self) -> None:
+        positions = sorted(self._facts.positions.values(), key=lambda p: (p.quantity == 0, p.key.instrument))
+        self._model.replace((p.key, self._row(p)) for p in positions)
+        self.table.setColumnHidden(self._model.column("account"), len(self._facts.accounts) < 2)
+        self._show_total()
+        self._show_buttons()
+
+    def _show_total(self) -> None:
+        rows = [row for key in self._model.keys if (row := self._model.row(key)) is not None]
+        total = sum((row.pnl for row in rows), Decimal(0))
+        paise = int((total * 100).to_integral_value(ROUND_HALF_UP))
+        self._total.setText(fmt.pnl(paise))
+        theme.set_role(self._total, "up" if paise > 0 else "down" if paise < 0 else "muted")
+
+    def _show_buttons(self) -> None:
+        key = self.table.current
+        position = self._facts.positions.get(key) if isinstance(key, PositionKey) else None
+        is_open = position is not None and position.quantity != 0
+        self.set_stop_button.setEnabled(is_open)
+        self.exit_button.setEnabled(is_open and key not in self._closing)

@@ -1,0 +1,226 @@
+"""The look and manners of every table: keyboard, menu, copy, colours, and words where there is nothing to show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPoint, QRect, Qt, Signal
+from PySide6.QtGui import QAction, QColor, QFont, QKeyEvent, QKeySequence, QPainter, QPaintEvent, QPalette, QShortcut
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QApplication,
+    QHeaderView,
+    QMenu,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QTableView,
+    QWidget,
+)
+
+from app.ui import theme
+from app.ui.models.table import TONE_ROLE, Key, KeyedModel, Tone
+from app.ui.theme import DARK
+from app.ui.widgets.text import caption
+
+_COLORS: dict[Tone, str] = {
+    Tone.DIM: DARK.muted,
+    Tone.UP: DARK.up,
+    Tone.DOWN: DARK.down,
+    Tone.BUY: DARK.buy,
+    Tone.SELL: DARK.sell,
+    Tone.WARN: DARK.warning,
+    Tone.ALARM: DARK.danger,
+    Tone.GOOD: DARK.up,
+}
+
+Index = QModelIndex | QPersistentModelIndex
+
+
+class ToneDelegate(QStyledItemDelegate):
+    """Draws a cell in the colour that its tone means."""
+
+    def initStyleOption(self, option: QStyleOptionViewItem, index: Index) -> None:
+        """Qt."""
+        super().initStyleOption(option, index)
+        color = _COLORS.get(index.data(TONE_ROLE))
+        if color is not None:
+            palette = option.palette
+            palette.setColor(QPalette.ColorRole.Text, QColor(color))
+            palette.setColor(QPalette.ColorRole.HighlightedText, QColor(color))
+
+
+class TableView(QTableView):
+    """A table of the window. `commands` fill its menu; keys among them act while it has the focus."""
+
+    chosen = Signal(object)
+    """The id of the row that was selected by mouse or keys."""
+    activated_key = Signal(object)
+    """The id of the row that was double-clicked, or on which Return was pressed."""
+
+    def __init__(self, model: KeyedModel, *, name: str, title: str, empty: str, hint: str = "") -> None:
+        super().__init__()
+        self._model = model
+        self._empty = empty
+        self._hint = hint
+        self._menu_for: Callable[[Key], Sequence[QAction]] | None = None
+        self.setObjectName(name)
+        self.setAccessibleName(title)
+        self.setModel(model)
+        self.setItemDelegate(ToneDelegate(self))
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setShowGrid(False)
+        self.setWordWrap(False)
+        self.setTabKeyNavigation(False)
+        self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.setTextElideMode(Qt.TextElideMode.ElideRight)
+        self.setMouseTracking(True)
+        rows = self.verticalHeader()
+        rows.setVisible(False)
+        rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        rows.setDefaultSectionSize(theme.ROW_HEIGHT)
+        columns = self.horizontalHeader()
+        columns.setHighlightSections(False)
+        columns.setStretchLastSection(True)
+        columns.setSectionsMovable(True)
+        columns.setMinimumSectionSize(28)
+        columns.setFixedHeight(theme.ROW_HEIGHT)
+        for number, column in enumerate(model.columns):
+            self.setColumnWidth(number, column.width)
+        self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self.customContextMenuRequested.connect(self._show_menu)
+        self.doubleClicked.connect(self._activate)
+        copy = QShortcut(QKeySequence.StandardKey.Copy, self)
+        copy.setContext(Qt.ShortcutContext.WidgetShortcut)
+        copy.activated.connect(self.copy)
+        for signal in (model.rowsInserted, model.rowsRemoved, model.layoutChanged, model.modelReset):
+            signal.connect(self._repaint)
+
+    def sortable(self) -> None:
+        """Headers sort. In the model's own order until one is clicked."""
+        self.horizontalHeader().setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
+        self.setSortingEnabled(True)
+
+    def key(self, keys: str, handler: Callable[[], object]) -> None:
+        """A key that acts only while this table has the focus; held down it acts once."""
+        shortcut = QShortcut(QKeySequence(keys), self)
+        shortcut.setContext(Qt.ShortcutContext.WidgetShortcut)
+        shortcut.setAutoRepeat(False)
+        shortcut.activated.connect(handler)
+
+    def set_menu(self, actions_for: Callable[[Key], Sequence[QAction]]) -> None:
+        """What the menu of a row offers, besides copying."""
+        self._menu_for = actions_for
+
+    def set_empty(self, empty: str, hint: str = "") -> None:
+        """What stands where rows would be."""
+        self._empty, self._hint = empty, hint
+        self.viewport().update()
+
+    @property
+    def current(self) -> Key | None:
+        """The id of the current row."""
+        return self._model.key_at(self.currentIndex())
+
+    @property
+    def selected(self) -> list[Key]:
+        """Ids of the selected rows, from top to bottom."""
+        rows = sorted(self.selectionModel().selectedRows(), key=lambda index: index.row())
+        keys = (self._model.key_at(index) for index in rows)
+        return [key for key in keys if key is not None]
+
+    def select(self, key: Key) -> None:
+        """Makes a row current."""
+        at = self._model.place_of(key)
+        if at is not None:
+            self.setCurrentIndex(self._model.index(at, 0))
+
+    def copy(self) -> None:
+        """The selected rows with their headers as tab-separated text, as spreadsheets take it."""
+        header = self.horizontalHeader()
+        shown = [header.logicalIndex(i) for i in range(header.count())]
+        shown = [i for i in shown if not self.isColumnHidden(i)]
+        lines = ["\t".join(self._model.columns[i].title for i in shown)]
+        for row in sorted({index.row() for index in self.selectionModel().selectedRows()}):
+            cells = (str(self._model.index(row, i).data() or "") for i in shown)
+            lines.append("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in cells))
+        QApplication.clipboard().setText("\n".join(lines))
+
+    # Qt
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Qt. Return acts on the row; letters are commands, not a search for a row that begins with them."""
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self.currentIndex().isValid():
+            self._activate(self.currentIndex())
+            return
+        if event.text().isprintable() and event.text():
+            event.ignore()
+            return
+        super().keyPressEvent(event)
+
+    def currentChanged(self, current: Index, previous: Index) -> None:
+        """Qt."""
+        super().currentChanged(current, previous)
+        key = self._model.key_at(current)
+        if key is not None and current.row() != previous.row():
+            self.chosen.emit(key)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Qt. Where there is no row, says what this table is and what to do."""
+        super().paintEvent(event)
+        if self._model.rowCount():
+            return
+        painter = QPainter(self.viewport())
+        area = self.viewport().rect().adjusted(24, 12, -24, -12)
+        flags = int(Qt.AlignmentFlag.AlignHCenter | Qt.TextFlag.TextWordWrap)
+        painter.setFont(theme.font(13, QFont.Weight.Medium))
+        head = painter.boundingRect(area, flags, self._empty)
+        painter.setFont(theme.font(12))
+        body = painter.boundingRect(area, flags, self._hint)
+        top = max(area.top(), area.center().y() - (head.height() + 4 + body.height()) // 2)
+        painter.setPen(QColor(DARK.muted))
+        painter.setFont(theme.font(13, QFont.Weight.Medium))
+        painter.drawText(QRect(area.left(), top, area.width(), head.height()), flags, self._empty)
+        painter.setPen(QColor(DARK.faint))
+        painter.setFont(theme.font(12))
+        painter.drawText(QRect(area.left(), top + head.height() + 4, area.width(), body.height()), flags, self._hint)
+        painter.end()
+
+    # Inside
+
+    def _activate(self, index: Index) -> None:
+        key = self._model.key_at(index)
+        if key is not None:
+            self.activated_key.emit(key)
+
+    def _repaint(self) -> None:
+        self.viewport().update()
+
+    def _show_menu(self, at: QPoint) -> None:
+        index = self.indexAt(at)
+        key = self._model.key_at(index) if index.isValid() else None
+        menu = QMenu(self)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        if key is not None and self._menu_for is not None:
+            for action in self._menu_for(key):
+                menu.addAction(action)
+            menu.addSeparator()
+        copy = menu.addAction(theme.icon("copy"), "Copy rows")
+        copy.setShortcut(QKeySequence(QKeySequence.StandardKey.Copy))
+        copy.triggered.connect(lambda _checked=False: self.copy())
+        copy.setEnabled(bool(self.selected))
+        menu.popup(self.viewport().mapToGlobal(at))
+
+
+def action(
+    parent: QWidget, text: str, handler: Callable[[], object], icon: str = "", *, enabled: bool = True
+) -> QAction:
+    """An entry of a row's menu."""
+    made = QAction(caption(text), parent)
+    if icon:
+        made.setIcon(theme.icon(icon))
+    made.setEnabled(enabled)
+    made.triggered.connect(lambda _checked=False: handler())
+    return made

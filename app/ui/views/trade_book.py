@@ -1,0 +1,240 @@
+"""The trade book: every round trip, newest first, with totals of the selection, net after charges."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import datetime, timedelta
+
+from PySide6.QtCore import QTimer, Signal
+from PySide6.QtGui import QShowEvent
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
+
+from app.domain.errors import AppError
+from app.domain.events import BookChanged
+from app.domain.fill import Trade
+from app.domain.ids import Nanos, split_instrument_id
+from app.domain.order import Side
+from app.ui import format as fmt
+from app.ui import theme
+from app.ui.bridge import Bridge
+from app.ui.models.facts import Facts
+from app.ui.models.pages import PAGE, TradePages
+from app.ui.models.table import Column, Tone, tone_of
+from app.ui.views.table_view import TableView
+from app.ui.widgets.text import Message, label
+
+_RANGES: tuple[tuple[str, int | None], ...] = (("Today", 0), ("7 days", 6), ("30 days", 29), ("All", None))
+
+
+def _charges_tip(trade: Trade) -> str:
+    charges = trade.charges
+    heads = (
+        ("Brokerage", charges.brokerage),
+        ("Transaction tax", charges.transaction_tax),
+        ("Exchange charge", charges.exchange_charge),
+        ("SEBI fee", charges.sebi_fee),
+        ("Stamp duty", charges.stamp_duty),
+        ("GST", charges.gst),
+        ("Other", charges.other),
+    )
+    return "\n".join(f"{name}  {fmt.rupees(value)}" for name, value in heads if value)
+
+
+COLUMNS: tuple[Column[Trade], ...] = (
+    Column("day", "Date", lambda t: fmt.day_of(t.opened_at), width=96, tone=lambda _t: Tone.DIM),
+    Column(
+        "symbol",
+        "Instrument",
+        lambda t: split_instrument_id(t.instrument)[1],
+        tip=lambda t: f"{t.instrument} · {t.segment} · {t.account}",
+        width=160,
+    ),
+    Column(
+        "side",
+        "Side",
+        lambda t: "Long" if t.side is Side.BUY else "Short",
+        width=56,
+        tone=lambda t: Tone.BUY if t.side is Side.BUY else Tone.SELL,
+    ),
+    Column("product", "Product", lambda t: t.product, width=64, tone=lambda _t: Tone.DIM),
+    Column("quantity", "Qty", lambda t: t.quantity, fmt.group, number=True, width=72),
+    Column(
+        "entry",
+        "Entry",
+        lambda t: t.entry_price,
+        shown=lambda t: fmt.price(t.entry_price, t.price_scale),
+        number=True,
+        width=88,
+    ),
+    Column("entered", "In", lambda t: t.opened_at, fmt.time, number=True, width=72, tone=lambda _t: Tone.DIM),
+    Column(
+        "exit",
+        "Exit",
+        lambda t: t.exit_price,
+        shown=lambda t: fmt.NOTHING if t.exit_price is None else fmt.price(t.exit_price, t.price_scale),
+        number=True,
+        width=88,
+    ),
+    Column(
+        "left",
+        "Out",
+        lambda t: t.closed_at or 0,
+        shown=lambda t: "open" if t.closed_at is None else fmt.time(t.closed_at),
+        number=True,
+        width=72,
+        tone=lambda t: Tone.WARN if t.closed_at is None else Tone.DIM,
+    ),
+    Column("gross", "Gross", lambda t: t.gross, fmt.pnl, number=True, width=104, tone=lambda t: tone_of(t.gross)),
+    Column(
+        "charges",
+        "Charges",
+        lambda t: t.charges.total,
+        fmt.rupees,
+        number=True,
+        width=84,
+        tip=_charges_tip,
+        tone=lambda _t: Tone.DIM,
+        help="All costs of both legs; the heads are on the tooltip",
+    ),
+    Column(
+        "net",
+        "Net",
+        lambda t: t.net,
+        fmt.pnl,
+        number=True,
+        width=108,
+        tone=lambda t: tone_of(t.net),
+        help="Gross less charges",
+    ),
+)
+
+
+class TradeBookPanel(QWidget):
+    """Filter, virtual rows, totals over the whole selection."""
+
+    chart_asked = Signal(object)
+
+    def __init__(self, bridge: Bridge, facts: Facts) -> None:
+        super().__init__()
+        self._bridge = bridge
+        self._facts = facts
+        self._asked: asyncio.Task[object] | None = None
+        self._stale = True
+        self._model = TradePages(COLUMNS, self)
+        self._model.wanted.connect(lambda offset: bridge.start(self._page(offset), "trade page"))
+        self.table = TableView(
+            self._model,
+            name="trades.table",
+            title="Trade book",
+            empty="No trade in this selection",
+            hint="Press Sync to bring today's trades home from your broker.",
+        )
+        self.table.activated_key.connect(self._on_activated)
+        self.filter = QLineEdit()
+        self.filter.setObjectName("trades.filter")
+        self.filter.setAccessibleName("Filter trades by symbol")
+        self.filter.setPlaceholderText("Filter by symbol")
+        self.filter.setClearButtonEnabled(True)
+        self.filter.addAction(theme.icon("search"), QLineEdit.ActionPosition.LeadingPosition)
+        self.filter.setMaximumWidth(240)
+        self.range = QComboBox()
+        self.range.setObjectName("trades.range")
+        self.range.setAccessibleName("Date range")
+        for name, days in _RANGES:
+            self.range.addItem(name, days)
+        self.range.setCurrentIndex(len(_RANGES) - 1)
+        self._count = label("", "muted", name="trades.count")
+        self._gross = label("", name="trades.gross")
+        self._charges = label("", name="trades.charges")
+        self._net = label("", name="trades.net")
+        self.message = Message(name="trades.message")
+        bar = QWidget()
+        bar_layout = QHBoxLayout(bar)
+        bar_layout.setContentsMargins(8, 6, 12, 6)
+        bar_layout.addWidget(self.filter, 1)
+        bar_layout.addWidget(self.range)
+        bar_layout.addStretch(1)
+        bar_layout.addWidget(self._count)
+        for title, value in (("Gross", self._gross), ("Charges", self._charges), ("Net", self._net)):
+            bar_layout.addSpacing(12)
+            bar_layout.addWidget(label(title, "muted"))
+            bar_layout.addWidget(value)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(bar)
+        layout.addWidget(self.message)
+        layout.addWidget(self.table, 1)
+        self._pause = QTimer(self)
+        self._pause.setSingleShot(True)
+        self._pause.setInterval(150)
+        self._pause.timeout.connect(self.reload)
+        self.filter.textChanged.connect(lambda _text: self._pause.start())
+        self.range.currentIndexChanged.connect(lambda _row: self.reload())
+        bridge.subscribe(BookChanged, self._on_book)
+
+    def reload(self) -> None:
+        """Reads the selection's first page and totals."""
+        if not self.isVisible():
+            self._stale = True
+            return
+        self._stale = False
+        if self._asked is not None:
+            self._asked.cancel()
+        self._asked = self._bridge.start(self._first(), "trade book")
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Qt. A hidden book is not read; it is when it is looked at."""
+        super().showEvent(event)
+        if self._stale:
+            self.reload()
+
+    async def _first(self) -> None:
+        try:
+            page = await self._bridge.call(
+                self._bridge.desk.portfolio.trades(text=self._text, since=self._since, offset=0, limit=PAGE)
+            )
+        except AppError as failure:
+            self.message.say(f"The trade book could not be read: {failure}", "strip-danger")
+            return
+        self.message.clear()
+        self._model.reset(page.total, page.trades)
+        self._count.setText(f"{fmt.group(page.total)} {'trade' if page.total == 1 else 'trades'}")
+        self._gross.setText(fmt.pnl(page.gross))
+        self._charges.setText(fmt.rupees(page.charges))
+        self._net.setText(fmt.pnl(page.net))
+        theme.set_role(self._net, "up" if page.net > 0 else "down" if page.net < 0 else "muted")
+
+    async def _page(self, offset: int) -> None:
+        try:
+            page = await self._bridge.call(
+                self._bridge.desk.portfolio.trades(text=self._text, since=self._since, offset=offset, limit=PAGE)
+            )
+        except AppError as failure:
+            self._model.failed(offset)
+            self.message.say(f"A page of the trade book could not be read: {failure}", "strip-danger")
+        else:
+            self._model.fill(offset, page.trades)
+
+    @property
+    def _text(self) -> str:
+        return self.filter.text().strip()
+
+    @property
+    def _since(self) -> Nanos | None:
+        days = self.range.currentData()
+        if days is None:
+            return None
+        beat = self._facts.last_beat
+        now = fmt.moment(beat.at if beat is not None else time.time_ns())
+        first = datetime(now.year, now.month, now.day, tzinfo=now.tzinfo) - timedelta(days=days)
+        return int(first.timestamp()) * 1_000_000_000
+
+    def _on_book(self, _event: BookChanged) -> None:
+        self._pause.start()
+
+    def _on_activated(self, key: object) -> None:
+        trade = self._model.trade_at(key) if isinstance(key, int) else None
+        if trade is not None:
+            self.chart_asked.emit(trade.instrument)

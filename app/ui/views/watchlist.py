@@ -1,0 +1,273 @@
+"""The watchlist: search, last price, change, a flash when it moves. B and S open the ticket, Return the chart."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QTimer, Signal
+from PySide6.QtGui import QAction, QColor, QPainter
+from PySide6.QtWidgets import QStyleOptionViewItem, QVBoxLayout, QWidget
+
+from app.desk.messages import WatchlistView
+from app.domain.ids import InstrumentId, split_instrument_id
+from app.domain.instrument import Instrument
+from app.domain.market import Tick
+from app.domain.order import Side
+from app.ui import format as fmt
+from app.ui.bridge import Bridge
+from app.ui.models.facts import Facts
+from app.ui.models.table import KEY_ROLE, Column, Key, TableModel, Tone, tone_of
+from app.ui.theme import DARK
+from app.ui.views.table_view import TableView, ToneDelegate, action
+from app.ui.widgets.instrument_search import InstrumentSearch, describe
+
+FLASH_S = 0.2
+"""How long a changed price stays lit."""
+
+_CONSUMER = "watchlist"
+
+Index = QModelIndex | QPersistentModelIndex
+
+
+@dataclass(frozen=True, slots=True)
+class WatchRow:
+    """One watched instrument."""
+
+    id: InstrumentId
+    instrument: Instrument | None
+    tick: Tick | None
+
+    @property
+    def change_percent(self) -> Decimal | None:
+        """Against the previous close."""
+        if self.tick is None or self.tick.change is None or not self.tick.close:
+            return None
+        return Decimal(self.tick.change) * 100 / self.tick.close
+
+
+def _price(row: WatchRow, value: int | None, *, signed: bool = False) -> str:
+    if value is None:
+        return ""
+    known = row.instrument
+    return (
+        fmt.price(value, known.price_scale, known.tick_size, signed=signed)
+        if known
+        else fmt.price(value, signed=signed)
+    )
+
+
+def _last(row: WatchRow) -> int | None:
+    return None if row.tick is None else row.tick.last_price
+
+
+def _change(row: WatchRow) -> int | None:
+    return None if row.tick is None else row.tick.change
+
+
+COLUMNS: tuple[Column[WatchRow], ...] = (
+    Column(
+        "symbol",
+        "Instrument",
+        lambda r: split_instrument_id(r.id)[1],
+        tip=lambda r: describe(r.instrument) if r.instrument else r.id,
+        width=132,
+    ),
+    Column(
+        "last",
+        "Last",
+        _last,
+        shown=lambda r: _price(r, _last(r)),
+        number=True,
+        width=82,
+        tone=lambda r: tone_of(_change(r)),
+    ),
+    Column(
+        "change",
+        "Chg",
+        _change,
+        shown=lambda r: _price(r, _change(r), signed=True),
+        number=True,
+        width=68,
+        tone=lambda r: tone_of(_change(r)),
+        help="Change against the previous close, in rupees",
+    ),
+    Column(
+        "percent",
+        "Chg %",
+        lambda r: r.change_percent,
+        lambda v: fmt.percent(v, signed=True),
+        number=True,
+        width=64,
+        tone=lambda r: tone_of(r.change_percent),
+        help="Change against the previous close, in percent",
+    ),
+)
+
+
+class FlashDelegate(ToneDelegate):
+    """Lights up a price for a moment when it changed, in the colour of its direction."""
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
+        self.lit: dict[Key, tuple[float, Tone]] = {}
+
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
+        """Qt."""
+        lit = self.lit.get(index.data(KEY_ROLE)) if index.column() == 1 else None
+        if lit is not None and lit[0] > time.monotonic():
+            color = QColor(DARK.up if lit[1] is Tone.UP else DARK.down)
+            color.setAlpha(70)
+            painter.fillRect(option.rect, color)
+        super().paint(painter, option, index)
+
+
+class WatchlistPanel(QWidget):
+    """The trader's list of instruments, in the trader's order."""
+
+    ticket_asked = Signal(object, object)
+    """(Instrument, Side)"""
+    chart_asked = Signal(object)
+    """InstrumentId"""
+
+    def __init__(self, bridge: Bridge, facts: Facts) -> None:
+        super().__init__()
+        self._bridge = bridge
+        self._facts = facts
+        self._name = "Watchlist"
+        self._listed: tuple[InstrumentId, ...] = ()
+        self._last_shown: dict[Key, int] = {}
+        self.search = InstrumentSearch(bridge, "watchlist.search", "Search to add")
+        self.search.picked.connect(self.add)
+        self._model: TableModel[WatchRow] = TableModel(COLUMNS, self)
+        self._model.flushed.connect(self._on_flushed)
+        self.table = TableView(
+            self._model,
+            name="watchlist.table",
+            title="Watchlist",
+            empty="Nothing is watched yet",
+            hint="Type a symbol above, e.g. infy or nifty 26000 ce, and press Enter.",
+        )
+        self._delegate = FlashDelegate(self.table)
+        self.table.setItemDelegate(self._delegate)
+        self.table.set_menu(self._menu)
+        self.table.chosen.connect(self._on_chosen)
+        self.table.activated_key.connect(self.chart_asked)
+        self.table.key("B", lambda: self._ask_ticket(Side.BUY))
+        self.table.key("S", lambda: self._ask_ticket(Side.SELL))
+        self.table.key("Del", self.remove_selected)
+        self._dim = QTimer(self)
+        self._dim.setSingleShot(True)
+        self._dim.setInterval(int(FLASH_S * 1000) + 10)
+        self._dim.timeout.connect(self._on_dim)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        bar = QWidget()
+        bar_layout = QVBoxLayout(bar)
+        bar_layout.setContentsMargins(8, 8, 8, 8)
+        bar_layout.addWidget(self.search)
+        layout.addWidget(bar)
+        layout.addWidget(self.table, 1)
+        facts.ticks_changed.connect(self._on_ticks)
+        facts.instruments_known.connect(self._on_known)
+
+    async def load(self) -> None:
+        """The stored list."""
+        lists = await self._bridge.call(self._bridge.desk.market.watchlists())
+        if lists:
+            self._name = lists[0].name
+            await self._show(lists[0].instruments)
+            if self._listed and not self.table.currentIndex().isValid():
+                self.table.select(self._listed[0])
+
+    @property
+    def listed(self) -> tuple[InstrumentId, ...]:
+        """What is watched, in order."""
+        return self._listed
+
+    def add(self, instrument: Instrument) -> None:
+        """Puts an instrument at the end of the list and selects it."""
+        self._facts.learn(instrument)
+        if instrument.id not in self._listed:
+            self._bridge.start(self._save((*self._listed, instrument.id), then=instrument.id), "add to watchlist")
+        else:
+            self.table.select(instrument.id)
+
+    def remove_selected(self) -> None:
+        """Takes the selected instruments off the list."""
+        gone = set(self.table.selected)
+        if gone:
+            kept = tuple(i for i in self._listed if i not in gone)
+            self._bridge.start(self._save(kept), "remove from watchlist")
+
+    async def _save(self, instruments: Sequence[InstrumentId], then: InstrumentId | None = None) -> None:
+        await self._bridge.call(self._bridge.desk.market.save_watchlist(WatchlistView(self._name, tuple(instruments))))
+        await self._show(instruments)
+        if then is not None:
+            self.table.select(then)
+
+    async def _show(self, instruments: Sequence[InstrumentId]) -> None:
+        self._listed = tuple(instruments)
+        self._model.replace((i, self._row(i)) for i in self._listed)
+        await self._bridge.call(self._bridge.desk.market.subscribe(_CONSUMER, self._listed))
+        await self._facts.need(self._listed)
+        for tick in await self._bridge.call(self._bridge.desk.market.last_ticks(self._listed)):
+            self._facts.ticks.setdefault(tick.instrument, tick)
+        self._on_ticks(list(self._listed))
+
+    def _row(self, instrument: InstrumentId) -> WatchRow:
+        return WatchRow(instrument, self._facts.instruments.get(instrument), self._facts.ticks.get(instrument))
+
+    def _on_ticks(self, instruments: list[InstrumentId]) -> None:
+        for instrument in instruments:
+            if self._model.place_of(instrument) is not None:
+                self._model.put(instrument, self._row(instrument))
+
+    def _on_known(self, instruments: list[InstrumentId]) -> None:
+        self._on_ticks(instruments)
+        self._model.flush()
+        for instrument in instruments:
+            self._model.touch(instrument)
+
+    def _on_flushed(self, keys: list[Key]) -> None:
+        until = time.monotonic() + FLASH_S
+        for key in keys:
+            row = self._model.row(key)
+            if row is None or row.tick is None:
+                continue
+            before, now = self._last_shown.get(key), row.tick.last_price
+            self._last_shown[key] = now
+            if before is not None and before != now:
+                self._delegate.lit[key] = (until, Tone.UP if now > before else Tone.DOWN)
+        if self._delegate.lit and not self._dim.isActive():
+            self._dim.start()
+
+    def _on_dim(self) -> None:
+        now = time.monotonic()
+        for key in [k for k, (until, _) in self._delegate.lit.items() if until <= now]:
+            del self._delegate.lit[key]
+            self._model.touch(key)
+        if self._delegate.lit:
+            self._dim.start()
+
+    def _on_chosen(self, key: InstrumentId) -> None:
+        self.chart_asked.emit(key)
+
+    def _ask_ticket(self, side: Side) -> None:
+        key = self.table.current
+        instrument = self._facts.instruments.get(key) if key is not None else None  # type: ignore[call-overload]  # keys here are InstrumentIds
+        if instrument is not None and instrument.tradable:
+            self.ticket_asked.emit(instrument, side)
+
+    def _menu(self, key: Key) -> Sequence[QAction]:
+        instrument = self._facts.instruments.get(key)  # type: ignore[call-overload]  # keys here are InstrumentIds
+        tradable = instrument is not None and instrument.tradable
+        return (
+            action(self, "Buy…\tB", lambda: self._ask_ticket(Side.BUY), enabled=tradable),
+            action(self, "Sell…\tS", lambda: self._ask_ticket(Side.SELL), enabled=tradable),
+            action(self, "Chart\tEnter", lambda: self.chart_asked.emit(key), "chart"),
+            action(self, "Remove from list\tDel", self.remove_selected, "trash"),
+        )

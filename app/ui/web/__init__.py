@@ -1,0 +1,1 @@
+"""The broker's login page in an embedded browser that leaves nothing on disk."""

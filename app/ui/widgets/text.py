@@ -1,0 +1,101 @@
+"""Words on the screen. Text that came from outside is shown as it is, never as markup."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QKeyEvent
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QWidget
+
+from app.ui import theme
+
+
+def label(text: str = "", role: str = "", *, wrap: bool = False, name: str = "") -> QLabel:
+    """A label that shows plain text only: `<b>` in an instrument's name stays `<b>`."""
+    made = QLabel()
+    made.setTextFormat(Qt.TextFormat.PlainText)
+    made.setText(text)
+    made.setWordWrap(wrap)
+    if role:
+        theme.set_role(made, role)
+    if name:
+        made.setObjectName(name)
+    return made
+
+
+def caption(text: str) -> str:
+    """Text for a button, tab or menu, where Qt reads `&` as a mnemonic: `M&M` stays `M&M`."""
+    return text.replace("&", "&&")
+
+
+class Message(QFrame):
+    """A line in place: what happened and what to do. Hidden while there is nothing to say."""
+
+    def __init__(self, parent: QWidget | None = None, name: str = "message") -> None:
+        super().__init__(parent)
+        self.setObjectName(name)
+        self._text = label(wrap=True, name=f"{name}.text")
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(12, 8, 12, 8)
+        layout.addWidget(self._text)
+        self.clear()
+
+    @property
+    def text(self) -> str:
+        """What it says; empty when hidden."""
+        return self._text.text()
+
+    def say(self, text: str, role: str = "strip-warning") -> None:
+        """Shows a sentence; an empty one hides the line."""
+        self._text.setText(text)
+        self._text.setAccessibleName(text)
+        theme.set_role(self, role)
+        self.setVisible(bool(text))
+
+    def clear(self) -> None:
+        """Nothing to say."""
+        self.say("", "strip")
+
+
+class Question(QFrame):
+    """A question in place, with its effect in numbers. Esc or the second button keeps things as they are."""
+
+    def __init__(self, parent: QWidget | None = None, name: str = "question") -> None:
+        super().__init__(parent)
+        self.setObjectName(name)
+        theme.set_role(self, "strip-warning")
+        self._yes: Callable[[], object] = lambda: None
+        self._text = label(wrap=True, name=f"{name}.text")
+        self._do = QPushButton()
+        self._do.setObjectName(f"{name}.yes")
+        self._do.clicked.connect(self._on_yes)
+        self._keep = QPushButton()
+        self._keep.setObjectName(f"{name}.no")
+        self._keep.clicked.connect(self.hide)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(12, 6, 8, 6)
+        layout.addWidget(self._text, 1)
+        layout.addWidget(self._do)
+        layout.addWidget(self._keep)
+        self.hide()
+
+    def ask(self, text: str, yes: str, no: str, do: Callable[[], object]) -> None:
+        """Shows the question; `do` runs when it is answered with `yes`."""
+        self._yes = do
+        self._text.setText(text)
+        self._do.setText(yes)
+        self._keep.setText(no)
+        self.show()
+        self._keep.setFocus()
+
+    def _on_yes(self) -> None:
+        self.hide()
+        self._yes()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Qt. Esc keeps things as they are."""
+        if event.key() == Qt.Key.Key_Escape:
+            self.hide()
+        else:
+            super().keyPressEvent(event)

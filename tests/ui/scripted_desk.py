@@ -1,0 +1,458 @@
+"""The Desk protocol in memory, with scripted facts: for view tests alone. No broker, no store, no engine behind it.
+
+Lives on the loop thread like the real one; a test scripts failures with `fail`, holds a verb with `hold`, and raises
+events with `publish`. It answers as the protocol says: typed errors, acknowledged state, events after verbs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+from app.desk.api import EventHandler
+from app.desk.messages import (
+    AccountView,
+    AuditLine,
+    ChartSeries,
+    CurvePoint,
+    LoginPage,
+    OrderPreview,
+    PaperLogin,
+    PassphraseStrength,
+    StopPreview,
+    SyncRun,
+    SyncSummary,
+    TradePage,
+    VaultInfo,
+    VaultState,
+    WatchlistView,
+)
+from app.domain.account import Endpoints
+from app.domain.errors import Denied, LoginFailed, VaultLocked, WrongPassphrase
+from app.domain.events import (
+    BookChanged,
+    Event,
+    FeedState,
+    OrderChanged,
+    PositionsChanged,
+    SessionChanged,
+    SessionState,
+    StopChanged,
+    SyncProgressed,
+    SyncStep,
+)
+from app.domain.fill import Charges
+from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, Nanos, OrderId, StopId
+from app.domain.instrument import Instrument, Product
+from app.domain.market import Interval, Tick
+from app.domain.money import Price
+from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus
+from app.domain.portfolio import Funds, Holding, Position, PositionKey
+from app.domain.stop import Stop, StopState, new_stop_id
+from app.runtime.clock import SECOND, from_datetime
+from app.runtime.secret import Secret
+from tests.ui import scripted_market as market
+
+
+class Script:
+    """What the verbs share: state, failures to raise, verbs to hold, and who listens."""
+
+    def __init__(self) -> None:
+        self.handlers: list[EventHandler] = []
+        self.calls: list[tuple[str, tuple[object, ...]]] = []
+        self.failures: dict[str, list[Exception]] = {}
+        self.held: dict[str, asyncio.Event] = {}
+        self.vault_state = VaultState.OPEN
+        self.passphrase = "correct horse"
+        self.keyring = False
+        self.session = SessionState.ACTIVE
+        self.accounts: dict[AccountId, AccountView] = {}
+        self.instruments: dict[InstrumentId, Instrument] = {i.id: i for i in market.INSTRUMENTS}
+        self.ticks: dict[InstrumentId, Tick] = {
+            InstrumentId(i): market.tick(i, last) for i, last in market.LASTS.items()
+        }
+        self.positions: dict[PositionKey, Position] = {p.key: p for p in market.positions()}
+        self.stops: dict[StopId, Stop] = {s.id: s for s in market.stops()}
+        self.orders: dict[BrokerOrderId, Order] = {o.broker_order_id: o for o in market.orders()}
+        self.watchlist = WatchlistView("Watchlist", tuple(InstrumentId(i) for i in list(market.LASTS)[:8]))
+        self.subscriptions: dict[str, tuple[InstrumentId, ...]] = {}
+        self.login_page: LoginPage | None = None
+        self.paper: PaperLogin | None = PaperLogin("PAPER1", "sunrise-4417", "482913", 17)
+        self.runs: list[SyncRun] = []
+
+    async def enter(self, verb: str, *arguments: object) -> None:
+        """A verb begins: noted, held when the test holds it, failed when the test said so."""
+        self.calls.append((verb, arguments))
+        gate = self.held.get(verb)
+        if gate is not None:
+            await gate.wait()
+        waiting = self.failures.get(verb)
+        if waiting:
+            raise waiting.pop(0)
+
+    def fail(self, verb: str, failure: Exception) -> None:
+        """The next call of `verb` raises this."""
+        self.failures.setdefault(verb, []).append(failure)
+
+    def hold(self, verb: str) -> asyncio.Event:
+        """Calls of `verb` wait until the event is set (on the loop thread)."""
+        self.held[verb] = asyncio.Event()
+        return self.held[verb]
+
+    def publish(self, event: Event) -> None:
+        """On the loop thread, as the bus would."""
+        for handler in tuple(self.handlers):
+            handler(event)
+
+    def called(self, verb: str) -> list[tuple[object, ...]]:
+        """The arguments of each call of a verb."""
+        return [arguments for name, arguments in self.calls if name == verb]
+
+
+class ScriptedSession:
+    """Vault, accounts, logins."""
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+
+    async def vault(self) -> VaultInfo:
+        s = self.script
+        return VaultInfo(s.vault_state, True, s.keyring, not s.keyring, "/home/trader/.local/share/stopline")
+
+    def strength(self, passphrase: Secret) -> PassphraseStrength:
+        score = min(4, len(passphrase.reveal()) // 4)
+        return PassphraseStrength(score, "Good." if score > 2 else "Four random words are stronger and easier to type.")
+
+    async def create_vault(self, passphrase: Secret | None, use_keyring: bool) -> None:
+        await self.script.enter("create_vault", passphrase, use_keyring)
+        if passphrase is None and not use_keyring:
+            raise Denied("A vault needs a way to open it.", "Choose a passphrase, or this computer's keyring.")
+        self.script.vault_state = VaultState.OPEN
+
+    async def unlock(self, passphrase: Secret | None) -> None:
+        await self.script.enter("unlock", passphrase)
+        if passphrase is None:
+            if not self.script.keyring:
+                raise VaultLocked("The keyring has no key for this profile.")
+        elif passphrase.reveal() != self.script.passphrase:
+            raise WrongPassphrase("The passphrase does not open the vault.")
+        self.script.vault_state = VaultState.OPEN
+
+    async def accounts(self) -> Sequence[AccountView]:
+        return tuple(self.script.accounts.values())
+
+    async def add_account(
+        self, broker: str, api_key: str, api_secret: Secret, endpoints: Endpoints | None = None
+    ) -> AccountId:
+        await self.script.enter("add_account", broker, api_key, api_secret, endpoints)
+        account = AccountId(f"{broker}-{api_key}")
+        paper = endpoints is not None and endpoints.paper
+        self.script.accounts[account] = AccountView(
+            account, broker, "", "", SessionState.LOGGED_OUT, paper, FeedState.OFF, None, None, None, ""
+        )
+        return account
+
+    async def begin_login(self, account: AccountId) -> LoginPage:
+        await self.script.enter("begin_login", account)
+        if self.script.login_page is None:
+            raise LoginFailed("No login page is scripted.")
+        return self.script.login_page
+
+    async def complete_login(self, account: AccountId, redirected_to: str) -> AccountView:
+        await self.script.enter("complete_login", account, redirected_to)
+        if "status=success" not in redirected_to:
+            raise LoginFailed("The login was cancelled on the broker's page.", "Log in again.")
+        view = replace(
+            self.script.accounts[account], state=SessionState.ACTIVE, client_name="Asha Rao", user_id="PAPER1"
+        )
+        self.script.accounts[account] = view
+        self.script.publish(SessionChanged(account, view.broker, view.client_name, view.state, view.paper))
+        return view
+
+    async def cancel_login(self, account: AccountId) -> None:
+        await self.script.enter("cancel_login", account)
+
+    async def paper_login(self, account: AccountId) -> PaperLogin | None:
+        return self.script.paper
+
+    async def disconnect(self, account: AccountId) -> None:
+        await self.script.enter("disconnect", account)
+        view = replace(self.script.accounts[account], state=SessionState.LOGGED_OUT)
+        self.script.accounts[account] = view
+        self.script.publish(SessionChanged(account, view.broker, view.client_name, view.state, view.paper))
+
+
+class ScriptedMarket:
+    """Prices, instruments, candles, watchlists."""
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+
+    async def search(self, text: str, limit: int = 30) -> Sequence[Instrument]:
+        parts = text.lower().split()
+        found = [i for i in self.script.instruments.values() if all(p in f"{i.id} {i.name}".lower() for p in parts)]
+        return tuple(found[:limit])
+
+    async def instrument(self, instrument: InstrumentId) -> Instrument:
+        found = self.script.instruments.get(instrument)
+        if found is None:
+            raise Denied(f"{instrument} is not in the instrument list.")
+        return found
+
+    async def subscribe(self, consumer: str, instruments: Sequence[InstrumentId]) -> None:
+        self.script.subscriptions[consumer] = tuple(instruments)
+
+    async def last_ticks(self, instruments: Sequence[InstrumentId]) -> Sequence[Tick]:
+        return tuple(self.script.ticks[i] for i in instruments if i in self.script.ticks)
+
+    async def open_chart(self, consumer: str, instrument: InstrumentId, interval: Interval) -> ChartSeries:
+        await self.script.enter("open_chart", consumer, instrument, interval)
+        series = market.candles(instrument, int(interval), 375) if instrument in market.LASTS else ()
+        return ChartSeries(self.script.instruments[instrument], interval, series, complete=True)
+
+    async def close_chart(self, consumer: str) -> None:
+        await self.script.enter("close_chart", consumer)
+
+    async def watchlists(self) -> Sequence[WatchlistView]:
+        return (self.script.watchlist,)
+
+    async def save_watchlist(self, watchlist: WatchlistView) -> None:
+        await self.script.enter("save_watchlist", watchlist)
+        self.script.watchlist = watchlist
+
+
+class ScriptedTrading:
+    """Orders."""
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+
+    async def orders(self) -> Sequence[Order]:
+        return tuple(self.script.orders.values())
+
+    async def preview(self, request: OrderRequest) -> OrderPreview:
+        await self.script.enter("preview_order", request)
+        price = request.price or self.script.ticks[request.instrument].last_price
+        value = request.quantity * price
+        charges = Charges(
+            Decimal("20.00"), Decimal("7.60"), Decimal("0.94"), Decimal("0.03"), Decimal("0.91"), Decimal("3.78")
+        )
+        denied = "" if value < 10**9 else "The quantity is above the exchange's freeze limit."
+        return OrderPreview(value // 5, charges, 41_214_55, estimated=False, denied=denied)
+
+    async def place(self, request: OrderRequest) -> OrderId:
+        await self.script.enter("place", request)
+        number = len(self.script.orders) + 1
+        order = Order(
+            request.account, BrokerOrderId(f"26112000000{number:04d}"), request.instrument, request.side,
+            request.product, request.kind, OrderStatus.OPEN, request.quantity, 0, request.quantity, None,
+            request.price, id=OrderId(f"o{number}"), placed_at=market.NOW, updated_at=market.NOW,
+        )  # fmt: skip
+        self.script.orders[order.broker_order_id] = order
+        self.script.publish(OrderChanged(order))
+        return OrderId(f"o{number}")
+
+    async def modify(
+        self,
+        account: AccountId,
+        order: BrokerOrderId,
+        *,
+        quantity: int | None = None,
+        price: Price | None = None,
+        trigger_price: Price | None = None,
+    ) -> None:
+        await self.script.enter("modify", account, order, quantity, price, trigger_price)
+        before = self.script.orders[order]
+        after = replace(
+            before, quantity=quantity or before.quantity, price=price if price is not None else before.price
+        )
+        self.script.orders[order] = after
+        self.script.publish(OrderChanged(after))
+
+    async def cancel(self, account: AccountId, order: BrokerOrderId) -> None:
+        await self.script.enter("cancel", account, order)
+        after = replace(self.script.orders[order], status=OrderStatus.CANCELLED)
+        self.script.orders[order] = after
+        self.script.publish(OrderChanged(after))
+
+    async def square_off(self, position: PositionKey) -> OrderId:
+        await self.script.enter("square_off", position)
+        held = self.script.positions[position]
+        order = await self.place(
+            OrderRequest(
+                position.account,
+                position.instrument,
+                held.exit_side,
+                abs(held.quantity),
+                position.product,
+                OrderKind.MARKET,
+            )
+        )
+        self.script.positions[position] = replace(held, quantity=0)
+        self.script.publish(PositionsChanged(position.account, tuple(self.script.positions.values()), market.NOW))
+        return order
+
+
+class ScriptedStops:
+    """Local stops."""
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+
+    async def stops(self) -> Sequence[Stop]:
+        return tuple(self.script.stops.values())
+
+    async def preview(self, position: PositionKey, trigger: Price) -> StopPreview:
+        held = self.script.positions[position]
+        last = self.script.ticks[position.instrument].last_price
+        wrong = trigger >= last if held.quantity > 0 else trigger <= last
+        outcome = int(held.pnl_at(trigger) * 100) - 89_40
+        return StopPreview(
+            trigger, abs(held.quantity), outcome, abs(last - trigger) * abs(held.quantity), abs(last - trigger),
+            (Decimal(abs(last - trigger)) * 100 / last).quantize(Decimal("0.01")),
+            "The price is already beyond this stop: it would fire at once." if wrong else "",
+        )  # fmt: skip
+
+    async def arm(self, position: PositionKey, trigger: Price) -> Stop:
+        await self.script.enter("arm", position, trigger)
+        held = self.script.positions[position]
+        stop = Stop(
+            new_stop_id(), position, held.exit_side, trigger, abs(held.quantity), StopState.ARMED, market.NOW,
+            tick_size=self.script.instruments[position.instrument].tick_size,
+        )  # fmt: skip
+        return self._keep(stop)
+
+    async def move(self, stop: StopId, trigger: Price) -> Stop:
+        await self.script.enter("move", stop, trigger)
+        return self._keep(self.script.stops[stop].moved(trigger))
+
+    async def disarm(self, stop: StopId) -> Stop:
+        await self.script.enter("disarm", stop)
+        return self._keep(replace(self.script.stops[stop], state=StopState.DISARMED))
+
+    async def audit(self, limit: int = 200) -> Sequence[AuditLine]:
+        return (
+            AuditLine(market.NOW - 3600 * SECOND, market.ACCOUNT, "stop:7K2M9QXV4T1B", "armed", "SELL 75 at 25,930.00"),
+            AuditLine(market.NOW - 1800 * SECOND, market.ACCOUNT, "stop:0A8DWJ3C6HNE", "fired", "last 964.20, 412 µs"),
+            AuditLine(
+                market.NOW - 1799 * SECOND, market.ACCOUNT, "stop:0A8DWJ3C6HNE", "position flat", "500 at 964.20"
+            ),
+        )[:limit]
+
+    def _keep(self, stop: Stop) -> Stop:
+        self.script.stops[stop.id] = stop
+        self.script.publish(StopChanged(stop))
+        return stop
+
+
+class ScriptedPortfolio:
+    """Positions, the book, sync."""
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self._cancelled = False
+
+    async def positions(self) -> Sequence[Position]:
+        await self.script.enter("positions")
+        return tuple(self.script.positions.values())
+
+    async def holdings(self) -> Sequence[Holding]:
+        return tuple(market.holdings())
+
+    async def funds(self) -> Sequence[Funds]:
+        return tuple(market.funds())
+
+    async def break_even(self, position: PositionKey) -> Price | None:
+        held = self.script.positions[position]
+        sign = 1 if held.quantity > 0 else -1
+        return None if held.quantity == 0 else (int(held.average_price * 100) + sign * 45) // 5 * 5
+
+    async def trades(
+        self,
+        *,
+        text: str = "",
+        account: AccountId | None = None,
+        since: Nanos | None = None,
+        offset: int = 0,
+        limit: int = 500,
+    ) -> TradePage:
+        await self.script.enter("trades", text, account, since, offset, limit)
+        found = [
+            t for t in market.trades()
+            if text.lower() in t.instrument.lower() and (since is None or (t.closed_at or t.opened_at) >= since)
+        ]  # fmt: skip
+        return TradePage(
+            tuple(found[offset : offset + limit]),
+            len(found),
+            sum(t.gross for t in found),
+            sum((t.charges.total for t in found), Decimal(0)),
+            sum(t.net for t in found),
+        )
+
+    async def day_curve(self) -> Sequence[CurvePoint]:
+        start = from_datetime(market.DAY)
+        points = []
+        for minute in range(137):
+            wave = (minute * 7919) % 613 - 240
+            gross = minute * 80_00 + wave * 9_00
+            points.append(CurvePoint(start + minute * 60 * SECOND, gross, gross - 210_00 - minute * 120))
+        return tuple(points)
+
+    async def sync(self, account: AccountId | None = None, trigger: str = "manual") -> SyncSummary:
+        self._cancelled = False
+        chosen = [account] if account is not None else list(self.script.accounts)
+        started = market.NOW - timedelta(seconds=1) // timedelta(microseconds=1) * 1000
+        runs = []
+        for one in chosen:
+            self.script.publish(SyncProgressed("r1", one, SyncStep.STARTED, trigger, started_at=started))
+            self.script.publish(SyncProgressed("r1", one, SyncStep.FETCHING, trigger, fetched=8, started_at=started))
+            await self.script.enter("sync", one)
+            step = SyncStep.CANCELLED if self._cancelled else SyncStep.COMPLETED
+            done = SyncProgressed("r1", one, step, trigger, 8, 3, 1, 4, 0, started, market.NOW)
+            self.script.publish(done)
+            self.script.publish(BookChanged(one, 3))
+            runs.append(SyncRun("r1", one, trigger, step, 8, 3, 1, 4, 0, started, market.NOW, ""))
+        self.script.runs[:0] = runs
+        return SyncSummary("r1", tuple(runs))
+
+    async def cancel_sync(self) -> None:
+        await self.script.enter("cancel_sync")
+        self._cancelled = True
+        gate = self.script.held.get("sync")
+        if gate is not None:
+            gate.set()
+
+    async def sync_log(self, limit: int = 200) -> Sequence[SyncRun]:
+        return tuple(self.script.runs[:limit])
+
+
+class ScriptedDesk:
+    """A desk whose every answer the test wrote."""
+
+    def __init__(self, *, connected: bool = True) -> None:
+        self.script = Script()
+        if connected:
+            self.script.accounts[market.ACCOUNT] = AccountView(
+                market.ACCOUNT, "zerodha", "AB1234", "Asha Rao", SessionState.ACTIVE, True, FeedState.LIVE,
+                market.NOW - 7200 * SECOND, market.NOW + 60_000 * SECOND, market.NOW - 900 * SECOND, "",
+            )  # fmt: skip
+        self.session = ScriptedSession(self.script)
+        self.market = ScriptedMarket(self.script)
+        self.trading = ScriptedTrading(self.script)
+        self.stops = ScriptedStops(self.script)
+        self.portfolio = ScriptedPortfolio(self.script)
+
+    def listen(self, handler: EventHandler) -> None:
+        """The bus, in small."""
+        self.script.handlers.append(handler)
+
+    def unlisten(self, handler: EventHandler) -> None:
+        """No event of it from now on."""
+        if handler in self.script.handlers:
+            self.script.handlers.remove(handler)
+
+
+LONG_SHARE = market.key("NSE:INFY", Product.MIS)

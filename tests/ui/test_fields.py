@@ -1,5 +1,6 @@
 import pytest
 from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QLineEdit
 from pytestqt.qtbot import QtBot
 
@@ -30,7 +31,7 @@ def quantity(qtbot: QtBot) -> QuantityEdit:
 
 def typed(qtbot: QtBot, field: QLineEdit, text: str) -> None:
     field.selectAll()
-    qtbot.keyClicks(field, text)
+    QTest.keyClicks(field, text)
 
 
 def test_a_price_is_read_in_minor_units(qtbot: QtBot, price: PriceEdit) -> None:
@@ -50,18 +51,18 @@ def test_a_price_off_the_tick_names_its_neighbours(qtbot: QtBot, price: PriceEdi
 
 def test_arrows_step_by_the_tick_and_never_to_zero(qtbot: QtBot, price: PriceEdit) -> None:
     price.set_value(2_593_050)
-    qtbot.keyClick(price, Qt.Key.Key_Up)
+    QTest.keyClick(price, Qt.Key.Key_Up)
     assert price.value == 2_593_060
-    qtbot.keyClick(price, Qt.Key.Key_PageDown)
+    QTest.keyClick(price, Qt.Key.Key_PageDown)
     assert price.text() == "25,929.60"
     price.set_value(10)
-    qtbot.keyClick(price, Qt.Key.Key_Down)
+    QTest.keyClick(price, Qt.Key.Key_Down)
     assert price.value == 10
 
 
 def test_a_quantity_starts_at_a_lot_and_steps_by_lots(qtbot: QtBot, quantity: QuantityEdit) -> None:
     assert quantity.text() == "75 · 1 lot"
-    qtbot.keyClick(quantity, Qt.Key.Key_Up)
+    QTest.keyClick(quantity, Qt.Key.Key_Up)
     assert quantity.value == 150
 
 
@@ -89,7 +90,7 @@ def test_a_wrong_quantity_is_refused_in_words(qtbot: QtBot, quantity: QuantityEd
 def test_an_empty_field_holds_nothing_and_is_no_mistake(qtbot: QtBot, price: PriceEdit) -> None:
     price.set_value(10)
     price.selectAll()
-    qtbot.keyClick(price, Qt.Key.Key_Delete)
+    QTest.keyClick(price, Qt.Key.Key_Delete)
     assert price.value is None
     assert price.problem == ""
 

@@ -1,0 +1,331 @@
+"""A stop on the chart: dragged with the mouse, drawn solid only when the desk has acknowledged it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+from PySide6.QtCore import Qt, QTimer
+from PySide6.QtGui import QColor
+from PySide6.QtTest import QTest
+from pytestqt.qtbot import QtBot
+
+from app.domain.errors import Denied
+from app.domain.events import FeedChanged, FeedState, PositionsChanged, StopChanged, TicksConflated
+from app.domain.ids import InstrumentId, StopId
+from app.domain.instrument import Product
+from app.domain.order import Side
+from app.domain.portfolio import PositionKey
+from app.domain.stop import Stop, StopState
+from app.ui.charts.stop_line import Phase, StopLine
+from app.ui.charts.stop_paint import PlacedStop
+from app.ui.theme import DARK
+from app.ui.views.chart import ChartView
+from tests.ui import scripted_market as market
+from tests.ui.charts.stage import Mouse, Stage
+
+INFY = market.key("NSE:INFY", Product.MIS)
+LAST = market.LASTS["NSE:INFY"]
+NEAR, MIDDLE, FAR = LAST - 100, LAST - 150, LAST - 250
+"""Triggers within the picture."""
+
+
+class Bench:
+    """The chart of a long position in INFY, with the mouse over it."""
+
+    def __init__(self, stage: Stage, view: ChartView) -> None:
+        self.stage = stage
+        self.view = view
+        self.canvas = view.canvas
+        self.mouse = Mouse(view.canvas.viewport())
+        self.pane = view.canvas._panes.price
+
+    @property
+    def line(self) -> StopLine:
+        (line,) = self.canvas.overlay.stops
+        return line
+
+    def phase(self) -> Phase:
+        """Now."""
+        return self.line.phase
+
+    @property
+    def placed(self) -> PlacedStop:
+        (placed,) = self.canvas.overlay.layout()
+        return placed
+
+    def held(self) -> int | None:
+        """The trigger in the hand, now."""
+        return self.line.dragged
+
+    def y(self, price: int) -> float:
+        return self.pane.y(price)
+
+    def words(self) -> str:
+        return "  ".join(piece.text for piece in self.placed.pieces)
+
+    def arm(self, price: int) -> Stop:
+        """A stop as the desk would have it."""
+        stop = self.stage.loop.run_until_complete(self.stage.bridge.call(self.stage.desk.stops.arm(INFY, price)))
+        self.stage.until(lambda: self.line.phase is Phase.ARMED and self.line.outcome() is not None)
+        self.canvas.flush()
+        self.stage.desk.script.calls.clear()
+        return stop
+
+    def color_at(self, price: int) -> QColor:
+        """Of the pixel on the line, away from candles' labels."""
+        self.canvas.flush()
+        image = self.canvas.viewport().grab().toImage()
+        return image.pixelColor(2, round(self.y(price)))
+
+
+@pytest.fixture
+def bench(stage: Stage, qtbot: QtBot) -> Iterator[Bench]:
+    view = ChartView(stage.bridge)
+    view.resize(1100, 640)
+    view.show()
+    view.open(InstrumentId("NSE:INFY"))
+    made = Bench(stage, view)
+    stage.until(lambda: len(view.canvas.series) == 375 and len(view.canvas.overlay.stops) == 1)
+    stage.settle()
+    view.canvas.flush()
+    yield made
+    view.dispose()
+    stage.settle()
+    view.hide()
+    assert not [t for t in view.findChildren(QTimer) if t.isActive()]
+    assert stage.problems == []
+    view.deleteLater()
+
+
+def test_a_position_without_stop_offers_a_line_on_the_side_of_its_exit(bench: Bench) -> None:
+    assert bench.phase() is Phase.OFFERED
+    assert "Drag to set a stop" in bench.words()
+    assert bench.y(LAST) < bench.placed.y < bench.pane.rect.bottom()
+
+
+@pytest.mark.parametrize("offset", [-6.0, 0.0, 6.0])
+@pytest.mark.parametrize("x", [30.0, 600.0, 1085.0])
+def test_the_offered_line_is_dragged_to_arm_a_stop_on_a_tick(bench: Bench, x: float, offset: float) -> None:
+    start, target = bench.placed.y, bench.y(FAR)
+    bench.mouse.drag((x, start + offset), (x, target + offset + 0.3))
+    bench.stage.until(lambda: bench.line.phase is Phase.ARMED)
+    ((key, trigger),) = bench.stage.desk.script.called("arm")
+    assert key == INFY
+    assert isinstance(trigger, int)
+    assert trigger % bench.line.instrument.tick_size == 0
+    assert abs(bench.y(trigger) - target) <= 1.5
+    assert bench.line.stop is not None
+    assert bench.line.stop.trigger == trigger
+
+
+def test_a_dragged_stop_is_moved_once_and_never_doubled(bench: Bench) -> None:
+    stop = bench.arm(FAR)
+    bench.mouse.drag((500, bench.y(FAR)), (500, bench.y(MIDDLE)))
+    bench.stage.until(lambda: bench.line.stop is not None and bench.line.stop.trigger != FAR)
+    assert [name for name, _ in bench.stage.desk.script.calls if name in ("arm", "move", "disarm")] == ["move"]
+    ((moved, trigger),) = bench.stage.desk.script.called("move")
+    assert moved == stop.id
+    assert isinstance(trigger, int)
+    assert abs(trigger - (MIDDLE)) <= bench.line.instrument.tick_size
+
+
+def test_only_what_is_acknowledged_is_solid(bench: Bench) -> None:
+    bench.arm(FAR)
+    gate = bench.stage.desk.script.hold("move")
+    solid = QColor(DARK.stop)
+    assert bench.color_at(FAR) == solid
+    bench.mouse.drag((500, bench.y(FAR)), (500, bench.y(MIDDLE)))
+    bench.stage.until(lambda: bool(bench.stage.desk.script.called("move")))
+    wish = bench.line.trigger
+    assert wish is not None
+    assert bench.color_at(FAR) == solid
+    assert bench.color_at(wish) != solid
+    assert "MOVING…" in bench.words()
+    bench.mouse.drag((500, bench.y(wish)), (500, bench.y(NEAR)))
+    bench.stage.settle()
+    assert len(bench.stage.desk.script.called("move")) == 1
+    bench.stage.loop.run_until_complete(_open(bench.stage, gate.set))
+    bench.stage.until(lambda: bench.line.wish is None)
+    assert bench.color_at(wish) == solid
+    assert bench.color_at(FAR) != solid
+
+
+async def _open(stage: Stage, release: object) -> None:
+    async def on_loop() -> None:
+        assert callable(release)
+        release()
+
+    await stage.bridge.call(on_loop())
+
+
+def test_esc_lets_go_and_asks_for_nothing(bench: Bench) -> None:
+    bench.arm(FAR)
+    bench.mouse.press(500, bench.y(FAR))
+    bench.mouse.move(500, bench.y(MIDDLE))
+    assert bench.held() is not None
+    QTest.keyClick(bench.canvas, Qt.Key.Key_Escape)
+    assert bench.held() is None
+    bench.mouse.release(500, bench.y(MIDDLE))
+    bench.stage.settle()
+    assert bench.stage.desk.script.called("move") == []
+    assert bench.line.stop is not None
+    assert bench.line.stop.trigger == FAR
+
+
+def test_a_click_without_a_drag_asks_for_nothing(bench: Bench) -> None:
+    bench.mouse.press(500, bench.placed.y)
+    bench.mouse.move(501, bench.placed.y + 1)
+    bench.mouse.release(501, bench.placed.y + 1)
+    bench.stage.settle()
+    assert bench.stage.desk.script.called("arm") == []
+    assert bench.line.dragged is None
+
+
+def test_the_wrong_side_is_refused_while_dragging_and_nothing_is_sent(bench: Bench) -> None:
+    bench.arm(FAR)
+    bench.mouse.press(500, bench.y(FAR))
+    bench.mouse.move(500, bench.y(LAST + 100))
+    assert "must be below the last price 1,531.80" in bench.words()
+    assert bench.placed.color == DARK.danger
+    bench.mouse.release(500, bench.y(LAST + 100))
+    bench.stage.settle()
+    assert bench.stage.desk.script.called("move") == []
+    assert "REFUSED" in bench.words()
+    assert bench.line.stop is not None
+    assert bench.line.trigger == FAR
+
+
+def test_a_refusal_snaps_back_with_its_reason(bench: Bench) -> None:
+    bench.arm(FAR)
+    bench.stage.desk.script.fail("move", Denied("The position changed.", "Look at it and drag again."))
+    bench.mouse.drag((500, bench.y(FAR)), (500, bench.y(MIDDLE)))
+    bench.stage.until(lambda: bool(bench.line.refused))
+    assert "The position changed. Look at it and drag again." in bench.words()
+    assert bench.line.trigger == FAR
+    assert bench.phase() is Phase.ARMED
+
+
+def test_the_cross_on_the_label_disarms(bench: Bench) -> None:
+    stop = bench.arm(FAR)
+    close = bench.placed.close
+    assert close is not None
+    bench.mouse.press(close.center().x(), close.center().y())
+    bench.mouse.release(close.center().x(), close.center().y())
+    bench.stage.until(lambda: bench.line.stop is None)
+    assert bench.stage.desk.script.called("disarm") == [(stop.id,)]
+    assert bench.phase() is Phase.OFFERED
+
+
+def test_shift_click_sets_a_stop_at_the_price(bench: Bench) -> None:
+    y = bench.y(FAR)
+    bench.mouse.press(300, y, Qt.KeyboardModifier.ShiftModifier)
+    bench.mouse.release(300, y)
+    bench.stage.until(lambda: bench.line.phase is Phase.ARMED)
+    ((_, trigger),) = bench.stage.desk.script.called("arm")
+    assert isinstance(trigger, int)
+    assert abs(bench.y(trigger) - y) <= 1.5
+
+
+def test_the_menu_arms_here_and_says_why_not_on_the_wrong_side(bench: Bench) -> None:
+    menu = bench.canvas._build_menu(LAST + 50)
+    wrong = menu.actions()[0]
+    assert wrong.text() == "Arm a stop here: 1,532.30 (must be below the last price 1,531.80)"
+    assert not wrong.isEnabled()
+    menu.deleteLater()
+    menu = bench.canvas._build_menu(MIDDLE)
+    menu.actions()[0].trigger()
+    bench.stage.until(lambda: bench.line.phase is Phase.ARMED)
+    assert bench.stage.desk.script.called("arm") == [(INFY, MIDDLE)]
+    menu.deleteLater()
+
+
+def test_the_label_tells_distance_risk_and_the_net_outcome(bench: Bench) -> None:
+    bench.arm(FAR)
+    # 200 x (1,529.30 - 1,522.40) less the scripted charges of 89.40; 200 x 2.50 at risk.
+    assert bench.words() == "STOP  SELL 200  -2.50 (-0.16%)  at stop +₹1,290.60 net  risk ₹500.00"
+
+
+def test_a_silent_feed_makes_the_stop_blind_and_prices_bring_it_back(bench: Bench) -> None:
+    bench.arm(FAR)
+    bench.stage.publish(FeedChanged(market.ACCOUNT, FeedState.SILENT, 4200, 3))
+    assert bench.phase() is Phase.BLIND
+    assert bench.words().startswith("BLIND  no live prices")
+    assert bench.color_at(FAR) != QColor(DARK.stop)
+    bench.stage.publish(FeedChanged(market.ACCOUNT, FeedState.LIVE, 20, 3))
+    assert bench.phase() is Phase.ARMED
+    assert bench.color_at(FAR) == QColor(DARK.stop)
+
+
+def test_a_fired_stop_is_out_of_the_hand_and_followed_until_flat(bench: Bench) -> None:
+    stop = bench.arm(FAR)
+    bench.mouse.press(500, bench.y(FAR))
+    bench.mouse.move(500, bench.y(MIDDLE))
+    bench.stage.publish(StopChanged(replace(stop, state=StopState.FIRED)))
+    assert bench.held() is None
+    bench.mouse.release(500, bench.y(MIDDLE))
+    assert bench.words() == "FIRED  exit SELL 200 sent"
+    bench.stage.publish(StopChanged(replace(stop, state=StopState.EXITING)))
+    assert bench.words() == "EXITING  SELL 200 until flat"
+    flat = replace(bench.line.position, quantity=0)
+    bench.stage.publish(
+        PositionsChanged(market.ACCOUNT, (flat,), market.NOW), StopChanged(replace(stop, state=StopState.CLOSED))
+    )
+    assert bench.canvas.overlay.stops == ()
+    assert bench.stage.desk.script.called("move") == []
+
+
+def test_a_late_answer_does_not_paint_a_fired_stop_armed(bench: Bench) -> None:
+    stop = bench.arm(FAR)
+    gate = bench.stage.desk.script.hold("move")
+    bench.mouse.drag((500, bench.y(FAR)), (500, bench.y(MIDDLE)))
+    bench.stage.until(lambda: bool(bench.stage.desk.script.called("move")))
+    bench.stage.desk.script.handlers, handlers = [], bench.stage.desk.script.handlers
+    bench.view.on_event(StopChanged(replace(stop, state=StopState.FIRED)))
+    bench.stage.loop.run_until_complete(_open(bench.stage, gate.set))
+    bench.stage.until(lambda: bench.line.wish is None)
+    bench.stage.desk.script.handlers = handlers
+    assert bench.phase() is Phase.FIRED
+
+
+def test_a_short_position_has_its_stop_above(stage: Stage, qtbot: QtBot) -> None:
+    view = ChartView(stage.bridge)
+    view.resize(900, 500)
+    view.show()
+    view.open(InstrumentId("NFO:NIFTY26NOV25800PE"))
+    stage.until(lambda: len(view.canvas.overlay.stops) == 1)
+    view.canvas.flush()
+    (placed,) = view.canvas.overlay.layout()
+    last = market.LASTS["NFO:NIFTY26NOV25800PE"]
+    assert placed.y < view.canvas._panes.price.y(last)
+    assert placed.line.side is Side.BUY
+    assert "below" not in placed.line.wrong_side(last - 5, last)
+    assert placed.line.wrong_side(last - 5, last) == "must be above the last price 41.15"
+    assert placed.line.wrong_side(last + 5, last) == ""
+    view.dispose()
+    stage.settle()
+    view.deleteLater()
+
+
+def test_a_new_position_appears_and_a_stop_heard_of_before_it_is_kept(bench: Bench) -> None:
+    key = PositionKey(market.ACCOUNT, InstrumentId("NSE:INFY"), Product.CNC)
+    early = Stop(StopId("AAAAAAAAAAAA"), key, Side.SELL, MIDDLE, 10, StopState.ARMED, market.NOW)
+    held = replace(bench.line.position, key=key, quantity=10, average_price=Decimal(1500))
+    bench.stage.desk.script.positions[key] = held
+    bench.stage.publish(StopChanged(early))
+    assert len(bench.canvas.overlay.stops) == 1
+    bench.stage.publish(PositionsChanged(market.ACCOUNT, (bench.line.position, held), market.NOW))
+    second = next(line for line in bench.canvas.overlay.stops if line.key == key)
+    assert second.phase is Phase.ARMED
+    assert second.trigger == MIDDLE
+
+
+def test_prices_move_risk_and_the_position_line(bench: Bench) -> None:
+    bench.arm(FAR)
+    bench.stage.publish(TicksConflated((market.tick("NSE:INFY", LAST + 200),)))
+    assert "risk ₹900.00" in bench.words()
+    (mark,) = bench.canvas.overlay.positions
+    assert mark.unrealised == (LAST + 200 - 152_240) * 200
+    assert mark.average_text == "1,522.40"

@@ -83,6 +83,8 @@ class BarBook:
 
     def __init__(self) -> None:
         self._bars: dict[int, list[Bar]] = {}
+        self._packed: dict[int, tuple[int, bytes]] = {}
+        """Token -> how many bars, all but the last, are packed already, and those: a save must be short."""
 
     def add(self, token: int, at: float, price: int, volume: int, oi: int) -> None:
         """A price printed; `volume` is what traded with it. An earlier minute than the last counts for the last."""
@@ -98,6 +100,7 @@ class BarBook:
 
     def put(self, token: int, bar: Bar) -> None:
         """A whole bar, replacing the one of its minute."""
+        self._packed.pop(token, None)
         bars = self._bars.setdefault(token, [])
         place = bisect_left(bars, bar[0], key=_start)
         if place < len(bars) and bars[place][0] == bar[0]:
@@ -112,18 +115,23 @@ class BarBook:
 
     def forget_before(self, start: int) -> None:
         """Drops bars older than a moment."""
+        self._packed.clear()
         for token, bars in self._bars.items():
             self._bars[token] = bars[bisect_left(bars, start, key=_start) :]
 
     def save(self) -> dict[str, str]:
         """JSON-able: token -> packed bars."""
-        return {
-            str(token): base64.b64encode(b"".join(_PACKED.pack(*bar) for bar in bars)).decode()
-            for token, bars in self._bars.items()
-        }
+        return {str(token): base64.b64encode(self._pack(token, bars)).decode() for token, bars in self._bars.items()}
+
+    def _pack(self, token: int, bars: list[Bar]) -> bytes:
+        count, packed = self._packed.get(token, (0, b""))
+        packed += b"".join(_PACKED.pack(*bar) for bar in bars[count:-1])
+        self._packed[token] = (max(0, len(bars) - 1), packed)
+        return packed + (_PACKED.pack(*bars[-1]) if bars else b"")
 
     def load(self, saved: Mapping[str, str]) -> None:
         """Takes over what `save` gave."""
+        self._packed.clear()
         self._bars = {
             int(token): list(_PACKED.iter_unpack(base64.b64decode(packed, validate=True)))
             for token, packed in saved.items()

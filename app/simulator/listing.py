@@ -191,6 +191,9 @@ def _row(fields: Mapping[str, str]) -> Listing:
     def count(column: str) -> int:
         return int(Decimal(fields.get(column) or 0))
 
+    for column in ("tradingsymbol", "instrument_type", "segment", "exchange"):
+        if not fields[column]:
+            raise ValueError(f"no {column}")
     index = fields["segment"] == "INDICES"
     return Listing(
         token=token,

@@ -25,6 +25,10 @@ Listener = Callable[[Sequence[Quote]], None]
 
 SLICE = 0.01
 """Seconds of playing in one go before the loop may do something else."""
+BRIDGE = 60.0
+"""Real seconds of downtime that the exchange's clock makes up for."""
+LONGEST_CATCH_UP = 600.0
+"""Exchange seconds that are played again after a restart; more are skipped."""
 
 
 class Market:
@@ -201,6 +205,7 @@ class Market:
         """All that must survive the exchange's own death, JSON-able."""
         return {
             "clock": self.clock.epoch(),
+            "real": time.time(),
             "day": self._day,
             "listings": {
                 str(q.listing.token): [
@@ -217,16 +222,26 @@ class Market:
         }
 
     def restore(self, saved: dict[str, object]) -> None:
-        """Goes on where `snapshot` was taken. A restart never turns the exchange's clock back: when the clock is
-        ahead already (the program was started on a later day), the days in between are skipped."""
-        clock, day = saved["clock"], saved["day"]
-        listings, quotes, bars, feed = saved["listings"], saved["quotes"], saved["bars"], saved["feed"]
-        if not (isinstance(clock, float | int) and isinstance(day, int)):
-            raise TypeError("the market's saved state is damaged")
-        if not (isinstance(listings, dict) and isinstance(quotes, dict) and isinstance(bars, dict)):
-            raise TypeError("the market's saved state is damaged")
-        if not isinstance(feed, dict):
-            raise TypeError("the market's saved state is damaged")
+        """Goes on where `snapshot` was taken. Raises ValueError when that was another feed.
+
+        A restart never turns the exchange's clock back. It is moved on by the time that passed since the snapshot, at
+        most `BRIDGE`: after a crash no fill lies in its future, and the prices printed meanwhile are played again.
+        When the clock stands later already (the program was started on a later day), the time between is skipped.
+        """
+        match saved:
+            case {
+                "clock": float(clock),
+                "real": float(real),
+                "day": int(day),
+                "listings": dict(listings),
+                "quotes": dict(quotes),
+                "bars": dict(bars),
+                "feed": dict(feed),
+            }:
+                pass
+            case _:
+                raise ValueError("the market's saved state is damaged")
+        self.feed.load(feed)
         for text, (key, close, lower, upper) in listings.items():
             quote = self.quotes.get(int(text))
             if quote is None or quote.listing.key != key:
@@ -237,11 +252,13 @@ class Market:
             quote.load(quotes[text])
         self.bars.load(bars)
         self._day = day
-        if self.clock.epoch() < clock:
-            self.clock.set_epoch(float(clock))
+        bridge = min(BRIDGE, max(0.0, time.time() - real)) * self.clock.speed
+        ahead = self.clock.epoch() > clock + bridge
+        if not ahead:
+            self.clock.set_epoch(clock + bridge)
         self._jumps = self.clock.jumps
-        self.feed.load(feed)
-        self.feed.jumped(self, self.clock.epoch())
+        if ahead or bridge > LONGEST_CATCH_UP:
+            self.feed.jumped(self, self.clock.epoch())
 
 
 def _tomorrow(listing: Listing, close: int) -> Listing:

@@ -104,6 +104,7 @@ class TickerHub:
         self._market = market
         self._authorise = authorise
         self._connections: set[Connection] = set()
+        self._silent = False
         self._per_key: Counter[str] = Counter()
         self._wanted: dict[int, dict[str, set[Connection]]] = {}
         market.add_listener(self._on_batch)
@@ -154,6 +155,7 @@ class TickerHub:
         if transport is None:
             return socket  # gone already
         connection = Connection(socket, transport, user_id)
+        connection.silent = self._silent
         self._connections.add(connection)
         writer = asyncio.create_task(self._write(connection))
         try:
@@ -245,8 +247,14 @@ class TickerHub:
 
     # -- faults, for scripts
 
-    def silence(self, *, silent: bool) -> None:
-        """A dead feed: the present connections stay up and hear nothing more, not even the heartbeat."""
+    @property
+    def silent(self) -> bool:
+        """A dead feed: connections stay up and hear nothing, not even the heartbeat."""
+        return self._silent
+
+    @silent.setter
+    def silent(self, silent: bool) -> None:
+        self._silent = silent
         for connection in self._connections:
             connection.silent = silent
 

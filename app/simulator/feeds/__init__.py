@@ -56,5 +56,6 @@ class Feed(Protocol):
         ...
 
     def load(self, saved: dict[str, object]) -> None:
-        """Takes over a saved position. The market's quotes are restored already; `jumped` follows."""
+        """Takes over a saved position; quotes and bars are restored by the market. Raises ValueError when it was saved
+        by another feed."""
         ...

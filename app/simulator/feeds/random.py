@@ -296,6 +296,7 @@ class RandomFeed:
             "kind": "random",
             "seed": self.seed,
             "step": self._step,
+            "from": self._from,
             "factors": [self._market, self._bank],
             "states": {key: state.save() for key, state in self._states.items()},
             "anchor_day": self._past.anchor_day,
@@ -304,14 +305,22 @@ class RandomFeed:
 
     def load(self, saved: dict[str, object]) -> None:
         """Goes on from the saved step."""
-        factors, states, closes = saved["factors"], saved["states"], saved["closes"]
-        seed, step, anchor = saved["seed"], saved["step"], saved["anchor_day"]
-        if not (isinstance(seed, int) and isinstance(step, int) and isinstance(anchor, int)):
-            raise TypeError("the random market's saved position is damaged")
-        if not (isinstance(factors, list) and isinstance(states, dict) and isinstance(closes, dict)):
-            raise TypeError("the random market's saved position is damaged")
-        self.seed, self._step = seed, step
-        self._market, self._bank = factors
+        match saved:
+            case {
+                "kind": "random",
+                "seed": int(seed),
+                "step": int(step),
+                "from": float(start),
+                "anchor_day": int(anchor),
+                "factors": [float(market), float(bank)],
+                "states": dict(states),
+                "closes": dict(closes),
+            }:
+                pass
+            case _:
+                raise ValueError("the saved market was not played by the random feed")
+        self.seed, self._step, self._from = seed, step, start
+        self._market, self._bank = market, bank
         known = {row.token: row.previous_close for row in self.listings.by_token.values()}
         self._past = Past(seed, anchor, known | {int(t): c for t, c in closes.items()}, self.listings.by_token)
         for key, state in states.items():

@@ -156,10 +156,10 @@ class Replay:
     def load(self, saved: dict[str, object]) -> None:
         """Goes on after the saved moment. Raises ValueError when the recording is another one."""
         played = saved.get("played")
+        if saved.get("kind") != "replay" or not isinstance(played, float):
+            raise ValueError("the saved market was not a replay")
         if saved.get("tokens") != sorted(self._tapes) or saved.get("end") != self._end:
             raise ValueError("the saved market belongs to another recording")
-        if not isinstance(played, float):
-            raise TypeError("the replay's saved position is damaged")
         self._played = played
         self._day = local_day(played)
         self._rewind(played)

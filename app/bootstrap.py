@@ -2,9 +2,195 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import gc
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from app import __version__
+from app.cli.commands import COULD_NOT_START, FINE, Connect, Simulate, Sync, Workstation
+from app.cli.main import parse
+from app.runtime.paths import ProfilePaths, program, resource
+
+OPENING_POSITIONS = ("NSE:RELIANCE=50@MIS", "NSE:SBIN=200@MIS")
+"""What a new paper account holds, so that there is something to guard in the first minute."""
 
 
 def run(arguments: Sequence[str]) -> int:
     """The program: parses the command line, builds what the command needs, returns its exit code."""
-    raise NotImplementedError(arguments)
+    command = parse(arguments)
+    if isinstance(command, Simulate):
+        from app.simulator.main import main as simulate
+
+        return simulate(command.arguments)
+    if isinstance(command, Workstation):
+        return _workstation(command)
+    return _headless(command)
+
+
+def _workstation(command: Workstation) -> int:
+    """The window, until it is closed."""
+    from app.cli.display import why_no_display
+    from app.desk.remote import ProfileInUse, ProfileLock, RemoteServer, call
+    from app.desk.verbs import remote_verbs
+    from app.diagnostics.crash import CrashReporter
+    from app.domain.errors import AppError
+    from app.runtime.log import Logs
+    from app.runtime.loop import SWITCH_INTERVAL, LoopThread
+
+    missing = why_no_display(os.environ, sys.platform)
+    if missing:
+        sys.stderr.write(f"{missing}\n")
+        return COULD_NOT_START
+    paths = ProfilePaths(command.profile)
+    paths.create()
+    lock = ProfileLock(paths.lock)
+    try:
+        lock.acquire()
+    except ProfileInUse as in_use:
+        try:
+            call(paths, "show", timeout=5.0)
+        except AppError as failure:
+            sys.stderr.write(f"{in_use}\n{failure}\n")
+            return COULD_NOT_START
+        sys.stderr.write("Stopline is already running on this profile; its window was brought forward.\n")
+        return FINE
+    logs = Logs()
+    logs.open(paths.logs, console=sys.stderr)
+    crashes = CrashReporter(paths.crash, __version__)
+    crashes.install()
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    loop = LoopThread()
+    loop.start()
+    crashes.watch(loop.loop)
+    paper = command.paper
+    desk = loop.submit(_build_desk(paths, paper=paper)).result()
+    raise_window: list[Callable[[], None]] = []
+
+    def show() -> None:
+        for raiser in raise_window:
+            raiser()
+
+    remote = RemoteServer(paths, remote_verbs(desk, show), loop.loop)
+    remote.start()
+    quiet_collector()
+    try:
+        from app.ui.application import WindowOptions, run_window
+
+        options = WindowOptions(command.profile, paper, on_raise=raise_window.append, shutdown=desk.stop)
+        return run_window(desk, loop.submit, options)
+    finally:
+        remote.stop()
+        loop.submit(desk.stop()).result(timeout=20)
+        loop.stop()
+        crashes.uninstall()
+        logs.close()
+        lock.release()
+
+
+def quiet_collector() -> None:
+    """What was made while starting is kept out of the garbage collector's sight, and its oldest generation is not
+    collected by itself: a full collection holds the interpreter for 10 ms at 100,000 objects.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 1_000_000)
+
+
+def _headless(command: Connect | Sync) -> int:
+    """A command: through the workstation that runs on the profile, else with a desk of its own."""
+    from app.cli.output import Output
+    from app.desk.remote import ProfileInUse, ProfileLock
+    from app.desk.verbs import RemoteDesk
+    from app.domain.errors import AppError
+    from app.runtime.log import Logs
+    from app.runtime.loop import new_event_loop
+
+    out = Output(sys.stdout, sys.stderr, command.as_json)
+    paths = ProfilePaths(command.profile)
+    try:
+        paths.create()
+        lock = ProfileLock(paths.lock)
+        try:
+            lock.acquire()
+        except ProfileInUse:
+            with asyncio.Runner(loop_factory=new_event_loop) as runner:
+                return runner.run(_command(RemoteDesk(paths), command, out))
+        logs = Logs()
+        logs.open(paths.logs)
+        try:
+            with asyncio.Runner(loop_factory=new_event_loop) as runner:
+                return runner.run(_with_own_desk(paths, command, out))
+        finally:
+            logs.close()
+            lock.release()
+    except AppError as failure:
+        out.failed(failure)
+        return COULD_NOT_START
+
+
+async def _with_own_desk(paths: ProfilePaths, command: Connect | Sync, out: Any) -> int:
+    from app.cli.passphrase import Passphrases, open_vault
+    from app.desk.verbs import DirectDesk
+
+    desk = await _build_desk(paths, paper=False, guarding=False)
+    try:
+        passphrases = Passphrases(os.environ, terminal=sys.stdin.isatty())
+        await open_vault(desk.session, passphrases, create=isinstance(command, Connect))
+        await desk.session.resumed()
+        return await _command(DirectDesk(desk), command, out)
+    finally:
+        await desk.stop()
+
+
+async def _command(desk: Any, command: Connect | Sync, out: Any) -> int:
+    from app.cli.connect import run_connect
+    from app.cli.sync import run_sync
+
+    if isinstance(command, Connect):
+        return await run_connect(desk, command, out, sys.stdin.readline)
+    return await run_sync(desk, command, out)
+
+
+async def _build_desk(paths: ProfilePaths, *, paper: bool, guarding: bool = True) -> Any:
+    """Every concrete part of a desk, wired. On the loop thread."""
+    from app.analytics.charge_table import ChargeTable
+    from app.brokers.registry import Registry
+    from app.desk.desk import LocalDesk
+    from app.desk.paper import PaperExchange
+    from app.desk.workspace import Workspace
+    from app.domain.calendar import TradingCalendar
+    from app.engine.rules import ExitRules
+    from app.runtime.bus import Bus
+    from app.runtime.helper import Helper
+    from app.runtime.loop import Tasks
+    from app.vault.vault import Vault
+
+    bus, tasks, helper = Bus(), Tasks(), Helper()
+    workspace = Workspace(
+        paths.root,
+        Vault(paths.root),
+        Registry(helper).factory,
+        ExitRules.parse(_text(resource("rules", "exits.csv"))),
+        ChargeTable.parse(*_texts(resource("charges"), "*.csv")),
+        TradingCalendar.parse(*_texts(resource("calendar"), "*.json")),
+        bus.publish,
+        tasks,
+        guarding=guarding,
+    )
+    exchange = None
+    if paper:
+        options = [word for position in OPENING_POSITIONS for word in ("--opening-position", position)]
+        exchange = PaperExchange([*program(), "simulate"], paths.exchange, options)
+    return LocalDesk(workspace, bus, tasks, exchange, last=helper.stop)
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def _texts(folder: Path, pattern: str) -> list[str]:
+    return [_text(path) for path in sorted(folder.glob(pattern))]

@@ -12,15 +12,19 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from app.analytics.charge_table import ChargesUnknown, ChargeTable
 from app.brokers.base import BrokerSession, ExitLine, Session
 from app.desk.hours import TradingHours
-from app.domain.calendar import AlwaysOpen, Calendar
-from app.domain.errors import AppError, SessionExpired
+from app.desk.outcome import Outcome, charges_of
+from app.domain.calendar import AlwaysOpen, Calendar, ist_date
+from app.domain.errors import AppError, Denied, SessionExpired
 from app.domain.events import Event, FeedState, FundsChanged, HoldingsChanged, Level, Noticed
+from app.domain.fill import Fill
 from app.domain.ids import AccountId, InstrumentId
 from app.domain.instrument import Instrument
-from app.domain.money import Price
+from app.domain.money import Paise, Price
 from app.domain.order import Order
+from app.domain.portfolio import Funds, Holding, Position
 from app.domain.stop import Stop
 from app.engine.account import AccountState, PositionReading
 from app.engine.exits import StopJournal
@@ -29,7 +33,8 @@ from app.engine.recovery import recover
 from app.engine.rules import ExitRules
 from app.engine.stops import StopEngine
 from app.engine.watch import Watch
-from app.market.feed import Candles, FeedHub
+from app.market.charts import Charts
+from app.market.feed import FeedHub
 from app.runtime.clock import AccountClock
 from app.runtime.loop import Tasks
 
@@ -50,9 +55,10 @@ class Trading:
     journal: EngineJournal
     rules: ExitRules
     calendar: Calendar
+    charges: ChargeTable
     instrument: Callable[[InstrumentId], Instrument | None]
     ends_in_auction: Callable[[Instrument], bool]
-    candles: Callable[[AccountId], Candles]
+    charts: Charts
     publish: Callable[[Event], None]
     tasks: Tasks
 
@@ -99,13 +105,18 @@ class AccountDesk:
             self._on_connected,
             self._on_dead,
             lambda: self._hours.open_at(self.clock.now()),
-            trading.candles(account),
+            trading.charts.of_account(account),
             trading.publish,
         )
         self.stops.on_watched = self._on_watched
         self.state.on_session_dead = self._on_dead
         self.state.on_positions.append(self._on_positions)
         self.session: Session | None = None
+        self.fills: tuple[Fill, ...] = ()
+        """Today's, as last read."""
+        self.charges_today: Paise = 0
+        self.holdings: tuple[Holding, ...] = ()
+        self.funds: Funds | None = None
         self._broker: BrokerSession | None = None
         self._line: ExitLine | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -141,18 +152,28 @@ class AccountDesk:
         for stop in stops:
             self.stops.adopt(stop)
 
-    async def begin(self, session: Session, broker: BrokerSession) -> None:
-        """A session is there: clock, exit line, feed, then the stops. Raises AppError; nothing is left half open."""
+    async def begin(self, session: Session, broker: BrokerSession, *, guard: bool = True) -> None:
+        """A session is there: clock, exit line, feed, then the stops. Raises AppError; nothing is left half open.
+
+        Without `guard` it only reads: a command beside no workstation must not take up stops that it would drop again.
+        """
         await self.end(FeedState.OFF)
         try:
             await self._read_clock(broker)
+            await broker.profile()  # a dead session says so here
             line = broker.exit_line()
-            await line.start()
+            if guard:
+                await line.start()
         except BaseException:
             await broker.close()
             raise
-        self.session, self._broker, self._line = session, broker, line
+        self.session, self._broker = session, broker
         self._recovered.clear()
+        if not guard:
+            self.state.attach(broker)
+            self._recovered.set()
+            return
+        self._line = line
         self.stops.attach(broker, line)
         self.hub.start(broker.feed(self.hub))
         loop = asyncio.get_running_loop()
@@ -160,6 +181,9 @@ class AccountDesk:
             loop.create_task(self._recover(), name=f"recovery {self.account}"),
             loop.create_task(self._keep_reconciled(), name=f"reconcile {self.account}"),
             loop.create_task(self._keep_time(), name=f"clock {self.account}"),
+            loop.create_task(
+                self._trading.charts.run(self.account, broker, self.clock.now), name=f"candles {self.account}"
+            ),
         ]
 
     async def end(self, state: FeedState) -> None:
@@ -185,12 +209,39 @@ class AccountDesk:
         await self._recovered.wait()
 
     async def refresh(self) -> None:
-        """Orders, positions, holdings and funds, read now. Raises AppError."""
+        """Orders, positions, fills, holdings and funds, read now. Raises AppError."""
         await self.state.read_orders()
         await self.state.read_positions()
+        await self._read_fills()
         broker = self.broker
-        self._publish(FundsChanged(await broker.funds()))
-        self._publish(HoldingsChanged(self.account, tuple(await broker.holdings())))
+        self.funds = await broker.funds()
+        self._publish(FundsChanged(self.funds))
+        self.holdings = tuple(await broker.holdings())
+        self._publish(HoldingsChanged(self.account, self.holdings))
+
+    @property
+    def positions(self) -> tuple[Position, ...]:
+        """As last read; empty while they are not known."""
+        reading = self.state.reading
+        return () if reading is None else tuple(reading.positions.values())
+
+    def outcome(self, position: Position) -> Outcome:
+        """What closing a position would leave, after today's charges."""
+        instrument = self._trading.instrument(position.key.instrument)
+        if instrument is None:
+            raise Denied(f"{position.key.instrument} is not in the instrument list.", "Refresh the instruments.")
+        fills = [f for f in self.fills if (f.instrument, f.product) == (position.key.instrument, position.key.product)]
+        day = ist_date(self.clock.now()).isoformat()
+        plan = self.account.partition("-")[0]
+        return Outcome(position, instrument, fills, self._trading.charges, plan, day)
+
+    async def _read_fills(self) -> None:
+        self.fills = tuple(await self.broker.fills())
+        try:
+            plan = self.account.partition("-")[0]
+            self.charges_today = charges_of(self.fills, self._trading.charges, plan)
+        except ChargesUnknown as failure:
+            log.info("charges of %s: %s", self.account, failure.cause)
 
     def last_price(self, instrument: InstrumentId) -> Price | None:
         """From the account's own feed; None before its first tick."""
@@ -262,6 +313,9 @@ class AccountDesk:
     async def _positions_now(self) -> None:
         with contextlib.suppress(AppError):  # said aloud by PositionsUnknown
             await self.state.read_positions()
+            await self._read_fills()
+            self.funds = await self.broker.funds()
+            self._publish(FundsChanged(self.funds))
 
     def _on_connected(self) -> None:
         """Events may have been missed while the stream was away: the books are read again."""

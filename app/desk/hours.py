@@ -43,18 +43,31 @@ class TradingHours:
         """Start of the session in which a moment lies."""
         return self._calendar.session_start(instrument.segment, at, cas=self._ends_in_auction(instrument))
 
+    def of_instrument(self, instrument: Instrument) -> Callable[[int], tuple[int, int] | None]:
+        """For midnight IST of a day in epoch seconds: from when to when an instrument's ticks make candles."""
+        cas = self._ends_in_auction(instrument)
+
+        def hours(midnight: int) -> tuple[int, int] | None:
+            windows = self._windows_of(instrument.segment, cas, ist_date(midnight * SECOND))
+            return (windows[0][0], windows[-1][1]) if windows else None
+
+        return hours
+
     def open_at(self, at: Nanos) -> bool:
         """Whether any segment trades: then a feed that says nothing is an alarm."""
         seconds = at // SECOND
         return any(self._continuous(segment, cas, seconds) for segment, cas in _KINDS)
 
     def _continuous(self, segment: Segment, cas: bool, seconds: int) -> bool:
-        day = ist_date(seconds * SECOND)
+        windows = self._windows_of(segment, cas, ist_date(seconds * SECOND))
+        return any(start <= seconds < end for start, end in windows)
+
+    def _windows_of(self, segment: Segment, cas: bool, day: date) -> tuple[Window, ...]:
         key = (segment, cas, day.toordinal())
         windows = self._windows.get(key)
         if windows is None:
             windows = self._windows[key] = self._day(segment, cas, day)
-        return any(start <= seconds < end for start, end in windows)
+        return windows
 
     def _day(self, segment: Segment, cas: bool, day: date) -> tuple[Window, ...]:
         windows = self._calendar.continuous_windows(segment, day, cas=cas)

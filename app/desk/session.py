@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from urllib.parse import urlsplit
@@ -47,6 +47,10 @@ class SessionDesk:
         self._attempts = LoginAttempts()
         self._ending: set[AccountId] = set()
         self._clock = SystemClock()
+        workspace.session_died = self.session_died
+        self.on_open: list[Callable[[], None]] = []
+        """Called when the profile was opened."""
+        self._resuming: list[asyncio.Task[None]] = []
 
     # -- vault -------------------------------------------------------------------------------------------------------
 
@@ -95,11 +99,18 @@ class SessionDesk:
             workspace.records[record.id] = record
             await workspace.master.load(book, record.broker)
             self._add_desk(record).adopt([stop for stop in stops if stop.key.account == record.id])
+        start = workspace.tasks.start
         if self._paper is not None:
-            workspace.tasks.start(self._start_paper(self._paper), "paper exchange")
-        for record in list(workspace.records.values()):
-            if record.id != self._paper_id():
-                workspace.tasks.start(self._resume(record.id), f"resume {record.id}")
+            self._resuming.append(start(self._start_paper(self._paper), "paper exchange"))
+        for account in list(workspace.records):
+            if account != self._paper_id():
+                self._resuming.append(start(self._resume(account), f"resume {account}"))
+        for handler in self.on_open:
+            handler()
+
+    async def resumed(self) -> None:
+        """Until every stored session was taken up, or found dead."""
+        await asyncio.gather(*self._resuming, return_exceptions=True)
 
     def _tell(self, found: Opened, what: str, level: Level, next_step: str) -> None:
         if found.set_aside is None and not found.lost:
@@ -292,7 +303,7 @@ class SessionDesk:
         factory = self._workspace.factory(record.broker)
         broker = factory.session(session, self._credentials(record), record.endpoints)
         await self._workspace.master.ensure(self._workspace.book, broker, record.broker)
-        await self._workspace.account(account).begin(session, broker)
+        await self._workspace.account(account).begin(session, broker, guard=self._workspace.guarding)
         await self._set_state(account, SessionState.ACTIVE, "")
 
     async def session_died(self, account: AccountId, cause: SessionExpired) -> None:

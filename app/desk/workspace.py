@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
+from typing import Any
 
 from app.analytics.charge_table import ChargeTable
 from app.brokers.base import BrokerFactory
 from app.desk.account import AccountDesk, Trading
 from app.domain.calendar import Calendar
-from app.domain.errors import Denied, VaultLocked
+from app.domain.errors import Denied, SessionExpired, VaultLocked
 from app.domain.events import Event
 from app.domain.ids import AccountId, InstrumentId
 from app.domain.instrument import Instrument
@@ -36,8 +37,12 @@ class Workspace:
         calendar: Calendar,
         publish: Callable[[Event], None],
         tasks: Tasks,
+        *,
+        guarding: bool = True,
     ) -> None:
         self.profile = profile
+        self.guarding = guarding
+        """False for a command that only reads: no feed, no exit line, no stop is armed again."""
         self.vault = vault
         self.factory = factory
         self.rules = rules
@@ -49,6 +54,8 @@ class Workspace:
         self.charts = Charts(publish)
         self.accounts: dict[AccountId, AccountDesk] = {}
         self.records: dict[AccountId, AccountRecord] = {}
+        self.session_died: Callable[[AccountId, SessionExpired], Coroutine[Any, Any, None]] = _nobody
+        """Who takes over when a session turns out to be dead: the session desk."""
         self._book: Book | None = None
         self._journal: Journal | None = None
 
@@ -81,9 +88,10 @@ class Workspace:
             journal=self.journal,
             rules=self.rules,
             calendar=self.calendar,
+            charges=self.charges,
             instrument=self.master.get,
             ends_in_auction=self.master.ends_in_auction,
-            candles=self.charts.of_account,
+            charts=self.charts,
             publish=self.publish,
             tasks=self.tasks,
         )
@@ -127,3 +135,7 @@ class Workspace:
         if book is not None:
             await book.close()
         self.vault.lock()
+
+
+async def _nobody(account: AccountId, cause: SessionExpired) -> None:
+    raise RuntimeError(f"nobody takes over {account}: {cause.cause}")

@@ -1,0 +1,101 @@
+"""The desk in this process: the verbs put together, the heartbeat, the ordered stop. Loop thread only."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from app.desk.api import EventHandler
+from app.desk.market import MarketDesk
+from app.desk.paper import PaperExchange
+from app.desk.portfolio import PortfolioDesk
+from app.desk.session import SessionDesk
+from app.desk.stops import StopDesk
+from app.desk.trading import TradingDesk
+from app.desk.workspace import Workspace
+from app.domain.events import EngineBeat, SessionChanged, SessionState
+from app.runtime.bus import Bus
+from app.runtime.clock import SystemClock
+from app.runtime.loop import Tasks
+
+BEAT_SECONDS = 1.0
+P99 = 99
+ENOUGH_EXITS = 10
+"""Fewer say nothing about a percentile."""
+
+
+class LocalDesk:
+    """Implements `desk.api.Desk`."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        bus: Bus,
+        tasks: Tasks,
+        paper: PaperExchange | None = None,
+        last: Callable[[], Coroutine[Any, Any, None]] | None = None,
+    ) -> None:
+        self._workspace = workspace
+        self._last = last
+        self._bus = bus
+        self._tasks = tasks
+        self.session = SessionDesk(workspace, paper)
+        self.market = MarketDesk(workspace)
+        self.trading = TradingDesk(workspace)
+        self.stops = StopDesk(workspace)
+        self.portfolio = PortfolioDesk(workspace)
+        self.session.on_open.append(self._opened)
+        bus.subscribe(SessionChanged, self._on_session)
+        tasks.start(self._beat(), "engine heartbeat")
+
+    def listen(self, handler: EventHandler) -> None:
+        """Every event, on the loop thread."""
+        self._bus.subscribe_all(handler)
+
+    def unlisten(self, handler: Callable[[Any], None]) -> None:
+        """No more of them."""
+        self._bus.unsubscribe(handler)
+
+    @property
+    def armed(self) -> int:
+        """Stops that would no longer be watched if the program ended now."""
+        return sum(desk.stops.armed for desk in self._workspace.accounts.values())
+
+    async def stop(self) -> None:
+        """In order: sync, sessions with their feeds and lines, the paper exchange, files, vault. Idempotent."""
+        if self._workspace.is_open:
+            await self.portfolio.cancel_sync()
+        await self.session.close()
+        await self._tasks.stop()
+        await self._workspace.close()
+        if self._last is not None:
+            await self._last()
+
+    def _opened(self) -> None:
+        self._tasks.start(self.portfolio.rebuild(), "finish what a crash left")
+        self._tasks.start(self.portfolio.keep_curve(), "day's curve")
+
+    def _on_session(self, event: SessionChanged) -> None:
+        if event.state is SessionState.ACTIVE:
+            self.market.resubscribe()
+
+    async def _beat(self) -> None:
+        clock = SystemClock()
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + BEAT_SECONDS
+            await asyncio.sleep(BEAT_SECONDS)
+            desks = list(self._workspace.accounts.values())
+            taken = [us for desk in desks for us in desk.stops.engine_us]
+            p99 = statistics.quantiles(taken, n=100)[P99 - 1] / 1000 if len(taken) >= ENOUGH_EXITS else None
+            self._bus.publish(
+                EngineBeat(
+                    at=clock.now(),
+                    armed=sum(desk.stops.armed for desk in desks),
+                    blind=sum(desk.blind for desk in desks),
+                    loop_lag_ms=max(0.0, (loop.time() - due) * 1000),
+                    engine_p99_ms=p99,
+                )
+            )

@@ -1,0 +1,101 @@
+"""Prices, charts and watchlists as the window asks for them. Loop thread only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from app.desk.account import AccountDesk
+from app.desk.messages import ChartSeries, WatchlistView
+from app.desk.workspace import Workspace
+from app.domain.errors import AppError
+from app.domain.ids import InstrumentId
+from app.domain.instrument import Instrument
+from app.domain.market import Interval, Tick
+
+FIRST_LIST = "Watchlist 1"
+FIRST_SYMBOLS = (
+    "NSE:NIFTY 50",
+    "NSE:NIFTY BANK",
+    "NSE:RELIANCE",
+    "NSE:HDFCBANK",
+    "NSE:INFY",
+    "NSE:SBIN",
+    "NSE:TCS",
+    "NSE:ICICIBANK",
+)
+"""What a new trader's list begins with, as far as the broker has it."""
+
+
+class MarketDesk:
+    """Implements `desk.api.MarketVerbs`."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._wanted: dict[str, tuple[InstrumentId, ...]] = {}
+
+    async def search(self, text: str, limit: int = 30) -> Sequence[Instrument]:
+        """Search as you type."""
+        return self._workspace.master.search(text, limit)
+
+    async def instrument(self, instrument: InstrumentId) -> Instrument:
+        """One instrument by id."""
+        return self._workspace.instrument(instrument)
+
+    async def subscribe(self, consumer: str, instruments: Sequence[InstrumentId]) -> None:
+        """The whole set that a view wants ticks of."""
+        self._wanted[consumer] = tuple(instruments)
+        self.resubscribe()
+
+    def resubscribe(self) -> None:
+        """Hands every view's wishes to the account whose feed serves the display: the first that is logged in."""
+        desk = self._display()
+        if desk is None:
+            return
+        for consumer, instruments in self._wanted.items():
+            known = [self._workspace.master.get(name) for name in instruments]
+            desk.hub.want(f"view:{consumer}", {i.token: i.id for i in known if i is not None})
+        charted = self._workspace.charts.tokens(desk.account)
+        desk.hub.want("charts", {token: instrument.id for token, instrument in charted.items()})
+
+    async def last_ticks(self, instruments: Sequence[InstrumentId]) -> Sequence[Tick]:
+        """What is known already, so that a view does not start empty."""
+        desk = self._display()
+        if desk is None:
+            return []
+        return [tick for name in instruments if (tick := desk.hub.last_tick(name)) is not None]
+
+    async def open_chart(self, consumer: str, instrument: InstrumentId, interval: Interval) -> ChartSeries:
+        """History plus today; events follow."""
+        known = self._workspace.instrument(instrument)
+        desk = self._display()
+        if desk is None:
+            return ChartSeries(known, interval, (), complete=False, cause="No account is logged in.")
+        hours = desk.hours.of_instrument(known)
+        chart = self._workspace.charts.open(consumer, desk.account, known, interval, hours)
+        self.resubscribe()
+        try:
+            candles = await self._workspace.charts.series(chart, desk.broker, desk.clock.now())
+        except AppError as failure:
+            return ChartSeries(known, interval, tuple(chart.closed), complete=False, cause=str(failure))
+        return ChartSeries(known, interval, tuple(candles), complete=True)
+
+    async def close_chart(self, consumer: str) -> None:
+        """The view is gone."""
+        self._workspace.charts.close(consumer)
+        self.resubscribe()
+
+    async def watchlists(self) -> Sequence[WatchlistView]:
+        """The trader's lists; a new profile begins with one."""
+        found = await self._workspace.book.watchlists.load()
+        if not found and len(self._workspace.master):
+            first = tuple(InstrumentId(s) for s in FIRST_SYMBOLS if self._workspace.master.get(InstrumentId(s)))
+            await self._workspace.book.watchlists.save(FIRST_LIST, first)
+            found = [(FIRST_LIST, first)]
+        return [WatchlistView(name, instruments) for name, instruments in found]
+
+    async def save_watchlist(self, watchlist: WatchlistView) -> None:
+        """Makes or replaces a list."""
+        await self._workspace.book.watchlists.save(watchlist.name, watchlist.instruments)
+
+    def _display(self) -> AccountDesk | None:
+        return next(self._workspace.live(), None)

@@ -1,0 +1,187 @@
+"""Positions, the book, the day's curve and sync as the window asks for them. Loop thread only."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
+
+from app.analytics.charge_table import ChargesUnknown
+from app.desk.account import AccountDesk
+from app.desk.messages import CurvePoint, SyncRun, SyncSummary, TradePage
+from app.desk.outcome import paise
+from app.desk.workspace import Workspace
+from app.domain.calendar import ist_date, midnight_seconds
+from app.domain.errors import AppError, Denied
+from app.domain.events import SyncProgressed, SyncStep
+from app.domain.ids import AccountId, Nanos
+from app.domain.money import Price
+from app.domain.portfolio import Funds, Holding, Position, PositionKey
+from app.runtime.clock import SECOND
+from app.sync.service import SyncService, SyncTarget
+
+log = logging.getLogger(__name__)
+
+CURVE_SECONDS = 5.0
+"""Real seconds between two points of the day's P&L curve."""
+
+
+class PortfolioDesk:
+    """Implements `desk.api.PortfolioVerbs`."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._sync: SyncService | None = None
+
+    async def positions(self) -> Sequence[Position]:
+        """As last read, all accounts; closed ones of today with quantity 0."""
+        return [p for desk in self._workspace.accounts.values() for p in desk.positions]
+
+    async def holdings(self) -> Sequence[Holding]:
+        """Shares in demat."""
+        return [h for desk in self._workspace.accounts.values() for h in desk.holdings]
+
+    async def funds(self) -> Sequence[Funds]:
+        """Cash and margin."""
+        return [desk.funds for desk in self._workspace.accounts.values() if desk.funds is not None]
+
+    async def break_even(self, position: PositionKey) -> Price | None:
+        """The price at which closing nets zero after all charges."""
+        desk = self._workspace.account(position.account)
+        held = next((p for p in desk.positions if p.key == position), None)
+        if held is None or held.quantity == 0:
+            return None
+        last = desk.last_price(position.instrument) or held.last_price
+        try:
+            return desk.outcome(held).break_even(last)
+        except ChargesUnknown as failure:
+            log.info("no break-even of %s: %s", position.instrument, failure.cause)
+            return None
+
+    async def trades(
+        self,
+        *,
+        text: str = "",
+        account: AccountId | None = None,
+        since: Nanos | None = None,
+        offset: int = 0,
+        limit: int = 500,
+    ) -> TradePage:
+        """Trades newest first, with totals over the whole selection."""
+        found = await self._workspace.book.trades.page(text, account, since, offset, limit)
+        charges = Decimal(found.charges) / 100
+        return TradePage(tuple(found.rows), found.total, found.gross, charges, found.net)
+
+    async def day_curve(self) -> Sequence[CurvePoint]:
+        """Today's points, all accounts added up."""
+        desks = list(self._workspace.accounts.values())
+        if not desks:
+            return []
+        midnight = min(midnight_seconds(ist_date(desk.clock.now())) for desk in desks) * SECOND
+        last: dict[AccountId, tuple[int, int]] = {}
+        points: list[CurvePoint] = []
+        for row in await self._workspace.book.curve.since(None, midnight):
+            last[row.account] = (row.gross, row.net)
+            point = CurvePoint(row.at, sum(v[0] for v in last.values()), sum(v[1] for v in last.values()))
+            points.append(point)
+        return points
+
+    async def sync(self, account: AccountId | None = None, trigger: str = "manual") -> SyncSummary:
+        """One click brings everything home (C1). Raises Denied when there is nothing to sync."""
+        if account is not None:
+            self._workspace.account(account)
+        if not self._workspace.accounts:
+            raise Denied("No account is connected.", "Connect one first.")
+        results = await self._service().run(account, trigger)
+        return SyncSummary(results[0].run if results else "", tuple(_run(result) for result in results))
+
+    async def cancel_sync(self) -> None:
+        """Ends what still reads."""
+        await self._service().cancel()
+
+    async def sync_log(self, limit: int = 200) -> Sequence[SyncRun]:
+        """Newest first."""
+        return [_run(row) for row in await self._workspace.book.sync_log.recent(limit)]
+
+    async def rebuild(self) -> None:
+        """Finishes what a crash left between fills and trades."""
+        await self._service().rebuild()
+
+    async def keep_curve(self) -> None:
+        """Writes the day's curve while any account is live. Runs until cancelled."""
+        written: dict[AccountId, tuple[int, int]] = {}
+        while True:
+            await asyncio.sleep(CURVE_SECONDS)
+            for desk in list(self._workspace.live()):
+                point = self._point(desk)
+                if point is None or written.get(desk.account) == point:
+                    continue
+                written[desk.account] = point
+                try:
+                    await self._workspace.book.curve.append(desk.account, desk.clock.now(), *point)
+                except AppError as failure:
+                    log.warning("a point of the day's curve was not written: %s", failure)
+
+    def _point(self, desk: AccountDesk) -> tuple[int, int] | None:
+        """(gross, net) of the account's day in paise; None while positions are unknown or there are none."""
+        if not desk.positions:
+            return None
+        gross = sum(paise(p.pnl_at(desk.last_price(p.key.instrument) or p.last_price)) for p in desk.positions)
+        return gross, gross - desk.charges_today
+
+    def _service(self) -> SyncService:
+        if self._sync is None:
+            self._sync = SyncService(
+                self._workspace.book,
+                self._workspace.charges,
+                self._targets,
+                self._workspace.publish,
+                self._workspace.session_died,
+                self._record,
+            )
+        return self._sync
+
+    def _targets(self) -> list[SyncTarget]:
+        return [
+            SyncTarget(desk.account, desk.broker if desk.active else None, desk.clock)
+            for desk in self._workspace.accounts.values()
+        ]
+
+    async def _record(self, result: SyncProgressed) -> None:
+        """The account's record remembers how its last sync went (A5)."""
+        record = self._workspace.record(result.account)
+        if result.step is SyncStep.COMPLETED:
+            record = replace(
+                record,
+                last_sync=result.ended_at,
+                fills_synced=record.fills_synced + result.created,
+                error_count=0,
+                last_error="",
+            )
+        elif result.step is SyncStep.FAILED:
+            record = replace(
+                record,
+                syncs_failed=record.syncs_failed + 1,
+                error_count=record.error_count + 1,
+                last_error=result.error,
+            )
+        await self._workspace.save(record)
+
+
+def _run(row: SyncProgressed) -> SyncRun:
+    return SyncRun(
+        row.run,
+        row.account,
+        row.trigger,
+        row.step.value,
+        row.fetched,
+        row.created,
+        row.updated,
+        row.skipped,
+        row.conflicting,
+        row.started_at,
+        row.ended_at,
+        row.error,
+    )

@@ -1,0 +1,88 @@
+"""Stops as the window asks for them. Loop thread only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from app.analytics.charge_table import ChargesUnknown
+from app.desk.account import AccountDesk
+from app.desk.messages import AuditLine, StopPreview
+from app.desk.workspace import Workspace
+from app.domain.errors import Denied
+from app.domain.ids import StopId
+from app.domain.money import Price, Rounding, to_tick
+from app.domain.portfolio import Position, PositionKey
+from app.domain.stop import Stop
+from app.engine.arming import deny_trigger, open_position
+
+HUNDREDTH = Decimal("0.01")
+
+
+class StopDesk:
+    """Implements `desk.api.StopVerbs`."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+
+    async def stops(self) -> Sequence[Stop]:
+        """All that are not final, and those that ended in this run."""
+        return [stop for desk in self._workspace.accounts.values() for stop in desk.stops.stops]
+
+    async def preview(self, position: PositionKey, trigger: Price) -> StopPreview:
+        """What a stop at a price would mean; `denied` says why it cannot be armed there."""
+        desk = self._workspace.account(position.account)
+        instrument = self._workspace.instrument(position.instrument)
+        held = open_position(desk.state.reading, position)
+        snapped = to_tick(trigger, instrument.tick_size, Rounding.NEAREST)
+        last = desk.last_price(instrument.id) or held.last_price
+        denied = ""
+        try:
+            deny_trigger(held, instrument, snapped, last)
+        except Denied as refusal:
+            denied = str(refusal)
+        outcome = desk.outcome(held)
+        try:
+            net = outcome.net(max(snapped, instrument.tick_size))
+        except ChargesUnknown:
+            net = outcome.gross(snapped)
+        distance = last - snapped
+        return StopPreview(
+            trigger=snapped,
+            quantity=abs(held.quantity),
+            outcome=net,
+            at_risk=self._risk(held, last, snapped),
+            distance=distance,
+            distance_percent=(Decimal(distance * 100) / last).quantize(HUNDREDTH) if last else Decimal(0),
+            denied=denied,
+        )
+
+    @staticmethod
+    def _risk(held: Position, last: Price, trigger: Price) -> int:
+        """What would be lost from the last price to the trigger, in paise."""
+        return abs(held.quantity * held.multiplier * (last - trigger)) * 100 // held.price_scale
+
+    async def arm(self, position: PositionKey, trigger: Price) -> Stop:
+        """Returns when the exit is durable and the level watches."""
+        return await self._workspace.account(position.account).stops.arm(position, trigger)
+
+    async def move(self, stop: StopId, trigger: Price) -> Stop:
+        """Another level."""
+        return await self._owner(stop).stops.move(stop, trigger)
+
+    async def disarm(self, stop: StopId) -> Stop:
+        """Ends the watch."""
+        return await self._owner(stop).stops.disarm(stop)
+
+    async def audit(self, limit: int = 200) -> Sequence[AuditLine]:
+        """The newest lines of the audit trail, newest first."""
+        return [
+            AuditLine(entry.at, entry.account, entry.subject, entry.what, entry.detail)
+            for entry in await self._workspace.journal.audit_lines(limit)
+        ]
+
+    def _owner(self, stop: StopId) -> AccountDesk:
+        for desk in self._workspace.accounts.values():
+            if any(known.id == stop for known in desk.stops.stops):
+                return desk
+        raise Denied("There is no such stop.", "See the stops list.")

@@ -1,0 +1,98 @@
+"""Orders as the window asks for them. Loop thread only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from app.analytics.charge_table import ChargesUnknown
+from app.analytics.charges import estimate
+from app.desk.messages import OrderPreview
+from app.desk.workspace import Workspace
+from app.domain.calendar import ist_date
+from app.domain.errors import AppError, Denied
+from app.domain.fill import Charges
+from app.domain.ids import AccountId, BrokerOrderId, OrderId
+from app.domain.instrument import Instrument, Product
+from app.domain.money import Price
+from app.domain.order import Order, OrderKind, OrderRequest
+from app.domain.portfolio import PositionKey
+from app.engine.limits import check_order
+
+FAR = 5
+"""Percent from the last price beyond which a limit price is named unusual."""
+
+
+class TradingDesk:
+    """Implements `desk.api.TradingVerbs`."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+
+    async def orders(self) -> Sequence[Order]:
+        """Today's, of all accounts, newest first."""
+        found = [order for desk in self._workspace.accounts.values() for order in desk.state.orders.values()]
+        return sorted(found, key=lambda order: (order.placed_at or 0, order.broker_order_id), reverse=True)
+
+    async def preview(self, request: OrderRequest) -> OrderPreview:
+        """Margin and charges before sending: the broker's figures, or our own estimate when it does not answer."""
+        desk = self._workspace.account(request.account)
+        instrument = self._workspace.instrument(request.instrument)
+        last = desk.last_price(instrument.id)
+        denied = ""
+        try:
+            check_order(request, instrument)
+        except Denied as refusal:
+            denied = str(refusal)
+        at = request.price or last
+        if denied or not at:
+            why = denied or "There is no price for this instrument yet."
+            return OrderPreview(0, Charges(), None, estimated=True, denied=why)
+        warnings = _warnings(request, instrument, last)
+        try:
+            cost = await desk.broker.cost(request, at)
+            funds = await desk.broker.funds()
+            return OrderPreview(cost.margin, cost.charges, funds.available, estimated=False, warnings=warnings)
+        except AppError as failure:
+            day = ist_date(desk.clock.now()).isoformat()
+            try:
+                charges = estimate(request, instrument, at, day, self._workspace.charges)
+            except ChargesUnknown:
+                charges = Charges()
+            value = request.quantity * at * 100 // instrument.price_scale
+            return OrderPreview(value, charges, None, estimated=True, warnings=(*warnings, failure.cause))
+
+    async def place(self, request: OrderRequest) -> OrderId:
+        """Journalled, sent once, acknowledged."""
+        return await self._workspace.account(request.account).orders.place(request)
+
+    async def modify(
+        self,
+        account: AccountId,
+        order: BrokerOrderId,
+        *,
+        quantity: int | None = None,
+        price: Price | None = None,
+        trigger_price: Price | None = None,
+    ) -> None:
+        """Changes an open order."""
+        desk = self._workspace.account(account)
+        await desk.orders.modify(order, quantity=quantity, price=price, trigger_price=trigger_price)
+
+    async def cancel(self, account: AccountId, order: BrokerOrderId) -> None:
+        """Asks for a cancel."""
+        await self._workspace.account(account).orders.cancel(order)
+
+    async def square_off(self, position: PositionKey) -> OrderId:
+        """Closes a whole position."""
+        return await self._workspace.account(position.account).orders.square_off(position)
+
+
+def _warnings(request: OrderRequest, instrument: Instrument, last: Price | None) -> tuple[str, ...]:
+    found = []
+    if request.kind is OrderKind.LIMIT and last and request.price:
+        percent = abs(request.price - last) * 100 // last
+        if percent >= FAR:
+            found.append(f"The limit is {percent} % from the last price.")
+    if request.product is Product.NRML and instrument.is_option and request.side.sign < 0:
+        found.append("A sold option has no bounded loss.")
+    return tuple(found)

@@ -80,11 +80,10 @@ def migrate(path: Path, key: Secret, versions: Sequence[Version], since: str) ->
 
 
 def _copy_verified(path: Path, copy: Path, key: Secret) -> None:
-    engine = engine_for(path, key)
-    with engine.connect() as connection:
-        # The log's content belongs into the copy.
-        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-        connection.rollback()
+    # SQLite folds the log into the file when the last connection closes, as the one that read the version did.
+    log_file = path.with_name(path.name + "-wal")
+    if log_file.exists() and log_file.stat().st_size:
+        raise StorageError(f"{path.name} is in use by another program.", "Close it, then start again.")
     remove_database(copy)
     shutil.copyfile(path, copy)
     copy.chmod(0o600)

@@ -49,7 +49,9 @@ class Worker:
         with self._lock:
             if self._open:
                 self._open = False
-                self._jobs.put((last, concurrent.futures.Future()))
+                ending: concurrent.futures.Future[None] = concurrent.futures.Future()
+                ending.add_done_callback(_report)
+                self._jobs.put((last, ending))
                 self._jobs.put(None)
         ended, _ = await asyncio.wait([asyncio.wrap_future(self._ended)], timeout=within)
         if not ended:
@@ -68,3 +70,9 @@ class Worker:
             # Neither result nor traceback may live on until the next job.
             del job, function, done
         self._ended.set_result(None)
+
+
+def _report(ending: concurrent.futures.Future[None]) -> None:
+    error = ending.exception()
+    if error is not None:
+        log.error("closing a store failed: %s", error)

@@ -45,7 +45,10 @@ class CurveLayer(Layer):
             text = "The curve begins with the first trade or position of the day"
             pen.text(painter, pane.rect.center().x() - pen.width(text) / 2, pane.rect.center().y(), text, DARK.muted)
             return
-        self._grid(painter)
+        tags = self._tags()
+        axis = QRectF(pane.rect.right(), 0, self.boundingRect().width() - pane.rect.right(), pane.rect.height())
+        places = spread([tag.y for tag in tags], TAG_HEIGHT + 1, axis.top(), axis.bottom())
+        self._grid(painter, places)
         x = pane.rect.left() + (self.at - pane.first) * pane.pixels_per_index
         zero = min(max(pane.y(0.0), pane.rect.top()), pane.rect.bottom())
         painter.save()
@@ -65,7 +68,10 @@ class CurveLayer(Layer):
         painter.setClipRect(pane.rect)
         self._peak(painter, x)
         painter.restore()
-        self._tags(painter, x)
+        if self.pointed is not None:
+            self._moment(painter, x[self.pointed], self.points[self.pointed].at)
+        for tag, y in zip(tags, places, strict=True):
+            pen.axis_tag(painter, tag, axis, y)
 
     def _line(self, x: Floats, values: Floats) -> QPolygonF:
         """At most one point a pixel column: with more, each column keeps its last."""
@@ -93,13 +99,14 @@ class CurveLayer(Layer):
             painter.fillPath(area, tint)
         painter.setClipRect(rect)
 
-    def _grid(self, painter: QPainter) -> None:
+    def _grid(self, painter: QPainter, taken: list[float]) -> None:
         pane, pen = self._pane, self._pen
         hairline = QColor(DARK.hairline)
         for value in money_ticks(pane.low, pane.high, pane.rect.height()):
             y = round(pane.y(value))
             painter.fillRect(QRectF(0, y, pane.rect.width(), 1), QColor(DARK.border if value == 0 else DARK.grid))
-            if pane.rect.top() + 8 < y < pane.rect.bottom() - 8:
+            inside = pane.rect.top() + 8 < y < pane.rect.bottom() - 8
+            if inside and all(abs(y - other) > TAG_HEIGHT * 0.75 for other in taken):
                 text = fmt.compact(value, signed=True).removesuffix(".00")
                 pen.text(painter, pane.rect.right() + 8, y, text, DARK.faint)
         room = max(1, int(pane.rect.width() / 80))
@@ -138,28 +145,25 @@ class CurveLayer(Layer):
             painter, QRectF(round(left), round(at.y() - 30), width, TAG_HEIGHT), pieces, DARK.overlay, DARK.border
         )
 
-    def _tags(self, painter: QPainter, x: Floats) -> None:
+    def _moment(self, painter: QPainter, x: float, at: int) -> None:
+        """The time under the mouse."""
         pane, pen = self._pane, self._pen
-        index = len(self.points) - 1 if self.pointed is None else self.pointed
-        point = self.points[index]
-        if self.pointed is not None:
-            at = round(x[index])
-            painter.fillRect(QRectF(at, 0, 1, pane.rect.bottom()), QColor(DARK.faint))
-            text = fmt.time(point.at)
-            width = pen.width(text, strong=True) + 16
-            left = min(max(at - width / 2, 0.0), pane.rect.right() - width)
-            rect = QRectF(round(left), pane.rect.bottom() + 2, round(width), TAG_HEIGHT)
-            pen.box(painter, rect, DARK.overlay, DARK.border)
-            pen.text(painter, rect.left() + 8, rect.center().y(), text, DARK.text, strong=True)
+        painter.fillRect(QRectF(round(x), 0, 1, pane.rect.bottom()), QColor(DARK.faint))
+        text = fmt.time(at)
+        width = pen.width(text, strong=True) + 16
+        left = min(max(x - width / 2, 0.0), pane.rect.right() - width)
+        rect = QRectF(round(left), pane.rect.bottom() + 2, round(width), TAG_HEIGHT)
+        pen.box(painter, rect, DARK.overlay, DARK.border)
+        pen.text(painter, rect.left() + 8, rect.center().y(), text, DARK.text, strong=True)
+
+    def _tags(self) -> list[AxisTag]:
+        """Net and gross at the mouse, else now."""
+        point = self.points[-1 if self.pointed is None else self.pointed]
         color = DARK.up if point.net > 0 else DARK.down if point.net < 0 else DARK.flat
-        tags = [
-            AxisTag(pane.y(point.net), _short(point.net), color),
-            AxisTag(pane.y(point.gross), _short(point.gross), DARK.muted, filled=False),
+        return [
+            AxisTag(self._pane.y(point.net), _short(point.net), color),
+            AxisTag(self._pane.y(point.gross), _short(point.gross), DARK.muted, filled=False),
         ]
-        axis = QRectF(pane.rect.right(), 0, self.boundingRect().width() - pane.rect.right(), pane.rect.height())
-        for tag, y in zip(tags, spread([t.y for t in tags], TAG_HEIGHT + 1, axis.top(), axis.bottom()), strict=True):
-            painter.fillRect(QRectF(axis.left() + 1, y - 12, axis.width(), 24), QColor(DARK.base))
-            pen.axis_tag(painter, tag, axis, y)
 
 
 class MoneyCanvas(pg.GraphicsView):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QCloseEvent
+from PySide6.QtGui import QCloseEvent, QResizeEvent
 from PySide6.QtWidgets import QButtonGroup, QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from app.domain.errors import AppError
@@ -36,6 +36,7 @@ from app.ui.charts.hands import ChartCanvas
 from app.ui.charts.overlays import FillMark
 from app.ui.charts.stop_desk import StopDesk
 from app.ui.charts.stop_line import StopLine
+from app.ui.widgets.badge import Badge
 
 INTERVALS = {
     Interval.MINUTE: "1m",
@@ -103,22 +104,24 @@ class ChartView(QWidget):
 
     def _build(self) -> None:
         self._symbol, self._name = QLabel("No instrument"), QLabel()
-        self._price, self._change, self._feed = QLabel(), QLabel(), QLabel()
+        self._price, self._change, self._feed = QLabel(), QLabel(), Badge()
         theme.set_role(self._symbol, "heading")
         theme.set_role(self._price, "heading")
         theme.set_role(self._name, "faint")
-        theme.set_role(self._feed, "badge")
         self._feed.hide()
         bar = QFrame()
         theme.set_role(bar, "toolbar")
         row = QHBoxLayout(bar)
         row.setContentsMargins(12, 6, 8, 6)
         row.setSpacing(8)
+        bar.setMinimumWidth(300)
         for label in (self._symbol, self._name, self._price, self._change, self._feed):
             label.setTextFormat(Qt.TextFormat.PlainText)
             row.addWidget(label)
-        self._name.setMinimumWidth(0)
         row.addStretch(1)
+        chips = QHBoxLayout()
+        chips.setSpacing(2)
+        row.addLayout(chips)
         self._intervals = QButtonGroup(self)
         for interval, text in INTERVALS.items():
             chip = QPushButton(text)
@@ -128,14 +131,13 @@ class ChartView(QWidget):
             chip.setFocusPolicy(Qt.FocusPolicy.TabFocus)
             chip.setAccessibleName(f"Interval {text}")
             self._intervals.addButton(chip, int(interval))
-            row.addWidget(chip)
+            chips.addWidget(chip)
         self._intervals.idClicked.connect(self._on_interval)
-        row.addSpacing(8)
         self._order_buttons: list[QPushButton] = []
         for side, role, tip in ((Side.BUY, "buy", "Buy (B)"), (Side.SELL, "sell", "Sell (S)")):
             button = QPushButton(side.value[0])
             theme.set_role(button, role)
-            button.setFixedWidth(36)
+            button.setFixedWidth(32)
             button.setToolTip(tip)
             button.setAccessibleName(tip)
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
@@ -148,6 +150,16 @@ class ChartView(QWidget):
         column.setSpacing(0)
         column.addWidget(bar)
         column.addWidget(self.canvas, 1)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """A narrow chart keeps price, intervals and B and S; names and change give way first."""
+        super().resizeEvent(event)
+        width = event.size().width()
+        self._name.setVisible(width >= 860)
+        self._change.setVisible(width >= 640)
+        for interval, least in ((Interval.MINUTES_3, 560), (Interval.HOUR, 560), (Interval.DAY, 480)):
+            button = self._intervals.button(int(interval))
+            button.setVisible(width >= least or button.isChecked())
 
     # --- what is shown ---------------------------------------------------------------------------------------------
 
@@ -301,9 +313,8 @@ class ChartView(QWidget):
         word = "" if state is None else _FEED_WORDS.get(state, "")
         if word and state is FeedState.SILENT:
             word = f"{word} for {fmt.age(event.data_age_ms)}"
-        self._feed.setText(word)
+        self._feed.show_word(word, "badge" if state is FeedState.CLOSED else "badge-warning")
         self._feed.setVisible(bool(word))
-        theme.set_role(self._feed, "badge" if state is FeedState.CLOSED else "badge-warning")
         self.canvas.overlay.stale = bool(word)
 
     def _show_stops(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import Qt, QTimer
-from PySide6.QtGui import QCloseEvent, QHideEvent, QShowEvent
+from PySide6.QtGui import QCloseEvent, QHideEvent, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from app.desk.messages import CurvePoint
@@ -15,6 +15,7 @@ from app.ui import format as fmt
 from app.ui import theme
 from app.ui.bridge import Bridge
 from app.ui.charts.money_curve import MoneyCanvas
+from app.ui.widgets.badge import Badge
 
 REFRESH_MS = 2000
 """Between two looks at the curve while it is shown; a fill or a sync is shown at once."""
@@ -33,7 +34,7 @@ class PnlView(QWidget):
         self._timer.setInterval(REFRESH_MS)
         self._timer.timeout.connect(self.refresh)
         self._net, self._gross, self._charges = QLabel(), QLabel(), QLabel()
-        self._peak, self._fallen, self._problem = QLabel(), QLabel(), QLabel()
+        self._peak, self._fallen, self._problem = QLabel(), QLabel(), Badge("Not up to date", "badge-warning")
         self.canvas = MoneyCanvas(self)
         self._build()
         self._kinds = (BookChanged, Filled, PositionsChanged)
@@ -47,6 +48,8 @@ class PnlView(QWidget):
         row = QHBoxLayout(bar)
         row.setContentsMargins(16, 8, 16, 8)
         row.setSpacing(32)
+        bar.setMinimumWidth(240)
+        self._cells: list[QWidget] = []
         for title, figure, role in (
             ("Net today", self._net, "figure"),
             ("Gross", self._gross, "heading"),
@@ -60,15 +63,17 @@ class PnlView(QWidget):
             figure.setTextFormat(Qt.TextFormat.PlainText)
             figure.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
             figure.setAccessibleName(title)
-            column = QVBoxLayout()
+            cell = QWidget()
+            column = QVBoxLayout(cell)
+            # The small figures stand on the large one's baseline.
+            column.setContentsMargins(0, 0, 0, 0 if role == "figure" else 4)
             column.setSpacing(0)
             column.addWidget(caption)
             column.addStretch(1)
             column.addWidget(figure)
-            row.addLayout(column)
+            row.addWidget(cell)
+            self._cells.append(cell)
         row.addStretch(1)
-        theme.set_role(self._problem, "badge-warning")
-        self._problem.setTextFormat(Qt.TextFormat.PlainText)
         self._problem.hide()
         row.addWidget(self._problem, 0, Qt.AlignmentFlag.AlignTop)
         column = QVBoxLayout(self)
@@ -76,6 +81,12 @@ class PnlView(QWidget):
         column.setSpacing(0)
         column.addWidget(bar)
         column.addWidget(self.canvas, 1)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """A narrow view keeps the net; the others give way from the right."""
+        super().resizeEvent(event)
+        for cell, least in zip(self._cells, (0, 400, 500, 620, 740), strict=True):
+            cell.setVisible(event.size().width() >= least)
 
     def refresh(self) -> None:
         """Reads the curve; while one read is under way the next waits for its end."""
@@ -92,7 +103,6 @@ class PnlView(QWidget):
                 try:
                     points = await self._bridge.call(self._bridge.desk.portfolio.day_curve())
                 except AppError as failure:
-                    self._problem.setText("Not up to date")
                     self._problem.setToolTip(str(failure))
                     self._problem.show()
                 else:

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 import shutil
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from app.storage.migrations import Version
 log = logging.getLogger(__name__)
 
 _CHUNK = 1 << 20
+_ONE_AT_A_TIME = threading.Lock()
 
 
 def stored_version(connection: Connection) -> str | None:
@@ -43,7 +45,8 @@ def upgrade(engine: Engine, versions: Sequence[Version], since: str | None) -> N
     with engine.connect() as connection, connection.begin():
         if since is None:
             connection.exec_driver_sql("CREATE TABLE alembic_version (version_num TEXT NOT NULL PRIMARY KEY) STRICT")
-        with Operations.context(MigrationContext.configure(connection)):
+        # `op` of a migration is one global of Alembic's, and the two files may be opened at the same moment.
+        with _ONE_AT_A_TIME, Operations.context(MigrationContext.configure(connection)):
             for version in pending:
                 version.upgrade()
         connection.exec_driver_sql("DELETE FROM alembic_version")

@@ -111,6 +111,6 @@ def _hidden(page: str) -> dict[str, str]:
 async def eventually(check: Any, within: float = 10.0) -> Any:
     """The first true result of a coroutine function; fails when there is none in time."""
     async with asyncio.timeout(within):
-        while not (result := await check()):
-            await asyncio.sleep(0.02)
+        while not (result := await check()):  # noqa: ASYNC110 - as below
+            await asyncio.sleep(0.02)  # another process: there is no event to wait for
     return result

@@ -43,7 +43,7 @@ class Opened:
     set_aside: Path | None = None
     """Where the damaged file is now."""
     damage: str = ""
-    """What was wrong with it, in words."""
+    """What was wrong with it, in words; where it is now is for the caller to add."""
     lost: bool = False
     """There was a database before, and its file is gone."""
     migrated_from: str | None = None
@@ -109,18 +109,32 @@ async def open_store(
     """
     worker = Worker(kind.value)
     path = profile / kind.file_name
+    connections: list[Connection] = []
+
+    def work() -> tuple[Engine, Opened]:
+        opened = _prepare(path, key, kind, replace_damaged, versions)
+        engine = engine_for(path, key)
+        connections.append(translated(path, engine.connect))
+        return engine, opened
+
+    def undo() -> None:
+        for connection in connections:
+            connection.close()
+
     try:
-        engine, connection, opened = await worker.call(lambda: _open(path, key, kind, replace_damaged, versions))
+        engine, opened = await worker.call(work)
     except BaseException:
-        await worker.stop(lambda: None)
+        # Also when the caller was cancelled: the file must not stay locked by a connection that nobody holds.
+        await worker.stop(undo)
         raise
-    return Store(path, worker, engine, connection), opened
+    return Store(path, worker, engine, connections[0]), opened
 
 
-def _open(
+def _prepare(
     path: Path, key: Secret, kind: StoreKind, replace_damaged: bool, versions: Sequence[Version] | None
-) -> tuple[Engine, Connection, Opened]:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+) -> Opened:
+    """Leaves a sound file of the newest version at `path`, and says what that took."""
+    translated(path, lambda: path.parent.mkdir(parents=True, exist_ok=True, mode=0o700))
     newest = versions[-1].number if versions else NEWEST[kind]
     opened = Opened()
     if path.exists():
@@ -132,21 +146,21 @@ def _open(
         except Damaged as damage:
             aside = translated(path, lambda: set_aside(path))
             log.exception("%s is damaged and was set aside as %s", path.name, aside.name)
-            words = f"{path.name} is damaged or not one of ours; it was kept as {aside.name}."
+            words = f"{path.name} is damaged or not one of ours."
             if not replace_damaged:
-                raise Damaged(words, "Put back a backup, or go on with an empty file.", detail=damage.detail) from None
-            opened = Opened(created=True, set_aside=aside, damage=f"{words} {damage.detail}".strip())
+                kept = f"{words} It was kept as {aside.name}."
+                raise Damaged(kept, "Put back a backup, or go on with an empty file.", detail=damage.detail) from None
+            opened = Opened(created=True, set_aside=aside, damage=words)
     else:
         opened = Opened(created=True, lost=_key_check_file(path).exists())
     if opened.created:
         orphans = set_orphans_aside(path)
         if orphans is not None and opened.set_aside is None:
-            opened = Opened(created=True, set_aside=orphans, damage=f"{path.name} is gone.", lost=True)
+            opened = Opened(created=True, set_aside=orphans, damage=f"{path.name} is gone; its log is left.", lost=True)
         translated(path, lambda: _create(path, key, versions or known_versions(kind)))
     if not _key_fits(path, key):
         _remember_key(path, key)
-    engine = engine_for(path, key)
-    return engine, translated(path, engine.connect), opened
+    return opened
 
 
 def _check(path: Path, key: Secret, newest: str) -> str:

@@ -11,7 +11,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.domain.errors import Damaged, Denied, VaultLocked, WrongPassphrase
+from app.domain.errors import Damaged, Denied, StorageError, VaultLocked, WrongPassphrase
 from app.domain.ids import AccountId
 from app.runtime.secret import Secret
 from app.vault import sealing
@@ -78,7 +78,12 @@ class Vault:
             master, vault_id = bytearray(secrets.token_bytes(KEY_BYTES)), secrets.token_hex(16)
             keyring = self._wrap_by_keyring(master, vault_id) if use_keyring else None
             wrapped = self._wrap_by_passphrase(master, vault_id, passphrase) if passphrase else None
-            save(self._path, VaultFile(vault_id, wrapped, keyring))
+            try:
+                save(self._path, VaultFile(vault_id, wrapped, keyring))
+            except StorageError:
+                if keyring is not None:
+                    self._keystore.remove(vault_id)
+                raise
             self._replace_master(master)
 
     def unlock(self, passphrase: Secret | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import random
@@ -96,7 +97,7 @@ async def test_a_truncated_file_is_set_aside_and_a_fresh_one_takes_its_place(tmp
     assert opened.set_aside is not None
     assert opened.set_aside.name.startswith("journal.db.damaged-")
     assert opened.set_aside.read_bytes() == cut
-    assert opened.set_aside.name in opened.damage
+    assert "journal.db" in opened.damage
     assert await Journal(store).open_stops() == []
     await Journal(store).audit(entry())
     await store.close()
@@ -298,6 +299,18 @@ async def test_a_key_that_is_not_64_hex_digits_reaches_no_pragma(tmp_path: Path,
     with pytest.raises(ValueError, match="hex") as caught:
         await open_store(tmp_path, Secret(key), StoreKind.JOURNAL)
     assert len(key) < 3 or key not in str(caught.value)
+
+
+async def test_a_cancelled_opening_does_not_keep_the_file_locked(tmp_path: Path) -> None:
+    await filled_journal(tmp_path, 1)
+    opening = asyncio.create_task(open_store(tmp_path, KEY, StoreKind.JOURNAL))
+    await asyncio.sleep(0)
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    store, opened = await open_store(tmp_path, KEY, StoreKind.JOURNAL)
+    await store.close()
+    assert not opened.created
 
 
 async def test_a_folder_in_the_files_place_is_left_alone(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import os
 import stat
@@ -10,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from keyring.backend import KeyringBackend
 from keyring.backends.fail import Keyring as NoKeyring
 from keyring.errors import KeyringLocked, PasswordDeleteError
@@ -252,6 +254,52 @@ def test_the_system_search_never_takes_a_backend_that_is_not_the_systems_own(mon
     for found in (MemoryKeyring(), none, Chainer()):
         monkeypatch.setattr(keyring, "get_keyring", lambda found=found: found)
         assert not Keystore().available
+
+
+@pytest.mark.parametrize("module", ["macOS", "Windows", "SecretService", "libsecret", "kwallet"])
+def test_the_system_search_takes_the_operating_systems_own_keyring(
+    monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    import keyring
+
+    system = type("Keyring", (MemoryKeyring,), {"__module__": f"keyring.backends.{module}"})()
+    chainer = type("ChainerBackend", (MemoryKeyring,), {"backends": (MemoryKeyring(), system)})()
+    for found in (system, chainer):
+        monkeypatch.setattr(keyring, "get_keyring", lambda found=found: found)
+        keystore = Keystore()
+        assert keystore.write("entry", "secret")
+        assert system.entries == {(SERVICE, "entry"): "secret"}
+        assert keystore.read("entry") == "secret"
+        keystore.remove("entry")
+        assert keystore.read("entry") is None
+        keystore.remove("entry")
+
+
+def test_a_vault_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+    keyring = MemoryKeyring()
+    vault = vault_at(tmp_path, keyring)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", _no_space)
+        with pytest.raises(StorageError, match="could not be written"):
+            vault.create(PASSPHRASE, use_keyring=True)
+    assert not vault.is_open
+    assert keyring.entries == {}
+    assert list(tmp_path.iterdir()) == []
+
+
+def _no_space(handle: int) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_a_secret_is_sealed_as_the_requirement_says(tmp_path: Path) -> None:
+    """B1, opened with nothing of ours: HKDF-SHA256 by RFC 5869 from `hmac`, then AES-256-GCM."""
+    vault = created(tmp_path)
+    sealed = vault.seal(A, Secret("token"))
+    assert vault._master is not None
+    extracted = hmac.digest(A.encode(), bytes(vault._master), "sha256")
+    key = hmac.digest(extracted, b"broker-token-encryption" + b"\x01", "sha256")
+    bound = b"stopline account secret 1:" + A.encode()
+    assert AESGCM(key).decrypt(sealed[1:13], sealed[13:], bound) == b"token"
 
 
 def test_a_second_vault_is_not_created_over_the_first(tmp_path: Path) -> None:

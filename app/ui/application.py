@@ -122,6 +122,8 @@ class Workstation(QObject):
         self._main.leave.connect(self._ended.set)
         self._bridge.listen()
         self._main.show()
+        self._main.raise_()
+        self._main.activateWindow()
         if self._unlock is not None:
             self._unlock.close()
         await self._main.load()

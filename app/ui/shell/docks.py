@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from PySide6.QtCore import QByteArray, QSettings, QSize, Qt
-from PySide6.QtWidgets import QDockWidget, QMainWindow, QTabWidget, QWidget
+from PySide6.QtWidgets import QDockWidget, QHBoxLayout, QMainWindow, QTabWidget, QToolButton, QWidget
 
+from app.ui import theme
 from app.ui.views.table_view import TableView
-from app.ui.widgets.text import caption
+from app.ui.widgets.text import caption, label
 
 _VERSION = 1
 """Of the default layout: a stored one of an older version is not restored."""
@@ -31,6 +32,40 @@ class Place:
     shortcut: str = ""
 
 
+_SMALLEST = (200, 96)
+"""Pixels that a view may be squeezed to; without it the widest table would decide how small the window can be."""
+
+
+class TitleBar(QWidget):
+    """A dock's handle: drag it to tear the view off, double-click to float it."""
+
+    def __init__(self, dock: QDockWidget, title: str) -> None:
+        super().__init__(dock)
+        self._dock = dock
+        self._float = self._button("layout", "Float or dock this view")
+        self._float.clicked.connect(lambda: dock.setFloating(not dock.isFloating()))
+        close = self._button("close", "Hide this view")
+        close.clicked.connect(dock.close)
+        name = label(title, "faint")
+        row = QHBoxLayout(self)
+        row.setContentsMargins(12, 0, 4, 0)
+        row.setSpacing(0)
+        row.addWidget(name)
+        row.addStretch(1)
+        row.addWidget(self._float)
+        row.addWidget(close)
+        self.setFixedHeight(24)
+
+    def _button(self, icon: str, tip: str) -> QToolButton:
+        button = QToolButton(self)
+        button.setIcon(theme.icon(icon))
+        button.setIconSize(QSize(14, 14))
+        button.setToolTip(tip)
+        button.setAccessibleName(tip)
+        button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        return button
+
+
 class Docks:
     """Makes, shows, saves and restores the docks of the main window."""
 
@@ -44,12 +79,14 @@ class Docks:
             | QMainWindow.DockOption.AnimatedDocks
         )
         window.setTabPosition(Qt.DockWidgetArea.AllDockWidgetAreas, QTabWidget.TabPosition.North)
-        window.setCorner(Qt.Corner.BottomLeftCorner, LEFT)
+        window.setCorner(Qt.Corner.BottomLeftCorner, BOTTOM)
         window.setCorner(Qt.Corner.BottomRightCorner, RIGHT)
         for place in places:
             dock = QDockWidget(caption(place.title), window)
             dock.setObjectName(f"dock.{place.name}")
             dock.setWidget(place.widget)
+            dock.setTitleBarWidget(TitleBar(dock, place.title))
+            place.widget.setMinimumSize(*_SMALLEST)
             self._docks[place.name] = dock
         self.arrange()
 
@@ -57,21 +94,22 @@ class Docks:
         return self._docks[name]
 
     def arrange(self) -> None:
-        """The default: watchlist left, ticket right, tables below the chart, stops and the day's curve beside them."""
+        """The default: watchlist left, ticket right, tables below the chart, the stops always in sight beside them."""
         first: dict[str, QDockWidget] = {}
         for place in self._places:
             dock = self._docks[place.name]
+            self._window.removeDockWidget(dock)
             dock.setFloating(False)
-            leader = first.get(place.group)
-            if leader is None:
+            if place.group not in first:
                 first[place.group] = dock
                 self._window.addDockWidget(place.area, dock)
-            else:
-                self._window.tabifyDockWidget(leader, dock)
-            dock.show()
-        groups = list(first)
-        if "tables" in groups and "guard" in groups:
+        if "tables" in first and "guard" in first:  # before anything is tabbed: a split of a tabbed dock makes a tab
             self._window.splitDockWidget(first["tables"], first["guard"], Qt.Orientation.Horizontal)
+        for place in self._places:
+            dock = self._docks[place.name]
+            if dock is not first[place.group]:
+                self._window.tabifyDockWidget(first[place.group], dock)
+            dock.show()
         for dock in first.values():
             dock.raise_()
         self._size(first)
@@ -81,15 +119,15 @@ class Docks:
         wide = size.width() >= 1500
         horizontal = Qt.Orientation.Horizontal
         sides = [
-            (first[g], w) for g, w in (("watch", 348 if wide else 300), ("ticket", 316 if wide else 288)) if g in first
+            (first[g], w) for g, w in (("watch", 376 if wide else 320), ("ticket", 316 if wide else 288)) if g in first
         ]
         self._window.resizeDocks([d for d, _ in sides], [w for _, w in sides], horizontal)
         low = [d for g, d in first.items() if g in ("tables", "guard")]
         height = max(220, int(size.height() * 0.34))
         self._window.resizeDocks(low, [height] * len(low), Qt.Orientation.Vertical)
         if len(low) == 2:
-            between = size.width() - sum(w for _, w in sides)
-            self._window.resizeDocks(low, [int(between * 0.6), int(between * 0.4)], horizontal)
+            room = size.width() - sides[-1][1]
+            self._window.resizeDocks(low, [int(room * 0.65), int(room * 0.35)], horizontal)
 
     def bring(self, name: str) -> None:
         """Shows a view, brings its tab to the front and gives it the focus."""

@@ -15,6 +15,7 @@ from app.domain.order import Side
 from app.ui import theme
 from app.ui.actions import Actions
 from app.ui.bridge import Bridge
+from app.ui.models.day import DayResult
 from app.ui.models.facts import Facts
 from app.ui.shell.accounts import AccountKeeper
 from app.ui.shell.banners import Banners, Toasts
@@ -67,6 +68,7 @@ class MainWindow(QMainWindow):
         self.notices_panel = NoticesPanel(self.notices)
         self.pnl = PnlView(bridge)
         self.chart = ChartView(bridge)
+        self.day = DayResult(bridge)
         self.banners = Banners()
         self.toasts = Toasts(self)
         self.accounts = AccountKeeper(bridge, self.facts, self.banners, self, open_paper_login=paper)
@@ -93,6 +95,7 @@ class MainWindow(QMainWindow):
         if first is not None and self._chart_shows is None:
             self.show_chart(first)
         self.accounts.start()
+        self.day.start()
 
     def put_away(self) -> None:
         """Before it is deleted: the layout is kept, timers end, nothing of the browser stays."""
@@ -101,6 +104,7 @@ class MainWindow(QMainWindow):
         self._layout.save()
         self.chart.dispose()
         self.bar.stop()
+        self.day.stop()
         self.toasts.clear()
         self.accounts.close()
 
@@ -160,12 +164,12 @@ class MainWindow(QMainWindow):
             Place("positions", "Positions", BOTTOM, "tables", self.positions, "Ctrl+3"),
             Place("orders", "Orders", BOTTOM, "tables", self.orders, "Ctrl+4"),
             Place("trades", "Trade book", BOTTOM, "tables", self.trades, "Ctrl+6"),
+            Place("pnl", "Day's P&L", BOTTOM, "tables", self.pnl, "Ctrl+0"),
             Place("holdings", "Holdings", BOTTOM, "tables", self.holdings, "Ctrl+7"),
             Place("sync", "Sync", BOTTOM, "tables", self.sync, "Ctrl+8"),
             Place("notices", "Notices", BOTTOM, "tables", self.notices_panel, "Ctrl+9"),
             Place("audit", "Audit", BOTTOM, "tables", self.audit),
             Place("stops", "Stops", BOTTOM, "guard", self.stops, "Ctrl+5"),
-            Place("pnl", "Day's P&L", BOTTOM, "guard", self.pnl, "Ctrl+0"),
         ]
 
     def _build_menus(self) -> None:
@@ -203,6 +207,7 @@ class MainWindow(QMainWindow):
         self.positions.ticket_asked.connect(self.open_ticket)
         self.chart.order_requested.connect(self._on_order_requested)
         self.sync.last_sync.connect(self.bar.set_last_sync)
+        self.day.changed.connect(self.bar.set_day)
         self.notices.added.connect(self._on_notice)
         self.facts.accounts_changed.connect(self._show_mode)
         self._show_mode()

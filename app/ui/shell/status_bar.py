@@ -98,6 +98,7 @@ class StatusBar(QStatusBar):
 
     def __init__(self, facts: Facts) -> None:
         super().__init__()
+        self.setContentsMargins(0, 0, 8, 0)
         self._facts = facts
         self._feed_heard: dict[AccountId, float] = {}
         self._beat_heard: float | None = None

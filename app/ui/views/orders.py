@@ -61,7 +61,7 @@ COLUMNS: tuple[Column[OrderRow], ...] = (
         tip=lambda r: f"{r.order.instrument} · {r.order.account} · order {r.order.broker_order_id or 'without id yet'}",
         width=160,
     ),
-    Column("side", "Side", lambda r: r.order.side, tone=lambda r: side_tone(r.order.side), width=52),
+    Column("side", "Side", lambda r: r.order.side, tone=lambda r: side_tone(r.order.side), width=62),
     Column(
         "quantity",
         "Qty",

@@ -90,15 +90,7 @@ COLUMNS: tuple[Column[PositionRow], ...] = (
         lambda r: r.position.key.instrument,
         shown=lambda r: r.instrument.symbol if r.instrument else r.position.key.instrument,
         tip=lambda r: f"{r.position.key.instrument} · {r.position.key.account}",
-        width=168,
-    ),
-    Column(
-        "product",
-        "Product",
-        lambda r: r.position.key.product,
-        tone=lambda _r: Tone.DIM,
-        help="MIS intraday, NRML carried, CNC delivery",
-        width=66,
+        width=150,
     ),
     Column(
         "quantity",
@@ -141,12 +133,20 @@ COLUMNS: tuple[Column[PositionRow], ...] = (
         "stop",
         "Stop",
         _stop_words,
-        width=104,
+        width=96,
         tip=_stop_tip,
         tone=lambda r: Tone.WARN if r.blind or r.stop is None else Tone.PLAIN,
         help="The local stop that guards it. Click to set or move.",
     ),
     Column("exit", "", _exit_words, width=76, tip=_exit_tip, tone=lambda _r: Tone.SELL),
+    Column(
+        "product",
+        "Product",
+        lambda r: r.position.key.product,
+        tone=lambda _r: Tone.DIM,
+        help="MIS intraday, NRML carried, CNC delivery",
+        width=60,
+    ),
     Column(
         "account", "Account", lambda r: r.position.key.account if r.several else "", tone=lambda _r: Tone.DIM, width=96
     ),

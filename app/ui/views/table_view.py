@@ -96,7 +96,7 @@ class TableView(QTableView):
         copy.setContext(Qt.ShortcutContext.WidgetShortcut)
         copy.activated.connect(self.copy)
         for signal in (model.rowsInserted, model.rowsRemoved, model.layoutChanged, model.modelReset):
-            signal.connect(self._repaint)
+            signal.connect(self._on_rows)
 
     def sortable(self) -> None:
         """Headers sort. In the model's own order until one is clicked."""
@@ -195,8 +195,16 @@ class TableView(QTableView):
         if key is not None:
             self.activated_key.emit(key)
 
-    def _repaint(self) -> None:
+    def _on_rows(self) -> None:
+        """Names and figures are never cut: their columns grow with what they have to show, and never shrink."""
         self.viewport().update()
+        if not self._model.rowCount():
+            return
+        for number, column in enumerate(self._model.columns):
+            if (column.number or column.key == "symbol") and not self.isColumnHidden(number):
+                needed = self.sizeHintForColumn(number) + 2
+                if needed > self.columnWidth(number):
+                    self.setColumnWidth(number, needed)
 
     def _show_menu(self, at: QPoint) -> None:
         index = self.indexAt(at)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QTimer, Signal
-from PySide6.QtGui import QAction, QColor, QPainter
-from PySide6.QtWidgets import QStyleOptionViewItem, QVBoxLayout, QWidget
+from PySide6.QtGui import QAction, QColor, QPainter, QResizeEvent
+from PySide6.QtWidgets import QHeaderView, QStyleOptionViewItem, QVBoxLayout, QWidget
 
 from app.desk.messages import WatchlistView
 from app.domain.ids import InstrumentId, split_instrument_id
@@ -28,6 +28,9 @@ FLASH_S = 0.2
 """How long a changed price stays lit."""
 
 _CONSUMER = "watchlist"
+
+_WIDE = 356
+"""Pixels from which every column has room beside a long contract name."""
 
 Index = QModelIndex | QPersistentModelIndex
 
@@ -81,7 +84,7 @@ COLUMNS: tuple[Column[WatchRow], ...] = (
         _last,
         shown=lambda r: _price(r, _last(r)),
         number=True,
-        width=82,
+        width=94,
         tone=lambda r: tone_of(_change(r)),
     ),
     Column(
@@ -150,6 +153,9 @@ class WatchlistPanel(QWidget):
             empty="Nothing is watched yet",
             hint="Type a symbol above, e.g. infy or nifty 26000 ce, and press Enter.",
         )
+        columns = self.table.horizontalHeader()
+        columns.setStretchLastSection(False)
+        columns.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         self._delegate = FlashDelegate(self.table)
         self.table.setItemDelegate(self._delegate)
         self.table.set_menu(self._menu)
@@ -173,6 +179,11 @@ class WatchlistPanel(QWidget):
         layout.addWidget(self.table, 1)
         facts.ticks_changed.connect(self._on_ticks)
         facts.instruments_known.connect(self._on_known)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Qt. A narrow list keeps the name whole and leaves out the change in rupees."""
+        super().resizeEvent(event)
+        self.table.setColumnHidden(self._model.column("change"), self.width() < _WIDE)
 
     async def load(self) -> None:
         """The stored list."""

@@ -27,6 +27,9 @@ SLICE = 0.01
 """Seconds of playing in one go before the loop may do something else."""
 BRIDGE = 60.0
 """Real seconds of downtime that the exchange's clock makes up for."""
+DUSK, DAWN = 60.0, 10.0
+"""Exchange seconds after the last price of a recorded day, and before the first of the next, that the clock does not
+leap over."""
 LONGEST_CATCH_UP = 600.0
 """Exchange seconds that are played again after a restart; more are skipped."""
 
@@ -45,6 +48,8 @@ class Market:
         self._jumps = clock.jumps
         now = clock.epoch()
         self._day = candles.local_day(now)
+        self._last = now
+        """Exchange time of the last batch."""
         feed.begin(self, now)
 
     @property
@@ -91,6 +96,7 @@ class Market:
         return self._play(at)
 
     def _play(self, at: float) -> Sequence[Quote]:
+        self._last = at
         self._roll(at)
         changed = self.feed.play(self)
         self._tell(changed)
@@ -116,17 +122,23 @@ class Market:
                 continue
             now = self.clock.epoch()
             if at > now:
-                if not self.always_open and candles.local_day(at) > candles.local_day(now):
-                    # nobody waits through a recorded night
-                    self.clock.set_epoch(at - 10.0)
-                    self._jumps = self.clock.jumps
-                await self.clock.sleep_until_epoch(at)
+                await self._wait_for(at, now)
                 continue
             until = time.perf_counter() + SLICE
             while at is not None and at <= now and time.perf_counter() < until:
                 self._play(at)
                 at = self.feed.next_at()
             await asyncio.sleep(0)
+
+    async def _wait_for(self, at: float, now: float) -> None:
+        """Until the next batch is due, or the clock was set. Nobody waits through a recorded night."""
+        if self.always_open or candles.local_day(at) == candles.local_day(now):
+            await self.clock.sleep_until_epoch(at)
+        elif now < self._last + DUSK:
+            await self.clock.sleep_until_epoch(self._last + DUSK)
+        else:
+            self.clock.set_epoch(at - DAWN)
+            self._jumps = self.clock.jumps
 
     def set_price(self, key: str, price: int) -> None:
         """A trade of one lot prints now at `price`; the market goes on from there. Raises KeyError, ValueError."""

@@ -174,7 +174,7 @@ class BarTape:
         price = tick.price
         market.trade(quote, price, tick.quantity, event.at)
         if self.listing.tradable:
-            rng = random.Random(f"{self.listing.token}:{event.at}")
+            rng = random.Random(self.listing.token * 1_000_003 + int(event.at * 1000))
             bid = price if rng.random() < 0.5 else max(1, price - self.listing.tick_size)
             draw_book(rng, quote, bid, bid + self.listing.tick_size, self._usual)
 

@@ -177,6 +177,19 @@ async def test_a_recorded_night_is_leapt_over() -> None:
     await asyncio.gather(run, return_exceptions=True)
 
 
+async def test_a_replay_at_great_speed_leaves_nothing_out() -> None:
+    market = open_market(source("minute_1m_kite_2023/SBIN.csv.gz", "@2023-04-05"), speed=10_000)
+    built, done = Builder(market), asyncio.Event()
+    market.add_listener(lambda _: done.set() if market.ended else None)
+    run = asyncio.create_task(market.run())
+    await asyncio.wait_for(done.wait(), 60)
+    run.cancel()
+    await asyncio.gather(run, return_exceptions=True)
+    recorded = read_bars(shared_data("minute_1m_kite_2023", "SBIN.csv.gz"))
+    day = local_day(datetime(2023, 4, 5, tzinfo=IST).timestamp())
+    assert built.of(779521) == [bar[:6] for bar in recorded if local_day(bar[0]) == day]
+
+
 def test_the_closing_auction_survives_its_silent_minutes() -> None:
     market = open_market(source("cas_close_RELIANCE_20260911_1445_1529.csv"))
     built = Builder(market)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from app.analytics.charge_table import ChargeTable
-from app.analytics.charges import by_note, note_columns
+from app.analytics.contract_note import by_note, note_columns
 from app.domain.fill import Fill
 from app.domain.ids import BrokerOrderId, FillId
 from app.domain.instrument import Instrument

@@ -2,7 +2,8 @@
 
 Two kinds of file, told apart by their header: statutory and exchange rates (`head,exchange,segment,...`) and a broker's
 price list (`plan,segment,...`). A nil rate is a row with 0: what has no row is unknown and raises, it is never zero.
-Rates are kept as integers in units of 10^-12, so that charges are exact (the smallest rate is 10^-9: 0.01 a crore).
+Rates are kept as integers in units of 10^-10, so that charges are exact (the smallest rate is 10^-9: 0.01 a crore); a
+rate with more decimals is refused.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from app.domain.errors import AppError
 from app.domain.ids import InstrumentId, split_instrument_id
 from app.domain.instrument import Exchange, InstrumentKind
 
-RATE_SCALE = 10**12
+RATE_SCALE = 10**10
 """A fraction of 1 as an integer rate."""
 
 _RATE_COLUMNS = ["head", "exchange", "segment", "from", "to", "side", "fraction", "base", "mark", "source"]
@@ -65,16 +66,13 @@ class Rates:
     tax_buy: int
     tax_sell: int
     exchange: int
-    """Exchange transaction charge, each side."""
-    ipft: int
-    """Investor protection levy, each side."""
+    """Exchange transaction charge and investor protection levy (IPFT) together, each side."""
     sebi: int
     stamp_buy: int
     stamp_sell: int
     gst: int
-    gst_on_exchange: bool
-    gst_on_ipft: bool
-    gst_on_sebi: bool
+    taxed: int
+    """The part of exchange charge, IPFT and SEBI fee that GST is due on; it is due on all brokerage."""
     flat_brokerage: bool
     """True: the cap itself per executed order, whatever its value."""
     brokerage: int
@@ -198,15 +196,16 @@ class ChargeTable:
         return Rates(
             tax_buy=tax.fraction if "B" in tax.side else 0,
             tax_sell=tax.fraction if "S" in tax.side else 0,
-            exchange=exchange_row.fraction,
-            ipft=ipft.fraction,
+            exchange=exchange_row.fraction + ipft.fraction,
             sebi=sebi.fraction,
             stamp_buy=stamp.fraction if "B" in stamp.side else 0,
             stamp_sell=stamp.fraction if "S" in stamp.side else 0,
             gst=gst.fraction,
-            gst_on_exchange="exch" in base,
-            gst_on_ipft="ipft" in base,
-            gst_on_sebi="sebi" in base,
+            taxed=(
+                ("exch" in base) * exchange_row.fraction
+                + ("ipft" in base) * ipft.fraction
+                + ("sebi" in base) * sebi.fraction
+            ),
             flat_brokerage=fee.flat,
             brokerage=fee.fraction,
             cap_paise=fee.cap_paise,

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.analytics.charge_table import BadChargeTable, ChargesUnknown, ChargeTable
-from app.analytics.charges import allocate, by_note, charges_of, estimate, note, note_columns
+from app.analytics.charges import allocate, charges_of, estimate, note
+from app.analytics.contract_note import by_note, note_columns
 from app.domain.fill import Charges, Fill
 from app.domain.ids import AccountId, InstrumentId
 from app.domain.instrument import Exchange, Instrument, InstrumentKind, Product, Segment

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.analytics.charges import allocate, by_note, note_columns
+from app.analytics.charges import allocate
+from app.analytics.contract_note import by_note, note_columns
 from app.analytics.pnl import Lots, build_trades, day_pnl, open_lots, realised, trades_of, unrealised
 from app.domain.fill import Charges, Fill, Trade
 from app.domain.ids import AccountId, InstrumentId

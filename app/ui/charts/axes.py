@@ -66,8 +66,13 @@ def time_labels(series: CandleSeries, first: int, last: int, pixels_per_candle: 
     days = _changes(starts // _DAY)
     if len(days) > room:
         return _calendar_labels(starts, first, stride, room, pixels_per_candle)
-    labels = [TimeLabel(first + int(i) * stride, _day_text(int(starts[i])), major=True) for i in days]
-    taken = [label.index * pixels_per_candle for label in labels]
+    labels: list[TimeLabel] = []
+    taken: list[float] = []
+    for i in days:
+        index = first + int(i) * stride
+        if not taken or index * pixels_per_candle - taken[-1] >= TIME_SPACING:
+            labels.append(TimeLabel(index, _day_text(int(starts[i])), major=True))
+            taken.append(index * pixels_per_candle)
     for step in _STEPS:
         marks = _changes(starts // step)
         if len(marks) <= room:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import Callable, Iterator
 from typing import cast
 
@@ -69,7 +68,6 @@ class Stage:
         self.settle()
         self.thread.stop()
         self.loop.close()
-        gc.collect()
 
 
 def stages(app: QApplication) -> Iterator[Stage]:

@@ -106,8 +106,7 @@ def test_a_position_without_stop_offers_a_line_on_the_side_of_its_exit(bench: Be
     assert bench.y(LAST) < bench.placed.y < bench.pane.rect.bottom()
 
 
-@pytest.mark.parametrize("offset", [-6.0, 0.0, 6.0])
-@pytest.mark.parametrize("x", [30.0, 600.0, 1085.0])
+@pytest.mark.parametrize(("x", "offset"), [(30.0, -6.0), (600.0, 0.0), (1080.0, 6.0)])
 def test_the_offered_line_is_dragged_to_arm_a_stop_on_a_tick(bench: Bench, x: float, offset: float) -> None:
     start, target = bench.placed.y, bench.y(FAR)
     bench.mouse.drag((x, start + offset), (x, target + offset + 0.3))

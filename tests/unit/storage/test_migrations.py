@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
@@ -189,6 +190,38 @@ async def test_a_log_left_by_a_killed_program_is_in_the_copy(killed_profile: Pat
     store, _ = await open_store(killed_profile, KEY, StoreKind.JOURNAL)
     assert await Journal(store).open_stops() == [stop()]
     await store.close()
+
+
+KILLED_MIGRATING = """
+import asyncio, os, sys
+from pathlib import Path
+from alembic import op
+from app.storage.database import StoreKind
+from app.storage.migrations import Version, versions
+from app.storage.store import open_store
+from tests.unit.storage.samples import KEY
+
+def upgrade():
+    op.execute("DELETE FROM stops")
+    op.execute("ALTER TABLE runtime_state ADD COLUMN owner TEXT")
+    print("in the middle", flush=True)
+    os.kill(os.getpid(), 9)
+
+steps = [*versions(StoreKind.JOURNAL), Version("0002", upgrade)]
+asyncio.run(open_store(Path(sys.argv[1]), KEY, StoreKind.JOURNAL, versions=steps))
+"""
+
+
+async def test_a_program_killed_in_the_middle_of_a_migration_leaves_the_old_state(killed_profile: Path) -> None:
+    command = [sys.executable, "-c", KILLED_MIGRATING, str(killed_profile)]
+    done = await asyncio.to_thread(subprocess.run, command, check=False, capture_output=True, text=True)
+    assert done.stdout == "in the middle\n"
+    for steps, since in ((None, None), (with_step(adds_a_column), "0001")):
+        store, opened = await open_store(killed_profile, KEY, StoreKind.JOURNAL, versions=steps)
+        assert opened.set_aside is None
+        assert opened.migrated_from == since
+        assert await Journal(store).open_stops() == [stop()]
+        await store.close()
 
 
 async def test_a_file_of_a_newer_program_is_refused_and_not_touched(tmp_path: Path) -> None:

@@ -8,15 +8,13 @@ take their colours from `DARK`.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from string import Template
 
 import qtawesome
 from PySide6.QtGui import QColor, QFont, QFontDatabase, QIcon, QPalette
 from PySide6.QtWidgets import QApplication, QWidget
 
-_RESOURCES = Path(__file__).resolve().parents[2] / "resources"
-"""Beside `app` in a checkout and in a frozen program alike."""
+from app.runtime.paths import resource
 
 GRID = 4
 """Pixels; every margin, gap and height is a multiple."""
@@ -191,7 +189,7 @@ def load_fonts() -> None:
     """Registers the shipped Inter. Where it is missing, Qt falls back to the system's sans serif."""
     if "Inter" in QFontDatabase.families():
         return
-    for file in sorted((_RESOURCES / "fonts").glob("*.otf")):
+    for file in sorted(resource("fonts").glob("*.otf")):
         QFontDatabase.addApplicationFont(str(file))
 
 
@@ -207,7 +205,7 @@ def font(pixels: int = 13, weight: QFont.Weight = QFont.Weight.Normal) -> QFont:
 
 def style_sheet(palette: Palette = DARK) -> str:
     """The style sheet with the palette's colours filled in. Raises KeyError for a colour that nobody defined."""
-    folder = _RESOURCES / "themes"
+    folder = resource("themes")
     text = (folder / "stopline.qss").read_text(encoding="utf-8")
     return Template(text).substitute(asdict(palette), assets=folder.as_posix())
 

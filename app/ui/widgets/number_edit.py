@@ -19,6 +19,7 @@ class NumberEdit(QLineEdit):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setAlignment(Qt.AlignmentFlag.AlignRight)
+        self.setMinimumWidth(96)
         self._value: int | None = None
         self._problem = ""
         self.textEdited.connect(self._on_edited)

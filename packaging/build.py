@@ -12,7 +12,7 @@ PROGRAM = ROOT / "dist" / "stopline" / ("stopline.exe" if sys.platform == "win32
 
 def main() -> int:
     """Exit code 0 when the frozen program was built and works."""
-    build = [sys.executable, "-m", "PyInstaller", "--noconfirm", "--log-level", "WARN", "installer.spec"]
+    build = [sys.executable, "-m", "PyInstaller", "--noconfirm", "--log-level", "ERROR", "installer.spec"]
     print("Freezing the program (a minute or two) ...", flush=True)
     done = subprocess.run(build, cwd=ROOT, check=False)
     if done.returncode:

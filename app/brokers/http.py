@@ -17,6 +17,7 @@ from contextlib import aclosing
 from contextvars import ContextVar
 from dataclasses import dataclass
 from decimal import Decimal
+from importlib import import_module
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -38,6 +39,8 @@ correlation: ContextVar[str] = ContextVar("correlation", default="")
 """Id of the user's action; goes out as `X-Correlation-Id` and stands in the log lines of both ends (K1)."""
 
 log = logging.getLogger(__name__)
+
+import_module("anyio._backends._asyncio")  # httpx loads it with the first request: 50 ms, which no stop shall wait for
 
 _decoder = msgspec.json.Decoder(float_hook=Decimal)
 _encoder = msgspec.json.Encoder(decimal_format="number")  # brokers want a number, never text

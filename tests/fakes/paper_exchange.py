@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import signal
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -53,8 +54,8 @@ class PaperExchange:
     async def log_in(self, login_url: str, *, cancel: bool = False) -> str:
         """Fills in the login page as a browser would; the address that it redirects to."""
         code = pyotp.TOTP(self.line["totp_secret"])
-        verify: Any = self.endpoints.ca_file or True
-        async with httpx.AsyncClient(verify=verify, trust_env=False) as browser:
+        trust = ssl.create_default_context(cafile=self.endpoints.ca_file or None)
+        async with httpx.AsyncClient(verify=trust, trust_env=False) as browser:
             page = await browser.get(login_url)
             address = self.line["login_url"]
             fields = _hidden(page.text)

@@ -1,4 +1,4 @@
-"""What the official client does for us: session exchange, renewal and logout. Blocking; never on the loop thread.
+"""What the official client does for us: session exchange and logout. Blocking; never on the loop thread.
 
 `kiteconnect` is imported inside: it takes 0.6 s, and brings a Twisted reactor with it.
 """
@@ -21,12 +21,6 @@ def exchange(api_url: str, ca_file: str, api_key: str, api_secret: str, request_
     """
     answer = _call(api_url, ca_file, api_key, "generate_session", request_token, api_secret)
     return _texts(answer, ("user_id", "access_token"), ("user_name", "refresh_token"))
-
-
-def renew(api_url: str, ca_file: str, api_key: str, api_secret: str, refresh_token: str) -> dict[str, str]:
-    """A new access token for a refresh token (approved platforms only). Raises like `exchange`."""
-    answer = _call(api_url, ca_file, api_key, "renew_access_token", refresh_token, api_secret)
-    return _texts(answer, ("access_token", "refresh_token"), ())
 
 
 def logout(api_url: str, ca_file: str, api_key: str, access_token: str) -> None:

@@ -18,7 +18,7 @@ from app.simulator.market import Market, Quote
 from tests.shared_data import shared_data
 
 START = datetime(2026, 11, 20, 10, 0, tzinfo=IST)
-STEPS = 600
+STEPS = 400
 
 
 def market_of(seed: int, steps: int = 0, start: datetime = START) -> Market:
@@ -179,7 +179,7 @@ def test_a_pushed_option_returns_to_its_worth_a_pushed_share_stays() -> None:
     for _ in range(4):
         market.step()
     assert market.quotes[option.token].last_price > fair * 1.2
-    for _ in range(4 * 300):
+    for _ in range(4 * 150):
         market.step()
     assert market.quotes[option.token].last_price == pytest.approx(fair, rel=0.15)
     assert share.last_price == pytest.approx(25_000, rel=0.02)

@@ -1,6 +1,6 @@
 """The exchange's own door, for loopback only: clock, prices, the whole book, faults. No client of a broker has this.
 
-GET  /simulator/health   {"status", "pid", "orders", "fills"}
+GET  /simulator/health   {"status", "pid", "user_id", "orders", "fills"}
 GET  /simulator/clock    {"now", "epoch", "speed", "always_open"}
 PUT  /simulator/clock    any of {"now": ISO, "speed": X}
 PUT  /simulator/market   {"NSE:INFY": 1480.05, ...}: a trade prints at each price
@@ -53,7 +53,13 @@ class AdminRoutes:
         """It lives."""
         oms = self._oms
         return json_response(
-            {"status": "ok", "pid": os.getpid(), "orders": len(oms.records.orders), "fills": len(oms.records.fills)}
+            {
+                "status": "ok",
+                "pid": os.getpid(),
+                "user_id": oms.ledger.account.user_id,
+                "orders": len(oms.records.orders),
+                "fills": len(oms.records.fills),
+            }
         )
 
     async def clock(self, _request: web.Request) -> web.Response:
@@ -90,7 +96,12 @@ class AdminRoutes:
         for key, value in (await _object(request)).items():
             if key not in market.listings.by_key:
                 raise bad_input(f"{key} is not listed.")
-            prices.append((key, _units(key, value, market.listings.by_key[key].price_scale)))
+            listing = market.listings.by_key[key]
+            price = _units(key, value, listing.price_scale)
+            if listing.upper_circuit and not listing.lower_circuit <= price <= listing.upper_circuit:
+                low, high = listing.lower_circuit / listing.price_scale, listing.upper_circuit / listing.price_scale
+                raise bad_input(f"{key} cannot trade at {value}: its circuit limits are {low} and {high}.")
+            prices.append((key, price))
         for key, price in prices:
             market.set_price(key, price)
         return json_response({"status": "ok"})

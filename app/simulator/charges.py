@@ -1,7 +1,7 @@
 """The paper exchange's own virtual contract note (POST /charges/orders): rates by date, rounding as in the samples.
 
 Written from the published schedule, apart from the program's own charges: each checks the other. Exact:
-the call answers unrounded heads, an exchange charge that contains the investor protection levy, stamp rounded by itself.
+the call answers unrounded heads, an exchange charge that holds the investor protection levy, stamp rounded by itself.
 """
 
 from __future__ import annotations

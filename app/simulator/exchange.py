@@ -122,7 +122,7 @@ class Exchange:
         """Remembers what it knew, listens, lets the market run. Raises CannotStart."""
         self._recall()
         app = web.Application(client_max_size=LARGEST_REQUEST)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await self._listen(app, self._runner)
         self._tasks = [
             asyncio.create_task(self.market.run()),
@@ -246,7 +246,7 @@ class Exchange:
         await runner.setup()
         remembered = self.book.load("port").get("port", 0)
         for port in (self._plan.port,) if self._plan.port else (remembered, 0):
-            site = web.TCPSite(runner, HOST, port, ssl_context=self._plan.tls, shutdown_timeout=1.0)
+            site = web.TCPSite(runner, HOST, port, ssl_context=self._plan.tls)
             try:
                 await site.start()
             except OSError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import shutil
 import signal
 import sys
 from collections.abc import Sequence
@@ -33,7 +34,11 @@ def main(arguments: Sequence[str]) -> int:
         if options.broker != "zerodha":
             raise CannotStart(f"--broker {options.broker}: the Upstox side of the paper exchange arrives later")
         plan, ca_file = _plan(options)
-        return _serve(plan, ca_file, show_secrets=options.credentials != FROM_STDIN)
+        try:
+            return _serve(plan, ca_file, show_secrets=options.credentials != FROM_STDIN)
+        finally:
+            if ca_file is not None and options.state is None:
+                shutil.rmtree(ca_file.parent, ignore_errors=True)
     except (CannotStart, BookInUse, ValueError, TypeError, OSError) as error:
         print(f"simulate: {error}", file=sys.stderr)  # noqa: T201 - the command line's answer
         return 2

@@ -11,6 +11,7 @@ from app.simulator.envelope import KiteError, bad_input, success
 from app.simulator.faults import Faults
 from app.simulator.form import OrderForm, modify_form, order_form
 from app.simulator.oms import OrderSystem
+from app.simulator.refusals import slice_size
 from app.simulator.server import RECEIVED, form_of
 
 VARIETIES = ("regular", "amo", "co", "iceberg", "auction")
@@ -37,9 +38,9 @@ class OrderRoutes:
         """POST /orders/regular."""
         _check_variety(request)
         form = order_form(await form_of(request))
-        freeze = self._freeze(form)
-        if form.autoslice and freeze and form.quantity > freeze:
-            return success(self._sliced(form, freeze, request[RECEIVED]))
+        most = self._slice_size(form)
+        if form.autoslice and most and form.quantity > most:
+            return success(self._sliced(form, most, request[RECEIVED]))
         order = self._oms.place(form, request[RECEIVED])
         if form.autoslice:
             return success({"order_id": order.order_id, "children": [{"order_id": order.order_id}]})
@@ -79,15 +80,15 @@ class OrderRoutes:
             raise _unknown_order()
         return success([fill.row() for fill in self._oms.records.fills if fill.order_id == order_id])
 
-    def _freeze(self, form: OrderForm) -> int:
+    def _slice_size(self, form: OrderForm) -> int:
         listing = self._oms.market.listings.by_key.get(form.key)
-        return listing.freeze_quantity if listing else 0
+        return slice_size(listing) if listing else 0
 
-    def _sliced(self, form: OrderForm, freeze: int, received_ns: int) -> dict[str, Any]:
+    def _sliced(self, form: OrderForm, most: int, received_ns: int) -> dict[str, Any]:
         """Autoslice (A7.3): every slice an order of its own; successes and failures side by side in one answer."""
         left, parent, children = form.quantity, "", list[dict[str, Any]]()
         while left > 0:
-            part = replace(form, quantity=min(freeze, left), autoslice=False)
+            part = replace(form, quantity=min(most, left), autoslice=False)
             left -= part.quantity
             try:
                 order = self._oms.place(part, received_ns, parent)

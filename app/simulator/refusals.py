@@ -110,11 +110,17 @@ def check_quantity(quantity: int, listing: Listing, *, sliced: bool = False) -> 
     if quantity % lot:
         raise bad_input(f"Invalid `quantity`: {quantity} is not a multiple of the lot size {lot}.")
     freeze = listing.freeze_quantity
-    if freeze and quantity > freeze and not (sliced and quantity <= MAX_SLICES * freeze):
+    if freeze and quantity > freeze and not (sliced and quantity <= MAX_SLICES * slice_size(listing)):
         raise bad_input(
             f"Quantity {quantity} is above the freeze quantity {freeze} of {listing.tradingsymbol}. "
             "Split the order, or use autoslice."
         )
+
+
+def slice_size(listing: Listing) -> int:
+    """The largest whole lots that one order may carry; 0: no limit."""
+    lot = 1 if listing.exchange in LOT_EXCHANGES else listing.lot_size
+    return listing.freeze_quantity // lot * lot if lot else 0
 
 
 def check_prices(side: str, order_type: str, price: int, trigger: int, listing: Listing, last_price: int) -> None:

@@ -30,6 +30,8 @@ def certificate(folder: Path | None) -> tuple[ssl.SSLContext, Path]:
         _make(ca_file, server_file)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(server_file)
+    if folder is None:
+        server_file.unlink()
     return context, ca_file
 
 

@@ -318,7 +318,9 @@ class RandomFeed:
             }:
                 pass
             case _:
-                raise ValueError("the saved market was not played by the random feed")
+                raise ValueError(
+                    "the saved market was a replay: start with the feed it had, or with another folder of state"
+                )
         self.seed, self._step, self._from = seed, step, start
         self._market, self._bank = market, bank
         known = {row.token: row.previous_close for row in self.listings.by_token.values()}

@@ -157,9 +157,13 @@ class Replay:
         """Goes on after the saved moment. Raises ValueError when the recording is another one."""
         played = saved.get("played")
         if saved.get("kind") != "replay" or not isinstance(played, float):
-            raise ValueError("the saved market was not a replay")
+            raise ValueError(
+                "the saved market was not a replay: start with the feed it had, or with another folder of state"
+            )
         if saved.get("tokens") != sorted(self._tapes) or saved.get("end") != self._end:
-            raise ValueError("the saved market belongs to another recording")
+            raise ValueError(
+                "the saved market belongs to another recording: start with that one, or with another folder of state"
+            )
         self._played = played
         self._day = local_day(played)
         self._rewind(played)

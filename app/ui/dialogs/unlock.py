@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent
 from PySide6.QtWidgets import (
     QCheckBox,
-    QFormLayout,
     QLineEdit,
     QProgressBar,
     QPushButton,
+    QSizePolicy,
     QStackedWidget,
     QVBoxLayout,
     QWidget,
@@ -45,8 +45,8 @@ class UnlockWindow(QWidget):
         self._waiting.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._create = CreatePage(bridge.desk.session.strength)
         self._open = OpenPage()
-        for page in (self._waiting, self._create, self._open):
-            self._pages.addWidget(page)
+        for shown in (self._waiting, self._create, self._open):
+            self._pages.addWidget(shown)
         self._profile = label("", "faint", wrap=True, name="unlock.profile")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(32, 28, 32, 24)
@@ -57,6 +57,8 @@ class UnlockWindow(QWidget):
         layout.addWidget(self._pages)
         layout.addSpacing(12)
         layout.addWidget(self._profile)
+        for page in (self._create, self._open):
+            page.message.changed.connect(self._fit)
         self._create.submitted.connect(lambda: bridge.start(self._make(), "create vault"))
         self._open.submitted.connect(lambda: bridge.start(self._unlock(), "unlock"))
 
@@ -111,10 +113,23 @@ class UnlockWindow(QWidget):
         self.opened.emit()
 
     def _show(self, page: QWidget) -> None:
+        for other in (self._waiting, self._create, self._open):  # hidden pages do not decide how high this one is
+            policy = QSizePolicy.Policy.Preferred if other is page else QSizePolicy.Policy.Ignored
+            other.setSizePolicy(QSizePolicy.Policy.Preferred, policy)
         self._pages.setCurrentWidget(page)
         if isinstance(page, CreatePage | OpenPage):
             page.focus()
-        self.adjustSize()
+        self._fit()
+
+    def _fit(self) -> None:
+        """As high as the page needs at this width, once its labels have wrapped."""
+        QTimer.singleShot(0, self, self._resize)
+
+    def _resize(self) -> None:
+        layout = self.layout()
+        if layout is not None:
+            layout.activate()
+            self.setFixedHeight(layout.totalHeightForWidth(self.width()))
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Qt. Closing it without opening the vault ends the program."""
@@ -147,13 +162,16 @@ class CreatePage(QWidget):
         self._button.setObjectName("create.submit")
         self._button.setDefault(True)
         theme.set_role(self._button, "primary")
-        form = QFormLayout()
-        form.setVerticalSpacing(8)
-        form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapAllRows)
-        form.addRow("&Passphrase", self._first)
-        form.addRow(self._bar)
-        form.addRow(self._hint)
-        form.addRow("R&epeat", self._again)
+        form = QVBoxLayout()
+        form.setSpacing(6)
+        for title, edit in (("&Passphrase", self._first), ("R&epeat", self._again)):
+            name = label(title)
+            name.setBuddy(edit)
+            form.addWidget(name)
+            form.addWidget(edit)
+            if edit is self._first:
+                form.addWidget(self._bar)
+                form.addWidget(self._hint)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(8)

@@ -62,6 +62,8 @@ class Column(Generic[R]):
     tone: Callable[[R], Tone] | None = None
     tip: Callable[[R], str] | None = None
     width: int = 90
+    whole: bool = False
+    """Text that is never cut: the column grows with it, as columns of numbers do."""
     help: str = ""
     """What the column means, on the header."""
 
@@ -247,6 +249,12 @@ class TableModel(KeyedModel, Generic[R]):
         at = self._at.get(key)
         if at is not None:
             self.dataChanged.emit(self.index(at, 0), self.index(at, len(self.columns) - 1))
+
+    def touch_all(self) -> None:
+        """Paints every row again: what a value means was learnt (an instrument's name, its tick)."""
+        self.flush()
+        self.layoutAboutToBeChanged.emit()
+        self.layoutChanged.emit()
 
     # What Qt asks
 

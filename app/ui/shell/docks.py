@@ -127,7 +127,7 @@ class Docks:
         self._window.resizeDocks(low, [height] * len(low), Qt.Orientation.Vertical)
         if len(low) == 2:
             room = size.width() - sides[-1][1]
-            self._window.resizeDocks(low, [int(room * 0.65), int(room * 0.35)], horizontal)
+            self._window.resizeDocks(low, [int(room * 0.6), int(room * 0.4)], horizontal)
 
     def bring(self, name: str) -> None:
         """Shows a view, brings its tab to the front and gives it the focus."""

@@ -16,8 +16,8 @@ from app.ui.views.table_view import TableView
 _PAUSE_MS = 400
 
 COLUMNS: tuple[Column[AuditLine], ...] = (
-    Column("at", "Time", lambda a: a.at, fmt.date_time, width=150, tone=lambda _a: Tone.DIM),
-    Column("what", "What", lambda a: a.what, width=150),
+    Column("at", "Time", lambda a: a.at, fmt.date_time, whole=True, width=150, tone=lambda _a: Tone.DIM),
+    Column("what", "What", lambda a: a.what, whole=True, width=150),
     Column("subject", "Of", lambda a: a.subject, width=170, tone=lambda _a: Tone.DIM),
     Column("account", "Account", lambda a: a.account, width=120, tone=lambda _a: Tone.DIM),
     Column("detail", "Detail", lambda a: a.detail, width=300, tip=lambda a: a.detail),

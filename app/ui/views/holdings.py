@@ -47,6 +47,7 @@ COLUMNS: tuple[Column[HoldingRow], ...] = (
         lambda r: r.holding.instrument,
         shown=lambda r: r.instrument.symbol if r.instrument else r.holding.instrument,
         tip=lambda r: f"{r.holding.instrument} · {r.holding.isin}",
+        whole=True,
         width=160,
     ),
     Column("quantity", "Qty", lambda r: r.holding.quantity, fmt.group, number=True, width=80),
@@ -97,12 +98,16 @@ class HoldingsPanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.table)
         facts.holdings_changed.connect(self._refresh)
-        facts.instruments_known.connect(lambda _known: self._refresh())
+        facts.instruments_known.connect(self._on_known)
         facts.ticks_changed.connect(self._on_ticks)
 
     def _refresh(self) -> None:
         held = [h for some in self._facts.holdings.values() for h in some]
         self._model.replace(((h.account, h.instrument), self._row(h)) for h in held)
+
+    def _on_known(self, _instruments: list[str]) -> None:
+        self._refresh()
+        self._model.touch_all()
 
     def _on_ticks(self, instruments: list[str]) -> None:
         moved = set(instruments)

@@ -59,6 +59,7 @@ COLUMNS: tuple[Column[OrderRow], ...] = (
         lambda r: r.order.instrument,
         shown=lambda r: r.instrument.symbol if r.instrument else r.order.instrument,
         tip=lambda r: f"{r.order.instrument} · {r.order.account} · order {r.order.broker_order_id or 'without id yet'}",
+        whole=True,
         width=160,
     ),
     Column("side", "Side", lambda r: r.order.side, tone=lambda r: side_tone(r.order.side), width=62),
@@ -88,18 +89,19 @@ COLUMNS: tuple[Column[OrderRow], ...] = (
         width=84,
         help="Average price of the fills",
     ),
-    Column("product", "Product", lambda r: r.order.product, tone=lambda _r: Tone.DIM, width=64),
     Column(
         "status",
         "Status",
         lambda r: r.order.status,
         tone=lambda r: STATUS_TONES[r.order.status],
+        whole=True,
         width=112,
         tip=lambda r: r.order.status_text or "",
     ),
     Column(
         "cancel", "", lambda r: "Cancel" if r.can_change else "", width=72, tip=lambda _r: "Cancel this order (Del)"
     ),
+    Column("product", "Product", lambda r: r.order.product, tone=lambda _r: Tone.DIM, width=64),
     Column(
         "words",
         "Broker says",
@@ -162,7 +164,7 @@ class OrdersPanel(QWidget):
         layout.addWidget(foot)
         facts.order_changed.connect(self._on_order)
         facts.order_gone.connect(self._model.drop)
-        facts.instruments_known.connect(lambda _known: self.refresh())
+        facts.instruments_known.connect(self._on_known)
         self.table.selectionModel().currentRowChanged.connect(lambda *_: self._show_foot())
         self._model.flushed.connect(lambda _keys: self._show_foot())
         self._show_foot()
@@ -219,6 +221,10 @@ class OrdersPanel(QWidget):
             self.refresh()
         else:
             self._model.put(order_key(order), self._row(order))
+
+    def _on_known(self, _instruments: list[str]) -> None:
+        self.refresh()
+        self._model.touch_all()
 
     def _menu(self, key: Key) -> Sequence[QAction]:
         order = self._facts.orders.get(key) if isinstance(key, tuple) else None

@@ -90,6 +90,7 @@ COLUMNS: tuple[Column[PositionRow], ...] = (
         lambda r: r.position.key.instrument,
         shown=lambda r: r.instrument.symbol if r.instrument else r.position.key.instrument,
         tip=lambda r: f"{r.position.key.instrument} · {r.position.key.account}",
+        whole=True,
         width=150,
     ),
     Column(
@@ -219,7 +220,7 @@ class PositionsPanel(QWidget):
         facts.positions_changed.connect(self._on_positions)
         facts.positions_unknown.connect(self._on_unknown)
         facts.ticks_changed.connect(self._on_ticks)
-        facts.instruments_known.connect(lambda _known: self._refresh_all())
+        facts.instruments_known.connect(self._on_known)
         facts.stop_changed.connect(self._on_stop)
         facts.order_changed.connect(self._on_order)
         facts.accounts_changed.connect(self._refresh_all)
@@ -321,6 +322,10 @@ class PositionsPanel(QWidget):
             self._subscribed = wanted
             subscribe = self._bridge.desk.market.subscribe(_CONSUMER, wanted)
             self._bridge.start(self._bridge.call(subscribe), "subscribe positions")
+
+    def _on_known(self, _instruments: list[InstrumentId]) -> None:
+        self._refresh_all()
+        self._model.touch_all()
 
     def _on_unknown(self, event: PositionsUnknown) -> None:
         self._unknown[event.account] = event.cause

@@ -72,13 +72,15 @@ COLUMNS: tuple[Column[StopRow], ...] = (
         lambda r: r.stop.key.instrument,
         shown=lambda r: r.instrument.symbol if r.instrument else r.stop.key.instrument,
         tip=lambda r: f"{r.stop.key.instrument} · {r.stop.key.product} · {r.stop.key.account} · stop {r.stop.id}",
+        whole=True,
         width=150,
     ),
     Column(
         "state",
         "State",
         lambda r: r.state,
-        width=96,
+        whole=True,
+        width=108,
         tone=lambda r: stop_tone(r.stop, blind=r.blind),
         tip=lambda r: "No live price reaches this stop." if r.blind else r.stop.note,
     ),
@@ -186,7 +188,7 @@ class StopsPanel(QWidget):
         self.table.selectionModel().currentRowChanged.connect(lambda *_: self._show_foot())
         facts.stop_changed.connect(self._on_stop)
         facts.ticks_changed.connect(self._on_ticks)
-        facts.instruments_known.connect(self._on_ticks)
+        facts.instruments_known.connect(self._on_known)
         facts.accounts_changed.connect(self._on_accounts)
         self._show_foot()
 
@@ -208,6 +210,10 @@ class StopsPanel(QWidget):
         for stop in self._facts.stops.values():
             if stop.key.instrument in moved:
                 self._model.put(stop.id, self._row(stop))
+
+    def _on_known(self, instruments: list[InstrumentId]) -> None:
+        self._on_ticks(instruments)
+        self._model.touch_all()
 
     def _armed(self, key: Key | None) -> Stop | None:
         stop = self._facts.stops.get(StopId(key)) if isinstance(key, str) else None

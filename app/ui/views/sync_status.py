@@ -44,8 +44,10 @@ def _figure(key: str, title: str, help_text: str) -> Column[RunRow]:
 
 
 COLUMNS: tuple[Column[RunRow], ...] = (
-    Column("started", "Started", lambda r: r.run.started_at, fmt.date_time, width=150, tone=lambda _r: Tone.DIM),
-    Column("account", "Account", lambda r: r.run.account, width=140),
+    Column(
+        "started", "Started", lambda r: r.run.started_at, fmt.date_time, whole=True, width=150, tone=lambda _r: Tone.DIM
+    ),
+    Column("account", "Account", lambda r: r.run.account, whole=True, width=140),
     Column("trigger", "By", lambda r: r.run.trigger, width=84, tone=lambda _r: Tone.DIM),
     Column("step", "Step", lambda r: r.run.step, width=92, tone=lambda r: _TONES.get(r.run.step, Tone.WARN)),
     _figure("fetched", "Fetched", "Rows that the broker sent"),

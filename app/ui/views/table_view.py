@@ -201,7 +201,7 @@ class TableView(QTableView):
         if not self._model.rowCount():
             return
         for number, column in enumerate(self._model.columns):
-            if (column.number or column.key == "symbol") and not self.isColumnHidden(number):
+            if (column.number or column.whole) and not self.isColumnHidden(number):
                 needed = self.sizeHintForColumn(number) + 2
                 if needed > self.columnWidth(number):
                     self.setColumnWidth(number, needed)

@@ -42,12 +42,13 @@ def _charges_tip(trade: Trade) -> str:
 
 
 COLUMNS: tuple[Column[Trade], ...] = (
-    Column("day", "Date", lambda t: fmt.day_of(t.opened_at), width=96, tone=lambda _t: Tone.DIM),
+    Column("day", "Date", lambda t: fmt.day_of(t.opened_at), whole=True, width=96, tone=lambda _t: Tone.DIM),
     Column(
         "symbol",
         "Instrument",
         lambda t: split_instrument_id(t.instrument)[1],
         tip=lambda t: f"{t.instrument} · {t.segment} · {t.account}",
+        whole=True,
         width=160,
     ),
     Column(
@@ -57,33 +58,16 @@ COLUMNS: tuple[Column[Trade], ...] = (
         width=56,
         tone=lambda t: Tone.BUY if t.side is Side.BUY else Tone.SELL,
     ),
-    Column("product", "Product", lambda t: t.product, width=64, tone=lambda _t: Tone.DIM),
     Column("quantity", "Qty", lambda t: t.quantity, fmt.group, number=True, width=72),
     Column(
-        "entry",
-        "Entry",
-        lambda t: t.entry_price,
-        shown=lambda t: fmt.price(t.entry_price, t.price_scale),
+        "net",
+        "Net",
+        lambda t: t.net,
+        fmt.pnl,
         number=True,
-        width=88,
-    ),
-    Column("entered", "In", lambda t: t.opened_at, fmt.time, number=True, width=72, tone=lambda _t: Tone.DIM),
-    Column(
-        "exit",
-        "Exit",
-        lambda t: t.exit_price,
-        shown=lambda t: fmt.NOTHING if t.exit_price is None else fmt.price(t.exit_price, t.price_scale),
-        number=True,
-        width=88,
-    ),
-    Column(
-        "left",
-        "Out",
-        lambda t: t.closed_at or 0,
-        shown=lambda t: "open" if t.closed_at is None else fmt.time(t.closed_at),
-        number=True,
-        width=72,
-        tone=lambda t: Tone.WARN if t.closed_at is None else Tone.DIM,
+        width=108,
+        tone=lambda t: tone_of(t.net),
+        help="Gross less charges",
     ),
     Column("gross", "Gross", lambda t: t.gross, fmt.pnl, number=True, width=104, tone=lambda t: tone_of(t.gross)),
     Column(
@@ -98,15 +82,32 @@ COLUMNS: tuple[Column[Trade], ...] = (
         help="All costs of both legs; the heads are on the tooltip",
     ),
     Column(
-        "net",
-        "Net",
-        lambda t: t.net,
-        fmt.pnl,
+        "entry",
+        "Entry",
+        lambda t: t.entry_price,
+        shown=lambda t: fmt.price(t.entry_price, t.price_scale),
         number=True,
-        width=108,
-        tone=lambda t: tone_of(t.net),
-        help="Gross less charges",
+        width=88,
     ),
+    Column(
+        "exit",
+        "Exit",
+        lambda t: t.exit_price,
+        shown=lambda t: fmt.NOTHING if t.exit_price is None else fmt.price(t.exit_price, t.price_scale),
+        number=True,
+        width=88,
+    ),
+    Column("entered", "In", lambda t: t.opened_at, fmt.time, number=True, width=72, tone=lambda _t: Tone.DIM),
+    Column(
+        "left",
+        "Out",
+        lambda t: t.closed_at or 0,
+        shown=lambda t: "open" if t.closed_at is None else fmt.time(t.closed_at),
+        number=True,
+        width=72,
+        tone=lambda t: Tone.WARN if t.closed_at is None else Tone.DIM,
+    ),
+    Column("product", "Product", lambda t: t.product, width=64, tone=lambda _t: Tone.DIM),
 )
 
 
@@ -138,6 +139,7 @@ class TradeBookPanel(QWidget):
         self.filter.setClearButtonEnabled(True)
         self.filter.addAction(theme.icon("search"), QLineEdit.ActionPosition.LeadingPosition)
         self.filter.setMaximumWidth(240)
+        self.filter.setMinimumWidth(148)
         self.range = QComboBox()
         self.range.setObjectName("trades.range")
         self.range.setAccessibleName("Date range")

@@ -239,9 +239,7 @@ class WatchlistPanel(QWidget):
 
     def _on_known(self, instruments: list[InstrumentId]) -> None:
         self._on_ticks(instruments)
-        self._model.flush()
-        for instrument in instruments:
-            self._model.touch(instrument)
+        self._model.touch_all()
 
     def _on_flushed(self, keys: list[Key]) -> None:
         until = time.monotonic() + FLASH_S

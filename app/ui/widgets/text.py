@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QWidget
 
@@ -32,6 +32,9 @@ def caption(text: str) -> str:
 class Message(QFrame):
     """A line in place: what happened and what to do. Hidden while there is nothing to say."""
 
+    changed = Signal()
+    """It takes more or less room now."""
+
     def __init__(self, parent: QWidget | None = None, name: str = "message") -> None:
         super().__init__(parent)
         self.setObjectName(name)
@@ -52,6 +55,7 @@ class Message(QFrame):
         self._text.setAccessibleName(text)
         theme.set_role(self, role)
         self.setVisible(bool(text))
+        self.changed.emit()
 
     def clear(self) -> None:
         """Nothing to say."""

@@ -54,6 +54,7 @@ class CandleCanvas(pg.GraphicsView):
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._on_frame)
+        self._axis_width = 0.0
         self._moved = True
         """The view, or a candle within it, changed: every layer is stale."""
         self._held: StopLine | None = None
@@ -141,6 +142,9 @@ class CandleCanvas(pg.GraphicsView):
             return
         self.view.fit_prices(self.series.extent(*panes.price.visible(count)), self._extras(), self.overlay.tick_size)
         panes.price.set_y(*self.view.prices(panes.price.rect.height()))
+        if self._backdrop.axis_width(panes.price.high) != self._axis_width:
+            self._place()
+            panes.set_x(*self.view.range(count))
 
     def _extras(self) -> list[float]:
         """Prices that should be in the picture when they are near."""
@@ -155,12 +159,13 @@ class CandleCanvas(pg.GraphicsView):
         if not hasattr(self, "_timer"):
             return  # pyqtgraph resizes while it is being built
         self._place()
+        self._moved = True
         self.flush()
 
     def _place(self) -> None:
         size = self.viewport().size()
-        top = self.view.high if self.view.high > 1 else 100_000.0
-        self._panes.place(size.width(), size.height(), self._backdrop.axis_width(top))
+        self._axis_width = self._backdrop.axis_width(self._panes.price.high)
+        self._panes.place(size.width(), size.height(), self._axis_width)
         self.view.set_width(self._panes.price.rect.width())
         whole = self._panes.whole
         self._backdrop.set_area(whole)
@@ -168,7 +173,6 @@ class CandleCanvas(pg.GraphicsView):
         self._candles.set_area(self._panes.price.rect)
         volume = self._panes.volume.rect
         self._volume.set_area(QRectF(volume.left(), volume.top(), whole.width(), volume.height()))
-        self._moved = True
 
     def showEvent(self, event: QShowEvent) -> None:
         """Draws what happened while hidden."""

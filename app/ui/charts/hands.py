@@ -56,9 +56,14 @@ class ChartCanvas(CandleCanvas):
         at = event.position()
         self._pressed, self._far = at, False
         price = self._panes.price
+        closing = next((line for line in self.overlay.stops if line.closing), None)
+        if closing is not None and not any(p.closes(at.x(), at.y()) for p in self.overlay.layout()):
+            closing.closing = False
         for placed in reversed(self.overlay.layout()):
             if placed.closes(at.x(), at.y()):
-                self.disarm_wished.emit(placed.line)
+                if placed.line.close():
+                    self.disarm_wished.emit(placed.line)
+                self.touch(view=False, soon=True)
                 return
             if price.rect.top() <= at.y() <= price.rect.bottom() and placed.grips(at.x(), at.y()):
                 self._take(placed.line, price.value(placed.y), at.y() - placed.y)
@@ -176,8 +181,8 @@ class ChartCanvas(CandleCanvas):
             action.setEnabled(not wrong)
             action.triggered.connect(lambda _=False, line=line: self.stop_wished.emit(line, price))
             if line.closable:
-                menu.addAction("Disarm the stop").triggered.connect(
-                    lambda _=False, line=line: self.disarm_wished.emit(line)
+                menu.addAction("Disarm the stop…").triggered.connect(
+                    lambda _=False, line=line: self._ask_to_disarm(line)
                 )
         menu.addSeparator()
         for side, verb in ((Side.BUY, "Buy"), (Side.SELL, "Sell")):
@@ -188,6 +193,12 @@ class ChartCanvas(CandleCanvas):
         menu.addAction("Show everything").triggered.connect(lambda: self._look(fit=True))
         menu.addAction("Jump to now\tEnd").triggered.connect(lambda: self._look(fit=False))
         return menu
+
+    def _ask_to_disarm(self, line: StopLine) -> None:
+        """As the first click on the ×."""
+        if not line.closing:
+            line.close()
+        self.touch(view=False, soon=True)
 
     def _look(self, *, fit: bool) -> None:
         if fit:
@@ -203,8 +214,11 @@ class ChartCanvas(CandleCanvas):
         key, count = event.key(), len(self.series)
         plain = event.modifiers() in (Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.KeypadModifier)
         event.accept()
+        closing = next((line for line in self.overlay.stops if line.closing), None)
         if key == Qt.Key.Key_Escape and self._held is not None:
             self._drop()
+        elif key == Qt.Key.Key_Escape and closing is not None:
+            closing.closing = False
         elif key == Qt.Key.Key_End:
             self.view.jump_to_end(count)
         elif key == Qt.Key.Key_Home:

@@ -54,6 +54,8 @@ class StopLine:
         self.dragged: Price | None = None
         self.refused = ""
         """Why the last wish or drag came to nothing, until the next touch."""
+        self.closing = False
+        """The × was clicked once: the label asks whether to go without a stop."""
         self.blind = False
         self._preview: tuple[Price, StopPreview] | None = None
 
@@ -119,7 +121,7 @@ class StopLine:
 
     def begin(self, price: float) -> bool:
         """Takes hold of the line. False when it cannot be dragged now."""
-        self.refused = ""
+        self.refused, self.closing = "", False
         if not self.draggable:
             return False
         self.dragged = self.stop.trigger if self.stop is not None else self.snap(price)
@@ -160,12 +162,19 @@ class StopLine:
             return f"must be above the last price {at}"
         return ""
 
+    def close(self) -> bool:
+        """A click on the ×. True with the second one: going without a stop is asked twice."""
+        if not self.closable:
+            return False
+        self.closing = not self.closing
+        return not self.closing
+
     # --- what the desk said ----------------------------------------------------------------------------------------
 
     def ask(self, trigger: Price | None) -> None:
         """A wish is under way: a trigger, or None to disarm."""
         self.wish = Wish(trigger)
-        self.refused = ""
+        self.refused, self.closing = "", False
 
     def answer(self) -> None:
         """The wish was granted; the stop itself comes by `acknowledge`."""
@@ -181,6 +190,8 @@ class StopLine:
         self.stop = None if stop.state.is_final else stop
         if not self.draggable:
             self.dragged = None
+        if not self.closable:
+            self.closing = False
 
     # --- in numbers ------------------------------------------------------------------------------------------------
 

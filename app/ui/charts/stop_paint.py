@@ -76,7 +76,7 @@ def place(line: StopLine, pane: Pane, pen: Pen, last: Price | None, *, hovered: 
 def _color(line: StopLine, last: Price | None) -> str:
     if line.dragged is not None:
         return DARK.danger if line.objection(line.dragged, last) else DARK.stop
-    if line.refused:
+    if line.refused or line.closing:
         return DARK.danger
     if line.wish is not None or line.phase is Phase.PENDING:
         return DARK.muted
@@ -97,6 +97,10 @@ def _pieces(line: StopLine, last: Price | None, color: str, outside: int) -> lis
         wrong = line.objection(line.dragged, last)
         head = Piece("NO STOP HERE" if wrong else "STOP", color, strong=True)
         return [head, Piece(wrong, DARK.text)] if wrong else [head, *_money(line, last, side, lot)]
+    if line.closing:
+        bare = Piece(f"nothing will guard {lot} then", DARK.text)
+        how = Piece("× again: disarm   Esc: keep", DARK.muted, importance=1)
+        return [Piece("DISARM?", color, strong=True), bare, how]
     if line.refused:
         head = Piece("REFUSED", color, strong=True)
         stands = Piece("the stop stays where it is", DARK.muted, importance=1) if line.stop is not None else None
@@ -172,7 +176,8 @@ def paint_label(painter: QPainter, placed: PlacedStop, pen: Pen, *, hovered: boo
     border = DARK.border if offered and not hovered else placed.color
     pen.label(painter, placed.label, placed.pieces, DARK.overlay, border)
     if placed.close is not None:
-        pen.cross(painter, placed.close.center() - QPointF(1, 0), DARK.muted)
+        cross = DARK.danger if placed.line.closing else DARK.muted
+        pen.cross(painter, placed.close.center() - QPointF(1, 0), cross)
     if placed.line.draggable:
         pen.box(painter, placed.handle, placed.color if not offered else DARK.overlay, border if offered else None)
         ink = QColor(DARK.on_bright if not offered else DARK.muted)

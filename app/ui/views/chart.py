@@ -20,6 +20,8 @@ from app.domain.events import (
     FeedState,
     Filled,
     PositionsChanged,
+    SessionChanged,
+    SessionState,
     StopChanged,
     StopFired,
     TicksConflated,
@@ -79,6 +81,8 @@ class ChartView(QWidget):
         self._fills: dict[tuple[int, Price, Side], FillMark] = {}
         self._early: list[Candle] | None = None
         """Live candles that came while history was being read; None when it is not."""
+        self._incomplete = False
+        """History could not be read whole: it is read again when the account is logged in or its feed comes alive."""
         self._opening: asyncio.Task[object] | None = None
         self._stops = StopDesk(bridge, self._show_stops)
         self.canvas = ChartCanvas(self)
@@ -96,6 +100,7 @@ class ChartView(QWidget):
             StopChanged: lambda event: self._stops.on_stop(event.stop),
             StopFired: lambda event: self._stops.on_stop(event.stop),
             FeedChanged: self._on_feed,
+            SessionChanged: self._on_session,
             Filled: self._on_filled,
             BookChanged: self._on_book_changed,
         }
@@ -186,6 +191,7 @@ class ChartView(QWidget):
             if button is not None:
                 button.setChecked(True)
         self._last = self._close = None
+        self._incomplete = False
         self._fills.clear()
         self._early = []
         self._symbol.setText(instrument.symbol)
@@ -225,6 +231,7 @@ class ChartView(QWidget):
         early, self._early = self._early or [], None
         for candle in early:
             self.canvas.put(candle)
+        self._incomplete = bool(failure)
         empty = "" if len(self.canvas.series) else failure or "No candles yet: they appear with the first trade"
         self.canvas.say(empty, failure if len(self.canvas.series) else "")
         await self._read_fills(instrument)
@@ -270,8 +277,20 @@ class ChartView(QWidget):
         self._on_candle(event.candle)
 
     def _on_feed(self, event: FeedChanged) -> None:
+        came_alive = event.state is FeedState.LIVE and self._stops.feed is not FeedState.LIVE
         self._stops.on_feed(event.account, event.state)
         self._show_feed(event)
+        if came_alive:
+            self._read_again()
+
+    def _on_session(self, event: SessionChanged) -> None:
+        if event.state is SessionState.ACTIVE:
+            self._read_again()
+
+    def _read_again(self) -> None:
+        """What could not be read before, now that it may be there."""
+        if self._incomplete and self._early is None and self._instrument is not None:
+            self.show_instrument(self._instrument)
 
     def _on_filled(self, event: Filled) -> None:
         if self._instrument is not None and event.fill.instrument == self._instrument.id:

@@ -12,8 +12,17 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLabel, QPushButton
 from pytestqt.qtbot import QtBot
 
-from app.domain.errors import Unreachable
-from app.domain.events import CandleChanged, CandleClosed, FeedChanged, FeedState, PositionsChanged, TicksConflated
+from app.domain.errors import SessionExpired, Unreachable
+from app.domain.events import (
+    CandleChanged,
+    CandleClosed,
+    FeedChanged,
+    FeedState,
+    PositionsChanged,
+    SessionChanged,
+    SessionState,
+    TicksConflated,
+)
 from app.domain.ids import InstrumentId
 from app.domain.market import Candle, Interval
 from app.domain.order import Side
@@ -135,6 +144,19 @@ def test_history_that_cannot_be_read_is_said_and_live_candles_go_on(stage: Stage
     stage.publish(CandleChanged(TCS, Interval.MINUTE, Candle(market.NOW, 5, 9, 4, 7, 1)))
     assert view.canvas.overlay.message == ""
     assert len(view.canvas.series) == 1
+    view.dispose()
+    stage.settle()
+    view.deleteLater()
+
+
+def test_history_is_read_again_once_the_account_is_logged_in(stage: Stage, qtbot: QtBot) -> None:
+    stage.desk.script.fail("open_chart", SessionExpired("The session has ended."))
+    view = ChartView(stage.bridge)
+    view.open(TCS)
+    stage.until(lambda: "session has ended" in view.canvas.overlay.message)
+    stage.publish(SessionChanged(market.ACCOUNT, "zerodha", "Asha Rao", SessionState.ACTIVE, paper=True))
+    stage.until(lambda: len(view.canvas.series) == 375)
+    assert view.canvas.overlay.message == ""
     view.dispose()
     stage.settle()
     view.deleteLater()

@@ -207,15 +207,38 @@ def test_a_refusal_snaps_back_with_its_reason(bench: Bench) -> None:
     assert bench.phase() is Phase.ARMED
 
 
-def test_the_cross_on_the_label_disarms(bench: Bench) -> None:
-    stop = bench.arm(FAR)
+def click_cross(bench: Bench) -> None:
     close = bench.placed.close
     assert close is not None
     bench.mouse.press(close.center().x(), close.center().y())
     bench.mouse.release(close.center().x(), close.center().y())
+
+
+def test_the_cross_asks_once_and_then_disarms(bench: Bench) -> None:
+    stop = bench.arm(FAR)
+    click_cross(bench)
+    assert bench.words().startswith("DISARM?  nothing will guard 200 then")
+    bench.stage.settle()
+    assert bench.stage.desk.script.called("disarm") == []
+    click_cross(bench)
     bench.stage.until(lambda: bench.line.stop is None)
     assert bench.stage.desk.script.called("disarm") == [(stop.id,)]
     assert bench.phase() is Phase.OFFERED
+
+
+@pytest.mark.parametrize("how", ["esc", "click elsewhere"])
+def test_a_stop_is_kept_when_the_question_is_not_answered(bench: Bench, how: str) -> None:
+    bench.arm(FAR)
+    click_cross(bench)
+    if how == "esc":
+        QTest.keyClick(bench.canvas, Qt.Key.Key_Escape)
+    else:
+        bench.mouse.press(300, 100)
+        bench.mouse.release(300, 100)
+    assert bench.words().startswith("STOP")
+    click_cross(bench)
+    bench.stage.settle()
+    assert bench.stage.desk.script.called("disarm") == []
 
 
 def test_shift_click_sets_a_stop_at_the_price(bench: Bench) -> None:

@@ -103,18 +103,17 @@ def charge_class(exchange: Exchange, kind: InstrumentKind, instrument: Instrumen
     if kind is InstrumentKind.SHARE and exchange in (Exchange.NSE, Exchange.BSE):
         return "EQ"
     family = _FAMILY.get(exchange)
-    symbol = split_instrument_id(instrument)[1]
     if family is None or kind in (InstrumentKind.SHARE, InstrumentKind.INDEX):
-        raise ChargesUnknown(f"{symbol} on {exchange} is not a contract that can be charged.")
-    if kind is InstrumentKind.FUTURE:
-        if family != "COM":
-            return f"{family}_FUT"
-        return "COM_FUT_AGRI" if symbol.startswith(_AGRI) else "COM_FUT_NONAGRI"
-    if exchange is Exchange.BFO:
+        raise ChargesUnknown(f"{instrument} is not a contract that can be charged.")
+    option = kind is not InstrumentKind.FUTURE
+    if exchange is Exchange.BFO and option:
+        symbol = split_instrument_id(instrument)[1]
         # A symbol SENSEX50... could also be SENSEX of the year 2050; until then it is the SENSEX 50.
         major = symbol.startswith(("SENSEX", "BANKEX")) and not symbol.startswith("SENSEX50")
         return "EQ_OPT_SENSEX_BANKEX" if major else "EQ_OPT_OTHER"
-    return f"{family}_OPT"
+    if option or family != "COM":
+        return f"{family}_OPT" if option else f"{family}_FUT"
+    return "COM_FUT_AGRI" if split_instrument_id(instrument)[1].startswith(_AGRI) else "COM_FUT_NONAGRI"
 
 
 def is_trade_for_trade(instrument: InstrumentId) -> bool:

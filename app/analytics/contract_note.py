@@ -88,10 +88,14 @@ def note_columns(
 def _derivative_note(fills: Sequence[Fill], table: ChargeTable, plan: str, exchange: Exchange, scale: int) -> Columns:
     on = fills[0].id.trade_date
     kinds = {fill.instrument: fill.kind for fill in fills}
-    of = {
-        instrument: table.rates(plan, exchange, charge_class(exchange, kind, instrument), on)
-        for instrument, kind in kinds.items()
-    }
+    by_class: dict[str, Rates] = {}
+    of: dict[InstrumentId, Rates] = {}
+    for instrument, kind in kinds.items():
+        segment = charge_class(exchange, kind, instrument)
+        known = by_class.get(segment)
+        if known is None:
+            known = by_class[segment] = table.rates(plan, exchange, segment, on)
+        of[instrument] = known
     buy = Side.BUY
     rates = [of[fill.instrument] for fill in fills]
     values = [fill.quantity * fill.price for fill in fills]
@@ -205,18 +209,18 @@ def _brokerage(fills: Sequence[Fill], rates: Sequence[Rates], values: Sequence[i
         return [_order_fee(rate, value, one) for rate, value in zip(rates, values, strict=True)]
     for order, value in zip(names, values, strict=True):
         orders[order] += value
+    rate_of = dict(zip(names, rates, strict=True))
+    fees = {order: _order_fee(rate_of[order], whole, one) for order, whole in orders.items()}
     parts: list[int] = []
-    begun: dict[BrokerOrderId, tuple[int, int, int]] = {}
-    for order, rate, value in zip(names, rates, values, strict=True):
-        whole = orders[order]
+    begun = dict.fromkeys(names, 0)
+    for order, value in zip(names, values, strict=True):
+        whole, fee = orders[order], fees[order]
         if value == whole:
-            parts.append(_order_fee(rate, value, one))
-            continue
-        fee, before, given = begun.get(order) or (_order_fee(rate, whole, one), 0, 0)
-        before += value
-        upto = fee * before // whole
-        begun[order] = (fee, before, upto)
-        parts.append(upto - given)
+            parts.append(fee)
+        else:
+            before = begun[order]
+            begun[order] = upto = before + value
+            parts.append(fee * upto // whole - fee * before // whole)
     return parts
 
 

@@ -41,7 +41,9 @@ def fifo(keys: Ints, quantities: Ints, prices: Ints) -> FifoResult:
         return FifoResult(np.zeros(0, np.int64), {})
     if float(np.sum(np.abs(quantities).astype(np.float64) * np.abs(prices).astype(np.float64))) > _LARGEST:
         return _one_by_one(keys, quantities, prices)
-    order = np.argsort(keys, kind="stable")
+    # Sixteen bits sort by counting, several times faster; that many positions fit nearly always.
+    small = int(keys.min()) >= 0 and int(keys.max()) < 1 << 16
+    order = np.argsort(keys.astype(np.uint16) if small else keys, kind="stable")
     key, quantity, price = keys[order], quantities[order], prices[order]
     first = np.flatnonzero(np.r_[True, key[1:] != key[:-1]])
     size = np.diff(np.r_[first, count])

@@ -91,11 +91,11 @@ class ZerodhaSession:
 
     async def orders(self) -> Sequence[Order]:
         """Today's order book."""
-        return self._remember(await self._rest.rows("/orders", self._order))
+        return self._remember(await self._rest.rows("/orders", self._order, urgent=True))
 
     async def order_history(self, order: BrokerOrderId) -> Sequence[Order]:
         """The states that an order went through, oldest first."""
-        return self._remember(await self._rest.rows(f"/orders/{quote(order, safe='')}", self._order))
+        return self._remember(await self._rest.rows(f"/orders/{quote(order, safe='')}", self._order, urgent=True))
 
     async def fills(self) -> Sequence[Fill]:
         """Today's executions; Kite has none of earlier days."""
@@ -110,7 +110,10 @@ class ZerodhaSession:
     async def positions(self) -> Sequence[Position]:
         """Net positions, the closed ones of today with quantity 0."""
         return await self._rest.rows(
-            "/portfolio/positions", lambda row: mapping.position_from_row(row, self.account), at=("data", "net")
+            "/portfolio/positions",
+            lambda row: mapping.position_from_row(row, self.account),
+            at=("data", "net"),
+            urgent=True,
         )
 
     async def holdings(self) -> Sequence[Holding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
+from bisect import bisect_right, insort
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
@@ -36,31 +36,40 @@ log = logging.getLogger(__name__)
 
 
 class Window:
-    """At most `limit` calls in any `seconds`; more wait their turn, first come, first served. Loop thread."""
+    """At most `limit` calls in any `seconds`; more wait their turn, first come, first served. Loop thread.
 
-    def __init__(self, limit: int, seconds: float = 1.0) -> None:
+    The last `kept` of them are for urgent calls, which also pass those that wait.
+    """
+
+    def __init__(self, limit: int, seconds: float = 1.0, kept: int = 0) -> None:
+        self._limit = limit
         self._seconds = seconds
-        self._turns: deque[float] = deque(maxlen=limit)
+        self._kept = kept
+        self._turns: list[float] = []
+        """When calls leave or left, ascending; those of the last `seconds` and those that wait."""
 
-    async def turn(self) -> None:
+    async def turn(self, *, urgent: bool = False) -> None:
         """Returns when the caller may send."""
         now = time.monotonic()
-        full = len(self._turns) == self._turns.maxlen
-        at = max(now, self._turns[0] + self._seconds) if full else now
-        self._turns.append(at)
+        del self._turns[: bisect_right(self._turns, now - self._seconds)]
+        ahead = bisect_right(self._turns, now) if urgent else len(self._turns)
+        room = self._limit if urgent else self._limit - self._kept
+        at = max(now, self._turns[ahead - room] + self._seconds) if ahead >= room else now
+        insort(self._turns, at)
         if at > now:
             await asyncio.sleep(at - now)
 
 
 class Limits:
     """One API key's limits on reads, at 80 % of what is documented (Kite Connect, rate limits): quotes 1/s,
-    historical 3/s, other reads 10/s. Orders are not held up here: whoever places them keeps their limit, with room
-    for exits. Shared by all sessions of the key."""
+    historical 3/s, other reads 10/s. Look-ups of orders and positions know only the hard limit (C9), and orders are
+    not held up here at all: whoever places them keeps their limit, with room for exits. Shared by all sessions of the
+    key."""
 
     def __init__(self) -> None:
         self.quotes = Window(1, 1.25)
         self.history = Window(2, 0.83)
-        self.reads = Window(8)
+        self.reads = Window(10, 1.1, kept=2)  # a little longer than the second: calls overtake each other on the way
 
 
 class ZerodhaRest:
@@ -105,20 +114,19 @@ class ZerodhaRest:
         convert: Callable[[Any], T],
         *,
         at: tuple[str, ...] = ("data",),
-        params: Sequence[tuple[str, str]] = (),
-        deadline: float | None = None,
+        urgent: bool = False,
     ) -> list[T]:
         """An array of an answer, each row converted. The loop gets its turn in between, however long the array."""
-        await self._limits.reads.turn()
-        return await self._rows(path, convert, at, params, deadline)
+        await self._limits.reads.turn(urgent=urgent)
+        return await self._rows(path, convert, at)
 
     async def _rows(
         self,
         path: str,
         convert: Callable[[Any], T],
         at: tuple[str, ...],
-        params: Sequence[tuple[str, str]],
-        deadline: float | None,
+        params: Sequence[tuple[str, str]] = (),
+        deadline: float | None = None,
     ) -> list[T]:
         answer = await self._http.request("GET", path, params=params, deadline=deadline)
         if answer.status != 200 or not answer.is_json or len(answer.body) <= INLINE:

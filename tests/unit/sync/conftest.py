@@ -14,6 +14,7 @@ import pytest
 from app.analytics.charge_table import ChargeTable
 from app.brokers.base import Credentials, Session
 from app.brokers.zerodha.adapter import ZerodhaSession
+from app.brokers.zerodha.rest import Limits, Window
 from app.domain.account import Endpoints
 from app.domain.errors import SessionExpired
 from app.domain.events import SyncProgressed
@@ -123,7 +124,9 @@ async def broker(desk: Desk) -> AsyncIterator[ZerodhaSession]:
     async with ScriptedServer(desk.script) as server:
         endpoints = Endpoints(server.url, server.url, server.url)
         session = Session(A, "AB1234", "Asha", Secret("token"), 0, 0)
-        broker = ZerodhaSession(session, Credentials("key", Secret("secret")), endpoints)
+        limits = Limits()
+        limits.reads = Window(10_000)  # the scripted broker has none
+        broker = ZerodhaSession(session, Credentials("key", Secret("secret")), endpoints, limits=limits)
         yield broker
         await broker.close()
 

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from app.brokers.zerodha import rest
+from app.brokers.zerodha.rest import Window
+
+
+class Hands:
+    """Time that only passes in sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept = seconds
+
+
+@pytest.fixture
+def hands(monkeypatch: pytest.MonkeyPatch) -> Hands:
+    hands = Hands()
+    monkeypatch.setattr(rest, "time", hands)
+    monkeypatch.setattr(asyncio, "sleep", hands.sleep)
+    return hands
+
+
+async def wait_of(window: Window, hands: Hands, *, urgent: bool = False) -> float:
+    hands.slept = 0.0
+    await window.turn(urgent=urgent)
+    return round(hands.slept, 6)
+
+
+async def test_no_window_of_a_second_sees_more_than_the_limit(hands: Hands) -> None:
+    window = Window(3)
+    leaves = []
+    for _ in range(20):
+        leaves.append(hands.now + await wait_of(window, hands))
+        hands.now += 0.11
+    for start in leaves:
+        assert sum(start <= at < start + 0.999 for at in leaves) <= 3
+    assert leaves == sorted(leaves)
+    assert leaves[-1] - leaves[0] < 7.0
+
+
+async def test_urgent_calls_pass_those_that_wait(hands: Hands) -> None:
+    window = Window(10, kept=2)
+    assert [await wait_of(window, hands) for _ in range(10)] == [0.0] * 8 + [1.0] * 2
+    assert [await wait_of(window, hands, urgent=True) for _ in range(3)] == [0.0, 0.0, 1.0]
+
+
+async def test_what_is_long_past_does_not_count(hands: Hands) -> None:
+    window = Window(2)
+    assert [await wait_of(window, hands) for _ in range(2)] == [0.0, 0.0]
+    hands.now += 1.0
+    assert await wait_of(window, hands) == 0.0

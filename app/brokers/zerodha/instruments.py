@@ -112,6 +112,10 @@ def _slices(reader: Iterator[list[str]]) -> Iterator[InstrumentSlice]:
     yield InstrumentSlice(tuple(batch), malformed, not_carried)
 
 
+INDEX_TICK = 5
+"""Minor units in which an index is drawn: NSE publishes them to 0.05."""
+
+
 def _instrument(line: list[str], at: Mapping[str, int]) -> Instrument:
     """One line. Raises ValueError for anything that is not as documented."""
     exchange = Exchange(line[at["exchange"]])
@@ -130,8 +134,9 @@ def _instrument(line: list[str], at: Mapping[str, int]) -> Instrument:
         segment=_segment(exchange, kind),
         kind=kind,
         name=line[at["name"]],
-        tick_size=to_exact_price(Decimal(line[at["tick_size"]] or 0), scale),
-        lot_size=int(Decimal(line[at["lot_size"]] or 0)),
+        # An index has neither in the list; what draws or counts it may still divide by them.
+        tick_size=to_exact_price(Decimal(line[at["tick_size"]] or 0), scale) or INDEX_TICK,
+        lot_size=int(Decimal(line[at["lot_size"]] or 0)) or 1,
         price_scale=scale,
         expiry=date.fromisoformat(expiry) if expiry else None,
         strike=_plain(strike) if strike else None,

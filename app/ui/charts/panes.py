@@ -4,6 +4,7 @@ curves of pyqtgraph can be laid over the candles; our own layers draw in pixels,
 from __future__ import annotations
 
 import math
+import sys
 
 import pyqtgraph as pg
 from PySide6.QtCore import QRectF
@@ -108,10 +109,19 @@ class Layer(pg.GraphicsObject):
         return self._area
 
     def paint(self, painter: QPainter, *_: object) -> None:
-        """For Qt: paints with the state of the painter restored."""
+        """For Qt: paints with the state of the painter restored.
+
+        A failure is a bug and is reported as one, but stays here: an exception that leaves an override in the middle
+        of a repaint ends the process, and with it the stops.
+        """
         painter.save()
-        self.draw(painter)
-        painter.restore()
+        try:
+            self.draw(painter)
+        except Exception:  # noqa: BLE001 - reported, see above
+            sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]  # inside an except clause it is never None
+            self.setVisible(False)
+        finally:
+            painter.restore()
 
     def draw(self, painter: QPainter) -> None:
         """What the layer shows."""

@@ -176,8 +176,8 @@ class Overlay(Layer):
                     pane.y(mark.average),
                     [
                         Piece(f"{way} {fmt.quantity(abs(mark.quantity), mark.lot_size)}", DARK.position, strong=True),
-                        Piece(f"{mark.product} @ {mark.average_text}", DARK.muted),
-                        Piece(fmt.pnl(mark.unrealised), ink, strong=True),
+                        Piece(f"{mark.product} @ {mark.average_text}", DARK.muted, importance=2),
+                        Piece(fmt.pnl(mark.unrealised), ink, strong=True, importance=1),
                     ],
                     DARK.position,
                 )
@@ -188,8 +188,16 @@ class Overlay(Layer):
         shown = [entry for entry in labels if pane.rect.top() < entry[0] < pane.rect.bottom()]
         centres = spread([y for y, _, _ in shown], TAG_HEIGHT + 2, pane.rect.top() + _READOUT, pane.rect.bottom())
         for (_, pieces, border), centre in zip(shown, centres, strict=True):
-            rect = QRectF(8, round(centre - TAG_HEIGHT / 2), pen.label_width(pieces), TAG_HEIGHT)
-            pen.label(painter, rect, pieces, DARK.overlay, border)
+            room = self._room_left_of_stops(centre)
+            kept = pen.fit(pieces, room)
+            if pen.label_width(kept) <= room:
+                rect = QRectF(8, round(centre - TAG_HEIGHT / 2), pen.label_width(kept), TAG_HEIGHT)
+                pen.label(painter, rect, kept, DARK.overlay, border)
+
+    def _room_left_of_stops(self, centre: float) -> float:
+        """Width for a label at the left: a stop's label at the same height comes first."""
+        edges = [p.label.left() for p in self.placed if abs(p.label.center().y() - centre) < TAG_HEIGHT + 2]
+        return min([self._panes.price.rect.right(), *edges]) - 16
 
     def _paint_axis_tags(self, painter: QPainter, placed: list[PlacedStop]) -> None:
         pane = self._panes.price

@@ -56,7 +56,7 @@ class Viewport:
         return self.first, self.last
 
     def jump_to_end(self, count: int) -> None:
-        """The newest candle at the right, candles of a readable width."""
+        """The newest candle at the right; the zoom stays."""
         self.last = count - 1 + self.gap
         self.automatic = True
         self._factor = 1.0

@@ -118,7 +118,7 @@ class Layer(pg.GraphicsObject):
         try:
             self.draw(painter)
         except Exception:  # noqa: BLE001 - reported, see above
-            sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]  # inside an except clause it is never None
+            sys.excepthook(*sys.exc_info())
             self.setVisible(False)
         finally:
             painter.restore()

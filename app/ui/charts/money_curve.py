@@ -141,9 +141,9 @@ class CurveLayer(Layer):
         ]
         width = pen.label_width(pieces)
         left = min(max(at.x() - width / 2, 8.0), pane.rect.right() - width - 8)
-        pen.label(
-            painter, QRectF(round(left), round(at.y() - 30), width, TAG_HEIGHT), pieces, DARK.overlay, DARK.border
-        )
+        above = at.y() - 30
+        top = above if above >= pane.rect.top() + 4 else at.y() + 10
+        pen.label(painter, QRectF(round(left), round(top), width, TAG_HEIGHT), pieces, DARK.overlay, DARK.border)
 
     def _moment(self, painter: QPainter, x: float, at: int) -> None:
         """The time under the mouse."""
@@ -199,7 +199,9 @@ class MoneyCanvas(pg.GraphicsView):
             low = min(float(layer.net.min()), float(layer.gross.min()), 0.0)
             high = max(float(layer.net.max()), float(layer.gross.max()), 0.0)
             span = max(high - low, 1000_00.0)
-            pane.set_y(low - span * 0.1, high + span * 0.22)
+            # Room above for the peak's label, as much as the height allows.
+            above = min(0.5, 40.0 / max(pane.rect.height(), 60.0))
+            pane.set_y(low - span * 0.1, high + span * (0.06 + above))
         layer.update()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:

@@ -12,28 +12,25 @@ import ssl
 import time
 import uuid
 import zlib
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from contextvars import ContextVar
 from dataclasses import dataclass
-from decimal import Decimal
 from importlib import import_module
 from typing import Any
 from urllib.parse import urlsplit
 
 import certifi
 import httpx
-import msgspec
 
 from app import __version__
+from app.brokers.documents import cut_rows, decode_json, encode_json
 from app.domain.errors import BadAnswer, BrokerError, OutcomeUnknown, Unreachable
 from app.runtime.helper import Helper, HelperDied
 
 MEGABYTE = 1 << 20
 INLINE = 64 * 1024
 """Bodies above this are parsed in the helper process: `json.loads` of 3.7 MB holds the interpreter lock for 29 ms."""
-ROWS_SLICE = 8 * 1024
-"""Bytes of JSON decoded at a time on our side, about 0.05 ms."""
 
 correlation: ContextVar[str] = ContextVar("correlation", default="")
 """Id of the user's action; goes out as `X-Correlation-Id` and stands in the log lines of both ends (K1)."""
@@ -42,22 +39,6 @@ log = logging.getLogger(__name__)
 
 import_module("anyio._backends._asyncio")  # httpx loads it with the first request: 50 ms, which no stop shall wait for
 
-_decoder = msgspec.json.Decoder(float_hook=Decimal)
-_encoder = msgspec.json.Encoder(decimal_format="number")  # brokers want a number, never text
-
-
-def decode_json(body: bytes) -> Any:
-    """JSON with every fraction as an exact Decimal. Raises BadAnswer."""
-    try:
-        return _decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as bad:
-        raise BadAnswer("The broker's answer is not readable JSON.", detail=str(bad)) from bad
-
-
-def encode_json(value: Any) -> bytes:
-    """JSON with Decimals as numbers."""
-    return _encoder.encode(value)
-
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -65,7 +46,7 @@ class Answer:
 
     status: int
     headers: Mapping[str, str]
-    body: bytes
+    body: bytes | bytearray
 
     @property
     def is_json(self) -> bool:
@@ -158,7 +139,7 @@ class HttpClient:
         log.debug("%s %s %d %.0f ms [%s]", method, path, response.status_code, since_ms(started), action)
         return Answer(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body)
 
-    async def rows(self, body: bytes, at: tuple[str, ...]) -> AsyncGenerator[list[Any], None]:
+    async def rows(self, body: bytes | bytearray, at: tuple[str, ...]) -> AsyncGenerator[list[Any], None]:
         """The array at a path of keys in a JSON body, in batches; a big body is cut up in the helper process.
 
         Raises BadAnswer when it is not JSON or has no array there.
@@ -184,30 +165,6 @@ class HttpClient:
         return Unreachable(_words(self.host, failure), detail=_why(failure))
 
 
-def cut_rows(body: bytes, at: tuple[str, ...]) -> Iterator[bytes]:
-    """The array at a path of keys as small JSON arrays. Checks the whole body first. Runs in the helper process."""
-    try:
-        msgspec.json.decode(body, type=Any)
-        here = msgspec.Raw(body)
-        for key in at:
-            here = msgspec.json.decode(here, type=dict[str, msgspec.Raw])[key]
-        rows = msgspec.json.decode(here, type=list[msgspec.Raw])
-    except KeyError as missing:
-        raise BadAnswer("The broker's answer lacks what was asked for.", detail=f"no {missing}") from missing
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as bad:
-        raise BadAnswer("The broker's answer is not readable JSON.", detail=str(bad)) from bad
-    batch: list[bytes] = []
-    size = 0
-    for row in rows:
-        batch.append(bytes(row))
-        size += len(batch[-1])
-        if size >= ROWS_SLICE:
-            yield b"[" + b",".join(batch) + b"]"
-            batch, size = [], 0
-    if batch:
-        yield b"[" + b",".join(batch) + b"]"
-
-
 def tls_context(ca_file: str) -> ssl.SSLContext:
     """Trusts the system's authorities and certifi's, or only the private one of a paper exchange."""
     if ca_file:
@@ -222,7 +179,7 @@ def since_ms(started: float) -> float:
     return (time.perf_counter() - started) * 1000
 
 
-async def _read(response: httpx.Response, cap: int) -> bytes:
+async def _read(response: httpx.Response, cap: int) -> bytearray:
     """The decompressed body, never more than `cap` bytes in memory: a small file can unpack to gigabytes."""
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("gzip", "identity", ""):
@@ -245,7 +202,7 @@ async def _read(response: httpx.Response, cap: int) -> bytes:
                 raise BadAnswer(f"The broker's answer is larger than {cap // MEGABYTE or 1} MB and was not read.")
     if unpacker is not None and not unpacker.eof:
         raise BadAnswer("The broker's answer was cut off.")
-    return bytes(body)
+    return body  # not copied: megabytes would hold the interpreter lock
 
 
 def _why(failure: BaseException) -> str:

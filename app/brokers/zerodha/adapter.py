@@ -17,7 +17,7 @@ from app.brokers.base import (
     Profile,
     Session,
 )
-from app.brokers.http import encode_json
+from app.brokers.documents import encode_json
 from app.brokers.zerodha import mapping
 from app.brokers.zerodha.rest import Limits, ZerodhaRest
 from app.brokers.zerodha.rows import PRICE_SCALE

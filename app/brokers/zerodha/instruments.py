@@ -64,7 +64,7 @@ _encode = msgspec.msgpack.Encoder().encode
 _decoder = msgspec.msgpack.Decoder(InstrumentSlice)
 
 
-def pack(body: bytes) -> Iterator[bytes]:
+def pack(body: bytes | bytearray) -> Iterator[bytes]:
     """A dump to packed slices, for the trip between processes. Raises BadAnswer when it is no instrument dump."""
     for piece in read(body):
         yield _encode(piece)
@@ -75,7 +75,7 @@ def unpack(piece: bytes) -> InstrumentSlice:
     return _decoder.decode(piece)
 
 
-def read(body: bytes) -> Iterator[InstrumentSlice]:
+def read(body: bytes | bytearray) -> Iterator[InstrumentSlice]:
     """A dump in slices. Malformed lines are counted and left out; a damaged file raises BadAnswer."""
     try:
         yield from _slices(csv.reader(_lines(body)))
@@ -83,7 +83,7 @@ def read(body: bytes) -> Iterator[InstrumentSlice]:
         raise BadAnswer("The instrument list is damaged.", "The one before stays in use.", detail=str(bad)) from bad
 
 
-def _lines(body: bytes) -> Iterable[str]:
+def _lines(body: bytes | bytearray) -> Iterable[str]:
     if body[:2] == b"\x1f\x8b":  # by content: the header may or may not say so
         return io.TextIOWrapper(gzip.GzipFile(fileobj=io.BytesIO(body)), "utf-8", newline="")
     return io.TextIOWrapper(io.BytesIO(body), "utf-8", newline="")

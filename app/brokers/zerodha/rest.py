@@ -13,7 +13,8 @@ from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 from app.brokers.base import Credentials, ExchangeClockReading
-from app.brokers.http import INLINE, MEGABYTE, Answer, HttpClient, decode_json
+from app.brokers.documents import decode_json
+from app.brokers.http import INLINE, MEGABYTE, Answer, HttpClient
 from app.brokers.zerodha.instruments import pack, unpack
 from app.brokers.zerodha.refusals import broker_error
 from app.brokers.zerodha.rows import Row

@@ -7,7 +7,8 @@ from decimal import Decimal
 
 import pytest
 
-from app.brokers.http import INLINE, HttpClient, correlation, cut_rows, decode_json
+from app.brokers.documents import cut_rows, decode_json
+from app.brokers.http import INLINE, HttpClient, correlation
 from app.domain.errors import BadAnswer, OutcomeUnknown, Unreachable
 from app.runtime.helper import Helper
 from tests.fakes.scripted_server import CLOSE_AFTER, HANG, Script, ScriptedServer, Seen, answer

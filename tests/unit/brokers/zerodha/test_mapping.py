@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.brokers.base import OrderCost, Profile
-from app.brokers.http import decode_json
+from app.brokers.documents import decode_json
 from app.brokers.zerodha import mapping
 from app.brokers.zerodha.rows import PRICE_SCALE, to_exact_price, to_price
 from app.domain.errors import BadAnswer

@@ -358,6 +358,28 @@ def test_what_is_not_on_file_is_said_and_never_zero(instrument: str, day: str, w
     assert caught.value.next_step
 
 
+def test_an_index_cannot_be_charged() -> None:
+    index = replace(fill("NSE:NIFTY 50", BUY, 1, 100, "2026-03-02"), kind=InstrumentKind.INDEX)
+    with pytest.raises(ChargesUnknown, match="NSE:NIFTY 50 is not a contract"):
+        note([index], shipped())
+
+
+def test_margin_funded_delivery_pays_brokerage_and_the_tax_of_delivery() -> None:
+    charged = heads(note([fill(SHARE, BUY, 100, 50, "2026-03-02", product=Product.MTF)], shipped()))
+    assert (charged["brokerage"], charged["transaction_tax"], charged["stamp_duty"]) == ("15.00", "5.00", "0.75")
+
+
+def test_a_price_list_that_does_not_reach_the_day() -> None:
+    assert shipped().plans == {"zerodha", "upstox"}
+    with pytest.raises(ChargesUnknown, match="upstox price list has no brokerage for EQ_INTRADAY on 2023-12-29"):
+        note([fill(SHARE, BUY, 1, 100, "2023-12-29")], shipped(), "upstox")
+
+
+def test_prices_in_different_units_are_refused() -> None:
+    with pytest.raises(ValueError, match="different units"):
+        note([fill(OPTION, BUY, 1, 1, "2026-04-01"), fill(OPTION, SELL, 1, 1, "2026-04-01", scale=1000)], shipped())
+
+
 def test_unknown_price_list() -> None:
     with pytest.raises(ChargesUnknown, match='"acme"'):
         note([fill(SHARE, BUY, 1, 100, "2026-03-02")], shipped(), "acme")
@@ -414,7 +436,10 @@ _HEADER = "head,exchange,segment,from,to,side,fraction,base,mark,source\n"
         f"{_HEADER}VAT,ANY,EQ,2020-01-01,,B,0.1,,,\n",
         f"{_HEADER}STT,ANY,EQ,2020-01-01,,B,-0.1,,,\n",
         f"{_HEADER}STT,ANY,EQ,2020-01-01,,B,0.1,,,\nSTT,ANY,EQ,2021-01-01,,B,0.2,,,\n",
+        f"{_HEADER}STT,ANY,EQ,2020-01-02,2020-01-01,B,0.1,,,\n",
+        f"{_HEADER}STT,ANY,EQ,2020-01-01,,B,0.00000000001,,,\n",
         "plan,segment,from,to,kind,fraction,cap,mark,source\nz,EQ,2020-01-01,,free,,20,C,\n",
+        "plan,segment,from,to,kind,fraction,cap,mark,source\nz,EQ,2020-01-01,,flat,,20.001,C,\n",
     ],
 )
 def test_a_broken_table_is_refused(text: str) -> None:

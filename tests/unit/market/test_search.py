@@ -106,6 +106,18 @@ def test_best_first(query: str, first: list[str]) -> None:
     assert found[0] == first[0]
 
 
+def test_derivatives_that_carry_the_company_name_are_found_by_the_symbol() -> None:
+    listed = [
+        make("NATIONAL ALUMINIUM CO LTD", "NFO:NATIONALUM26DEC355PE", PUT, DEC, "355"),
+        make("NATIONAL ALUMINIUM CO LTD", "NSE:NATIONALUM"),
+        make("", "NFO:ODD", FUTURE, DEC),
+    ]
+    index = SearchIndex(listed)
+    assert [one.symbol for one in index.search("nationalum")] == ["NATIONALUM", "NATIONALUM26DEC355PE"]
+    assert [one.symbol for one in index.search("aluminium pe")] == ["NATIONALUM26DEC355PE"]
+    assert [one.symbol for one in index.search("odd")] == ["ODD"]
+
+
 def test_nothing_for_nothing_and_for_nonsense() -> None:
     assert symbols("") == symbols("   ") == symbols("xyzzy") == symbols("nifty xyzzy") == []
     assert symbols("₹") == []

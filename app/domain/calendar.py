@@ -65,6 +65,10 @@ class Calendar(Protocol):
         """When it trades continuously on a date; empty when closed, None when that is not known."""
         ...
 
+    def candle_window(self, segment: Segment, on: date, *, cas: bool = False) -> Window | None:
+        """Whose trades make candles: continuous trading and the closing auction; None without a known session."""
+        ...
+
     def day_kind(self, on: date, segment: Segment = Segment.EQUITY) -> DayKind:
         """Whether there is a session on a date."""
         ...
@@ -160,6 +164,13 @@ class TradingCalendar:
         midnight = midnight_seconds(on)
         return tuple((midnight + start, midnight + end) for start, end, phase in phases if phase is Phase.CONTINUOUS)
 
+    def candle_window(self, segment: Segment, on: date, *, cas: bool = False) -> Window | None:
+        """Whose trades make candles: continuous trading and the closing auction; None without a known session."""
+        phases = self._phases(segment, cas, on.toordinal() - _EPOCH_ORDINAL) or ()
+        traded = [row for row in phases if row[2] in (Phase.CONTINUOUS, Phase.CLOSING_AUCTION)]
+        midnight = midnight_seconds(on)
+        return (midnight + traded[0][0], midnight + traded[-1][1]) if traded else None
+
     def day_kind(self, on: date, segment: Segment = Segment.EQUITY) -> DayKind:
         """Whether there is a session on a date."""
         market = self._market.get(segment)
@@ -253,6 +264,12 @@ class AlwaysOpen:
         del segment, cas
         start = midnight_seconds(on)
         return ((start, start + DAY_SECONDS),)
+
+    def candle_window(self, segment: Segment, on: date, *, cas: bool = False) -> Window | None:
+        """Midnight to midnight."""
+        del segment, cas
+        start = midnight_seconds(on)
+        return (start, start + DAY_SECONDS)
 
     def day_kind(self, on: date, segment: Segment = Segment.EQUITY) -> DayKind:
         """Always TRADING."""

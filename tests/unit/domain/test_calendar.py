@@ -153,6 +153,15 @@ def test_a_day_in_epoch_seconds() -> None:
     assert SHIPPED.continuous_windows(EQUITY, date(2027, 1, 4)) is None
 
 
+def test_the_auction_makes_candles_and_post_close_does_not() -> None:
+    auction = date(2026, 9, 11)
+    assert SHIPPED.candle_window(EQUITY, auction, cas=True) == (1789098300, at("2026-09-11T15:35:00") // 10**9)
+    assert SHIPPED.candle_window(EQUITY, auction) == (1789098300, at("2026-09-11T15:30:00") // 10**9)
+    assert SHIPPED.candle_window(EQUITY, date(2026, 9, 12)) is None
+    assert SHIPPED.candle_window(EQUITY, date(2027, 1, 4)) is None
+    assert AlwaysOpen().candle_window(EQUITY, auction) == (1789065000, 1789065000 + 86_400)
+
+
 def test_session_start_and_end() -> None:
     now = at("2026-08-03T03:00:00")
     assert SHIPPED.session_start(EQUITY, now, cas=True) == at("2026-08-03T09:15:00")

@@ -80,7 +80,6 @@ class UnlockWindow(QWidget):
 
     async def _make(self) -> None:
         passphrase, use_keyring = self._create.choice()
-        self._create.set_busy(True)
         try:
             await self._bridge.call(self._bridge.desk.session.create_vault(passphrase, use_keyring))
         except AppError as failure:
@@ -244,6 +243,7 @@ class CreatePage(QWidget):
             self.message.say("Choose a passphrase" + (", or tick Remember." if self._remember.isVisible() else "."))
         else:
             self.message.clear()
+            self.set_busy(True)  # at once: a second Return must not ask a second time
             self.submitted.emit()
 
 
@@ -312,6 +312,7 @@ class OpenPage(QWidget):
             self.message.say("Type your passphrase.")
             return
         self.message.clear()
+        self.set_busy(True)
         self.submitted.emit()
 
 

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pytest
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, Qt
+from pytestqt.qt_compat import qt_api
+from pytestqt.qtbot import QtBot
+
+from app.ui.models.table import Column, TableModel, Tone, plain_tip, tone_of
+
+
+@dataclass(frozen=True)
+class Row:
+    name: str
+    last: int
+    note: str | None = None
+
+
+COLUMNS: tuple[Column[Row], ...] = (
+    Column("name", "Name", lambda r: r.name),
+    Column("last", "Last", lambda r: r.last, lambda v: f"{v / 100:.2f}", number=True, tone=lambda r: tone_of(r.last)),
+    Column("note", "Note", lambda r: r.note, tip=lambda r: r.note or ""),
+)
+
+
+@pytest.fixture
+def model(qtbot: QtBot) -> TableModel[Row]:
+    model: TableModel[Row] = TableModel(COLUMNS)
+    model.replace((n, Row(n, at)) for at, n in enumerate("abc"))
+    return model
+
+
+def changes(model: TableModel[Row]) -> list[tuple[int, int, int]]:
+    seen: list[tuple[int, int, int]] = []
+    model.dataChanged.connect(lambda a, b, *_: seen.append((a.row(), a.column(), b.column())))
+    return seen
+
+
+def test_only_the_cells_that_differ_are_painted(model: TableModel[Row]) -> None:
+    seen = changes(model)
+    model.put("b", Row("b", 7))
+    model.put("c", Row("c", 2))
+    model.flush()
+    assert seen == [(1, 1, 1)]
+
+
+def test_a_thousand_updates_within_a_frame_are_one(model: TableModel[Row], qtbot: QtBot) -> None:
+    seen = changes(model)
+    for price in range(1, 1001):
+        model.put("a", Row("a", price))
+    assert seen == []
+    qtbot.waitUntil(lambda: bool(seen))
+    assert seen == [(0, 1, 1)]
+    assert model.index(0, 1).data() == "10.00"
+
+
+def test_a_new_row_does_not_disturb_the_selection(model: TableModel[Row]) -> None:
+    held = QPersistentModelIndex(model.index(2, 0))
+    model.put("d", Row("d", 4))
+    model.flush()
+    model.drop("a")
+    assert held.data() == "c"
+    assert model.keys == ("b", "c", "d")
+
+
+def test_a_replaced_list_keeps_the_rows_that_stay(model: TableModel[Row]) -> None:
+    held, gone = QPersistentModelIndex(model.index(1, 0)), QPersistentModelIndex(model.index(0, 0))
+    model.replace([("x", Row("x", 9)), ("b", Row("b", 1)), ("c", Row("c", 2))])
+    assert (held.row(), held.data()) == (1, "b")
+    assert not gone.isValid()
+
+
+def test_rows_do_not_move_because_a_price_did(model: TableModel[Row]) -> None:
+    model.sort(1, Qt.SortOrder.DescendingOrder)
+    assert model.keys == ("c", "b", "a")
+    model.put("a", Row("a", 100))
+    model.flush()
+    assert model.keys == ("c", "b", "a")
+    model.sort(1, Qt.SortOrder.DescendingOrder)
+    assert model.keys == ("a", "c", "b")
+
+
+def test_what_is_missing_sorts_last_and_shows_nothing(model: TableModel[Row]) -> None:
+    model.put("b", replace(Row("b", 1), note="z"))
+    model.flush()
+    model.sort(2)
+    assert model.keys == ("b", "a", "c")
+    assert model.index(1, 2).data() == ""
+
+
+def test_numbers_stand_right_and_colours_follow_the_sign(model: TableModel[Row]) -> None:
+    alignment = model.index(0, 1).data(Qt.ItemDataRole.TextAlignmentRole)
+    assert alignment & int(Qt.AlignmentFlag.AlignRight)
+    assert [tone_of(v) for v in (5, -5, 0, None)] == [Tone.UP, Tone.DOWN, Tone.DIM, Tone.DIM]
+
+
+def test_markup_in_a_tooltip_is_shown_as_it_is(model: TableModel[Row]) -> None:
+    model.put("a", Row("a", 1, "<b>sell</b> & <img src=x>"))
+    model.flush()
+    tip = model.index(0, 2).data(Qt.ItemDataRole.ToolTipRole)
+    assert tip == "<qt>&lt;b&gt;sell&lt;/b&gt; &amp; &lt;img src=x&gt;</qt>"
+    assert plain_tip("plain & simple") == "plain & simple"
+
+
+def test_it_is_a_sound_model(model: TableModel[Row]) -> None:
+    tester = qt_api.QtTest.QAbstractItemModelTester(model)
+    model.put("z", Row("z", 3))
+    model.flush()
+    model.sort(0)
+    model.drop("b")
+    model.replace([("q", Row("q", 1))])
+    assert tester.model() is model
+    assert not model.index(5, 5).isValid()
+    assert model.rowCount(QModelIndex()) == 1

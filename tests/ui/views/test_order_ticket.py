@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
+
+from app.domain.errors import Denied, OutcomeUnknown, Rejected
+from app.domain.events import OrderChanged, OrderUnresolved, SessionChanged, SessionState
+from app.domain.ids import BrokerOrderId, InstrumentId, OrderId, Tag
+from app.domain.instrument import Product
+from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Side
+from app.ui.models.facts import Facts
+from app.ui.views.order_ticket import OrderTicket
+from tests.ui import scripted_market as market
+from tests.ui.charts.stage import Stage
+
+INFY = next(i for i in market.INSTRUMENTS if i.symbol == "INFY")
+FUTURE = next(i for i in market.INSTRUMENTS if i.symbol == "NIFTY26NOVFUT")
+MAHINDRA = next(i for i in market.INSTRUMENTS if i.symbol == "M&M")
+
+
+@pytest.fixture
+def ticket(stage: Stage) -> Iterator[OrderTicket]:
+    facts = Facts(stage.bridge)
+    ticket = OrderTicket(stage.bridge, facts)
+    ticket.resize(320, 640)
+    ticket.show()
+    stage.loop.run_until_complete(facts.load())
+    yield ticket
+    ticket.close()
+
+
+def ready(stage: Stage, ticket: OrderTicket) -> None:
+    ticket.open_for(INFY, Side.BUY)
+    stage.until(ticket.send.isEnabled)
+
+
+def placed(stage: Stage) -> list[OrderRequest]:
+    return [arguments[0] for arguments in stage.desk.script.called("place") if isinstance(arguments[0], OrderRequest)]
+
+
+def test_return_sends_a_market_order_once(stage: Stage, ticket: OrderTicket) -> None:
+    ready(stage, ticket)
+    ticket.quantity.selectAll()
+    QTest.keyClicks(ticket.quantity, "25")
+    QTest.keyClick(ticket.quantity, Qt.Key.Key_Return)
+    stage.until(lambda: "Acknowledged" in ticket.message.text)
+    expected = OrderRequest(market.ACCOUNT, INFY.id, Side.BUY, 25, Product.MIS, OrderKind.MARKET)
+    assert placed(stage) == [expected]
+    assert ticket.send.isEnabled()
+
+
+def test_the_button_is_locked_from_the_press_to_the_outcome(stage: Stage, ticket: OrderTicket) -> None:
+    gate = stage.desk.script.hold("place")
+    ready(stage, ticket)
+    for _ in range(3):
+        QTest.mouseClick(ticket.send, Qt.MouseButton.LeftButton)
+        QTest.keyClick(ticket.quantity, Qt.Key.Key_Return)
+    stage.until(lambda: bool(placed(stage)))
+    assert not ticket.send.isEnabled()
+    assert ticket.send.text() == "Sending…"
+    stage.thread.loop.call_soon_threadsafe(gate.set)
+    stage.until(ticket.send.isEnabled)
+    assert len(placed(stage)) == 1
+
+
+def test_a_refusal_is_said_in_place_and_unlocks(stage: Stage, ticket: OrderTicket) -> None:
+    stage.desk.script.fail("place", Rejected("The broker rejected the order.", detail="Insufficient <b>funds</b>"))
+    ready(stage, ticket)
+    QTest.mouseClick(ticket.send, Qt.MouseButton.LeftButton)
+    stage.until(lambda: ticket.message.text != "")
+    assert ticket.message.text == 'Not placed. The broker rejected the order. "Insufficient <b>funds</b>"'
+    assert ticket.message._text.textFormat() is Qt.TextFormat.PlainText
+    assert ticket.send.isEnabled()
+
+
+def test_an_unknown_outcome_stays_locked_until_the_order_book_has_told(stage: Stage, ticket: OrderTicket) -> None:
+    ready(stage, ticket)
+    request = ticket.request()
+    assert request is not None
+    stage.desk.script.fail("place", OutcomeUnknown("The broker did not answer."))
+    QTest.mouseClick(ticket.send, Qt.MouseButton.LeftButton)
+    tagged = replace(request, tag=Tag("7K2M9QXV4T1B00101"))
+    stage.publish(OrderUnresolved(market.ACCOUNT, OrderId("o-77"), tagged.tag or Tag(""), tagged))
+    stage.until(lambda: "did not answer" in ticket.message.text)
+    assert not ticket.send.isEnabled()
+    assert "unknown" in ticket.send.text()
+    found = Order(
+        market.ACCOUNT, BrokerOrderId("999"), INFY.id, Side.BUY, Product.MIS, OrderKind.MARKET, OrderStatus.UNKNOWN,
+        1, 0, 1, None, id=OrderId("o-77"),
+    )  # fmt: skip
+    stage.publish(OrderChanged(found))
+    assert not ticket.send.isEnabled()
+    stage.publish(OrderChanged(replace(found, status=OrderStatus.OPEN)))
+    stage.until(ticket.send.isEnabled)
+    assert "is open" in ticket.message.text
+
+
+def test_a_limit_order_needs_a_price_on_the_tick(stage: Stage, ticket: OrderTicket) -> None:
+    ready(stage, ticket)
+    ticket._limit.click()
+    stage.until(lambda: ticket.price.value == market.LASTS["NSE:INFY"])
+    ticket.price.selectAll()
+    QTest.keyClicks(ticket.price, "1531.83")
+    assert not ticket.send.isEnabled()
+    assert "the tick is 0.1" in ticket._sentence.text()
+    ticket.price.selectAll()
+    QTest.keyClicks(ticket.price, "1531.80")
+    stage.until(ticket.send.isEnabled)
+    QTest.keyClick(ticket.price, Qt.Key.Key_Return)
+    stage.until(lambda: bool(placed(stage)))
+    assert (placed(stage)[0].kind, placed(stage)[0].price) == (OrderKind.LIMIT, 1_531_80)
+
+
+def test_margin_charges_and_available_are_shown_before_sending(stage: Stage, ticket: OrderTicket) -> None:
+    ready(stage, ticket)
+    stage.until(lambda: ticket._figures["charges"].text() == "₹33.26")
+    assert ticket._figures["margin"].text() == "₹306.36"
+    assert ticket._figures["available"].text() == "₹41,214.55"
+
+
+def test_what_the_desk_denies_cannot_be_sent(stage: Stage, ticket: OrderTicket) -> None:
+    ready(stage, ticket)
+    ticket.quantity.selectAll()
+    QTest.keyClicks(ticket.quantity, "1cr")
+    stage.until(lambda: not ticket.send.isEnabled())
+    assert "freeze limit" in ticket.warnings.text()
+    QTest.keyClick(ticket.quantity, Qt.Key.Key_Return)
+    stage.settle()
+    assert placed(stage) == []
+
+
+def test_a_future_is_ordered_in_lots_and_carried(stage: Stage, ticket: OrderTicket) -> None:
+    ticket.open_for(FUTURE, Side.SELL)
+    stage.until(ticket.send.isEnabled)
+    ticket._product.setCurrentIndex(ticket._product.findData(Product.NRML))
+    assert ticket.quantity.text() == "75 · 1 lot"
+    sentence = ticket._sentence.text()
+    assert sentence.startswith("Sell 75 · 1 lot NIFTY26NOVFUT at market")
+    assert sentence.endswith("carried overnight. Play money.")
+
+
+def test_the_badge_says_whose_money(stage: Stage, ticket: OrderTicket) -> None:
+    ready(stage, ticket)
+    assert ticket._badge.text() == "PAPER"
+    stage.desk.script.accounts[market.ACCOUNT] = replace(stage.desk.script.accounts[market.ACCOUNT], paper=False)
+    stage.publish(SessionChanged(market.ACCOUNT, "zerodha", "Asha Rao", SessionState.ACTIVE, paper=False))
+    stage.until(lambda: ticket._badge.text() == "LIVE")
+
+
+def test_a_dead_session_locks_the_ticket_in_words(stage: Stage, ticket: OrderTicket) -> None:
+    ready(stage, ticket)
+    dead = replace(stage.desk.script.accounts[market.ACCOUNT], state=SessionState.EXPIRED)
+    stage.desk.script.accounts[market.ACCOUNT] = dead
+    stage.publish(SessionChanged(market.ACCOUNT, "zerodha", "Asha Rao", SessionState.EXPIRED, paper=True))
+    stage.until(lambda: not ticket.send.isEnabled())
+    assert "Log in first" in ticket.warnings.text()
+
+
+def test_an_ampersand_in_a_name_is_no_mnemonic(stage: Stage, ticket: OrderTicket) -> None:
+    ticket.open_for(MAHINDRA, Side.BUY)
+    stage.until(ticket.send.isEnabled)
+    assert ticket.send.text() == "Buy 1 M&&M"
+
+
+def test_an_index_has_no_orders(stage: Stage, ticket: OrderTicket) -> None:
+    index = stage.desk.script.instruments[InstrumentId("NSE:NIFTY 50")]
+    ticket.open_for(index, Side.BUY)
+    stage.settle()
+    assert not ticket.send.isEnabled()
+    assert "no orders" in ticket.warnings.text()
+
+
+def test_a_preview_that_fails_says_so_and_does_not_block(stage: Stage, ticket: OrderTicket) -> None:
+    stage.desk.script.fail("preview_order", Denied("Margins could not be read."))
+    ready(stage, ticket)
+    stage.until(lambda: "not known" in ticket.warnings.text())
+    assert ticket.send.isEnabled()

@@ -212,19 +212,27 @@ class ChartView(QWidget):
         self.show_instrument(await self._bridge.call(self._bridge.desk.market.instrument(instrument)))
 
     async def _read(self, instrument: Instrument, interval: Interval) -> None:
-        """Ticks first, so that a price is there at once; then history, in slices; then what is held."""
+        """Ticks first, so that a price is there at once; then what is held; then history, in slices. What fails is told,
+        and the rest is shown all the same."""
         market = self._bridge.desk.market
         failure = ""
         try:
             await self._bridge.call(market.subscribe(self._consumer, (instrument.id,)))
             for tick in await self._bridge.call(market.last_ticks((instrument.id,))):
                 self._on_tick(tick)
+        except AppError as refused:
+            failure = str(refused)
+        try:
             await self._stops.read()
+        except AppError as refused:
+            failure = f"Positions and stops could not be read: {refused}"
+        try:
             series = await self._bridge.call(market.open_chart(self._consumer, instrument.id, interval))
             for begin in range(0, len(series.candles), _SLICE):
                 self.canvas.load(series.candles[begin : begin + _SLICE])
                 await asyncio.sleep(0)
-            failure = "" if series.complete else f"History is incomplete: {series.cause}"
+            if not series.complete:
+                failure = f"History is incomplete: {series.cause}"
         except AppError as refused:
             failure = str(refused)
         # A read that was cancelled for another instrument never comes here: what it would end is the other's.

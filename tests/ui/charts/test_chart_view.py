@@ -149,6 +149,18 @@ def test_history_that_cannot_be_read_is_said_and_live_candles_go_on(stage: Stage
     view.deleteLater()
 
 
+def test_positions_that_cannot_be_read_are_said_over_the_history(stage: Stage, qtbot: QtBot) -> None:
+    stage.desk.script.fail("positions", Unreachable("The broker does not answer."))
+    view = ChartView(stage.bridge)
+    view.open(TCS)
+    stage.until(lambda: len(view.canvas.series) == 375)
+    stage.settle()
+    assert view.canvas.overlay.warning.startswith("Positions and stops could not be read: The broker does not answer.")
+    view.dispose()
+    stage.settle()
+    view.deleteLater()
+
+
 def test_history_is_read_again_once_the_account_is_logged_in(stage: Stage, qtbot: QtBot) -> None:
     stage.desk.script.fail("open_chart", SessionExpired("The session has ended."))
     view = ChartView(stage.bridge)

@@ -212,8 +212,10 @@ class ChartView(QWidget):
         self.show_instrument(await self._bridge.call(self._bridge.desk.market.instrument(instrument)))
 
     async def _read(self, instrument: Instrument, interval: Interval) -> None:
-        """Ticks first, so that a price is there at once; then what is held; then history, in slices. What fails is told,
-        and the rest is shown all the same."""
+        """Ticks first, so that a price is there at once; then what is held; then history, in slices.
+
+        What fails is said, and the rest is shown all the same.
+        """
         market = self._bridge.desk.market
         failure = ""
         try:

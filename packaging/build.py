@@ -14,10 +14,11 @@ def main() -> int:
     """Exit code 0 when the frozen program was built and works."""
     build = [sys.executable, "-m", "PyInstaller", "--noconfirm", "--log-level", "ERROR", "installer.spec"]
     print("Freezing the program (a minute or two) ...", flush=True)
-    done = subprocess.run(build, cwd=ROOT, check=False)
+    done = subprocess.run(build, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
+        print(f"{done.stdout}{done.stderr}", file=sys.stderr)
         return done.returncode
-    size = sum(path.stat().st_size for path in PROGRAM.parent.rglob("*") if path.is_file())
+    size = sum(path.lstat().st_size for path in PROGRAM.parent.rglob("*") if not path.is_symlink())
     print(f"{PROGRAM.relative_to(ROOT)}: {size / 1e6:,.0f} MB", flush=True)
     return subprocess.run([sys.executable, str(ROOT / "packaging" / "smoke.py"), str(PROGRAM)], check=False).returncode
 

@@ -15,12 +15,12 @@ TIMEOUT = 7.0
 
 
 def exchange(api_url: str, ca_file: str, api_key: str, api_secret: str, request_token: str) -> dict[str, str]:
-    """The one-time token of the redirect for a session: user_id, user_name, access_token, refresh_token.
+    """The one-time token of the redirect for a session: user_id, access_token, user_name (may be empty).
 
     Raises LoginFailed, NotPermitted, RateLimited, Unreachable, BadAnswer.
     """
     answer = _call(api_url, ca_file, api_key, "generate_session", request_token, api_secret)
-    return _texts(answer, ("user_id", "access_token"), ("user_name", "refresh_token"))
+    return _texts(answer, ("user_id", "access_token"), ("user_name",))
 
 
 def logout(api_url: str, ca_file: str, api_key: str, access_token: str) -> None:

@@ -38,7 +38,9 @@ class AccountRoutes:
         router.add_get("/user/margins", self.funds, name="margins:funds")
         router.add_get("/user/margins/{segment}", self.funds, name="margins:segment")
         router.add_get("/portfolio/positions", self.positions, name="positions")
+        router.add_put("/portfolio/positions", self.convert, name="positions:convert")
         router.add_get("/portfolio/holdings", self.holdings, name="holdings")
+        router.add_get("/portfolio/holdings/auctions", self.auctions, name="holdings:auctions")
         router.add_post("/margins/orders", self.order_margins, name="margins:orders")
         router.add_post("/margins/basket", self.basket_margins, name="margins:basket")
         router.add_post("/charges/orders", self.charges, name="charges")
@@ -116,6 +118,14 @@ class AccountRoutes:
             row = portfolio.holding_row(holding, quote.listing, quote.last_price, quote.close, sold, midnight)
             rows.append(row)
         return success(rows)
+
+    async def convert(self, _request: web.Request) -> web.Response:
+        """PUT /portfolio/positions."""
+        raise bad_input("Converting a position is not available on the paper exchange yet.")
+
+    async def auctions(self, _request: web.Request) -> web.Response:
+        """GET /portfolio/holdings/auctions: nobody is ever short of shares here, so there are none."""
+        return success([])
 
     # -- calculators
 

@@ -84,6 +84,7 @@ class Exchange:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self.market = plan.market
+        self.credentials = plan.credentials
         self.book = Book(plan.state)
         self.faults = Faults(plan.faults, plan.seed)
         self.sessions = Sessions(plan.credentials, plan.market.clock, self.book, self.faults)

@@ -50,20 +50,26 @@ def _serve(plan: Plan, ca_file: Path | None, *, show_secrets: bool) -> int:
         if exchange.book.set_aside is not None:
             words = f"simulate: the book was damaged and is set aside as {exchange.book.set_aside}; a new one is begun"
             print(words, file=sys.stderr)  # noqa: T201 - the command line's answer
-        await exchange.start()
-        line: dict[str, str] = {**exchange.urls, **plan.credentials.as_dict()}
-        if not show_secrets:
-            for name in _SECRETS:
-                del line[name]
-        if ca_file is not None:
-            line["ca_file"] = str(ca_file)
-        print(json.dumps({"zerodha": line}), flush=True)  # noqa: T201 - the contract of this command
-        await _interrupted()
-        await exchange.stop()
+        try:
+            await exchange.start()
+            print(json.dumps({"zerodha": _line(exchange, ca_file, show_secrets)}), flush=True)  # noqa: T201 - the contract
+            await _interrupted()
+        finally:
+            await exchange.stop()
 
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(serve())
     return 0
+
+
+def _line(exchange: Exchange, ca_file: Path | None, show_secrets: bool) -> dict[str, str]:
+    line = {**exchange.urls, **exchange.credentials.as_dict()}
+    if not show_secrets:
+        for name in _SECRETS:
+            del line[name]
+    if ca_file is not None:
+        line["ca_file"] = str(ca_file)
+    return line
 
 
 async def _interrupted() -> None:

@@ -90,7 +90,7 @@ class Gate:
         except web.HTTPRedirection:
             raise
         except web.HTTPException as error:
-            return failure(_translated(error))
+            return failure(_translated(error, request.path))
         except Exception as error:  # noqa: BLE001 - a bug is answered as Kite answers one, and told on standard error
             traceback.print_exception(error)
             return failure(KiteError(500, "GeneralException", "Something went wrong. Please try again later."))
@@ -161,7 +161,18 @@ def _hang_up(request: web.Request) -> web.Response:
     return web.Response()
 
 
-def _translated(error: web.HTTPException) -> KiteError:
+_LATER = {
+    "/gtt/": "GTT orders",
+    "/mf/": "Mutual funds",
+    "/alerts": "Alerts",
+    "/portfolio/holdings/": "Holding services",
+}
+
+
+def _translated(error: web.HTTPException, path: str) -> KiteError:
+    for prefix, what in _LATER.items():
+        if path.startswith(prefix):
+            return KiteError(404, "GeneralException", f"{what} are not available on the paper exchange yet.")
     if error.status == web.HTTPNotFound.status_code:
         return KiteError(404, "GeneralException", "Route not found")
     if error.status == web.HTTPMethodNotAllowed.status_code:

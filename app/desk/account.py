@@ -42,6 +42,7 @@ log = logging.getLogger(__name__)
 
 RECONCILE_SECONDS = 30.0
 CLOCK_SECONDS = 60.0
+AFTER_FILL_SECONDS = 0.5
 
 
 class EngineJournal(StopJournal, OrderJournal, Protocol):
@@ -121,6 +122,7 @@ class AccountDesk:
         self._line: ExitLine | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._recovered = asyncio.Event()
+        self._after_fill = False
 
     @property
     def hours(self) -> TradingHours:
@@ -313,9 +315,15 @@ class AccountDesk:
     async def _positions_now(self) -> None:
         with contextlib.suppress(AppError):  # said aloud by PositionsUnknown
             await self.state.read_positions()
-            await self._read_fills()
-            self.funds = await self.broker.funds()
-            self._publish(FundsChanged(self.funds))
+        if not self._after_fill:
+            # Many fills in a row cost one read of trades and funds: nothing waits for those.
+            self._after_fill = True
+            await asyncio.sleep(AFTER_FILL_SECONDS)
+            self._after_fill = False
+            with contextlib.suppress(AppError):
+                await self._read_fills()
+                self.funds = await self.broker.funds()
+                self._publish(FundsChanged(self.funds))
 
     def _on_connected(self) -> None:
         """Events may have been missed while the stream was away: the books are read again."""

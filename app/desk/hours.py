@@ -48,8 +48,12 @@ class TradingHours:
         cas = self._ends_in_auction(instrument)
 
         def hours(midnight: int) -> tuple[int, int] | None:
-            windows = self._windows_of(instrument.segment, cas, ist_date(midnight * SECOND))
-            return (windows[0][0], windows[-1][1]) if windows else None
+            day = ist_date(midnight * SECOND)
+            window = self._calendar.candle_window(instrument.segment, day, cas=cas)
+            if window is not None or self._calendar.continuous_windows(instrument.segment, day, cas=cas) is not None:
+                return window
+            usual = self._windows_of(instrument.segment, cas, day)
+            return (usual[0][0], usual[-1][1]) if usual else None
 
         return hours
 

@@ -6,16 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from app.analytics.break_even import break_even, position_entry
 from app.analytics.charge_table import ChargeTable
 from app.analytics.charges import by_note, note_columns, planned_fill, total
 from app.domain.fill import Fill
 from app.domain.instrument import Instrument
-from app.domain.money import Paise, Price, Rounding, round_paisa, to_tick
+from app.domain.money import Paise, Price, round_paisa
 from app.domain.order import OrderKind, OrderRequest
 from app.domain.portfolio import Position
-
-REACH = 4
-"""A break-even price is looked for between zero and so many times the last price."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,23 +50,15 @@ class Outcome:
         )
         return self.gross(price) - charges_of([*self.fills, closing], self.table, self.plan)
 
-    def break_even(self, last: Price) -> Price | None:
-        """The price nearest to loss at which closing leaves nothing owed, on a tick; None when there is none in reach.
-
-        Net grows with the price of a long position and falls with a short one's, so halving finds it.
-        """
-        tick = self.instrument.tick_size
-        long = self.position.quantity > 0
-        low, high = 1, max(to_tick(last * REACH, tick, Rounding.UP) // tick, 2)
-        best: int | None = None
-        while low <= high:
-            middle = (low + high) // 2
-            if self.net(middle * tick) >= 0:
-                best = middle
-                low, high = (low, middle - 1) if long else (middle + 1, high)
-            else:
-                low, high = (middle + 1, high) if long else (low, middle - 1)
-        return None if best is None else best * tick
+    def break_even(self) -> Price | None:
+        """The price at which closing the open part nets nothing after all charges, on a tick; None when none does."""
+        opened = sum(fill.side.sign * fill.quantity for fill in self.fills)
+        one_way = all(fill.side is not self.position.exit_side for fill in self.fills)
+        entries = self.fills
+        if not one_way or opened != self.position.quantity:
+            # Carried over, or partly closed: the broker's average stands for the entries that are left.
+            entries = [position_entry(self.position, self.instrument, self.day)]
+        return break_even(entries, self.instrument.tick_size, self.day, self.table, self.plan)
 
 
 def charges_of(fills: Sequence[Fill], table: ChargeTable, plan: str) -> Paise:

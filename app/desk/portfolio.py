@@ -53,9 +53,8 @@ class PortfolioDesk:
         held = next((p for p in desk.positions if p.key == position), None)
         if held is None or held.quantity == 0:
             return None
-        last = desk.last_price(position.instrument) or held.last_price
         try:
-            return desk.outcome(held).break_even(last)
+            return desk.outcome(held).break_even()
         except ChargesUnknown as failure:
             log.info("no break-even of %s: %s", position.instrument, failure.cause)
             return None

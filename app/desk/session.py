@@ -86,10 +86,14 @@ class SessionDesk:
     async def _open(self) -> None:
         workspace = self._workspace
         vault = workspace.vault
-        (journal_store, journal_found), (book_store, book_found) = await asyncio.gather(
-            open_store(workspace.profile, vault.database_key("journal"), StoreKind.JOURNAL),
-            open_store(workspace.profile, vault.database_key("book"), StoreKind.BOOK),
+        journal_store, journal_found = await open_store(
+            workspace.profile, vault.database_key("journal"), StoreKind.JOURNAL
         )
+        try:
+            book_store, book_found = await open_store(workspace.profile, vault.database_key("book"), StoreKind.BOOK)
+        except BaseException:
+            await journal_store.close()
+            raise
         journal, book = Journal(journal_store), Book(book_store)
         workspace.opened(book, journal)
         self._tell(journal_found, "The journal", Level.ALARM, "Armed stops may be missing: check every open position.")

@@ -67,7 +67,7 @@ def _workstation(command: Workstation) -> int:
     loop.start()
     crashes.watch(loop.loop)
     paper = command.paper
-    desk = loop.submit(_build_desk(paths, paper=paper)).result()
+    desk = loop.submit(build_desk(paths, paper=paper)).result()
     raise_window: list[Callable[[], None]] = []
 
     def show() -> None:
@@ -136,7 +136,7 @@ async def _with_own_desk(paths: ProfilePaths, command: Connect | Sync, out: Any)
     from app.cli.passphrase import Passphrases, open_vault
     from app.desk.verbs import DirectDesk
 
-    desk = await _build_desk(paths, paper=False, guarding=False)
+    desk = await build_desk(paths, paper=False, guarding=False)
     try:
         passphrases = Passphrases(os.environ, terminal=sys.stdin.isatty())
         await open_vault(desk.session, passphrases, create=isinstance(command, Connect))
@@ -155,7 +155,7 @@ async def _command(desk: Any, command: Connect | Sync, out: Any) -> int:
     return await run_sync(desk, command, out)
 
 
-async def _build_desk(paths: ProfilePaths, *, paper: bool, guarding: bool = True) -> Any:
+async def build_desk(paths: ProfilePaths, *, paper: bool, guarding: bool = True) -> Any:
     """Every concrete part of a desk, wired. On the loop thread."""
     from app.analytics.charge_table import ChargeTable
     from app.brokers.registry import Registry

@@ -122,10 +122,10 @@ class Workstation(QObject):
         self._main.leave.connect(self._ended.set)
         self._bridge.listen()
         self._main.show()
-        self._main.raise_()
-        self._main.activateWindow()
         if self._unlock is not None:
             self._unlock.close()
+        await asyncio.sleep(0.02)  # a window takes the keyboard only once it is on the screen
+        self._come_forward()
         await self._main.load()
 
     async def _stop(self) -> None:

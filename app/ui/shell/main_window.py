@@ -87,13 +87,12 @@ class MainWindow(QMainWindow):
     async def load(self) -> None:
         """Fills the views; the window is on the screen already."""
         await self.facts.load()
-        await self.watchlist.load()
+        shown = InstrumentId(self._layout.text("chart"))
+        await self.watchlist.load(shown)
         await self.sync.load()
         self.orders.refresh()
-        shown = self._layout.text("chart")
-        first = InstrumentId(shown) if shown else next(iter(self.watchlist.listed), None)
-        if first is not None and self._chart_shows is None:
-            self.show_chart(first)
+        if shown and self._chart_shows is None:
+            self.show_chart(shown)
         self.accounts.start()
         self.day.start()
 

@@ -185,14 +185,14 @@ class WatchlistPanel(QWidget):
         super().resizeEvent(event)
         self.table.setColumnHidden(self._model.column("change"), self.width() < _WIDE)
 
-    async def load(self) -> None:
-        """The stored list."""
+    async def load(self, preferred: InstrumentId | None = None) -> None:
+        """The stored list, with one instrument selected."""
         lists = await self._bridge.call(self._bridge.desk.market.watchlists())
         if lists:
             self._name = lists[0].name
             await self._show(lists[0].instruments)
             if self._listed and not self.table.currentIndex().isValid():
-                self.table.select(self._listed[0])
+                self.table.select(preferred if preferred in self._listed else self._listed[0])
 
     @property
     def listed(self) -> tuple[InstrumentId, ...]:

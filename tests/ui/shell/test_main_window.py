@@ -1,0 +1,377 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import Qt, QTimer
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication, QLabel, QMessageBox, QPushButton, QWidget
+
+from app.domain.errors import Denied
+from app.domain.events import (
+    EngineBeat,
+    FeedChanged,
+    FeedState,
+    Level,
+    Noticed,
+    PositionsChanged,
+    SessionChanged,
+    SessionState,
+    TicksConflated,
+)
+from app.domain.ids import InstrumentId
+from app.domain.instrument import Product
+from app.domain.order import OrderStatus
+from app.domain.stop import StopState
+from app.ui.models.facts import order_key
+from app.ui.shell.main_window import MainWindow
+from tests.ui import scripted_market as market
+from tests.ui.charts.stage import Stage
+
+INFY = market.key("NSE:INFY", Product.MIS)
+FUTURE = market.key("NFO:NIFTY26NOVFUT", Product.NRML)
+Open = Callable[[], MainWindow]
+
+
+@pytest.fixture
+def open_window(stage: Stage, tmp_path: Path) -> Iterator[Open]:
+    windows: list[MainWindow] = []
+
+    def make() -> MainWindow:
+        window = MainWindow(stage.bridge, tmp_path, paper=False)
+        window.resize(1600, 1000)
+        window.show()
+        window.activateWindow()
+        stage.loop.run_until_complete(window.load())
+        window.activateWindow()  # once it is exposed
+        stage.until(window.isActiveWindow)
+        windows.append(window)
+        return window
+
+    yield make
+    for window in windows:
+        window.put_away()
+    stage.settle()
+    for window in windows:
+        window.hide()
+        window.deleteLater()
+    QApplication.processEvents()
+
+
+@pytest.fixture
+def window(open_window: Open) -> MainWindow:
+    return open_window()
+
+
+def child(window: QWidget, name: str) -> QLabel:
+    found = window.findChild(QLabel, name)
+    assert found is not None
+    return found
+
+
+def press(window: QWidget, name: str) -> None:
+    found = window.findChild(QPushButton, name)
+    assert found is not None
+    QTest.mouseClick(found, Qt.MouseButton.LeftButton)
+
+
+def expire(stage: Stage) -> None:
+    dead = replace(
+        stage.desk.script.accounts[market.ACCOUNT],
+        state=SessionState.EXPIRED,
+        token_expires_at=market.NOW - 3_600_000_000_000,
+    )
+    stage.desk.script.accounts[market.ACCOUNT] = dead
+    stage.publish(SessionChanged(market.ACCOUNT, "zerodha", "Asha Rao", SessionState.EXPIRED, paper=True))
+
+
+def test_b_on_a_watched_row_opens_the_ticket_to_buy_it(stage: Stage, window: MainWindow) -> None:
+    window.watchlist.table.select(InstrumentId("NSE:RELIANCE"))
+    window.watchlist.table.setFocus()
+    QTest.keyClick(window.watchlist.table, Qt.Key.Key_S)
+    stage.until(window.ticket.send.isEnabled)
+    assert window.ticket.send.text() == "Sell 1 RELIANCE"
+    window.watchlist.table.setFocus()
+    QTest.keyClick(window.watchlist.table, Qt.Key.Key_B)
+    assert window.ticket.send.text() == "Buy 1 RELIANCE"
+    assert stage.desk.script.called("place") == []
+
+
+def test_letters_typed_into_the_search_are_no_trading_keys(stage: Stage, window: MainWindow) -> None:
+    window.watchlist.search.setFocus()
+    QTest.keyClicks(window.watchlist.search, "sbin")
+    stage.until(lambda: window.watchlist.search._list.count() == 1)
+    assert window.ticket.request() is None
+    stage.until(lambda: "SBIN" in window.watchlist.search._list.item(0).text())
+    QTest.keyClick(window.watchlist.search, Qt.Key.Key_Return)
+    stage.until(lambda: window.watchlist.table.current == "NSE:SBIN")
+
+
+def test_an_instrument_is_added_once_and_removed_by_a_key(stage: Stage, window: MainWindow) -> None:
+    future = InstrumentId("NFO:NIFTY26NOVFUT")
+    window.watchlist.add(stage.desk.script.instruments[future])
+    stage.until(lambda: future in stage.desk.script.watchlist.instruments)
+    stage.until(lambda: window.watchlist.table.current == future)
+    assert future in stage.desk.script.subscriptions["watchlist"]
+    window.watchlist.table.setFocus()
+    QTest.keyClick(window.watchlist.table, Qt.Key.Key_Delete)
+    stage.until(lambda: future not in stage.desk.script.watchlist.instruments)
+
+
+def test_a_price_moves_the_position_and_nothing_else_moves(stage: Stage, window: MainWindow) -> None:
+    model = window.positions._model
+    window.positions.table.select(INFY)
+    before = model.keys
+    stage.publish(TicksConflated((market.tick("NSE:INFY", 1_540_00),)))
+    stage.until(lambda: model.index(model.place_of(INFY) or 0, model.column("last")).data() == "1,540.00")
+    assert model.index(model.place_of(INFY) or 0, model.column("pnl")).data() == "+₹3,520.00"
+    assert window.positions.table.current == INFY
+    assert model.keys == before
+
+
+def test_a_stop_is_armed_from_the_line_below_the_positions(stage: Stage, window: MainWindow) -> None:
+    window.positions.table.select(INFY)
+    window.positions.table.setFocus()
+    QTest.keyClick(window.positions.table, Qt.Key.Key_T)
+    strip = window.positions.strip
+    strip.price.selectAll()
+    QTest.keyClicks(strip.price, "1520")
+    stage.until(lambda: "at risk" in strip._meaning.text())
+    QTest.keyClick(strip.price, Qt.Key.Key_Return)
+    stage.until(lambda: window.facts.stop_of(INFY) is not None)
+    assert stage.desk.script.called("arm") == [(INFY, 1_520_00)]
+    stage.until(lambda: not strip.isVisible())
+
+
+def test_a_stop_beyond_the_price_is_denied_in_words(stage: Stage, window: MainWindow) -> None:
+    window.positions.set_stop(INFY)
+    strip = window.positions.strip
+    strip.price.selectAll()
+    QTest.keyClicks(strip.price, "1600")
+    stage.until(lambda: "already beyond" in strip._meaning.text())
+    QTest.keyClick(strip.price, Qt.Key.Key_Return)
+    stage.settle()
+    assert stage.desk.script.called("arm") == []
+    QTest.keyClick(strip.price, Qt.Key.Key_Escape)
+    assert not strip.isVisible()
+
+
+def test_moving_a_stop_is_one_modification_of_the_same_stop(stage: Stage, window: MainWindow) -> None:
+    stop = window.facts.stop_of(FUTURE)
+    assert stop is not None
+    window.stops.table.select(stop.id)
+    press(window, "stops.move")
+    strip = window.stops.strip
+    strip.price.selectAll()
+    QTest.keyClicks(strip.price, "25950")
+    QTest.keyClick(strip.price, Qt.Key.Key_Return)
+    stage.until(lambda: bool(stage.desk.script.called("move")))
+    assert stage.desk.script.called("move") == [(stop.id, 25_950_00)]
+    assert stage.desk.script.called("arm") == []
+
+
+def test_disarming_asks_first_with_its_effect(stage: Stage, window: MainWindow) -> None:
+    stop = window.facts.stop_of(FUTURE)
+    assert stop is not None
+    window.stops.table.select(stop.id)
+    press(window, "stops.disarm")
+    assert "75 · 1 lot will have no stop" in child(window, "stops.question.text").text()
+    assert stage.desk.script.called("disarm") == []
+    press(window, "stops.question.yes")
+    stage.until(lambda: window.facts.stops[stop.id].state is StopState.DISARMED)
+
+
+def test_an_exit_is_one_click_and_locked_until_its_outcome(stage: Stage, window: MainWindow) -> None:
+    gate = stage.desk.script.hold("square_off")
+    window.positions.table.select(INFY)
+    for _ in range(3):
+        press(window, "positions.exit")
+    stage.until(lambda: bool(stage.desk.script.called("square_off")))
+    assert len(stage.desk.script.called("square_off")) == 1
+    stage.thread.loop.call_soon_threadsafe(gate.set)
+    stage.until(lambda: window.facts.positions[INFY].quantity == 0)
+    stage.settle()
+    assert stage.desk.script.called("square_off") == [(INFY,)]
+    assert not window.positions._closing
+
+
+def test_a_refused_exit_says_why_and_can_be_tried_again(stage: Stage, window: MainWindow) -> None:
+    stage.desk.script.fail("square_off", Denied("The market is closed."))
+    window.positions.square_off(INFY)
+    stage.until(lambda: "The market is closed." in window.positions.message.text)
+    assert not window.positions._closing
+
+
+def test_an_order_is_cancelled_and_modified(stage: Stage, window: MainWindow) -> None:
+    open_order = next(o for o in stage.desk.script.orders.values() if o.status is OrderStatus.OPEN)
+    window.docks.bring("orders")
+    window.orders.table.select(order_key(open_order))
+    press(window, "orders.modify")
+    strip = window.orders.strip
+    strip.price.selectAll()
+    QTest.keyClicks(strip.price, "1480")
+    QTest.keyClick(strip.price, Qt.Key.Key_Return)
+    stage.until(lambda: bool(stage.desk.script.called("modify")))
+    assert stage.desk.script.called("modify") == [(market.ACCOUNT, open_order.broker_order_id, None, 1_480_00, None)]
+    stage.until(lambda: not strip.isVisible())
+    window.orders.cancel(order_key(open_order))
+    stage.until(lambda: window.facts.orders[order_key(open_order)].status is OrderStatus.CANCELLED)
+
+
+def test_a_dead_session_is_said_at_the_top_with_what_is_blind(stage: Stage, window: MainWindow) -> None:
+    expire(stage)
+    name = f"session-{market.ACCOUNT}"
+    stage.until(lambda: "blind" in window.banners.text_of(name))
+    assert window.banners.text_of(name) == "Zerodha logged out at 10:32. 1 stop is blind."
+    press(window, f"banner.{name}.button")
+    stage.until(lambda: bool(stage.desk.script.called("begin_login")))
+    login = next(iter(window.accounts._logins.values()))
+    stage.until(lambda: "No login page is scripted" in child(login, "login.message.text").text())
+    login.close()
+    stage.until(lambda: bool(stage.desk.script.called("cancel_login")))
+
+
+def test_a_blind_stop_is_marked_in_the_table_and_counted(stage: Stage, window: MainWindow) -> None:
+    stop = window.facts.stop_of(FUTURE)
+    assert stop is not None
+    stage.publish(FeedChanged(market.ACCOUNT, FeedState.SILENT, 12_000, 11))
+    model = window.stops._model
+    stage.until(lambda: model.index(model.place_of(stop.id) or 0, model.column("state")).data() == "armed · blind")
+    assert "1 blind" in child(window, "stops.summary").text()
+    assert child(window, "status.feed.text").text().startswith("feed silent")
+    stage.publish(FeedChanged(market.ACCOUNT, FeedState.LIVE, 100, 11))
+    stage.until(lambda: model.index(model.place_of(stop.id) or 0, model.column("state")).data() == "armed")
+
+
+def test_the_pulse_of_the_engine_is_shown(stage: Stage, window: MainWindow) -> None:
+    stage.publish(EngineBeat(market.NOW, 3, 1, 0.2, 0.714))
+    stage.until(lambda: child(window, "status.engine.text").text() == "3 armed · 1 blind")
+    assert child(window, "status.latency.text").text() == "p99 0.71 ms"
+
+
+def test_closing_says_how_many_stops_are_no_longer_watched(stage: Stage, window: MainWindow) -> None:
+    left: list[bool] = []
+    window.leave.connect(lambda: left.append(True))
+    window.close()
+    box = window.findChild(QMessageBox, "leave")
+    assert box is not None
+    assert box.text() == "1 stop will no longer be watched: NIFTY26NOVFUT."
+    box.reject()
+    stage.settle()
+    assert not left
+    assert window.isVisible()
+    window.close()
+    box = window.findChild(QMessageBox, "leave")
+    assert box is not None
+    next(b for b in box.buttons() if "stop watching" in b.text()).click()
+    assert left
+
+
+def test_closing_without_stops_asks_nothing(stage: Stage, open_window: Open) -> None:
+    stage.desk.script.stops.clear()
+    window = open_window()
+    left: list[bool] = []
+    window.leave.connect(lambda: left.append(True))
+    window.close()
+    assert left
+
+
+def test_sync_shows_its_progress_and_can_be_cancelled(stage: Stage, window: MainWindow) -> None:
+    stage.desk.script.hold("sync")
+    window.docks.bring("sync")
+    press(window, "sync.start")
+    stage.until(lambda: "fetching" in child(window, "sync.progress").text())
+    press(window, "sync.cancel")
+    stage.until(lambda: window.sync.sync_button.isEnabled())
+    model = window.sync._model
+    stage.until(lambda: model.index(0, model.column("step")).data() == "cancelled")
+
+
+def test_the_trade_book_pages_filters_and_totals(stage: Stage, window: MainWindow) -> None:
+    window.docks.bring("trades")
+    stage.until(lambda: child(window, "trades.count").text() == "64 trades")
+    QTest.keyClicks(window.trades.filter, "infy")
+    stage.until(lambda: child(window, "trades.count").text() not in ("", "64 trades"))
+    page = stage.thread.submit(stage.desk.portfolio.trades(text="infy")).result(5)
+    rows = range(window.trades._model.rowCount())
+    assert {window.trades._model.index(row, 1).data() for row in rows} == {"INFY"}
+    assert window.trades._model.rowCount() == page.total
+
+
+def test_text_from_outside_is_shown_as_it_is(stage: Stage, window: MainWindow) -> None:
+    evil = "<img src=http://evil.example/x><b>Buy now</b>"
+    stage.publish(Noticed(Level.WARNING, evil, evil, evil), Noticed(Level.ALARM, evil, repeat_key="evil"))
+    labels = [label for label in window.findChildren(QLabel) if "evil.example" in label.text()]
+    assert labels
+    assert {label.textFormat() for label in labels} == {Qt.TextFormat.PlainText}
+    assert window.banners.text_of("evil") == evil
+
+
+def test_repeats_of_a_notice_are_one_line(stage: Stage, window: MainWindow) -> None:
+    notice = Noticed(Level.WARNING, "The feed is slow.", repeat_key="slow")
+    stage.publish(*[notice] * 5)
+    assert [(e.notice.title, e.times) for e in window.notices.entries] == [("The feed is slow.", 5)]
+
+
+@pytest.mark.expects_log("a view failed")
+def test_a_bug_in_a_view_is_told_and_harms_nobody_else(
+    stage: Stage, window: MainWindow, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_event: object) -> None:
+        raise ZeroDivisionError
+
+    stage.bridge.subscribe(PositionsChanged, broken)
+    stage.publish(PositionsChanged(market.ACCOUNT, (), market.NOW))
+    assert window.facts.positions == {}
+    assert "ZeroDivisionError" in window.notices.entries[-1].notice.cause
+
+
+def test_the_layout_is_kept_without_anything_secret(stage: Stage, open_window: Open, tmp_path: Path) -> None:
+    first = open_window()
+    first.docks["stops"].close()
+    first.watchlist.table.select(InstrumentId("NSE:TCS"))
+    stage.until(lambda: first.chart.instrument is not None and first.chart.instrument.symbol == "TCS")
+    first.put_away()
+    stage.settle()
+    text = (tmp_path / "window.ini").read_text()
+    assert "Asha" not in text
+    assert "AB1234" not in text
+    second = open_window()
+    assert second.docks["stops"].isHidden()
+    stage.until(lambda: second.chart.instrument is not None and second.chart.instrument.symbol == "TCS")
+    second.reset_layout()
+    assert not second.docks["stops"].isHidden()
+
+
+def test_no_two_commands_share_a_key_and_all_are_listed(window: MainWindow) -> None:
+    keys = [(c.shortcut, c.where) for c in window.actions_ if c.shortcut]
+    assert len(keys) == len(set(keys))
+    assert {"B", "S", "T", "X", "Ctrl+K", "F1"} <= {key for key, _ in keys}
+
+
+def test_nothing_ticks_on_after_it_was_put_away(stage: Stage, open_window: Open) -> None:
+    threads = set(threading.enumerate())
+    window = open_window()
+    stage.publish(FeedChanged(market.ACCOUNT, FeedState.LIVE, 100, 11), EngineBeat(market.NOW, 1, 0, 0.1, None))
+    stage.settle()
+    window.hide()
+    window.put_away()
+    stage.settle()
+    stage.until(lambda: not [t for t in window.findChildren(QTimer) if t.isActive() and not t.isSingleShot()], within=2)
+    assert set(threading.enumerate()) == threads
+
+
+@pytest.mark.parametrize("size", [(1600, 1000), (1366, 768)])
+def test_the_default_layout_fits(window: MainWindow, size: tuple[int, int]) -> None:
+    window.resize(*size)
+    window.reset_layout()
+    QApplication.processEvents()
+    assert (window.width(), window.height()) == size
+    assert window.chart.width() >= 700
+    assert window.positions.isVisible()
+    assert window.stops.isVisible()
+    ticket = window.ticket.send
+    assert ticket.visibleRegion().boundingRect().height() == ticket.height()

@@ -1,4 +1,6 @@
-"""The exchange's own door, for loopback only: clock, prices, the whole book, faults. No client of a broker has this.
+"""The exchange's own door, for programs on this machine only: clock, prices, the whole book, faults.
+
+No client of a broker has this. A web page in a browser on this machine cannot use it either.
 
 GET  /simulator/health   {"status", "pid", "user_id", "orders", "fills"}
 GET  /simulator/clock    {"now", "epoch", "speed", "always_open"}
@@ -18,6 +20,7 @@ from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -169,14 +172,17 @@ class AdminRoutes:
         return await self.faults(request)
 
 
+_HOSTS = frozenset({"127.0.0.1", "localhost"})
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
 def _local(handler: Handler) -> Handler:
-    """Answers only this machine."""
+    """Answers only programs on this machine: a browser names the page's origin, or a host of its own."""
 
     async def guarded(request: web.Request) -> web.Response:
-        if request.remote is None or not ip_address(request.remote).is_loopback:
+        host = urlsplit(f"//{request.host}").hostname
+        stranger = request.remote is None or not ip_address(request.remote).is_loopback
+        if stranger or host not in _HOSTS or "Origin" in request.headers:
             raise KiteError(403, "PermissionException", "Only from this machine.")
         return await handler(request)
 

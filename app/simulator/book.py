@@ -29,12 +29,14 @@ class Book:
 
     def __init__(self, folder: Path | None = None) -> None:
         self.set_aside: Path | None = None
-        """Where a damaged file went at start, None when it was sound."""
+        """Where a file went that was damaged or another client's; None when it was taken over."""
         self._pending: dict[tuple[str, str], str | None] = {}
         self._database: sqlite3.Connection | None = None
+        self._path = Path()
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._database = self._open(folder / "book.sqlite3")
+            self._path = folder / "book.sqlite3"
+            self._database = self._open(self._path)
 
     @property
     def remembers(self) -> bool:
@@ -75,6 +77,16 @@ class Book:
             return {}
         rows = self._database.execute("SELECT key, value FROM record WHERE kind=? ORDER BY key", (kind,))
         return {key: json.loads(value) for key, value in rows}
+
+    def begin_again(self, name: str) -> None:
+        """Sets the whole file aside under a name and begins an empty one."""
+        if self._database is None:
+            return
+        self._pending.clear()
+        self._database.close()
+        self.set_aside = self._path.with_name(f"book.{name}-{int(time.time())}.sqlite3")
+        self._path.rename(self.set_aside)
+        self._database = self._connect(self._path)
 
     def close(self) -> None:
         """Writes what is pending and lets the file go."""

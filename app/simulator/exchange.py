@@ -35,6 +35,8 @@ WATCH_SECONDS = 0.05
 """How often the clock is looked at for 06:00 having passed."""
 SNAPSHOT_SECONDS = 1.0
 LARGEST_REQUEST = 4 * 1024 * 1024
+LONGEST_URL = 64 * 1024
+"""A thousand keys fit into one request (A4)."""
 OPENING_CASH = 10_00_000_00
 """Paise: ten lakh rupees."""
 
@@ -123,7 +125,9 @@ class Exchange:
         """Remembers what it knew, listens, lets the market run. Raises CannotStart."""
         self._recall()
         app = web.Application(client_max_size=LARGEST_REQUEST)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        self._runner = web.AppRunner(
+            app, access_log=None, handle_signals=False, shutdown_timeout=1.0, max_line_size=LONGEST_URL
+        )
         await self._listen(app, self._runner)
         self._tasks = [
             asyncio.create_task(self.market.run()),
@@ -179,6 +183,9 @@ class Exchange:
     # -- memory
 
     def _recall(self) -> None:
+        clients = self.book.load("account")
+        if clients and self.credentials.user_id not in clients:
+            self.book.begin_again("of-another-client")
         saved = self.book.load("market")
         if saved:
             self.market.restore(saved["snapshot"])

@@ -133,11 +133,12 @@ async def landing(request: web.Request) -> web.Response:
 
 
 def _password_page(api_key: str, params: str, user_id: str = "", error: str = "", *, status: int = 200) -> web.Response:
+    first, second = ("", "autofocus") if user_id else ("autofocus", "")
     fields = f"""
 <label for="user_id">User ID</label>
-<input id="user_id" name="user_id" autocomplete="username" required autofocus value="{html.escape(user_id)}">
+<input id="user_id" name="user_id" autocomplete="username" required {first} value="{html.escape(user_id)}">
 <label for="password">Password</label>
-<input id="password" name="password" type="password" autocomplete="current-password" required>
+<input id="password" name="password" type="password" autocomplete="current-password" required {second}>
 <input type="hidden" name="redirect_params" value="{html.escape(params)}">"""
     return _form_page("Log in", "Your account at the paper exchange.", api_key, fields, "Log in", error, status)
 

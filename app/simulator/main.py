@@ -47,11 +47,11 @@ def main(arguments: Sequence[str]) -> int:
 def _serve(plan: Plan, ca_file: Path | None, *, show_secrets: bool) -> int:
     async def serve() -> None:
         exchange = Exchange(plan)
-        if exchange.book.set_aside is not None:
-            words = f"simulate: the book was damaged and is set aside as {exchange.book.set_aside}; a new one is begun"
-            print(words, file=sys.stderr)  # noqa: T201 - the command line's answer
         try:
             await exchange.start()
+            if exchange.book.set_aside is not None:
+                words = f"simulate: the book was damaged or another client's; it is kept as {exchange.book.set_aside}"
+                print(words, file=sys.stderr)  # noqa: T201 - the command line's answer
             print(json.dumps({"zerodha": _line(exchange, ca_file, show_secrets)}), flush=True)  # noqa: T201 - the contract
             await _interrupted()
         finally:

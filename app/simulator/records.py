@@ -37,6 +37,8 @@ class Records:
         self._book = book
         self._live: dict[int, dict[str, Order]] = {}
         """By token: orders that are not final, in order of placing."""
+        self._open: dict[str, Order] = {}
+        """The same by id, in order of placing."""
         self._counters: dict[str, int] = {}
         self._last_order_id = 0
 
@@ -44,7 +46,7 @@ class Records:
 
     def live(self) -> list[Order]:
         """Orders that are not final, oldest first."""
-        return sorted((o for live in self._live.values() for o in live.values()), key=lambda o: int(o.order_id))
+        return list(self._open.values())
 
     def live_of(self, token: int) -> list[Order]:
         """The same of one instrument."""
@@ -80,10 +82,12 @@ class Records:
         self._last_order_id = int(order.order_id)
         self.orders[order.order_id] = order
         self._live.setdefault(order.token, {})[order.order_id] = order
+        self._open[order.order_id] = order
 
     def finish(self, order: Order) -> None:
         """It is final."""
         self._live.get(order.token, {}).pop(order.order_id, None)
+        self._open.pop(order.order_id, None)
 
     def log(self, order: Order, row: dict[str, Any]) -> None:
         """The order as it is now, and one more row of its history."""
@@ -108,6 +112,7 @@ class Records:
         self.history.clear()
         self.fills.clear()
         self._live.clear()
+        self._open.clear()
         self._counters.clear()
         self.placed_today = 0
         self.day = day
@@ -136,3 +141,4 @@ class Records:
         for order in self.orders.values():
             if not order.final:
                 self._live.setdefault(order.token, {})[order.order_id] = order
+                self._open[order.order_id] = order

@@ -52,6 +52,19 @@ def test_a_damaged_book_is_set_aside(tmp_path: Path, damage: bytes) -> None:
     book.close()
 
 
+async def test_a_book_of_another_client_is_set_aside(make: Make, tmp_path: Path) -> None:
+    bench = await make(state=tmp_path)
+    await bench.place(quantity=1)
+    bench.exchange.ledger.account.user_id = "ZZ0000"
+    bench.exchange.ledger.save()
+    bench.exchange.book.drop("account", SECRETS.user_id)
+    await make.end(bench)
+    again = await make(state=tmp_path)
+    assert await again.get("/orders") == []
+    assert again.exchange.book.set_aside is not None
+    assert again.exchange.book.set_aside.exists()
+
+
 async def test_a_restart_knows_everything(make: Make, tmp_path: Path) -> None:
     bench = await make(state=tmp_path, openings=(Opening(INFY, 7, "CNC", 1000_00),))
     bench.price(INFY, 1120_00)

@@ -149,5 +149,7 @@ def test_the_door_prints_prices_and_refuses_nonsense(few: Path) -> None:
             ):
                 answer = http.put("/simulator/market", json=document)
                 assert (answer.status_code, words in answer.json()["message"]) == (400, True), answer.text
+            for headers in ({"Origin": "https://example.com"}, {"Host": "example.com"}):
+                assert http.get("/simulator/book", headers=headers).status_code == 403
             bad = http.put("/simulator/clock", content=json.dumps({"now": "never"}))
             assert bad.status_code == 400

@@ -99,12 +99,17 @@ class Workstation(QObject):
         self._unlock.opened.connect(self._on_opened)
         self._unlock.dismissed.connect(self._ended.set)
         self._unlock.show()
-        self._bridge.start(self._unlock.ask(), "ask for the vault")
+        self._bridge.start(self._ask(self._unlock), "ask for the vault")
         try:
             await self._ended.wait()
         finally:
             await self._stop()
         return 0
+
+    async def _ask(self, unlock: UnlockWindow) -> None:
+        await asyncio.sleep(0.02)  # a window takes the keyboard only once it is on the screen
+        self._come_forward()
+        await unlock.ask()
 
     @property
     def window(self) -> QWidget | None:

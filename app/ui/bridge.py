@@ -19,6 +19,9 @@ E = TypeVar("E", bound=Event)
 
 log = logging.getLogger(__name__)
 
+_GRACE_S = 0.3
+"""Seconds that view coroutines get to finish by themselves when the window closes."""
+
 _CLOSE_S = 2.0
 """Seconds that cancelled view coroutines get to end."""
 
@@ -98,6 +101,8 @@ class Bridge(QObject):
             self._desk.unlisten(self._hand_over)
         self._handlers.clear()
         others = [task for task in self._tasks if task is not asyncio.current_task()]
+        if others:  # what a closing view has just begun (forget a login, close a chart) gets through
+            await asyncio.wait(others, timeout=_GRACE_S)
         for task in others:
             task.cancel()
         if others:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from app.ui.web.login_page import LoginBrowser
 
 
-class LoginWindow(QWidget):
+class LoginWindow(QFrame):
     """One account's login, as often as it takes. A window of its own, so that charts and stops stay in sight."""
 
     logged_in = Signal(object)
@@ -45,7 +45,10 @@ class LoginWindow(QWidget):
         self._succeeded = False
         self.setObjectName("login")
         self.setWindowTitle(f"Log in to {account.broker.capitalize()}")
+        theme.set_role(self, "card")
         self.resize(880 if account.paper else 560, 680)
+        if parent is not None:
+            self.move(parent.mapToGlobal(parent.rect().center()) - self.rect().center())
         self._status = label("Opening the login page…", "muted", wrap=True, name="login.status")
         self._address = label("", "faint", name="login.address")
         self._message = Message(name="login.message")

@@ -37,6 +37,7 @@ class UnlockWindow(QWidget):
         super().__init__()
         self._bridge = bridge
         self._done = False
+        self._placed = False
         self.setObjectName("unlock")
         self.setWindowTitle("Stopline")
         self.setFixedWidth(440)
@@ -129,6 +130,10 @@ class UnlockWindow(QWidget):
         if layout is not None:
             layout.activate()
             self.setFixedHeight(layout.totalHeightForWidth(self.width()))
+            if not self._placed:  # not every window manager centres a first window, and some desks have none
+                self._placed = True
+                room = self.screen().availableGeometry()
+                self.move(room.center() - self.rect().center())
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Qt. Closing it without opening the vault ends the program."""

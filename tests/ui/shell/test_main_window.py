@@ -285,7 +285,7 @@ def test_sync_shows_its_progress_and_can_be_cancelled(stage: Stage, window: Main
     press(window, "sync.start")
     stage.until(lambda: "fetching" in child(window, "sync.progress").text())
     press(window, "sync.cancel")
-    stage.until(lambda: window.sync.sync_button.isEnabled())
+    stage.until(window.sync.sync_button.isEnabled)
     model = window.sync._model
     stage.until(lambda: model.index(0, model.column("step")).data() == "cancelled")
 

@@ -56,6 +56,7 @@ class OrderSystem:
         self._random = random.Random(seed)
         self._taken: dict[int, matching.Taken] = {}
         self._outbox: list[dict[str, Any]] = []
+        self._unsaved = False
         self._timers: set[asyncio.TimerHandle] = set()
 
     # -- requests
@@ -136,7 +137,7 @@ class OrderSystem:
             for order in self.records.live_of(token):
                 if order.working:
                     self._try(order, quote)
-        if self._outbox:
+        if self._outbox or self._unsaved:
             self._flush()
 
     def release_held(self) -> None:
@@ -164,8 +165,10 @@ class OrderSystem:
         taken.take(order.side, levels, found.quantity)
         for execution in found.executions:
             self._fill(order, execution)
-        if levels and not found.swept and order.left:
+        if levels and not found.swept and order.left and not order.rests:
             order.rests = True
+            self.records.save(order)
+            self._unsaved = True
         if found.executions:
             self._after_fill(order)
         if order.validity == "IOC" and not order.final:
@@ -354,6 +357,7 @@ class OrderSystem:
 
     def _flush(self, *, durable: bool = False) -> None:
         self.records.commit(durable=durable)
+        self._unsaved = False
         outbox, self._outbox = self._outbox, []
         for update in outbox:
             self._announce(update)

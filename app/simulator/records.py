@@ -94,6 +94,10 @@ class Records:
         rows = self.history.setdefault(order.order_id, [])
         rows.append(row)
         self._book.put("history", order.order_id, rows)
+        self.save(order)
+
+    def save(self, order: Order) -> None:
+        """The order as it is now."""
         self._book.put("order", order.order_id, order.record())
 
     def add_fill(self, fill: Fill) -> None:

@@ -111,14 +111,8 @@ async def test_the_margin_calculators(bench: Bench) -> None:
     assert row["total"] == row["span"] + row["exposure"] > 100_000
     bought = (await bench.http.post("/margins/orders", json=[{**item, "transaction_type": "BUY"}])).json()["data"][0]
     assert (bought["total"], bought["span"]) == (6500, 0)
-    for bad in (
-        [],
-        {},
-        "x",
-        [{**item, "quantity": 0}],
-        [{**item, "tradingsymbol": "NOSUCH"}],
-        [{**item, "price": "x"}],
-    ):
+    wrong: list[Any] = [[], {}, "x", [{**item, "quantity": 0}], [{**item, "tradingsymbol": "NOSUCH"}]]
+    for bad in [*wrong, [{**item, "price": "x"}]]:
         refused = await bench.http.post("/margins/orders", json=bad)
         assert (refused.status_code, refused.json()["error_type"]) == (400, "InputException")
     note = await bench.http.post("/charges/orders", json=[{**item, "order_id": "1", "average_price": 0}])

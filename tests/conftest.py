@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import re
@@ -28,6 +29,17 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.setdefault("QTWEBENGINE_DISABLE_SANDBOX", "1")
 
 
+def pytest_collection_finish() -> None:
+    """Garbage is collected on the main thread alone, after each test (see `no_garbage`).
+
+    The collector runs on whichever thread allocates. On a loop thread it would destroy Qt objects there, whose timers
+    then fire into freed memory: a crash in some later test.
+    """
+    gc.collect()
+    gc.freeze()  # what the imports made will not become garbage: no need to look at it after every test
+    gc.disable()
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """End-to-end tests go first and to one worker: they want the machine's clock, the others fill the other core."""
@@ -47,6 +59,13 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         for name in ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"):
             patch.setenv(name, str(home / name.lower()))
         yield
+
+
+@pytest.fixture(autouse=True)
+def no_garbage() -> Iterator[None]:
+    """First to be set up and last to be torn down: what the test's fixtures leave behind goes with this test."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(autouse=True)

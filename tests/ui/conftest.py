@@ -24,4 +24,5 @@ def stage(qapp: QApplication) -> Iterator[Stage]:
     from app.ui import theme
 
     theme.load_fonts()
+    qapp.setQuitOnLastWindowClosed(False)  # as the program does: it ends when its ordered stop has ended
     yield from stages(qapp)

@@ -86,13 +86,13 @@ class MainWindow(QMainWindow):
 
     async def load(self) -> None:
         """Fills the views; the window is on the screen already."""
-        await self.facts.load()
         shown = InstrumentId(self._layout.text("chart"))
-        await self.watchlist.load(shown)
+        if shown:
+            self.show_chart(shown)
+        await self.facts.load()
+        await self.watchlist.load(self._chart_shows)
         await self.sync.load()
         self.orders.refresh()
-        if shown and self._chart_shows is None:
-            self.show_chart(shown)
         self.accounts.start()
         self.day.start()
 
@@ -114,6 +114,12 @@ class MainWindow(QMainWindow):
         if instrument != self._chart_shows:
             self._chart_shows = instrument
             self._bridge.start(self._show_chart(instrument), "show chart")
+
+    def _show_something(self) -> None:
+        """An empty chart shows the first open position: that is what there is to guard."""
+        held = self.facts.open_positions()
+        if self._chart_shows is None and held:
+            self.show_chart(held[0].key.instrument)
 
     async def _show_chart(self, instrument: InstrumentId) -> None:
         self.chart.show_instrument(await self._bridge.call(self._bridge.desk.market.instrument(instrument)))
@@ -209,6 +215,7 @@ class MainWindow(QMainWindow):
         self.day.changed.connect(self.bar.set_day)
         self.notices.added.connect(self._on_notice)
         self.facts.accounts_changed.connect(self._show_mode)
+        self.facts.positions_changed.connect(self._show_something)
         self._show_mode()
 
     def _show_mode(self) -> None:

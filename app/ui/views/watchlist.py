@@ -186,13 +186,13 @@ class WatchlistPanel(QWidget):
         self.table.setColumnHidden(self._model.column("change"), self.width() < _WIDE)
 
     async def load(self, preferred: InstrumentId | None = None) -> None:
-        """The stored list, with one instrument selected."""
+        """The stored list, with the preferred instrument selected where it is listed; without one, the first."""
         lists = await self._bridge.call(self._bridge.desk.market.watchlists())
         if lists:
             self._name = lists[0].name
             await self._show(lists[0].instruments)
             if self._listed and not self.table.currentIndex().isValid():
-                self.table.select(preferred if preferred in self._listed else self._listed[0])
+                self.table.select(self._listed[0] if preferred is None else preferred)
 
     @property
     def listed(self) -> tuple[InstrumentId, ...]:

@@ -375,3 +375,10 @@ def test_the_default_layout_fits(window: MainWindow, size: tuple[int, int]) -> N
     assert window.stops.isVisible()
     ticket = window.ticket.send
     assert ticket.visibleRegion().boundingRect().height() == ticket.height()
+
+
+def test_an_empty_chart_shows_what_there_is_to_guard(stage: Stage, open_window: Open) -> None:
+    stage.desk.script.watchlist = replace(stage.desk.script.watchlist, instruments=())
+    window = open_window()
+    held = window.facts.open_positions()[0].key.instrument
+    stage.until(lambda: window.chart.instrument is not None and window.chart.instrument.id == held)

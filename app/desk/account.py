@@ -27,8 +27,8 @@ from app.domain.order import Order
 from app.domain.portfolio import Funds, Holding, Position
 from app.domain.stop import Stop
 from app.engine.account import AccountState, PositionReading
-from app.engine.exits import StopJournal
 from app.engine.orders import OrderJournal, OrderManager
+from app.engine.record import StopJournal
 from app.engine.recovery import recover
 from app.engine.rules import ExitRules
 from app.engine.stops import StopEngine
@@ -109,7 +109,7 @@ class AccountDesk:
             trading.charts.of_account(account),
             trading.publish,
         )
-        self.stops.on_watched = self._on_watched
+        self.stops.when_watched(self._on_watched)
         self.state.on_session_dead = self._on_dead
         self.state.on_positions.append(self._on_positions)
         self.session: Session | None = None

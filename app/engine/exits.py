@@ -7,7 +7,6 @@ import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol
 
 from app.brokers.base import ExitLine, ExitReply
 from app.domain.errors import (
@@ -19,11 +18,10 @@ from app.domain.errors import (
     SessionExpired,
     Unreachable,
 )
-from app.domain.events import AuditEntry, Event, Level, Noticed
-from app.domain.ids import BrokerOrderId, OrderId, Tag
+from app.domain.ids import BrokerOrderId, Tag
 from app.domain.instrument import Instrument
 from app.domain.money import Price
-from app.domain.order import Order, OrderKind, OrderRequest, Side
+from app.domain.order import Order, OrderKind, OrderRequest
 from app.domain.stop import Stop, StopState, exit_tag, stop_of_tag
 from app.engine.account import AccountState, PositionReading
 from app.engine.exit_plan import (
@@ -38,7 +36,9 @@ from app.engine.exit_plan import (
     Wait,
     next_step,
 )
+from app.engine.record import StopRecord
 from app.engine.rules import ExitRules, limit_pricer
+from app.engine.watching import exit_request
 from app.runtime.clock import to_datetime
 
 log = logging.getLogger(__name__)
@@ -52,22 +52,6 @@ REFUSED = (Rejected, NotPermitted, SessionExpired, RateLimited, Denied)
 """Answers that prove that no order exists."""
 
 
-class StopJournal(Protocol):
-    """What the engine needs of the journal; every call returns when the entry is durable."""
-
-    async def save_stop(self, stop: Stop, entry: AuditEntry, intent: OrderRequest | None = None) -> None:
-        """Stop, audit line and, where given, the intent of its next exit: one transaction."""
-        ...
-
-    async def audit(self, *entries: AuditEntry) -> None:
-        """Lines of the audit trail."""
-        ...
-
-    async def record_intent(self, order_id: OrderId, request: OrderRequest, entry: AuditEntry) -> None:
-        """An order about to be sent."""
-        ...
-
-
 class ExitFollower:
     """One fired stop. Started by the stop engine; ends when the stop is closed."""
 
@@ -76,22 +60,20 @@ class ExitFollower:
         stop: Stop,
         instrument: Instrument,
         state: AccountState,
-        journal: StopJournal,
+        record: StopRecord,
         rules: ExitRules,
         line: Callable[[], ExitLine | None],
         last_price: Callable[[], Price | None],
         changed: Callable[[Stop], None],
-        publish: Callable[[Event], None],
     ) -> None:
         self.stop = stop
         self._instrument = instrument
         self._state = state
-        self._journal = journal
+        self._record = record
         self._rules = rules
         self._line = line
         self._last_price = last_price
         self._changed = changed
-        self._publish = publish
         self._orders: dict[BrokerOrderId, Order] = {}
         self._news = asyncio.Event()
         self._in_flight: Tag | None = None
@@ -137,12 +119,12 @@ class ExitFollower:
             self._in_flight = None
         if reply.error is None:
             self._refused = None
-            self._note("acknowledged", f"order {reply.order}")
+            self._record.note(self.stop, "acknowledged", f"order {reply.order}")
         elif isinstance(reply.error, REFUSED):
             self._refused = reply.error
-            self._note("refused", str(reply.error))
+            self._record.note(self.stop, "refused", str(reply.error))
         elif isinstance(reply.error, Unreachable):
-            self._note("not sent", str(reply.error))
+            self._record.note(self.stop, "not sent", str(reply.error))
         else:
             self._give_up_waiting(Tag(reply.tag), str(reply.error))
         self._news.set()
@@ -156,7 +138,7 @@ class ExitFollower:
         self._unresolved = tag
         self._lookups = 0
         self._looked_up_at = self._loop_time()
-        self._note("unknown", why)
+        self._record.note(self.stop, "unknown", why)
 
     def _on_order(self, order: Order) -> None:
         if self._adopt(order):
@@ -183,15 +165,17 @@ class ExitFollower:
         try:
             while not self.stop.state.is_final:
                 if not self._state.active:
-                    self._alarm("The exit waits for a login.", "Log in again now: the position is still open.")
+                    self._record.alarm(
+                        self.stop, "The exit waits for a login.", "Log in again now: the position is still open."
+                    )
                     await self._state.wait_active()
                 await self._look()
                 step = next_step(self._view())
                 try:
                     await self._take(step)
                 except AppError as failure:
-                    self._note("step failed", str(failure))
-                    self._alarm("An exit step failed.", "Stopline keeps trying.", str(failure))
+                    self._record.note(self.stop, "step failed", str(failure))
+                    self._record.alarm(self.stop, "An exit step failed.", "Stopline keeps trying.", str(failure))
                     await self._wait(LOOK_SECONDS)
             return self.stop
         finally:
@@ -227,7 +211,7 @@ class ExitFollower:
                 self._lookups += 1
                 self._looked_up_at = now
                 if self._lookups == LOOKUPS:
-                    self._note("absent", f"order {self._unresolved} does not exist")
+                    self._record.note(self.stop, "absent", f"order {self._unresolved} does not exist")
             await self._state.read_positions()
         except AppError as failure:
             self._position = None
@@ -248,7 +232,7 @@ class ExitFollower:
         elif isinstance(step, Reprice):
             await self._reprice(step)
         elif isinstance(step, CancelOrders):
-            self._note("cancelling", f"{', '.join(step.orders)}: {step.reason}")
+            self._record.note(self.stop, "cancelling", f"{', '.join(step.orders)}: {step.reason}")
             for order in step.orders:
                 await self._state.session.cancel(order)
             self._acted_at = self._loop_time()
@@ -268,7 +252,8 @@ class ExitFollower:
     async def _send(self, step: Send) -> None:
         """The next attempt: intent on disk first, then the wire."""
         if self.stop.attempt >= FIRST_ATTEMPTS:
-            self._alarm(
+            self._record.alarm(
+                self.stop,
                 f"{self._instrument.symbol} is still open after {self.stop.attempt} exit attempts.",
                 "Stopline keeps trying; consider closing it by hand.",
                 str(self._refused or step.reason),
@@ -277,7 +262,9 @@ class ExitFollower:
         elif isinstance(self._refused, RateLimited):
             await asyncio.sleep(1.0)  # the broker counts per calendar second
         elif self._refused is not None:
-            self._alarm("The exit was refused; the next price or kind follows at once.", "", str(self._refused))
+            self._record.alarm(
+                self.stop, "The exit was refused; the next price or kind follows at once.", "", str(self._refused)
+            )
         self._unresolved = None
         self._refused = None
         self._kind = step.kind
@@ -314,14 +301,15 @@ class ExitFollower:
         self._reprices += 1
         self._acted_at = self._loop_time()
         price = self._limit(self._last_price() or self.stop.fired_price or self.stop.trigger)
-        self._note("priced anew", f"order {step.order} at {price}")
+        self._record.note(self.stop, "priced anew", f"order {step.order} at {price}")
         with contextlib.suppress(Rejected):  # filled or cancelled meanwhile: the next look tells
             await self._state.session.modify(step.order, price=price)
         await self._wait(LOOK_SECONDS)
 
     async def _square_off_excess(self, step: SquareOffExcess) -> None:
         """Two exits crossed on the wire (F4): the excess goes back, loudly."""
-        self._alarm(
+        self._record.alarm(
+            self.stop,
             f"{self._instrument.symbol} was closed twice; the excess of {step.quantity} is being squared off.",
             "Check the position.",
         )
@@ -352,57 +340,7 @@ class ExitFollower:
         )
         await self._save("position flat", f"{step.filled} units by {len(filled)} orders")
 
-    # -- words -------------------------------------------------------------------------------------------------------
-
-    def _entry(self, what: str, detail: str) -> AuditEntry:
-        return AuditEntry(
-            self._state.clock.now(), self.stop.key.account, f"stop:{self.stop.id}", what, detail, self.stop.id
-        )
-
-    def _note(self, what: str, detail: str) -> None:
-        """A line of the audit trail that nothing has to wait for."""
-        task = asyncio.get_running_loop().create_task(self._audit(self._entry(what, detail)), name=f"audit {what}")
-        _PENDING.add(task)
-        task.add_done_callback(_PENDING.discard)
-
-    async def _audit(self, entry: AuditEntry) -> None:
-        try:
-            await self._journal.audit(entry)
-        except AppError as failure:
-            log.warning("the audit line %s was not written: %s", entry.what, failure)
-
     async def _save(self, what: str, detail: str, intent: OrderRequest | None = None) -> None:
-        """State to the journal. A journal that cannot write must not hold an exit back: said aloud, and on."""
-        try:
-            await self._journal.save_stop(self.stop, self._entry(what, detail), intent)
-        except AppError as failure:
-            self._alarm("The journal cannot be written.", failure.next_step, str(failure))
+        """State to the journal and to whoever watches the stop."""
+        await self._record.keep(self.stop, what, detail, intent)
         self._changed(self.stop)
-
-    def _alarm(self, cause: str, next_step: str, detail: str = "") -> None:
-        self._publish(
-            Noticed(
-                Level.ALARM,
-                f"Stop on {self._instrument.symbol}",
-                f"{cause} {detail}".strip(),
-                next_step,
-                self.stop.key.account,
-                f"{self.stop.id}:{cause}",
-            )
-        )
-
-
-_PENDING: set[asyncio.Task[None]] = set()
-
-
-def exit_request(stop: Stop, quantity: int, kind: OrderKind, side: Side | None = None) -> OrderRequest:
-    """The order that closes so many units of a stop's position, tagged with stop and attempt."""
-    return OrderRequest(
-        account=stop.key.account,
-        instrument=stop.key.instrument,
-        side=side or stop.side,
-        quantity=quantity,
-        product=stop.key.product,
-        kind=kind,
-        tag=stop.tag(),
-    )

@@ -1,0 +1,115 @@
+"""What a session lends to the stops: the exit line, the table of armed levels, the bytes prepared for each.
+
+Loop thread only. Empty between two sessions: then nothing can fire.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from app.brokers.base import ExitLine, ExitReply, Mark
+from app.domain.errors import Denied
+from app.domain.ids import StopId
+from app.domain.instrument import Instrument
+from app.domain.order import OrderKind, OrderRequest, Side
+from app.domain.stop import Stop
+from app.engine.rules import ExitRules, limit_pricer
+from app.engine.watch import Counts, Shot, Watch, WatchTable
+from app.runtime.clock import Clock, to_datetime
+
+Replied = Callable[[StopId], Callable[[ExitReply], None]]
+
+
+class Watching:
+    """Owner of the watches of one account."""
+
+    def __init__(
+        self,
+        rules: ExitRules,
+        clock: Clock,
+        counts: Counts,
+        on_shots: Callable[[list[Shot]], None],
+        replied: Replied,
+    ) -> None:
+        self._rules = rules
+        self._clock = clock
+        self._counts = counts
+        self._on_shots = on_shots
+        self._replied = replied
+        self._watches: dict[StopId, Watch] = {}
+        self._table: WatchTable | None = None
+        self.line: ExitLine | None = None
+        self.on_watched: Callable[[frozenset[int]], None] | None = None
+        """Called with the tokens that must be subscribed in full mode whenever they change."""
+
+    def __len__(self) -> int:
+        return 0 if self._table is None else len(self._table)
+
+    @property
+    def attached(self) -> bool:
+        """A session is there."""
+        return self._table is not None
+
+    def check(self, marks: Iterable[Mark], readable_ns: int) -> None:
+        """Hot path: every frame of the account's own feed."""
+        if self._table is not None:
+            self._table.check(marks, readable_ns)
+
+    def attach(self, line: ExitLine) -> None:
+        """A session is there: exits can be prepared and fired."""
+        self.line = line
+        self._table = WatchTable(line, self._counts, self._on_shots)
+        self._watches.clear()
+
+    def detach(self) -> None:
+        """The session is dead: nothing can fire."""
+        self._table = None
+        self.line = None
+        self._watches.clear()
+
+    def prepare(self, stop: Stop, instrument: Instrument) -> Watch:
+        """The exit's bytes. Raises Denied without a session or a rule."""
+        if self.line is None:
+            raise Denied("The account is not logged in: the stop would be blind.", "Log in first.")
+        broker = stop.key.account.partition("-")[0]
+        rule = self._rules.rule(broker, instrument, to_datetime(self._clock.now()).date())
+        prepared = self.line.prepare(exit_request(stop, stop.quantity, rule.kind), stop.price_scale)
+        pricer = limit_pricer(rule, instrument, stop.side) if rule.kind is OrderKind.LIMIT else None
+        return Watch(stop, prepared, self._replied(stop.id), pricer)
+
+    def start(self, watch: Watch) -> None:
+        """From the next tick on."""
+        if self._table is None:
+            return
+        self._watches[watch.stop_id] = watch
+        self._table.add(watch)
+        self._changed()
+
+    def stop(self, stop: StopId) -> Watch | None:
+        """Not any more. Returns what watched."""
+        watch = self._watches.pop(stop, None)
+        if self._table is not None:
+            self._table.remove(stop)
+        self._changed()
+        return watch
+
+    def of(self, stop: StopId) -> Watch | None:
+        """What watches a stop."""
+        return self._watches.get(stop)
+
+    def _changed(self) -> None:
+        if self.on_watched is not None and self._table is not None:
+            self.on_watched(self._table.tokens)
+
+
+def exit_request(stop: Stop, quantity: int, kind: OrderKind, side: Side | None = None) -> OrderRequest:
+    """The order that closes so many units of a stop's position, tagged with stop and attempt."""
+    return OrderRequest(
+        account=stop.key.account,
+        instrument=stop.key.instrument,
+        side=side or stop.side,
+        quantity=quantity,
+        product=stop.key.product,
+        kind=kind,
+        tag=stop.tag(),
+    )

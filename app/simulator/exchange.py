@@ -21,6 +21,7 @@ from app.simulator.form import OrderForm
 from app.simulator.ledger import Ledger
 from app.simulator.login import LoginPage, landing
 from app.simulator.market import Market, Quote
+from app.simulator.memory import MarketMemory
 from app.simulator.oms import OrderSystem
 from app.simulator.orders import OrderRoutes
 from app.simulator.quotes import QuoteRoutes
@@ -33,7 +34,6 @@ from app.simulator.updates import Updates
 HOST = "127.0.0.1"
 WATCH_SECONDS = 0.05
 """How often the clock is looked at for 06:00 having passed."""
-SNAPSHOT_SECONDS = 1.0
 LARGEST_REQUEST = 4 * 1024 * 1024
 LONGEST_URL = 64 * 1024
 """A thousand keys fit into one request (A4)."""
@@ -102,6 +102,7 @@ class Exchange:
             seed=plan.seed,
             delay=plan.delay,
         )
+        self.memory = MarketMemory(plan.market, self.book)
         plan.market.add_listener(self._before_ticks)
         self.hub = TickerHub(plan.market, self.sessions.user_of)
         plan.market.add_listener(self.oms.on_quotes)
@@ -146,7 +147,7 @@ class Exchange:
         if self._runner is not None:
             await self._runner.cleanup()
         self.oms.close()
-        self._snapshot()
+        self.memory.everything()
         self.book.close()
 
     # -- the parts talk
@@ -186,9 +187,7 @@ class Exchange:
         clients = self.book.load("account")
         if clients and self.credentials.user_id not in clients:
             self.book.begin_again("of-another-client")
-        saved = self.book.load("market")
-        if saved:
-            self.market.restore(saved["snapshot"])
+        self.memory.recall()
         self.sessions.load()
         known = self.book.load("account")
         self.oms.load()
@@ -223,15 +222,11 @@ class Exchange:
             )
             self.oms.book_opening(form, listing)
 
-    def _snapshot(self) -> None:
-        if self.book.remembers:
-            self.book.put("market", "snapshot", self.market.snapshot())
-            self.book.commit()
-
     async def _remember(self) -> None:
         while True:
-            self._snapshot()
-            await asyncio.sleep(SNAPSHOT_SECONDS)
+            self.memory.round()
+            self.book.commit()
+            await asyncio.sleep(self.memory.seconds)
 
     async def _watch(self) -> None:
         while True:

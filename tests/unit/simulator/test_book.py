@@ -4,6 +4,7 @@ import random
 import sqlite3
 import threading
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from app.simulator.book import Book, BookInUse
 from app.simulator.exchange import Opening
 from tests.paper_exchange import PaperExchange
-from tests.unit.simulator.conftest import SECRETS, Make
+from tests.unit.simulator.conftest import MORNING, SECRETS, Make
 
 INFY = "NSE:INFY"
 
@@ -245,3 +246,28 @@ def test_the_file_is_what_sqlite_says_it_is(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "book.sqlite3") as database:
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     database.close()
+
+
+async def test_candles_and_prices_survive_in_rounds(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = await make(state=tmp_path)
+    history = "/instruments/historical/408065/minute"
+    query = {"from": "2026-11-20 09:15:00", "to": "2026-11-20 12:00:00"}
+    for minute in range(30):
+        bench.exchange.market.clock.set(MORNING + timedelta(minutes=minute))
+        bench.price(INFY, 1120_00 + minute * 10)
+        bench.price("NSE:SBIN", bench.last("NSE:SBIN") + 5)
+        bench.exchange.memory.round()
+    bench.exchange.book.commit()
+    token = bench.http.headers["Authorization"]
+    before = await bench.get(history, **query)
+    monkeypatch.setattr(bench.exchange.memory, "everything", lambda: None)  # as if it was killed after the round
+    await make.end(bench)
+    again = await make(state=tmp_path, login=False)
+    again.http.headers["Authorization"] = token
+    after = await again.get(history, **query)
+    # the market has gone on since: only the running minute may have changed, and it begins where it began
+    assert after["candles"][:-1] == before["candles"][:-1]
+    assert after["candles"][-1][:2] == before["candles"][-1][:2]
+    assert len(before["candles"]) >= 75

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from app.runtime.garbage import MIDDLE_EVERY, YOUNG, GarbageCollector
+
+
+class Node:
+    """Refers to itself: only the collector can free it."""
+
+    def __init__(self, died: Callable[[], None] | None = None) -> None:
+        self.me = self
+        self.died = died
+
+    def __del__(self) -> None:
+        if self.died is not None:
+            self.died()
+
+
+@pytest.fixture
+def collector() -> Iterator[GarbageCollector]:
+    made = GarbageCollector()
+    gc.enable()
+    made.take_over()
+    yield made
+    gc.disable()  # as the tests have it
+    gc.freeze()
+
+
+def litter() -> list[weakref.ref[Node]]:
+    return [weakref.ref(Node()) for _ in range(YOUNG)]
+
+
+def elsewhere(work: Callable[[], object]) -> None:
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+
+
+def test_what_another_thread_leaves_behind_dies_on_ours(collector: GarbageCollector) -> None:
+    deaths: list[int] = []
+    elsewhere(lambda: [Node(lambda: deaths.append(threading.get_ident())) for _ in range(2 * YOUNG)])
+    assert deaths == []
+    collector.turn()
+    assert set(deaths) == {threading.get_ident()}
+    assert len(deaths) == 2 * YOUNG
+
+
+def test_a_little_litter_is_left_for_later(collector: GarbageCollector) -> None:
+    gc.collect()
+    one = weakref.ref(Node())
+    collector.turn()
+    assert one() is not None
+    more = litter()
+    collector.turn()
+    assert one() is None
+    assert not any(ref() for ref in more)
+
+
+def test_what_grew_older_is_collected_now_and_then(collector: GarbageCollector) -> None:
+    node = Node()
+    old = weakref.ref(node)
+    gc.collect(0)  # alive: it moves to the middle generation
+    del node
+    for _ in range(MIDDLE_EVERY):
+        litter()
+        collector.turn()
+    assert old() is None
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="increments took the place of the middle generation")
+def test_the_oldest_generation_waits_until_it_is_asked_for(collector: GarbageCollector) -> None:
+    node = Node()
+    old = weakref.ref(node)
+    gc.collect(1)
+    gc.collect(1)
+    del node
+    for _ in range(2 * MIDDLE_EVERY):
+        litter()
+        collector.turn()
+    assert old() is not None
+    collector.collect_all()
+    assert old() is None
+
+
+def test_another_thread_may_not_collect(collector: GarbageCollector) -> None:
+    refused: list[str] = []
+
+    def meddle() -> None:
+        for work in (collector.turn, collector.collect_all, collector.give_back):
+            with pytest.raises(RuntimeError, match="another thread"):
+                work()
+            refused.append(work.__name__)
+
+    elsewhere(meddle)
+    assert refused == ["turn", "collect_all", "give_back"]
+
+
+def test_given_back_python_collects_by_itself(collector: GarbageCollector) -> None:
+    assert not gc.isenabled()
+    collector.give_back()
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == 0

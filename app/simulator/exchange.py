@@ -187,7 +187,10 @@ class Exchange:
         clients = self.book.load("account")
         if clients and self.credentials.user_id not in clients:
             self.book.begin_again("of-another-client")
-        self.memory.recall()
+        try:
+            self.memory.recall()
+        except ValueError as error:
+            raise CannotStart(f"the state folder does not fit: {error}") from error
         self.sessions.load()
         known = self.book.load("account")
         self.oms.load()

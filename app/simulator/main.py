@@ -33,13 +33,16 @@ def main(arguments: Sequence[str]) -> int:
     try:
         if options.broker != "zerodha":
             raise CannotStart(f"--broker {options.broker}: the Upstox side of the paper exchange arrives later")
-        plan, ca_file = _plan(options)
+        try:
+            plan, ca_file = _plan(options)
+        except ValueError as error:
+            raise CannotStart(str(error)) from error
         try:
             return _serve(plan, ca_file, show_secrets=options.credentials != FROM_STDIN)
         finally:
             if ca_file is not None and options.state is None:
                 shutil.rmtree(ca_file.parent, ignore_errors=True)
-    except (CannotStart, BookInUse, ValueError, TypeError, OSError) as error:
+    except (CannotStart, BookInUse, OSError) as error:
         print(f"simulate: {error}", file=sys.stderr)  # noqa: T201 - the command line's answer
         return 2
 
@@ -118,12 +121,12 @@ def _plan(options: argparse.Namespace) -> tuple[Plan, Path | None]:
 
 def _credentials(options: argparse.Namespace) -> Credentials:
     if options.credentials == FROM_STDIN:
-        return Credentials.read(_json(sys.stdin.readline(), "standard input"))
+        return _read_credentials(sys.stdin.readline(), "standard input")
     if options.state is None:
         return Credentials.new()
     path: Path = options.state / "credentials.json"
     if path.exists():
-        return Credentials.read(_json(path.read_text(encoding="utf-8"), str(path)))
+        return _read_credentials(path.read_text(encoding="utf-8"), str(path))
     fresh = Credentials.new()
     options.state.mkdir(parents=True, exist_ok=True, mode=0o700)
     path.touch(mode=0o600)
@@ -131,11 +134,13 @@ def _credentials(options: argparse.Namespace) -> Credentials:
     return fresh
 
 
-def _json(text: str, source: str) -> object:
+def _read_credentials(text: str, source: str) -> Credentials:
     try:
-        return json.loads(text)
-    except ValueError:
+        return Credentials.read(json.loads(text))
+    except json.JSONDecodeError:
         raise CannotStart(f"{source} holds no JSON object with credentials") from None
+    except (ValueError, TypeError) as error:
+        raise CannotStart(f"{source}: {error}") from None
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -100,6 +100,19 @@ def test_the_line_the_clock_and_the_end(few: Path) -> None:
         assert exchange.stop() == 0
 
 
+def test_a_state_of_another_feed_is_said_in_words(
+    few: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = tmp_path / "state"
+    with PaperExchange("--instruments", str(few), "--state", str(state)):
+        pass
+    bars = tmp_path / "INFY.csv"
+    rows = [f"2026-11-20 10:{minute:02}:00,1120,1121,1119,1120,100" for minute in range(5)]
+    bars.write_text("\n".join(["date,open,high,low,close,volume", *rows]) + "\n")
+    said = refused(["--feed", f"replay:{bars}", "--instruments", str(few), "--state", str(state)], capsys)
+    assert "the state folder does not fit" in said
+
+
 def test_tls_under_an_authority_of_its_own(few: Path, tmp_path: Path) -> None:
     options = ("--instruments", str(few), "--tls", "--fault", "limits=off")
     with PaperExchange(*options) as exchange:

@@ -27,7 +27,12 @@ class Command:
     @property
     def plain(self) -> str:
         """The text without mnemonic marks."""
-        return self.text.replace("&&", "\0").replace("&", "").replace("\0", "&")
+        return plain(self.text)
+
+
+def plain(text: str) -> str:
+    """A menu's text without its mnemonic marks."""
+    return text.replace("&&", "\0").replace("&", "").replace("\0", "&")
 
 
 class Actions:

@@ -77,7 +77,9 @@ class Script:
         self.positions: dict[PositionKey, Position] = {p.key: p for p in market.positions()}
         self.stops: dict[StopId, Stop] = {s.id: s for s in market.stops()}
         self.orders: dict[BrokerOrderId, Order] = {o.broker_order_id: o for o in market.orders()}
-        self.watchlist = WatchlistView("Watchlist", tuple(InstrumentId(i) for i in list(market.LASTS)[:8]))
+        self.watchlist: WatchlistView | None = WatchlistView(
+            "Watchlist", tuple(InstrumentId(i) for i in list(market.LASTS)[:8])
+        )
         self.subscriptions: dict[str, tuple[InstrumentId, ...]] = {}
         self.login_page: LoginPage | None = None
         self.paper: PaperLogin | None = PaperLogin("PAPER1", "sunrise-4417", "482913", 17)
@@ -217,7 +219,7 @@ class ScriptedMarket:
         await self.script.enter("close_chart", consumer)
 
     async def watchlists(self) -> Sequence[WatchlistView]:
-        return (self.script.watchlist,)
+        return () if self.script.watchlist is None else (self.script.watchlist,)
 
     async def save_watchlist(self, watchlist: WatchlistView) -> None:
         await self.script.enter("save_watchlist", watchlist)

@@ -6,6 +6,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QKeyEvent, QKeySequence
 from PySide6.QtWidgets import (
     QDialog,
+    QFrame,
     QGridLayout,
     QLineEdit,
     QListWidget,
@@ -15,7 +16,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app.ui.actions import Actions, Command
+from app.ui import theme
+from app.ui.actions import Actions, Command, plain
 from app.ui.widgets.text import label
 
 
@@ -37,10 +39,15 @@ class CommandPalette(QDialog):
         self._list.setObjectName("palette.list")
         self._list.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._list.itemClicked.connect(lambda _item: self._run())
-        layout = QVBoxLayout(self)
+        card = QFrame()
+        theme.set_role(card, "card")
+        layout = QVBoxLayout(card)
         layout.setContentsMargins(8, 8, 8, 8)
         layout.addWidget(self._line)
         layout.addWidget(self._list)
+        around = QVBoxLayout(self)
+        around.setContentsMargins(0, 0, 0, 0)
+        around.addWidget(card)
         self.resize(520, 380)
         self.move(parent.mapToGlobal(parent.rect().center()) - self.rect().center())
         self._filter("")
@@ -50,13 +57,15 @@ class CommandPalette(QDialog):
         self._found = [
             c
             for c in self._actions
-            if not c.where and all(p in f"{c.group} {c.plain}".lower() for p in parts)
+            if not c.where and all(p in f"{plain(c.group)} {c.plain}".lower() for p in parts)
             and self._actions.action(c.id).isEnabled()
         ]  # fmt: skip
         self._list.clear()
         for command in self._found:
             key = QKeySequence(command.shortcut).toString(QKeySequence.SequenceFormat.NativeText)
-            self._list.addItem(QListWidgetItem(f"{command.group}: {command.plain}" + (f"    {key}" if key else "")))
+            self._list.addItem(
+                QListWidgetItem(f"{plain(command.group)}: {command.plain}" + (f"    {key}" if key else ""))
+            )
         self._list.setCurrentRow(0)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
@@ -93,7 +102,7 @@ class KeyMap(QDialog):
             keyed = [c for c in commands if c.shortcut]
             if not keyed:
                 continue
-            grid.addWidget(label(group, "heading"), row, 0, 1, 3)
+            grid.addWidget(label(plain(group), "heading"), row, 0, 1, 3)
             row += 1
             for command in keyed:
                 key = QKeySequence(command.shortcut).toString(QKeySequence.SequenceFormat.NativeText)

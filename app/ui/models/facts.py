@@ -151,6 +151,10 @@ class Facts(QObject):
         """Those with a quantity."""
         return [p for p in self.positions.values() if p.quantity != 0]
 
+    def logged_in(self) -> bool:
+        """Some account has a live session."""
+        return any(view.state is SessionState.ACTIVE for view in self.accounts.values())
+
     def feed_state(self, account: AccountId) -> FeedState:
         """What an account's tick stream is worth now."""
         feed = self.feeds.get(account)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from PySide6.QtCore import QObject, Qt
-from PySide6.QtWidgets import QMenu, QMessageBox, QWidget
+from PySide6.QtWidgets import QDialog, QMenu, QMessageBox, QWidget
 
 from app.desk.messages import AccountView
 from app.domain.errors import AppError
@@ -24,13 +25,21 @@ class AccountKeeper(QObject):
     """Opens the dialogs and keeps one strip for every account that is not logged in."""
 
     def __init__(
-        self, bridge: Bridge, facts: Facts, banners: Banners, window: QWidget, *, open_paper_login: bool
+        self,
+        bridge: Bridge,
+        facts: Facts,
+        banners: Banners,
+        window: QWidget,
+        open_dialog: Callable[[QDialog], None],
+        *,
+        open_paper_login: bool,
     ) -> None:
         super().__init__(window)
         self._bridge = bridge
         self._facts = facts
         self._banners = banners
         self._window = window
+        self._open_dialog = open_dialog
         self._open_paper_login = open_paper_login
         self._started = False
         self._logins: dict[AccountId, LoginWindow] = {}
@@ -61,7 +70,7 @@ class AccountKeeper(QObject):
         dialog = ConnectDialog(self._bridge, self._window)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.added.connect(lambda account: self._bridge.start(self._log_in_new(account), "first login"))
-        dialog.open()
+        self._open_dialog(dialog)
 
     def log_in(self, account: AccountId) -> None:
         """Opens the account's login page, or brings the open one forward."""
@@ -86,6 +95,7 @@ class AccountKeeper(QObject):
         login = self._logins.pop(account, None)
         if login is not None:
             login.deleteLater()
+            self._window.activateWindow()
 
     def _on_session(self, event: SessionChanged) -> None:
         if event.state is SessionState.ACTIVE:
@@ -170,7 +180,7 @@ class AccountKeeper(QObject):
         go = box.addButton("&Disconnect", QMessageBox.ButtonRole.DestructiveRole)
         box.setDefaultButton(keep)
         go.clicked.connect(lambda: self._bridge.start(self._disconnect(view), "disconnect"))
-        box.open()
+        self._open_dialog(box)
 
     async def _disconnect(self, view: AccountView) -> None:
         try:

@@ -53,10 +53,16 @@ def declare(window: MainWindow) -> None:
         add(Command(f"view.{name}", title, "&View", partial(docks.bring, name), key))
     add(Command("view.chart", "&Chart", "&View", window.chart.setFocus, "Ctrl+G"))
     add(Command("view.reset", "&Reset the layout", "&View", window.reset_layout))
-    add(Command("help.keys", "&Keys", "&Help", lambda: KeyMap(window.actions_, window).open(), "F1"))
-    add(Command("help.question", "Keys", "&Help", lambda: KeyMap(window.actions_, window).open(), "?", ""))
+    add(Command("help.keys", "&Keys", "&Help", lambda: window.open_dialog(KeyMap(window.actions_, window)), "F1"))
+    add(Command("help.question", "Keys", "&Help", lambda: window.open_dialog(KeyMap(window.actions_, window)), "?", ""))
     add(
-        Command("help.palette", "&Commands…", "&Help", lambda: CommandPalette(window.actions_, window).open(), "Ctrl+K")
+        Command(
+            "help.palette",
+            "&Commands…",
+            "&Help",
+            lambda: window.open_dialog(CommandPalette(window.actions_, window)),
+            "Ctrl+K",
+        )
     )
     add(Command("app.quit", "&Quit", "&Accounts", window.close, "Ctrl+Q"))
 

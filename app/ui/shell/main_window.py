@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QCloseEvent, QColor, QPainter, QPaintEvent
-from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QMenuBar, QMessageBox, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDialog, QHBoxLayout, QMainWindow, QMenuBar, QMessageBox, QVBoxLayout, QWidget
 
 from app.domain.events import Level
 from app.domain.ids import InstrumentId
@@ -71,7 +71,7 @@ class MainWindow(QMainWindow):
         self.day = DayResult(bridge)
         self.banners = Banners()
         self.toasts = Toasts(self)
-        self.accounts = AccountKeeper(bridge, self.facts, self.banners, self, open_paper_login=paper)
+        self.accounts = AccountKeeper(bridge, self.facts, self.banners, self, self.open_dialog, open_paper_login=paper)
         self._build_centre()
         self._placed = self._places()
         self.docks = Docks(self, self._placed)
@@ -150,6 +150,11 @@ class MainWindow(QMainWindow):
     def view_keys(self) -> list[tuple[str, str, str]]:
         """(name, title with mnemonic, key) of every dock, for menu and key map."""
         return [(place.name, caption(place.title), place.shortcut) for place in self._placed]
+
+    def open_dialog(self, dialog: QDialog) -> None:
+        """Shows a dialog, and takes the keyboard back when it is gone: a desk without window manager does not."""
+        dialog.finished.connect(self.activateWindow)
+        dialog.open()
 
     # Building
 
@@ -275,7 +280,7 @@ class MainWindow(QMainWindow):
             box.deleteLater()
 
         box.finished.connect(lambda _code: answered())
-        box.open()
+        self.open_dialog(box)
 
     def _leave(self) -> None:
         self._leaving = True

@@ -296,7 +296,8 @@ class OrderTicket(QWidget):
             self.message.say(f"Not placed. {failure}", "strip-danger")
         else:
             self._open = None
-            self.message.say(f"Acknowledged by the broker: {self._plain(request)}", "strip")
+            what = f"{request.side.capitalize()} {fmt.group(request.quantity)} {request.instrument.partition(':')[2]}"
+            self.message.say(f"Acknowledged by the broker: {what}.", "strip")
         finally:
             self._refresh()
 

@@ -141,6 +141,7 @@ class WatchlistPanel(QWidget):
         self._facts = facts
         self._name = "Watchlist"
         self._listed: tuple[InstrumentId, ...] = ()
+        self._known = False
         self._last_shown: dict[Key, int] = {}
         self.search = InstrumentSearch(bridge, "watchlist.search", "Search to add")
         self.search.picked.connect(self.add)
@@ -177,6 +178,8 @@ class WatchlistPanel(QWidget):
         bar_layout.addWidget(self.search)
         layout.addWidget(bar)
         layout.addWidget(self.table, 1)
+        facts.accounts_changed.connect(self._first_list)
+        facts.positions_changed.connect(self._first_list)
         facts.ticks_changed.connect(self._on_ticks)
         facts.instruments_known.connect(self._on_known)
 
@@ -189,6 +192,7 @@ class WatchlistPanel(QWidget):
         """The stored list, with the preferred instrument selected where it is listed; without one, the first."""
         lists = await self._bridge.call(self._bridge.desk.market.watchlists())
         if lists:
+            self._known = True
             self._name = lists[0].name
             await self._show(lists[0].instruments)
             if self._listed and not self.table.currentIndex().isValid():
@@ -236,6 +240,11 @@ class WatchlistPanel(QWidget):
         for instrument in instruments:
             if self._model.place_of(instrument) is not None:
                 self._model.put(instrument, self._row(instrument))
+
+    def _first_list(self) -> None:
+        """A first login brings the instruments, and with them a list to begin with."""
+        if not self._known and self._facts.logged_in():
+            self._bridge.start(self.load(), "first watchlist")
 
     def _on_known(self, instruments: list[InstrumentId]) -> None:
         self._on_ticks(instruments)

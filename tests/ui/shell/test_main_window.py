@@ -10,6 +10,7 @@ from PySide6.QtCore import Qt, QTimer
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLabel, QMessageBox, QPushButton, QWidget
 
+from app.desk.messages import WatchlistView
 from app.domain.errors import Denied
 from app.domain.events import (
     EngineBeat,
@@ -78,6 +79,11 @@ def press(window: QWidget, name: str) -> None:
     QTest.mouseClick(found, Qt.MouseButton.LeftButton)
 
 
+def saved(stage: Stage) -> tuple[InstrumentId, ...]:
+    assert stage.desk.script.watchlist is not None
+    return stage.desk.script.watchlist.instruments
+
+
 def expire(stage: Stage) -> None:
     dead = replace(
         stage.desk.script.accounts[market.ACCOUNT],
@@ -113,12 +119,12 @@ def test_letters_typed_into_the_search_are_no_trading_keys(stage: Stage, window:
 def test_an_instrument_is_added_once_and_removed_by_a_key(stage: Stage, window: MainWindow) -> None:
     future = InstrumentId("NFO:NIFTY26NOVFUT")
     window.watchlist.add(stage.desk.script.instruments[future])
-    stage.until(lambda: future in stage.desk.script.watchlist.instruments)
+    stage.until(lambda: future in saved(stage))
     stage.until(lambda: window.watchlist.table.current == future)
     assert future in stage.desk.script.subscriptions["watchlist"]
     window.watchlist.table.setFocus()
     QTest.keyClick(window.watchlist.table, Qt.Key.Key_Delete)
-    stage.until(lambda: future not in stage.desk.script.watchlist.instruments)
+    stage.until(lambda: future not in saved(stage))
 
 
 def test_a_price_moves_the_position_and_nothing_else_moves(stage: Stage, window: MainWindow) -> None:
@@ -378,7 +384,16 @@ def test_the_default_layout_fits(window: MainWindow, size: tuple[int, int]) -> N
 
 
 def test_an_empty_chart_shows_what_there_is_to_guard(stage: Stage, open_window: Open) -> None:
-    stage.desk.script.watchlist = replace(stage.desk.script.watchlist, instruments=())
+    stage.desk.script.watchlist = WatchlistView("Watchlist", ())
     window = open_window()
     held = window.facts.open_positions()[0].key.instrument
     stage.until(lambda: window.chart.instrument is not None and window.chart.instrument.id == held)
+
+
+def test_a_list_to_begin_with_arrives_with_the_first_login(stage: Stage, open_window: Open) -> None:
+    first, stage.desk.script.watchlist = stage.desk.script.watchlist, None
+    window = open_window()
+    assert window.watchlist.listed == ()
+    stage.desk.script.watchlist = first
+    stage.publish(SessionChanged(market.ACCOUNT, "zerodha", "Asha Rao", SessionState.ACTIVE, paper=True))
+    stage.until(lambda: window.watchlist.listed == saved(stage))

@@ -44,8 +44,15 @@ class WindowOptions:
     """How long the ordered stop may take before the window gives up and says so in the log."""
 
 
-def run_window(desk: Desk, submit: Submit, options: WindowOptions) -> int:
-    """Runs the window until it is closed; returns the exit code. The loop thread must be running."""
+BuildDesk = Callable[[], Coroutine[Any, Any, Desk]]
+
+
+def run_window(desk: Desk | BuildDesk, submit: Submit, options: WindowOptions) -> int:
+    """Runs the window until it is closed; returns the exit code. The loop thread must be running.
+
+    Given a coroutine function instead of a desk, paints the first window and then has it built on the loop thread:
+    the imports behind a desk take longer than the paint. A failure of it ends the window and is raised here.
+    """
     prepare_web_engine()
     QCoreApplication.setApplicationName("Stopline")
     QCoreApplication.setOrganizationName("Stopline")
@@ -81,10 +88,14 @@ class Workstation(QObject):
 
     raise_asked = Signal()
 
-    def __init__(self, desk: Desk, submit: Submit, options: WindowOptions, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, desk: Desk | BuildDesk, submit: Submit, options: WindowOptions, loop: asyncio.AbstractEventLoop
+    ) -> None:
         super().__init__()
         self._options = options
-        self._bridge = Bridge(desk, submit, loop)
+        self._build = desk if callable(desk) else None
+        self._bridge = Bridge(None if callable(desk) else desk, submit, loop)
+        self._failure: Exception | None = None
         self._ended = asyncio.Event()
         self._unlock: UnlockWindow | None = None
         self._main: MainWindow | None = None
@@ -104,11 +115,20 @@ class Workstation(QObject):
             await self._ended.wait()
         finally:
             await self._stop()
+        if self._failure is not None:
+            raise self._failure
         return 0
 
     async def _ask(self, unlock: UnlockWindow) -> None:
         await asyncio.sleep(0.02)  # a window takes the keyboard only once it is on the screen
         self._come_forward()
+        if self._build is not None:
+            try:
+                self._bridge.attach(await self._bridge.call(self._build()))
+            except Exception as failure:  # noqa: BLE001  whatever it is, without a desk there is nothing to show
+                self._failure = failure
+                self._ended.set()
+                return
         await unlock.ask()
 
     @property

@@ -47,7 +47,7 @@ class Bridge(QObject):
     failed = Signal(object)
     """A `Noticed` made here, of a verb that failed and whose view does not show the failure itself."""
 
-    def __init__(self, desk: Desk, submit: Submit, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, desk: Desk | None, submit: Submit, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
         self._desk = desk
         self._submit = submit
@@ -60,7 +60,13 @@ class Bridge(QObject):
     @property
     def desk(self) -> Desk:
         """The verbs. Each is a coroutine of the loop thread: hand it to `call`."""
+        if self._desk is None:
+            raise RuntimeError("the desk was not built yet")
         return self._desk
+
+    def attach(self, desk: Desk) -> None:
+        """The desk, where the window was painted before it was built."""
+        self._desk = desk
 
     async def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Runs a verb on the loop thread and awaits it here.
@@ -92,13 +98,13 @@ class Bridge(QObject):
         """Events arrive from now on."""
         if not self._listening:
             self._listening = True
-            self._desk.listen(self._hand_over)
+            self.desk.listen(self._hand_over)
 
     async def close(self) -> None:
         """No further event arrives, no view coroutine runs on. A second call does nothing."""
         if self._listening:
             self._listening = False
-            self._desk.unlisten(self._hand_over)
+            self.desk.unlisten(self._hand_over)
         self._handlers.clear()
         others = [task for task in self._tasks if task is not asyncio.current_task()]
         if others:  # what a closing view has just begun (forget a login, close a chart) gets through

@@ -44,7 +44,7 @@ class UnlockWindow(QWidget):
         self._pages = QStackedWidget()
         self._waiting = label("Opening the profile…", "muted", name="unlock.waiting")
         self._waiting.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self._create = CreatePage(bridge.desk.session.strength)
+        self._create = CreatePage(self._strength)
         self._open = OpenPage()
         for shown in (self._waiting, self._create, self._open):
             self._pages.addWidget(shown)
@@ -78,6 +78,9 @@ class UnlockWindow(QWidget):
                 await self._unlock(by_keyring=True)
             else:
                 self._show(self._open)
+
+    def _strength(self, passphrase: Secret) -> PassphraseStrength:
+        return self._bridge.desk.session.strength(passphrase)
 
     async def _make(self) -> None:
         passphrase, use_keyring = self._create.choice()

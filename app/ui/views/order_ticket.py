@@ -7,16 +7,6 @@ from dataclasses import dataclass
 
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import (
-    QButtonGroup,
-    QComboBox,
-    QFormLayout,
-    QGridLayout,
-    QHBoxLayout,
-    QPushButton,
-    QVBoxLayout,
-    QWidget,
-)
 
 from app.desk.messages import AccountView, OrderPreview
 from app.domain.errors import AppError, OutcomeUnknown
@@ -28,12 +18,10 @@ from app.ui import format as fmt
 from app.ui import theme
 from app.ui.bridge import Bridge
 from app.ui.models.facts import Facts
+from app.ui.views.ticket_form import TicketForm
 from app.ui.views.words import price_of, quantity_of
-from app.ui.widgets.badge import MoneyBadge
-from app.ui.widgets.instrument_search import InstrumentSearch, describe
-from app.ui.widgets.price_edit import PriceEdit
-from app.ui.widgets.quantity_edit import QuantityEdit
-from app.ui.widgets.text import Message, caption, label
+from app.ui.widgets.instrument_search import describe
+from app.ui.widgets.text import caption
 
 _PAUSE_MS = 250
 """After the last change: margin and charges are asked of the broker, which counts requests."""
@@ -53,11 +41,11 @@ class Intent:
     request: OrderRequest
 
 
-class OrderTicket(QWidget):
+class OrderTicket(TicketForm):
     """Market and limit orders. B and S elsewhere open it; Return in a field sends; Esc clears the message."""
 
     def __init__(self, bridge: Bridge, facts: Facts) -> None:
-        super().__init__()
+        super().__init__(bridge)
         self._bridge = bridge
         self._facts = facts
         self._instrument: Instrument | None = None
@@ -66,7 +54,16 @@ class OrderTicket(QWidget):
         self._asked: asyncio.Task[object] | None = None
         self._preview: OrderPreview | None = None
         self.setObjectName("ticket")
-        self._build()
+        self.search.picked.connect(lambda instrument: self.open_for(instrument, self.side))
+        self._sides.buttonToggled.connect(lambda _button, on: self._changed() if on else None)
+        self._kinds.buttonToggled.connect(lambda _button, on: self._changed() if on else None)
+        self._account.currentIndexChanged.connect(lambda _row: self._changed())
+        self._product.currentIndexChanged.connect(lambda _row: self._changed())
+        self.quantity.value_changed.connect(lambda _value: self._changed())
+        self.price.value_changed.connect(lambda _value: self._changed())
+        for edit in (self.quantity, self.price):
+            edit.returnPressed.connect(self._submit)
+        self.send.clicked.connect(self._submit)
         self._pause = QTimer(self)
         self._pause.setSingleShot(True)
         self._pause.setInterval(_PAUSE_MS)
@@ -78,106 +75,6 @@ class OrderTicket(QWidget):
         bridge.subscribe(OrderUnresolved, self._on_unresolved)
         self._on_accounts()
         self._refresh()
-
-    # Building
-
-    def _build(self) -> None:
-        self.search = InstrumentSearch(self._bridge, "ticket.search", "Instrument", keeps_text=True)
-        self.search.picked.connect(lambda instrument: self.open_for(instrument, self.side))
-        self._what = label("", "faint", name="ticket.what")
-        self._price_now = label("", "heading", name="ticket.last")
-        self._badge = MoneyBadge()
-        self._badge.setObjectName("ticket.badge")
-        self._sides = QButtonGroup(self)
-        self._buy, self._sell = QPushButton("&Buy"), QPushButton("&Sell")
-        for button, name in ((self._buy, "buy"), (self._sell, "sell")):
-            button.setObjectName(f"ticket.{name}")
-            button.setCheckable(True)
-            button.setAccessibleName(name.capitalize())
-            self._sides.addButton(button)
-        self._buy.setChecked(True)
-        self._kinds = QButtonGroup(self)
-        self._market, self._limit = QPushButton("&Market"), QPushButton("&Limit")
-        for button, name in ((self._market, "market"), (self._limit, "limit")):
-            button.setObjectName(f"ticket.{name}")
-            button.setCheckable(True)
-            button.setAccessibleName(name.capitalize())
-            self._kinds.addButton(button)
-        self._market.setChecked(True)
-        self._account = QComboBox()
-        self._account.setObjectName("ticket.account")
-        self._account.setAccessibleName("Account")
-        self._product = QComboBox()
-        self._product.setObjectName("ticket.product")
-        self._product.setAccessibleName("Product")
-        self.quantity = QuantityEdit()
-        self.quantity.setObjectName("ticket.quantity")
-        self.quantity.setAccessibleName("Quantity")
-        self.price = PriceEdit()
-        self.price.setObjectName("ticket.price")
-        self.price.setAccessibleName("Limit price")
-        self._sentence = label("", wrap=True, name="ticket.sentence")
-        self._figures = {name: label("", name=f"ticket.{name}") for name in ("margin", "charges", "available")}
-        self.message = Message(name="ticket.message")
-        self.warnings = label("", "warning", wrap=True, name="ticket.warnings")
-        self.warnings.hide()
-        self.send = QPushButton()
-        self.send.setObjectName("ticket.send")
-        self.send.setMinimumHeight(36)
-        self._lay_out()
-        self._sides.buttonToggled.connect(lambda _button, on: self._changed() if on else None)
-        self._kinds.buttonToggled.connect(lambda _button, on: self._changed() if on else None)
-        self._account.currentIndexChanged.connect(lambda _row: self._changed())
-        self._product.currentIndexChanged.connect(lambda _row: self._changed())
-        self.quantity.value_changed.connect(lambda _value: self._changed())
-        self.price.value_changed.connect(lambda _value: self._changed())
-        for edit in (self.quantity, self.price):
-            edit.returnPressed.connect(self._submit)
-        self.send.clicked.connect(self._submit)
-
-    def _lay_out(self) -> None:
-        def pair(first: QWidget, second: QWidget) -> QHBoxLayout:
-            row = QHBoxLayout()
-            row.setSpacing(8)
-            row.addWidget(first, 1)
-            row.addWidget(second, 1)
-            return row
-
-        now = QHBoxLayout()
-        now.addWidget(self._price_now)
-        now.addWidget(self._what, 1)
-        now.addWidget(self._badge)
-        form = QFormLayout()
-        form.setVerticalSpacing(8)
-        form.setHorizontalSpacing(12)
-        form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.addRow("&Account", self._account)
-        form.addRow("&Product", self._product)
-        form.addRow("&Quantity", self.quantity)
-        form.addRow("P&rice", self.price)
-        self._form = form
-        figures = QGridLayout()
-        figures.setHorizontalSpacing(12)
-        figures.setVerticalSpacing(4)
-        for row, (name, title) in enumerate((("margin", "Margin"), ("charges", "Charges"), ("available", "Available"))):
-            figures.addWidget(label(title, "muted"), row, 0)
-            self._figures[name].setAlignment(Qt.AlignmentFlag.AlignRight)
-            figures.addWidget(self._figures[name], row, 1)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(12, 12, 12, 12)
-        layout.setSpacing(10)
-        layout.addWidget(self.search)
-        layout.addLayout(now)
-        layout.addLayout(pair(self._buy, self._sell))
-        layout.addLayout(pair(self._market, self._limit))
-        layout.addLayout(form)
-        layout.addLayout(figures)
-        layout.addWidget(self._sentence)
-        layout.addWidget(self.warnings)
-        layout.addWidget(self.message)
-        layout.addWidget(self.send)
-        layout.addStretch(1)
 
     # What the trader does
 

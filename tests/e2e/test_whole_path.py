@@ -1,0 +1,124 @@
+"""The main job, end to end: the shipped program with its window, a real exchange, and hands on mouse and keys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.window import Row, Workstation, connect_and_log_in, price, workplace
+from tests.exchange import PaperExchange, eventually
+
+OPENING = ("--opening-position", "NSE:RELIANCE=50@MIS", "--opening-position", "NSE:SBIN=200@MIS")
+
+
+@pytest.mark.timeout(170)
+def test_a_trader_connects_trades_guards_syncs_and_comes_back_after_a_power_cut(tmp_path: Path) -> None:
+    with PaperExchange(tmp_path / "exchange", *OPENING) as exchange, workplace(tmp_path) as work:
+        work.start()
+        work.create_vault()
+        connect_and_log_in(work, exchange.urls)
+        eventually(lambda: work.positions().keys() == {"RELIANCE", "SBIN"})
+        assert work.positions()["RELIANCE"]["Qty"] == "50"
+
+        buy_itc(work, exchange)
+        stop_out_itc(work, exchange)
+        sync_brings_the_trade_home_net_of_charges(work, exchange)
+        again = work.cli("sync")["accounts"]
+        assert [(a["step"], a["created"], a["updated"]) for a in again] == [("completed", 0, 0)]
+        assert again[0]["skipped"] == again[0]["fetched"] > 0
+
+        # A stop on another position, moved once, is armed when the power goes.
+        work.chart_of("RELIANCE")
+        work.drag_stop(work.offered_line(), 20)
+        work.wait_armed(1)
+        first = work.trigger("RELIANCE")
+        work.drag_stop(work.armed_line(), 15)
+        eventually(lambda: work.trigger("RELIANCE") < first)
+        moved = work.trigger("RELIANCE")
+        work.shot("moved")
+        book, positions = trades(work), {s: (r["Qty"], r["Avg"]) for s, r in work.positions().items()}
+        work.kill()
+        assert exchange.exits("RELIANCE") == []
+
+        work.start()
+        work.unlock()
+        work.wait_feed("live")
+        work.wait_armed(1)
+        eventually(lambda: {s: (r["Qty"], r["Avg"]) for s, r in work.positions().items()} == positions)
+        assert trades(work) == book
+        assert work.stops()["RELIANCE"]["State"] == "armed"
+        assert work.trigger("RELIANCE") == moved
+        assert [row["Instrument"] for row in work.table("ctrl+1")][-1:] == ["ITC"]
+        work.chart_of("RELIANCE")
+        work.armed_line()
+        work.shot("after the power cut")
+        exchange.price(**{"NSE:RELIANCE": moved})
+        eventually(lambda: exchange.quantity("RELIANCE") == 0)
+        assert [order["status"] for order in exchange.exits("RELIANCE")] == ["COMPLETE"]
+        assert exchange.exits("SBIN") == []
+        assert len(exchange.exits("ITC")) == 1
+        assert work.quit() == 0
+
+
+def buy_itc(work: Workstation, exchange: PaperExchange) -> None:
+    """The search adds an instrument, its chart opens; B and Return buy a hundred."""
+    work.search("itc", "ITC")
+    work.screen.key("b")
+    work.screen.type("100")
+    work.shot("ticket")
+    work.screen.key("Return")
+    eventually(lambda: exchange.quantity("ITC") == 100)
+    (bought,) = exchange.exits("ITC", "BUY")
+    assert (bought["status"], bought["quantity"], bought["product"]) == ("COMPLETE", 100, "MIS")
+    assert bought["tag"].isalnum()
+    eventually(lambda: work.positions().get("ITC", {}).get("Qty") == "100")
+
+
+def stop_out_itc(work: Workstation, exchange: PaperExchange) -> None:
+    """A stop line is dragged on the chart; the price reaches it; the position is closed, once."""
+    work.chart_of("ITC")
+    work.drag_stop(work.offered_line(), 20)
+    work.wait_armed(1)
+    work.armed_line()
+    work.shot("armed")
+    stop = work.stops()["ITC"]
+    assert (stop["State"], stop["Exit"], stop["Qty"]) == ("armed", "SELL", "100")
+    assert exchange.exits("ITC") == []
+    exchange.price(**{"NSE:ITC": price(stop["Trigger"])})
+    eventually(lambda: exchange.quantity("ITC") == 0)
+    (exit_order,) = exchange.exits("ITC")
+    assert (exit_order["status"], exit_order["filled_quantity"]) == ("COMPLETE", 100)
+    assert exit_order["tag"].isalnum()
+    eventually(lambda: work.positions()["ITC"]["Qty"] == "0")
+    eventually(lambda: work.stops()["ITC"]["State"] == "closed")
+    work.shot("stopped out")
+
+
+def sync_brings_the_trade_home_net_of_charges(work: Workstation, exchange: PaperExchange) -> None:
+    """One key."""
+    assert "ITC" not in trades(work)
+    work.front()
+    work.screen.key("ctrl+r")
+    trade = eventually(lambda: trades(work).get("ITC"))
+    work.shot("trade book")
+    fills = [f for f in exchange.book()["trades"] if f["tradingsymbol"] == "ITC"]
+    bought = sum(f["quantity"] * f["average_price"] for f in fills if f["transaction_type"] == "BUY")
+    sold = sum(f["quantity"] * f["average_price"] for f in fills if f["transaction_type"] == "SELL")
+    net, gross, charges = (price(trade[column].replace("₹", "")) for column in ("Net", "Gross", "Charges"))
+    assert gross == pytest.approx(sold - bought, abs=0.005)
+    assert net == pytest.approx(gross - charges, abs=0.005)
+    assert charges == pytest.approx(intraday_charges(bought, sold), abs=0.02)
+
+
+def intraday_charges(bought: float, sold: float) -> float:
+    """NSE shares from 2026-04, one order each way: brokerage, exchange, regulator, tax on services, transaction tax
+    in whole rupees, stamp duty."""
+    both = bought + sold
+    fees = min(20.0, bought * 0.0003) + min(20.0, sold * 0.0003) + both * 0.000030699 + both * 0.000001
+    return fees * 1.18 + round(sold * 0.00025) + bought * 0.00003
+
+
+def trades(work: Workstation) -> dict[str, Row]:
+    """The trade book by symbol."""
+    return {row["Instrument"]: row for row in work.table("ctrl+6")}

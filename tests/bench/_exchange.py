@@ -1,0 +1,143 @@
+"""The exchange of `tick_to_order`: the paper exchange with 3,000 shares, and a stopwatch at its door.
+
+Commands on standard input, answers on standard output, one JSON document a line. A breach is printed here, by this
+process's own timer, so that nobody else works at that moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import json
+import random
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from time import perf_counter_ns
+from typing import Any
+
+import uvloop
+from aiohttp import web
+
+from app.simulator.exchange import Exchange, Opening, Plan
+from app.simulator.opening import open_market
+from app.simulator.quote import Quote
+from app.simulator.sessions import Credentials
+from app.simulator.tls import certificate
+
+SHARES = 3_000
+COLUMNS = """instrument_token exchange_token tradingsymbol name last_price expiry strike tick_size lot_size
+instrument_type segment exchange"""
+TICK = 5
+"""Paise."""
+
+
+def listing_file(folder: Path) -> Path:
+    """3,000 shares as a Kite instrument file."""
+    path = folder / "instruments.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS.split())
+        for n in range(SHARES):
+            number = 100_000 + n
+            name = f"BENCH{n:04d}"
+            writer.writerow([number * 256 + 1, number, name, name, 0, "", 0, 0.05, 1, "EQ", "NSE", "NSE"])
+    return path
+
+
+class Stopwatch:
+    """When a token's breach left, and when its order arrived."""
+
+    def __init__(self) -> None:
+        self.sent: dict[bytes, int] = {}
+        self._symbols: dict[bytes, str] = {}
+
+    def await_breach(self, token: int, symbol: str) -> None:
+        """From now on the next frame with this token is stamped."""
+        self._symbols[token.to_bytes(4, "big")] = symbol
+
+    def frame(self, payload: bytes) -> None:
+        """Called just before a frame goes to the socket."""
+        if self._symbols:
+            now = perf_counter_ns()
+            for token in [t for t in self._symbols if t in payload]:
+                self.sent[self._symbols.pop(token).encode()] = now
+
+
+async def serve(positions: int, seed: int) -> None:
+    """Until standard input closes."""
+    folder = Path(tempfile.mkdtemp(prefix="bench-exchange-"))
+    market = open_market("random", seed=seed, instruments=listing_file(folder))
+    context, ca_file = certificate(None)
+    openings = [Opening(f"NSE:BENCH{n:04d}", 10, "MIS") for n in range(positions)]
+    exchange = Exchange(
+        Plan(
+            market=market,
+            credentials=Credentials.new(),
+            tls=context,
+            faults=["limits=off"],
+            cash=10**13,
+            delay=(0.001, 0.002),
+            openings=openings,
+        )
+    )
+    watch = Stopwatch()
+    send = web.WebSocketResponse.send_bytes
+
+    async def stamped(socket: web.WebSocketResponse, data: bytes, compress: int | None = None) -> None:
+        watch.frame(data)
+        await send(socket, data, compress)
+
+    web.WebSocketResponse.send_bytes = stamped  # type: ignore[method-assign,assignment]  # the stopwatch at the door
+    await exchange.start()
+    credentials = exchange.credentials
+    say(
+        {
+            **exchange.urls,
+            "api_key": credentials.api_key,
+            "api_secret": credentials.api_secret,
+            "request_token": exchange.sessions.new_request_token(),
+            "ca_file": str(ca_file),
+        }
+    )
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    while line := await reader.readline():
+        command = json.loads(line)
+        say(await breach(exchange, watch, command["triggers"], command["every"], random.Random(seed)))
+    await exchange.stop()
+
+
+async def breach(
+    exchange: Exchange, watch: Stopwatch, triggers: Mapping[str, int], every: float, dice: random.Random
+) -> dict[str, Any]:
+    """Prints a price beyond each stop, one after the other; microseconds from tick out to order in."""
+    market = exchange.market
+    await asyncio.sleep(1.5)  # a tick of the second in which a stop was armed does not count
+    for symbol, trigger in triggers.items():
+        await asyncio.sleep(every * dice.uniform(0.5, 1.5))
+        quote: Quote = market.quotes[market.listings.by_key[f"NSE:{symbol}"].token]
+        watch.await_breach(quote.listing.token, symbol)
+        market.set_price(f"NSE:{symbol}", trigger - TICK)
+    await asyncio.sleep(2.0)
+    taken = {}
+    doubled = 0
+    wanted = set(triggers)
+    for order in exchange.oms.records.orders.values():
+        symbol = order.tradingsymbol
+        if symbol in wanted and order.side == "SELL":
+            doubled += symbol in taken
+            taken[symbol] = (order.received_ns - watch.sent[symbol.encode()]) // 1_000
+    return {"outside_us": list(taken.values()), "missing": len(wanted) - len(taken), "doubled": doubled}
+
+
+def say(document: object) -> None:
+    """One line."""
+    sys.stdout.write(json.dumps(document) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(int(sys.argv[1]), int(sys.argv[2])))

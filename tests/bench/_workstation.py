@@ -1,0 +1,169 @@
+"""The workstation of `tick_to_order`: the desk, with or without the window, armed on demand.
+
+Commands on standard input, answers on standard output, one JSON document a line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from app.bootstrap import build_desk, quiet_collector
+from app.domain.account import Endpoints
+from app.domain.ids import AccountId, InstrumentId
+from app.domain.instrument import Product
+from app.domain.portfolio import PositionKey
+from app.runtime.loop import SWITCH_INTERVAL, LoopThread
+from app.runtime.paths import ProfilePaths
+from app.runtime.secret import Secret
+from tests.bench._exchange import SHARES
+
+STOP_AT = 0.96
+WATCHED = 100
+"""Rows of the watchlist in the window."""
+
+
+class Driver:
+    """Drives one desk from standard input."""
+
+    def __init__(self, urls: dict[str, str]) -> None:
+        self._urls = urls
+        self.loop = LoopThread()
+        self.loop.start()
+        self.profile = Path(tempfile.mkdtemp(prefix="bench-profile-"))
+        self.desk = self.run(build_desk(ProfilePaths(self.profile), paper=False))
+        self.account = AccountId("")
+        self.paints: list[float] = []
+
+    def run(self, coroutine: Any) -> Any:
+        """A coroutine on the loop thread, awaited from another."""
+        return self.loop.submit(coroutine).result(120)
+
+    async def _ticked(self, instruments: list[InstrumentId]) -> None:
+        """Until every instrument has a price."""
+        while len(await self.desk.market.last_ticks(instruments)) < len(instruments):  # noqa: ASYNC110 - prices have no event
+            await asyncio.sleep(0.1)
+
+    async def connect(self) -> None:
+        """Vault, account, session; all 3,000 instruments subscribed."""
+        urls, desk = self._urls, self.desk
+        await desk.session.create_vault(Secret("a passphrase for the bench"), False)
+        endpoints = Endpoints(urls["api_url"], urls["login_url"], urls["ws_url"], urls["redirect_url"], urls["ca_file"])
+        self.account = await desk.session.add_account("zerodha", urls["api_key"], Secret(urls["api_secret"]), endpoints)
+        page = await desk.session.begin_login(self.account)
+        state = page.url.rpartition("state%3D")[2]
+        redirect = f"{page.redirect_url}?request_token={urls['request_token']}&status=success&state={state}"
+        await desk.session.complete_login(self.account, redirect)
+        everything = [InstrumentId(f"NSE:BENCH{n:04d}") for n in range(SHARES)]
+        await desk.market.subscribe("bench", everything)
+        await self._ticked(everything)
+
+    async def arm(self, first: int, count: int) -> dict[str, int]:
+        """Stops on so many positions; returns their triggers by symbol."""
+        ticks = await self.desk.market.last_ticks([InstrumentId(f"NSE:BENCH{n:04d}") for n in range(SHARES)])
+        last = {tick.instrument: tick.last_price for tick in ticks}
+        triggers = {}
+        for n in range(first, first + count):
+            name = InstrumentId(f"NSE:BENCH{n:04d}")
+            trigger = int(last[name] * STOP_AT) // 5 * 5
+            await self.desk.stops.arm(PositionKey(self.account, name, Product.MIS), trigger)
+            triggers[name.partition(":")[2]] = trigger
+        return triggers
+
+    async def figures(self) -> list[int]:
+        """Microseconds from socket readable to last byte written, of each exit."""
+        return [us for desk in self.desk._workspace.accounts.values() for us in desk.stops.engine_us]
+
+    def answer(self, command: dict[str, Any]) -> object:
+        """One command."""
+        if command["do"] == "connect":
+            self.run(self.connect())
+            return "connected"
+        if command["do"] == "arm":
+            return self.run(self.arm(command["first"], command["count"]))
+        if command["do"] == "figures":
+            paints = list(self.paints)
+            span = paints[-1] - paints[0] if len(paints) > 1 else 0.0
+            return {"engine_us": self.run(self.figures()), "fps": len(paints) / span if span else 0.0}
+        if command["do"] == "count frames":
+            self.paints.clear()
+            return "counting"
+        raise ValueError(command)
+
+    def serve(self) -> None:
+        """Until standard input closes."""
+        for line in sys.stdin:
+            sys.stdout.write(json.dumps(self.answer(json.loads(line))) + "\n")
+            sys.stdout.flush()
+
+
+def with_window(driver: Driver) -> int:
+    """The full window on the desk; paints are counted where Qt delivers them."""
+    from PySide6.QtCore import QEvent, QObject, QTimer
+    from PySide6.QtWidgets import QApplication, QMainWindow
+
+    from app.ui.application import WindowOptions, run_window
+
+    class Paints(QObject):
+        """One entry a repaint of the main window."""
+
+        def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802 - Qt's name
+            """For Qt."""
+            if event.type() is QEvent.Type.UpdateRequest and isinstance(watched, QMainWindow):
+                driver.paints.append(time.monotonic())
+            return False
+
+    counter = Paints()
+
+    def begin() -> None:
+        app = QApplication.instance()
+        if app is None:
+            raise RuntimeError("no application")
+        app.installEventFilter(counter)
+        threading.Thread(target=finish, daemon=True).start()
+
+    def finish() -> None:
+        driver.serve()
+        QTimer.singleShot(0, QApplication.quit)
+
+    start_timer(begin)
+    return run_window(driver.desk, driver.loop.submit, WindowOptions(driver.profile, shutdown=driver.desk.stop))
+
+
+def start_timer(begin: Any) -> None:
+    """Begins once the window's loop runs."""
+    from PySide6.QtCore import QTimer
+    from PySide6.QtWidgets import QApplication
+
+    app = QApplication.instance() or QApplication(sys.argv[:1])
+    QTimer.singleShot(1_000, app, begin)
+
+
+def main() -> int:
+    """`_workstation window|headless`, the exchange's addresses as the first line of standard input."""
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    driver = Driver(json.loads(sys.stdin.readline()))
+    driver.run(driver.connect())
+    watch = [InstrumentId(f"NSE:BENCH{n:04d}") for n in range(WATCHED)]
+    from app.desk.messages import WatchlistView
+
+    driver.run(driver.desk.market.save_watchlist(WatchlistView("Bench", tuple(watch))))
+    quiet_collector()
+    sys.stdout.write(json.dumps("connected") + "\n")
+    sys.stdout.flush()
+    if sys.argv[1] == "window":
+        return with_window(driver)
+    driver.serve()
+    driver.run(driver.desk.stop())
+    driver.loop.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

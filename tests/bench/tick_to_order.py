@@ -1,0 +1,153 @@
+"""Tick to order: a breach's bytes leave the exchange, the exit's bytes arrive there; over TLS, with and without window.
+
+3,000 shares tick about once a second, 500 stops are armed at a time, each exit is in another instrument. `outside` is
+measured at the exchange's end and holds its own work too; `engine_ms` is from inside: socket readable to last byte
+written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any
+
+ROOT = Path(__file__).resolve().parents[2]
+ARMED = 500
+BATCHES = 2
+EVERY = 0.05
+"""Seconds between two breaches, on average."""
+QUICK = os.environ.get("STOPLINE_BENCH_QUICK") == "1"
+BUDGET = {"with_window": {"p99_ms": 2.5, "p999_ms": 5.0, "fps": 30}, "headless": {"p99_ms": 0.3}}
+
+
+class Process:
+    """A helper process that answers each line with a line."""
+
+    def __init__(self, module: str, *arguments: str, display: str = "") -> None:
+        environment = {**os.environ, **({"DISPLAY": display} if display else {})}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def ask(self, question: object) -> Any:
+        """One question, one answer."""
+        self.tell(question)
+        return self.hear()
+
+    def tell(self, question: object) -> None:
+        """A question whose answer is heard later."""
+        pipe = _pipe(self._process.stdin)
+        pipe.write(json.dumps(question) + "\n")
+        pipe.flush()
+
+    def hear(self) -> Any:
+        """The next answer."""
+        line = _pipe(self._process.stdout).readline()
+        if not line:
+            raise RuntimeError(f"{self._process.args!r} ended with {self._process.wait()}")
+        return json.loads(line)
+
+    def end(self) -> None:
+        """Closes its input and waits."""
+        _pipe(self._process.stdin).close()
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        _pipe(self._process.stdout).close()
+
+
+def _pipe(pipe: IO[str] | None) -> IO[str]:
+    if pipe is None:
+        raise RuntimeError("no pipe")
+    return pipe
+
+
+def run() -> dict[str, object]:
+    """Both settings."""
+    result: dict[str, object] = {"headless": measure("headless", "")}
+    server, display = _display()
+    try:
+        result["with_window"] = measure("window", display)
+    finally:
+        if server is not None:
+            server.terminate()
+            server.wait()
+    result["budget"] = BUDGET
+    return result
+
+
+def measure(mode: str, display: str) -> dict[str, object]:
+    """One setting: percentiles at the exchange's end, and from inside beside them."""
+    batches, armed = (1, 100) if QUICK else (BATCHES, ARMED)
+    exchange = Process("tests.bench._exchange", str(batches * armed), "7")
+    station: Process | None = None
+    try:
+        urls = exchange.hear()
+        station = Process("tests.bench._workstation", mode, display=display)
+        station.tell(urls)
+        station.hear()
+        outside: list[int] = []
+        missing = doubled = 0
+        for batch in range(batches):
+            triggers = station.ask({"do": "arm", "first": batch * armed, "count": armed})
+            station.ask({"do": "count frames"})
+            taken = exchange.ask({"triggers": triggers, "every": EVERY})
+            outside += taken["outside_us"]
+            missing += taken["missing"]
+            doubled += taken["doubled"]
+        figures = station.ask({"do": "figures"})
+    finally:
+        if station is not None:
+            station.end()
+        exchange.end()
+    told: dict[str, object] = {
+        **percentiles(outside),
+        "n": len(outside),
+        "missing": missing,
+        "doubled": doubled,
+        "engine_ms": percentiles(figures["engine_us"]),
+    }
+    if mode == "window":
+        told["fps"] = round(figures["fps"], 1)
+    return told
+
+
+def percentiles(micros: Sequence[int]) -> dict[str, float]:
+    """p50, p99, p99.9 and the worst, in milliseconds: the smallest value that so many per cent do not exceed."""
+    ordered = sorted(micros)
+
+    def at(part: float) -> float:
+        return round(ordered[min(len(ordered) - 1, int(len(ordered) * part))] / 1000, 3)
+
+    return {"p50_ms": at(0.5), "p99_ms": at(0.99), "p999_ms": at(0.999), "max_ms": round(ordered[-1] / 1000, 3)}
+
+
+def _display() -> tuple[subprocess.Popen[bytes] | None, str]:
+    """The display at hand, else a virtual one of our own."""
+    if os.environ.get("DISPLAY") and os.environ.get("STOPLINE_BENCH_DISPLAY") == "own":
+        return None, os.environ["DISPLAY"]
+    program = shutil.which("Xvfb")
+    if program is None:
+        raise RuntimeError("Xvfb is needed for the window's figures")
+    read, write = os.pipe()
+    server = subprocess.Popen(
+        [program, "-displayfd", str(write), "-screen", "0", "1600x1000x24", "-nolisten", "tcp"],
+        pass_fds=(write,),
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        number = pipe.readline().strip()
+    return server, f":{number}"

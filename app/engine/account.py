@@ -9,19 +9,23 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from app.brokers.base import BrokerSession
 from app.domain.errors import AppError, SessionExpired
 from app.domain.events import Event, OrderChanged, PositionsChanged, PositionsUnknown
-from app.domain.ids import AccountId, BrokerOrderId, Nanos
+from app.domain.ids import AccountId, BrokerOrderId, Nanos, OrderId
 from app.domain.order import Order, may_follow
 from app.domain.portfolio import Position, PositionKey
 from app.engine.reads import Coalesced
 from app.runtime.clock import AccountClock
 
 T = TypeVar("T")
+
+OWN_TAG_LENGTH = 14
+READ_SPACING = 0.25
+"""Seconds between two reads of the order book, or of the positions, whoever asks."""
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +58,8 @@ class AccountState:
         self.on_order: list[Callable[[Order], None]] = []
         self.on_positions: list[Callable[[PositionReading], None]] = []
         self.on_session_dead: Callable[[SessionExpired], None] | None = None
-        self._orders_read = Coalesced(self._read_orders, f"orders of {account}")
-        self._positions_read = Coalesced(self._read_positions, f"positions of {account}")
+        self._orders_read = Coalesced(self._read_orders, f"orders of {account}", READ_SPACING)
+        self._positions_read = Coalesced(self._read_positions, f"positions of {account}", READ_SPACING)
 
     @property
     def session(self) -> BrokerSession:
@@ -93,6 +97,7 @@ class AccountState:
 
     def order_update(self, order: Order) -> None:
         """One order's news, from stream or read. Stale news is dropped."""
+        order = replace(order, id=own_order(order.tag))
         known = self.orders.get(order.broker_order_id)
         if known == order or (known is not None and _is_stale(known, order)):
             return
@@ -130,6 +135,11 @@ class AccountState:
             if self.on_session_dead is not None:
                 self.on_session_dead(failure)
             raise
+
+
+def own_order(tag: str | None) -> OrderId | None:
+    """Our order id, which is the tag of every order that the trader sent from here; None for all others."""
+    return OrderId(tag) if tag is not None and len(tag) == OWN_TAG_LENGTH and tag[0] == "M" else None
 
 
 def _is_stale(known: Order, news: Order) -> bool:

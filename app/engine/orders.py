@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from app.domain.errors import AppError, BrokerError, Denied, OutcomeUnknown
-from app.domain.events import AuditEntry, Event, Level, Noticed, OrderUnresolved
+from app.domain.events import AuditEntry, Event, Level, Noticed, OrderChanged, OrderUnresolved
 from app.domain.ids import BrokerOrderId, InstrumentId, OrderId, Tag
 from app.domain.instrument import Instrument
 from app.domain.money import Price
@@ -87,7 +87,7 @@ class OrderManager:
         except OutcomeUnknown as failure:
             self._publish(OrderUnresolved(request.account, order_id, tag, request))
             await self._resolve(tag, OrderStatus.UNKNOWN, None, str(failure))
-            found = await self._look_up(tag, failure)
+            found = await self._look_up(request, tag, failure)
             await self._resolve(tag, found.status, found.broker_order_id, "found in the order book")
             return order_id
         except AppError as failure:
@@ -139,7 +139,7 @@ class OrderManager:
         await self._state.session.cancel(order)
         self._tasks.start(self._refresh(), "orders after a cancel")
 
-    async def _look_up(self, tag: Tag, failure: OutcomeUnknown) -> Order:
+    async def _look_up(self, request: OrderRequest, tag: Tag, failure: OutcomeUnknown) -> Order:
         """The order by its tag, read twice at least a second apart. Absent twice: it never arrived."""
         absent = 0
         for _ in range(10):
@@ -152,6 +152,7 @@ class OrderManager:
                 absent = 0  # a failed look-up says nothing
             if absent >= LOOKUPS:
                 await self._resolve(tag, OrderStatus.DENIED, None, "absent from the order book twice")
+                self._publish(OrderChanged(_never_arrived(request)))
                 raise Denied(
                     "The order did not reach the broker.", "Nothing was traded; you may send it again."
                 ) from failure
@@ -179,6 +180,28 @@ class OrderManager:
 
     def _entry(self, tag: Tag, what: str, detail: str) -> AuditEntry:
         return AuditEntry(self._state.clock.now(), self._state.account, f"order:{tag}", what, detail)
+
+
+def _never_arrived(request: OrderRequest) -> Order:
+    """What views show of an order that was proved absent: denied, with no order of the broker's behind it."""
+    return Order(
+        account=request.account,
+        broker_order_id=BrokerOrderId(""),
+        instrument=request.instrument,
+        side=request.side,
+        product=request.product,
+        kind=request.kind,
+        status=OrderStatus.DENIED,
+        quantity=request.quantity,
+        filled_quantity=0,
+        pending_quantity=0,
+        average_price=None,
+        price=request.price,
+        trigger_price=request.trigger_price,
+        tag=request.tag,
+        id=None if request.tag is None else OrderId(request.tag),
+        status_text="The order did not reach the broker.",
+    )
 
 
 def _words(request: OrderRequest) -> str:

@@ -1,4 +1,8 @@
-"""Many ask, one reads: a broker is asked once for what several followers want to know at the same moment."""
+"""Many ask, one reads: a broker is asked once for what several followers want to know at the same moment.
+
+Reads of one kind also keep a distance: twenty exits in a second need the positions a few times, not twenty times, and
+the broker's limit of requests is shared with everything else.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +16,13 @@ T = TypeVar("T")
 class Coalesced(Generic[T]):
     """Shares reads. Loop thread only."""
 
-    def __init__(self, read: Callable[[], Awaitable[T]], name: str) -> None:
+    def __init__(self, read: Callable[[], Awaitable[T]], name: str, spacing: float = 0.0) -> None:
         self._read = read
         self._name = name
+        self._spacing = spacing
+        """Seconds from the start of one read to the start of the next."""
+        self._started_at = 0.0
+        self._begun = False
         self._running: asyncio.Task[T] | None = None
         self._next: asyncio.Task[T] | None = None
 
@@ -23,6 +31,8 @@ class Coalesced(Generic[T]):
         if self._running is None:
             self._running = self._start(None)
             return await asyncio.shield(self._running)
+        if not self._begun and self._next is None:
+            return await asyncio.shield(self._running)  # it still keeps its distance
         # The read under way may have begun before what the caller wants to see happened.
         if self._next is None:
             self._next = self._start(self._running)
@@ -38,8 +48,15 @@ class Coalesced(Generic[T]):
             await asyncio.wait([after])
             self._running, self._next = self._next, None
         try:
+            loop = asyncio.get_running_loop()
+            early = self._started_at + self._spacing - loop.time()
+            if early > 0:
+                await asyncio.sleep(early)
+            self._started_at = loop.time()
+            self._begun = True
             return await self._read()
         finally:
+            self._begun = False
             if self._next is None:
                 self._running = None
 

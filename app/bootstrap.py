@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,37 +66,41 @@ def _workstation(command: Workstation) -> int:
     loop.start()
     crashes.watch(loop.loop)
     paper = command.paper
-    desk = loop.submit(build_desk(paths, paper=paper)).result()
     raise_window: list[Callable[[], None]] = []
+    stops: list[Callable[[], Coroutine[Any, Any, None]]] = []
 
     def show() -> None:
         for raiser in raise_window:
             raiser()
 
-    remote = RemoteServer(paths, remote_verbs(desk, show), loop.loop)
-    remote.start()
-    quiet_collector()
+    async def build() -> Any:
+        """Called once the first window is on the screen: the imports behind a desk take longer than the paint."""
+        desk = await build_desk(paths, paper=paper)
+        remote = RemoteServer(paths, remote_verbs(desk, show), loop.loop)
+        await asyncio.to_thread(remote.start)
+
+        async def stop() -> None:
+            await asyncio.to_thread(remote.stop)
+            await desk.stop()
+
+        stops.append(stop)
+        return desk
+
+    async def shutdown() -> None:
+        while stops:
+            await stops.pop()()
+
     try:
         from app.ui.application import WindowOptions, run_window
 
-        options = WindowOptions(command.profile, paper, on_raise=raise_window.append, shutdown=desk.stop)
-        return run_window(desk, loop.submit, options)
+        options = WindowOptions(command.profile, paper, on_raise=raise_window.append, shutdown=shutdown)
+        return run_window(build, loop.submit, options)
     finally:
-        remote.stop()
-        loop.submit(desk.stop()).result(timeout=20)
+        loop.submit(shutdown()).result(timeout=20)
         loop.stop()
         crashes.uninstall()
         logs.close()
         lock.release()
-
-
-def quiet_collector() -> None:
-    """What was made while starting is kept out of the garbage collector's sight, and its oldest generation is not
-    collected by itself: a full collection holds the interpreter for 10 ms at 100,000 objects.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 20, 1_000_000)
 
 
 def _headless(command: Connect | Sync) -> int:

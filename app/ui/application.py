@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QCoreApplication, QObject, QSocketNotifier, Qt, Signal
+from PySide6.QtCore import QCoreApplication, QObject, QSocketNotifier, Qt, QTimer, Signal
 from PySide6.QtWidgets import QApplication, QWidget
 from qasync import QEventLoop
 
 from app.desk.api import Desk
+from app.runtime.garbage import GarbageCollector
 from app.ui import theme
 from app.ui.bridge import Bridge, Submit
 from app.ui.dialogs.unlock import UnlockWindow
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from app.ui.shell.main_window import MainWindow
 
 log = logging.getLogger(__name__)
+
+SWEEP_MS = 250
+"""Between two looks at what the garbage collector has to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +104,23 @@ class Workstation(QObject):
         self._unlock: UnlockWindow | None = None
         self._main: MainWindow | None = None
         self._signals = _Signals(self._on_signal)
+        self._garbage = GarbageCollector()
+        self._sweep = QTimer(self)
+        self._sweep.setInterval(SWEEP_MS)
+        self._sweep.timeout.connect(self._garbage.turn)
         self.raise_asked.connect(self._come_forward, Qt.ConnectionType.QueuedConnection)
 
     async def run(self) -> int:
         """From the first paint to the last log line."""
+        self._garbage.take_over()
+        self._sweep.start()
+        try:
+            return await self._live()
+        finally:
+            self._sweep.stop()
+            self._garbage.give_back()
+
+    async def _live(self) -> int:
         if self._options.on_raise is not None:
             self._options.on_raise(self.raise_asked.emit)
         self._unlock = UnlockWindow(self._bridge)
@@ -152,6 +169,7 @@ class Workstation(QObject):
         await asyncio.sleep(0.02)  # a window takes the keyboard only once it is on the screen
         self._come_forward()
         await self._main.load()
+        self._garbage.take_over()  # what was loaded stays: it is set aside for good
 
     async def _stop(self) -> None:
         """First no event reaches a widget, then everything below stops in order, then the widgets go."""

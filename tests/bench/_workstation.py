@@ -6,6 +6,7 @@ Commands on standard input, answers on standard output, one JSON document a line
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import sys
 import tempfile
@@ -14,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from app.bootstrap import build_desk, quiet_collector
+from app.bootstrap import build_desk
 from app.domain.account import Endpoints
 from app.domain.ids import AccountId, InstrumentId
 from app.domain.instrument import Product
@@ -154,11 +155,13 @@ def main() -> int:
     from app.desk.messages import WatchlistView
 
     driver.run(driver.desk.market.save_watchlist(WatchlistView("Bench", tuple(watch))))
-    quiet_collector()
     sys.stdout.write(json.dumps("connected") + "\n")
     sys.stdout.flush()
     if sys.argv[1] == "window":
         return with_window(driver)
+    gc.collect()
+    gc.freeze()
+    gc.disable()
     driver.serve()
     driver.run(driver.desk.stop())
     driver.loop.stop()

@@ -69,7 +69,7 @@ class Limits:
 
     def __init__(self) -> None:
         self.quotes = Window(1, 1.25)
-        self.history = Window(2, 0.83)
+        self.history = Window(3, 1.25)
         self.reads = Window(10, 1.1, kept=2)  # a little longer than the second: calls overtake each other on the way
 
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from app.brokers.zerodha import rest
-from app.brokers.zerodha.rest import Window
+from app.brokers.zerodha.rest import Limits, Window
 
 
 class Hands:
@@ -58,3 +58,13 @@ async def test_what_is_long_past_does_not_count(hands: Hands) -> None:
     assert [await wait_of(window, hands) for _ in range(2)] == [0.0, 0.0]
     hands.now += 1.0
     assert await wait_of(window, hands) == 0.0
+
+
+@pytest.mark.parametrize(("kind", "limit"), [("quotes", 1), ("history", 3), ("reads", 10)])
+async def test_the_keys_limits_stay_below_what_the_broker_counts_in_a_second(
+    hands: Hands, kind: str, limit: int
+) -> None:
+    window: Window = getattr(Limits(), kind)
+    leaves = [hands.now + await wait_of(window, hands) for _ in range(3 * limit)]
+    for start in leaves:
+        assert sum(start <= at < start + 1.05 for at in leaves) <= limit

@@ -142,6 +142,12 @@ class Screen:
         window.handle.set_input_focus(X.RevertToParent, X.CurrentTime)
         self.display.sync()
 
+    def cover(self) -> None:
+        """Another program's window over everything."""
+        screen = self.display.screen()
+        self._root.create_window(0, 0, WIDTH, HEIGHT, 0, screen.root_depth).map()
+        self.display.sync()
+
     def picture(self) -> Picture:
         """What the monitor would show."""
         raw = self._root.get_image(0, 0, WIDTH, HEIGHT, X.ZPixmap, 0xFFFFFFFF).data

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
-from tests.e2e.window import Row, Workstation, connect_and_log_in, price, workplace
+from tests.e2e.window import Row, Workstation, connect_and_log_in, environment, listening_port, price, workplace
 from tests.exchange import PaperExchange, eventually
+from tests.program import ROOT
 
 OPENING = ("--opening-position", "NSE:RELIANCE=50@MIS", "--opening-position", "NSE:SBIN=200@MIS")
 
@@ -122,3 +127,67 @@ def intraday_charges(bought: float, sold: float) -> float:
 def trades(work: Workstation) -> dict[str, Row]:
     """The trade book by symbol."""
     return {row["Instrument"]: row for row in work.table("ctrl+6")}
+
+
+@pytest.mark.timeout(170)
+def test_the_paper_exchange_beside_the_window_survives_a_power_cut_of_either(tmp_path: Path) -> None:
+    with workplace(tmp_path, "--paper") as work:
+        work.start()
+        work.create_vault()
+        user_id, password, _ = work.paper_strip()
+        work.type_login(user_id, password, lambda: work.paper_strip()[2])
+        work.screen.gone("Log in to")
+        work.wait_account("active")
+        work.wait_feed("live")
+        eventually(lambda: work.positions().keys() == {"RELIANCE", "SBIN"})
+        exchange = work.exchange()
+        (pid,) = work.exchange_pids()
+
+        work.chart_of("SBIN")
+        work.drag_stop(work.offered_line(), 20)
+        work.wait_armed(1)
+        trigger = work.trigger("SBIN")
+        work.kill()
+        assert work.exchange_pids() == [pid]
+
+        # Started again it takes over the exchange and the session: nobody is asked to log in.
+        work.start()
+        work.unlock()
+        work.wait_feed("live")
+        work.wait_armed(1)
+        assert work.exchange_pids() == [pid]
+        assert not work.screen.has_window("Log in to")
+
+        # Now the exchange's power is cut: the program starts it again, the book and the stop are still there.
+        before = exchange.book()
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: (pids := work.exchange_pids()) and pids != [pid], 30)
+        eventually(lambda: "The paper exchange stopped" in work.notices())
+        work.wait_feed("live")
+        assert listening_port(work.exchange_pids()[0]) == urlsplit(exchange.urls["api_url"]).port
+        assert exchange.book()["trades"] == before["trades"]
+        work.wait_armed(1)
+        exchange.price(**{"NSE:SBIN": trigger})
+        eventually(lambda: exchange.quantity("SBIN") == 0)
+        assert [order["status"] for order in exchange.exits("SBIN")] == ["COMPLETE"]
+        work.shot("stopped out")
+
+        # Closing the window ends both.
+        assert work.quit() == 0
+        assert work.exchange_pids() == []
+
+
+@pytest.mark.timeout(60)
+def test_a_second_start_on_the_same_profile_brings_the_first_window_forward(tmp_path: Path) -> None:
+    with workplace(tmp_path) as work:
+        work.start()
+        work.create_vault()
+        work.screen.cover()
+        assert not work.in_front()
+        second = subprocess.run(
+            work.command(), capture_output=True, timeout=30, cwd=ROOT, env=environment(work.screen), check=False
+        )
+        assert second.returncode == 0
+        assert b"already running on this profile" in second.stderr
+        eventually(work.in_front)
+        assert work.quit() == 0

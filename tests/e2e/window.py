@@ -13,6 +13,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from app.domain.errors import AppError
 from app.runtime.paths import ProfilePaths
 from app.ui.theme import DARK
 from tests.e2e.screen import Picture, Screen, Shown, matching
-from tests.exchange import eventually
+from tests.exchange import PaperExchange, eventually
 from tests.program import ROOT, program
 
 PASSPHRASE = "granite orchid lantern 47"
@@ -111,7 +112,24 @@ class Workstation:
             return process.wait(30)
 
     def end(self) -> None:
-        """Whatever state it is in."""
+        """Whatever state it is in; a paper exchange that it left behind too."""
+        self._end_process()
+        for pid in self.exchange_pids():
+            os.kill(pid, signal.SIGKILL)
+
+    def exchange_pids(self) -> list[int]:
+        """The paper exchanges that keep their book in this profile."""
+        state = str(self.paths.exchange)
+        return [pid for pid, words in processes().items() if "simulate" in words and state in words]
+
+    def exchange(self) -> PaperExchange:
+        """The one that the program started, by its own door."""
+        (pid,) = eventually(self.exchange_pids)
+        found = PaperExchange()
+        found.urls = {"api_url": f"http://127.0.0.1:{eventually(lambda: listening_port(pid))}"}
+        return found
+
+    def _end_process(self) -> None:
         process, self._process = self._process, None
         if process is None:
             return
@@ -174,6 +192,10 @@ class Workstation:
         """The keyboard goes to the main window."""
         window = next(w for w in self.screen.windows() if w.title.startswith("Stopline") and w.width > 1200)
         self.screen.focus(window)
+
+    def in_front(self) -> bool:
+        """Nothing covers the main window."""
+        return self.screen.windows()[-1].title.startswith("Stopline")
 
     # -- what the program tells --------------------------------------------------------------------------------------
 
@@ -292,6 +314,19 @@ class Workstation:
         self.shot("login code")
         self.screen.key("Return")
 
+    def paper_strip(self) -> tuple[str, str, str]:
+        """User id, password and code that stand beside the paper exchange's page, by their copy buttons."""
+        window = self.login_page()
+        left, top = window.x + window.width - 50, window.y + 110
+        strip = self.screen.picture()[top : top + 300, left : left + 40]
+        lit = np.flatnonzero((strip.max(axis=2) > 110).any(axis=1))
+        icons = [int(rows.mean()) for rows in np.split(lit, np.flatnonzero(np.diff(lit) > 20) + 1)]
+        assert len(icons) == 3, icons
+        shown = [self.screen.copied(partial(self.screen.click, left + 20, top + y)) for y in icons]
+        self.screen.click(window.x + 60, window.y + 90)  # back to the page,
+        self.screen.key("Tab")  # and to its first field
+        return shown[0], shown[1], shown[2]
+
     def _page_button(self, *, other_than: int) -> int:
         """Where the page's own button stands, in pixels from the top, once it is painted at another place."""
 
@@ -360,6 +395,30 @@ def environment(screen: Screen) -> dict[str, str]:
     gone = ("STOPLINE_PASSPHRASE", "QT_QPA_PLATFORM", "WAYLAND_DISPLAY")
     kept = {name: value for name, value in os.environ.items() if name not in gone}
     return {**kept, "DISPLAY": screen.name, "QT_QPA_PLATFORM": "xcb"}
+
+
+def processes() -> dict[int, list[str]]:
+    """Every process's command line."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            except OSError:
+                continue  # ended meanwhile
+            found[int(entry.name)] = words
+    return found
+
+
+def listening_port(pid: int) -> int | None:
+    """The TCP port on which a process listens."""
+    listening = "0A"
+    sockets = {os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir() if fd.is_symlink()}
+    for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if fields[3] == listening and f"socket:[{fields[9]}]" in sockets:
+            return int(fields[1].partition(":")[2], 16)
+    return None
 
 
 def price(text: str) -> float:

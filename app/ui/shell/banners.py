@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QToolButton, QVB
 from app.domain.events import Level
 from app.ui import theme
 from app.ui.views.notices import Entry
-from app.ui.widgets.text import label
+from app.ui.widgets.text import label, selectable
 
 _INFO_MS, _WARNING_MS = 5_000, 10_000
 _MOST_TOASTS = 3
@@ -25,7 +25,7 @@ class Banner(QFrame):
         super().__init__()
         self.setObjectName(f"banner.{name}")
         self._do: Callable[[], object] | None = None
-        self.words = label(wrap=True, name=f"banner.{name}.text")
+        self.words = selectable(label(wrap=True, name=f"banner.{name}.text"))
         self.button = QPushButton()
         self.button.setObjectName(f"banner.{name}.button")
         self.button.clicked.connect(self._act)

@@ -24,6 +24,13 @@ def label(text: str = "", role: str = "", *, wrap: bool = False, name: str = "")
     return made
 
 
+def selectable(shown: QLabel) -> QLabel:
+    """Its words can be marked and copied, for a search or a letter to the broker. Tab passes it by."""
+    shown.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    shown.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
+    return shown
+
+
 def caption(text: str) -> str:
     """Text for a button, tab or menu, where Qt reads `&` as a mnemonic: `M&M` stays `M&M`."""
     return text.replace("&", "&&")
@@ -38,7 +45,7 @@ class Message(QFrame):
     def __init__(self, parent: QWidget | None = None, name: str = "message") -> None:
         super().__init__(parent)
         self.setObjectName(name)
-        self._text = label(wrap=True, name=f"{name}.text")
+        self._text = selectable(label(wrap=True, name=f"{name}.text"))
         layout = QHBoxLayout(self)
         layout.setContentsMargins(12, 8, 12, 8)
         layout.addWidget(self._text)

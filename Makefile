@@ -31,7 +31,7 @@ check: set-up-test
 	@contracts=$$($(VENV)/lint-imports --no-cache --no-logo 2>&1) || { echo "$$contracts"; exit 1; }
 
 test: check
-	@$(VENV)/python -m pytest -q -n 2 --dist loadgroup $(ARGS)
+	@$(VENV)/python -m pytest -q -n 2 --dist loadgroup --max-worker-restart 0 $(ARGS)
 
 bench: set-up-test
 	@$(VENV)/python -m tests.bench $(NAME) $(ARGS)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from _pytest.faulthandler import fault_handler_stderr_fd_key
 from PySide6.QtCore import QObject, Signal
 
 from app.diagnostics.crash import CrashKind, CrashReport, CrashReporter
@@ -17,6 +19,15 @@ from app.runtime import redaction
 from app.runtime.secret import Secret
 
 ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(autouse=True)
+def pytests_own_faulthandler(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Native crashes of later tests go where pytest wants them: past its capturing."""
+    yield
+    file = request.config.stash.get(fault_handler_stderr_fd_key, None)
+    if file is not None:
+        faulthandler.enable(file)
 
 
 @pytest.fixture

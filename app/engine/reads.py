@@ -21,7 +21,7 @@ class Coalesced(Generic[T]):
         self._name = name
         self._spacing = spacing
         """Seconds from the start of one read to the start of the next."""
-        self._started_at = 0.0
+        self._begun_at = 0.0
         self._begun = False
         self._running: asyncio.Task[T] | None = None
         self._next: asyncio.Task[T] | None = None
@@ -29,6 +29,7 @@ class Coalesced(Generic[T]):
     async def fresh(self) -> T:
         """The result of a read that began after this call. Raises what the read raises."""
         if self._running is None:
+            self._begun = False
             self._running = self._start(None)
             return await asyncio.shield(self._running)
         if not self._begun and self._next is None:
@@ -44,21 +45,28 @@ class Coalesced(Generic[T]):
         return task
 
     async def _run(self, after: asyncio.Task[T] | None) -> T:
-        if after is not None:
-            await asyncio.wait([after])
-            self._running, self._next = self._next, None
         try:
-            loop = asyncio.get_running_loop()
-            early = self._started_at + self._spacing - loop.time()
-            if early > 0:
-                await asyncio.sleep(early)
-            self._started_at = loop.time()
+            if after is not None:
+                await asyncio.wait([after])
+                self._running, self._next = self._next, None
+                self._begun = False
+            await self._keep_distance()
             self._begun = True
             return await self._read()
         finally:
-            self._begun = False
-            if self._next is None:
+            # Also when it was cancelled while it waited: nobody may wait for a read that never comes.
+            current = asyncio.current_task()
+            if self._next is current:
+                self._next = None
+            elif self._next is None:
                 self._running = None
+
+    async def _keep_distance(self) -> None:
+        loop = asyncio.get_running_loop()
+        early = self._begun_at + self._spacing - loop.time()
+        if early > 0:
+            await asyncio.sleep(early)
+        self._begun_at = loop.time()
 
 
 def _read_failure(task: asyncio.Task[T]) -> None:

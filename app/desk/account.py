@@ -122,6 +122,9 @@ class AccountDesk:
         self._line: ExitLine | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._recovered = asyncio.Event()
+        self._changing = asyncio.Lock()
+        """Held while a session begins or ends: one ends whole before the next begins."""
+        self._dying: BrokerSession | None = None
         self._after_fill = False
 
     @property
@@ -159,37 +162,49 @@ class AccountDesk:
 
         Without `guard` it only reads: a command beside no workstation must not take up stops that it would drop again.
         """
-        await self.end(FeedState.OFF)
-        try:
-            await self._read_clock(broker)
-            await broker.profile()  # a dead session says so here
+        async with self._changing:
+            await self._end(FeedState.OFF)
             line = broker.exit_line()
-            if guard:
-                await line.start()
-        except BaseException:
-            await broker.close()
-            raise
-        self.session, self._broker = session, broker
-        self._recovered.clear()
-        if not guard:
-            self.state.attach(broker)
-            self._recovered.set()
-            return
-        self._line = line
-        self.stops.attach(broker, line)
-        self.hub.start(broker.feed(self.hub))
-        loop = asyncio.get_running_loop()
-        self._tasks = [
-            loop.create_task(self._recover(), name=f"recovery {self.account}"),
-            loop.create_task(self._keep_reconciled(), name=f"reconcile {self.account}"),
-            loop.create_task(self._keep_time(), name=f"clock {self.account}"),
-            loop.create_task(
-                self._trading.charts.run(self.account, broker, self.clock.now), name=f"candles {self.account}"
-            ),
-        ]
+            try:
+                await self._read_clock(broker)
+                await broker.profile()  # a dead session says so here
+                if guard:
+                    await line.start()
+            except BaseException:
+                await line.stop()
+                await broker.close()
+                raise
+            self.session, self._broker = session, broker
+            self._recovered.clear()
+            if not guard:
+                self.state.attach(broker)
+                self._recovered.set()
+                return
+            self._line = line
+            self.stops.attach(broker, line)
+            self.hub.start(broker.feed(self.hub))
+            self.hub.set_urgent(self.stops.armed > 0)
+            start = self._trading.tasks.start
+            self._tasks = [
+                start(self._recover(), f"recovery {self.account}"),
+                start(self._keep_reconciled(), f"reconcile {self.account}"),
+                start(self._keep_time(), f"clock {self.account}"),
+                start(self._trading.charts.run(self.account, broker, self.clock.now), f"candles {self.account}"),
+            ]
 
     async def end(self, state: FeedState) -> None:
-        """The session is over (logout, death, shutdown). Stops stay in the journal."""
+        """The session is over (logout, death, shutdown). Stops stay in the journal.
+
+        The end of a dead session waits for a login that is under way, and then lets the new session be.
+        """
+        dead = self._dying
+        async with self._changing:
+            if state is FeedState.REFUSED and dead is not None and dead is not self._broker:
+                return
+            await self._end(state)
+
+    async def _end(self, state: FeedState) -> None:
+        self._dying = None
         tasks, self._tasks = self._tasks, []
         current = asyncio.current_task()
         for task in tasks:
@@ -253,7 +268,7 @@ class AccountDesk:
     # -- inside ------------------------------------------------------------------------------------------------------
 
     def _counts(self, watch: Watch, seconds: int) -> bool:
-        return self._hours.counts(watch.instrument, seconds)
+        return self._hours.counts(watch.instrument, seconds, self.clock.now())
 
     async def _recover(self) -> None:
         try:
@@ -332,7 +347,8 @@ class AccountDesk:
             self._trading.tasks.start(self._reconcile(), f"reconcile after reconnect {self.account}")
 
     def _on_dead(self, cause: SessionExpired) -> None:
-        if self._broker is not None:
+        if self._broker is not None and self._dying is not self._broker:
+            self._dying = self._broker
             self._trading.tasks.start(self._dead(self.account, cause), f"session end {self.account}")
 
     def _on_watched(self, tokens: frozenset[int]) -> None:

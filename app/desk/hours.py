@@ -10,6 +10,8 @@ from app.domain.ids import InstrumentId, Nanos
 from app.domain.instrument import Instrument, Segment
 
 SECOND: Nanos = 1_000_000_000
+SLACK = 60
+"""Seconds by which our clock and the exchange's may differ, and by which a tick may be late."""
 _KINDS = ((Segment.EQUITY, True), (Segment.EQUITY, False), (Segment.FUTURES, False), (Segment.OPTIONS, False))
 
 
@@ -32,12 +34,18 @@ class TradingHours:
         self._calendar = calendar
         self._windows.clear()
 
-    def counts(self, instrument: InstrumentId, seconds: int) -> bool:
-        """Whether a tick of that exchange second may fire a stop: its segment trades continuously then (F2)."""
+    def counts(self, instrument: InstrumentId, seconds: int, now: Nanos) -> bool:
+        """Whether a tick of that exchange second may fire a stop now (F2).
+
+        Its segment traded continuously then, and that session is still on: the snapshot which a feed sends before the
+        opening is yesterday's last price, and no reason to sell.
+        """
         known = self._instrument(instrument)
         if known is None:
             return False
-        return self._continuous(known.segment, self._ends_in_auction(known), seconds)
+        at = now // SECOND
+        windows = self._windows_of(known.segment, self._ends_in_auction(known), ist_date(seconds * SECOND))
+        return any(start <= seconds < end and start - SLACK <= at < end + SLACK for start, end in windows)
 
     def session_start(self, instrument: Instrument, at: Nanos) -> Nanos | None:
         """Start of the session in which a moment lies."""

@@ -318,6 +318,8 @@ class SessionDesk:
         try:
             desk = self._workspace.account(account)
             await desk.end(FeedState.REFUSED)
+            if desk.active:
+                return  # a new login was quicker
             await self._set_state(account, SessionState.EXPIRED, cause.cause)
             if desk.stops.armed:
                 self._workspace.publish(

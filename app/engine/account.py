@@ -37,6 +37,10 @@ class PositionReading:
     positions: Mapping[PositionKey, Position]
     read_at: Nanos
 
+    def lists(self, key: PositionKey) -> bool:
+        """Whether the broker named the position at all. Closed ones stay listed for the day."""
+        return key in self.positions
+
     def quantity(self, key: PositionKey) -> int:
         """Signed units; a position that the broker does not list is flat, for this read succeeded."""
         position = self.positions.get(key)
@@ -105,34 +109,37 @@ class AccountState:
             log.info("order %s went from %s to %s", order.broker_order_id, known.status, order.status)
         self.orders[order.broker_order_id] = order
         self._publish(OrderChanged(order))
-        for handler in self.on_order:
+        for handler in tuple(self.on_order):
             handler(order)
 
     async def _read_orders(self) -> Sequence[Order]:
-        orders = await self._guard(self.session.orders())
+        session = self.session
+        orders = await self._guard(session, session.orders())
         for order in orders:
             self.order_update(order)
         return orders
 
     async def _read_positions(self) -> PositionReading:
         try:
-            positions = await self._guard(self.session.positions())
+            session = self.session
+            positions = await self._guard(session, session.positions())
         except AppError as failure:
             self._publish(PositionsUnknown(self.account, failure.cause))
             raise
         reading = PositionReading({p.key: p for p in positions}, self.clock.now())
         self.reading = reading
         self._publish(PositionsChanged(self.account, tuple(positions), reading.read_at))
-        for handler in self.on_positions:
+        for handler in tuple(self.on_positions):
             handler(reading)
         return reading
 
-    async def _guard(self, read: Awaitable[T]) -> T:
+    async def _guard(self, session: BrokerSession, read: Awaitable[T]) -> T:
         """Passes a read through and notices when it says that the session is dead."""
         try:
             return await read
         except SessionExpired as failure:
-            if self.on_session_dead is not None:
+            # A late answer about the session before says nothing about this one.
+            if self.on_session_dead is not None and session is self._session:
                 self.on_session_dead(failure)
             raise
 

@@ -44,12 +44,16 @@ class ExitView:
     lookups: int = 0
     """Readings of the order book since then that did not show it."""
     refused: bool = False
-    """The last attempt was refused for certain."""
+    """The last attempt's price or kind was refused for certain."""
     resting: float = 0.0
     """Seconds since the live order was sent or last priced."""
     reprices: int = 0
     kind: OrderKind = OrderKind.MARKET
     """Of the last attempt."""
+    takes_market: bool = True
+    """The broker takes MARKET orders on this class of instrument."""
+    cleanup: bool = False
+    """The stop was closed already and something turned up late: take it back, close nothing more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +108,16 @@ Step = Wait | Send | Reprice | CancelOrders | SquareOffExcess | Close
 def next_step(view: ExitView) -> Step:
     """What to do now."""
     live = [order for order in view.orders if not order.status.is_final]
-    if len(live) > 1:
+    exits = [order for order in live if order.side is view.side]
+    if view.cleanup and exits:
+        return _cancel(exits, "it turned up after the position was closed")
+    if len(exits) > 1:
         # A late attempt turned up beside its successor: only the newest may fill.
-        return CancelOrders(tuple(order.broker_order_id for order in live[:-1]), "an earlier attempt turned up late")
-    if live:
-        return _rest(view, live[0])
+        return _cancel(exits[:-1], "an earlier attempt turned up late")
+    if exits:
+        return _rest(view, exits[0])
+    if live:  # an excess on its way back
+        return Wait("the excess is being squared off") if view.resting < REPRICE_SECONDS else _price_anew(view, live[0])
     if view.in_flight:
         return Wait("waiting for the broker's answer")
     if view.unresolved and view.lookups < LOOKUPS:
@@ -118,28 +127,47 @@ def next_step(view: ExitView) -> Step:
     return _settle(view, view.position)
 
 
+def _cancel(orders: list[Order], reason: str) -> CancelOrders:
+    return CancelOrders(tuple(order.broker_order_id for order in orders), reason)
+
+
 def _rest(view: ExitView, order: Order) -> Step:
     if view.position is not None and not _guarded(view, view.position):
-        return CancelOrders((order.broker_order_id,), "there is no position left to close")
+        return _cancel([order], "there is no position left to close")
+    if (
+        view.position is not None
+        and view.position_age >= LOOKUP_SPACING
+        and order.quantity - order.filled_quantity > abs(view.position)
+    ):
+        return _cancel([order], "the position became smaller than the order")
     if view.resting < REPRICE_SECONDS:
         return Wait("the exit is in the market")
+    return _price_anew(view, order)
+
+
+def _price_anew(view: ExitView, order: Order) -> Step:
     if view.reprices < REPRICES:
         return Reprice(order.broker_order_id)
-    return CancelOrders((order.broker_order_id,), "it was priced anew often enough")
+    return _cancel([order], "it was priced anew often enough")
 
 
 def _settle(view: ExitView, position: int) -> Step:
     """No order of ours is live: what the position says decides."""
-    filled = sum(order.filled_quantity for order in view.orders)
+    sold = sum(order.filled_quantity for order in view.orders if order.side is view.side)
+    filled = sold - sum(order.filled_quantity for order in view.orders if order.side is not view.side)
     if position == 0:
-        return Close(filled)
+        if sold >= view.quantity or view.position_age >= LOOKUP_SPACING:
+            return Close(sold)
+        return Wait("the position seems to have been closed by another order")
     if not _guarded(view, position):
         excess = min(abs(position), filled)
-        if excess == 0:
-            return Close(0)  # turned round by somebody else's order; nothing of ours to take back
+        if excess <= 0:
+            return Close(sold)  # turned round by somebody else's order; nothing of ours to take back
         if view.position_age < LOOKUP_SPACING:
             return Wait("the position seems to have turned round")
         return SquareOffExcess(excess, view.side.opposite)
+    if view.cleanup:
+        return Close(sold)  # a position that came after the stop is not the stop's to close
     left = view.quantity - filled
     if left > 0:
         return _send(view, min(left, abs(position)), "the rest of the position" if filled else "no exit order exists")
@@ -156,6 +184,7 @@ def _guarded(view: ExitView, position: int) -> bool:
 def _send(view: ExitView, quantity: int, reason: str) -> Send:
     kind = view.kind
     if view.refused:
-        kind = OrderKind.LIMIT if view.kind is OrderKind.MARKET else OrderKind.MARKET
+        other = OrderKind.MARKET if view.takes_market else OrderKind.LIMIT
+        kind = OrderKind.LIMIT if view.kind is OrderKind.MARKET else other
         reason = "the last attempt was refused"
     return Send(quantity, kind, reason)

@@ -7,11 +7,12 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from app.brokers.base import ExitReply
-from app.domain.errors import Unreachable
+from app.domain.errors import Denied, Unreachable
 from app.domain.events import Event, StopFired
-from app.domain.ids import InstrumentId, StopId
+from app.domain.ids import BrokerOrderId, InstrumentId, StopId
 from app.domain.instrument import Instrument
 from app.domain.money import Price
 from app.domain.stop import Stop, StopState
@@ -28,6 +29,9 @@ log = logging.getLogger(__name__)
 
 SLOW_US = 5_000
 """A stop that took longer from socket readable to last byte written is named with its cause (F2)."""
+
+AFRESH_SECONDS = 1.0
+"""Before a follower that failed is replaced."""
 
 NO_LINE_SECONDS = 0.5
 """How long a fired exit waits for a connection of the exit line before it takes the long way."""
@@ -59,6 +63,10 @@ class Firing:
         self._tasks = tasks
         self._followers: dict[StopId, ExitFollower] = {}
         self.watching: Watching | None = None
+        self.settled: dict[StopId, dict[BrokerOrderId, int]] = {}
+        """What the orders of each closed stop had filled when it was closed."""
+        self.on_settled: Callable[[StopId], None] | None = None
+        """A follower has ended; what came in its last moment is not its business any more."""
         self.engine_us: deque[int] = deque(maxlen=10_000)
         """Socket readable to last byte written of each exit, microseconds."""
 
@@ -76,14 +84,19 @@ class Firing:
         """Who hears the answer to a stop's prepared exit."""
         return lambda reply: self._deliver(stop, reply)
 
-    def follow(self, stop: Stop, presume_sent: bool) -> None:
-        """A stop that fired in an earlier run, or whose late exit turned up: followed until flat."""
+    def follow(self, stop: Stop, *, presume_sent: bool = False, cleanup: bool = False) -> None:
+        """A stop that fired in an earlier run, or whose late exit turned up: followed until flat. Raises Denied."""
         if stop.id in self._followers:
             return
-        follower = self._follower(stop)
+        follower = self._follower(stop, cleanup=cleanup)
         if presume_sent:
             follower.presume_sent(stop.tag())
         self._run(follower)
+
+    def never_sent(self, stop: StopId) -> None:
+        """A fired exit had no connection to leave by and will not get one: the follower takes the long way."""
+        failure = Unreachable("No connection to the broker was ready for the exit.")
+        self._deliver(stop, ExitReply(self._stops[stop].tag(), None, failure, 0, 0))
 
     def _after(self, shots: list[Shot]) -> None:
         for shot in shots:
@@ -91,35 +104,41 @@ class Firing:
             if stop.state is StopState.ARMED:
                 stop = replace(stop, state=StopState.FIRED, fired_at=self._state.clock.now(), fired_price=shot.price)
                 self._changed(stop)
-                follower = self._follower(stop)
-                follower.sent(stop.tag())
-                self._run(follower)
                 moment = to_datetime(shot.exchange_seconds * 1_000_000_000)
                 detail = f"at {shot.price}, tick of {moment:%H:%M:%S}"
+                # Before the follower's first entry: the journal keeps the order in which it was asked.
                 self._tasks.start(self._record.keep(stop, "fired", detail), f"journal fired {stop.id}")
+                self._begin(stop)
             if shot.written_ns:
                 self._unwatch(stop.id)
                 self._measure(stop, shot)
             else:
                 asyncio.get_running_loop().call_later(NO_LINE_SECONDS, self._no_line, stop.id)
 
+    def _begin(self, stop: Stop) -> None:
+        try:
+            follower = self._follower(stop)
+        except Denied as failure:
+            self._record.alarm(stop, "The exit was sent and cannot be followed.", "Check the position.", str(failure))
+            return
+        follower.sent(stop.tag())
+        self._run(follower)
+
     def _unwatch(self, stop: StopId) -> bool:
         return self.watching is not None and self.watching.stop(stop) is not None
 
     def _no_line(self, stop: StopId) -> None:
-        """The exit line had no connection for too long: the follower takes the long way, under the next tag."""
-        if not self._unwatch(stop):
-            return  # it went out meanwhile
-        never_sent = Unreachable("No connection to the broker was ready for the exit.")
-        self._deliver(stop, ExitReply(self._stops[stop].tag(), None, never_sent, 0, 0))
+        """The exit line had no connection for too long."""
+        if self._unwatch(stop):  # else it went out meanwhile, or the session ended
+            self.never_sent(stop)
 
-    def _deliver(self, stop: StopId, reply: ExitReply) -> None:
+    def _deliver(self, stop: StopId, reply: ExitReply, *, again: bool = True) -> None:
         follower = self._followers.get(stop)
         if follower is not None:
             follower.replied(reply)
-        elif not self._stops[stop].state.is_final:
+        elif again:
             # A write that failed at once is reported before `_after` ran: once more round the loop.
-            asyncio.get_running_loop().call_soon(self._deliver, stop, reply)
+            asyncio.get_running_loop().call_soon(partial(self._deliver, stop, reply, again=False))
 
     def _measure(self, stop: Stop, shot: Shot) -> None:
         micros = (shot.written_ns - shot.readable_ns) // 1_000
@@ -129,7 +148,7 @@ class Firing:
             waited = (shot.decided_ns - shot.readable_ns) // 1_000
             log.warning("stop %s took %d us: %d us to the decision, the rest to the wire", stop.id, micros, waited)
 
-    def _follower(self, stop: Stop) -> ExitFollower:
+    def _follower(self, stop: Stop, *, cleanup: bool = False) -> ExitFollower:
         instrument = self._known(stop.key.instrument)
         follower = ExitFollower(
             stop,
@@ -140,15 +159,29 @@ class Firing:
             lambda: None if self.watching is None else self.watching.line,
             lambda: self._last_price(instrument.id),
             self._changed,
+            cleanup=cleanup,
         )
         self._followers[stop.id] = follower
         return follower
 
     def _run(self, follower: ExitFollower) -> None:
-        async def run() -> None:
-            try:
-                await follower.run()
-            finally:
-                self._followers.pop(follower.stop.id, None)
+        self._tasks.start(self._to_the_end(follower), f"exit of stop {follower.stop.id}")
 
-        self._tasks.start(run(), f"exit of stop {follower.stop.id}")
+    async def _to_the_end(self, follower: ExitFollower) -> None:
+        stop = follower.stop.id
+        try:
+            await follower.run()
+        except Exception as bug:
+            log.exception("the exit of stop %s is followed afresh", stop)
+            self._record.alarm(follower.stop, "Following the exit failed.", "Check the position.", type(bug).__name__)
+            await asyncio.sleep(AFRESH_SECONDS)
+            self._followers.pop(stop, None)
+            self.follow(self._stops[stop], presume_sent=True, cleanup=follower.cleanup)
+            return
+        except BaseException:
+            self._followers.pop(stop, None)
+            raise
+        self._followers.pop(stop, None)
+        self.settled[stop] = follower.settled
+        if self.on_settled is not None:
+            self.on_settled(stop)

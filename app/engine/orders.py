@@ -17,8 +17,8 @@ from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus
 from app.domain.portfolio import PositionKey
 from app.engine.account import AccountState
 from app.engine.arming import open_position
+from app.engine.attempts import REFUSED
 from app.engine.exit_plan import LOOKUP_SPACING, LOOKUPS
-from app.engine.exits import REFUSED
 from app.engine.limits import check_order
 from app.engine.rules import ExitRules, limit_pricer
 from app.runtime.clock import to_datetime

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 from app.domain.errors import AppError, Denied, SessionExpired
 from app.domain.events import Event, Level, Noticed
-from app.domain.order import Order, Side
+from app.domain.order import Order
 from app.domain.stop import Stop, StopState, stop_of_tag
 from app.engine.account import AccountState, PositionReading
 from app.engine.exit_plan import LOOKUP_SPACING
@@ -29,17 +29,18 @@ async def recover(state: AccountState, engine: StopEngine, publish: Callable[[Ev
 
     Keeps trying while reads fail; ends early when the session dies (the next login starts it again).
     """
-    stops = [stop for stop in engine.stops if not stop.state.is_final]
-    reading = await _read(state)
-    if not stops:
+    first = await _read(state)
+    if not engine.unwatched():
         return
     await _orders(state)
     await asyncio.sleep(LOOKUP_SPACING)
     await _orders(state)
-    reading = await _read(state)
-    for stop in stops:
+    second = await _read(state)
+    # Only now: in the meantime the trader may have moved or disarmed one.
+    for stop in engine.unwatched():
+        orders = [order for order in state.orders.values() if stop_of_tag(order.tag) == stop.id]
         try:
-            await _settle(stop, [o for o in state.orders.values() if stop_of_tag(o.tag) == stop.id], reading, engine)
+            await _settle(stop, orders, (first, second), engine)
         except AppError as failure:
             publish(
                 Noticed(
@@ -51,29 +52,30 @@ async def recover(state: AccountState, engine: StopEngine, publish: Callable[[Ev
                     f"rearm:{stop.id}",
                 )
             )
-    armed = sum(stop.state is StopState.ARMED for stop in engine.stops)
     publish(
         Noticed(
             Level.INFO,
             "Stops are watched again",
-            f"{armed} armed, {engine.armed - armed} exits followed.",
+            f"{engine.watching} armed, {engine.exiting} exits followed.",
             account=state.account,
             repeat_key=f"recovered:{state.account}",
         )
     )
 
 
-async def _settle(stop: Stop, orders: Sequence[Order], reading: PositionReading, engine: StopEngine) -> None:
+async def _settle(
+    stop: Stop, orders: Sequence[Order], readings: tuple[PositionReading, PositionReading], engine: StopEngine
+) -> None:
     """One stop, with both readings of the order book behind us."""
     if orders or stop.state in (StopState.FIRED, StopState.EXITING):
-        engine.follow(stop, presume_sent=False)
+        engine.follow(stop)
         return
-    quantity = reading.quantity(stop.key)
-    guarded = quantity > 0 if stop.side is Side.SELL else quantity < 0
-    if not guarded:
+    held = [reading.quantity(stop.key) * -stop.side.sign for reading in readings]
+    if max(held) <= 0:
         await engine.close_elsewhere(stop, "position was closed while Stopline was away")
         return
-    await engine.rearm(stop, "after a restart or a new login")
+    # Where the second reading does not show the position, the next ones decide, as for any armed stop.
+    await engine.rearm(stop, held[-1] if held[-1] > 0 else held[0], "after a restart or a new login")
 
 
 async def _orders(state: AccountState) -> Sequence[Order]:

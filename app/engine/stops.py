@@ -4,27 +4,34 @@ armed ones in step with their positions. Loop thread only.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from app.brokers.base import BrokerSession, ExitLine, Mark
-from app.domain.errors import Denied
+from app.domain.errors import AppError, Denied
 from app.domain.events import Event, StopChanged
-from app.domain.ids import InstrumentId, StopId
-from app.domain.instrument import Instrument
+from app.domain.ids import AccountId, InstrumentId, StopId
+from app.domain.instrument import Instrument, Product
 from app.domain.money import Price
-from app.domain.order import Order, Side
+from app.domain.order import Order
 from app.domain.portfolio import Position, PositionKey
 from app.domain.stop import Stop, StopState, new_stop_id, stop_of_tag
 from app.engine.account import AccountState, PositionReading
 from app.engine.arming import deny_trigger, open_position
+from app.engine.exit_plan import LOOKUP_SPACING
 from app.engine.firing import Firing
 from app.engine.record import StopJournal, StopRecord
 from app.engine.rules import ExitRules
 from app.engine.watch import Counts, Watch
 from app.engine.watching import Watching
 from app.runtime.loop import Tasks
+
+VIGIL = 60_000_000_000
+"""Nanoseconds of exchange time after a stop has closed its position during which an order that was under way before may
+not turn it round."""
 
 
 class StopEngine:
@@ -49,11 +56,14 @@ class StopEngine:
         self._tasks = tasks
         self._stops: dict[StopId, Stop] = {}
         self._busy: set[PositionKey] = set()
+        self._unlisted: dict[StopId, float] = {}
+        """Since when (loop time) the broker has not listed the position of an armed stop."""
         self._firing = Firing(
             state, self._record, rules, self._stops, self._known, last_price, self._set, publish, tasks
         )
         self._watching = Watching(rules, state.clock, counts, self._firing.on_shots, self._firing.replied)
         self._firing.watching = self._watching
+        self._firing.on_settled = self._on_settled
         self.check: Callable[[Iterable[Mark], int], None] = self._watching.check
         """Hot path: every frame of the account's own feed."""
         state.on_positions.append(self._on_positions)
@@ -103,17 +113,17 @@ class StopEngine:
 
     def detach(self) -> None:
         """The session is dead: nothing can fire. The stops stay armed in the journal and are shown as blind."""
-        self._watching.detach()
+        for stop in self._watching.detach():
+            self._firing.never_sent(stop)
         self._state.detach()
 
     # -- verbs -------------------------------------------------------------------------------------------------------
 
     async def arm(self, key: PositionKey, trigger: Price) -> Stop:
         """Guards a position. Returns when the exit is durable and the level watches. Raises Denied in words."""
-        if self.stop_on(key) is not None or key in self._busy:
+        if self.stop_on(key) is not None:
             raise Denied("This position already has a stop.", "Move that one.")
-        self._busy.add(key)
-        try:
+        with self._claim(key):
             position, instrument = self._guardable(key)
             deny_trigger(position, instrument, trigger, self._last_price(instrument.id) or position.last_price)
             stop = Stop(
@@ -129,64 +139,95 @@ class StopEngine:
                 price_scale=instrument.price_scale,
             )
             self._publish(StopChanged(replace(stop, state=StopState.ARMING)))
-            watch = self._watching.prepare(stop, instrument)
-            await self._record.save(stop, "armed", _level(stop), watch.prepared.request)
-            self._stops[stop.id] = stop
-            self._watching.start(watch)
-            self._publish(StopChanged(stop))
-            return stop
-        finally:
-            self._busy.discard(key)
+            try:
+                line, watch = self._watching.line, self._watching.prepare(stop, instrument)
+                await self._record.save(stop, "armed", _level(stop), watch.prepared.request)
+            except BaseException:
+                self._publish(StopChanged(replace(stop, state=StopState.DISARMED, note="it could not be armed")))
+                raise
+            self._set(stop)
+            self._begin_watching(stop, watch, line)
+            return self._stops[stop.id]
 
     async def move(self, stop_id: StopId, trigger: Price) -> Stop:
         """Another level for an armed stop. The old level watches until the new one is durable."""
         stop = self._armed(stop_id)
-        position, instrument = self._guardable(stop.key)
-        deny_trigger(position, instrument, trigger, self._last_price(instrument.id) or position.last_price)
-        moved = stop.moved(trigger)
-        await self._record.save(moved, "moved", f"from {stop.trigger} to {trigger}")
-        current = self._stops[stop_id]
-        watch = self._watching.of(stop_id)
-        if current.state is not StopState.ARMED or watch is None or watch.fired:
-            raise Denied("The stop fired before it could be moved.", "See the stops list.")
-        # Quantity may have followed the position while the journal wrote.
-        moved = replace(current, trigger=trigger)
-        watch.set_trigger(moved.side, trigger)
-        self._set(moved)
-        return moved
+        with self._claim(stop.key):
+            position, instrument = self._guardable(stop.key)
+            deny_trigger(position, instrument, trigger, self._last_price(instrument.id) or position.last_price)
+            # A moved stop is armed anew: what the price did before is no reason to fire at the new level.
+            now = self._state.clock.now()
+            moved = replace(stop, trigger=trigger, armed_at=now)
+            await self._record.save(moved, "moved", f"from {stop.trigger} to {trigger}")
+            current = self._stops[stop_id]
+            watch = self._watching.of(stop_id)
+            if current.state is not StopState.ARMED or (watch is not None and watch.fired):
+                raise Denied("The stop fired or ended before it could be moved.", "See the stops list.")
+            moved = replace(current, trigger=trigger, armed_at=now)
+            if watch is not None:
+                watch.set_trigger(moved.side, trigger)
+                watch.armed_at = now
+            self._set(moved)
+            if current.quantity != stop.quantity:  # it followed the position while the journal wrote the old one
+                await self._record.keep(moved, "resized", f"from {stop.quantity} to {current.quantity}")
+            return moved
 
     async def disarm(self, stop_id: StopId) -> Stop:
-        """Ends the watch at once; returns when that is durable."""
+        """Ends the watch at once; returns when that is durable. Where it cannot be made durable, it watches on."""
         stop = self._armed(stop_id)
-        watch = self._watching.of(stop_id)
-        if watch is not None and watch.fired:
-            raise Denied("The stop has fired; its exit is on the way.", "See the stops list.")
-        self._watching.stop(stop_id)
-        disarmed = replace(
-            stop, state=StopState.DISARMED, closed_at=self._state.clock.now(), note="disarmed by the trader"
-        )
-        await self._record.save(disarmed, "disarmed", "")
-        self._set(disarmed)
-        return disarmed
+        with self._claim(stop.key):
+            watch = self._watching.of(stop_id)
+            if watch is not None and watch.fired:
+                raise Denied("The stop has fired; its exit is on the way.", "See the stops list.")
+            line = self._watching.line
+            self._watching.stop(stop_id)
+            now = self._state.clock.now()
+            disarmed = replace(stop, state=StopState.DISARMED, closed_at=now, note="disarmed by the trader")
+            try:
+                await self._record.save(disarmed, "disarmed", "")
+            except BaseException:
+                if watch is not None and line is self._watching.line:
+                    self._watching.start(watch)
+                raise
+            self._set(disarmed)
+            return disarmed
 
     # -- recovery ----------------------------------------------------------------------------------------------------
 
     def adopt(self, stop: Stop) -> None:
         """A stop from the journal, before anything is known of it at the broker."""
-        self._stops[stop.id] = stop
-        self._publish(StopChanged(stop))
+        self._set(stop)
 
-    async def rearm(self, stop: Stop, reason: str) -> Stop:
-        """Watches again, under a fresh tag: an exit of an earlier run may not be mistaken for the next one."""
-        instrument = self._known(stop.key.instrument)
-        again = replace(
-            stop, attempt=stop.attempt + 1, token=instrument.token, tick_size=instrument.tick_size, note=reason
-        )
-        watch = self._watching.prepare(again, instrument)
-        await self._record.save(again, "re-armed", reason, watch.prepared.request)
-        self._watching.start(watch)
-        self._set(again)
-        return again
+    def unwatched(self) -> list[Stop]:
+        """Open stops that nothing watches or follows, and that no verb is busy with."""
+        return [
+            stop
+            for stop in self._stops.values()
+            if not stop.state.is_final
+            and stop.key not in self._busy
+            and stop.id not in self._firing
+            and self._watching.of(stop.id) is None
+        ]
+
+    async def rearm(self, stop: Stop, quantity: int, reason: str) -> None:
+        """Watches again, under a fresh tag: an exit of an earlier run may not be mistaken for the next one.
+
+        Raises Denied without a session or a rule, StorageError.
+        """
+        with self._claim(stop.key):
+            instrument = self._known(stop.key.instrument)
+            again = replace(
+                stop,
+                attempt=stop.attempt + 1,
+                quantity=quantity,
+                token=instrument.token,
+                tick_size=instrument.tick_size,
+                note=reason,
+            )
+            line, watch = self._watching.line, self._watching.prepare(again, instrument)
+            await self._record.save(again, "re-armed", reason, watch.prepared.request)
+            self._set(again)
+            self._begin_watching(again, watch, line)
 
     async def close_elsewhere(self, stop: Stop, note: str) -> None:
         """The position is proven gone without an exit of ours."""
@@ -195,26 +236,51 @@ class StopEngine:
         self._set(closed)
         await self._record.keep(closed, "closed", note)
 
-    def follow(self, stop: Stop, presume_sent: bool) -> None:
-        """A stop that fired in an earlier run, or whose late exit turned up: followed until flat."""
-        self._firing.follow(stop, presume_sent)
+    def follow(self, stop: Stop) -> None:
+        """A stop that fired in an earlier run: followed until flat. Raises Denied."""
+        self._watching.stop(stop.id)
+        if stop.state is StopState.ARMED:
+            stop = replace(stop, state=StopState.FIRED, note="fired in an earlier run")
+            self._set(stop)
+        self._firing.follow(stop)
 
     # -- news from the broker ----------------------------------------------------------------------------------------
 
     def _on_positions(self, reading: PositionReading) -> None:
-        """Armed stops follow their positions: resized, or closed when the position is gone (F4)."""
         for stop in list(self._stops.values()):
-            watch = self._watching.of(stop.id)
-            if stop.state is not StopState.ARMED or watch is None or watch.fired:
-                continue
-            quantity = reading.quantity(stop.key)
-            guarded = quantity > 0 if stop.side is Side.SELL else quantity < 0
-            if not guarded:
-                self._watching.stop(stop.id)
-                note = "position closed elsewhere" if quantity == 0 else "position was turned round elsewhere"
-                self._tasks.start(self.close_elsewhere(stop, note), f"close stop {stop.id}")
-            elif abs(quantity) != stop.quantity:
+            self._keep_in_step(stop, reading)
+
+    def _keep_in_step(self, stop: Stop, reading: PositionReading) -> None:
+        """An armed stop follows its position: resized, or closed when the position is gone (F4)."""
+        watch = self._watching.of(stop.id)
+        if stop.state is not StopState.ARMED or watch is None or watch.fired:
+            return
+        quantity = reading.quantity(stop.key)
+        if quantity * -stop.side.sign > 0:
+            self._unlisted.pop(stop.id, None)
+            if abs(quantity) != stop.quantity:
                 self._resize(stop, watch, abs(quantity))
+        elif reading.lists(stop.key) or self._gone_for_good(stop):
+            self._unlisted.pop(stop.id, None)
+            self._watching.stop(stop.id)
+            note = "position closed elsewhere" if quantity == 0 else "position was turned round elsewhere"
+            self._tasks.start(self.close_elsewhere(stop, note), f"close stop {stop.id}")
+
+    def _gone_for_good(self, stop: Stop) -> bool:
+        """A closed position stays in the broker's list for the day. One that is missing must be missing twice, a second
+        apart, before that counts as closed."""
+        now = asyncio.get_running_loop().time()
+        first = self._unlisted.setdefault(stop.id, now)
+        if now - first >= LOOKUP_SPACING:
+            return True
+        if first == now:
+            self._tasks.start(self._read_again(), f"is the position of {stop.id} gone")
+        return False
+
+    async def _read_again(self) -> None:
+        await asyncio.sleep(LOOKUP_SPACING * 1.1)
+        with contextlib.suppress(AppError):  # unknown is not flat
+            await self._state.read_positions()
 
     def _resize(self, stop: Stop, watch: Watch, quantity: int) -> None:
         """The prepared bytes change at once (an exit may never exceed the position); the tag stays as journalled."""
@@ -226,16 +292,76 @@ class StopEngine:
         self._tasks.start(self._record.keep(resized, "resized", detail), f"journal resize {stop.id}")
 
     def _on_order(self, order: Order) -> None:
-        """An exit of a stop that is already closed turned up late: followed to flat again, with an alarm (F5)."""
+        """Orders that turn up where none should be any more (F4, F5)."""
         stop = self._stops.get(stop_of_tag(order.tag) or StopId(""))
-        if stop is None or not stop.state.is_final or order.status.is_final:
+        if stop is None:
+            self._on_foreign_order(order)
+        elif stop.id in self._firing or order.side is not stop.side or not _may_move(order):
             return
-        self._record.alarm(stop, "A late exit order turned up after the position was closed; it is being cancelled.")
-        reopened = replace(stop, state=StopState.EXITING)
+        elif stop.state is StopState.ARMED:
+            watch = self._watching.of(stop.id)
+            if watch is not None and not watch.fired and order.tag != stop.tag():
+                self._record.note(stop, "fired earlier", f"order {order.broker_order_id} of an earlier run turned up")
+                self.follow(stop)
+        elif stop.state.is_final:
+            settled = self._firing.settled.get(stop.id, {})
+            if not order.status.is_final or order.filled_quantity > settled.get(order.broker_order_id, 0):
+                self._record.alarm(stop, "A late exit order turned up after the stop had ended.", "Check the position.")
+                self._clean_up(stop, f"late order {order.broker_order_id}")
+
+    def _on_foreign_order(self, order: Order) -> None:
+        """An order that was under way when a stop closed its position, and filled after: two exits have crossed."""
+        if not order.filled_quantity or order.placed_at is None:
+            return
+        now = self._state.clock.now()
+        for stop in self._stops.values():
+            closed = stop.closed_at or 0
+            if (
+                stop.state is StopState.CLOSED
+                and stop.id not in self._firing
+                and stop.exit_order is not None
+                and order.side is stop.side
+                and (order.account, order.instrument, order.product) == _where(stop.key)
+                and order.placed_at <= closed
+                and now - closed < VIGIL
+            ):
+                self._clean_up(stop, f"order {order.broker_order_id} filled after the position was closed")
+
+    def _clean_up(self, stop: Stop, why: str) -> None:
+        reopened = replace(stop, state=StopState.EXITING, note=why)
         self._set(reopened)
-        self.follow(reopened, presume_sent=False)
+        self._record.note(reopened, "reopened", why)
+        self._firing.follow(reopened, cleanup=True)
+
+    def _on_settled(self, stop: StopId) -> None:
+        """News that came in the last moment of a follower."""
+        for order in tuple(self._state.orders.values()):
+            if stop_of_tag(order.tag) == stop:
+                self._on_order(order)
 
     # -- helpers -----------------------------------------------------------------------------------------------------
+
+    def _begin_watching(self, stop: Stop, watch: Watch, line: ExitLine | None) -> None:
+        """The journal has it. While it wrote, the session (whose line the exit was made for) may have changed, and the
+        position."""
+        if self._watching.line is None:
+            return  # blind until the next login, which takes it up
+        if self._watching.line is not line:
+            watch = self._watching.prepare(stop, self._known(stop.key.instrument))
+        self._watching.start(watch)
+        if self._state.reading is not None:
+            self._keep_in_step(stop, self._state.reading)
+
+    @contextlib.contextmanager
+    def _claim(self, key: PositionKey) -> Iterator[None]:
+        """One change at a time: the journal may not end with the older of two. Raises Denied."""
+        if key in self._busy:
+            raise Denied("The stop of this position is being changed already.", "Try again in a moment.")
+        self._busy.add(key)
+        try:
+            yield
+        finally:
+            self._busy.discard(key)
 
     def _guardable(self, key: PositionKey) -> tuple[Position, Instrument]:
         if not self._state.active or not self._watching.attached:
@@ -257,6 +383,15 @@ class StopEngine:
     def _set(self, stop: Stop) -> None:
         self._stops[stop.id] = stop
         self._publish(StopChanged(stop))
+
+
+def _may_move(order: Order) -> bool:
+    """It has moved the position, or still may."""
+    return bool(order.filled_quantity) or not order.status.is_final
+
+
+def _where(key: PositionKey) -> tuple[AccountId, InstrumentId, Product]:
+    return key.account, key.instrument, key.product
 
 
 def _level(stop: Stop) -> str:

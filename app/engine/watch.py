@@ -74,7 +74,7 @@ class Watch:
         self.set_trigger(stop.side, stop.trigger)
 
     def set_trigger(self, side: Side, trigger: Price) -> None:
-        """Moves the level. SELL fires at or below it, BUY at or above."""
+        """The level. SELL fires at or below it, BUY at or above."""
         if side is Side.SELL:
             self.low = trigger
         else:
@@ -114,6 +114,13 @@ class WatchTable:
                 else:
                     del self._by_token[token]
         self._waiting = [entry for entry in self._waiting if entry[0].stop_id != stop]
+
+    def close(self) -> list[StopId]:
+        """The session is over: nothing fires any more. The stops whose exits never left."""
+        self._line.on_ready = None
+        self._by_token.clear()
+        waiting, self._waiting = self._waiting, []
+        return [watch.stop_id for watch, *_ in waiting]
 
     def check(self, marks: Iterable[Mark], readable_ns: int) -> None:
         """Every tick passes here before anything else is done with it."""

@@ -56,16 +56,17 @@ class Watching:
             self._table.check(marks, readable_ns)
 
     def attach(self, line: ExitLine) -> None:
-        """A session is there: exits can be prepared and fired."""
+        """A session is there: exits can be prepared and fired. After `detach` only."""
         self.line = line
         self._table = WatchTable(line, self._counts, self._on_shots)
         self._watches.clear()
 
-    def detach(self) -> None:
-        """The session is dead: nothing can fire."""
-        self._table = None
+    def detach(self) -> list[StopId]:
+        """The session is dead: nothing can fire. The stops that fired and whose exits never left."""
+        table, self._table = self._table, None
         self.line = None
         self._watches.clear()
+        return [] if table is None else table.close()
 
     def prepare(self, stop: Stop, instrument: Instrument) -> Watch:
         """The exit's bytes. Raises Denied without a session or a rule."""

@@ -25,8 +25,9 @@ CONFLATE_SECONDS = 0.05
 """An instrument reaches the window at most this often (E4)."""
 DECODE_SLICE = 64
 """Packets decoded in one go: the loop, and with it the next tick, never waits longer than this takes (about 0.3 ms)."""
-SILENT_SECONDS = 3.0
-"""No data for this long while the market trades: the stream is dead, whatever the socket says (E2)."""
+SILENT_SECONDS = 2.7
+"""No data for this long while the market trades: the stream is dead, whatever the socket says. With the judge's own
+interval it is noticed within the 3 s of E2."""
 REDIAL_SECONDS = 6.0
 """A silent stream is dropped and dialled again after this long."""
 JUDGE_SECONDS = 0.25

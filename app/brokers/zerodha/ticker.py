@@ -85,9 +85,9 @@ class ZerodhaFeed:
 
     def set_urgent(self, urgent: bool) -> None:
         """Stops are armed: never back off (E3)."""
+        if urgent and not self._urgent and self._connection is None:
+            self._again.set()  # a long wait between two dials ends now
         self._urgent = urgent
-        if urgent:
-            self._again.set()
 
     async def reconnect(self) -> None:
         """Drops a connection that has gone silent; the next dial follows at once."""

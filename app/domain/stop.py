@@ -85,14 +85,17 @@ def new_stop_id() -> StopId:
 
 
 def exit_tag(stop: StopId, attempt: int, slice_number: int = 1) -> Tag:
-    """The tag of an exit order: 12 characters of stop, 3 of attempt, 2 of slice; 17 of the 20 that Kite allows."""
-    if not (1 <= attempt <= 999 and 1 <= slice_number <= 99):
+    """The tag of an exit order: 12 characters of stop, 5 of attempt, 2 of slice; 19 of the 20 that Kite allows.
+
+    A broker that refuses all day is asked again every half minute: three digits would not last.
+    """
+    if not (1 <= attempt <= 99_999 and 1 <= slice_number <= 99):
         raise ValueError(f"attempt was {attempt}, slice was {slice_number}")
-    return Tag(f"{stop}{attempt:03d}{slice_number:02d}")
+    return Tag(f"{stop}{attempt:05d}{slice_number:02d}")
 
 
 def stop_of_tag(tag: str | None) -> StopId | None:
     """The stop that an order's tag names, None when the tag is not one of ours."""
-    if tag is None or len(tag) != 17 or not tag[12:].isdigit() or any(c not in _LETTERS for c in tag[:12]):
+    if tag is None or len(tag) != 19 or not tag[12:].isdigit() or any(c not in _LETTERS for c in tag[:12]):
         return None
     return StopId(tag[:12])

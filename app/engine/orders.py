@@ -42,7 +42,7 @@ class OrderJournal(Protocol):
 
 
 def new_order_tag() -> Tag:
-    """A mark for a manual order: `M` and 13 letters and digits, so never taken for a stop's (17)."""
+    """A mark for a manual order: `M` and 13 letters and digits, so never taken for a stop's (19)."""
     return Tag("M" + "".join(secrets.choice(_LETTERS) for _ in range(13)))
 
 

@@ -83,7 +83,7 @@ def test_an_unknown_outcome_stays_locked_until_the_order_book_has_told(stage: St
     assert request is not None
     stage.desk.script.fail("place", OutcomeUnknown("The broker did not answer."))
     QTest.mouseClick(ticket.send, Qt.MouseButton.LeftButton)
-    tagged = replace(request, tag=Tag("7K2M9QXV4T1B00101"))
+    tagged = replace(request, tag=Tag("7K2M9QXV4T1B0000101"))
     stage.publish(OrderUnresolved(market.ACCOUNT, OrderId("o-77"), tagged.tag or Tag(""), tagged))
     stage.until(lambda: "did not answer" in ticket.message.text)
     assert not ticket.send.isEnabled()

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from string import Template
 
-import qtawesome
 from PySide6.QtGui import QColor, QFont, QFontDatabase, QIcon, QPalette
 from PySide6.QtWidgets import QApplication, QWidget
 
@@ -212,6 +211,8 @@ def style_sheet(palette: Palette = DARK) -> str:
 
 def icon(name: str, color: str = DARK.muted) -> QIcon:
     """An icon by our word for it, in a palette colour. Raises KeyError for an unknown word."""
+    import qtawesome  # 0.12 s that the first window need not wait for
+
     return qtawesome.icon(_ICONS[name], color=color, color_disabled=DARK.border, color_active=DARK.text)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPoint, QRect, Qt, Signal
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPoint, QRect, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QColor, QFont, QKeyEvent, QKeySequence, QPainter, QPaintEvent, QPalette, QShortcut
 from PySide6.QtWidgets import (
     QAbstractItemView,
@@ -22,16 +22,19 @@ from app.ui.models.table import TONE_ROLE, Key, KeyedModel, Tone
 from app.ui.theme import DARK
 from app.ui.widgets.text import caption
 
-_COLORS: dict[Tone, str] = {
-    Tone.DIM: DARK.muted,
-    Tone.UP: DARK.up,
-    Tone.DOWN: DARK.down,
-    Tone.BUY: DARK.buy,
-    Tone.SELL: DARK.sell,
-    Tone.WARN: DARK.warning,
-    Tone.ALARM: DARK.danger,
-    Tone.GOOD: DARK.up,
+_COLORS: dict[Tone, QColor] = {
+    Tone.DIM: QColor(DARK.muted),
+    Tone.UP: QColor(DARK.up),
+    Tone.DOWN: QColor(DARK.down),
+    Tone.BUY: QColor(DARK.buy),
+    Tone.SELL: QColor(DARK.sell),
+    Tone.WARN: QColor(DARK.warning),
+    Tone.ALARM: QColor(DARK.danger),
+    Tone.GOOD: QColor(DARK.up),
 }
+
+FIT_MS = 60
+"""Between rows that came and the columns that make room for them."""
 
 Index = QModelIndex | QPersistentModelIndex
 
@@ -45,8 +48,8 @@ class ToneDelegate(QStyledItemDelegate):
         color = _COLORS.get(index.data(TONE_ROLE))
         if color is not None:
             palette = option.palette
-            palette.setColor(QPalette.ColorRole.Text, QColor(color))
-            palette.setColor(QPalette.ColorRole.HighlightedText, QColor(color))
+            palette.setColor(QPalette.ColorRole.Text, color)
+            palette.setColor(QPalette.ColorRole.HighlightedText, color)
 
 
 class TableView(QTableView):
@@ -82,6 +85,7 @@ class TableView(QTableView):
         rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         rows.setDefaultSectionSize(theme.ROW_HEIGHT)
         columns = self.horizontalHeader()
+        columns.setResizeContentsPrecision(0)  # widths follow the rows in sight, not a thousand of them
         columns.setHighlightSections(False)
         columns.setStretchLastSection(True)
         columns.setSectionsMovable(True)
@@ -95,6 +99,10 @@ class TableView(QTableView):
         copy = QShortcut(QKeySequence.StandardKey.Copy, self)
         copy.setContext(Qt.ShortcutContext.WidgetShortcut)
         copy.activated.connect(self.copy)
+        self._fit = QTimer(self)
+        self._fit.setSingleShot(True)
+        self._fit.setInterval(FIT_MS)
+        self._fit.timeout.connect(self._fit_columns)
         for signal in (model.rowsInserted, model.rowsRemoved, model.layoutChanged, model.modelReset):
             signal.connect(self._on_rows)
 
@@ -196,10 +204,12 @@ class TableView(QTableView):
             self.activated_key.emit(key)
 
     def _on_rows(self) -> None:
-        """Names and figures are never cut: their columns grow with what they have to show, and never shrink."""
         self.viewport().update()
-        if not self._model.rowCount():
-            return
+        if self._model.rowCount() and not self._fit.isActive():
+            self._fit.start()
+
+    def _fit_columns(self) -> None:
+        """Names and figures are never cut: their columns grow with what they have to show, and never shrink."""
         for number, column in enumerate(self._model.columns):
             if (column.number or column.whole) and not self.isColumnHidden(number):
                 needed = self.sizeHintForColumn(number) + 2

@@ -109,14 +109,25 @@ class InstrumentMaster:
             await self._take(name, await book.instruments.all_active(name))
 
     async def _take(self, broker: str, rows: Sequence[Instrument]) -> None:
-        self._by_broker[broker] = {row.id: row for row in rows}
-        merged: dict[InstrumentId, Instrument] = {}
-        for instruments in self._by_broker.values():
-            merged.update(instruments)
-        self._by_id = merged
-        self._with_derivatives = frozenset(
-            row.name
-            for row in merged.values()
-            if row.exchange in (Exchange.NFO, Exchange.BFO) and row.kind is InstrumentKind.FUTURE
-        )
-        self._index = await asyncio.to_thread(SearchIndex, list(merged.values()))
+        """Swaps the list in. Whatever walks over all of it does so in a thread: 140,000 rows take 50 ms."""
+        others = [known for name, known in self._by_broker.items() if name != broker]
+        mine, merged, named, index = await asyncio.to_thread(_arranged, others, rows)
+        self._by_broker[broker] = mine
+        self._by_id, self._with_derivatives, self._index = merged, named, index
+
+
+ById = dict[InstrumentId, Instrument]
+
+
+def _arranged(others: Sequence[ById], rows: Sequence[Instrument]) -> tuple[ById, ById, frozenset[str], SearchIndex]:
+    """(the broker's own, all, names with derivatives, the index of all)."""
+    mine = {row.id: row for row in rows}
+    merged: ById = {}
+    for known in (*others, mine):
+        merged.update(known)
+    named = frozenset(
+        row.name
+        for row in merged.values()
+        if row.exchange in (Exchange.NFO, Exchange.BFO) and row.kind is InstrumentKind.FUTURE
+    )
+    return mine, merged, named, SearchIndex(list(merged.values()))

@@ -146,6 +146,7 @@ class Workstation(QObject):
                 self._failure = failure
                 self._ended.set()
                 return
+        self._bridge.listen()  # from here on: what the unlock finds (a damaged book) is told by the main window
         await unlock.ask()
 
     @property
@@ -162,7 +163,6 @@ class Workstation(QObject):
 
         self._main = MainWindow(self._bridge, self._options.profile, paper=self._options.paper)
         self._main.leave.connect(self._ended.set)
-        self._bridge.listen()
         self._main.show()
         if self._unlock is not None:
             self._unlock.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import logging
+from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
@@ -24,6 +25,9 @@ _GRACE_S = 0.3
 
 _CLOSE_S = 2.0
 """Seconds that cancelled view coroutines get to end."""
+
+_KEPT = 100
+"""Notices that are kept for the first view that shows them."""
 
 
 class Submit(Protocol):
@@ -55,6 +59,8 @@ class Bridge(QObject):
         self._tasks: set[asyncio.Task[Any]] = set()
         self._handlers: dict[type[Event], list[Callable[[Any], object]]] = {}
         self._listening = False
+        self._unheard: deque[Noticed] = deque(maxlen=_KEPT)
+        """Notices that came before any view could show them, e.g. of a damaged file found by the unlock."""
         self.raised.connect(self._dispatch, Qt.ConnectionType.QueuedConnection)
 
     @property
@@ -87,6 +93,9 @@ class Bridge(QObject):
     def subscribe(self, kind: type[E], handler: Callable[[E], object]) -> None:
         """`handler` is called on the GUI thread with every event of exactly this type."""
         self._handlers.setdefault(kind, []).append(handler)
+        if kind is Noticed:
+            while self._unheard:  # once the view that asks is whole
+                self.raised.emit(self._unheard.popleft())
 
     def unsubscribe(self, handler: Callable[[Any], object]) -> None:
         """Forgets a handler; an unknown one is ignored."""
@@ -130,6 +139,8 @@ class Bridge(QObject):
 
     @Slot(object)
     def _dispatch(self, event: Event) -> None:
+        if isinstance(event, Noticed) and not self._handlers.get(Noticed):
+            self._unheard.append(event)
         for handler in tuple(self._handlers.get(type(event), ())):
             try:
                 handler(event)

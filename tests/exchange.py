@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import http.client
 import json
 import re
@@ -130,6 +131,15 @@ class PaperExchange:
             return answer.read().decode(), answer.getheader("Location") or ""
         finally:
             connection.close()
+
+
+def closes() -> dict[str, float]:
+    """Yesterday's closes of the shipped sample, in rupees, by instrument; near these the random market begins."""
+    with (ROOT / "resources" / "samples" / "instruments.csv").open(encoding="utf-8") as sample:
+        return {
+            f"{row['exchange']}:{row['tradingsymbol']}": float(row["previous_close"] or 0)
+            for row in csv.DictReader(sample)
+        }
 
 
 def hidden(page: str) -> dict[str, str]:

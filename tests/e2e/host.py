@@ -5,8 +5,8 @@
 Started once, it loads the program and listens; every connection gets a process of its own (forked before anything ran),
 whose first line names the profile. That saves the import, half of the time of a restart, some hundred times. From then
 on one JSON object a line: `{"id": 1, "do": "arm", ...}` is answered by `{"id": 1, "ok": ...}` or `{"id": 1, "error":
-...}`; events come as `{"event": ...}`. The `die` verb chooses the moment of the next death: real objects are wrapped so that
-they end this process there. Nothing of this is in the shipped program.
+...}`; events come as `{"event": ...}`. The `die` verb chooses the moment of the next death: real objects are wrapped so
+that they end this process there. Nothing of this is in the shipped program.
 """
 
 from __future__ import annotations
@@ -216,6 +216,10 @@ class Host:
     async def do_journal(self) -> dict[str, str]:
         """State of every stop in the journal."""
         return {stop.id: stop.state.value for stop in await self._desk._workspace.journal.stops_since(0)}
+
+    async def do_forget(self, account: str) -> None:
+        """Ends an account's session."""
+        await self._desk.session.disconnect(AccountId(account))
 
     async def do_sync(self) -> None:
         await self._desk.portfolio.sync()

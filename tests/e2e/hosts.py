@@ -74,6 +74,7 @@ class RunningHost:
         self._answers: dict[int, dict[str, Any]] = {}
         self.events: list[dict[str, Any]] = []
         self._some = threading.Condition()
+        self._asking = threading.Lock()
         self._ended = False
         self._reader = threading.Thread(target=self._read, name=f"host of {profile.name}", daemon=True)
         self._reader.start()
@@ -110,9 +111,11 @@ class RunningHost:
 
     def send(self, verb: str, **arguments: Any) -> int:
         """Asks without waiting for the answer."""
-        self._number += 1
-        self._write({"id": self._number, "do": verb, **arguments})
-        return self._number
+        with self._asking:  # scenes of one desk ask from threads of their own
+            self._number += 1
+            number = self._number
+            self._write({"id": number, "do": verb, **arguments})
+        return number
 
     def _write(self, message: dict[str, Any]) -> None:
         try:

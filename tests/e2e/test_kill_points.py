@@ -6,7 +6,6 @@ positions behind. All points run at the same time, on two exchanges.
 
 from __future__ import annotations
 
-import csv
 import os
 import random
 import time
@@ -19,16 +18,13 @@ from typing import Any
 import pytest
 
 from tests.e2e.hosts import HostDied, Nursery, RunningHost, in_parallel
-from tests.exchange import ROOT, PaperExchange, eventually
+from tests.exchange import PaperExchange, closes, eventually
 
 KILLS = int(os.environ.get("STOPLINE_KILLS", "20"))
 SEED = int(os.environ.get("STOPLINE_SEED", "1"))
 QUANTITY = 10
 
-with (ROOT / "resources" / "samples" / "instruments.csv").open(encoding="utf-8") as sample:
-    CLOSES = {
-        f"{row['exchange']}:{row['tradingsymbol']}": float(row["previous_close"] or 0) for row in csv.DictReader(sample)
-    }
+CLOSES = closes()
 
 PAIRS = {
     "before the arm is acknowledged": ("NSE:INFY", "NSE:SBIN"),

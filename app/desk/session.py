@@ -321,12 +321,13 @@ class SessionDesk:
             if desk.active:
                 return  # a new login was quicker
             await self._set_state(account, SessionState.EXPIRED, cause.cause)
-            if desk.stops.armed:
+            armed = desk.stops.armed
+            if armed:
                 self._workspace.publish(
                     Noticed(
                         Level.ALARM,
                         "Stops are blind",
-                        f"{desk.stops.armed} stops of {account} see no prices: {cause.cause}",
+                        f"{armed} {'stop' if armed == 1 else 'stops'} of {account} without prices: {cause.cause}",
                         "Log in again.",
                         account,
                         f"blind:{account}",

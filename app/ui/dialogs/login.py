@@ -74,6 +74,7 @@ class LoginWindow(QFrame):
         middle.addWidget(self._paper)
         bottom = QHBoxLayout()
         bottom.setContentsMargins(16, 8, 16, 12)
+        bottom.setSpacing(8)
         bottom.addStretch(1)
         bottom.addWidget(self._again)
         bottom.addWidget(self._cancel)

@@ -237,7 +237,8 @@ class MainWindow(QMainWindow):
         if notice.level is not Level.ALARM:
             self.toasts.add(entry)
             return
-        text = " ".join(part for part in (notice.title, notice.cause, notice.next_step) if part)
+        title, rest = notice.title, " ".join(part for part in (notice.cause, notice.next_step) if part)
+        text = f"{title}{'' if title.endswith(('.', '!', '?', ':')) else '.'} {rest}" if rest else title
         name = notice.repeat_key or f"alarm-{entry.number}"
         self.banners.show_banner(name, text, role="strip-danger", dismissable=True)
 

@@ -45,6 +45,8 @@ class ToneDelegate(QStyledItemDelegate):
     def initStyleOption(self, option: QStyleOptionViewItem, index: Index) -> None:
         """Qt."""
         super().initStyleOption(option, index)
+        if isinstance(option.widget, TableView):
+            option.widget.painted(index.column(), len(option.text))
         color = _COLORS.get(index.data(TONE_ROLE))
         if color is not None:
             palette = option.palette
@@ -66,6 +68,8 @@ class TableView(QTableView):
         self._empty = empty
         self._hint = hint
         self._menu_for: Callable[[Key], Sequence[QAction]] | None = None
+        self._longest = [0] * len(model.columns)
+        """Letters of the longest text that each column has painted."""
         self.setObjectName(name)
         self.setAccessibleName(title)
         self.setModel(model)
@@ -197,6 +201,14 @@ class TableView(QTableView):
         painter.end()
 
     # Inside
+
+    def painted(self, column: int, letters: int) -> None:
+        """A cell was painted. One that is longer than those before may need a wider column."""
+        if letters > self._longest[column]:
+            self._longest[column] = letters
+            shown = self._model.columns[column]
+            if (shown.number or shown.whole) and not self._fit.isActive():
+                self._fit.start()
 
     def _activate(self, index: Index) -> None:
         key = self._model.key_at(index)

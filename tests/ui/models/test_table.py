@@ -8,6 +8,7 @@ from pytestqt.qt_compat import qt_api
 from pytestqt.qtbot import QtBot
 
 from app.ui.models.table import Column, TableModel, Tone, plain_tip, tone_of
+from app.ui.views.table_view import TableView
 
 
 @dataclass(frozen=True)
@@ -113,3 +114,16 @@ def test_it_is_a_sound_model(model: TableModel[Row]) -> None:
     assert tester.model() is model
     assert not model.index(5, 5).isValid()
     assert model.rowCount(QModelIndex()) == 1
+
+
+def test_a_figure_that_grows_is_never_cut(qtbot: QtBot) -> None:
+    model = TableModel(COLUMNS)
+    table = TableView(model, name="figures", title="Figures", empty="")
+    qtbot.addWidget(table)
+    table.show()
+    model.put("one", Row("one", 7))
+    qtbot.waitUntil(lambda: model.rowCount() == 1)
+    before = table.columnWidth(1)
+    model.put("one", Row("one", 12_345_678_901_234))
+    qtbot.waitUntil(lambda: table.columnWidth(1) > before)
+    assert table.columnWidth(1) >= table.sizeHintForColumn(1)

@@ -33,6 +33,8 @@ PASSPHRASE = "granite orchid lantern 47"
 SECONDS = 60.0
 CHART = (700, 75, 1200, 520)
 """(left, top, right, bottom) within the right half of the chart's prices, in the default layout on this screen."""
+BANNERS = (1100, 30, 1276, 110)
+"""(left, top, right, bottom) of where the strips above the chart have their buttons."""
 ASIDE = (1480, 900)
 """Where the mouse is out of the way."""
 PAGE_BUTTON = "#2f6fed"
@@ -166,6 +168,14 @@ class Workstation:
         self.screen.type(passphrase)
         self.shot("unlock")
         self.screen.key("Return")
+
+    def unlock_again(self, passphrase: str = PASSPHRASE) -> None:
+        """After a wrong one: the field's own key marks what stands in it, to be typed over."""
+        self.window("Stopline")
+        self.screen.key("alt+p")
+        self.screen.type(passphrase)
+        self.screen.key("Return")
+        self.wait_main()
 
     def _settled(self) -> None:
         """The page of the unlock window stands still: its fields take keys."""
@@ -314,6 +324,13 @@ class Workstation:
         self.shot("login code")
         self.screen.key("Return")
 
+    def cancel_on_page(self) -> None:
+        """The page's own Cancel, by keys: user id, password, Log in, Cancel."""
+        self.login_page()
+        for _ in range(3):
+            self.screen.key("Tab")
+        self.screen.key("Return")
+
     def paper_strip(self) -> tuple[str, str, str]:
         """User id, password and code that stand beside the paper exchange's page, by their copy buttons."""
         window = self.login_page()
@@ -339,6 +356,43 @@ class Workstation:
         found: int = self._await(look, SECONDS, 0.1)
         return found if found == at else self._page_button(other_than=other_than)
 
+    def words(self, *, grave: bool = True, seconds: float = SECONDS) -> str:
+        """What the topmost strip says: a red one, or an amber one. Clicked, marked and copied."""
+        colour = DARK.danger_fill if grave else DARK.warning_fill
+
+        def look() -> tuple[int, int] | None:
+            found = matching(self.screen.picture(), colour, 3)
+            rows = np.flatnonzero(found.sum(axis=1) >= 100)
+            if not len(rows):
+                return None
+            strip = np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1)[0]
+            return int(np.flatnonzero(found[strip].all(axis=0))[0]) + 30, int(strip[0] + strip[-1]) // 2
+
+        x, y = self._still(look, seconds)
+
+        def mark_and_copy() -> None:
+            self.screen.click(x, y)
+            self.screen.key("ctrl+a")
+            self.screen.key("ctrl+c")
+
+        return self.screen.copied(mark_and_copy)
+
+    def press_banner(self) -> None:
+        """The button of the first strip that has one: the grey field in the amber or red."""
+        self.front()
+        left, top, right, bottom = BANNERS
+
+        def look() -> tuple[int, int] | None:
+            picture = self.screen.picture()[top:bottom, left:right]
+            button = np.flatnonzero(matching(picture, DARK.raised, 2).sum(axis=1) >= 40)
+            if not len(button):
+                return None
+            row = int(np.split(button, np.flatnonzero(np.diff(button) > 1) + 1)[0].mean())
+            columns = np.flatnonzero(matching(picture, DARK.raised, 2)[row])
+            return left + int(columns[len(columns) // 2]), top + row
+
+        self.screen.click(*self._still(look))
+
     # -- the chart ---------------------------------------------------------------------------------------------------
 
     def offered_line(self) -> tuple[int, int]:
@@ -361,13 +415,17 @@ class Workstation:
             row = top + int(rows[len(rows) // 2])
             return left + int(np.median(np.flatnonzero(found[row, left:right]))), row
 
+        return self._still(look)
+
+    def _still(self, look: Callable[[], tuple[int, int] | None], seconds: float = SECONDS) -> tuple[int, int]:
+        """Where it stays: what was just shown is still finding its place."""
+
         def settled() -> tuple[int, int] | None:
-            """A chart that was just opened is still finding its scale."""
             first = look()
             time.sleep(0.3)
             return first if look() == first else None
 
-        at: tuple[int, int] = self._await(settled)
+        at: tuple[int, int] = self._await(settled, seconds)
         return at
 
     def stops(self) -> dict[str, Row]:

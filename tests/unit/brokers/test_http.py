@@ -65,7 +65,7 @@ async def test_other_compression_is_refused(encoding: str) -> None:
         await ask(lambda _: answer(b"xx", extra=f"Content-Encoding: {encoding}\r\n"))
 
 
-@pytest.mark.parametrize("body", [gzip.compress(b'{"a": 1}')[:-9], b"not gzip at all"])
+@pytest.mark.parametrize("body", [gzip.compress(b'{"a": 1}', mtime=0)[:-9], b"not gzip at all"], ids=["cut", "none"])
 async def test_damaged_gzip_is_a_bad_answer(body: bytes) -> None:
     with pytest.raises(BadAnswer):
         await ask(lambda _: answer(body, extra="Content-Encoding: gzip\r\n"))

@@ -199,6 +199,8 @@ class Facts(QObject):
         self._learn_about([event.order.instrument])
 
     def _on_unresolved(self, event: OrderUnresolved) -> None:
+        if any(o.id == event.order_id and o.broker_order_id for o in self.orders.values()):
+            return  # the broker's stream was quicker than the failure of the reply
         request = event.request
         self._keep_order(
             Order(

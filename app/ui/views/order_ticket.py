@@ -189,10 +189,10 @@ class OrderTicket(TicketForm):
             self.message.say(str(unknown), "strip-danger")
             self._settle_unknown()
         except AppError as failure:
-            self._open = None
+            self._open = self._unresolved = None
             self.message.say(f"Not placed. {failure}", "strip-danger")
         else:
-            self._open = None
+            self._open = self._unresolved = None
             what = f"{request.side.capitalize()} {fmt.group(request.quantity)} {request.instrument.partition(':')[2]}"
             self.message.say(f"Acknowledged by the broker: {what}.", "strip")
         finally:

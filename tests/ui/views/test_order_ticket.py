@@ -179,3 +179,25 @@ def test_a_preview_that_fails_says_so_and_does_not_block(stage: Stage, ticket: O
     ready(stage, ticket)
     stage.until(lambda: "not known" in ticket.warnings.text())
     assert ticket.send.isEnabled()
+
+
+def test_a_fill_that_is_quicker_than_the_lost_reply_leaves_no_second_row_and_no_lock(
+    stage: Stage, ticket: OrderTicket
+) -> None:
+    ready(stage, ticket)
+    request = ticket.request()
+    assert request is not None
+    answer = stage.desk.script.hold("place")
+    QTest.mouseClick(ticket.send, Qt.MouseButton.LeftButton)
+    stage.until(lambda: len(placed(stage)) == 1)
+    tag = Tag("7K2M9QXV4T1B0000101")
+    filled = Order(
+        market.ACCOUNT, BrokerOrderId("999"), INFY.id, Side.BUY, Product.MIS, OrderKind.MARKET, OrderStatus.FILLED,
+        1, 1, 0, None, tag=tag, id=OrderId(tag),
+    )  # fmt: skip
+    before = len(ticket._facts.orders)
+    stage.publish(OrderChanged(filled), OrderUnresolved(market.ACCOUNT, OrderId(tag), tag, replace(request, tag=tag)))
+    assert len(ticket._facts.orders) == before + 1
+    stage.thread.loop.call_soon_threadsafe(answer.set)
+    stage.until(ticket.send.isEnabled)
+    assert "unknown" not in ticket.send.text()

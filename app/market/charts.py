@@ -60,7 +60,10 @@ class AccountCharts:
         self.wanted: dict[int, list[LiveChart]] = {}
 
     def tick(self, token: int, tick: Tick) -> None:
-        """One tick of a wanted instrument."""
+        """One tick of a wanted instrument. One that does not say when it was traded (the first packet after a
+        subscription may be a bare quote) belongs to no candle."""
+        if tick.last_trade_time is None and tick.exchange_time is None:
+            return
         for chart in self.wanted.get(token, ()):
             closed = chart.builder.add(tick.last_price, trade_seconds(tick), tick.volume)
             if closed is not None:

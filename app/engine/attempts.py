@@ -44,7 +44,8 @@ class Attempts:
 
     def sent(self, tag: Tag) -> None:
         """An attempt was written to the wire (or waits for a connection of the exit line)."""
-        self.in_flight = tag
+        # The stream may have told of it before the follower was there.
+        self.in_flight = None if self._seen(tag) else tag
         self.unresolved = None
         self.refused = None
         self.acted_at = self._now()

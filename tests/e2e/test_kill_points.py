@@ -137,6 +137,16 @@ class Stage:
             assert told[0] == "armed", told
             assert told[-1] in ("position flat", "closed"), told
 
+    def story(self) -> str:
+        """What is known, for a failure's sake."""
+        found = [f"{name}: {self.orders(name)}" for name in self.pair]
+        try:
+            found += [str(self.running.ask("audit", stop=stop)) for stop in self.stops.values()]
+            found += [str(self.running.ask("status", account=self.account)), str(self.running.events[-20:])]
+        except (HostDied, AssertionError) as failure:
+            found.append(f"the host does not answer: {failure}")
+        return "\n".join(found)
+
     def end(self) -> None:
         if self.host is not None:
             self.host.__exit__()
@@ -237,7 +247,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, lis
                     POINTS[point](stage, random.Random(f"{point} {seed}"))
                     stage.check()
                 except (AssertionError, HostDied) as failure:
-                    failures[point].append(f"seed {seed}: {type(failure).__name__} {failure}")
+                    failures[point].append(f"seed {seed}: {type(failure).__name__} {failure}\n{stage.story()}")
                     return
         finally:
             stage.end()

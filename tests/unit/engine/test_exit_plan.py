@@ -155,3 +155,54 @@ def test_it_closes_only_on_a_position_that_is_proven_not_to_need_it(view: ExitVi
         assert view.position is not None
         assert view.position == 0 or (view.position > 0) != (view.side is Side.SELL)
         assert not any(not o.status.is_final for o in view.orders)
+
+
+# -- what turned up late, and what crossed -----------------------------------------------------------------------------
+
+
+def back(status: OrderStatus, filled: int = 0) -> Order:
+    return replace(order(status, filled, number=9), side=Side.BUY)
+
+
+def test_a_flat_reading_without_fills_of_ours_must_stand_for_a_second() -> None:
+    flat = replace(LONG, position=0)
+    assert isinstance(next_step(replace(flat, position_age=0.5)), Wait)
+    assert next_step(replace(flat, position_age=1.0)) == Close(0)
+
+
+def test_an_excess_on_its_way_back_is_waited_for_then_priced_anew() -> None:
+    view = replace(LONG, orders=(order(OrderStatus.FILLED, 100), back(OrderStatus.OPEN)), position=-50)
+    assert isinstance(next_step(view), Wait)
+    assert isinstance(next_step(replace(view, resting=3.0)), Reprice)
+
+
+def test_an_excess_that_is_back_closes_the_stop() -> None:
+    view = replace(LONG, orders=(order(OrderStatus.FILLED, 100), back(OrderStatus.FILLED, 50)), position=0)
+    assert next_step(view) == Close(100)
+
+
+def test_only_our_own_excess_is_taken_back() -> None:
+    view = replace(
+        LONG, orders=(order(OrderStatus.FILLED, 100), back(OrderStatus.FILLED, 100)), position=-50, position_age=5
+    )
+    assert next_step(view) == Close(100)
+
+
+def test_cleaning_up_cancels_every_exit_and_closes_nothing_more() -> None:
+    live = (order(OrderStatus.OPEN), order(OrderStatus.OPEN, number=2))
+    assert next_step(replace(LONG, cleanup=True, orders=live)) == CancelOrders(
+        (BrokerOrderId("1"), BrokerOrderId("2")), "it turned up after the position was closed"
+    )
+    assert next_step(replace(LONG, cleanup=True, position=100)) == Close(0)
+
+
+def test_an_exit_larger_than_what_is_left_is_cancelled_once_the_position_is_sure() -> None:
+    view = replace(LONG, orders=(order(OrderStatus.OPEN),), position=40)
+    assert isinstance(next_step(view), Wait)
+    assert isinstance(next_step(replace(view, position_age=1.0)), CancelOrders)
+
+
+def test_a_refused_limit_stays_a_limit_where_the_class_takes_nothing_else() -> None:
+    refused = replace(LONG, refused=True, kind=OrderKind.LIMIT)
+    assert next_step(refused) == Send(100, OrderKind.MARKET, "the last attempt was refused")
+    assert next_step(replace(refused, takes_market=False)) == Send(100, OrderKind.LIMIT, "the last attempt was refused")

@@ -1,0 +1,338 @@
+"""A broker, an exit line and a journal in memory, and a stop engine on top of them: for tests of its decisions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, cast
+
+from app.brokers.base import BrokerSession, ExitReply
+from app.domain.errors import AppError, Rejected, StorageError
+from app.domain.events import AuditEntry, Event, Level, Noticed
+from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, OrderId, Tag
+from app.domain.instrument import Exchange, Instrument, InstrumentKind, Product, Segment
+from app.domain.money import Price
+from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Side
+from app.domain.portfolio import Position, PositionKey
+from app.domain.stop import Stop
+from app.engine.account import AccountState
+from app.engine.recovery import recover
+from app.engine.rules import ExitRules
+from app.engine.stops import StopEngine
+from app.runtime.clock import AccountClock
+from app.runtime.loop import Tasks
+
+ACCOUNT = AccountId("zerodha-X")
+INFY = Instrument(InstrumentId("NSE:INFY"), 408065, Exchange.NSE, Segment.EQUITY, InstrumentKind.SHARE, "INFOSYS", 5, 1)
+OPTION = Instrument(
+    InstrumentId("NFO:RELIANCE26DEC1280CE"),
+    777,
+    Exchange.NFO,
+    Segment.OPTIONS,
+    InstrumentKind.CALL,
+    "RELIANCE",
+    5,
+    500,
+)
+KEY = PositionKey(ACCOUNT, INFY.id, Product.MIS)
+RULES = Path(__file__).resolve().parents[2] / "resources" / "rules" / "exits.csv"
+Answer = Callable[[OrderRequest], object]
+
+
+def position(key: PositionKey, quantity: int, last: Price = 100_000) -> Position:
+    return Position(key, quantity, Decimal(1000), last, last, 0, Decimal(0), 0, Decimal(0))
+
+
+class FakeBroker:
+    """One account's orders and positions. What a placement does is scripted: an order is filled at once by default."""
+
+    account = ACCOUNT
+    paper = True
+
+    def __init__(self) -> None:
+        self.book: dict[BrokerOrderId, Order] = {}
+        self.held: dict[PositionKey, int] = {}
+        self.placed: list[OrderRequest] = []
+        self.cancelled: list[BrokerOrderId] = []
+        self.priced: list[tuple[BrokerOrderId, Price | None]] = []
+        self.answers: list[Exception | str] = []
+        """For the next placements: an error to raise (nothing done), `open`, `lost` (done, no answer), `rejected`."""
+        self.failures: dict[str, list[Exception]] = {}
+        """By method: errors of the next calls."""
+        self.state: AccountState | None = None
+        """Who hears order updates; None: the stream is down."""
+
+    # -- the exchange's side
+
+    def hold(self, key: PositionKey, quantity: int) -> None:
+        self.held[key] = quantity
+
+    def accept(self, request: OrderRequest, status: OrderStatus = OrderStatus.OPEN) -> Order:
+        number = BrokerOrderId(str(1_000 + len(self.book)))
+        order = Order(
+            account=request.account,
+            broker_order_id=number,
+            instrument=request.instrument,
+            side=request.side,
+            product=request.product,
+            kind=request.kind,
+            status=status,
+            quantity=request.quantity,
+            filled_quantity=0,
+            pending_quantity=request.quantity,
+            average_price=None,
+            price=request.price,
+            tag=request.tag,
+            placed_at=1,
+        )
+        self._tell(order)
+        return order
+
+    def fill(self, number: BrokerOrderId, quantity: int | None = None) -> None:
+        order = self.book[number]
+        units = order.pending_quantity if quantity is None else quantity
+        key = PositionKey(order.account, order.instrument, order.product)
+        self.held[key] = self.held.get(key, 0) + units * order.side.sign
+        filled = order.filled_quantity + units
+        whole = filled == order.quantity
+        self._tell(
+            replace(
+                order,
+                filled_quantity=filled,
+                pending_quantity=order.quantity - filled,
+                average_price=99_000,
+                status=OrderStatus.FILLED if whole else OrderStatus.PARTIALLY_FILLED,
+            )
+        )
+
+    def finish(self, number: BrokerOrderId, status: OrderStatus) -> None:
+        self._tell(replace(self.book[number], status=status, pending_quantity=0))
+
+    def take(self, request: OrderRequest) -> BrokerOrderId:
+        """A placement, by whatever road it came. Raises what was scripted."""
+        self.placed.append(request)
+        answer = self.answers.pop(0) if self.answers else "filled"
+        if isinstance(answer, Exception):
+            raise answer
+        if answer == "rejected":
+            return self.accept(request, OrderStatus.REJECTED).broker_order_id
+        number = self.accept(request).broker_order_id
+        if answer in ("filled", "lost"):
+            self.fill(number)
+        if answer == "lost":
+            raise _lost()
+        return number
+
+    def _tell(self, order: Order) -> None:
+        self.book[order.broker_order_id] = order
+        if self.state is not None:
+            self.state.order_update(order)
+
+    # -- the session's side
+
+    def _fail(self, method: str) -> None:
+        scripted = self.failures.get(method)
+        if scripted:
+            raise scripted.pop(0)
+
+    async def orders(self) -> Sequence[Order]:
+        await asyncio.sleep(0.01)
+        self._fail("orders")
+        return list(self.book.values())
+
+    async def positions(self) -> Sequence[Position]:
+        await asyncio.sleep(0.01)
+        self._fail("positions")
+        return [position(key, quantity) for key, quantity in self.held.items()]
+
+    async def place(self, request: OrderRequest) -> BrokerOrderId:
+        await asyncio.sleep(0.01)
+        return self.take(request)
+
+    async def modify(self, order: BrokerOrderId, *, price: Price | None = None, **_: object) -> None:
+        self.priced.append((order, price))
+        self._fail("modify")
+
+    async def cancel(self, order: BrokerOrderId) -> None:
+        self.cancelled.append(order)
+        self._fail("cancel")
+        self.finish(order, OrderStatus.CANCELLED)
+
+
+def _lost() -> AppError:
+    from app.domain.errors import OutcomeUnknown
+
+    return OutcomeUnknown("The broker did not answer.")
+
+
+@dataclass
+class FakePrepared:
+    request: OrderRequest
+
+    def wire(self, price: Price | None) -> bytes:
+        return b""
+
+
+class FakeLine:
+    """An exit line to a `FakeBroker`. `free` connections; the answer comes on the next turn of the loop."""
+
+    def __init__(self, broker: FakeBroker, free: int = 4) -> None:
+        self._broker = broker
+        self.free = free
+        self.on_ready: Callable[[], None] | None = None
+        self.fired: list[tuple[OrderRequest, Price | None]] = []
+        self.silent = False
+        """No answer comes."""
+
+    @property
+    def ready(self) -> int:
+        return self.free
+
+    def prepare(self, request: OrderRequest, price_scale: int = 100) -> FakePrepared:
+        return FakePrepared(request)
+
+    def fire(self, prepared: Any, on_reply: Callable[[ExitReply], None], price: Price | None = None) -> int:
+        if self.free == 0:
+            return 0
+        request = prepared.request if price is None else replace(prepared.request, price=price)
+        self.fired.append((request, price))
+        order, error = None, None
+        try:
+            order = self._broker.take(request)
+        except AppError as failure:
+            error = failure
+        if not self.silent:
+            reply = ExitReply(request.tag or "", order, error, 1, 2)
+            asyncio.get_running_loop().call_soon(on_reply, reply)
+        return 1
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+
+
+class MemoryJournal:
+    """Keeps what it is given, in order. `broken`: every write fails."""
+
+    def __init__(self) -> None:
+        self.stops: dict[str, Stop] = {}
+        self.intents: list[OrderRequest] = []
+        self.lines: list[AuditEntry] = []
+        self.resolved: list[tuple[Tag, OrderStatus]] = []
+        self.broken = False
+        self.gate: asyncio.Event | None = None
+        """Writes wait for it."""
+
+    async def save_stop(self, stop: Stop, entry: AuditEntry, intent: OrderRequest | None = None) -> None:
+        await self._write()
+        self.stops[stop.id] = stop
+        if intent is not None:
+            self.intents.append(intent)
+        self.lines.append(entry)
+
+    async def audit(self, *entries: AuditEntry) -> None:
+        await self._write()
+        self.lines.extend(entries)
+
+    async def record_intent(self, order_id: OrderId, request: OrderRequest, entry: AuditEntry) -> None:
+        await self._write()
+        self.intents.append(request)
+
+    async def resolve_intent(
+        self, tag: Tag, status: OrderStatus, broker_order_id: BrokerOrderId | None, entry: AuditEntry
+    ) -> None:
+        await self._write()
+        self.resolved.append((tag, status))
+
+    async def _write(self) -> None:
+        await asyncio.sleep(0.001)
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.broken:
+            raise StorageError("The disk is full.")
+
+    @property
+    def told(self) -> list[str]:
+        return [entry.what for entry in self.lines]
+
+
+@dataclass
+class Rig:
+    """A stop engine with everything around it. Build it on a running loop."""
+
+    broker: FakeBroker = field(default_factory=FakeBroker)
+    journal: MemoryJournal = field(default_factory=MemoryJournal)
+    events: list[Event] = field(default_factory=list)
+    last: dict[InstrumentId, Price] = field(default_factory=dict)
+    counting: bool = True
+    instruments: Mapping[InstrumentId, Instrument] = field(default_factory=lambda: {INFY.id: INFY, OPTION.id: OPTION})
+
+    def __post_init__(self) -> None:
+        self.clock = AccountClock()
+        self.clock.set(1_700_000_000 * 10**9)
+        self.tasks = Tasks()
+        self.state = AccountState(ACCOUNT, self.clock, self.events.append)
+        self.engine = StopEngine(
+            self.state,
+            self.journal,
+            ExitRules.parse(RULES.read_text(encoding="utf-8")),
+            self.instruments.get,
+            self.last.get,
+            lambda watch, seconds: self.counting,
+            self.events.append,
+            self.tasks,
+        )
+        self.line = FakeLine(self.broker)
+        self.log_in()
+
+    def log_in(self) -> None:
+        """A fresh session with a fresh line."""
+        self.broker.state = self.state
+        self.line = FakeLine(self.broker)
+        self.engine.attach(cast("BrokerSession", self.broker), self.line)
+
+    def log_out(self) -> None:
+        self.broker.state = None
+        self.engine.detach()
+
+    async def guard(self, key: PositionKey = KEY, quantity: int = 100, trigger: Price = 99_000) -> Stop:
+        """A position and its stop."""
+        self.broker.hold(key, quantity)
+        await self.state.read_positions()
+        return await self.engine.arm(key, trigger)
+
+    def tick(self, price: Price, token: int = INFY.token, seconds: int = 1_800_000_000) -> None:
+        self.engine.check([(token, price, 0, seconds)], 1)
+
+    async def ended(self, stop: Stop, seconds: float = 600.0) -> Stop:
+        """Until a stop is final."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while not self.of(stop).state.is_final:
+            assert loop.time() < deadline, (self.of(stop), self.journal.told)
+            await asyncio.sleep(0.05)
+        return self.of(stop)
+
+    async def recover(self) -> None:
+        await recover(self.state, self.engine, self.events.append)
+
+    def of(self, stop: Stop) -> Stop:
+        return next(known for known in self.engine.stops if known.id == stop.id)
+
+    @property
+    def alarms(self) -> list[str]:
+        return [e.cause for e in self.events if isinstance(e, Noticed) and e.level is Level.ALARM]
+
+    @property
+    def exits(self) -> list[OrderRequest]:
+        return [request for request in self.broker.placed if request.side is Side.SELL]
+
+
+def refusal() -> Rejected:
+    return Rejected("The broker refused.", kind="InputException")
+
+
+def kinds(requests: Sequence[OrderRequest]) -> list[OrderKind]:
+    return [request.kind for request in requests]

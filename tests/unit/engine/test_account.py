@@ -1,0 +1,197 @@
+"""What is known of an account: news that cross, reads that are shared, sessions that end."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import cast
+
+import pytest
+
+from app.brokers.base import BrokerSession
+from app.domain.errors import SessionExpired, Unreachable
+from app.domain.events import OrderChanged, PositionsUnknown
+from app.domain.ids import BrokerOrderId
+from app.domain.instrument import Product
+from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Side
+from app.engine.reads import Coalesced
+from tests.fakes.fast_loop import run, settle
+from tests.fakes.trading import ACCOUNT, INFY, KEY, FakeBroker, Rig
+
+
+def order(status: OrderStatus = OrderStatus.OPEN, filled: int = 0, at: int | None = 10) -> Order:
+    return Order(
+        account=ACCOUNT,
+        broker_order_id=BrokerOrderId("1"),
+        instrument=INFY.id,
+        side=Side.SELL,
+        product=Product.MIS,
+        kind=OrderKind.MARKET,
+        status=status,
+        quantity=100,
+        filled_quantity=filled,
+        pending_quantity=100 - filled,
+        average_price=None,
+        updated_at=at,
+    )
+
+
+@pytest.mark.parametrize(
+    ("known", "news", "taken"),
+    [
+        (order(), order(), False),
+        (order(filled=50), order(filled=20), False),
+        (order(filled=20), order(filled=50), True),
+        (order(OrderStatus.CANCELLED), order(OrderStatus.OPEN), False),
+        (order(at=10), order(OrderStatus.CANCEL_PENDING, at=9), False),
+        (order(at=10), order(OrderStatus.CANCEL_PENDING, at=11), True),
+        (order(at=10), order(OrderStatus.CANCELLED, at=9), True),
+        (order(at=None), order(OrderStatus.CANCEL_PENDING), True),
+        (order(OrderStatus.REJECTED), order(OrderStatus.CANCELLED), True),
+    ],
+)
+def test_news_from_before_what_is_known_is_dropped(known: Order, news: Order, taken: bool) -> None:
+    async def scene() -> None:
+        rig = Rig()
+        rig.state.order_update(known)
+        rig.state.order_update(news)
+        told = [event for event in rig.events if isinstance(event, OrderChanged)]
+        assert len(told) == 1 + taken
+        assert rig.state.orders[known.broker_order_id].status is (news if taken else known).status
+
+    run(scene())
+
+
+def test_an_order_of_the_trader_carries_our_id() -> None:
+    async def scene() -> None:
+        rig = Rig()
+        request = OrderRequest(ACCOUNT, INFY.id, Side.BUY, 1, Product.MIS, OrderKind.MARKET)
+        rig.broker.accept(replace(request, tag="M0123456789ABC"))  # type: ignore[arg-type]  # a tag is a text
+        assert next(iter(rig.state.orders.values())).id == "M0123456789ABC"
+
+    run(scene())
+
+
+def test_a_failed_reading_changes_nothing_and_is_said() -> None:
+    async def scene() -> None:
+        rig = Rig()
+        rig.broker.hold(KEY, 5)
+        reading = await rig.state.read_positions()
+        assert reading.lists(KEY)
+        rig.broker.failures = {"positions": [Unreachable("down")]}
+        with pytest.raises(Unreachable):
+            await rig.state.read_positions()
+        assert rig.state.reading is reading
+        assert isinstance(rig.events[-1], PositionsUnknown)
+
+    run(scene())
+
+
+def test_a_dead_session_is_noticed_and_a_late_word_of_the_one_before_is_not() -> None:
+    async def scene() -> None:
+        rig = Rig()
+        died: list[SessionExpired] = []
+        rig.state.on_session_dead = died.append
+        rig.broker.failures = {"orders": [SessionExpired("dead")]}
+        with pytest.raises(SessionExpired):
+            await rig.state.read_orders()
+        assert len(died) == 1
+        await asyncio.sleep(1)
+        rig.broker.failures = {"orders": [SessionExpired("dead")]}
+        late = asyncio.ensure_future(rig.state.read_orders())
+        await settle()
+        rig.state.attach(cast("BrokerSession", FakeBroker()))
+        with pytest.raises(SessionExpired):
+            await late
+        assert len(died) == 1
+        rig.state.detach()
+        assert not rig.state.active
+        with pytest.raises(SessionExpired):
+            await rig.state.read_orders()
+
+    run(scene())
+
+
+class Source:
+    """Reads that take a second and say which one they were."""
+
+    def __init__(self) -> None:
+        self.begun: list[float] = []
+        self.failing = False
+
+    async def read(self) -> int:
+        self.begun.append(asyncio.get_running_loop().time())
+        number = len(self.begun)
+        await asyncio.sleep(1)
+        if self.failing:
+            raise Unreachable("down")
+        return number
+
+
+def test_many_who_ask_at_once_share_one_read_that_began_after_they_asked() -> None:
+    async def scene() -> None:
+        source = Source()
+        reads = Coalesced(source.read, "test")
+        first = asyncio.ensure_future(reads.fresh())
+        await settle()
+        later = [asyncio.ensure_future(reads.fresh()) for _ in range(5)]
+        assert await first == 1
+        assert await asyncio.gather(*later) == [2] * 5
+        assert await reads.fresh() == 3
+
+    run(scene())
+
+
+def test_reads_keep_their_distance() -> None:
+    async def scene() -> None:
+        source = Source()
+        reads = Coalesced(source.read, "test", 5.0)
+        await reads.fresh()
+        waiting = [asyncio.ensure_future(reads.fresh()) for _ in range(2)]
+        assert await asyncio.gather(*waiting) == [2, 2]
+        assert source.begun[1] - source.begun[0] >= 5
+
+    run(scene())
+
+
+def test_who_stops_waiting_takes_nothing_from_the_others() -> None:
+    async def scene() -> None:
+        source = Source()
+        reads = Coalesced(source.read, "test")
+        first, second = (asyncio.ensure_future(reads.fresh()) for _ in range(2))
+        await settle()
+        first.cancel()
+        assert await second in (1, 2)
+
+    run(scene())
+
+
+def test_a_cancelled_read_does_not_hold_up_those_after_it() -> None:
+    async def scene() -> None:
+        source = Source()
+        reads = Coalesced(source.read, "test")
+        first = asyncio.ensure_future(reads.fresh())
+        await settle()
+        second = asyncio.ensure_future(reads.fresh())
+        await settle()
+        assert reads._next is not None
+        reads._next.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await second
+        assert await first == 1
+        assert await reads.fresh() == 2
+
+    run(scene())
+
+
+def test_a_failure_reaches_all_who_waited_and_the_next_read_is_a_new_one() -> None:
+    async def scene() -> None:
+        source = Source()
+        source.failing = True
+        reads = Coalesced(source.read, "test")
+        failed = await asyncio.gather(reads.fresh(), reads.fresh(), return_exceptions=True)
+        assert all(isinstance(one, Unreachable) for one in failed)
+        source.failing = False
+        assert await reads.fresh()
+
+    run(scene())

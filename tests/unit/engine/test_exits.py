@@ -1,0 +1,532 @@
+"""From the shot to a flat position, whatever the broker answers. On a loop whose clock jumps."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from app.domain.errors import (
+    NotPermitted,
+    OutcomeUnknown,
+    RateLimited,
+    SessionExpired,
+    Unreachable,
+)
+from app.domain.ids import BrokerOrderId, Tag
+from app.domain.instrument import Product
+from app.domain.order import OrderKind, OrderRequest, OrderStatus, Side
+from app.domain.portfolio import PositionKey
+from app.domain.stop import StopState, exit_tag
+from app.engine import firing
+from tests.fakes.fast_loop import run, settle
+from tests.fakes.trading import ACCOUNT, INFY, KEY, OPTION, Rig, kinds, refusal
+
+Answers = list[Exception | str]
+
+
+def play(script: Callable[[Rig], Awaitable[None]]) -> Rig:
+    """Runs a scene on a fresh rig."""
+
+    async def scene() -> Rig:
+        rig = Rig()
+        await script(rig)
+        await rig.tasks.stop()
+        return rig
+
+    return run(scene())
+
+
+def fire_with(*answers: Exception | str) -> Rig:
+    """A stop that fires while the broker answers so. The stop is closed at the end."""
+
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        rig.broker.answers = list(answers)
+        rig.tick(98_900)
+        closed = await rig.ended(stop)
+        assert closed.state is StopState.CLOSED
+        assert rig.broker.held[KEY] == 0
+        assert rig.journal.stops[stop.id] == closed
+
+    return play(script)
+
+
+def test_an_exit_that_fills_at_once_closes_the_stop_with_what_it_got() -> None:
+    rig = fire_with()
+    assert len(rig.exits) == 1
+    closed = rig.engine.stops[0]
+    assert (closed.note, closed.exit_average, closed.exit_order) == ("position flat", 99_000, "1000")
+    assert rig.journal.told == ["armed", "fired", "acknowledged", "exiting", "position flat"] or rig.journal.told == [
+        "armed",
+        "fired",
+        "acknowledged",
+        "position flat",
+    ]
+    assert rig.engine.engine_us
+    assert rig.alarms == []
+
+
+def test_no_answer_and_no_order_sends_the_next_attempt_after_two_readings() -> None:
+    rig = fire_with(OutcomeUnknown("lost"))
+    assert [request.tag for request in rig.exits] == [
+        exit_tag(rig.engine.stops[0].id, 1),
+        exit_tag(rig.engine.stops[0].id, 2),
+    ]
+    told = rig.journal.told
+    assert told.index("unknown") < told.index("absent") < told.index("attempt")
+
+
+def test_no_answer_but_an_order_in_the_book_sends_nothing_again() -> None:
+    assert len(fire_with("lost").exits) == 1
+
+
+@pytest.mark.parametrize("failure", [RateLimited("slow down"), NotPermitted("this address"), Unreachable("no road")])
+def test_a_refusal_of_another_kind_is_tried_again_with_the_same_kind(failure: Exception) -> None:
+    assert kinds(fire_with(failure).exits) == [OrderKind.MARKET, OrderKind.MARKET]
+
+
+@pytest.mark.parametrize("answer", [refusal(), "rejected"])
+def test_a_refused_market_order_is_followed_by_a_limit_at_once(answer: Exception | str) -> None:
+    rig = fire_with(answer)
+    assert kinds(rig.exits) == [OrderKind.MARKET, OrderKind.LIMIT]
+    assert rig.exits[1].price is not None
+    assert rig.exits[1].price < 98_900
+    assert any("refused" in alarm for alarm in rig.alarms)
+
+
+def test_a_broker_that_refuses_on_and_on_is_asked_less_and_less_and_the_trader_called() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        rig.broker.answers = [refusal()] * 12
+        began = asyncio.get_running_loop().time()
+        rig.tick(98_900)
+        await rig.ended(stop)
+        waited = asyncio.get_running_loop().time() - began
+        assert 2 + 4 + 8 + 16 + 30 * 5 < waited < 400
+
+    rig = play(script)
+    assert len(rig.exits) == 13
+    assert any("still open after 3 exit attempts" in alarm for alarm in rig.alarms)
+
+
+def test_a_stock_option_leaves_as_a_limit_and_stays_one_when_refused() -> None:
+    key = PositionKey(ACCOUNT, OPTION.id, Product.NRML)
+
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard(key, 500, 4_000)
+        rig.broker.answers = [refusal()]
+        rig.tick(3_900, OPTION.token)
+        await rig.ended(stop)
+
+    rig = play(script)
+    assert kinds(rig.exits) == [OrderKind.LIMIT, OrderKind.LIMIT]
+    assert rig.line.fired[0][1] is not None
+
+
+def test_a_short_position_is_bought_back() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard(quantity=-50, trigger=101_000)
+        rig.tick(101_000)
+        await rig.ended(stop)
+
+    assert [(r.side, r.quantity) for r in play(script).broker.placed] == [(Side.BUY, 50)]
+
+
+def test_a_resting_exit_is_priced_anew_until_it_fills() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        rig.broker.answers = ["open"]
+        rig.tick(98_900)
+        await settle()
+        number = BrokerOrderId("1000")
+        rig.broker.fill(number, 30)
+        await asyncio.sleep(10)
+        assert rig.of(stop).state is StopState.EXITING
+        assert len(rig.broker.priced) >= 2
+        rig.broker.fill(number)
+        await rig.ended(stop)
+
+    rig = play(script)
+    assert len(rig.exits) == 1
+    assert [price for _, price in rig.broker.priced if price is None] == []
+
+
+def test_an_exit_that_never_fills_is_cancelled_and_sent_anew_in_the_end() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        rig.broker.answers = ["open"]
+        rig.broker.failures["modify"] = [refusal()]
+        rig.tick(98_900)
+        await rig.ended(stop)
+
+    rig = play(script)
+    assert len(rig.broker.priced) == 20
+    assert rig.broker.cancelled == ["1000"]
+    assert len(rig.exits) == 2
+
+
+def test_a_position_that_cannot_be_read_is_not_flat() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        rig.broker.failures["positions"] = [Unreachable("down")] * 20
+        rig.tick(98_900)
+        await asyncio.sleep(5)
+        assert not rig.of(stop).state.is_final
+        await rig.ended(stop)
+
+    assert len(play(script).exits) == 1
+
+
+def test_an_acknowledged_order_that_is_not_listed_is_not_absent() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        rig.broker.state = None
+        rig.broker.answers = ["open"]
+        rig.tick(98_900)
+        hidden = rig.broker.book.pop(BrokerOrderId("1000"))
+        await asyncio.sleep(6)
+        assert len(rig.exits) == 1
+        rig.broker.book[hidden.broker_order_id] = hidden
+        rig.broker.state = rig.state
+        rig.broker.fill(hidden.broker_order_id)
+        await rig.ended(stop)
+        assert len(rig.exits) == 1
+
+    play(script)
+
+
+def test_the_stream_may_be_quicker_than_the_answer() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        rig.line.silent = True
+        rig.tick(98_900)
+        await rig.ended(stop, 3)
+
+    assert len(play(script).exits) == 1
+
+
+def test_an_answer_that_is_given_up_after_the_stream_told_is_not_looked_up() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        rig.broker.answers = ["lost"]
+        rig.tick(98_900)
+        await rig.ended(stop, 3)
+
+    rig = play(script)
+    assert "absent" not in rig.journal.told
+    assert len(rig.exits) == 1
+
+
+def test_two_exits_that_crossed_are_squared_off_with_an_alarm() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        rig.broker.answers = ["open"]
+        rig.tick(98_900)
+        await settle()
+        rig.broker.hold(KEY, 0)  # sold by hand at the same moment
+        rig.broker.fill(BrokerOrderId("1000"))
+        assert rig.broker.held[KEY] == -100
+        await rig.ended(stop)
+        assert rig.broker.held[KEY] == 0
+
+    rig = play(script)
+    assert rig.broker.placed[-1].side is Side.BUY
+    assert any("closed twice" in alarm for alarm in rig.alarms)
+
+
+def test_an_excess_order_without_an_answer_is_looked_up_and_not_sent_twice() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        rig.broker.answers = ["open", "lost"]
+        rig.broker.hold(KEY, 0)
+        rig.tick(98_900)
+        await settle()
+        rig.broker.fill(BrokerOrderId("1000"))
+        await rig.ended(stop)
+
+    rig = play(script)
+    assert [r.side for r in rig.broker.placed] == [Side.SELL, Side.BUY]
+    assert rig.broker.held[KEY] == 0
+
+
+def test_a_late_first_attempt_beside_its_successor_is_cancelled() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        rig.broker.answers = [OutcomeUnknown("lost"), "open"]
+        rig.tick(98_900)
+        await asyncio.sleep(3)  # two readings of the order book
+        assert len(rig.exits) == 2
+        late = rig.broker.accept(rig.exits[0])
+        await asyncio.sleep(2)
+        assert rig.broker.cancelled == [late.broker_order_id]
+        rig.broker.fill(BrokerOrderId("1000"))
+        await rig.ended(stop)
+
+    assert play(script).broker.held[KEY] == 0
+
+
+def test_an_order_that_turns_up_filled_after_the_stop_was_closed_is_taken_back() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        rig.broker.answers = [OutcomeUnknown("lost")]
+        rig.tick(98_900)
+        await rig.ended(stop)
+        late = rig.broker.accept(rig.exits[0])
+        rig.broker.fill(late.broker_order_id)
+        assert rig.broker.held[KEY] == -100
+        await asyncio.sleep(10)
+        assert rig.broker.held[KEY] == 0
+        assert rig.of(stop).state is StopState.CLOSED
+
+    rig = play(script)
+    assert [r.side for r in rig.broker.placed] == [Side.SELL, Side.SELL, Side.BUY]
+    assert any("late exit order" in alarm for alarm in rig.alarms)
+
+
+def test_a_late_order_does_not_close_a_position_that_came_afterwards() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        rig.broker.answers = [OutcomeUnknown("lost")]
+        rig.tick(98_900)
+        await rig.ended(stop)
+        rig.broker.hold(KEY, 300)
+        rig.broker.accept(rig.exits[0])
+        await asyncio.sleep(10)
+        assert rig.broker.held[KEY] == 300
+        assert rig.broker.cancelled
+        assert rig.of(stop).state is StopState.CLOSED
+
+    assert len(play(script).exits) == 2
+
+
+def test_a_manual_order_that_fills_after_the_stop_closed_is_taken_back() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        by_hand = OrderRequest(ACCOUNT, INFY.id, Side.SELL, 100, Product.MIS, OrderKind.MARKET, tag=Tag("MANUAL"))
+        manual = rig.broker.accept(by_hand)
+        rig.tick(98_900)
+        await rig.ended(stop)
+        rig.broker.fill(manual.broker_order_id)
+        assert rig.broker.held[KEY] == -100
+        await asyncio.sleep(10)
+        assert rig.broker.held[KEY] == 0
+
+    assert any("closed twice" in alarm for alarm in play(script).alarms)
+
+
+def test_a_new_position_by_hand_is_left_alone() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        rig.tick(98_900)
+        await rig.ended(stop)
+        await asyncio.sleep(120)
+        rig.clock.set(rig.clock.now() + 120 * 10**9)
+        by_hand = OrderRequest(ACCOUNT, INFY.id, Side.SELL, 100, Product.MIS, OrderKind.MARKET, tag=Tag("MANUAL"))
+        rig.broker.fill(rig.broker.accept(by_hand).broker_order_id)
+        await asyncio.sleep(10)
+        assert rig.broker.held[KEY] == -100
+        assert rig.of(stop).state is StopState.CLOSED
+
+    play(script)
+
+
+def test_a_position_that_shrank_while_the_exit_rests_is_not_oversold() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        rig.broker.answers = ["open"]
+        rig.tick(98_900)
+        await settle()
+        rig.broker.hold(KEY, 40)
+        await rig.ended(stop)
+        assert rig.broker.held[KEY] == 0
+
+    rig = play(script)
+    assert [request.quantity for request in rig.exits] == [100, 40]
+    assert rig.broker.cancelled == ["1000"]
+
+
+def test_a_position_closed_by_hand_while_the_exit_rests_cancels_it() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        rig.broker.answers = ["open"]
+        rig.broker.failures["cancel"] = [refusal()]
+        rig.tick(98_900)
+        await settle()
+        rig.broker.hold(KEY, 0)
+        closed = await rig.ended(stop)
+        assert closed.note == "position was closed by another order"
+
+    rig = play(script)
+    assert len(rig.broker.cancelled) == 2, "a refused cancel is tried again, without an alarm"
+    assert rig.alarms == []
+
+
+def test_a_dead_session_waits_for_the_login_and_then_goes_on() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        rig.state.on_session_dead = lambda cause: rig.log_out()
+        rig.broker.answers = [SessionExpired("dead")]
+        rig.broker.failures["orders"] = [SessionExpired("dead")]
+        rig.tick(98_900)
+        await asyncio.sleep(30)
+        assert not rig.state.active
+        assert any("waits for a login" in alarm for alarm in rig.alarms)
+        rig.log_in()
+        await rig.ended(stop)
+
+    assert kinds(play(script).exits) == [OrderKind.MARKET, OrderKind.MARKET]
+
+
+def test_without_a_connection_the_exit_takes_the_long_way() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        rig.line.free = 0
+        rig.tick(98_900)
+        await rig.ended(stop)
+
+    rig = play(script)
+    assert rig.line.fired == []
+    assert len(rig.exits) == 1
+    assert "not sent" in rig.journal.told
+
+
+def test_the_long_way_may_fail_too() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        rig.line.free = 0
+        rig.broker.answers = [Unreachable("down"), refusal()]
+        rig.tick(98_900)
+        await rig.ended(stop)
+
+    assert len(play(script).exits) == 3
+
+
+def test_a_connection_that_comes_free_in_time_is_used() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        rig.line.free = 0
+        rig.tick(98_900)
+        await settle()
+        rig.line.free = 1
+        assert rig.line.on_ready is not None
+        rig.line.on_ready()
+        await rig.ended(stop)
+        await asyncio.sleep(firing.NO_LINE_SECONDS * 2)
+
+    rig = play(script)
+    assert len(rig.line.fired) == 1
+    assert len(rig.exits) == 1
+
+
+def test_the_session_dies_while_an_exit_waits_for_a_connection() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        old = rig.line
+        old.free = 0
+        rig.tick(98_900)
+        rig.log_out()
+        await settle()
+        old.free = 4
+        assert old.on_ready is None, "the dead session's line sends nothing any more"
+        rig.log_in()
+        await rig.ended(stop)
+        assert old.fired == []
+
+    assert len(play(script).exits) == 1
+
+
+@pytest.mark.expects_log("audit line .* was not written")
+def test_a_journal_that_cannot_write_holds_no_exit_back() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        rig.journal.broken = True
+        rig.broker.answers = [refusal()]
+        rig.tick(98_900)
+        await rig.ended(stop)
+        assert rig.broker.held[KEY] == 0
+
+    assert any("journal cannot be written" in alarm for alarm in play(script).alarms)
+
+
+@pytest.mark.expects_log("followed afresh")
+def test_a_follower_that_fails_is_replaced_and_sends_nothing_twice() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        rig.broker.failures["positions"] = [ZeroDivisionError()]
+        rig.tick(98_900)
+        await rig.ended(stop)
+
+    rig = play(script)
+    assert len(rig.exits) == 1
+    assert any("Following the exit failed" in alarm for alarm in rig.alarms)
+
+
+def test_an_exit_step_that_fails_is_said_aloud_and_tried_again() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        rig.broker.answers = ["open"]
+        rig.broker.failures["modify"] = [Unreachable("down")]
+        rig.tick(98_900)
+        await asyncio.sleep(8)
+        rig.broker.fill(BrokerOrderId("1000"))
+        await rig.ended(stop)
+
+    rig = play(script)
+    assert "step failed" in rig.journal.told
+    assert any("exit step failed" in alarm for alarm in rig.alarms)
+
+
+def test_an_order_that_turns_up_while_the_journal_writes_stops_the_next_attempt() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        rig.broker.answers = [OutcomeUnknown("lost")]
+        rig.tick(98_900)
+        await asyncio.sleep(1.5)  # one reading is behind us
+        rig.journal.gate = asyncio.Event()
+        await asyncio.sleep(2)
+        late = rig.broker.accept(rig.exits[0])
+        rig.journal.gate.set()
+        await asyncio.sleep(1)
+        rig.broker.fill(late.broker_order_id)
+        await rig.ended(stop)
+
+    assert len(play(script).exits) == 1
+
+
+def test_fills_that_the_position_does_not_show_yet_are_waited_for() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        rig.tick(98_900)
+        rig.broker.hold(KEY, 100)
+        await asyncio.sleep(2)
+        rig.broker.hold(KEY, 0)
+        await rig.ended(stop)
+
+    assert len(play(script).exits) == 1
+
+
+def test_a_position_that_the_broker_insists_on_is_closed_again() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        rig.tick(98_900)
+        rig.broker.hold(KEY, 60)
+        await rig.ended(stop)
+        assert rig.broker.held[KEY] == 0
+
+    assert [request.quantity for request in play(script).exits] == [100, 60]
+
+
+def test_the_rest_of_a_cancelled_exit_is_sent_again() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        rig.broker.answers = ["open"]
+        rig.tick(98_900)
+        await settle()
+        rig.broker.fill(BrokerOrderId("1000"), 30)
+        rig.broker.finish(BrokerOrderId("1000"), OrderStatus.CANCELLED)
+        await rig.ended(stop)
+        assert rig.broker.held[KEY] == 0
+
+    assert [request.quantity for request in play(script).exits] == [100, 70]

@@ -126,3 +126,68 @@ def test_a_token_that_dies_leaves_stops_blind_until_the_login_in_place(tmp_path:
         assert [order["status"] for order in exchange.exits(FUTURE)] == ["COMPLETE"]
         work.shot("after the login")
         assert work.quit() == 0
+
+
+@pytest.mark.timeout(170)
+def test_an_exchange_that_dies_in_the_middle_is_said_to_and_work_goes_on_when_it_is_back(tmp_path: Path) -> None:
+    with PaperExchange(tmp_path / "exchange", *RELIANCE) as exchange, workplace(tmp_path) as work:
+        work.start()
+        work.create_vault()
+        connect_and_log_in(work, exchange.urls)
+        eventually(lambda: "RELIANCE" in work.positions())
+        work.chart_of("RELIANCE")
+        work.drag_stop(work.offered_line(), 20)
+        work.wait_armed(1)
+        trigger = work.trigger("RELIANCE")
+
+        # Packets that are no packets: the feed goes on, the stop stays.
+        exchange.faults("ticker-malformed:count=5")
+        eventually(lambda: struck(exchange) == 5)
+        exchange.faults()
+        work.wait_feed("live")
+        assert work.status()["armed"] == 1
+
+        # It dies in the middle of a sync and of the tick stream.
+        exchange.faults("delay=20:route=trades,count=0")
+        work.front()
+        work.screen.key("ctrl+r")
+        eventually(lambda: struck(exchange) >= 1)
+        exchange.kill()
+        (run,) = eventually(lambda: [r for r in work.table("ctrl+8") if r["Step"] == "failed"], 40)
+        assert run["Error"]
+        eventually(lambda: "blind" in work.stops()["RELIANCE"]["State"], 40)
+        work.shot("exchange down")
+        assert work.answers()
+        exchange.start()
+        work.wait_feed("live", 60)
+        eventually(lambda: work.stops()["RELIANCE"]["State"] == "armed")
+        work.front()
+        work.screen.key("ctrl+r")
+        eventually(lambda: work.table("ctrl+8")[0]["Step"] == "completed")
+
+        # It dies in the middle of an order: done there, not answered. Found out when it is back, and not sent again.
+        exchange.faults("delay=20:route=place")
+        work.search("itc", "ITC")
+        work.screen.key("b")
+        work.screen.type("7")
+        work.screen.key("Return")
+        eventually(lambda: exchange.quantity("ITC") == 7)
+        exchange.kill()
+        work.shot("order unknown")
+        exchange.start()
+        work.wait_feed("live", 60)
+        eventually(lambda: [o["Status"] for o in work.table("ctrl+4") if o["Instrument"] == "ITC"] == ["filled"], 60)
+        eventually(lambda: work.positions()["ITC"]["Qty"] == "7")
+        assert len(exchange.exits("ITC", "BUY")) == 1
+        work.shot("order found")
+
+        # The stop has outlived it all.
+        exchange.price(**{"NSE:RELIANCE": trigger})
+        eventually(lambda: exchange.quantity("RELIANCE") == 0)
+        assert [order["status"] for order in exchange.exits("RELIANCE")] == ["COMPLETE"]
+        assert work.quit() == 0
+
+
+def struck(exchange: PaperExchange) -> int:
+    """How often the scripted faults came to pass."""
+    return sum(fault["struck"] for fault in exchange.call("GET", "/simulator/faults")["faults"])

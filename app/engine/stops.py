@@ -61,7 +61,7 @@ class StopEngine:
         self._firing = Firing(
             state, self._record, rules, self._stops, self._known, last_price, self._set, publish, tasks
         )
-        self._watching = Watching(rules, state.clock, counts, self._firing.on_shots, self._firing.replied)
+        self._watching = Watching(rules, state.clock, counts, self._firing.on_shots, self._firing.replied, last_price)
         self._firing.watching = self._watching
         self._firing.on_settled = self._on_settled
         self.check: Callable[[Iterable[Mark], int], None] = self._watching.check

@@ -84,11 +84,20 @@ class Watch:
 class WatchTable:
     """All armed levels of one account by the broker's token."""
 
-    def __init__(self, line: ExitLine, counts: Counts, on_shots: Callable[[list[Shot]], None]) -> None:
+    def __init__(
+        self,
+        line: ExitLine,
+        counts: Counts,
+        on_shots: Callable[[list[Shot]], None],
+        on_doubt: Callable[[Watch], None] | None = None,
+    ) -> None:
         self._by_token: dict[int, tuple[Watch, ...]] = {}
         self._line = line
         self._counts = counts
         self._on_shots = on_shots
+        self._on_doubt = on_doubt
+        """Hears of a price beyond the level in the very second of the arming: ticks carry whole seconds, so nobody can
+        tell which came first."""
         self._waiting: list[tuple[Watch, Price, int, int]] = []
         line.on_ready = self._line_ready
 
@@ -133,7 +142,11 @@ class WatchTable:
             for watch in watches:
                 if (watch.low < price < watch.high) or watch.fired:
                     continue
-                if seconds * SECOND <= watch.armed_at or not self._counts(watch, seconds):
+                if seconds * SECOND <= watch.armed_at:
+                    if self._on_doubt is not None and seconds == watch.armed_at // SECOND:
+                        self._on_doubt(watch)
+                    continue
+                if not self._counts(watch, seconds):
                     continue
                 decided_ns = perf_counter_ns()
                 watch.fired = True

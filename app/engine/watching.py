@@ -5,17 +5,23 @@ Loop thread only. Empty between two sessions: then nothing can fire.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
+from time import perf_counter_ns
 
 from app.brokers.base import ExitLine, ExitReply, Mark
 from app.domain.errors import Denied
-from app.domain.ids import StopId
+from app.domain.ids import InstrumentId, StopId
 from app.domain.instrument import Instrument
+from app.domain.money import Price
 from app.domain.order import OrderKind, OrderRequest, Side
 from app.domain.stop import Stop
 from app.engine.rules import ExitRules, limit_pricer
-from app.engine.watch import Counts, Shot, Watch, WatchTable
+from app.engine.watch import SECOND, Counts, Shot, Watch, WatchTable
 from app.runtime.clock import Clock, to_datetime
+
+DOUBT_SECONDS = 1.0
+"""After a price beyond the level that may be from before the arming."""
 
 Replied = Callable[[StopId], Callable[[ExitReply], None]]
 
@@ -30,12 +36,14 @@ class Watching:
         counts: Counts,
         on_shots: Callable[[list[Shot]], None],
         replied: Replied,
+        last_price: Callable[[InstrumentId], Price | None],
     ) -> None:
         self._rules = rules
         self._clock = clock
         self._counts = counts
         self._on_shots = on_shots
         self._replied = replied
+        self._last_price = last_price
         self._watches: dict[StopId, Watch] = {}
         self._table: WatchTable | None = None
         self.line: ExitLine | None = None
@@ -58,7 +66,7 @@ class Watching:
     def attach(self, line: ExitLine) -> None:
         """A session is there: exits can be prepared and fired. After `detach` only."""
         self.line = line
-        self._table = WatchTable(line, self._counts, self._on_shots)
+        self._table = WatchTable(line, self._counts, self._on_shots, self._on_doubt)
         self._watches.clear()
 
     def detach(self) -> list[StopId]:
@@ -97,6 +105,15 @@ class Watching:
     def of(self, stop: StopId) -> Watch | None:
         """What watches a stop."""
         return self._watches.get(stop)
+
+    def _on_doubt(self, watch: Watch) -> None:
+        asyncio.get_running_loop().call_later(DOUBT_SECONDS, self._settle_doubt, watch)
+
+    def _settle_doubt(self, watch: Watch) -> None:
+        """The second of the arming is over: what the price is now decides. A quiet instrument may not tick for long."""
+        last = self._last_price(watch.instrument)
+        if self._table is not None and self._watches.get(watch.stop_id) is watch and last is not None:
+            self._table.check([(watch.token, last, 0, watch.armed_at // SECOND + 1)], perf_counter_ns())
 
     def _changed(self) -> None:
         if self.on_watched is not None and self._table is not None:

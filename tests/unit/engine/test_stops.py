@@ -185,6 +185,34 @@ def test_a_session_lost_while_arming_leaves_a_stop_for_the_next_login() -> None:
     assert len(play(script).exits) == 1
 
 
+@pytest.mark.parametrize(("price_then", "exits"), [(98_900, 1), (99_500, 0)])
+def test_a_price_in_the_second_of_the_arming_is_judged_a_second_later(price_then: int, exits: int) -> None:
+    """Ticks carry whole seconds. A quiet instrument may not trade again for minutes: its stop may not wait for that."""
+
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        rig.tick(98_900, seconds=stop.armed_at // 10**9)
+        rig.last[INFY.id] = price_then
+        await asyncio.sleep(0.5)
+        assert rig.exits == []
+        await asyncio.sleep(1)
+        assert len(rig.exits) == exits
+
+    play(script)
+
+
+def test_a_doubtful_price_of_a_session_that_has_ended_is_forgotten() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        rig.tick(98_900, seconds=stop.armed_at // 10**9)
+        rig.last[INFY.id] = 98_900
+        rig.log_out()
+        await asyncio.sleep(2)
+        assert rig.exits == []
+
+    play(script)
+
+
 # -- moving and disarming ----------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,42 @@
+"""`make soak`: the kill points and the fault scenes, many times, with seeds that no run had before.
+
+python -m tests.soak [--kills 200] [--rounds 3] [--seed N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import subprocess
+import sys
+
+from tests.exchange import ROOT
+
+KILLS = "tests/e2e/test_kill_points.py"
+FAULTS = ("tests/e2e/test_engine_faults.py", "tests/e2e/test_blind_stops.py")
+
+
+def main() -> int:
+    """0: no violation."""
+    parser = argparse.ArgumentParser(prog="soak", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--kills", type=int, default=200, help="of every point, each leaving two positions behind")
+    parser.add_argument("--rounds", type=int, default=3, help="of all order, feed and session faults")
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(10**9), help="where the seeds begin")
+    options = parser.parse_args()
+    sys.stdout.write(f"seed {options.seed}: {options.kills} kills of each point, {options.rounds} rounds of faults\n")
+    sys.stdout.flush()
+    environment = {**os.environ, "STOPLINE_KILLS": str(options.kills), "STOPLINE_SEED": str(options.seed)}
+    failed = _pytest(environment, KILLS) if options.kills else 0
+    for _ in range(options.rounds):
+        failed |= _pytest(environment, *FAULTS)
+    return failed
+
+
+def _pytest(environment: dict[str, str], *files: str) -> int:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files]
+    return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -21,6 +21,9 @@ GRID = 4
 ROW_HEIGHT = 26
 """Of a table row, in pixels: dense, and still a safe click target."""
 
+FOOT_HEIGHT = 36
+"""Of the line below a table, in pixels."""
+
 
 @dataclass(frozen=True, slots=True)
 class Palette:

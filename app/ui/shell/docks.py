@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from PySide6.QtCore import QByteArray, QSettings, QSize, Qt
-from PySide6.QtWidgets import QDockWidget, QHBoxLayout, QMainWindow, QTabWidget, QToolButton, QWidget
+from PySide6.QtCore import QByteArray, QPoint, QSettings, QSize, Qt, QTimer
+from PySide6.QtWidgets import QDockWidget, QHBoxLayout, QMainWindow, QMenu, QTabBar, QTabWidget, QToolButton, QWidget
 
 from app.ui import theme
 from app.ui.views.table_view import TableView
 from app.ui.widgets.text import caption, label
 
-_VERSION = 1
+_VERSION = 2
 """Of the default layout: a stored one of an older version is not restored."""
 
 LEFT = Qt.DockWidgetArea.LeftDockWidgetArea
@@ -36,17 +36,21 @@ _SMALLEST = (200, 96)
 """Pixels that a view may be squeezed to; without it the widest table would decide how small the window can be."""
 
 
+_TITLE_HEIGHT = 35
+"""Of a title bar, as high as a row of tabs: tables side by side begin on one line."""
+
+
 class TitleBar(QWidget):
-    """A dock's handle: drag it to tear the view off, double-click to float it."""
+    """A dock's handle: drag it to tear the view off, double-click to float it. Put away where a tab says the name."""
 
     def __init__(self, dock: QDockWidget, title: str) -> None:
         super().__init__(dock)
-        self._dock = dock
+        self._away = False
         self._float = self._button("layout", "Float or dock this view")
         self._float.clicked.connect(lambda: dock.setFloating(not dock.isFloating()))
         close = self._button("close", "Hide this view")
         close.clicked.connect(dock.close)
-        name = label(title, "faint")
+        name = label(title, "tab")
         row = QHBoxLayout(self)
         row.setContentsMargins(12, 0, 4, 0)
         row.setSpacing(0)
@@ -54,7 +58,23 @@ class TitleBar(QWidget):
         row.addStretch(1)
         row.addWidget(self._float)
         row.addWidget(close)
-        self.setFixedHeight(24)
+        self.setFixedHeight(_TITLE_HEIGHT)
+
+    def put_away(self, *, away: bool) -> None:
+        """Takes no room while the dock's tab has its name."""
+        if away is self._away:
+            return
+        self._away = away
+        self.setFixedHeight(0 if away else _TITLE_HEIGHT)
+        self.updateGeometry()
+
+    def sizeHint(self) -> QSize:
+        """Qt. The dock goes by it."""
+        return QSize(0, 0) if self._away else super().sizeHint()
+
+    def minimumSizeHint(self) -> QSize:
+        """Qt."""
+        return QSize(0, 0) if self._away else super().minimumSizeHint()
 
     def _button(self, icon: str, tip: str) -> QToolButton:
         button = QToolButton(self)
@@ -81,12 +101,18 @@ class Docks:
         window.setTabPosition(Qt.DockWidgetArea.AllDockWidgetAreas, QTabWidget.TabPosition.North)
         window.setCorner(Qt.Corner.BottomLeftCorner, BOTTOM)
         window.setCorner(Qt.Corner.BottomRightCorner, RIGHT)
+        self._titles = QTimer(window)
+        self._titles.setSingleShot(True)
+        self._titles.setInterval(0)
+        self._titles.timeout.connect(self._show_titles)
         for place in places:
             dock = QDockWidget(caption(place.title), window)
             dock.setObjectName(f"dock.{place.name}")
             dock.setWidget(place.widget)
             dock.setTitleBarWidget(TitleBar(dock, place.title))
             place.widget.setMinimumSize(*_SMALLEST)
+            for moved in (dock.dockLocationChanged, dock.topLevelChanged, dock.visibilityChanged):
+                moved.connect(lambda *_: self._titles.start())
             self._docks[place.name] = dock
         self.arrange()
 
@@ -98,8 +124,8 @@ class Docks:
         first: dict[str, QDockWidget] = {}
         for place in self._places:
             dock = self._docks[place.name]
+            dock.setFloating(False)  # while it still has a place to go back to
             self._window.removeDockWidget(dock)
-            dock.setFloating(False)
             if place.group not in first:
                 first[place.group] = dock
                 self._window.addDockWidget(place.area, dock)
@@ -127,7 +153,38 @@ class Docks:
         self._window.resizeDocks(low, [height] * len(low), Qt.Orientation.Vertical)
         if len(low) == 2:
             room = size.width() - sides[-1][1]
-            self._window.resizeDocks(low, [int(room * 0.6), int(room * 0.4)], horizontal)
+            self._window.resizeDocks(low, [int(room * 0.535), int(room * 0.465)], horizontal)
+
+    def _show_titles(self) -> None:
+        """A name is written once: on the tab where there is one, else on the title bar."""
+        for dock in self._docks.values():
+            title = dock.titleBarWidget()
+            if isinstance(title, TitleBar):
+                others = [d for d in self._window.tabifiedDockWidgets(dock) if not d.isHidden()]
+                title.put_away(away=bool(others) and not dock.isFloating())
+        for bar in self._window.findChildren(QTabBar, options=Qt.FindChildOption.FindDirectChildrenOnly):
+            if bar.contextMenuPolicy() is not Qt.ContextMenuPolicy.CustomContextMenu:
+                bar.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+                bar.customContextMenuRequested.connect(lambda at, bar=bar: self._offer(bar, at))
+                bar.tabBarDoubleClicked.connect(lambda tab, bar=bar: self._float(bar.tabText(tab)))
+
+    def _offer(self, bar: QTabBar, at: QPoint) -> None:
+        """What a title bar's buttons do, for a tab."""
+        tab = bar.tabAt(at)
+        if tab < 0:
+            return
+        text = bar.tabText(tab)
+        menu = QMenu(bar)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        menu.addAction("&Float this view").triggered.connect(lambda _checked=False: self._float(text))
+        menu.addAction("&Hide this view").triggered.connect(lambda _checked=False: self._named(text).close())
+        menu.popup(bar.mapToGlobal(at))
+
+    def _float(self, text: str) -> None:
+        self._named(text).setFloating(True)
+
+    def _named(self, text: str) -> QDockWidget:
+        return next(dock for dock in self._docks.values() if dock.windowTitle() == text)
 
     def bring(self, name: str) -> None:
         """Shows a view, brings its tab to the front and gives it the focus."""
@@ -166,7 +223,7 @@ class Layout:
         for table in self._docks.tables():
             columns = self._settings.value(f"columns/{table.objectName()}")
             if isinstance(columns, QByteArray):
-                table.horizontalHeader().restoreState(columns)
+                table.room.restore(columns)
         return bool(restored)
 
     def save(self) -> None:

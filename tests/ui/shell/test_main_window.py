@@ -28,7 +28,9 @@ from app.domain.instrument import Product
 from app.domain.order import OrderStatus
 from app.domain.stop import StopState
 from app.ui.models.facts import order_key
+from app.ui.models.table import Key, TableModel
 from app.ui.shell.main_window import MainWindow
+from app.ui.views.table_view import TableView
 from tests.ui import scripted_market as market
 from tests.ui.charts.stage import Stage
 
@@ -77,6 +79,15 @@ def press(window: QWidget, name: str) -> None:
     found = window.findChild(QPushButton, name)
     assert found is not None
     QTest.mouseClick(found, Qt.MouseButton.LeftButton)
+
+
+def press_cell(table: TableView, key: Key, column: str) -> None:
+    model = table.model()
+    assert isinstance(model, TableModel)
+    at = model.place_of(key)
+    assert at is not None
+    where = table.visualRect(model.index(at, model.column(column))).center()
+    QTest.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=where)
 
 
 def saved(stage: Stage) -> tuple[InstrumentId, ...]:
@@ -194,7 +205,7 @@ def test_an_exit_is_one_click_and_locked_until_its_outcome(stage: Stage, window:
     gate = stage.desk.script.hold("square_off")
     window.positions.table.select(INFY)
     for _ in range(3):
-        press(window, "positions.exit")
+        press_cell(window.positions.table, INFY, "exit")
     stage.until(lambda: bool(stage.desk.script.called("square_off")))
     assert len(stage.desk.script.called("square_off")) == 1
     stage.thread.loop.call_soon_threadsafe(gate.set)
@@ -397,3 +408,18 @@ def test_a_list_to_begin_with_arrives_with_the_first_login(stage: Stage, open_wi
     stage.desk.script.watchlist = first
     stage.publish(SessionChanged(market.ACCOUNT, "zerodha", "Asha Rao", SessionState.ACTIVE, paper=True))
     stage.until(lambda: window.watchlist.listed == saved(stage))
+
+
+def test_the_name_of_a_view_is_written_once(stage: Stage, window: MainWindow) -> None:
+    def height(name: str) -> int:
+        title = window.docks[name].titleBarWidget()
+        assert title is not None
+        return title.height()
+
+    stage.until(lambda: height("positions") == 0)
+    assert height("stops") > 0
+    window.docks["orders"].setFloating(True)
+    stage.until(lambda: height("orders") > 0)
+    assert height("positions") == 0
+    window.reset_layout()
+    stage.until(lambda: height("orders") == 0)

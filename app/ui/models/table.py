@@ -66,6 +66,8 @@ class Column(Generic[R]):
     """Text that is never cut: the column grows with it, as columns of numbers do."""
     help: str = ""
     """What the column means, on the header."""
+    spare: int = 0
+    """Not 0: left out where the table is too narrow, the highest number first."""
 
 
 class KeyedModel(QAbstractTableModel):

@@ -8,7 +8,7 @@ from decimal import ROUND_HALF_UP, Decimal
 
 from PySide6.QtCore import Signal
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from app.domain.errors import AppError, OutcomeUnknown
 from app.domain.events import PositionsUnknown
@@ -99,7 +99,7 @@ COLUMNS: tuple[Column[PositionRow], ...] = (
         lambda r: r.position.quantity,
         shown=lambda r: quantity_of(r.instrument, r.position.quantity),
         number=True,
-        width=80,
+        width=76,
         tone=lambda r: Tone.DIM if r.position.quantity == 0 else Tone.BUY if r.position.quantity > 0 else Tone.SELL,
         help="Units, negative when short",
     ),
@@ -109,7 +109,7 @@ COLUMNS: tuple[Column[PositionRow], ...] = (
         lambda r: r.position.average_price if r.position.quantity else None,
         lambda v: fmt.decimal(v, 2),
         number=True,
-        width=80,
+        width=78,
         help="Average price as the broker computes it",
     ),
     Column(
@@ -118,7 +118,7 @@ COLUMNS: tuple[Column[PositionRow], ...] = (
         lambda r: r.last,
         shown=lambda r: price_of(r.instrument, r.last, r.position.price_scale),
         number=True,
-        width=80,
+        width=78,
     ),
     Column(
         "pnl",
@@ -126,7 +126,7 @@ COLUMNS: tuple[Column[PositionRow], ...] = (
         lambda r: r.pnl,
         lambda v: fmt.rupees(v, signed=True),
         number=True,
-        width=100,
+        width=90,
         tone=lambda r: tone_of(r.pnl),
         help="Realised and unrealised today, before charges",
     ),
@@ -134,22 +134,28 @@ COLUMNS: tuple[Column[PositionRow], ...] = (
         "stop",
         "Stop",
         _stop_words,
-        width=96,
+        width=82,
         tip=_stop_tip,
         tone=lambda r: Tone.WARN if r.blind or r.stop is None else Tone.PLAIN,
         help="The local stop that guards it. Click to set or move.",
     ),
-    Column("exit", "", _exit_words, width=76, tip=_exit_tip, tone=lambda _r: Tone.SELL),
+    Column("exit", "", _exit_words, width=60, tip=_exit_tip, tone=lambda _r: Tone.SELL),
     Column(
         "product",
         "Product",
         lambda r: r.position.key.product,
         tone=lambda _r: Tone.DIM,
         help="MIS intraday, NRML carried, CNC delivery",
-        width=60,
+        width=62,
+        spare=1,
     ),
     Column(
-        "account", "Account", lambda r: r.position.key.account if r.several else "", tone=lambda _r: Tone.DIM, width=96
+        "account",
+        "Account",
+        lambda r: r.position.key.account if r.several else "",
+        tone=lambda _r: Tone.DIM,
+        width=96,
+        spare=2,
     ),
 )
 
@@ -191,21 +197,12 @@ class PositionsPanel(QWidget):
         self.table.key("S", lambda: self._ask_ticket(Side.SELL))
         self.strip = StopStrip(bridge, facts)
         self.message = Message(name="positions.message")
-        self.set_stop_button = QPushButton("Set s&top")
-        self.set_stop_button.setObjectName("positions.set_stop")
-        self.set_stop_button.setIcon(theme.icon("stop"))
-        self.set_stop_button.setToolTip("Set or move the stop of the selected position (T)")
-        self.set_stop_button.clicked.connect(self._stop_current)
-        self.exit_button = QPushButton("E&xit")
-        self.exit_button.setObjectName("positions.exit")
-        self.exit_button.setToolTip("Close the selected position at market (X)")
-        self.exit_button.clicked.connect(self._exit_current)
         self._total = label("", name="positions.total")
         foot = QWidget()
+        foot.setMinimumHeight(theme.FOOT_HEIGHT)
         foot_layout = QHBoxLayout(foot)
-        foot_layout.setContentsMargins(8, 4, 12, 4)
-        foot_layout.addWidget(self.set_stop_button)
-        foot_layout.addWidget(self.exit_button)
+        foot_layout.setContentsMargins(12, 4, 12, 4)
+        foot_layout.addWidget(label("T sets a stop, X exits", "faint"))
         foot_layout.addStretch(1)
         foot_layout.addWidget(label("Day's P&L, before charges", "muted"))
         foot_layout.addWidget(self._total)
@@ -224,8 +221,6 @@ class PositionsPanel(QWidget):
         facts.stop_changed.connect(self._on_stop)
         facts.order_changed.connect(self._on_order)
         facts.accounts_changed.connect(self._refresh_all)
-        self._show_buttons()
-        self.table.selectionModel().currentRowChanged.connect(lambda *_: self._show_buttons())
 
     # What the trader does
 
@@ -371,9 +366,8 @@ class PositionsPanel(QWidget):
     def _refresh_all(self) -> None:
         positions = sorted(self._facts.positions.values(), key=lambda p: (p.quantity == 0, p.key.instrument))
         self._model.replace((p.key, self._row(p)) for p in positions)
-        self.table.setColumnHidden(self._model.column("account"), len(self._facts.accounts) < 2)
+        self.table.room.set_wanted(self._model.column("account"), wanted=len(self._facts.accounts) > 1)
         self._show_total()
-        self._show_buttons()
 
     def _show_total(self) -> None:
         rows = [row for key in self._model.keys if (row := self._model.row(key)) is not None]
@@ -381,10 +375,3 @@ class PositionsPanel(QWidget):
         paise = int((total * 100).to_integral_value(ROUND_HALF_UP))
         self._total.setText(fmt.pnl(paise))
         theme.set_role(self._total, "up" if paise > 0 else "down" if paise < 0 else "muted")
-
-    def _show_buttons(self) -> None:
-        key = self.table.current
-        position = self._facts.positions.get(key) if isinstance(key, PositionKey) else None
-        is_open = position is not None and position.quantity != 0
-        self.set_stop_button.setEnabled(is_open)
-        self.exit_button.setEnabled(is_open and key not in self._closing)

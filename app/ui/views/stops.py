@@ -80,7 +80,7 @@ COLUMNS: tuple[Column[StopRow], ...] = (
         "State",
         lambda r: r.state,
         whole=True,
-        width=88,
+        width=72,
         tone=lambda r: stop_tone(r.stop, blind=r.blind),
         tip=lambda r: "No live price reaches this stop." if r.blind else r.stop.note,
     ),
@@ -90,7 +90,7 @@ COLUMNS: tuple[Column[StopRow], ...] = (
         lambda r: r.stop.trigger,
         shown=lambda r: price_of(r.instrument, r.stop.trigger, r.stop.price_scale),
         number=True,
-        width=86,
+        width=82,
     ),
     Column(
         "distance",
@@ -108,7 +108,7 @@ COLUMNS: tuple[Column[StopRow], ...] = (
         lambda r: at_risk(r.stop, r.last),
         fmt.amount,
         number=True,
-        width=90,
+        width=84,
         help="What the way from the last price to the trigger costs, before charges",
     ),
     Column(
@@ -117,19 +117,30 @@ COLUMNS: tuple[Column[StopRow], ...] = (
         lambda r: r.last,
         shown=lambda r: price_of(r.instrument, r.last, r.stop.price_scale),
         number=True,
-        width=86,
+        width=82,
+        spare=3,
     ),
-    Column("side", "Exit", lambda r: r.stop.side, tone=lambda r: side_tone(r.stop.side), width=62),
+    Column("side", "Exit", lambda r: r.stop.side, tone=lambda r: side_tone(r.stop.side), width=56, spare=4),
     Column(
         "quantity",
         "Qty",
         lambda r: r.stop.quantity,
         shown=lambda r: quantity_of(r.instrument, r.stop.quantity),
         number=True,
-        width=96,
+        width=84,
+        spare=2,
     ),
-    Column("armed", "Armed", lambda r: r.stop.armed_at, fmt.time, number=True, width=72, tone=lambda _r: Tone.DIM),
-    Column("outcome", "Note", _outcome_words, tone=lambda _r: Tone.DIM, width=160),
+    Column(
+        "armed",
+        "Armed",
+        lambda r: r.stop.armed_at,
+        fmt.time,
+        number=True,
+        width=72,
+        tone=lambda _r: Tone.DIM,
+        spare=5,
+    ),
+    Column("outcome", "Note", _outcome_words, tone=lambda _r: Tone.DIM, width=112, spare=1),
 )
 
 
@@ -169,6 +180,7 @@ class StopsPanel(QWidget):
         self._disarm_button.clicked.connect(lambda: self._disarm(self.table.current))
         self._sum = label("", "muted", name="stops.summary")
         foot = QWidget()
+        foot.setMinimumHeight(theme.FOOT_HEIGHT)
         foot_layout = QHBoxLayout(foot)
         foot_layout.setContentsMargins(8, 4, 12, 4)
         foot_layout.addWidget(self._move_button)

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPoint, QRect, Qt, QTimer, Signal
-from PySide6.QtGui import QAction, QColor, QFont, QKeyEvent, QKeySequence, QPainter, QPaintEvent, QPalette, QShortcut
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPoint, QRect, Qt, Signal
+from PySide6.QtGui import (
+    QAction,
+    QColor,
+    QFont,
+    QKeyEvent,
+    QKeySequence,
+    QPainter,
+    QPaintEvent,
+    QPalette,
+    QResizeEvent,
+    QShortcut,
+)
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QApplication,
@@ -20,6 +31,7 @@ from PySide6.QtWidgets import (
 from app.ui import theme
 from app.ui.models.table import TONE_ROLE, Key, KeyedModel, Tone
 from app.ui.theme import DARK
+from app.ui.views.column_room import ColumnRoom
 from app.ui.widgets.text import caption
 
 _COLORS: dict[Tone, QColor] = {
@@ -33,9 +45,6 @@ _COLORS: dict[Tone, QColor] = {
     Tone.GOOD: QColor(DARK.up),
 }
 
-FIT_MS = 60
-"""Between rows that came and the columns that make room for them."""
-
 Index = QModelIndex | QPersistentModelIndex
 
 
@@ -46,7 +55,7 @@ class ToneDelegate(QStyledItemDelegate):
         """Qt."""
         super().initStyleOption(option, index)
         if isinstance(option.widget, TableView):
-            option.widget.painted(index.column(), len(option.text))
+            option.widget.room.painted(index.column(), len(option.text))
         color = _COLORS.get(index.data(TONE_ROLE))
         if color is not None:
             palette = option.palette
@@ -68,8 +77,6 @@ class TableView(QTableView):
         self._empty = empty
         self._hint = hint
         self._menu_for: Callable[[Key], Sequence[QAction]] | None = None
-        self._longest = [0] * len(model.columns)
-        """Letters of the longest text that each column has painted."""
         self.setObjectName(name)
         self.setAccessibleName(title)
         self.setModel(model)
@@ -95,18 +102,13 @@ class TableView(QTableView):
         columns.setSectionsMovable(True)
         columns.setMinimumSectionSize(28)
         columns.setFixedHeight(theme.ROW_HEIGHT)
-        for number, column in enumerate(model.columns):
-            self.setColumnWidth(number, column.width)
+        self.room = ColumnRoom(self, model)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.customContextMenuRequested.connect(self._show_menu)
         self.doubleClicked.connect(self._activate)
         copy = QShortcut(QKeySequence.StandardKey.Copy, self)
         copy.setContext(Qt.ShortcutContext.WidgetShortcut)
         copy.activated.connect(self.copy)
-        self._fit = QTimer(self)
-        self._fit.setSingleShot(True)
-        self._fit.setInterval(FIT_MS)
-        self._fit.timeout.connect(self._fit_columns)
         for signal in (model.rowsInserted, model.rowsRemoved, model.layoutChanged, model.modelReset):
             signal.connect(self._on_rows)
 
@@ -150,10 +152,11 @@ class TableView(QTableView):
             self.setCurrentIndex(self._model.index(at, 0))
 
     def copy(self) -> None:
-        """The selected rows with their headers as tab-separated text, as spreadsheets take it."""
-        header = self.horizontalHeader()
-        shown = [header.logicalIndex(i) for i in range(header.count())]
-        shown = [i for i in shown if not self.isColumnHidden(i)]
+        """The selected rows with their headers as tab-separated text, as spreadsheets take it.
+
+        Columns that have no room on the screen are among them.
+        """
+        shown = self.room.wanted
         lines = ["\t".join(self._model.columns[i].title for i in shown)]
         for row in sorted({index.row() for index in self.selectionModel().selectedRows()}):
             cells = (str(self._model.index(row, i).data() or "") for i in shown)
@@ -161,6 +164,11 @@ class TableView(QTableView):
         QApplication.clipboard().setText("\n".join(lines))
 
     # Qt
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Qt."""
+        super().resizeEvent(event)
+        self.room.arrange()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Qt. Return acts on the row; letters are commands, not a search for a row that begins with them."""
@@ -202,14 +210,6 @@ class TableView(QTableView):
 
     # Inside
 
-    def painted(self, column: int, letters: int) -> None:
-        """A cell was painted. One that is longer than those before may need a wider column."""
-        if letters > self._longest[column]:
-            self._longest[column] = letters
-            shown = self._model.columns[column]
-            if (shown.number or shown.whole) and not self._fit.isActive():
-                self._fit.start()
-
     def _activate(self, index: Index) -> None:
         key = self._model.key_at(index)
         if key is not None:
@@ -217,16 +217,8 @@ class TableView(QTableView):
 
     def _on_rows(self) -> None:
         self.viewport().update()
-        if self._model.rowCount() and not self._fit.isActive():
-            self._fit.start()
-
-    def _fit_columns(self) -> None:
-        """Names and figures are never cut: their columns grow with what they have to show, and never shrink."""
-        for number, column in enumerate(self._model.columns):
-            if (column.number or column.whole) and not self.isColumnHidden(number):
-                needed = self.sizeHintForColumn(number) + 2
-                if needed > self.columnWidth(number):
-                    self.setColumnWidth(number, needed)
+        if self._model.rowCount():
+            self.room.fit_soon()
 
     def _show_menu(self, at: QPoint) -> None:
         index = self.indexAt(at)

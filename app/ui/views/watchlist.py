@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QTimer, Signal
-from PySide6.QtGui import QAction, QColor, QPainter, QResizeEvent
+from PySide6.QtGui import QAction, QColor, QPainter
 from PySide6.QtWidgets import QHeaderView, QStyleOptionViewItem, QVBoxLayout, QWidget
 
 from app.desk.messages import WatchlistView
@@ -28,9 +28,6 @@ FLASH_S = 0.2
 """How long a changed price stays lit."""
 
 _CONSUMER = "watchlist"
-
-_WIDE = 356
-"""Pixels from which every column has room beside a long contract name."""
 
 Index = QModelIndex | QPersistentModelIndex
 
@@ -96,6 +93,7 @@ COLUMNS: tuple[Column[WatchRow], ...] = (
         width=68,
         tone=lambda r: tone_of(_change(r)),
         help="Change against the previous close, in rupees",
+        spare=1,
     ),
     Column(
         "percent",
@@ -182,11 +180,6 @@ class WatchlistPanel(QWidget):
         facts.positions_changed.connect(self._first_list)
         facts.ticks_changed.connect(self._on_ticks)
         facts.instruments_known.connect(self._on_known)
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """Qt. A narrow list keeps the name whole and leaves out the change in rupees."""
-        super().resizeEvent(event)
-        self.table.setColumnHidden(self._model.column("change"), self.width() < _WIDE)
 
     async def load(self, preferred: InstrumentId | None = None) -> None:
         """The stored list, with the preferred instrument selected where it is listed; without one, the first."""

@@ -127,3 +127,33 @@ def test_a_figure_that_grows_is_never_cut(qtbot: QtBot) -> None:
     model.put("one", Row("one", 12_345_678_901_234))
     qtbot.waitUntil(lambda: table.columnWidth(1) > before)
     assert table.columnWidth(1) >= table.sizeHintForColumn(1)
+
+
+def test_what_matters_least_gives_way_in_a_narrow_table_and_is_still_copied(qtbot: QtBot) -> None:
+    columns: tuple[Column[Row], ...] = tuple(
+        Column(key, key.title(), lambda r: r.name, width=100, spare=spare)
+        for key, spare in (("name", 0), ("second", 2), ("third", 1), ("last", 0))
+    )
+    model: TableModel[Row] = TableModel(columns)
+    model.replace([("a", Row("a", 1))])
+    table = TableView(model, name="narrow", title="Narrow", empty="")
+    qtbot.addWidget(table)
+    table.resize(420, 200)
+    table.show()
+
+    def hidden() -> list[str]:
+        return [c.key for n, c in enumerate(columns) if table.isColumnHidden(n)]
+
+    assert hidden() == []
+    for width, gone in ((330, ["second"]), (230, ["second", "third"]), (120, ["second", "third"]), (420, [])):
+        table.resize(width, 200)
+        assert hidden() == gone
+    table.resize(230, 200)
+    table.selectAll()
+    table.copy()
+    assert qt_api.QtWidgets.QApplication.clipboard().text() == "Name\tSecond\tThird\tLast\na\ta\ta\ta"
+    table.room.set_wanted(1, wanted=False)
+    table.copy()
+    assert qt_api.QtWidgets.QApplication.clipboard().text() == "Name\tThird\tLast\na\ta\ta"
+    table.resize(420, 200)
+    assert hidden() == ["second"]

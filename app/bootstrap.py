@@ -7,12 +7,17 @@ import os
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app import __version__
 from app.cli.commands import COULD_NOT_START, FINE, Connect, Simulate, Sync, Workstation
 from app.cli.main import parse
+from app.domain.events import Level, Noticed
 from app.runtime.paths import ProfilePaths, program, resource
+
+if TYPE_CHECKING:
+    from app.desk.desk import LocalDesk
+    from app.diagnostics.crash import CrashReporter
 
 OPENING_POSITIONS = ("NSE:RELIANCE=50@MIS", "NSE:SBIN=200@MIS")
 """What a new paper account holds, so that there is something to guard in the first minute."""
@@ -73,9 +78,10 @@ def _workstation(command: Workstation) -> int:
         for raiser in raise_window:
             raiser()
 
-    async def build() -> Any:
+    async def build() -> LocalDesk:
         """Called once the first window is on the screen: the imports behind a desk take longer than the paint."""
         desk = await build_desk(paths, paper=paper)
+        _tell_crashes(crashes, desk)
         remote = RemoteServer(paths, remote_verbs(desk, show), loop.loop)
         await asyncio.to_thread(remote.start)
 
@@ -101,6 +107,35 @@ def _workstation(command: Workstation) -> int:
         crashes.uninstall()
         logs.close()
         lock.release()
+
+
+def _tell_crashes(crashes: CrashReporter, desk: LocalDesk) -> None:
+    """How the last run died is told when the profile opens; a bug of this run as it happens, once a kind."""
+
+    def tell_earlier() -> None:
+        for report in crashes.earlier:
+            desk.announce(
+                Noticed(
+                    Level.WARNING,
+                    "Stopline ended unexpectedly last time",
+                    f"{report.title} ({report.at})",
+                    f"The report is kept as {report.file}; it holds no secrets.",
+                )
+            )
+        crashes.mark_read()
+
+    desk.session.on_open.append(tell_earlier)
+    crashes.listen(
+        lambda report: desk.announce(
+            Noticed(
+                Level.ALARM,
+                "Something in Stopline failed",
+                report.title,
+                f"Trading goes on. The report is kept as {report.file}.",
+                repeat_key=f"bug:{report.title}",
+            )
+        )
+    )
 
 
 def _headless(command: Connect | Sync) -> int:
@@ -158,7 +193,7 @@ async def _command(desk: Any, command: Connect | Sync, out: Any) -> int:
     return await run_sync(desk, command, out)
 
 
-async def build_desk(paths: ProfilePaths, *, paper: bool, guarding: bool = True) -> Any:
+async def build_desk(paths: ProfilePaths, *, paper: bool, guarding: bool = True) -> LocalDesk:
     """Every concrete part of a desk, wired. On the loop thread."""
     from app.analytics.charge_table import ChargeTable
     from app.brokers.registry import Registry

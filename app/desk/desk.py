@@ -15,7 +15,7 @@ from app.desk.session import SessionDesk
 from app.desk.stops import StopDesk
 from app.desk.trading import TradingDesk
 from app.desk.workspace import Workspace
-from app.domain.events import EngineBeat, SessionChanged, SessionState
+from app.domain.events import EngineBeat, Event, SessionChanged, SessionState
 from app.runtime.bus import Bus
 from app.runtime.clock import SystemClock
 from app.runtime.loop import Tasks
@@ -39,6 +39,7 @@ class LocalDesk:
     ) -> None:
         self._workspace = workspace
         self._last = last
+        self._loop = asyncio.get_running_loop()
         self._bus = bus
         self._tasks = tasks
         self.session = SessionDesk(workspace, paper)
@@ -57,6 +58,10 @@ class LocalDesk:
     def unlisten(self, handler: Callable[[Any], None]) -> None:
         """No more of them."""
         self._bus.unsubscribe(handler)
+
+    def announce(self, event: Event) -> None:
+        """Publishes an event of the program itself (a crash report). From any thread."""
+        self._loop.call_soon_threadsafe(self._bus.publish, event)
 
     @property
     def armed(self) -> int:

@@ -13,6 +13,7 @@ from app import __version__
 from app.cli.commands import COULD_NOT_START, FINE, Connect, Simulate, Sync, Workstation
 from app.cli.main import parse
 from app.domain.events import Level, Noticed
+from app.runtime.files import no_core_files
 from app.runtime.paths import ProfilePaths, program, resource
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ OPENING_POSITIONS = ("NSE:RELIANCE=50@MIS", "NSE:SBIN=200@MIS")
 def run(arguments: Sequence[str]) -> int:
     """The program: parses the command line, builds what the command needs, returns its exit code."""
     command = parse(arguments)
+    no_core_files()
     if isinstance(command, Simulate):
         from app.simulator.main import main as simulate
 

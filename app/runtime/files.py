@@ -1,8 +1,9 @@
-"""Writing small files so that a crash leaves either the old or the new content, never half of one."""
+"""Files that a crash leaves behind: small ones old or new and never half, and none with our memory in it."""
 
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -26,3 +27,13 @@ def write_atomically(path: Path, content: bytes) -> None:
             os.fsync(folder)  # the rename itself
         finally:
             os.close(folder)
+
+
+def no_core_files() -> None:
+    """A core file is all of a process's memory on disk, keys and tokens in clear: neither we nor what we start leave
+    one. POSIX only; Windows keeps such files only where the user asked its error reporting to."""
+    if sys.platform != "win32":
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_CORE)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, most))

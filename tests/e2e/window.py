@@ -54,6 +54,10 @@ class Workstation:
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
         self._shots = 0
+        self.prefix: list[str] = []
+        """What stands before the command, e.g. a shell that sets limits."""
+        self.folder = ROOT
+        """Where it is started."""
 
     # -- its life ----------------------------------------------------------------------------------------------------
 
@@ -61,7 +65,8 @@ class Workstation:
         """Returns at once; `create_vault` or `unlock` wait for the first window."""
         self._pictures.mkdir(parents=True, exist_ok=True)
         with (self._pictures / "stderr.log").open("ab") as log:
-            self._process = subprocess.Popen(self.command(), stderr=log, cwd=ROOT, env=environment(self.screen))
+            command = [*self.prefix, *self.command()]
+            self._process = subprocess.Popen(command, stderr=log, cwd=self.folder, env=environment(self.screen))
 
     def command(self) -> list[str]:
         return program("--profile", str(self.profile), *self._options)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from app.domain.errors import Denied, SessionExpired, VaultLocked
 from app.domain.events import Event
 from app.domain.ids import AccountId, InstrumentId
 from app.domain.instrument import Instrument
+from app.domain.market import Candle, Interval
 from app.engine.rules import ExitRules
 from app.market.charts import Charts
 from app.market.instruments import InstrumentMaster
@@ -51,7 +52,7 @@ class Workspace:
         self.publish = publish
         self.tasks = tasks
         self.master = InstrumentMaster()
-        self.charts = Charts(publish)
+        self.charts = Charts(publish, self._keep_candles)
         self.accounts: dict[AccountId, AccountDesk] = {}
         self.records: dict[AccountId, AccountRecord] = {}
         self.session_died: Callable[[AccountId, SessionExpired], Coroutine[Any, Any, None]] = _nobody
@@ -125,6 +126,10 @@ class Workspace:
         """Stores an account's record."""
         self.records[record.id] = record
         await self.book.accounts.save(record)
+
+    async def _keep_candles(self, instrument: InstrumentId, interval: Interval, candles: Sequence[Candle]) -> None:
+        if self._book is not None:
+            await self._book.candles.put(instrument, interval, candles)
 
     async def close(self) -> None:
         """Closes both files and locks the vault."""

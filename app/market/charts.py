@@ -1,7 +1,8 @@
 """Open charts: history from the broker, candles from every tick since, one continuous series. Loop thread only.
 
 A feed sends about one update a second, not every trade, so a candle made of ticks may miss a trade that the exchange
-counted. Once a candle has closed it is therefore settled: read again from the broker's history, whose word stands.
+counted. Once a candle has closed it is therefore settled: read again from the broker's history, whose word stands and
+is kept in the book.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from app.brokers.base import BrokerSession
 from app.domain.errors import AppError
 from app.domain.events import CandleChanged, CandleClosed, Event
-from app.domain.ids import AccountId, Nanos
+from app.domain.ids import AccountId, InstrumentId, Nanos
 from app.domain.instrument import Instrument
 from app.domain.market import Candle, Interval, Tick
 from app.market.candles import CandleBuilder, TradingHours, merge, trade_seconds
@@ -25,6 +27,8 @@ log = logging.getLogger(__name__)
 CONFLATE_SECONDS = 0.05
 SETTLE_SECONDS = 2.0
 """Real seconds between readings that settle closed candles; the broker allows 3 a second."""
+SETTLE_PAUSE = 0.4
+"""Real seconds between the readings of one round, so that charts being opened find room."""
 SETTLE_TRIES = 5
 DAYS_BACK = {
     Interval.MINUTE: 5,
@@ -36,7 +40,10 @@ DAYS_BACK = {
     Interval.DAY: 1_500,
 }
 """How much history a chart opens with: some thousand candles, in one request to Kite."""
-DAY_NS = 86_400 * 1_000_000_000
+SECOND_NS = 1_000_000_000
+DAY_NS = 86_400 * SECOND_NS
+Keep = Callable[[InstrumentId, Interval, Sequence[Candle]], Coroutine[Any, Any, None]]
+"""Puts settled candles into the book."""
 
 
 @dataclass(eq=False, slots=True)
@@ -48,6 +55,8 @@ class LiveChart:
     builder: CandleBuilder
     closed: list[Candle] = field(default_factory=list)
     """Made of ticks and not yet settled, oldest first."""
+    settled: Nanos = 0
+    """Start of the newest settled candle; 0 before the first."""
     tries: int = 0
     changed: bool = False
 
@@ -88,8 +97,9 @@ class AccountCharts:
 class Charts:
     """All open charts by the view that shows them."""
 
-    def __init__(self, publish: Callable[[Event], None]) -> None:
+    def __init__(self, publish: Callable[[Event], None], keep: Keep) -> None:
         self._publish = publish
+        self._keep = keep
         self._accounts: dict[AccountId, AccountCharts] = {}
         self._open: dict[str, tuple[AccountId, LiveChart]] = {}
 
@@ -141,23 +151,34 @@ class Charts:
             if time.monotonic() - settled_at >= SETTLE_SECONDS:
                 for pending in [c for group in charts.wanted.values() for c in group if c.closed]:
                     await self._settle(pending, broker)
-                    await asyncio.sleep(0.4)
+                    await asyncio.sleep(SETTLE_PAUSE)
                 settled_at = time.monotonic()
 
     async def _settle(self, chart: LiveChart, broker: BrokerSession) -> None:
-        """The broker's record of closed candles replaces ours; a record that is not there yet is asked for again."""
+        """The broker's record of closed candles replaces ours; a record that is not there yet is asked for again.
+
+        Read from where the last reading ended: a minute of which no tick came (the feed was away) is in it too.
+        """
         first, last = chart.closed[0].start, chart.closed[-1].start
+        if chart.settled:
+            first = min(first, chart.settled + int(chart.interval) * SECOND_NS)
         try:
             history = await broker.candles(chart.instrument, chart.interval, first, last)
         except AppError as failure:
             log.info("candles of %s not settled: %s", chart.instrument.id, failure.cause)
             return
-        ours = {candle.start: candle for candle in chart.closed}
-        for candle in history:
-            if ours.pop(candle.start, candle) != candle:
+        ours = {candle.start: candle for candle in chart.closed if candle.start <= last}
+        recorded = [candle for candle in history if first <= candle.start <= last]
+        for candle in recorded:
+            if ours.pop(candle.start, None) != candle:
                 self._publish(CandleClosed(chart.instrument.id, chart.interval, candle))
         chart.tries += 1
         if not ours or chart.tries >= SETTLE_TRIES:
             ours.clear()
             chart.tries = 0
+            chart.settled = last
         chart.closed = [c for c in chart.closed if c.start > last or c.start in ours]
+        try:
+            await self._keep(chart.instrument.id, chart.interval, recorded)
+        except AppError as failure:
+            log.warning("candles of %s not kept: %s", chart.instrument.id, failure.cause)

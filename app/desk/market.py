@@ -41,6 +41,10 @@ class MarketDesk:
         """One instrument by id."""
         return self._workspace.instrument(instrument)
 
+    async def instruments(self, instruments: Sequence[InstrumentId]) -> Sequence[Instrument]:
+        """Many by id; unknown ones are left out."""
+        return [found for name in instruments if (found := self._workspace.master.get(name)) is not None]
+
     async def subscribe(self, consumer: str, instruments: Sequence[InstrumentId]) -> None:
         """The whole set that a view wants ticks of."""
         self._wanted[consumer] = tuple(instruments)

@@ -146,6 +146,10 @@ class ScriptedMarket:
             raise Denied(f"{instrument} is not in the instrument list.")
         return found
 
+    async def instruments(self, instruments: Sequence[InstrumentId]) -> Sequence[Instrument]:
+        await self.script.enter("instruments", tuple(instruments))
+        return tuple(self.script.instruments[i] for i in instruments if i in self.script.instruments)
+
     async def subscribe(self, consumer: str, instruments: Sequence[InstrumentId]) -> None:
         self.script.subscriptions[consumer] = tuple(instruments)
 

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from PySide6.QtCore import QObject, Signal
 
 from app.desk.messages import AccountView
-from app.domain.errors import AppError
 from app.domain.events import (
     EngineBeat,
     FeedChanged,
@@ -118,14 +117,10 @@ class Facts(QObject):
         if not wanted:
             return
         self._asked.update(wanted)
-        learnt = []
-        for instrument in wanted:
-            try:
-                self.learn(await self._bridge.call(self._bridge.desk.market.instrument(instrument)))
-            except AppError:
-                self._asked.discard(instrument)  # shown by its id; asked for again when it is mentioned again
-            else:
-                learnt.append(instrument)
+        for instrument in await self._bridge.call(self._bridge.desk.market.instruments(wanted)):
+            self.learn(instrument)
+        learnt = [i for i in wanted if i in self.instruments]
+        self._asked.difference_update(set(wanted).difference(learnt))  # asked for again when mentioned again
         for tick in await self._bridge.call(self._bridge.desk.market.last_ticks(wanted)):
             self.ticks.setdefault(tick.instrument, tick)
         self.instruments_known.emit(learnt)
@@ -146,6 +141,11 @@ class Facts(QObject):
     def stop_of(self, key: PositionKey) -> Stop | None:
         """The stop that now guards a position."""
         return next((s for s in self.stops.values() if s.key == key and not s.state.is_final), None)
+
+    def account_name(self, account: AccountId) -> str:
+        """What a trader calls it: `Zerodha AB1234`."""
+        view = self.accounts.get(account)
+        return account if view is None else f"{view.broker.capitalize()} {view.user_id or view.id}"
 
     def open_positions(self) -> list[Position]:
         """Those with a quantity."""

@@ -50,6 +50,8 @@ class MainWindow(QMainWindow):
         self._leaving = False
         self._asking: QMessageBox | None = None
         self._chart_shows: InstrumentId | None = None
+        self._chart_picked = False
+        """The chart's instrument was chosen: by the trader, the day before, or because it is held."""
         self.setObjectName("main")
         self.setWindowTitle("Stopline")
         screen = self.screen()
@@ -111,15 +113,22 @@ class MainWindow(QMainWindow):
 
     def show_chart(self, instrument: InstrumentId) -> None:
         """The chart follows what is selected anywhere."""
+        self._chart_picked = True
         if instrument != self._chart_shows:
             self._chart_shows = instrument
             self._bridge.start(self._show_chart(instrument), "show chart")
 
+    def _offer_chart(self, instrument: InstrumentId) -> None:
+        """A first chart by itself, until something is picked or held."""
+        if not self._chart_picked:
+            self.show_chart(instrument)
+            self._chart_picked = False
+
     def _show_something(self) -> None:
-        """An empty chart shows the first open position: that is what there is to guard."""
-        held = self.facts.open_positions()
-        if self._chart_shows is None and held:
-            self.show_chart(held[0].key.instrument)
+        """A chart that nobody picked shows the first open position: that is what there is to guard."""
+        held = sorted(p.key.instrument for p in self.facts.open_positions())
+        if held and not self._chart_picked:
+            self.show_chart(held[0])
 
     async def _show_chart(self, instrument: InstrumentId) -> None:
         self.chart.show_instrument(await self._bridge.call(self._bridge.desk.market.instrument(instrument)))
@@ -215,8 +224,10 @@ class MainWindow(QMainWindow):
     def _connect(self) -> None:
         for view in (self.watchlist, self.positions, self.stops, self.orders, self.trades, self.holdings):
             view.chart_asked.connect(self.show_chart)
+        self.watchlist.chart_offered.connect(self._offer_chart)
         self.watchlist.ticket_asked.connect(self.open_ticket)
         self.positions.ticket_asked.connect(self.open_ticket)
+        self.chart.instrument_shown.connect(self.ticket.follow)
         self.chart.order_requested.connect(self._on_order_requested)
         self.sync.last_sync.connect(self.bar.set_last_sync)
         self.day.changed.connect(self.bar.set_day)

@@ -14,7 +14,7 @@ from app.ui import format as fmt
 from app.ui.models.facts import Facts
 from app.ui.models.table import Column, TableModel, Tone, tone_of
 from app.ui.views.table_view import TableView
-from app.ui.views.words import price_of
+from app.ui.views.words import price_of, symbol_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ COLUMNS: tuple[Column[HoldingRow], ...] = (
         "symbol",
         "Instrument",
         lambda r: r.holding.instrument,
-        shown=lambda r: r.instrument.symbol if r.instrument else r.holding.instrument,
+        shown=lambda r: symbol_of(r.holding.instrument),
         tip=lambda r: f"{r.holding.instrument} · {r.holding.isin}",
         whole=True,
         width=160,

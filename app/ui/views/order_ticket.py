@@ -53,6 +53,8 @@ class OrderTicket(TicketForm):
         self._unresolved: OrderId | None = None
         self._asked: asyncio.Task[object] | None = None
         self._preview: OrderPreview | None = None
+        self._begun = False
+        """The trader means something by this ticket: it does not follow the chart, and its cost is asked for."""
         self.setObjectName("ticket")
         self.search.picked.connect(lambda instrument: self.open_for(instrument, self.side))
         self._sides.buttonToggled.connect(lambda _button, on: self._changed() if on else None)
@@ -63,6 +65,9 @@ class OrderTicket(TicketForm):
         self.price.value_changed.connect(lambda _value: self._changed())
         for edit in (self.quantity, self.price):
             edit.returnPressed.connect(self._submit)
+            edit.textEdited.connect(lambda _text: self._begin())
+        for group in (self._sides, self._kinds):
+            group.buttonClicked.connect(lambda _button: self._begin())
         self.send.clicked.connect(self._submit)
         self._pause = QTimer(self)
         self._pause.setSingleShot(True)
@@ -85,17 +90,8 @@ class OrderTicket(TicketForm):
 
     def open_for(self, instrument: Instrument, side: Side, price: int | None = None) -> None:
         """Fills the ticket and puts the cursor on the quantity."""
-        fresh = instrument != self._instrument
-        if fresh:
-            self._instrument = instrument
-            self._facts.learn(instrument)
-            self._bridge.start(self._facts.need([instrument.id]), "learn instrument")
-            self.search.setText(instrument.symbol)
-            self._what.setText(describe(instrument))
-            self.quantity.set_instrument(instrument)
-            self.price.set_instrument(instrument)
-            self._fill_products(instrument)
-            self._bridge.start(self._watch(instrument), "subscribe ticket")
+        self._begun = True
+        fresh = self._take(instrument)
         (self._buy if side is Side.BUY else self._sell).setChecked(True)
         if price is not None:
             self._limit.setChecked(True)
@@ -107,6 +103,32 @@ class OrderTicket(TicketForm):
         self._changed()
         self.quantity.setFocus()
         self.quantity.selectAll()
+
+    def follow(self, instrument: Instrument) -> None:
+        """What the chart shows, while the trader means nothing by the ticket yet. Never under a typed quantity."""
+        if not self._begun and self._open is None and self._take(instrument):
+            self._offer_price()
+            self._changed()
+
+    def _take(self, instrument: Instrument) -> bool:
+        """Another instrument: one lot, no price. False when it is the one already shown."""
+        if instrument == self._instrument:
+            return False
+        self._instrument = instrument
+        self._facts.learn(instrument)
+        self._bridge.start(self._facts.need([instrument.id]), "learn instrument")
+        self.search.setText(instrument.symbol)
+        self._what.setText(describe(instrument))
+        self.quantity.set_instrument(instrument)
+        self.price.set_instrument(instrument)
+        self._fill_products(instrument)
+        self._bridge.start(self._watch(instrument), "subscribe ticket")
+        return True
+
+    def _begin(self) -> None:
+        if not self._begun:
+            self._begun = True
+            self._changed()
 
     async def _watch(self, instrument: Instrument) -> None:
         await self._bridge.call(self._bridge.desk.market.subscribe("ticket", (instrument.id,)))
@@ -157,7 +179,7 @@ class OrderTicket(TicketForm):
         if self._asked is not None:
             self._asked.cancel()
         request = self.request()
-        if request is not None and self.isVisible():
+        if request is not None and self._begun and self.isVisible():
             self._asked = self._bridge.start(self._read_preview(request), "preview order")
 
     async def _read_preview(self, request: OrderRequest) -> None:
@@ -193,6 +215,7 @@ class OrderTicket(TicketForm):
             self.message.say(f"Not placed. {failure}", "strip-danger")
         else:
             self._open = self._unresolved = None
+            self._begun = False
             what = f"{request.side.capitalize()} {fmt.group(request.quantity)} {request.instrument.partition(':')[2]}"
             self.message.say(f"Acknowledged by the broker: {what}.", "strip")
         finally:
@@ -342,8 +365,9 @@ class OrderTicket(TicketForm):
         self.warnings.setVisible(bool(text))
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Qt. Esc puts a message away; a question that is still open stays."""
+        """Qt. Esc puts a message away and lets the ticket follow the chart; a question that is still open stays."""
         if event.key() == Qt.Key.Key_Escape and self._open is None:
+            self._begun = False
             self.message.clear()
         else:
             super().keyPressEvent(event)

@@ -19,7 +19,7 @@ from app.ui.models.table import Column, Key, TableModel, Tone
 from app.ui.views.buttons import ButtonDelegate
 from app.ui.views.order_strip import OrderStrip
 from app.ui.views.table_view import TableView, action
-from app.ui.views.words import STATUS_TONES, filled_of, price_of, side_tone
+from app.ui.views.words import STATUS_TONES, filled_of, price_of, side_tone, symbol_of
 from app.ui.widgets.text import Message, label
 
 _CHANGEABLE = frozenset({OrderStatus.OPEN, OrderStatus.TRIGGER_PENDING, OrderStatus.PARTIALLY_FILLED})
@@ -57,7 +57,7 @@ COLUMNS: tuple[Column[OrderRow], ...] = (
         "symbol",
         "Instrument",
         lambda r: r.order.instrument,
-        shown=lambda r: r.instrument.symbol if r.instrument else r.order.instrument,
+        shown=lambda r: symbol_of(r.order.instrument),
         tip=lambda r: f"{r.order.instrument} · {r.order.account} · order {r.order.broker_order_id or 'without id yet'}",
         whole=True,
         width=160,

@@ -25,7 +25,7 @@ from app.ui.models.table import Column, Key, TableModel, Tone, tone_of
 from app.ui.views.buttons import ButtonDelegate
 from app.ui.views.stop_strip import StopStrip
 from app.ui.views.table_view import TableView, action
-from app.ui.views.words import price_of, quantity_of
+from app.ui.views.words import price_of, quantity_of, symbol_of
 from app.ui.widgets.text import Message, label
 
 _CONSUMER = "positions"
@@ -88,7 +88,7 @@ COLUMNS: tuple[Column[PositionRow], ...] = (
         "symbol",
         "Instrument",
         lambda r: r.position.key.instrument,
-        shown=lambda r: r.instrument.symbol if r.instrument else r.position.key.instrument,
+        shown=lambda r: symbol_of(r.position.key.instrument),
         tip=lambda r: f"{r.position.key.instrument} · {r.position.key.account}",
         whole=True,
         width=128,
@@ -243,10 +243,10 @@ class PositionsPanel(QWidget):
         try:
             order = await self._bridge.call(self._bridge.desk.trading.square_off(key))
         except OutcomeUnknown as unknown:
-            self.message.say(f"{key.instrument}: {unknown}", "strip-danger")
+            self.message.say(f"{symbol_of(key.instrument)}: {unknown}", "strip-danger")
         except AppError as failure:
             self._closing.pop(key, None)
-            self.message.say(f"{key.instrument} was not closed: {failure}", "strip-danger")
+            self.message.say(f"{symbol_of(key.instrument)} was not closed: {failure}", "strip-danger")
         else:
             self._closing[key] = str(order)
             self._settle(key)
@@ -264,7 +264,8 @@ class PositionsPanel(QWidget):
             del self._closing[key]
             if order is not None and order.status is OrderStatus.REJECTED:
                 self.message.say(
-                    f'{key.instrument}: the broker refused the exit. "{order.status_text or ""}"', "strip-danger"
+                    f'{symbol_of(key.instrument)}: the broker refused the exit. "{order.status_text or ""}"',
+                    "strip-danger",
                 )
             self._put(key)
 
@@ -324,9 +325,8 @@ class PositionsPanel(QWidget):
 
     def _on_unknown(self, event: PositionsUnknown) -> None:
         self._unknown[event.account] = event.cause
-        self.message.say(
-            f"Positions of {event.account} could not be read: {event.cause} The last known ones are shown."
-        )
+        name = self._facts.account_name(event.account)
+        self.message.say(f"Positions of {name} could not be read: {event.cause} The last known ones are shown.")
 
     def _on_ticks(self, instruments: list[InstrumentId]) -> None:
         moved = set(instruments)

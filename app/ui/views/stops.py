@@ -30,6 +30,7 @@ from app.ui.views.words import (
     side_tone,
     stop_state,
     stop_tone,
+    symbol_of,
 )
 from app.ui.widgets.text import Message, Question, label
 
@@ -70,7 +71,7 @@ COLUMNS: tuple[Column[StopRow], ...] = (
         "symbol",
         "Instrument",
         lambda r: r.stop.key.instrument,
-        shown=lambda r: r.instrument.symbol if r.instrument else r.stop.key.instrument,
+        shown=lambda r: symbol_of(r.stop.key.instrument),
         tip=lambda r: f"{r.stop.key.instrument} · {r.stop.key.product} · {r.stop.key.account} · stop {r.stop.id}",
         whole=True,
         width=128,
@@ -245,7 +246,8 @@ class StopsPanel(QWidget):
             return
         instrument = self._facts.instruments.get(stop.key.instrument)
         self.question.ask(
-            f"Disarm the stop on {stop.key.instrument} at {price_of(instrument, stop.trigger, stop.price_scale)}? "
+            f"Disarm the stop on {symbol_of(stop.key.instrument)} at "
+            f"{price_of(instrument, stop.trigger, stop.price_scale)}? "
             f"{quantity_of(instrument, stop.quantity)} will have no stop.",
             "&Disarm",
             "&Keep it armed",
@@ -265,7 +267,8 @@ class StopsPanel(QWidget):
             self.message.say(f"The stop stays armed: {failure}", "strip-danger")
         else:
             self.message.say(
-                f"The stop on {stop.key.instrument} is disarmed. Nothing guards this position now.", "strip-warning"
+                f"The stop on {symbol_of(stop.key.instrument)} is disarmed. Nothing guards this position now.",
+                "strip-warning",
             )
         finally:
             self._busy.discard(stop.id)

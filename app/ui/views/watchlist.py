@@ -132,6 +132,8 @@ class WatchlistPanel(QWidget):
     """(Instrument, Side)"""
     chart_asked = Signal(object)
     """InstrumentId"""
+    chart_offered = Signal(object)
+    """InstrumentId: the list just came, and nobody picked anything yet."""
 
     def __init__(self, bridge: Bridge, facts: Facts) -> None:
         super().__init__()
@@ -140,6 +142,7 @@ class WatchlistPanel(QWidget):
         self._name = "Watchlist"
         self._listed: tuple[InstrumentId, ...] = ()
         self._known = False
+        self._offering = False
         self._last_shown: dict[Key, int] = {}
         self.search = InstrumentSearch(bridge, "watchlist.search", "Search to add")
         self.search.picked.connect(self.add)
@@ -189,7 +192,9 @@ class WatchlistPanel(QWidget):
             self._name = lists[0].name
             await self._show(lists[0].instruments)
             if self._listed and not self.table.currentIndex().isValid():
+                self._offering = True
                 self.table.select(self._listed[0] if preferred is None else preferred)
+                self._offering = False
 
     @property
     def listed(self) -> tuple[InstrumentId, ...]:
@@ -265,7 +270,7 @@ class WatchlistPanel(QWidget):
             self._dim.start()
 
     def _on_chosen(self, key: InstrumentId) -> None:
-        self.chart_asked.emit(key)
+        (self.chart_offered if self._offering else self.chart_asked).emit(key)
 
     def _ask_ticket(self, side: Side) -> None:
         key = self.table.current

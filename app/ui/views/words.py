@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from app.domain.ids import InstrumentId, split_instrument_id
 from app.domain.instrument import Instrument
 from app.domain.money import Price
 from app.domain.order import Order, OrderStatus, Side
@@ -19,6 +20,11 @@ def price_of(instrument: Instrument | None, value: Price | None, scale: int = 10
     if instrument is None:
         return fmt.price(value, scale, signed=signed)
     return fmt.price(value, instrument.price_scale, instrument.tick_size, signed=signed)
+
+
+def symbol_of(instrument: InstrumentId) -> str:
+    """What traders call it; which exchange is on the tooltip."""
+    return split_instrument_id(instrument)[1]
 
 
 def quantity_of(instrument: Instrument | None, units: int) -> str:

@@ -121,7 +121,8 @@ def test_letters_typed_into_the_search_are_no_trading_keys(stage: Stage, window:
     window.watchlist.search.setFocus()
     QTest.keyClicks(window.watchlist.search, "sbin")
     stage.until(lambda: window.watchlist.search._list.count() == 1)
-    assert window.ticket.request() is None
+    assert window.focusWidget() is window.watchlist.search
+    assert stage.desk.script.called("preview_order") == []
     stage.until(lambda: "SBIN" in window.watchlist.search._list.item(0).text())
     QTest.keyClick(window.watchlist.search, Qt.Key.Key_Return)
     stage.until(lambda: window.watchlist.table.current == "NSE:SBIN")
@@ -397,8 +398,22 @@ def test_the_default_layout_fits(window: MainWindow, size: tuple[int, int]) -> N
 def test_an_empty_chart_shows_what_there_is_to_guard(stage: Stage, open_window: Open) -> None:
     stage.desk.script.watchlist = WatchlistView("Watchlist", ())
     window = open_window()
-    held = window.facts.open_positions()[0].key.instrument
+    held = min(p.key.instrument for p in window.facts.open_positions())
+    assert window.positions.table.model().index(0, 0).data() == held.partition(":")[2]
     stage.until(lambda: window.chart.instrument is not None and window.chart.instrument.id == held)
+
+
+def test_what_is_held_comes_before_the_list_and_a_pick_before_both(
+    stage: Stage, open_window: Open
+) -> None:
+    window = open_window()
+    held = min(p.key.instrument for p in window.facts.open_positions())
+    stage.until(lambda: window.chart.instrument is not None and window.chart.instrument.id == held)
+    window.show_chart(InstrumentId("NSE:TCS"))
+    stage.publish(PositionsChanged(market.ACCOUNT, tuple(market.positions()), market.NOW))
+    stage.settle()
+    assert window.chart.instrument is not None
+    assert window.chart.instrument.id == "NSE:TCS"
 
 
 def test_a_list_to_begin_with_arrives_with_the_first_login(stage: Stage, open_window: Open) -> None:

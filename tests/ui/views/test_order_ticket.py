@@ -201,3 +201,21 @@ def test_a_fill_that_is_quicker_than_the_lost_reply_leaves_no_second_row_and_no_
     stage.thread.loop.call_soon_threadsafe(answer.set)
     stage.until(ticket.send.isEnabled)
     assert "unknown" not in ticket.send.text()
+
+
+def test_the_ticket_follows_the_chart_until_the_trader_means_something_by_it(stage: Stage, ticket: OrderTicket) -> None:
+    ticket.follow(INFY)
+    assert ticket.send.text() == "Buy 1 INFY"
+    ticket.follow(FUTURE)
+    assert ticket.quantity.value == 75
+    stage.settle()
+    assert stage.desk.script.called("preview_order") == []  # looking costs no request
+    ticket.quantity.selectAll()
+    QTest.keyClicks(ticket.quantity, "150")
+    ticket.follow(INFY)
+    request = ticket.request()
+    assert request is not None
+    assert (request.instrument, request.quantity) == (FUTURE.id, 150)
+    QTest.keyClick(ticket, Qt.Key.Key_Escape)
+    ticket.follow(INFY)
+    assert ticket.send.text() == "Buy 1 INFY"

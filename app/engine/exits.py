@@ -80,6 +80,10 @@ class ExitFollower:
         self._reprices = 0
         self._position: int | None = None
         self._position_since = 0.0
+        self._position_read_at = 0.0
+        """When the read began that the position is from."""
+        self._fills_at = 0.0
+        """When news of our orders last changed what they have filled, or ended one."""
         self.settled: dict[BrokerOrderId, int] = {}
         """What each order had filled when the stop was closed: news beyond it came too late for this follower."""
         state.on_order.append(self._on_order)
@@ -123,6 +127,7 @@ class ExitFollower:
 
     def _on_order(self, order: Order) -> None:
         if self._attempts.adopt(order):
+            self._fills_at = self._loop_time()
             self._news.set()
 
     def _on_positions(self, reading: PositionReading) -> None:
@@ -155,6 +160,14 @@ class ExitFollower:
             self._state.on_order.remove(self._on_order)
             self._state.on_positions.remove(self._on_positions)
 
+    @property
+    def _position_is_current(self) -> bool:
+        """Whether the position was asked for after the last news of our orders.
+
+        An answer that was on its way while a fill happened shows the position of before: acted upon, it sells twice.
+        """
+        return self._position_read_at >= self._fills_at
+
     def _view(self) -> ExitView:
         now = self._loop_time()
         attempts = self._attempts
@@ -162,8 +175,8 @@ class ExitFollower:
             side=self.stop.side,
             quantity=self.stop.quantity,
             orders=attempts.in_order,
-            position=self._position,
-            position_age=now - self._position_since,
+            position=self._position if self._position_is_current else None,
+            position_age=now - max(self._position_since, self._fills_at),
             in_flight=attempts.in_flight is not None,
             unresolved=attempts.unresolved is not None,
             lookups=attempts.lookups,
@@ -185,7 +198,9 @@ class ExitFollower:
             absent = self._attempts.looked_up()
             if absent is not None:
                 self._record.note(self.stop, "absent", f"order {absent} does not exist")
+            began = self._loop_time()
             await self._state.read_positions()
+            self._position_read_at = began
         except AppError as failure:
             self._position = None
             log.info("stop %s: %s", self.stop.id, failure.cause)
@@ -251,7 +266,11 @@ class ExitFollower:
     def _still_held(self, quantity: int) -> bool:
         """On everything known now the position is large enough for an exit of this quantity (F4)."""
         held = self._position
-        return held is not None and (held if self.stop.side is Side.SELL else -held) >= quantity
+        return (
+            held is not None
+            and self._position_is_current
+            and (held if self.stop.side is Side.SELL else -held) >= quantity
+        )
 
     def _tell_why(self, step: Send) -> None:
         """Calls the trader where an exit did not do its work."""

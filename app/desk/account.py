@@ -42,6 +42,8 @@ log = logging.getLogger(__name__)
 
 RECONCILE_SECONDS = 30.0
 CLOCK_SECONDS = 60.0
+PAPER_CLOCK_SECONDS = 2.0
+"""A paper exchange's clock may be set or sped up at any moment."""
 AFTER_FILL_SECONDS = 0.5
 
 
@@ -304,7 +306,9 @@ class AccountDesk:
 
     async def _keep_time(self) -> None:
         while True:
-            await asyncio.sleep(CLOCK_SECONDS / max(self.clock.speed, 1.0))
+            pause = CLOCK_SECONDS / max(self.clock.speed, 1.0)
+            paper = self._broker is not None and self._broker.paper
+            await asyncio.sleep(min(pause, PAPER_CLOCK_SECONDS) if paper else pause)
             session = self.session
             if session is not None and self.clock.now() >= session.expires_at:
                 self._on_dead(SessionExpired("The broker's session has reached its end."))

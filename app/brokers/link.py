@@ -35,6 +35,11 @@ def dial(host: str, port: int, tls: ssl.SSLContext | None, seconds: float) -> so
     return ready
 
 
+def _hang_up(dialling: asyncio.Future[socket.socket]) -> None:
+    if not dialling.cancelled() and dialling.exception() is None:
+        dialling.result().close()
+
+
 class Link:
     """One connection on the loop thread. `on_data(bytes, readable_ns)` and `on_closed(cause)` are called from the loop.
 
@@ -71,8 +76,14 @@ class Link:
         seconds: float = 5.0,
     ) -> Link:
         """Dials in a worker thread, so that name look-up and handshake do not hold the loop. Raises OSError."""
-        sock = await asyncio.to_thread(dial, host, port, tls, seconds)
-        return cls(sock, asyncio.get_running_loop(), on_data, on_closed)
+        loop = asyncio.get_running_loop()
+        dialling = loop.run_in_executor(None, dial, host, port, tls, seconds)
+        try:
+            sock = await asyncio.shield(dialling)
+        except asyncio.CancelledError:
+            dialling.add_done_callback(_hang_up)  # the thread goes on: what it connects is closed
+            raise
+        return cls(sock, loop, on_data, on_closed)
 
     def write(self, data: bytes) -> bool:
         """Writes now. True: every byte is with the kernel. False: the rest follows when the socket takes it, or the

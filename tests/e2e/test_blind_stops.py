@@ -150,7 +150,7 @@ def test_twenty_stops_in_one_message_each_exactly_once(
         one.guard()
     exchange.faults("limits=on")  # ten orders a second, as in real life
     try:
-        exchange.price(**{one.instrument: one.trigger / 100 - 1 for one in scenes})
+        exchange.price(**{one.instrument: one.trigger * 98 // 10_000 for one in scenes})
         for one in scenes:
             one.closed(60)
             one.filled_once()

@@ -72,8 +72,9 @@ class Scene:
         )
 
     def breach(self) -> None:
-        beyond = self.trigger - 100 if self.quantity > 0 else self.trigger + 100
-        self.exchange.price(**{self.instrument: beyond / 100})
+        """The price falls (rises) through the stop, too far for the market to come back meanwhile."""
+        percent = 98 if self.quantity > 0 else 102
+        self.exchange.price(**{self.instrument: max(1, self.trigger * percent // 10_000)})
 
     def closed(self, seconds: float = 30.0) -> None:
         """The stop is closed and stays so; flat in the exchange's book; the trades never leave a position behind."""

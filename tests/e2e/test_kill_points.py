@@ -86,8 +86,8 @@ class Stage:
             )
 
     def breach(self) -> None:
-        """Both prices fall through their stops in one message."""
-        self.exchange.price(**{name: self.trigger(name) / 100 - 1 for name in self.pair})
+        """Both prices fall through their stops in one message, too far for the market to come back meanwhile."""
+        self.exchange.price(**{name: self.trigger(name) * 98 // 10_000 for name in self.pair})
 
     def restart(self) -> None:
         self.running.wait()

@@ -68,7 +68,9 @@ class ScriptedSession:
 
     def strength(self, passphrase: Secret) -> PassphraseStrength:
         score = min(4, len(passphrase.reveal()) // 4)
-        return PassphraseStrength(score, "" if score > 2 else "Four random words are stronger and easier to type.")
+        return PassphraseStrength(
+            score, "Strong." if score > 2 else "Four random words are stronger and easier to type."
+        )
 
     async def create_vault(self, passphrase: Secret | None, use_keyring: bool) -> None:
         await self.script.enter("create_vault", passphrase, use_keyring)

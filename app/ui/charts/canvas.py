@@ -65,6 +65,9 @@ class CandleCanvas(pg.GraphicsView):
     def show_instrument(self, instrument: Instrument, interval: Interval) -> None:
         """An empty chart of another instrument or interval."""
         self.series.clear()
+        self._panes.with_volume = instrument.tradable
+        self._volume.setVisible(instrument.tradable)
+        self._place()
         self.view.reset()
         for layer in (self._backdrop, self.overlay):
             layer.price_scale, layer.tick_size = instrument.price_scale, instrument.tick_size

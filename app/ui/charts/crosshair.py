@@ -24,19 +24,24 @@ class Crosshair:
     y: float
 
 
-def paint_crosshair(
-    painter: QPainter, panes: Panes, pen: Pen, cross: Crosshair, index: int, price: Price | None, texts: tuple[str, str]
-) -> None:
-    """Dashed hairlines snapped to the candle, with price and time on the axes. `texts`: price, time."""
+def paint_cross_lines(painter: QPainter, panes: Panes, cross: Crosshair, index: int) -> None:
+    """Dashed hairlines, snapped to the candle. Below the labels, so that none is struck through."""
     line = QPen(QColor(DARK.faint), 1)
     line.setDashPattern([3, 4])
     painter.setPen(line)
-    x, y = round(panes.price.x(index)) + 0.5, round(cross.y) + 0.5
+    x, y = round(panes.price.x(index)), round(cross.y)
     if panes.price.rect.left() <= x <= panes.price.rect.right():
-        painter.drawLine(int(x), 0, int(x), int(panes.volume.rect.bottom()))
-    painter.drawLine(0, int(y), int(panes.price.rect.right()), int(y))
+        painter.drawLine(x, 0, x, int(panes.volume.rect.bottom()))
+    painter.drawLine(0, y, int(panes.price.rect.right()), y)
+
+
+def paint_cross_tags(
+    painter: QPainter, panes: Panes, pen: Pen, cross: Crosshair, index: int, texts: tuple[str, str]
+) -> None:
+    """Price and time on the axes, above everything. `texts`: price, time; an empty one is not shown."""
+    x, y = round(panes.price.x(index)) + 0.5, round(cross.y) + 0.5
     price_text, time_text = texts
-    if price is not None:
+    if price_text:
         axis = QRectF(panes.price.rect.right(), 0, panes.whole.width() - panes.price.rect.right(), 1)
         pen.axis_tag(painter, AxisTag(y, price_text, DARK.text, filled=False), axis, y)
     if time_text:
@@ -48,7 +53,7 @@ def paint_crosshair(
 
 
 def paint_readout(painter: QPainter, pen: Pen, candle: Candle, before: Price | None, scale: int, tick: Price) -> None:
-    """Open, high, low, close, change and volume, top left."""
+    """Open, high, low, close, change and, where there is any, volume; top left."""
     color = DARK.up if candle.close >= candle.open else DARK.down
     x = 10.0
     for name, value in (("O", candle.open), ("H", candle.high), ("L", candle.low), ("C", candle.close)):
@@ -62,6 +67,8 @@ def paint_readout(painter: QPainter, pen: Pen, candle: Candle, before: Price | N
         change = fmt.percent(Decimal(candle.close - base) * 100 / base, signed=True)
         pen.text(painter, x, 16, change, color)
         x += pen.width(change) + 10
+    if not candle.volume:
+        return
     pen.text(painter, x, 16, "V", DARK.faint)
     pen.text(painter, x + pen.width("V") + 4, 16, fmt.volume(candle.volume), DARK.muted)
 

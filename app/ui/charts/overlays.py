@@ -14,7 +14,7 @@ from app.domain.order import Side
 from app.ui import format as fmt
 from app.ui.charts import stop_paint
 from app.ui.charts.axes import paint_price_labels
-from app.ui.charts.crosshair import Crosshair, paint_crosshair, paint_readout, time_text
+from app.ui.charts.crosshair import Crosshair, paint_cross_lines, paint_cross_tags, paint_readout, time_text
 from app.ui.charts.panes import Layer, Panes
 from app.ui.charts.series import CandleSeries
 from app.ui.charts.stop_line import Phase, StopLine
@@ -101,6 +101,9 @@ class Overlay(Layer):
         if self.message:
             self._paint_message(painter)
         placed = self.layout()
+        cross = self._cross()
+        if cross is not None:
+            paint_cross_lines(painter, self._panes, *cross)
         painter.save()
         painter.setClipRect(pane.rect)
         self._paint_fills(painter)
@@ -114,8 +117,8 @@ class Overlay(Layer):
             rect = QRectF(8, pane.rect.bottom() - 28, pen.width(self.warning) + 20, TAG_HEIGHT)
             pen.label(painter, rect, [Piece(self.warning, DARK.warning)], DARK.warning_fill, DARK.warning)
         painter.restore()
-        self._paint_axis_tags(painter, placed)
-        self._paint_cross(painter)
+        self._paint_axis_tags(painter, placed, cross)
+        self._paint_readout(painter, cross)
 
     def _paint_message(self, painter: QPainter) -> None:
         rect = self._panes.price.rect
@@ -199,7 +202,9 @@ class Overlay(Layer):
         edges = [p.label.left() for p in self.placed if abs(p.label.center().y() - centre) < TAG_HEIGHT + 2]
         return min([self._panes.price.rect.right(), *edges]) - 16
 
-    def _paint_axis_tags(self, painter: QPainter, placed: list[PlacedStop]) -> None:
+    def _paint_axis_tags(
+        self, painter: QPainter, placed: list[PlacedStop], cross: tuple[Crosshair, int] | None
+    ) -> None:
         pane = self._panes.price
         axis = QRectF(pane.rect.right(), 0, self._panes.whole.width() - pane.rect.right(), pane.rect.height())
         tags: list[AxisTag] = []
@@ -217,29 +222,37 @@ class Overlay(Layer):
         if self.last is not None:
             tags.append(AxisTag(pane.y(self.last), self.price_text(self.last), self._last_color()))
         centres = spread([tag.y for tag in tags], TAG_HEIGHT + 1, axis.top(), axis.bottom())
-        paint_price_labels(painter, pane, self._pen, self.price_scale, self.tick_size, centres)
+        taken = centres if cross is None else [*centres, cross[0].y]
+        paint_price_labels(painter, pane, self._pen, self.price_scale, self.tick_size, taken)
         for tag, centre in zip(tags, centres, strict=True):
             self._pen.axis_tag(painter, tag, axis, centre)
+        if cross is not None:
+            paint_cross_tags(painter, self._panes, self._pen, *cross, self._cross_texts(*cross))
 
-    def _paint_cross(self, painter: QPainter) -> None:
-        series, panes, pen = self._series, self._panes, self._pen
+    def _cross(self) -> tuple[Crosshair, int] | None:
+        """The crosshair and the candle it stands on; none while a stop line is in the hand."""
+        if self.cross is None or any(line.dragged is not None for line in self.stops):
+            return None
+        return self.cross, round(self._panes.price.index(self.cross.x))
+
+    def _cross_texts(self, cross: Crosshair, pointed: int) -> tuple[str, str]:
+        """Price and time under it."""
+        price, time = "", ""
+        if self._panes.price.rect.contains(QPointF(cross.x, cross.y)):
+            at = to_tick(round(self._panes.price.value(cross.y)), self.tick_size, Rounding.NEAREST)
+            price = self.price_text(at)
+        if 0 <= pointed < len(self._series):
+            time = time_text(self._series.start(pointed), self.interval)
+        return price, time
+
+    def _paint_readout(self, painter: QPainter, cross: tuple[Crosshair, int] | None) -> None:
+        """Of the candle under the crosshair, else of the newest."""
+        series = self._series
         count = len(series)
-        dragging = any(line.dragged is not None for line in self.stops)
-        index = count - 1
-        cross = self.cross
-        if cross is not None and not dragging:
-            pointed = round(panes.price.index(cross.x))
-            index = min(max(pointed, 0), count - 1)
-            inside = panes.price.rect.contains(QPointF(cross.x, cross.y))
-            price = to_tick(round(panes.price.value(cross.y)), self.tick_size, Rounding.NEAREST) if inside else None
-            texts = (
-                "" if price is None else self.price_text(price),
-                time_text(series.start(index), self.interval) if 0 <= pointed < count else "",
-            )
-            paint_crosshair(painter, panes, pen, cross, pointed, price, texts)
         if count:
+            index = count - 1 if cross is None else min(max(cross[1], 0), count - 1)
             before = series.candle(index - 1).close if index > 0 else None
-            paint_readout(painter, pen, series.candle(index), before, self.price_scale, self.tick_size)
+            paint_readout(painter, self._pen, series.candle(index), before, self.price_scale, self.tick_size)
 
     @property
     def offers(self) -> bool:

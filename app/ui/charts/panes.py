@@ -73,11 +73,13 @@ class Panes:
         self.volume = Pane()
         self.whole = QRectF(0, 0, 1, 1)
         self.time = QRectF(0, 0, 1, 1)
+        self.with_volume = True
+        """An index has none, and its candles take the room."""
 
     def place(self, width: float, height: float, axis_width: float) -> None:
         """Divides the canvas."""
         inner = max(width - axis_width, 16.0)
-        volume = max(36.0, min(120.0, math.floor(height * 0.16)))
+        volume = max(36.0, min(120.0, math.floor(height * 0.16))) if self.with_volume else 1.0
         price = max(height - TIME_HEIGHT - volume, 16.0)
         self.whole = QRectF(0, 0, width, height)
         self.price.place(QRectF(0, 0, inner, price))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent
@@ -23,8 +24,6 @@ from app.runtime.secret import Secret
 from app.ui import theme
 from app.ui.bridge import Bridge
 from app.ui.widgets.text import Message, label
-
-_WORDS = ("guessed at once", "weak", "fair", "good", "strong")
 
 
 class UnlockWindow(QWidget):
@@ -66,7 +65,7 @@ class UnlockWindow(QWidget):
     async def ask(self) -> None:
         """Finds out what the profile needs and shows that page; a keyring opens it without a question."""
         info = await self._bridge.call(self._bridge.desk.session.vault())
-        self._profile.setText(f"Profile: {info.profile}")
+        self._profile.setText(f"Profile: {_from_home(info.profile)}")
         if info.state is VaultState.OPEN:
             self._finish()
         elif info.state is VaultState.ABSENT:
@@ -236,7 +235,7 @@ class CreatePage(QWidget):
             return
         strength = self._strength(Secret(text))
         self._bar.setValue(max(strength.score, 0))
-        self._hint.setText(f"{_WORDS[strength.score].capitalize()}. {strength.hint}".strip())
+        self._hint.setText(strength.hint)
 
     def _submit(self) -> None:
         if not self._button.isEnabled():
@@ -327,6 +326,14 @@ class OpenPage(QWidget):
 def in_words(failure: AppError) -> str:
     """Cause, the other side's words in quotes, next step."""
     return str(failure)
+
+
+def _from_home(folder: str) -> str:
+    """As people write it: `~/.local/share/stopline`."""
+    try:
+        return str("~" / Path(folder).relative_to(Path.home()))
+    except (ValueError, RuntimeError):  # elsewhere, or nobody's home
+        return folder
 
 
 def _secret_edit(name: str, accessible: str) -> QLineEdit:

@@ -113,6 +113,7 @@ class StatusBar(QStatusBar):
         self.feed = Item("status.feed")
         self.engine = Item("status.engine")
         self.latency = Item("status.latency", dot=False)
+        self.latency.hide()  # until an exit was measured
         self.sync = Item("status.sync", dot=False)
         self.day = Item("status.day", dot=False)
         self.badge = label("", "badge", name="status.badge")
@@ -187,12 +188,11 @@ class StatusBar(QStatusBar):
         self._beat_heard = time.monotonic()
         self.engine.dot.pulse()
         p99 = event.engine_p99_ms
-        self.latency.say(
-            "p99 –" if p99 is None else f"p99 {p99:.2f} ms",
-            tip="Price in to exit order out, 99 of 100 exits. No exit was measured yet."
-            if p99 is None
-            else "Price in to exit order out, 99 of 100 exits were faster",
-        )
+        self.latency.setVisible(p99 is not None)
+        if p99 is not None:
+            self.latency.say(
+                f"exit {p99:.2f} ms", tip="From the price in to the exit order out: 99 of 100 were faster."
+            )
         self._show_ages()
 
     def _show_ages(self) -> None:

@@ -267,7 +267,7 @@ def test_a_blind_stop_is_marked_in_the_table_and_counted(stage: Stage, window: M
 def test_the_pulse_of_the_engine_is_shown(stage: Stage, window: MainWindow) -> None:
     stage.publish(EngineBeat(market.NOW, 3, 1, 0.2, 0.714))
     stage.until(lambda: child(window, "status.engine.text").text() == "3 armed · 1 blind")
-    assert child(window, "status.latency.text").text() == "p99 0.71 ms"
+    assert child(window, "status.latency.text").text() == "exit 0.71 ms"
 
 
 def test_closing_says_how_many_stops_are_no_longer_watched(stage: Stage, window: MainWindow) -> None:
@@ -403,9 +403,7 @@ def test_an_empty_chart_shows_what_there_is_to_guard(stage: Stage, open_window: 
     stage.until(lambda: window.chart.instrument is not None and window.chart.instrument.id == held)
 
 
-def test_what_is_held_comes_before_the_list_and_a_pick_before_both(
-    stage: Stage, open_window: Open
-) -> None:
+def test_what_is_held_comes_before_the_list_and_a_pick_before_both(stage: Stage, open_window: Open) -> None:
     window = open_window()
     held = min(p.key.instrument for p in window.facts.open_positions())
     stage.until(lambda: window.chart.instrument is not None and window.chart.instrument.id == held)

@@ -208,7 +208,8 @@ class ExitFollower:
     async def _wait(self, seconds: float) -> None:
         """Until there is news, at most so long."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._news.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
         self._news.clear()
 
     async def _take(self, step: Step) -> None:

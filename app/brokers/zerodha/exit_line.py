@@ -170,7 +170,9 @@ class _Slot:
             wait = WARM_SECONDS * (1 + self.number) / CONNECTIONS
             while not self._gone.is_set():
                 try:
-                    await asyncio.wait_for(self._gone.wait(), wait)
+                    # Not `wait_for`: on Python 3.11 it may swallow the cancellation that ends this task.
+                    async with asyncio.timeout(wait):
+                        await self._gone.wait()
                 except TimeoutError:
                     wait = WARM_SECONDS
                     if self.idle and self._line.may_warm():

@@ -118,8 +118,10 @@ class ZerodhaFeed:
             failures = 0 if time.monotonic() - started > 2 * RETRY_CEILING else failures + 1
             delay = RETRY_SECONDS if self._urgent else min(RETRY_SECONDS * 2 ** min(failures - 1, 5), RETRY_CEILING)
             delay *= random.uniform(1 - RETRY_JITTER, 1 + RETRY_JITTER)
+            # Not `wait_for`: on Python 3.11 it may swallow the cancellation that ends this task.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._again.wait(), delay)
+                async with asyncio.timeout(delay):
+                    await self._again.wait()
             self._again.clear()
 
     async def _connect_once(self) -> Exception:
@@ -181,7 +183,8 @@ class _Connection:
         protocol.send_request(request)
         self._flush()
         try:
-            await asyncio.wait_for(self._opened, CONNECT_SECONDS)
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await self._opened
         except TimeoutError:
             raise Unreachable("The price feed did not answer.") from None
         self._pong_at = self._loop.time()

@@ -1,0 +1,220 @@
+"""The exit line over real sockets: what a server does with a written order, and what the line says of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from app.brokers.base import Credentials, ExitReply, Session
+from app.brokers.zerodha import exit_line
+from app.brokers.zerodha.exit_line import ZerodhaExitLine
+from app.domain.account import Endpoints
+from app.domain.errors import OutcomeUnknown, RateLimited, Rejected
+from app.domain.instrument import Product
+from app.domain.order import OrderKind, OrderRequest, Side
+from app.runtime.secret import Secret
+from tests.fakes.fast_loop import settle
+from tests.fakes.trading import ACCOUNT, INFY
+
+Serve = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
+ORDER = OrderRequest(ACCOUNT, INFY.id, Side.SELL, 10, Product.MIS, OrderKind.MARKET, tag="AAAAAAAAAAAA0000101")  # type: ignore[arg-type]  # a tag is a text
+DONE = b'{"status": "success", "data": {"order_id": "7"}}'
+
+
+def answer(status: str, body: bytes, more: bytes = b"") -> bytes:
+    return b"HTTP/1.1 %b\r\nContent-Length: %d\r\n%b\r\n%b" % (status.encode(), len(body), more, body)
+
+
+@asynccontextmanager
+async def line_to(serve: Serve) -> AsyncIterator[ZerodhaExitLine]:
+    """A started line to a server that does this with every request."""
+    handlers: list[asyncio.Task[None] | None] = []
+
+    async def connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        handlers.append(asyncio.current_task())
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                length = next(
+                    (int(x.split(b":")[1]) for x in head.split(b"\r\n") if x.startswith(b"Content-Length")), 0
+                )
+                await serve(head + await reader.readexactly(length), writer)
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(connection, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    session = Session(ACCOUNT, "AB1234", "A", Secret("token"), 0, 0)
+    line = ZerodhaExitLine(session, Credentials("key", Secret("secret")), Endpoints(url, url, url, url))
+    await line.start()
+    try:
+        yield line
+    finally:
+        await line.stop()
+        server.close()
+        await asyncio.get_running_loop().shutdown_default_executor()  # what was still being dialled arrives
+        await settle()  # and is hung up
+        for task in filter(None, handlers):
+            task.cancel()
+        await asyncio.gather(*filter(None, handlers), return_exceptions=True)
+
+
+async def fire(line: ZerodhaExitLine, price: int | None = None, order: OrderRequest = ORDER) -> ExitReply:
+    replied: asyncio.Future[ExitReply] = asyncio.get_running_loop().create_future()
+    assert line.fire(line.prepare(order), replied.set_result, price) > 0
+    return await asyncio.wait_for(replied, 10)
+
+
+async def test_an_order_leaves_in_one_write_and_its_answer_comes_back() -> None:
+    seen: list[bytes] = []
+
+    async def serve(request: bytes, writer: asyncio.StreamWriter) -> None:
+        seen.append(request)
+        writer.write(answer("200 OK", DONE))
+
+    async with line_to(serve) as line:
+        reply = await fire(line)
+        assert (reply.order, reply.error, reply.tag) == ("7", None, ORDER.tag)
+        assert reply.written_ns <= reply.replied_ns
+        again = await fire(line)
+        assert again.order == "7"
+        assert repr(line.prepare(ORDER)) == f"PreparedExit({ORDER.tag})"
+    assert seen[0].startswith(b"POST /orders/regular HTTP/1.1\r\n")
+    assert b"Authorization: token key:token" in seen[0]
+    assert b"tag=AAAAAAAAAAAA0000101" in seen[0]
+
+
+async def test_a_limit_gets_its_price_when_it_is_fired() -> None:
+    seen: list[bytes] = []
+
+    async def serve(request: bytes, writer: asyncio.StreamWriter) -> None:
+        seen.append(request)
+        writer.write(answer("200 OK", DONE))
+
+    async with line_to(serve) as line:
+        limit = OrderRequest(ACCOUNT, INFY.id, Side.SELL, 10, Product.MIS, OrderKind.LIMIT, tag=ORDER.tag)
+        await fire(line, 98_705, limit)
+    assert b"&price=987.05" in seen[0]
+
+
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [
+        (answer("400 Bad Request", b'{"error_type": "InputException", "message": "no"}'), Rejected),
+        (answer("429 Too Many", b'{"error_type": "NetworkException"}', b"Retry-After: 3\r\n"), RateLimited),
+        (answer("502 Bad Gateway", b"<html>"), OutcomeUnknown),
+        (answer("200 OK", b'{"status": "success"}'), OutcomeUnknown),
+        (answer("200 OK", b"[]"), OutcomeUnknown),
+        (b"nonsense\r\n\r\n", OutcomeUnknown),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n" + b"x" * 70_000, OutcomeUnknown),
+    ],
+    ids=["refused", "throttled", "gateway", "no order", "no object", "nonsense", "endless"],
+)
+async def test_what_an_answer_means(reply: bytes, error: type[Exception]) -> None:
+    async def serve(request: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(reply)
+
+    async with line_to(serve) as line:
+        assert isinstance((await fire(line)).error, error)
+
+
+async def test_a_connection_that_breaks_leaves_the_outcome_open_and_is_replaced() -> None:
+    broken = asyncio.Event()
+
+    async def serve(request: bytes, writer: asyncio.StreamWriter) -> None:
+        if not broken.is_set():
+            broken.set()
+            writer.close()
+        else:
+            writer.write(answer("200 OK", DONE))
+
+    async with line_to(serve) as line:
+        assert isinstance((await fire(line)).error, OutcomeUnknown)
+        assert (await fire(line)).order == "7"
+
+
+async def test_an_answer_that_closes_the_connection_is_taken_and_the_line_dials_again() -> None:
+    async def serve(request: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer("200 OK", DONE, b"Connection: close\r\n"))
+        writer.close()
+
+    async with line_to(serve) as line:
+        for _ in range(6):
+            ready = asyncio.Event()
+            line.on_ready = ready.set
+            if not line.ready:
+                await asyncio.wait_for(ready.wait(), 5)
+            assert (await fire(line)).order == "7"
+
+
+async def test_a_server_that_does_not_answer_is_given_up_and_its_connection_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(exit_line, "REPLY_SECONDS", 0.05)
+
+    async def serve(request: bytes, writer: asyncio.StreamWriter) -> None: ...
+
+    async with line_to(serve) as line:
+        before = line.ready
+        assert isinstance((await fire(line)).error, OutcomeUnknown)
+        assert line.ready < max(before, 2)
+
+
+async def test_when_every_connection_is_busy_nothing_is_sent() -> None:
+    held: list[asyncio.StreamWriter] = []
+    requests = 0
+
+    async def serve(request: bytes, writer: asyncio.StreamWriter) -> None:
+        nonlocal requests
+        requests += 1
+        held.append(writer)
+
+    async with line_to(serve) as line:
+        replies: list[ExitReply] = []
+        written = 0
+        while line.ready or written < exit_line.CONNECTIONS:
+            if line.ready:
+                written += line.fire(line.prepare(ORDER), replies.append) > 0
+            await asyncio.sleep(0)
+        assert line.fire(line.prepare(ORDER), replies.append) == 0
+        assert written == exit_line.CONNECTIONS
+    assert [type(reply.error) for reply in replies] == [OutcomeUnknown] * exit_line.CONNECTIONS
+
+
+async def test_idle_connections_are_kept_warm_and_one_stays_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exit_line, "WARM_SECONDS", 0.05)
+    warmed = asyncio.Event()
+
+    async def serve(request: bytes, writer: asyncio.StreamWriter) -> None:
+        if request.startswith(b"GET /user/profile"):
+            warmed.set()
+            writer.write(answer("200 OK", b"{}"))
+        else:
+            writer.write(answer("200 OK", DONE))
+
+    async with line_to(serve) as line:
+        await asyncio.wait_for(warmed.wait(), 5)
+        assert (await fire(line)).order == "7"
+
+
+async def test_words_that_nobody_asked_for_close_the_connection() -> None:
+    async def serve(request: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer("200 OK", DONE) + b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    async with line_to(serve) as line:
+        assert (await fire(line)).order == "7"
+
+
+async def test_a_server_that_is_not_there_makes_no_connection_and_no_noise() -> None:
+    url = "http://127.0.0.1:1"
+    session = Session(ACCOUNT, "AB1234", "A", Secret("token"), 0, 0)
+    line = ZerodhaExitLine(session, Credentials("key", Secret("secret")), Endpoints(url, url, url, url))
+    await line.start()
+    assert line.ready == 0
+    assert line.fire(line.prepare(ORDER), lambda _: None) == 0
+    await line.stop()

@@ -17,6 +17,7 @@ from tests.program import ROOT
 OPENING = ("--opening-position", "NSE:RELIANCE=50@MIS", "--opening-position", "NSE:SBIN=200@MIS")
 
 
+@pytest.mark.packaged
 @pytest.mark.timeout(170)
 def test_a_trader_connects_trades_guards_syncs_and_comes_back_after_a_power_cut(tmp_path: Path) -> None:
     with PaperExchange(tmp_path / "exchange", *OPENING) as exchange, workplace(tmp_path) as work:

@@ -67,8 +67,8 @@ class Stopwatch:
 
 async def serve(positions: int, seed: int) -> None:
     """Until standard input closes."""
-    folder = Path(tempfile.mkdtemp(prefix="bench-exchange-"))
-    market = open_market("random", seed=seed, instruments=listing_file(folder))
+    with tempfile.TemporaryDirectory(prefix="bench-exchange-") as folder:
+        market = open_market("random", seed=seed, instruments=listing_file(Path(folder)))
     context, ca_file = certificate(None)
     openings = [Opening(f"NSE:BENCH{n:04d}", 10, "MIS") for n in range(positions)]
     exchange = Exchange(

@@ -37,7 +37,8 @@ class Driver:
         self._urls = urls
         self.loop = LoopThread()
         self.loop.start()
-        self.profile = Path(tempfile.mkdtemp(prefix="bench-profile-"))
+        self._folder = tempfile.TemporaryDirectory(prefix="bench-profile-")
+        self.profile = Path(self._folder.name)
         self.desk = self.run(build_desk(ProfilePaths(self.profile), paper=False))
         self.account = AccountId("")
         self.paints: list[float] = []

@@ -69,11 +69,12 @@ def draw_minutes(
 ) -> list[Bar]:
     """`count` minute bars from `start` whose open, high, low, close and volume are exactly the day's."""
     o, high, low, c = day
-    top, bottom = (rng.sample(range(count), 2)) if count > 1 else (0, 0)
+    edge = count // 8  # an extreme next to the end would be reached, or left, by a cliff
+    top, bottom = (rng.sample(range(edge, count - edge), 2)) if count > 1 else (0, 0)
     fixed = {0: float(o), count: float(c)}
     path = _bridge(rng, count, fixed | {top + rng.randint(0, 1): float(high), bottom + rng.randint(0, 1): float(low)})
     path[0], path[-1] = o, c
-    closes = [min(high, max(low, listing.on_tick(price))) for price in path]
+    closes = [min(high, max(low, listing.on_tick(_mirrored(price, low, high)))) for price in path]
     step = listing.tick_size or 5
     bars = []
     shares = split(rng, volume, [0.5 + 1.5 * (2.0 * i / count - 1.0) ** 2 for i in range(count)])
@@ -87,6 +88,13 @@ def draw_minutes(
             down = low
         bars.append((start + 60 * i, a, up, down, b, shares[i], oi))
     return bars
+
+
+def _mirrored(price: float, low: float, high: float) -> float:
+    """A path that leaves the day's range comes back into it; cut off it would stand still at the edge."""
+    if price > high:
+        return max(low, 2 * high - price)
+    return min(high, 2 * low - price) if price < low else price
 
 
 def _bridge(rng: random.Random, count: int, fixed: Mapping[int, float]) -> list[float]:

@@ -153,7 +153,7 @@ class Docks:
         self._window.resizeDocks(low, [height] * len(low), Qt.Orientation.Vertical)
         if len(low) == 2:
             room = size.width() - sides[-1][1]
-            self._window.resizeDocks(low, [int(room * 0.535), int(room * 0.465)], horizontal)
+            self._window.resizeDocks(low, [int(room * 0.54), int(room * 0.46)], horizontal)
 
     def _show_titles(self) -> None:
         """A name is written once: on the tab where there is one, else on the title bar."""

@@ -187,7 +187,7 @@ class MainWindow(QMainWindow):
             Place("holdings", "Holdings", BOTTOM, "tables", self.holdings, "Ctrl+7"),
             Place("sync", "Sync", BOTTOM, "tables", self.sync, "Ctrl+8"),
             Place("notices", "Notices", BOTTOM, "tables", self.notices_panel, "Ctrl+9"),
-            Place("audit", "Audit", BOTTOM, "tables", self.audit),
+            Place("audit", "Audit", BOTTOM, "tables", self.audit, "Ctrl+U"),
             Place("stops", "Stops", BOTTOM, "guard", self.stops, "Ctrl+5"),
         ]
 

@@ -12,6 +12,9 @@ from app.ui import theme
 from app.ui.models.table import KEY_ROLE, TONE_ROLE, Tone
 from app.ui.theme import DARK
 
+_WIDEST = 88
+"""Of a button, in pixels."""
+
 Index = QModelIndex | QPersistentModelIndex
 
 
@@ -63,4 +66,6 @@ class ButtonDelegate(QStyledItemDelegate):
 
     def _area(self, option: QStyleOptionViewItem) -> QRect:
         cell: QRect = option.rect
-        return cell.adjusted(4, 4, -4, -4)
+        area = cell.adjusted(4, 4, -4, -4)
+        area.setWidth(min(area.width(), _WIDEST))  # also where the column takes what room is left
+        return area

@@ -107,6 +107,7 @@ class OrderTicket(TicketForm):
     def follow(self, instrument: Instrument) -> None:
         """What the chart shows, while the trader means nothing by the ticket yet. Never under a typed quantity."""
         if not self._begun and self._open is None and self._take(instrument):
+            self.message.clear()
             self._offer_price()
             self._changed()
 

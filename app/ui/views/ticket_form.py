@@ -19,7 +19,7 @@ from app.ui.widgets.badge import MoneyBadge
 from app.ui.widgets.instrument_search import InstrumentSearch
 from app.ui.widgets.price_edit import PriceEdit
 from app.ui.widgets.quantity_edit import QuantityEdit
-from app.ui.widgets.text import Message, label
+from app.ui.widgets.text import Elided, Message, label
 
 
 class TicketForm(QWidget):
@@ -28,7 +28,7 @@ class TicketForm(QWidget):
     def __init__(self, bridge: Bridge) -> None:
         super().__init__()
         self.search = InstrumentSearch(bridge, "ticket.search", "Instrument", keeps_text=True)
-        self._what = label("", "faint", name="ticket.what")
+        self._what = Elided("faint", name="ticket.what")
         self._price_now = label("", "heading", name="ticket.last")
         self._badge = MoneyBadge()
         self._badge.setObjectName("ticket.badge")

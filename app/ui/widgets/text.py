@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QWidget
+from PySide6.QtGui import QKeyEvent, QResizeEvent
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
 
 from app.ui import theme
 
@@ -34,6 +34,34 @@ def selectable(shown: QLabel) -> QLabel:
 def caption(text: str) -> str:
     """Text for a button, tab or menu, where Qt reads `&` as a mnemonic: `M&M` stays `M&M`."""
     return text.replace("&", "&&")
+
+
+class Elided(QWidget):
+    """A line that ends in `…` where room is short; the whole is its tooltip."""
+
+    def __init__(self, role: str = "", name: str = "") -> None:
+        super().__init__()
+        self._whole = ""
+        self._shown = label("", role, name=name)
+        self._shown.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._shown)
+
+    def setText(self, text: str) -> None:
+        """As a label's."""
+        self._whole = text
+        self.setToolTip(text)
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Qt."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        metrics = self._shown.fontMetrics()
+        self._shown.setText(metrics.elidedText(self._whole, Qt.TextElideMode.ElideRight, self.width()))
 
 
 class Message(QFrame):

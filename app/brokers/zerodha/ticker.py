@@ -60,6 +60,9 @@ class ZerodhaFeed:
         self._task: asyncio.Task[None] | None = None
         self._connection: _Connection | None = None
         self._again = asyncio.Event()
+        secure = urlsplit(endpoints.ws_url).scheme == "wss"
+        # Made once: reading the system's authorities holds the loop for milliseconds.
+        self._tls = ssl.create_default_context(cafile=endpoints.ca_file or None) if secure else None
 
     def start(self) -> None:
         """Dials, and keeps dialling."""
@@ -131,7 +134,7 @@ class ZerodhaFeed:
             {"api_key": self._credentials.api_key, "access_token": self._session.access_token.reveal()}
         )
         try:
-            await connection.open(url, self._endpoints.ca_file)
+            await connection.open(url, self._tls)
             self._connection = connection
             connection.change(frozenset(), frozenset(), self._full, self._quote)
             self._sink.connected()
@@ -164,15 +167,12 @@ class _Connection:
         """Open in both directions."""
         return self._protocol is not None and self._protocol.state is State.OPEN and not self._closed.done()
 
-    async def open(self, url: str, ca_file: str) -> None:
+    async def open(self, url: str, tls: ssl.SSLContext | None) -> None:
         """Dials and shakes hands. Raises SessionExpired (403: the token is dead) or Unreachable."""
         parts = urlsplit(url)
-        secure = parts.scheme == "wss"
-        tls = ssl.create_default_context(cafile=ca_file or None) if secure else None
+        port = parts.port or (80 if tls is None else 443)
         try:
-            link = await Link.connect(
-                parts.hostname or "", parts.port or (443 if secure else 80), tls, self._on_data, self._on_closed
-            )
+            link = await Link.connect(parts.hostname or "", port, tls, self._on_data, self._on_closed)
         except OSError as failure:
             raise Unreachable("The price feed cannot be reached.", detail=failure.strerror or str(failure)) from None
         self._link = link

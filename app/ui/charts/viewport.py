@@ -72,8 +72,8 @@ class Viewport:
         self.automatic, self._factor = True, 1.0
 
     def appended(self, count: int) -> None:
-        """One candle more: moves on when the newest was in view."""
-        if self.follows(count - 1):
+        """One candle more: moves on when the newest was in view, once the room at the right is used up."""
+        if self.follows(count - 1) and self.last < count - 1 + self.gap:
             self.last += 1
 
     def zoom(self, steps: float, about: float, count: int) -> None:

@@ -63,7 +63,7 @@ class NoticeList(QObject):
 
 
 COLUMNS: tuple[Column[Entry], ...] = (
-    Column("at", "Time", lambda e: e.at, fmt.time, width=76, tone=lambda _e: Tone.DIM),
+    Column("at", "Time", lambda e: e.at, fmt.time, whole=True, width=76, tone=lambda _e: Tone.DIM),
     Column("level", "Level", lambda e: e.notice.level, width=72, tone=lambda e: _TONES[e.notice.level]),
     Column("title", "What", lambda e: e.notice.title, width=280, tip=lambda e: e.notice.title),
     Column("cause", "Why", lambda e: e.notice.cause, width=280, tip=lambda e: e.notice.cause),

@@ -12,7 +12,7 @@ from app.brokers.base import ExitLine, ExitReply
 from app.domain.errors import AppError, Denied, RateLimited, Rejected
 from app.domain.ids import BrokerOrderId, Tag
 from app.domain.instrument import Instrument
-from app.domain.money import Price
+from app.domain.money import Price, from_minor
 from app.domain.order import Order, OrderKind, OrderRequest, Side
 from app.domain.stop import Stop, StopState
 from app.engine.account import AccountState, PositionReading
@@ -306,7 +306,9 @@ class ExitFollower:
         self._reprices += 1
         self._attempts.acted_at = self._loop_time()
         price = self._limit(self._attempts.orders[step.order].side)
-        self._record.note(self.stop, "priced anew", f"order {step.order} at {price}")
+        self._record.note(
+            self.stop, "priced anew", f"order {step.order} at {from_minor(price, self.stop.price_scale):.2f}"
+        )
         with contextlib.suppress(Rejected):  # filled or cancelled meanwhile: the next look tells
             await self._state.session.modify(step.order, price=price)
         await self._wait(LOOK_SECONDS)

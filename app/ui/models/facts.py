@@ -147,6 +147,12 @@ class Facts(QObject):
         view = self.accounts.get(account)
         return account if view is None else f"{view.broker.capitalize()} {view.user_id or view.id}"
 
+    def named(self, text: str) -> str:
+        """A text of the desk's with accounts called by their names."""
+        for account in self.accounts:
+            text = text.replace(account, self.account_name(account))
+        return text
+
     def open_positions(self) -> list[Position]:
         """Those with a quantity."""
         return [p for p in self.positions.values() if p.quantity != 0]

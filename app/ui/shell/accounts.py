@@ -45,6 +45,8 @@ class AccountKeeper(QObject):
         self._logins: dict[AccountId, LoginWindow] = {}
         self._reasons: dict[AccountId, str] = {}
         self._strips: set[AccountId] = set()
+        self.said: set[str] = set()
+        """Keys of the notices whose news the strips tell already."""
         self._menu: QMenu | None = None
         facts.accounts_changed.connect(self._show)
         facts.stop_changed.connect(lambda _stop: self._show())
@@ -110,6 +112,9 @@ class AccountKeeper(QObject):
         for account in self._strips - set(wanted):
             self._banners.drop(f"session-{account}")
         self._strips = set(wanted)
+        self.said = {f"blind:{account}" for account in wanted if self._facts.blind(account)}
+        for name in self.said:
+            self._banners.drop(name)
         for account, view in wanted.items():
             loud = view.state is SessionState.EXPIRED or bool(self._facts.blind(account))
             again = "Log in again" if view.connected_at is not None else "Log in"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent, QColor, QPainter, QPaintEvent
 from PySide6.QtWidgets import QDialog, QHBoxLayout, QMainWindow, QMenuBar, QMessageBox, QVBoxLayout, QWidget
 
@@ -37,6 +37,9 @@ from app.ui.views.trade_book import TradeBookPanel
 from app.ui.views.watchlist import WatchlistPanel
 from app.ui.widgets.text import caption, label
 
+CHART_PAUSE_MS = 200
+"""Between two charts: each asks the broker for history, and the broker counts."""
+
 
 class MainWindow(QMainWindow):
     """Everything after the unlock. GUI thread; made by the application once the vault is open."""
@@ -50,6 +53,11 @@ class MainWindow(QMainWindow):
         self._leaving = False
         self._asking: QMessageBox | None = None
         self._chart_shows: InstrumentId | None = None
+        self._chart_asked: InstrumentId | None = None
+        self._chart_pause = QTimer(self)
+        self._chart_pause.setSingleShot(True)
+        self._chart_pause.setInterval(CHART_PAUSE_MS)
+        self._chart_pause.timeout.connect(self._open_chart)
         self._chart_picked = False
         """The chart's instrument was chosen: by the trader, the day before, or because it is held."""
         self.setObjectName("main")
@@ -57,7 +65,7 @@ class MainWindow(QMainWindow):
         screen = self.screen()
         self.resize(default_size(screen.availableSize()))
         self.facts = Facts(bridge)
-        self.notices = NoticeList(bridge)
+        self.notices = NoticeList(bridge, self.facts)
         self.watchlist = WatchlistPanel(bridge, self.facts)
         self.ticket = OrderTicket(bridge, self.facts)
         self.positions = PositionsPanel(bridge, self.facts)
@@ -103,6 +111,7 @@ class MainWindow(QMainWindow):
         if self._chart_shows is not None:
             self._layout.set_text("chart", self._chart_shows)
         self._layout.save()
+        self._chart_pause.stop()
         self.chart.dispose()
         self.bar.stop()
         self.day.stop()
@@ -114,9 +123,19 @@ class MainWindow(QMainWindow):
     def show_chart(self, instrument: InstrumentId) -> None:
         """The chart follows what is selected anywhere."""
         self._chart_picked = True
-        if instrument != self._chart_shows:
-            self._chart_shows = instrument
-            self._bridge.start(self._show_chart(instrument), "show chart")
+        if instrument == self._chart_shows:
+            return
+        self._chart_shows = instrument
+        resting = self._chart_pause.isActive()
+        self._chart_pause.start()  # who walks down a list with the arrows sees the chart of where they stop
+        if not resting:
+            self._open_chart()
+
+    def _open_chart(self) -> None:
+        shown = self._chart_shows
+        if shown is not None and shown != self._chart_asked:
+            self._chart_asked = shown
+            self._bridge.start(self._show_chart(shown), "show chart")
 
     def _offer_chart(self, instrument: InstrumentId) -> None:
         """A first chart by itself, until something is picked or held."""
@@ -250,9 +269,12 @@ class MainWindow(QMainWindow):
         if notice.level is not Level.ALARM:
             self.toasts.add(entry)
             return
-        title, rest = notice.title, " ".join(part for part in (notice.cause, notice.next_step) if part)
+        rest = " ".join(part for part in (notice.cause, notice.next_step) if part)
+        title = notice.title
         text = f"{title}{'' if title.endswith(('.', '!', '?', ':')) else '.'} {rest}" if rest else title
         name = notice.repeat_key or f"alarm-{entry.number}"
+        if name in self.accounts.said:
+            return  # the account's own strip says it, with the way out
         self.banners.show_banner(name, text, role="strip-danger", dismissable=True)
 
     # Leaving

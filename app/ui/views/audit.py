@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from PySide6.QtCore import QTimer
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QVBoxLayout, QWidget
@@ -12,15 +14,27 @@ from app.ui.bridge import Bridge
 from app.ui.models.facts import Facts
 from app.ui.models.table import Column, TableModel, Tone
 from app.ui.views.table_view import TableView
+from app.ui.views.words import symbol_of
 
 _PAUSE_MS = 400
 
-COLUMNS: tuple[Column[AuditLine], ...] = (
-    Column("at", "Time", lambda a: a.at, fmt.date_time, whole=True, width=150, tone=lambda _a: Tone.DIM),
-    Column("what", "What", lambda a: a.what, whole=True, width=150),
-    Column("subject", "Of", lambda a: a.subject, width=170, tone=lambda _a: Tone.DIM),
-    Column("account", "Account", lambda a: a.account, width=120, tone=lambda _a: Tone.DIM),
-    Column("detail", "Detail", lambda a: a.detail, width=300, tip=lambda a: a.detail),
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """One line of the trail as the table shows it."""
+
+    line: AuditLine
+    of: str
+    """What it is about, as the trader calls it."""
+    account: str
+
+
+COLUMNS: tuple[Column[AuditRow], ...] = (
+    Column("at", "Time", lambda r: r.line.at, fmt.date_time, whole=True, width=140, tone=lambda _r: Tone.DIM),
+    Column("subject", "Of", lambda r: r.of, whole=True, width=112, tip=lambda r: r.line.subject),
+    Column("what", "What", lambda r: r.line.what, whole=True, width=96),
+    Column("detail", "Detail", lambda r: r.line.detail, width=240, tip=lambda r: r.line.detail),
+    Column("account", "Account", lambda r: r.account, width=112, tone=lambda _r: Tone.DIM, spare=1),
 )
 
 
@@ -30,8 +44,9 @@ class AuditPanel(QWidget):
     def __init__(self, bridge: Bridge, facts: Facts) -> None:
         super().__init__()
         self._bridge = bridge
+        self._facts = facts
         self._stale = True
-        self._model: TableModel[AuditLine] = TableModel(COLUMNS, self)
+        self._model: TableModel[AuditRow] = TableModel(COLUMNS, self)
         self.table = TableView(
             self._model,
             name="audit.table",
@@ -66,11 +81,14 @@ class AuditPanel(QWidget):
 
     async def _read(self) -> None:
         lines = await self._bridge.call(self._bridge.desk.stops.audit())
+        names = {f"stop:{s.id}": f"stop {symbol_of(s.key.instrument)}" for s in self._facts.stops.values()}
+        names |= {f"order:{o.id}": f"order {symbol_of(o.instrument)}" for o in self._facts.orders.values()}
         newest = sorted(lines, key=lambda line: line.at, reverse=True)
         counted: dict[tuple[int, str, str], int] = {}
         rows = []
         for line in newest:
             place = (line.at, line.subject, line.what)
             counted[place] = counted.get(place, 0) + 1
-            rows.append(((*place, counted[place]), line))
+            account = self._facts.account_name(line.account)
+            rows.append(((*place, counted[place]), AuditRow(line, names.get(line.subject, line.subject), account)))
         self._model.replace(rows)

@@ -12,6 +12,7 @@ from app.domain.events import Level, Noticed
 from app.domain.ids import Nanos
 from app.ui import format as fmt
 from app.ui.bridge import Bridge
+from app.ui.models.facts import Facts
 from app.ui.models.table import Column, TableModel, Tone
 from app.ui.views.table_view import TableView
 
@@ -28,6 +29,8 @@ class Entry:
     at: Nanos
     """This machine's time: a notice is about what happens to the trader, not to the exchange."""
     times: int = 1
+    account: str = ""
+    """Its name, as the trader calls it."""
 
 
 class NoticeList(QObject):
@@ -36,8 +39,9 @@ class NoticeList(QObject):
     added = Signal(object)
     """The Entry, also when it only repeats one."""
 
-    def __init__(self, bridge: Bridge) -> None:
+    def __init__(self, bridge: Bridge, facts: Facts) -> None:
         super().__init__()
+        self._facts = facts
         self._entries: dict[str, Entry] = {}
         self._count = 0
         bridge.subscribe(Noticed, self.add)
@@ -53,7 +57,9 @@ class NoticeList(QObject):
         self._count += 1
         key = f"repeat:{notice.repeat_key}" if notice.repeat_key else f"one:{self._count}"
         before = self._entries.pop(key, None)
-        entry = Entry(self._count, notice, time.time_ns())
+        named = self._facts.named
+        notice = replace(notice, cause=named(notice.cause), next_step=named(notice.next_step))
+        entry = Entry(self._count, notice, time.time_ns(), account=named(notice.account or ""))
         if before is not None:
             entry = replace(entry, times=before.times + 1)
         self._entries[key] = entry
@@ -64,12 +70,12 @@ class NoticeList(QObject):
 
 COLUMNS: tuple[Column[Entry], ...] = (
     Column("at", "Time", lambda e: e.at, fmt.time, whole=True, width=76, tone=lambda _e: Tone.DIM),
-    Column("level", "Level", lambda e: e.notice.level, width=72, tone=lambda e: _TONES[e.notice.level]),
-    Column("title", "What", lambda e: e.notice.title, width=280, tip=lambda e: e.notice.title),
-    Column("cause", "Why", lambda e: e.notice.cause, width=280, tip=lambda e: e.notice.cause),
-    Column("next", "What to do", lambda e: e.notice.next_step, width=280, tip=lambda e: e.notice.next_step),
-    Column("account", "Account", lambda e: e.notice.account or "", width=110, tone=lambda _e: Tone.DIM),
-    Column("times", "Times", lambda e: e.times, number=True, width=56, tone=lambda _e: Tone.DIM),
+    Column("level", "Level", lambda e: e.notice.level, width=68, tone=lambda e: _TONES[e.notice.level]),
+    Column("title", "What", lambda e: e.notice.title, whole=True, width=140, tip=lambda e: e.notice.title),
+    Column("cause", "Why", lambda e: e.notice.cause, width=260, tip=lambda e: e.notice.cause),
+    Column("next", "What to do", lambda e: e.notice.next_step, width=150, tip=lambda e: e.notice.next_step),
+    Column("account", "Account", lambda e: e.account, width=110, tone=lambda _e: Tone.DIM, spare=3),
+    Column("times", "Times", lambda e: e.times, number=True, width=56, tone=lambda _e: Tone.DIM, spare=2),
 )
 
 

@@ -26,6 +26,9 @@ from app.ui.widgets.text import caption
 _PAUSE_MS = 250
 """After the last change: margin and charges are asked of the broker, which counts requests."""
 
+_FOLLOW_MS = 700
+"""The same after the chart went to another instrument: who walks down a list asks nothing on the way."""
+
 _PRODUCTS = {
     Product.MIS: "Intraday (MIS)",
     Product.CNC: "Delivery (CNC)",
@@ -54,7 +57,7 @@ class OrderTicket(TicketForm):
         self._asked: asyncio.Task[object] | None = None
         self._preview: OrderPreview | None = None
         self._begun = False
-        """The trader means something by this ticket: it does not follow the chart, and its cost is asked for."""
+        """The trader means something by this ticket: it does not follow the chart any more."""
         self.setObjectName("ticket")
         self.search.picked.connect(lambda instrument: self.open_for(instrument, self.side))
         self._sides.buttonToggled.connect(lambda _button, on: self._changed() if on else None)
@@ -71,7 +74,6 @@ class OrderTicket(TicketForm):
         self.send.clicked.connect(self._submit)
         self._pause = QTimer(self)
         self._pause.setSingleShot(True)
-        self._pause.setInterval(_PAUSE_MS)
         self._pause.timeout.connect(self._ask)
         facts.accounts_changed.connect(self._on_accounts)
         facts.ticks_changed.connect(self._on_ticks)
@@ -173,14 +175,14 @@ class OrderTicket(TicketForm):
 
     def _changed(self) -> None:
         self._preview = None
-        self._pause.start()
+        self._pause.start(_PAUSE_MS if self._begun else _FOLLOW_MS)
         self._refresh()
 
     def _ask(self) -> None:
         if self._asked is not None:
             self._asked.cancel()
         request = self.request()
-        if request is not None and self._begun and self.isVisible():
+        if request is not None and self.isVisible():
             self._asked = self._bridge.start(self._read_preview(request), "preview order")
 
     async def _read_preview(self, request: OrderRequest) -> None:

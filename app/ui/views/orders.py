@@ -60,16 +60,16 @@ COLUMNS: tuple[Column[OrderRow], ...] = (
         shown=lambda r: symbol_of(r.order.instrument),
         tip=lambda r: f"{r.order.instrument} · {r.order.account} · order {r.order.broker_order_id or 'without id yet'}",
         whole=True,
-        width=160,
+        width=112,
     ),
-    Column("side", "Side", lambda r: r.order.side, tone=lambda r: side_tone(r.order.side), width=62),
+    Column("side", "Side", lambda r: r.order.side, tone=lambda r: side_tone(r.order.side), width=54),
     Column(
         "quantity",
         "Qty",
         lambda r: (r.order.quantity, r.order.filled_quantity),
         shown=lambda r: filled_of(r.order),
         number=True,
-        width=84,
+        width=64,
         help="Filled / ordered units",
     ),
     Column(
@@ -78,7 +78,7 @@ COLUMNS: tuple[Column[OrderRow], ...] = (
         lambda r: (r.order.price or 0, r.order.trigger_price or 0),
         shown=_price_words,
         number=True,
-        width=96,
+        width=80,
     ),
     Column(
         "average",
@@ -95,13 +95,13 @@ COLUMNS: tuple[Column[OrderRow], ...] = (
         lambda r: r.order.status,
         tone=lambda r: STATUS_TONES[r.order.status],
         whole=True,
-        width=112,
+        width=88,
         tip=lambda r: r.order.status_text or "",
     ),
     Column(
         "cancel", "", lambda r: "Cancel" if r.can_change else "", width=72, tip=lambda _r: "Cancel this order (Del)"
     ),
-    Column("product", "Product", lambda r: r.order.product, tone=lambda _r: Tone.DIM, width=64),
+    Column("product", "Product", lambda r: r.order.product, tone=lambda _r: Tone.DIM, width=62, spare=1),
     Column(
         "words",
         "Broker says",
@@ -109,6 +109,7 @@ COLUMNS: tuple[Column[OrderRow], ...] = (
         tone=lambda _r: Tone.DIM,
         width=160,
         tip=lambda r: r.order.status_text or "",
+        spare=2,
     ),
 )
 

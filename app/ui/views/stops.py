@@ -74,14 +74,14 @@ COLUMNS: tuple[Column[StopRow], ...] = (
         shown=lambda r: symbol_of(r.stop.key.instrument),
         tip=lambda r: f"{r.stop.key.instrument} · {r.stop.key.product} · {r.stop.key.account} · stop {r.stop.id}",
         whole=True,
-        width=128,
+        width=112,
     ),
     Column(
         "state",
         "State",
         lambda r: r.state,
         whole=True,
-        width=72,
+        width=64,
         tone=lambda r: stop_tone(r.stop, blind=r.blind),
         tip=lambda r: "No live price reaches this stop." if r.blind else r.stop.note,
     ),
@@ -99,7 +99,7 @@ COLUMNS: tuple[Column[StopRow], ...] = (
         lambda r: distance(r.stop, r.last),
         shown=_distance_words,
         number=True,
-        width=112,
+        width=100,
         help="From the last price to the trigger",
         tone=lambda r: Tone.WARN if (p := distance_percent(r.stop, r.last)) is not None and p < _NEAR else Tone.PLAIN,
     ),
@@ -141,7 +141,7 @@ COLUMNS: tuple[Column[StopRow], ...] = (
         tone=lambda _r: Tone.DIM,
         spare=5,
     ),
-    Column("outcome", "Note", _outcome_words, tone=lambda _r: Tone.DIM, width=112, spare=1),
+    Column("outcome", "Note", _outcome_words, tone=lambda _r: Tone.DIM, width=108, spare=1),
 )
 
 

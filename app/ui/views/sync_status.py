@@ -32,6 +32,8 @@ class RunRow:
     """One account in one run."""
 
     run: SyncRun
+    account: str
+    """Its name, as the trader calls it."""
 
     @property
     def milliseconds(self) -> int | None:
@@ -39,24 +41,26 @@ class RunRow:
         return None if self.run.ended_at is None else (self.run.ended_at - self.run.started_at) // 1_000_000
 
 
-def _figure(key: str, title: str, help_text: str) -> Column[RunRow]:
-    return Column(key, title, lambda r: getattr(r.run, key), fmt.group, number=True, width=76, help=help_text)
+def _figure(key: str, title: str, help_text: str, spare: int = 0) -> Column[RunRow]:
+    return Column(
+        key, title, lambda r: getattr(r.run, key), fmt.group, number=True, width=70, help=help_text, spare=spare
+    )
 
 
 COLUMNS: tuple[Column[RunRow], ...] = (
     Column(
         "started", "Started", lambda r: r.run.started_at, fmt.date_time, whole=True, width=150, tone=lambda _r: Tone.DIM
     ),
-    Column("account", "Account", lambda r: r.run.account, whole=True, width=140),
-    Column("trigger", "By", lambda r: r.run.trigger, width=84, tone=lambda _r: Tone.DIM),
+    Column("account", "Account", lambda r: r.account, whole=True, width=112),
+    Column("trigger", "By", lambda r: r.run.trigger, width=72, tone=lambda _r: Tone.DIM, spare=4),
     Column("step", "Step", lambda r: r.run.step, width=92, tone=lambda r: _TONES.get(r.run.step, Tone.WARN)),
     _figure("fetched", "Fetched", "Rows that the broker sent"),
     _figure("created", "New", "Fills that were not in the book"),
-    _figure("updated", "Changed", "Fills that the broker changed"),
+    _figure("updated", "Changed", "Fills that the broker changed", 1),
     _figure("skipped", "Known", "Fills that were already in the book"),
-    _figure("conflicting", "Conflicts", "Differences that are yours to settle"),
-    Column("took", "Took", lambda r: r.milliseconds, fmt.age, number=True, width=68, tone=lambda _r: Tone.DIM),
-    Column("error", "Error", lambda r: r.run.error, tone=lambda _r: Tone.ALARM, tip=lambda r: r.run.error, width=220),
+    _figure("conflicting", "Conflicts", "Differences that are yours to settle", 2),
+    Column("took", "Took", lambda r: r.milliseconds, fmt.age, number=True, width=62, tone=lambda _r: Tone.DIM, spare=3),
+    Column("error", "Error", lambda r: r.run.error, tone=lambda _r: Tone.ALARM, tip=lambda r: r.run.error, width=60),
 )
 
 
@@ -109,10 +113,13 @@ class SyncPanel(QWidget):
     async def load(self) -> None:
         """The log of earlier runs."""
         runs = await self._bridge.call(self._bridge.desk.portfolio.sync_log())
-        self._model.replace(((run.run, run.account), RunRow(run)) for run in runs)
+        self._model.replace(((run.run, run.account), self._row(run)) for run in runs)
         done = [run.ended_at for run in runs if run.step == SyncStep.COMPLETED and run.ended_at is not None]
         if done:
             self.last_sync.emit(max(done))
+
+    def _row(self, run: SyncRun) -> RunRow:
+        return RunRow(run, self._facts.account_name(run.account))
 
     def start(self) -> None:
         """One click syncs every connected account."""
@@ -162,11 +169,12 @@ class SyncPanel(QWidget):
         key = (event.run, event.account)
         if self._model.latest(key) is None:
             shown = [(k, row) for k in self._model.keys if (row := self._model.row(k)) is not None]
-            self._model.replace([(key, RunRow(run)), *shown])
+            self._model.replace([(key, self._row(run)), *shown])
         else:
-            self._model.put(key, RunRow(run))
+            self._model.put(key, self._row(run))
         if event.step in _FINAL:
             if event.step is SyncStep.COMPLETED and event.ended_at is not None:
                 self.last_sync.emit(event.ended_at)
         else:
-            self._progress.setText(f"{event.account}: {event.step} · {fmt.group(event.fetched)} fetched")
+            name = self._facts.account_name(event.account)
+            self._progress.setText(f"{name}: {event.step} · {fmt.group(event.fetched)} fetched")

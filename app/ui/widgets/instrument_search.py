@@ -122,6 +122,7 @@ class _Results(QListWidget):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setItemDelegate(_ResultDelegate(self))
         self.setMouseTracking(True)
+        theme.set_role(self, "popup")
 
     def fill(self, found: list[Instrument]) -> None:
         self.clear()

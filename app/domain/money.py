@@ -40,6 +40,11 @@ def from_minor(price: int, scale: int) -> Decimal:
     return Decimal(price) / scale
 
 
+def in_rupees(price: Price, scale: int) -> str:
+    """A price in logs and in the audit trail: `1306.60`."""
+    return f"{from_minor(price, scale):.{len(str(scale)) - 1}f}"
+
+
 def to_tick(price: int, tick: int, rounding: Rounding) -> int:
     """The multiple of `tick` next to `price`, both in minor units; NEAREST goes up on a tie."""
     if tick <= 0:

@@ -12,7 +12,7 @@ from app.brokers.base import ExitLine, ExitReply
 from app.domain.errors import AppError, Denied, RateLimited, Rejected
 from app.domain.ids import BrokerOrderId, Tag
 from app.domain.instrument import Instrument
-from app.domain.money import Price, from_minor
+from app.domain.money import Price, in_rupees
 from app.domain.order import Order, OrderKind, OrderRequest, Side
 from app.domain.stop import Stop, StopState
 from app.engine.account import AccountState, PositionReading
@@ -306,9 +306,8 @@ class ExitFollower:
         self._reprices += 1
         self._attempts.acted_at = self._loop_time()
         price = self._limit(self._attempts.orders[step.order].side)
-        self._record.note(
-            self.stop, "priced anew", f"order {step.order} at {from_minor(price, self.stop.price_scale):.2f}"
-        )
+        told = in_rupees(price, self.stop.price_scale)
+        self._record.note(self.stop, "priced anew", f"order {step.order} at {told}")
         with contextlib.suppress(Rejected):  # filled or cancelled meanwhile: the next look tells
             await self._state.session.modify(step.order, price=price)
         await self._wait(LOOK_SECONDS)
@@ -352,7 +351,7 @@ class ExitFollower:
             exit_order=exits[-1].broker_order_id if exits else self.stop.exit_order,
             note="position flat" if step.filled else "position was closed by another order",
         )
-        await self._save("position flat", f"{step.filled} units by {len(exits)} orders")
+        await self._save("position flat", f"{step.filled} units by {len(exits)} order{'s' * (len(exits) > 1)}")
 
     async def _save(self, what: str, detail: str, intent: OrderRequest | None = None) -> None:
         """State to the journal and to whoever watches the stop."""

@@ -14,7 +14,7 @@ from app.domain.errors import Denied, Unreachable
 from app.domain.events import Event, StopFired
 from app.domain.ids import BrokerOrderId, InstrumentId, StopId
 from app.domain.instrument import Instrument
-from app.domain.money import Price, from_minor
+from app.domain.money import Price, in_rupees
 from app.domain.stop import Stop, StopState
 from app.engine.account import AccountState
 from app.engine.exits import ExitFollower
@@ -105,7 +105,7 @@ class Firing:
                 stop = replace(stop, state=StopState.FIRED, fired_at=self._state.clock.now(), fired_price=shot.price)
                 self._changed(stop)
                 moment = to_datetime(shot.exchange_seconds * 1_000_000_000)
-                detail = f"at {from_minor(shot.price, stop.price_scale):.2f}, tick of {moment:%H:%M:%S}"
+                detail = f"at {in_rupees(shot.price, stop.price_scale)}, tick of {moment:%H:%M:%S}"
                 # Before the follower's first entry: the journal keeps the order in which it was asked.
                 self._tasks.start(self._record.keep(stop, "fired", detail), f"journal fired {stop.id}")
                 self._begin(stop)

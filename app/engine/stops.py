@@ -15,7 +15,7 @@ from app.domain.errors import AppError, Denied
 from app.domain.events import Event, StopChanged
 from app.domain.ids import AccountId, InstrumentId, StopId
 from app.domain.instrument import Instrument, Product
-from app.domain.money import Price
+from app.domain.money import Price, in_rupees
 from app.domain.order import Order
 from app.domain.portfolio import Position, PositionKey
 from app.domain.stop import Stop, StopState, new_stop_id, stop_of_tag
@@ -158,7 +158,8 @@ class StopEngine:
             # A moved stop is armed anew: what the price did before is no reason to fire at the new level.
             now = self._state.clock.now()
             moved = replace(stop, trigger=trigger, armed_at=now)
-            await self._record.save(moved, "moved", f"from {stop.trigger} to {trigger}")
+            told = " to ".join(in_rupees(price, stop.price_scale) for price in (stop.trigger, trigger))
+            await self._record.save(moved, "moved", f"from {told}")
             current = self._stops[stop_id]
             watch = self._watching.of(stop_id)
             if current.state is not StopState.ARMED or (watch is not None and watch.fired):
@@ -395,4 +396,4 @@ def _where(key: PositionKey) -> tuple[AccountId, InstrumentId, Product]:
 
 
 def _level(stop: Stop) -> str:
-    return f"{stop.side} {stop.quantity} at {stop.trigger}"
+    return f"{stop.side} {stop.quantity} at {in_rupees(stop.trigger, stop.price_scale)}"

@@ -70,6 +70,7 @@ class CandleBuilder:
         "_high",
         "_hours",
         "_interval",
+        "_joined",
         "_low",
         "_newest",
         "_open",
@@ -95,6 +96,7 @@ class CandleBuilder:
         self._day_start = self._day_end = 0
         self._since = self._until = self._opening = 0
         self._volume_seen: int | None = None
+        self._joined: Candle | None = None
         self.late = 0
         """Ticks that came after their candle had closed."""
 
@@ -124,6 +126,20 @@ class CandleBuilder:
             self._add_volume(volume)
         return closed
 
+    def join(self, candle: Candle) -> None:
+        """What the broker knows of the running candle: who begins to listen in the middle missed its first half."""
+        start = candle.start // 1_000_000_000
+        if self._end and start == self._start:
+            self._take(candle)
+        elif start >= self._start:
+            self._joined = candle  # no tick of it came yet
+
+    def _take(self, candle: Candle) -> None:
+        self._open = candle.open
+        self._high = max(self._high, candle.high)
+        self._low = min(self._low, candle.low)
+        self._volume = max(self._volume, candle.volume)
+
     def _begin(self, price: Price, at: int) -> None:
         interval = self._interval
         self._start = start = at - (at - self._opening) % interval if interval < _DAY else self._day_start
@@ -131,6 +147,9 @@ class CandleBuilder:
         self._open = self._high = self._low = self._close = price
         self._volume = 0
         self._newest = at
+        if self._joined is not None and self._joined.start == start * 1_000_000_000:
+            self._take(self._joined)
+        self._joined = None
 
     def _add_volume(self, volume: int) -> None:
         seen = self._volume_seen

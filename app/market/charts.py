@@ -137,6 +137,8 @@ class Charts:
         """History and what ticks have added since the chart was opened. Raises AppError."""
         start = now - DAYS_BACK.get(chart.interval, 5) * DAY_NS
         history = await broker.candles(chart.instrument, chart.interval, start, now)
+        if history:
+            chart.builder.join(history[-1])
         running = chart.builder.running
         live = [*chart.closed, *([running] if running is not None else [])]
         return merge(history, live)

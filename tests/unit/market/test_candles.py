@@ -336,3 +336,28 @@ def test_a_series_cut_anywhere_joins_to_itself(bars: list[Candle], cut: int) -> 
     joined = merge(bars[: cut + 1], bars[min(cut, len(bars)) :])
     assert joined == bars
     assert all(one.start < two.start for one, two in pairwise(joined))
+
+
+def test_who_begins_to_listen_in_the_middle_takes_the_first_half_from_the_broker() -> None:
+    partial = Candle((OPEN + 60) * NANOS, 100, 104, 97, 99, 500)
+    before_any_tick, after_some = builder(), builder()
+    after_some.add(101, OPEN + 90, 9_000)
+    for candles in (before_any_tick, after_some):
+        candles.join(partial)
+        candles.add(101, OPEN + 95, 9_010)
+    assert row(before_any_tick.running) == (60, 100, 104, 97, 101, 500)
+    assert row(after_some.running) == (60, 100, 104, 97, 101, 510)
+    after_some.add(90, OPEN + 120, 9_011)
+    assert row(after_some.running) == (120, 90, 90, 90, 90, 1)
+
+
+def test_a_candle_of_the_broker_that_is_over_changes_nothing() -> None:
+    candles = builder()
+    candles.add(101, OPEN + 90, 10)
+    candles.join(Candle(OPEN * NANOS, 1, 900, 1, 1, 10**6))
+    assert row(candles.running) == (60, 101, 101, 101, 101, 0)
+    candles.flush(OPEN + 121)
+    candles.join(Candle((OPEN + 120) * NANOS, 98, 99, 97, 99, 50))
+    assert candles.running is None
+    candles.add(100, OPEN + 125, 12)
+    assert row(candles.running) == (120, 98, 100, 97, 100, 52)

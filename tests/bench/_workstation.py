@@ -23,7 +23,7 @@ from app.domain.portfolio import PositionKey
 from app.runtime.loop import SWITCH_INTERVAL, LoopThread
 from app.runtime.paths import ProfilePaths
 from app.runtime.secret import Secret
-from tests.bench._exchange import SHARES
+from tests.bench._exchange import SHARES, own_core
 
 STOP_AT = 0.96
 WATCHED = 100
@@ -149,6 +149,7 @@ def start_timer(begin: Any) -> None:
 
 def main() -> int:
     """`_workstation window|headless`, the exchange's addresses as the first line of standard input."""
+    own_core(first=False)
     sys.setswitchinterval(SWITCH_INTERVAL)
     driver = Driver(json.loads(sys.stdin.readline()))
     driver.run(driver.connect())

@@ -19,8 +19,8 @@ from typing import IO, Any
 ROOT = Path(__file__).resolve().parents[2]
 ARMED = 500
 BATCHES = 2
-EVERY = 0.05
-"""Seconds between two breaches, on average."""
+EVERY = 0.1
+"""Seconds between two breaches, on average: a broker takes ten orders a second."""
 QUICK = os.environ.get("STOPLINE_BENCH_QUICK") == "1"
 BUDGET = {"with_window": {"p99_ms": 2.5, "p999_ms": 5.0, "fps": 30}, "headless": {"p99_ms": 0.3}}
 

@@ -40,9 +40,10 @@ class Facts(QObject):
     """Accounts, prices, positions, orders, stops as last heard. GUI thread."""
 
     accounts_changed = Signal()
-    ticks_changed = Signal(list)
-    """Ids of the instruments whose tick is new."""
-    instruments_known = Signal(list)
+    ticks_changed = Signal(object)
+    """A list: ids of the instruments whose tick is new. As an object: Qt would copy a list value by value."""
+    instruments_known = Signal(object)
+    """A list of ids."""
     positions_changed = Signal()
     positions_unknown = Signal(object)
     order_changed = Signal(object)
@@ -67,6 +68,9 @@ class Facts(QObject):
         self.funds: dict[AccountId, Funds] = {}
         self.feeds: dict[AccountId, FeedChanged] = {}
         self.last_beat: EngineBeat | None = None
+        self._guards: dict[PositionKey, Stop] = {}
+        self._held_in: dict[InstrumentId, list[PositionKey]] = {}
+        self._stops_in: dict[InstrumentId, set[StopId]] = {}
         self._asked: set[InstrumentId] = set()
         self._heard: set[object] = set()
         bridge.subscribe(TicksConflated, self._on_ticks)
@@ -95,8 +99,7 @@ class Facts(QObject):
             if order_key(order) not in self._heard:
                 self._keep_order(order)
         positions = [p for p in await self._bridge.call(desk.portfolio.positions()) if p.key.account not in self._heard]
-        self.positions.update({p.key: p for p in positions})
-        self.positions_changed.emit()
+        self._hold({**self.positions, **{p.key: p for p in positions}})
         for holding in await self._bridge.call(desk.portfolio.holdings()):
             self.holdings[holding.account] = (*self.holdings.get(holding.account, ()), holding)
         self.holdings_changed.emit()
@@ -140,7 +143,15 @@ class Facts(QObject):
 
     def stop_of(self, key: PositionKey) -> Stop | None:
         """The stop that now guards a position."""
-        return next((s for s in self.stops.values() if s.key == key and not s.state.is_final), None)
+        return self._guards.get(key)
+
+    def held_in(self, instruments: Iterable[InstrumentId]) -> list[PositionKey]:
+        """Positions in any of these instruments."""
+        return [key for instrument in instruments for key in self._held_in.get(instrument, ())]
+
+    def stops_in(self, instruments: Iterable[InstrumentId]) -> list[StopId]:
+        """Stops on any of these instruments, ended ones too."""
+        return [stop for instrument in instruments for stop in self._stops_in.get(instrument, ())]
 
     def account_name(self, account: AccountId) -> str:
         """What a trader calls it: `Zerodha AB1234`."""
@@ -179,7 +190,7 @@ class Facts(QObject):
 
     def armed(self) -> list[Stop]:
         """Stops that are being watched, or whose exit is under way."""
-        return [s for s in self.stops.values() if not s.state.is_final]
+        return list(self._guards.values())
 
     def blind(self, account: AccountId | None = None) -> list[Stop]:
         """Armed stops that no live price reaches, of one account or all."""
@@ -195,8 +206,7 @@ class Facts(QObject):
     def _on_positions(self, event: PositionsChanged) -> None:
         self._heard.add(event.account)
         kept = {k: p for k, p in self.positions.items() if k.account != event.account}
-        self.positions = {**kept, **{p.key: p for p in event.positions}}
-        self.positions_changed.emit()
+        self._hold({**kept, **{p.key: p for p in event.positions}})
         self._learn_about(p.key.instrument for p in event.positions)
 
     def _on_order(self, event: OrderChanged) -> None:
@@ -255,8 +265,20 @@ class Facts(QObject):
         self.orders[order_key(order)] = order
         self.order_changed.emit(order)
 
+    def _hold(self, positions: dict[PositionKey, Position]) -> None:
+        self.positions = positions
+        self._held_in.clear()
+        for key in positions:
+            self._held_in.setdefault(key.instrument, []).append(key)
+        self.positions_changed.emit()
+
     def _keep_stop(self, stop: Stop) -> None:
         self.stops[stop.id] = stop
+        self._stops_in.setdefault(stop.key.instrument, set()).add(stop.id)
+        if not stop.state.is_final:
+            self._guards[stop.key] = stop
+        elif (guard := self._guards.get(stop.key)) is not None and guard.id == stop.id:
+            del self._guards[stop.key]
         self.stop_changed.emit(stop)
 
     def _learn_about(self, instruments: Iterable[InstrumentId]) -> None:

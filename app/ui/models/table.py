@@ -83,6 +83,11 @@ class KeyedModel(QAbstractTableModel):
         """The line that an id stands on."""
         raise NotImplementedError
 
+    def shown(self, index: Index) -> tuple[str, Tone, bool]:
+        """What a cell's painter needs, in one call: text, tone, whether it is a number."""
+        tone = self.data(index, TONE_ROLE)
+        return str(self.data(index) or ""), tone or Tone.PLAIN, self.columns[index.column()].number
+
     def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008  Qt's own default
         """Qt."""
         return 0 if parent.isValid() else len(self.columns)
@@ -127,16 +132,26 @@ def plain_tip(text: str) -> str:
 class TableModel(KeyedModel, Generic[R]):
     """Rows by id with gathered updates. GUI thread.
 
-    `put` and `drop` are cheap and may be called for every event; the view hears of them once a frame, and only of the
-    cells whose value differs.
+    `put`, `stale` and `drop` are cheap and may be called for every event; the view hears of them once a frame, and
+    only of the cells whose value differs. A stale row that nobody sees is not even made.
     """
 
-    flushed = Signal(list)
-    """Ids of the rows whose cells changed in this frame."""
+    flushed = Signal(object)
+    """A list: ids of the rows whose cells changed in this frame. As an object: Qt would copy a list value by value."""
 
-    def __init__(self, columns: Sequence[Column[R]], parent: QObject | None = None) -> None:
+    def __init__(
+        self,
+        columns: Sequence[Column[R]],
+        parent: QObject | None = None,
+        make: Callable[[Any], R | None] | None = None,
+    ) -> None:
+        """`make` gives the row of an id as it is now; None: the id is gone and its row stands as it was."""
         super().__init__(parent)
         self.columns: tuple[Column[R], ...] = tuple(columns)
+        self._make = make
+        self._stale: set[Key] = set()
+        self.in_sight: Callable[[], range] = lambda: range(len(self._rows))
+        """Lines that are on the screen; set by the view."""
         self._rows: list[R] = []
         self._keys: list[Key] = []
         self._at: dict[Key, int] = {}
@@ -155,9 +170,16 @@ class TableModel(KeyedModel, Generic[R]):
         if not self._timer.isActive():
             self._timer.start()
 
+    def stale(self, keys: Iterable[Key]) -> None:
+        """Rows whose facts moved: made anew with the next frame where they are seen, else when they come into sight."""
+        self._stale.update(key for key in keys if key in self._at)
+        if self._stale and not self._timer.isActive():
+            self._timer.start()
+
     def drop(self, key: Key) -> None:
         """Takes a row away."""
         self._pending.pop(key, None)
+        self._stale.discard(key)
         at = self._at.get(key)
         if at is None:
             return
@@ -180,6 +202,7 @@ class TableModel(KeyedModel, Generic[R]):
             self.flush()
             return
         self._pending.clear()
+        self._stale.clear()
         self.layoutAboutToBeChanged.emit()
         before = self.persistentIndexList()
         held = [self._keys[index.row()] for index in before]
@@ -199,11 +222,19 @@ class TableModel(KeyedModel, Generic[R]):
         pending, self._pending = self._pending, {}
         changed: list[Key] = []
         fresh: list[tuple[Key, R]] = []
+        if self._stale:
+            for at in self.in_sight():
+                key = self._keys[at]
+                if key in self._stale and key not in pending:
+                    anew = self._made(key)
+                    if anew is not None and self._update(at, anew):
+                        changed.append(key)
         for key, row in pending.items():
-            at = self._at.get(key)
-            if at is None:
+            self._stale.discard(key)
+            place = self._at.get(key)
+            if place is None:
                 fresh.append((key, row))
-            elif self._update(at, row):
+            elif self._update(place, row):
                 changed.append(key)
         if fresh:
             first = len(self._rows)
@@ -219,7 +250,7 @@ class TableModel(KeyedModel, Generic[R]):
     def row(self, key: Key) -> R | None:
         """The row of an id, as shown."""
         at = self._at.get(key)
-        return None if at is None else self._rows[at]
+        return None if at is None else self._row(at)
 
     def latest(self, key: Key) -> R | None:
         """The row of an id, gathered updates included."""
@@ -227,7 +258,7 @@ class TableModel(KeyedModel, Generic[R]):
 
     def row_at(self, index: Index) -> R | None:
         """The row under an index."""
-        return self._rows[index.row()] if index.isValid() and index.row() < len(self._rows) else None
+        return self._row(index.row()) if index.isValid() and index.row() < len(self._rows) else None
 
     def key_at(self, index: Index) -> Key | None:
         """The id under an index."""
@@ -270,7 +301,7 @@ class TableModel(KeyedModel, Generic[R]):
             return None
         if role == KEY_ROLE:
             return self._keys[index.row()]
-        return self.cell(self._rows[index.row()], index, role)
+        return self.cell(self._row(index.row()), index, role)
 
     def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
         """Qt. Sorts once, when asked: rows never move under the cursor because a price moved."""
@@ -279,6 +310,8 @@ class TableModel(KeyedModel, Generic[R]):
             return
         self._sorted_by = (column, order)
         value = self.columns[column].value
+        for at in range(len(self._rows)):
+            self._row(at)
         known = [(k, r) for k, r in zip(self._keys, self._rows, strict=True) if value(r) is not None]
         empty = [(k, r) for k, r in zip(self._keys, self._rows, strict=True) if value(r) is None]
         known.sort(key=lambda pair: value(pair[1]), reverse=order is Qt.SortOrder.DescendingOrder)
@@ -287,6 +320,18 @@ class TableModel(KeyedModel, Generic[R]):
         self._sorted_by = sorted_by
 
     # Inside
+
+    def _made(self, key: Key) -> R | None:
+        self._stale.discard(key)
+        return None if self._make is None else self._make(key)
+
+    def _row(self, at: int) -> R:
+        """A line, made anew when it came into sight stale."""
+        if self._stale and self._keys[at] in self._stale:
+            row = self._made(self._keys[at])
+            if row is not None:
+                self._rows[at] = row
+        return self._rows[at]
 
     def _update(self, at: int, row: R) -> bool:
         before = self._rows[at]

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QStyledItemDelegate, QStyleOptionViewItem, QWidget
 from app.ui import theme
 from app.ui.models.table import KEY_ROLE, TONE_ROLE, Tone
 from app.ui.theme import DARK
+from app.ui.views.cells import paint_ground
 
 _WIDEST = 88
 """Of a button, in pixels."""
@@ -30,10 +31,7 @@ class ButtonDelegate(QStyledItemDelegate):
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
         """Qt."""
         text = index.data()
-        self.initStyleOption(option, index)
-        option.text = ""
-        style = option.widget.style()
-        style.drawControl(style.ControlElement.CE_ItemViewItem, option, painter, option.widget)
+        paint_ground(painter, option, option.rect)
         if not text:
             return
         on = self._enabled(index.data(KEY_ROLE))

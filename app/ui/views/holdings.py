@@ -8,6 +8,7 @@ from decimal import Decimal
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
+from app.domain.ids import AccountId, InstrumentId
 from app.domain.instrument import Instrument
 from app.domain.portfolio import Holding
 from app.ui import format as fmt
@@ -84,7 +85,8 @@ class HoldingsPanel(QWidget):
     def __init__(self, facts: Facts) -> None:
         super().__init__()
         self._facts = facts
-        self._model: TableModel[HoldingRow] = TableModel(COLUMNS, self)
+        self._held: dict[tuple[AccountId, InstrumentId], Holding] = {}
+        self._model: TableModel[HoldingRow] = TableModel(COLUMNS, self, self._row_of)
         self.table = TableView(
             self._model,
             name="holdings.table",
@@ -102,8 +104,8 @@ class HoldingsPanel(QWidget):
         facts.ticks_changed.connect(self._on_ticks)
 
     def _refresh(self) -> None:
-        held = [h for some in self._facts.holdings.values() for h in some]
-        self._model.replace(((h.account, h.instrument), self._row(h)) for h in held)
+        self._held = {(h.account, h.instrument): h for some in self._facts.holdings.values() for h in some}
+        self._model.replace((key, self._row(holding)) for key, holding in self._held.items())
 
     def _on_known(self, _instruments: list[str]) -> None:
         self._refresh()
@@ -111,10 +113,11 @@ class HoldingsPanel(QWidget):
 
     def _on_ticks(self, instruments: list[str]) -> None:
         moved = set(instruments)
-        for some in self._facts.holdings.values():
-            for holding in some:
-                if holding.instrument in moved:
-                    self._model.put((holding.account, holding.instrument), self._row(holding))
+        self._model.stale(key for key in self._held if key[1] in moved)
+
+    def _row_of(self, key: tuple[AccountId, InstrumentId]) -> HoldingRow | None:
+        holding = self._held.get(key)
+        return None if holding is None else self._row(holding)
 
     def _row(self, holding: Holding) -> HoldingRow:
         last = self._facts.last(holding.instrument)

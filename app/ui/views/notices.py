@@ -72,7 +72,7 @@ COLUMNS: tuple[Column[Entry], ...] = (
     Column("at", "Time", lambda e: e.at, fmt.time, whole=True, width=76, tone=lambda _e: Tone.DIM),
     Column("level", "Level", lambda e: e.notice.level, width=68, tone=lambda e: _TONES[e.notice.level]),
     Column("title", "What", lambda e: e.notice.title, whole=True, width=140, tip=lambda e: e.notice.title),
-    Column("cause", "Why", lambda e: e.notice.cause, width=260, tip=lambda e: e.notice.cause),
+    Column("cause", "Why", lambda e: e.notice.cause, width=230, tip=lambda e: e.notice.cause),
     Column("next", "What to do", lambda e: e.notice.next_step, width=150, tip=lambda e: e.notice.next_step),
     Column("account", "Account", lambda e: e.account, width=110, tone=lambda _e: Tone.DIM, spare=3),
     Column("times", "Times", lambda e: e.times, number=True, width=56, tone=lambda _e: Tone.DIM, spare=2),

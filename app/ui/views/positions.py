@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 
 from PySide6.QtCore import Signal
-from PySide6.QtGui import QAction
+from PySide6.QtGui import QAction, QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from app.domain.errors import AppError, OutcomeUnknown
@@ -26,6 +26,7 @@ from app.ui.views.buttons import ButtonDelegate
 from app.ui.views.stop_strip import StopStrip
 from app.ui.views.table_view import TableView, action
 from app.ui.views.words import price_of, quantity_of, symbol_of
+from app.ui.widgets.pause import SUM_MS, Soon
 from app.ui.widgets.text import Message, label
 
 _CONSUMER = "positions"
@@ -173,7 +174,7 @@ class PositionsPanel(QWidget):
         self._closing: dict[PositionKey, str] = {}
         self._unknown: dict[AccountId, str] = {}
         self._subscribed: tuple[InstrumentId, ...] = ()
-        self._model: TableModel[PositionRow] = TableModel(COLUMNS, self)
+        self._model: TableModel[PositionRow] = TableModel(COLUMNS, self, self._row_of)
         self.table = TableView(
             self._model,
             name="positions.table",
@@ -213,7 +214,9 @@ class PositionsPanel(QWidget):
         layout.addWidget(self.table, 1)
         layout.addWidget(self.strip)
         layout.addWidget(foot)
-        self._model.flushed.connect(lambda _keys: self._show_total())
+        self._pnl: dict[PositionKey, Decimal] = {}
+        self._moved: set[PositionKey] = set()
+        self._summing = Soon(self, SUM_MS, self._show_total)
         facts.positions_changed.connect(self._on_positions)
         facts.positions_unknown.connect(self._on_unknown)
         facts.ticks_changed.connect(self._on_ticks)
@@ -329,10 +332,12 @@ class PositionsPanel(QWidget):
         self.message.say(f"Positions of {name} could not be read: {event.cause} The last known ones are shown.")
 
     def _on_ticks(self, instruments: list[InstrumentId]) -> None:
-        moved = set(instruments)
-        for key in self._facts.positions:
-            if key.instrument in moved:
-                self._put(key)
+        keys = self._facts.held_in(instruments)
+        if keys:
+            self._model.stale(keys)
+            self._moved.update(keys)
+            if self.isVisible():
+                self._summing.ask()
 
     def _on_stop(self, stop: Stop) -> None:
         self._put(stop.key)
@@ -358,6 +363,15 @@ class PositionsPanel(QWidget):
             len(self._facts.accounts) > 1,
         )
 
+    def _row_of(self, key: PositionKey) -> PositionRow | None:
+        position = self._facts.positions.get(key)
+        return None if position is None else self._row(position)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Qt."""
+        super().showEvent(event)
+        self._show_total()
+
     def _put(self, key: PositionKey) -> None:
         position = self._facts.positions.get(key)
         if position is not None and self._model.latest(key) is not None:
@@ -367,11 +381,18 @@ class PositionsPanel(QWidget):
         positions = sorted(self._facts.positions.values(), key=lambda p: (p.quantity == 0, p.key.instrument))
         self._model.replace((p.key, self._row(p)) for p in positions)
         self.table.room.set_wanted(self._model.column("account"), wanted=len(self._facts.accounts) > 1)
+        self._pnl.clear()
+        self._moved = set(self._facts.positions)
         self._show_total()
 
     def _show_total(self) -> None:
-        rows = [row for key in self._model.keys if (row := self._model.row(key)) is not None]
-        total = sum((row.pnl for row in rows), Decimal(0))
+        for key in self._moved:
+            position = self._facts.positions.get(key)
+            if position is not None:
+                last = self._facts.last(key.instrument)
+                self._pnl[key] = position.pnl_at(position.last_price if last is None else last)
+        self._moved.clear()
+        total = sum(self._pnl.values(), Decimal(0))
         paise = int((total * 100).to_integral_value(ROUND_HALF_UP))
         self._total.setText(fmt.pnl(paise))
         theme.set_role(self._total, "up" if paise > 0 else "down" if paise < 0 else "muted")

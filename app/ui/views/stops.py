@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from PySide6.QtCore import Signal
-from PySide6.QtGui import QAction
+from PySide6.QtGui import QAction, QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from app.domain.errors import AppError
@@ -32,6 +32,7 @@ from app.ui.views.words import (
     stop_tone,
     symbol_of,
 )
+from app.ui.widgets.pause import SUM_MS, Soon
 from app.ui.widgets.text import Message, Question, label
 
 _NEAR = Decimal("0.25")
@@ -155,7 +156,7 @@ class StopsPanel(QWidget):
         self._bridge = bridge
         self._facts = facts
         self._busy: set[StopId] = set()
-        self._model: TableModel[StopRow] = TableModel(COLUMNS, self)
+        self._model: TableModel[StopRow] = TableModel(COLUMNS, self, self._row_of)
         self.table = TableView(
             self._model,
             name="stops.table",
@@ -196,7 +197,8 @@ class StopsPanel(QWidget):
         layout.addWidget(self.table, 1)
         layout.addWidget(self.strip)
         layout.addWidget(foot)
-        self._model.flushed.connect(lambda _keys: self._show_foot())
+        self._summing = Soon(self, SUM_MS, self._show_foot)
+        self._model.flushed.connect(lambda _keys: self._sum_soon())
         self._model.rowsInserted.connect(lambda *_: self._show_foot())
         self.table.selectionModel().currentRowChanged.connect(lambda *_: self._show_foot())
         facts.stop_changed.connect(self._on_stop)
@@ -211,18 +213,32 @@ class StopsPanel(QWidget):
             stop, self._facts.instruments.get(instrument), self._facts.last(instrument), self._facts.is_blind(stop)
         )
 
+    def _row_of(self, stop: StopId) -> StopRow | None:
+        found = self._facts.stops.get(stop)
+        return None if found is None else self._row(found)
+
+    def _sum_soon(self) -> None:
+        if self.isVisible():
+            self._summing.ask()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Qt."""
+        super().showEvent(event)
+        self._show_foot()
+
     def _on_accounts(self) -> None:
         for stop in self._facts.stops.values():
             self._on_stop(stop)
 
     def _on_stop(self, stop: Stop) -> None:
         self._model.put(stop.id, self._row(stop))
+        self._sum_soon()
 
     def _on_ticks(self, instruments: list[InstrumentId]) -> None:
-        moved = set(instruments)
-        for stop in self._facts.stops.values():
-            if stop.key.instrument in moved:
-                self._model.put(stop.id, self._row(stop))
+        stops = self._facts.stops_in(instruments)
+        if stops:
+            self._model.stale(stops)
+            self._sum_soon()
 
     def _on_known(self, instruments: list[InstrumentId]) -> None:
         self._on_ticks(instruments)

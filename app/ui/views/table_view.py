@@ -13,7 +13,6 @@ from PySide6.QtGui import (
     QKeySequence,
     QPainter,
     QPaintEvent,
-    QPalette,
     QResizeEvent,
     QShortcut,
 )
@@ -22,45 +21,18 @@ from PySide6.QtWidgets import (
     QApplication,
     QHeaderView,
     QMenu,
-    QStyledItemDelegate,
-    QStyleOptionViewItem,
     QTableView,
     QWidget,
 )
 
 from app.ui import theme
-from app.ui.models.table import TONE_ROLE, Key, KeyedModel, Tone
+from app.ui.models.table import Key, KeyedModel, TableModel
 from app.ui.theme import DARK
+from app.ui.views.cells import CellDelegate
 from app.ui.views.column_room import ColumnRoom
 from app.ui.widgets.text import caption
 
-_COLORS: dict[Tone, QColor] = {
-    Tone.DIM: QColor(DARK.muted),
-    Tone.UP: QColor(DARK.up),
-    Tone.DOWN: QColor(DARK.down),
-    Tone.BUY: QColor(DARK.buy),
-    Tone.SELL: QColor(DARK.sell),
-    Tone.WARN: QColor(DARK.warning),
-    Tone.ALARM: QColor(DARK.danger),
-    Tone.GOOD: QColor(DARK.up),
-}
-
 Index = QModelIndex | QPersistentModelIndex
-
-
-class ToneDelegate(QStyledItemDelegate):
-    """Draws a cell in the colour that its tone means."""
-
-    def initStyleOption(self, option: QStyleOptionViewItem, index: Index) -> None:
-        """Qt."""
-        super().initStyleOption(option, index)
-        if isinstance(option.widget, TableView):
-            option.widget.room.painted(index.column(), len(option.text))
-        color = _COLORS.get(index.data(TONE_ROLE))
-        if color is not None:
-            palette = option.palette
-            palette.setColor(QPalette.ColorRole.Text, color)
-            palette.setColor(QPalette.ColorRole.HighlightedText, color)
 
 
 class TableView(QTableView):
@@ -80,7 +52,8 @@ class TableView(QTableView):
         self.setObjectName(name)
         self.setAccessibleName(title)
         self.setModel(model)
-        self.setItemDelegate(ToneDelegate(self))
+        self.room = ColumnRoom(self, model)
+        self.setItemDelegate(CellDelegate(self, model, self.room))
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
@@ -102,7 +75,8 @@ class TableView(QTableView):
         columns.setSectionsMovable(True)
         columns.setMinimumSectionSize(28)
         columns.setFixedHeight(theme.ROW_HEIGHT)
-        self.room = ColumnRoom(self, model)
+        if isinstance(model, TableModel):
+            model.in_sight = self._in_sight
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.customContextMenuRequested.connect(self._show_menu)
         self.doubleClicked.connect(self._activate)
@@ -209,6 +183,13 @@ class TableView(QTableView):
         painter.end()
 
     # Inside
+
+    def _in_sight(self) -> range:
+        """Lines on the screen; none while the table is hidden behind another tab."""
+        if not self.isVisible():
+            return range(0)
+        first, last = self.rowAt(0), self.rowAt(self.viewport().height() - 1)
+        return range(max(first, 0), self._model.rowCount() if last < 0 else last + 1)
 
     def _activate(self, index: Index) -> None:
         key = self._model.key_at(index)

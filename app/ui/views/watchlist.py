@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QTimer, Signal
-from PySide6.QtGui import QAction, QColor, QPainter
-from PySide6.QtWidgets import QHeaderView, QStyleOptionViewItem, QVBoxLayout, QWidget
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QTimer, Signal
+from PySide6.QtGui import QAction, QPainter
+from PySide6.QtWidgets import QHeaderView, QVBoxLayout, QWidget
 
 from app.desk.messages import WatchlistView
 from app.domain.ids import InstrumentId, split_instrument_id
@@ -18,14 +18,18 @@ from app.domain.market import Tick
 from app.domain.order import Side
 from app.ui import format as fmt
 from app.ui.bridge import Bridge
+from app.ui.charts.candles import blend
 from app.ui.models.facts import Facts
-from app.ui.models.table import KEY_ROLE, Column, Key, TableModel, Tone, tone_of
+from app.ui.models.table import Column, Key, TableModel, Tone, tone_of
 from app.ui.theme import DARK
-from app.ui.views.table_view import TableView, ToneDelegate, action
+from app.ui.views.cells import CellDelegate
+from app.ui.views.table_view import TableView, action
 from app.ui.widgets.instrument_search import InstrumentSearch, describe
 
 FLASH_S = 0.2
 """How long a changed price stays lit."""
+
+_FLASHES = {True: blend(DARK.up, DARK.panel, 0.28), False: blend(DARK.down, DARK.panel, 0.28)}
 
 _CONSUMER = "watchlist"
 
@@ -108,21 +112,21 @@ COLUMNS: tuple[Column[WatchRow], ...] = (
 )
 
 
-class FlashDelegate(ToneDelegate):
+class FlashDelegate(CellDelegate):
     """Lights up a price for a moment when it changed, in the colour of its direction."""
 
-    def __init__(self, parent: QWidget) -> None:
-        super().__init__(parent)
+    def __init__(self, table: TableView, model: TableModel[WatchRow]) -> None:
+        super().__init__(table, model, table.room)
+        self._keys = model
         self.lit: dict[Key, tuple[float, Tone]] = {}
 
-    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
-        """Qt."""
-        lit = self.lit.get(index.data(KEY_ROLE)) if index.column() == 1 else None
+    def paint_behind(self, painter: QPainter, rect: QRect, index: Index) -> None:
+        """Only behind the last price."""
+        if not self.lit or index.column() != 1:
+            return
+        lit = self.lit.get(self._keys.key_at(index))
         if lit is not None and lit[0] > time.monotonic():
-            color = QColor(DARK.up if lit[1] is Tone.UP else DARK.down)
-            color.setAlpha(70)
-            painter.fillRect(option.rect, color)
-        super().paint(painter, option, index)
+            painter.fillRect(rect, _FLASHES[lit[1] is Tone.UP])
 
 
 class WatchlistPanel(QWidget):
@@ -146,7 +150,7 @@ class WatchlistPanel(QWidget):
         self._last_shown: dict[Key, int] = {}
         self.search = InstrumentSearch(bridge, "watchlist.search", "Search to add")
         self.search.picked.connect(self.add)
-        self._model: TableModel[WatchRow] = TableModel(COLUMNS, self)
+        self._model: TableModel[WatchRow] = TableModel(COLUMNS, self, self._row)
         self._model.flushed.connect(self._on_flushed)
         self.table = TableView(
             self._model,
@@ -158,7 +162,7 @@ class WatchlistPanel(QWidget):
         columns = self.table.horizontalHeader()
         columns.setStretchLastSection(False)
         columns.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        self._delegate = FlashDelegate(self.table)
+        self._delegate = FlashDelegate(self.table, self._model)
         self.table.setItemDelegate(self._delegate)
         self.table.set_menu(self._menu)
         self.table.chosen.connect(self._on_chosen)
@@ -235,9 +239,7 @@ class WatchlistPanel(QWidget):
         return WatchRow(instrument, self._facts.instruments.get(instrument), self._facts.ticks.get(instrument))
 
     def _on_ticks(self, instruments: list[InstrumentId]) -> None:
-        for instrument in instruments:
-            if self._model.place_of(instrument) is not None:
-                self._model.put(instrument, self._row(instrument))
+        self._model.stale(instruments)
 
     def _first_list(self) -> None:
         """A first login brings the instruments, and with them a list to begin with."""

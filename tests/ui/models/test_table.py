@@ -157,3 +157,41 @@ def test_what_matters_least_gives_way_in_a_narrow_table_and_is_still_copied(qtbo
     assert qt_api.QtWidgets.QApplication.clipboard().text() == "Name\tThird\tLast\na\ta\ta"
     table.resize(420, 200)
     assert hidden() == ["second"]
+
+
+def test_a_stale_row_is_made_only_when_it_is_seen(qtbot: QtBot) -> None:
+    facts = {n: Row(f"row {n}", n) for n in range(500)}
+    made: list[int] = []
+
+    def make(key: int) -> Row:
+        made.append(key)
+        return facts[key]
+
+    model: TableModel[Row] = TableModel(COLUMNS, None, make)
+    model.replace(facts.items())
+    table = TableView(model, name="long", title="Long", empty="")
+    qtbot.addWidget(table)
+    table.resize(400, 200)
+    table.show()
+    for number in facts:
+        facts[number] = Row(f"row {number}", number + 100)
+    model.stale(facts)
+    qtbot.waitUntil(lambda: model.index(0, 1).data() == "1.00")
+    assert made
+    assert max(made) < 20
+    qtbot.waitUntil(lambda: not model._timer.isActive())  # nobody waits for the others
+    assert 250 not in made
+    table.scrollToBottom()
+    assert model.index(499, 1).data() == "5.99"
+    assert 250 not in made
+    table.sortByColumn(1, Qt.SortOrder.DescendingOrder)
+    assert model.index(0, 1).data() == "5.99"
+    assert len(made) == 500
+    table.hide()
+    facts[499] = Row("row 499", 7)
+    model.stale([499])
+    model.flush()
+    assert len(made) == 500
+    row = model.row(499)
+    assert row is not None
+    assert row.last == 7

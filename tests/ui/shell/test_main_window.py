@@ -258,7 +258,7 @@ def test_a_blind_stop_is_marked_in_the_table_and_counted(stage: Stage, window: M
     stage.publish(FeedChanged(market.ACCOUNT, FeedState.SILENT, 12_000, 11))
     model = window.stops._model
     stage.until(lambda: model.index(model.place_of(stop.id) or 0, model.column("state")).data() == "armed · blind")
-    assert "1 blind" in child(window, "stops.summary").text()
+    stage.until(lambda: "1 blind" in child(window, "stops.summary").text())
     assert child(window, "status.feed.text").text().startswith("feed silent")
     stage.publish(FeedChanged(market.ACCOUNT, FeedState.LIVE, 100, 11))
     stage.until(lambda: model.index(model.place_of(stop.id) or 0, model.column("state")).data() == "armed")

@@ -59,7 +59,7 @@ def test_make_run_without_a_display_says_so_in_one_line_and_installs_nothing(tmp
     for name in ("Makefile", "packaging/set_up.py", "app/__init__.py", "app/cli/__init__.py", "app/cli/display.py"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
-    hidden = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
+    hidden = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")
     environment = {key: value for key, value in os.environ.items() if key not in hidden}
     told = subprocess.run(
         ["make", "--no-print-directory", "-s", "run", f"PYTHON={sys.executable}"],

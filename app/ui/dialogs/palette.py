@@ -120,4 +120,4 @@ class KeyMap(QDialog):
         scroll.setWidget(body)
         layout = QVBoxLayout(self)
         layout.addWidget(scroll)
-        self.resize(560, 560)
+        self.resize(680, 600)

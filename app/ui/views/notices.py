@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, replace
 
 from PySide6.QtCore import QObject, Signal
-from PySide6.QtWidgets import QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHeaderView, QVBoxLayout, QWidget
 
 from app.domain.events import Level, Noticed
 from app.domain.ids import Nanos
@@ -72,8 +72,8 @@ COLUMNS: tuple[Column[Entry], ...] = (
     Column("at", "Time", lambda e: e.at, fmt.time, whole=True, width=76, tone=lambda _e: Tone.DIM),
     Column("level", "Level", lambda e: e.notice.level, width=68, tone=lambda e: _TONES[e.notice.level]),
     Column("title", "What", lambda e: e.notice.title, whole=True, width=140, tip=lambda e: e.notice.title),
-    Column("cause", "Why", lambda e: e.notice.cause, width=230, tip=lambda e: e.notice.cause),
-    Column("next", "What to do", lambda e: e.notice.next_step, width=150, tip=lambda e: e.notice.next_step),
+    Column("cause", "Why", lambda e: e.notice.cause, width=120, tip=lambda e: e.notice.cause),
+    Column("next", "What to do", lambda e: e.notice.next_step, width=170, tip=lambda e: e.notice.next_step),
     Column("account", "Account", lambda e: e.account, width=110, tone=lambda _e: Tone.DIM, spare=3),
     Column("times", "Times", lambda e: e.times, number=True, width=56, tone=lambda _e: Tone.DIM, spare=2),
 )
@@ -93,6 +93,9 @@ class NoticesPanel(QWidget):
             empty="All quiet",
             hint="Alarms, warnings and messages of brokers, feeds and the engine are listed here.",
         )
+        columns = self.table.horizontalHeader()
+        columns.setStretchLastSection(False)
+        columns.setSectionResizeMode(self._model.column("cause"), QHeaderView.ResizeMode.Stretch)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.table)

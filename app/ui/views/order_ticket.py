@@ -136,7 +136,7 @@ class OrderTicket(TicketForm):
     async def _watch(self, instrument: Instrument) -> None:
         await self._bridge.call(self._bridge.desk.market.subscribe("ticket", (instrument.id,)))
         for tick in await self._bridge.call(self._bridge.desk.market.last_ticks((instrument.id,))):
-            self._facts.ticks[tick.instrument] = tick
+            self._facts.ticks.setdefault(tick.instrument, tick)
         if self._instrument == instrument:
             self._offer_price()
             self._changed()

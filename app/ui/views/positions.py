@@ -21,12 +21,12 @@ from app.ui import format as fmt
 from app.ui import theme
 from app.ui.bridge import Bridge
 from app.ui.models.facts import Facts
-from app.ui.models.table import Column, Key, TableModel, Tone, tone_of
+from app.ui.models.table import FRAME_MS, Column, Key, TableModel, Tone, tone_of
 from app.ui.views.buttons import ButtonDelegate
 from app.ui.views.stop_strip import StopStrip
 from app.ui.views.table_view import TableView, action
 from app.ui.views.words import price_of, quantity_of, symbol_of
-from app.ui.widgets.pause import SUM_MS, Soon
+from app.ui.widgets.pause import Soon
 from app.ui.widgets.text import Message, label
 
 _CONSUMER = "positions"
@@ -112,6 +112,7 @@ COLUMNS: tuple[Column[PositionRow], ...] = (
         number=True,
         width=78,
         help="Average price as the broker computes it",
+        spare=1,
     ),
     Column(
         "last",
@@ -148,7 +149,7 @@ COLUMNS: tuple[Column[PositionRow], ...] = (
         tone=lambda _r: Tone.DIM,
         help="MIS intraday, NRML carried, CNC delivery",
         width=62,
-        spare=1,
+        spare=2,
     ),
     Column(
         "account",
@@ -156,7 +157,7 @@ COLUMNS: tuple[Column[PositionRow], ...] = (
         lambda r: r.position.key.account if r.several else "",
         tone=lambda _r: Tone.DIM,
         width=96,
-        spare=2,
+        spare=3,
     ),
 )
 
@@ -216,7 +217,7 @@ class PositionsPanel(QWidget):
         layout.addWidget(foot)
         self._pnl: dict[PositionKey, Decimal] = {}
         self._moved: set[PositionKey] = set()
-        self._summing = Soon(self, SUM_MS, self._show_total)
+        self._summing = Soon(self, FRAME_MS, self._show_total)
         facts.positions_changed.connect(self._on_positions)
         facts.positions_unknown.connect(self._on_unknown)
         facts.ticks_changed.connect(self._on_ticks)

@@ -18,7 +18,7 @@ from app.ui import format as fmt
 from app.ui import theme
 from app.ui.bridge import Bridge
 from app.ui.models.facts import Facts
-from app.ui.models.table import Column, Key, TableModel, Tone
+from app.ui.models.table import FRAME_MS, Column, Key, TableModel, Tone
 from app.ui.views.stop_strip import StopStrip
 from app.ui.views.table_view import TableView, action
 from app.ui.views.words import (
@@ -34,6 +34,9 @@ from app.ui.views.words import (
 )
 from app.ui.widgets.pause import SUM_MS, Soon
 from app.ui.widgets.text import Message, Question, label
+
+_FEW = 50
+"""Armed stops whose sum is cheap enough for every frame."""
 
 _NEAR = Decimal("0.25")
 """Percent from the last price below which a stop is about to fire."""
@@ -307,6 +310,7 @@ class StopsPanel(QWidget):
         armed = self._facts.armed()
         blind = self._facts.blind()
         risk = sum(at_risk(s, self._facts.last(s.key.instrument)) or 0 for s in armed)
+        self._summing.setInterval(FRAME_MS if len(armed) <= _FEW else SUM_MS)
         words = f"{len(armed)} armed" if armed else "none armed"
         if armed:
             words += f" · {fmt.amount(risk)} at risk"

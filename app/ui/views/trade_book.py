@@ -7,7 +7,7 @@ import time
 from datetime import datetime, timedelta
 
 from PySide6.QtCore import QTimer, Signal
-from PySide6.QtGui import QShowEvent
+from PySide6.QtGui import QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
 from app.domain.errors import AppError
@@ -23,6 +23,9 @@ from app.ui.models.pages import PAGE, TradePages
 from app.ui.models.table import Column, Tone, tone_of
 from app.ui.views.table_view import TableView
 from app.ui.widgets.text import Message, label
+
+_WIDE = 640
+"""Pixels from which the totals have room beside the filter."""
 
 _RANGES: tuple[tuple[str, int | None], ...] = (("Today", 0), ("7 days", 6), ("30 days", 29), ("All", None))
 
@@ -42,7 +45,7 @@ def _charges_tip(trade: Trade) -> str:
 
 
 COLUMNS: tuple[Column[Trade], ...] = (
-    Column("day", "Date", lambda t: fmt.day_of(t.opened_at), whole=True, width=92, tone=lambda _t: Tone.DIM),
+    Column("day", "Date", lambda t: fmt.day_of(t.opened_at), whole=True, width=92, tone=lambda _t: Tone.DIM, spare=1),
     Column(
         "symbol",
         "Instrument",
@@ -83,7 +86,7 @@ COLUMNS: tuple[Column[Trade], ...] = (
         number=True,
         width=92,
         tone=lambda t: tone_of(t.gross),
-        spare=1,
+        spare=2,
     ),
     Column(
         "charges",
@@ -106,7 +109,7 @@ COLUMNS: tuple[Column[Trade], ...] = (
         tone=lambda t: tone_of(t.net),
         help="Gross less charges",
     ),
-    Column("entered", "In", lambda t: t.opened_at, fmt.time, number=True, width=72, tone=lambda _t: Tone.DIM, spare=3),
+    Column("entered", "In", lambda t: t.opened_at, fmt.time, number=True, width=72, tone=lambda _t: Tone.DIM, spare=4),
     Column(
         "left",
         "Out",
@@ -115,9 +118,9 @@ COLUMNS: tuple[Column[Trade], ...] = (
         number=True,
         width=72,
         tone=lambda t: Tone.WARN if t.closed_at is None else Tone.DIM,
-        spare=2,
+        spare=3,
     ),
-    Column("product", "Product", lambda t: t.product, width=64, tone=lambda _t: Tone.DIM, spare=4),
+    Column("product", "Product", lambda t: t.product, width=64, tone=lambda _t: Tone.DIM, spare=5),
 )
 
 
@@ -149,7 +152,7 @@ class TradeBookPanel(QWidget):
         self.filter.setClearButtonEnabled(True)
         self.filter.addAction(theme.icon("search"), QLineEdit.ActionPosition.LeadingPosition)
         self.filter.setMaximumWidth(240)
-        self.filter.setMinimumWidth(148)
+        self.filter.setMinimumWidth(112)
         self.range = QComboBox()
         self.range.setObjectName("trades.range")
         self.range.setAccessibleName("Date range")
@@ -168,9 +171,10 @@ class TradeBookPanel(QWidget):
         bar_layout.addWidget(self.range)
         bar_layout.addStretch(1)
         bar_layout.addWidget(self._count)
-        for title, value in (("Gross", self._gross), ("Charges", self._charges), ("Net", self._net)):
-            bar_layout.addSpacing(12)
-            bar_layout.addWidget(label(title, "muted"))
+        self._titles = [label(title, "muted") for title in ("Gross", "Charges", "Net")]
+        for title, value in zip(self._titles, (self._gross, self._charges, self._net), strict=True):
+            bar_layout.addSpacing(8)
+            bar_layout.addWidget(title)
             bar_layout.addWidget(value)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -195,6 +199,12 @@ class TradeBookPanel(QWidget):
         if self._asked is not None:
             self._asked.cancel()
         self._asked = self._bridge.start(self._first(), "trade book")
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Qt. A narrow book keeps charges and net; gross is their sum."""
+        super().resizeEvent(event)
+        for shown in (self._titles[0], self._gross):
+            shown.setVisible(self.width() >= _WIDE)
 
     def showEvent(self, event: QShowEvent) -> None:
         """Qt. A hidden book is not read; it is when it is looked at."""

@@ -27,6 +27,7 @@ from app.domain.ids import InstrumentId
 from app.domain.instrument import Product
 from app.domain.order import OrderStatus
 from app.domain.stop import StopState
+from app.ui import format as fmt
 from app.ui.models.facts import order_key
 from app.ui.models.table import Key, TableModel
 from app.ui.shell.main_window import MainWindow
@@ -148,6 +149,10 @@ def test_a_price_moves_the_position_and_nothing_else_moves(stage: Stage, window:
     assert model.index(model.place_of(INFY) or 0, model.column("pnl")).data() == "+₹3,520.00"
     assert window.positions.table.current == INFY
     assert model.keys == before
+    stage.publish(TicksConflated((market.tick("NSE:INFY", 1_539_00),)))
+    stage.until(lambda: window.facts.last(INFY.instrument) == 1_539_00)
+    total = sum(int(row.pnl * 100) for key in model.keys if (row := model.row(key)) is not None)
+    stage.until(lambda: child(window, "positions.total").text() == fmt.pnl(total))
 
 
 def test_a_stop_is_armed_from_the_line_below_the_positions(stage: Stage, window: MainWindow) -> None:

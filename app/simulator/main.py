@@ -49,6 +49,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def _serve(plan: Plan, ca_file: Path | None, *, show_secrets: bool) -> int:
     async def serve() -> None:
+        # Before anybody learns where it listens: a stop that comes at once must still keep the book.
+        interrupted = _on_interrupt()
         exchange = Exchange(plan)
         try:
             await exchange.start()
@@ -56,7 +58,7 @@ def _serve(plan: Plan, ca_file: Path | None, *, show_secrets: bool) -> int:
                 words = f"simulate: the book was damaged or another client's; it is kept as {exchange.book.set_aside}"
                 print(words, file=sys.stderr)  # noqa: T201 - the command line's answer
             print(json.dumps({"zerodha": _line(exchange, ca_file, show_secrets)}), flush=True)  # noqa: T201 - the contract
-            await _interrupted()
+            await interrupted.wait()
         finally:
             await exchange.stop()
 
@@ -75,7 +77,8 @@ def _line(exchange: Exchange, ca_file: Path | None, show_secrets: bool) -> dict[
     return line
 
 
-async def _interrupted() -> None:
+def _on_interrupt() -> asyncio.Event:
+    """Set by the first interrupt or request to end."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):
@@ -83,7 +86,7 @@ async def _interrupted() -> None:
             loop.add_signal_handler(name, stop.set)
         except NotImplementedError:  # Windows
             signal.signal(name, lambda *_: loop.call_soon_threadsafe(stop.set))
-    await stop.wait()
+    return stop
 
 
 def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:

@@ -45,6 +45,8 @@ CLOCK_SECONDS = 60.0
 PAPER_CLOCK_SECONDS = 2.0
 """A paper exchange's clock may be set or sped up at any moment."""
 AFTER_FILL_SECONDS = 0.5
+READ_AGAIN_SECONDS = (1.0, 2.0, 4.0)
+"""After a fill whose positions could not be read; the next reconciliation may be half a minute away."""
 
 
 class EngineJournal(StopJournal, OrderJournal, Protocol):
@@ -332,8 +334,14 @@ class AccountDesk:
             self._trading.tasks.start(self._positions_now(), f"positions after a fill {self.account}")
 
     async def _positions_now(self) -> None:
-        with contextlib.suppress(AppError):  # said aloud by PositionsUnknown
-            await self.state.read_positions()
+        for pause in READ_AGAIN_SECONDS:
+            try:
+                await self.state.read_positions()
+                break
+            except SessionExpired:
+                break
+            except AppError:  # said aloud by PositionsUnknown; too many requests is over in a second
+                await asyncio.sleep(pause)
         if not self._after_fill:
             # Many fills in a row cost one read of trades and funds: nothing waits for those.
             self._after_fill = True

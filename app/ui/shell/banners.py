@@ -166,7 +166,9 @@ class Toasts(QWidget):
         self.move(self._window.width() - self.width() - 16, self._window.height() - self.height() - 40)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Qt. Stays in the corner."""
-        if event.type() is QEvent.Type.Resize and self._shown:
+        """Qt. Stays in the corner, and above docks that were brought to the front."""
+        if self._shown and event.type() is QEvent.Type.Resize:
             self._place()
+        elif self._shown and event.type() is QEvent.Type.LayoutRequest:
+            self.raise_()
         return super().eventFilter(watched, event)

@@ -26,7 +26,7 @@ from app.ui.widgets.text import caption
 _PAUSE_MS = 250
 """After the last change: margin and charges are asked of the broker, which counts requests."""
 
-_FOLLOW_MS = 700
+_FOLLOW_MS = 1200
 """The same after the chart went to another instrument: who walks down a list asks nothing on the way."""
 
 _PRODUCTS = {

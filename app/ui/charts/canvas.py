@@ -108,9 +108,9 @@ class CandleCanvas(pg.GraphicsView):
             self._drop()
         self.touch()
 
-    def say(self, message: str = "", warning: str = "") -> None:
+    def say(self, message: str = "", warning: str = "", *, loading: bool = False) -> None:
         """Words in the empty chart, and a warning at its foot."""
-        self.overlay.message, self.overlay.warning = message, warning
+        self.overlay.message, self.overlay.warning, self.overlay.loading = message, warning, loading
         self.touch()
 
     # --- frames ----------------------------------------------------------------------------------------------------

@@ -73,13 +73,17 @@ class Overlay(Layer):
         """In the middle of an empty chart: loading, nothing here, what went wrong."""
         self.warning = ""
         """A line at the bottom: history is incomplete."""
+        self.loading = False
+        """History is on the way and the scale will jump: no line is offered that would slip out of the hand."""
         self.placed: list[PlacedStop] = []
 
     def layout(self) -> list[PlacedStop]:
         """Places the stop lines anew, labels apart from each other. Also what presses are tested against."""
         pane = self._panes.price
         found = [
-            stop_paint.place(line, pane, self._pen, self.last, hovered=line is self.hovered) for line in self.stops
+            stop_paint.place(line, pane, self._pen, self.last, hovered=line is self.hovered)
+            for line in self.stops
+            if not (self.loading and line.phase is Phase.OFFERED and line.dragged is None)
         ]
         self.placed = [placed for placed in found if placed is not None]
         centres = spread(

@@ -201,7 +201,7 @@ class ChartView(QWidget):
         for button in self._order_buttons:
             button.setEnabled(instrument.tradable)
         self.canvas.show_instrument(instrument, self._interval)
-        self.canvas.say("Loading…")
+        self.canvas.say("Loading…", loading=True)
         self._stops.show(instrument)
         if self._opening is not None:
             self._opening.cancel()

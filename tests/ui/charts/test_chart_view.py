@@ -293,3 +293,15 @@ def test_a_disposed_view_hears_nothing(stage: Stage, qtbot: QtBot) -> None:
     stage.publish(CandleClosed(TCS, Interval.MINUTE, replace(after(view, 1, LAST))))
     assert len(view.canvas.series) == 375
     view.deleteLater()
+
+
+def test_no_stop_line_is_offered_while_the_scale_is_about_to_jump(stage: Stage, view: ChartView) -> None:
+    gate = stage.desk.script.hold("open_chart")
+    view.open(InstrumentId("NSE:INFY"))
+    stage.until(lambda: bool(view.canvas.overlay.stops))
+    stage.until(lambda: view.canvas.overlay.last is not None)
+    view.canvas.flush()
+    assert view.canvas.overlay.layout() == []
+    stage.thread.loop.call_soon_threadsafe(gate.set)
+    stage.until(lambda: len(view.canvas.series) > 100)
+    stage.until(lambda: len(view.canvas.overlay.layout()) == 1)

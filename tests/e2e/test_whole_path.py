@@ -52,7 +52,7 @@ def test_a_trader_connects_trades_guards_syncs_and_comes_back_after_a_power_cut(
         work.wait_feed("live")
         work.wait_armed(1)
         eventually(lambda: {s: (r["Qty"], r["Avg"]) for s, r in work.positions().items()} == positions)
-        assert trades(work) == book
+        eventually(lambda: trades(work) == book)
         eventually(lambda: work.stops().get("RELIANCE", {}).get("State") == "armed")
         assert work.trigger("RELIANCE") == moved
         assert [row["Instrument"] for row in work.table("ctrl+1")][-1:] == ["ITC"]

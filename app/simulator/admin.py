@@ -24,11 +24,12 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from app.simulator import portfolio
 from app.simulator.clock import IST
-from app.simulator.envelope import KiteError, bad_input, json_response
 from app.simulator.faults import Faults
+from app.simulator.kite import portfolio
+from app.simulator.kite.envelope import json_response
 from app.simulator.oms import OrderSystem
+from app.simulator.refusal import Refused, bad_input
 
 
 class AdminRoutes:
@@ -183,7 +184,7 @@ def _local(handler: Handler) -> Handler:
         host = urlsplit(f"//{request.host}").hostname
         stranger = request.remote is None or not ip_address(request.remote).is_loopback
         if stranger or host not in _HOSTS or "Origin" in request.headers:
-            raise KiteError(403, "PermissionException", "Only from this machine.")
+            raise Refused(403, "PermissionException", "Only from this machine.")
         return await handler(request)
 
     return guarded

@@ -12,7 +12,7 @@ from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from app.simulator.envelope import number
+from app.simulator.figures import number
 from app.simulator.listing import Listing
 from app.simulator.order import Fill
 from app.simulator.refusals import multiplier

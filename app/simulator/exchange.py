@@ -13,22 +13,22 @@ from typing import Any
 from aiohttp import web
 
 from app.simulator.account import Account
-from app.simulator.accounts import AccountRoutes
 from app.simulator.admin import AdminRoutes
 from app.simulator.book import Book
 from app.simulator.faults import TICKER, Faults
 from app.simulator.form import OrderForm
+from app.simulator.kite.accounts import AccountRoutes
+from app.simulator.kite.login import LoginPage, landing
+from app.simulator.kite.orders import OrderRoutes
+from app.simulator.kite.quotes import QuoteRoutes
+from app.simulator.kite.server import Gate
+from app.simulator.kite.sessions import Credentials, Sessions
+from app.simulator.kite.ticker import TickerHub
 from app.simulator.ledger import Ledger
-from app.simulator.login import LoginPage, landing
 from app.simulator.market import Market, Quote
 from app.simulator.memory import MarketMemory
 from app.simulator.oms import OrderSystem
-from app.simulator.orders import OrderRoutes
-from app.simulator.quotes import QuoteRoutes
 from app.simulator.records import Records, trading_day
-from app.simulator.server import Gate
-from app.simulator.sessions import Credentials, Sessions
-from app.simulator.ticker import TickerHub
 from app.simulator.updates import Updates
 
 HOST = "127.0.0.1"

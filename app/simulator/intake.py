@@ -10,11 +10,12 @@ from decimal import Decimal
 
 from app.simulator import matching, refusals
 from app.simulator import order as status
-from app.simulator.envelope import KiteError, bad_input, stamp
+from app.simulator.figures import stamp
 from app.simulator.form import ModifyForm, OrderForm
 from app.simulator.listing import Listing
 from app.simulator.order import Order
 from app.simulator.quote import Quote
+from app.simulator.refusal import Refused, bad_input
 from app.simulator.switches import Switches
 
 MAX_MODIFICATIONS = 25
@@ -89,22 +90,22 @@ def apply(order: Order, change: Change) -> None:
 
 
 def changeable(order: Order | None, order_id: str, verb: str) -> Order:
-    """The order, when it can be modified or cancelled now. Raises KiteError in words."""
+    """The order, when it can be modified or cancelled now. Raises Refused in words."""
     if order is None:
-        raise KiteError(400, "OrderException", f"Order {order_id} does not exist.")
+        raise Refused(400, "OrderException", f"Order {order_id} does not exist.")
     if order.final:
-        raise KiteError(400, "OrderException", f"Order cannot be {verb}. Order is {order.status.lower()}.")
+        raise Refused(400, "OrderException", f"Order cannot be {verb}. Order is {order.status.lower()}.")
     if order.status in _IN_TRANSIT or order.cancelling:
-        raise KiteError(400, "OrderException", f"Order cannot be {verb} as it is being processed. Try later.")
+        raise Refused(400, "OrderException", f"Order cannot be {verb} as it is being processed. Try later.")
     return order
 
 
 def change_of(order: Order, form: ModifyForm, quote: Quote, switches: Switches) -> Change:
-    """What a modification changes. Raises KiteError with the words of the first thing that is wrong with it."""
+    """What a modification changes. Raises Refused with the words of the first thing that is wrong with it."""
     if order.change is not None:
-        raise KiteError(400, "OrderException", "Order cannot be modified as another request is being processed.")
+        raise Refused(400, "OrderException", "Order cannot be modified as another request is being processed.")
     if order.modifications >= MAX_MODIFICATIONS:
-        raise KiteError(400, "OrderException", "Maximum allowed order modifications exceeded.")
+        raise Refused(400, "OrderException", "Maximum allowed order modifications exceeded.")
     listing = quote.listing
     kind = form.order_type or order.order_type
     quantity = order.quantity

@@ -13,10 +13,10 @@ from app.simulator import margins
 from app.simulator.account import Account, Holding, Position
 from app.simulator.book import Book
 from app.simulator.charges import of_fills
-from app.simulator.envelope import KiteError
 from app.simulator.listing import Listing
 from app.simulator.market import Market
 from app.simulator.order import Fill, Order
+from app.simulator.refusal import Refused
 from app.simulator.refusals import insufficient_funds
 
 
@@ -31,7 +31,7 @@ class Ledger:
     # -- what may be done
 
     def check(self, order: Order, beside: Iterable[Order], live: Callable[[], Iterable[Order]]) -> None:
-        """Raises KiteError when an order needs more than there is.
+        """Raises Refused when an order needs more than there is.
 
         `beside`: the other open orders of its instrument; `live`: all open orders, asked for only when money is needed.
         """
@@ -40,7 +40,7 @@ class Ledger:
         if opening <= 0:
             return
         if order.product == "CNC" and order.side == "SELL":
-            raise KiteError(
+            raise Refused(
                 400,
                 "HoldingException",
                 f"Insufficient holdings. {order.tradingsymbol}: {order.left - opening} can be sold, "

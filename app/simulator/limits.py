@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from app.simulator.envelope import KiteError
+from app.simulator.refusal import Refused
 
 PER_SECOND = {"quote": 1, "historical": 3, "other": 10}
 ORDERS_PER_SECOND = 10
@@ -15,9 +15,9 @@ ORDERS_PER_MINUTE = 400
 ORDERS_PER_DAY = 5000
 
 
-def too_many(message: str = "Too many requests") -> KiteError:
+def too_many(message: str = "Too many requests") -> Refused:
     """429 as observed: NetworkException."""
-    return KiteError(429, "NetworkException", message)
+    return Refused(429, "NetworkException", message)
 
 
 class Limits:
@@ -30,7 +30,7 @@ class Limits:
         self._minute: deque[float] = deque()
 
     def request(self, kind: str, now: float) -> None:
-        """A request of kind quote, historical or other at `now` (any clock in seconds). Raises KiteError."""
+        """A request of kind quote, historical or other at `now` (any clock in seconds). Raises Refused."""
         recent = self._recent.setdefault(kind, deque())
         while recent and recent[0] <= now - 1.0:
             recent.popleft()

@@ -17,8 +17,8 @@ from app.simulator.book import BookInUse
 from app.simulator.clock import IST
 from app.simulator.exchange import CannotStart, Exchange, Opening, Plan
 from app.simulator.faults import Faults
+from app.simulator.kite.sessions import Credentials
 from app.simulator.opening import open_market
-from app.simulator.sessions import Credentials
 from app.simulator.tls import certificate
 
 BROKERS = ("zerodha", "upstox", "both")

@@ -17,8 +17,8 @@ from typing import Any
 
 from app.simulator import hours, intake, matching, refusals
 from app.simulator import order as status
-from app.simulator.envelope import KiteError, stamp
 from app.simulator.faults import ORDER, Faults
+from app.simulator.figures import stamp
 from app.simulator.form import ModifyForm, OrderForm
 from app.simulator.ledger import Ledger
 from app.simulator.listing import Listing
@@ -26,6 +26,7 @@ from app.simulator.market import Market
 from app.simulator.order import Fill, Order
 from app.simulator.quote import Quote
 from app.simulator.records import Records, trading_day
+from app.simulator.refusal import Refused
 
 Announce = Callable[[dict[str, Any]], None]
 """Called with an order update, ready for the stream."""
@@ -62,12 +63,12 @@ class OrderSystem:
     # -- requests
 
     def place(self, form: OrderForm, received_ns: int = 0, parent: str | None = None) -> Order:
-        """Takes an order or raises KiteError. When it returns, the order survives a crash."""
+        """Takes an order or raises Refused. When it returns, the order survives a crash."""
         listing = self.market.listings.by_key.get(form.key)
         quote = self.market.quotes[listing.token] if listing else None
         listing = refusals.check(form, listing, quote.last_price if quote else 0, self._faults.switches)
         if not self.is_open(listing):
-            raise KiteError(400, "OrderException", "Markets are closed right now. Orders are taken from 09:15.")
+            raise Refused(400, "OrderException", "Markets are closed right now. Orders are taken from 09:15.")
         order = self._new_order(form, listing, received_ns)
         if parent:
             order.system_tags += ["autoslice", f"autoslice:{parent}"]
@@ -218,7 +219,7 @@ class OrderSystem:
         if not order.final and self._faults.switches.funds == "late":
             try:
                 self.ledger.check(order, self.records.beside(order), self.records.live)
-            except KiteError as refused:
+            except Refused as refused:
                 self._reject(order, refused.message)
         if not order.final:
             order.status = status.OPEN_PENDING

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from app.simulator.envelope import number, rupees
+from app.simulator.figures import number, rupees
 
 PUT_RECEIVED = "PUT ORDER REQ RECEIVED"
 VALIDATION_PENDING = "VALIDATION PENDING"

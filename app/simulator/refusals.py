@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from app.simulator.envelope import KiteError, bad_input, rupees
+from app.simulator.figures import rupees
 from app.simulator.form import MAX_TAG, OrderForm
 from app.simulator.listing import Listing
 from app.simulator.pricing import INDEX_KEYS
+from app.simulator.refusal import Refused, bad_input
 from app.simulator.switches import Switches
 
 NO_PROTECTION = (
@@ -44,7 +45,7 @@ def multiplier(listing: Listing) -> int:
 
 
 def check(form: OrderForm, listing: Listing | None, last_price: int, switches: Switches) -> Listing:
-    """Every check that needs no account. Returns the listing; raises KiteError with the words of the first failure."""
+    """Every check that needs no account. Returns the listing; raises Refused with the words of the first failure."""
     if listing is None:
         raise bad_input(f"The instrument you are placing an order for ({form.key}) does not exist or has expired.")
     if not listing.tradable:
@@ -84,20 +85,18 @@ def check_kind(order_type: str, listing: Listing, switches: Switches) -> None:
     """MARKET on stock options and SL-M on index options do not reach the exchange."""
     stock_option = is_option(listing) and not on_index(listing)
     if order_type == "MARKET" and stock_option and switches.stock_option_market == "refused":
-        raise KiteError(
+        raise Refused(
             400, "OrderException", "Market orders are not allowed for stock options. Place a limit order instead."
         )
     if order_type == "SL-M" and is_option(listing) and on_index(listing) and switches.index_option_slm == "refused":
-        raise KiteError(
-            400, "OrderException", "SL-M orders are not allowed for index options. Use an SL order instead."
-        )
+        raise Refused(400, "OrderException", "SL-M orders are not allowed for index options. Use an SL order instead.")
 
 
 def check_protection(protection: Decimal | None, switches: Switches) -> None:
     """-1 or above 0 to 100; 0 and omission are refused since 2026-04-01 (A5)."""
     if protection is None or protection == 0:
         if switches.protection == "required":
-            raise KiteError(400, switches.protection_error, NO_PROTECTION)
+            raise Refused(400, switches.protection_error, NO_PROTECTION)
     elif protection != -1 and not 0 < protection <= MAX_PROTECTION:
         raise bad_input(f"Invalid `market_protection`: {protection} is not -1 or between 0 and {MAX_PROTECTION}.")
 
@@ -161,9 +160,9 @@ def _check_price(field: str, price: int, listing: Listing) -> None:
         )
 
 
-def insufficient_funds(required: int, available: int) -> KiteError:
+def insufficient_funds(required: int, available: int) -> Refused:
     """A3's words. Paise."""
-    return KiteError(
+    return Refused(
         400,
         "MarginException",
         f"Insufficient funds. Required margin is {required / 100:.2f} but available margin is {available / 100:.2f}. "
@@ -171,9 +170,9 @@ def insufficient_funds(required: int, available: int) -> KiteError:
     )
 
 
-def address_refused(address: str) -> KiteError:
+def address_refused(address: str) -> Refused:
     """A3's words of the static-IP rule."""
-    return KiteError(
+    return Refused(
         403,
         "PermissionException",
         f"IP ({address}) is not allowed to place orders for this app. Update allowed IPs on the Kite developer "

@@ -22,9 +22,9 @@ import uvloop
 from aiohttp import web
 
 from app.simulator.exchange import Exchange, Opening, Plan
+from app.simulator.kite.sessions import Credentials
 from app.simulator.opening import open_market
 from app.simulator.quote import Quote
-from app.simulator.sessions import Credentials
 from app.simulator.tls import certificate
 
 SHARES = 3_000

@@ -15,9 +15,9 @@ import pytest
 
 from app.simulator.clock import IST
 from app.simulator.exchange import Exchange, Opening, Plan
+from app.simulator.kite.sessions import Credentials
 from app.simulator.listing import samples
 from app.simulator.opening import open_market
-from app.simulator.sessions import Credentials
 
 MORNING = datetime(2026, 11, 20, 10, 0, tzinfo=IST)
 SECRETS = Credentials(

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from app.simulator.account import Account, Holding, Position, carry_over
 from app.simulator.charges import note
 from app.simulator.exchange import Opening
+from app.simulator.kite.portfolio import day_row, net_row
 from app.simulator.listing import Listing
 from app.simulator.margins import required
-from app.simulator.portfolio import day_row, net_row
 from tests.unit.simulator.conftest import Bench, Make
 
 SHARE = Listing(408065, 1594, "INFY", "INFOSYS", None, Decimal(0), 5, 1, "EQ", "NSE", "NSE", "INE009A01021", 100_00)

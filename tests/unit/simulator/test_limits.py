@@ -5,15 +5,15 @@ from collections.abc import Callable
 
 import pytest
 
-from app.simulator.envelope import KiteError
 from app.simulator.limits import Limits
+from app.simulator.refusal import Refused
 from tests.unit.simulator.conftest import Make
 
 
 def passed(request: Callable[[], None]) -> bool:
     try:
         request()
-    except KiteError as refused:
+    except Refused as refused:
         return (refused.status, refused.error_type) != (429, "NetworkException")
     return True
 
@@ -53,7 +53,7 @@ def test_four_hundred_orders_a_minute() -> None:
 
 def test_five_thousand_orders_a_day() -> None:
     assert passed(lambda: Limits().order(1.0, 4999, placement=True))
-    with pytest.raises(KiteError, match="Maximum allowed order requests exceeded"):
+    with pytest.raises(Refused, match="Maximum allowed order requests exceeded"):
         Limits().order(1.0, 5000, placement=True)
     assert passed(lambda: Limits().order(1.0, 5000, placement=False))
 

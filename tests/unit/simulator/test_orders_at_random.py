@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from app.simulator.envelope import KiteError
-from app.simulator.form import ModifyForm, modify_form, order_form
+from app.simulator.form import ModifyForm
+from app.simulator.kite.form import modify_form, order_form
 from app.simulator.matching import crosses
+from app.simulator.refusal import Refused
 from tests.unit.simulator.conftest import Bench, Make
 
 INFY = "NSE:INFY"
@@ -67,7 +68,7 @@ def act(bench: Bench, chance: random.Random) -> None:
             oms.modify(order.order_id, change)
         else:
             random_quote(bench, chance)
-    except KiteError as refused:
+    except Refused as refused:
         assert refused.status == 400, refused.message  # noqa: PT017 - most refusals are right, none may be a bug
 
 

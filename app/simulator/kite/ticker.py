@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from app.simulator import wire
+from app.simulator.kite import wire
 from app.simulator.market import Market
 from app.simulator.quote import Quote
 

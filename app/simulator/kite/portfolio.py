@@ -7,7 +7,7 @@ from typing import Any
 from app.simulator import margins
 from app.simulator.account import Holding, Position
 from app.simulator.charges import Note
-from app.simulator.envelope import number, rupees
+from app.simulator.figures import number, rupees
 from app.simulator.listing import Listing
 from app.simulator.refusals import multiplier
 

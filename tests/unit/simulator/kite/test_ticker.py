@@ -13,12 +13,12 @@ import pytest
 from aiohttp import web
 from kiteconnect import KiteTicker
 
-from app.simulator import wire
 from app.simulator.clock import IST, ExchangeClock
 from app.simulator.feeds.random import RandomFeed
+from app.simulator.kite import wire
+from app.simulator.kite.ticker import CONNECTIONS_PER_KEY, TOKENS_PER_CONNECTION, TickerHub
 from app.simulator.listing import COLUMNS, load_file, load_sample
 from app.simulator.market import Market
-from app.simulator.ticker import CONNECTIONS_PER_KEY, TOKENS_PER_CONNECTION, TickerHub
 
 NIFTY, SBIN, INFY = 256265, 779521, 408065
 USERS = {("key", "token"): "AB1234", ("key", "other"): "CD5678", ("app", "token"): "AB1234"}
@@ -306,7 +306,7 @@ async def test_faults_for_scripts_reach_the_clients(desk: Desk) -> None:
 async def test_a_client_that_never_reads_is_cut_off_and_the_others_are_served(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.simulator.ticker.BACKLOG", 100_000)
+    monkeypatch.setattr("app.simulator.kite.ticker.BACKLOG", 100_000)
     reader, sleeper = await desk.connect(), await desk.connect(session="other")
     for client in (reader, sleeper):
         await client.ask("subscribe", [SBIN])

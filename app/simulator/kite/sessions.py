@@ -19,8 +19,10 @@ import pyotp
 
 from app.simulator.book import Book
 from app.simulator.clock import ExchangeClock
-from app.simulator.envelope import KiteError, session_dead, stamp
 from app.simulator.faults import Faults
+from app.simulator.figures import stamp
+from app.simulator.kite.envelope import session_dead
+from app.simulator.refusal import Refused
 
 REQUEST_TOKEN_SECONDS = 300
 """Real seconds that a request token lives."""
@@ -125,7 +127,7 @@ class Sessions:
     # -- tokens
 
     def exchange(self, api_key: str, request_token: str, checksum: str) -> dict[str, Any]:
-        """POST /session/token. Raises KiteError; a request token is spent by its first use, right or wrong."""
+        """POST /session/token. Raises Refused; a request token is spent by its first use, right or wrong."""
         if not self.knows_app(api_key):
             raise session_dead("Invalid `api_key`.")
         valid_until = self._request_tokens.pop(self._hash(request_token), 0.0)
@@ -170,7 +172,7 @@ class Sessions:
         self._book.commit(durable=True)
         return True
 
-    def renew(self, api_key: str) -> KiteError:
+    def renew(self, api_key: str) -> Refused:
         """POST /session/refresh_token: individuals have no refresh token."""
         if not self.knows_app(api_key):
             return session_dead("Invalid `api_key`.")

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from aiohttp import web
 
-from app.simulator.sessions import Sessions
+from app.simulator.kite.sessions import Sessions
 
 ATTEMPT_SECONDS = 300
 WRONG_CODES = 5

@@ -11,9 +11,11 @@ from aiohttp import web
 
 from app.simulator.candles import MAX_DAYS
 from app.simulator.clock import IST
-from app.simulator.envelope import bad_input, number, stamp, success
+from app.simulator.figures import number, stamp
+from app.simulator.kite.envelope import success
 from app.simulator.market import Market
 from app.simulator.quote import Level, Quote
+from app.simulator.refusal import bad_input
 
 EXCHANGES = ("NSE", "BSE", "NFO", "BFO", "CDS", "BCD", "MCX", "NCO", "GLOBAL", "NSEIX")
 MOST_QUOTES, MOST_PRICES = 500, 1000

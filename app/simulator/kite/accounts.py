@@ -8,14 +8,17 @@ from typing import Any
 
 from aiohttp import web
 
-from app.simulator import margins, portfolio
+from app.simulator import margins
 from app.simulator.charges import note
-from app.simulator.envelope import KiteError, bad_input, rupees, session_dead, stamp, success
+from app.simulator.figures import rupees, stamp
+from app.simulator.kite import portfolio
+from app.simulator.kite.envelope import session_dead, success
+from app.simulator.kite.server import form_of, items_of
+from app.simulator.kite.sessions import Sessions
 from app.simulator.listing import Listing
 from app.simulator.oms import OrderSystem
+from app.simulator.refusal import Refused, bad_input
 from app.simulator.refusals import is_option, multiplier
-from app.simulator.server import form_of, items_of
-from app.simulator.sessions import Sessions
 
 SEGMENTS = ("equity", "commodity")
 
@@ -226,5 +229,5 @@ def _decimal(item: dict[str, Any], field: str) -> Decimal:
     return number
 
 
-def _undecodable(field: str) -> KiteError:
+def _undecodable(field: str) -> Refused:
     return bad_input(f"Invalid `{field}`.")

@@ -7,12 +7,14 @@ from typing import Any
 
 from aiohttp import web
 
-from app.simulator.envelope import KiteError, bad_input, success
 from app.simulator.faults import Faults
-from app.simulator.form import OrderForm, modify_form, order_form
+from app.simulator.form import OrderForm
+from app.simulator.kite.envelope import success
+from app.simulator.kite.form import modify_form, order_form
+from app.simulator.kite.server import RECEIVED, form_of
 from app.simulator.oms import OrderSystem
+from app.simulator.refusal import Refused, bad_input
 from app.simulator.refusals import slice_size
-from app.simulator.server import RECEIVED, form_of
 
 VARIETIES = ("regular", "amo", "co", "iceberg", "auction")
 
@@ -92,7 +94,7 @@ class OrderRoutes:
             left -= part.quantity
             try:
                 order = self._oms.place(part, received_ns, parent)
-            except KiteError as refused:
+            except Refused as refused:
                 if not parent:
                     raise
                 error = {"code": refused.status, "error_type": refused.error_type, "message": refused.message}
@@ -111,5 +113,5 @@ def _check_variety(request: web.Request) -> None:
         raise bad_input(f"Orders of variety {variety} are not available on the paper exchange yet; use regular.")
 
 
-def _unknown_order() -> KiteError:
-    return KiteError(404, "GeneralException", "Couldn't find that `order_id`.")
+def _unknown_order() -> Refused:
+    return Refused(404, "GeneralException", "Couldn't find that `order_id`.")

@@ -12,12 +12,13 @@ from typing import Any
 
 from aiohttp import web
 
-from app.simulator.envelope import KiteError, bad_input, failure, session_dead
 from app.simulator.faults import REQUEST, Fault, Faults
+from app.simulator.kite.envelope import failure, session_dead
+from app.simulator.kite.sessions import Sessions
 from app.simulator.limits import Limits, too_many
 from app.simulator.oms import OrderSystem
+from app.simulator.refusal import Refused, bad_input
 from app.simulator.refusals import address_refused
-from app.simulator.sessions import Sessions
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 RECEIVED = web.RequestKey("received", int)
@@ -85,7 +86,7 @@ class Gate:
     async def _enveloped(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             return await handler(request)
-        except KiteError as refused:
+        except Refused as refused:
             return failure(refused)
         except web.HTTPRedirection:
             raise
@@ -93,7 +94,7 @@ class Gate:
             return failure(_translated(error, request.path))
         except Exception as error:  # noqa: BLE001 - a bug is answered as Kite answers one, and told on standard error
             traceback.print_exception(error)
-            return failure(KiteError(500, "GeneralException", "Something went wrong. Please try again later."))
+            return failure(Refused(500, "GeneralException", "Something went wrong. Please try again later."))
 
     async def _struck(self, request: web.Request, handler: Handler, fault: Fault) -> web.StreamResponse:
         """The scripted fault happens to this request."""
@@ -121,7 +122,7 @@ def _refusal(fault: Fault) -> web.Response | None:
     if fault.name == "status":
         code = int(fault.seconds)
         kinds = {502: "DataException", 503: "NetworkException", 504: "DataException"}
-        return failure(KiteError(code, kinds.get(code, "GeneralException"), fault.text or "Something went wrong."))
+        return failure(Refused(code, kinds.get(code, "GeneralException"), fault.text or "Something went wrong."))
     if fault.name == "throttle":
         refused = too_many()
         if fault.value:
@@ -131,7 +132,7 @@ def _refusal(fault: Fault) -> web.Response | None:
         page = "<html><head><title>403 Forbidden</title></head><body><h1>403 Forbidden</h1></body></html>"
         return web.Response(text=page, status=403, content_type="text/html")
     if fault.name == "refuse":
-        return failure(KiteError(400, fault.value or "OrderException", fault.text or "Refused by a scripted fault."))
+        return failure(Refused(400, fault.value or "OrderException", fault.text or "Refused by a scripted fault."))
     return None
 
 
@@ -169,16 +170,16 @@ _LATER = {
 }
 
 
-def _translated(error: web.HTTPException, path: str) -> KiteError:
+def _translated(error: web.HTTPException, path: str) -> Refused:
     for prefix, what in _LATER.items():
         if path.startswith(prefix):
-            return KiteError(404, "GeneralException", f"{what} are not available on the paper exchange yet.")
+            return Refused(404, "GeneralException", f"{what} are not available on the paper exchange yet.")
     if error.status == web.HTTPNotFound.status_code:
-        return KiteError(404, "GeneralException", "Route not found")
+        return Refused(404, "GeneralException", "Route not found")
     if error.status == web.HTTPMethodNotAllowed.status_code:
-        return KiteError(405, "GeneralException", "Method not allowed")
+        return Refused(405, "GeneralException", "Method not allowed")
     kind = "InputException" if error.status < web.HTTPInternalServerError.status_code else "GeneralException"
-    return KiteError(error.status, kind, error.reason)
+    return Refused(error.status, kind, error.reason)
 
 
 def _route_of(request: web.Request) -> str:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kiteconnect import KiteTicker
 
-from app.simulator import wire
+from app.simulator.kite import wire
 from app.simulator.listing import Listing, load_sample
 from app.simulator.quote import Quote
 from tests.shared_data import shared_data

@@ -1,0 +1,106 @@
+"""The form fields of an order, decoded as Kite decodes them: words name the field and what was expected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+
+from app.simulator.form import ModifyForm, OrderForm
+from app.simulator.refusal import Refused, bad_input
+
+SIDES = ("BUY", "SELL")
+PRODUCTS = ("CNC", "NRML", "MIS", "MTF")
+ORDER_TYPES = ("MARKET", "LIMIT", "SL", "SL-M")
+VALIDITIES = ("DAY", "IOC", "TTL")
+
+
+def undecodable(field: str, got: str, expected: str) -> Refused:
+    """The shape of every decoding error (A3)."""
+    return bad_input(f"Invalid request (failed to decode {field}, got: {got} (expected {expected}))")
+
+
+def whole(form: Mapping[str, str], field: str) -> int | None:
+    """An integer field, None when absent or empty."""
+    text = form.get(field, "")
+    if text == "":
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise undecodable(field, text, "integer") from None
+
+
+def decimal(form: Mapping[str, str], field: str) -> Decimal | None:
+    """A decimal field, None when absent or empty."""
+    text = form.get(field, "")
+    if text == "":
+        return None
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        raise undecodable(field, text, "decimal") from None
+    if not value.is_finite():
+        raise undecodable(field, text, "decimal")
+    return value
+
+
+def paise(form: Mapping[str, str], field: str) -> int | None:
+    """A price in paise. More than two decimals cannot lie on any tick of the paper exchange."""
+    value = decimal(form, field)
+    if value is None:
+        return None
+    scaled = value * 100
+    if scaled != scaled.to_integral_value():
+        raise bad_input(f"Invalid `{field}`: {value} is not a multiple of the tick size.")
+    return int(scaled)
+
+
+def choice(form: Mapping[str, str], field: str, choices: tuple[str, ...], default: str | None = None) -> str:
+    """One of a fixed set of words."""
+    text = form.get(field, "") or default
+    if text not in choices:
+        raise bad_input(f"Invalid `{field}`.")
+    return text
+
+
+def order_form(form: Mapping[str, str]) -> OrderForm:
+    """Decodes a placement; checks only what needs no instrument."""
+    exchange, tradingsymbol = form.get("exchange", ""), form.get("tradingsymbol", "")
+    if not exchange:
+        raise bad_input("Invalid `exchange`.")
+    if not tradingsymbol:
+        raise bad_input("Invalid `tradingsymbol`.")
+    quantity = whole(form, "quantity")
+    if quantity is None:
+        raise bad_input("Invalid `quantity`.")
+    autoslice = form.get("autoslice", "false").lower()
+    if autoslice not in ("true", "false"):
+        raise undecodable("autoslice", form["autoslice"], "boolean")
+    return OrderForm(
+        exchange=exchange,
+        tradingsymbol=tradingsymbol,
+        side=choice(form, "transaction_type", SIDES),
+        quantity=quantity,
+        product=choice(form, "product", PRODUCTS),
+        order_type=choice(form, "order_type", ORDER_TYPES),
+        price=paise(form, "price") or 0,
+        trigger_price=paise(form, "trigger_price") or 0,
+        validity=choice(form, "validity", VALIDITIES, "DAY"),
+        disclosed_quantity=whole(form, "disclosed_quantity") or 0,
+        market_protection=decimal(form, "market_protection"),
+        tag=form.get("tag") or None,
+        autoslice=autoslice == "true",
+    )
+
+
+def modify_form(form: Mapping[str, str]) -> ModifyForm:
+    """Decodes a modification."""
+    return ModifyForm(
+        quantity=whole(form, "quantity"),
+        price=paise(form, "price"),
+        trigger_price=paise(form, "trigger_price"),
+        order_type=choice(form, "order_type", ORDER_TYPES) if form.get("order_type") else None,
+        validity=choice(form, "validity", VALIDITIES) if form.get("validity") else None,
+        disclosed_quantity=whole(form, "disclosed_quantity"),
+        market_protection=decimal(form, "market_protection"),
+    )

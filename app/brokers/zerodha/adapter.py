@@ -18,9 +18,9 @@ from app.brokers.base import (
     Session,
 )
 from app.brokers.documents import encode_json
+from app.brokers.rows import PRICE_SCALE
 from app.brokers.zerodha import mapping
 from app.brokers.zerodha.rest import Limits, ZerodhaRest
-from app.brokers.zerodha.rows import PRICE_SCALE
 from app.domain.account import Endpoints
 from app.domain.errors import BadAnswer, Denied
 from app.domain.fill import Fill

@@ -17,7 +17,7 @@ from decimal import Decimal, InvalidOperation
 
 import msgspec
 
-from app.brokers.zerodha.rows import PRICE_SCALE, to_exact_price
+from app.brokers.rows import PRICE_SCALE, to_exact_price
 from app.domain.errors import BadAnswer
 from app.domain.ids import instrument_id
 from app.domain.instrument import Exchange, Instrument, InstrumentKind, Segment

@@ -11,8 +11,8 @@ from decimal import Decimal
 from typing import Any
 
 from app.brokers.base import OrderCost, Profile
+from app.brokers.rows import PRICE_SCALE, Row, to_decimal, to_exact_price, to_nanos, to_price
 from app.brokers.zerodha import refusals
-from app.brokers.zerodha.rows import PRICE_SCALE, Row, to_decimal, to_exact_price, to_nanos, to_price
 from app.domain.errors import BadAnswer
 from app.domain.fill import Charges, Fill
 from app.domain.ids import AccountId, BrokerOrderId, FillId, InstrumentId, Tag, instrument_id, split_instrument_id

@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 from app.brokers.base import Credentials, ExchangeClockReading
 from app.brokers.documents import decode_json
 from app.brokers.http import INLINE, MEGABYTE, Answer, HttpClient
+from app.brokers.rows import Row
 from app.brokers.zerodha.instruments import pack, unpack
 from app.brokers.zerodha.refusals import broker_error
-from app.brokers.zerodha.rows import Row
 from app.domain.account import Endpoints
 from app.domain.errors import BadAnswer, OutcomeUnknown, Unreachable
 from app.domain.instrument import Instrument

@@ -9,8 +9,8 @@ import pytest
 
 from app.brokers.base import OrderCost, Profile
 from app.brokers.documents import decode_json
+from app.brokers.rows import PRICE_SCALE, to_exact_price, to_price
 from app.brokers.zerodha import mapping
-from app.brokers.zerodha.rows import PRICE_SCALE, to_exact_price, to_price
 from app.domain.errors import BadAnswer
 from app.domain.fill import Charges, Fill
 from app.domain.ids import AccountId, BrokerOrderId, FillId, InstrumentId, Nanos, Tag

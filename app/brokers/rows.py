@@ -1,4 +1,4 @@
-"""Reading Kite's JSON rows strictly: a missing or odd field is a `BadAnswer` that names it. Pure."""
+"""Reading an Indian broker's JSON rows strictly: a missing or odd field is a `BadAnswer` that names it. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.domain.instrument import Exchange
 from app.domain.money import Price
 
 IST = timezone(timedelta(hours=5, minutes=30))
-"""Kite's naive times are Indian; no daylight saving."""
+"""The brokers' naive times are Indian; no daylight saving."""
 
 E = TypeVar("E", bound=Enum)
 
@@ -28,11 +28,11 @@ PRICE_SCALE: Mapping[Exchange, int] = {
     Exchange.BCD: 10_000,
     Exchange.NCO: 10_000,
 }
-"""Minor units in a rupee: the divisors of the binary ticker (Kite Connect, WebSocket streaming), so that REST and
-ticks speak the same integers."""
+"""Minor units in a rupee: the divisors of Kite's binary ticker (Kite Connect, WebSocket streaming), so that REST and
+ticks speak the same integers, and both brokers the same of one contract."""
 
 NOISE = Decimal("0.0001")
-"""Of a minor unit. Kite sends binary fractions unrounded (`0.5999999999999659`); anything above is a real decimal."""
+"""Of a minor unit. Brokers send binary fractions unrounded (`0.5999999999999659`); anything above is a real decimal."""
 
 
 def to_decimal(value: object) -> Decimal:
@@ -63,7 +63,7 @@ def to_exact_price(amount: Decimal, scale: int) -> Price:
 
 
 def to_nanos(text: str) -> Nanos:
-    """Kite's time, naive (then Indian) or with an offset, as a moment. Raises ValueError."""
+    """A broker's time, naive (then Indian) or with an offset, as a moment. Raises ValueError."""
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=IST)
@@ -126,7 +126,7 @@ class Row:
         return to_price(self.number(key), scale)
 
     def maybe_price(self, key: str, scale: int) -> Price | None:
-        """A price; None for 0, which is Kite's "none"."""
+        """A price; None for 0, which is how the brokers write "none"."""
         return to_price(self.number(key, Decimal(0)), scale) or None
 
     def one_of(self, key: str, kind: type[E]) -> E:

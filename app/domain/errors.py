@@ -4,8 +4,11 @@
       Denied             ours, before sending: limits, market closed, quantity off the lot
       BrokerError        the broker's side
         Rejected         refused, and proved so
+          AuthorisationNeeded  holdings must be released at the depository first; `url` asks for it
         SessionExpired   log in again
-        NotPermitted     the key or the address may not do this (plan, registered IP)
+        NotPermitted     the key or the address may not do this
+          AddressRefused   orders are not taken from this internet address (registered IP)
+          PlanRefused      the key's plan has no such data
         RateLimited      too many requests; `retry_after` seconds
         Unreachable      nothing was sent, or nothing came back of a read
         OutcomeUnknown   a placement was sent and not answered: look it up by its tag, never send again blindly
@@ -65,6 +68,17 @@ class Rejected(BrokerError):
         self.kind = kind
 
 
+class AuthorisationNeeded(Rejected):
+    """Holdings are not released for sale at the depository. Nothing was placed."""
+
+    default_next_step = "Authorise the sale at the depository (TPIN), then send the order again."
+
+    def __init__(self, cause: str, next_step: str = "", *, detail: str = "", kind: str = "", url: str = "") -> None:
+        super().__init__(cause, next_step, detail=detail, kind=kind)
+        self.url = url
+        """The page that asks for it; empty when the broker did not give one."""
+
+
 class SessionExpired(BrokerError):
     """The access token is dead."""
 
@@ -73,6 +87,21 @@ class SessionExpired(BrokerError):
 
 class NotPermitted(BrokerError):
     """The key, plan or address may not do this. Logging in again does not help."""
+
+
+class AddressRefused(NotPermitted):
+    """Orders are not taken from this internet address. The session lives; reads and prices go on."""
+
+    default_next_step = "Register the address in the broker's developer console (IP whitelist)."
+
+    def __init__(self, cause: str, next_step: str = "", *, detail: str = "", address: str = "") -> None:
+        super().__init__(cause, next_step, detail=detail)
+        self.address = address
+        """Ours, as the broker saw it; empty when it did not say."""
+
+
+class PlanRefused(NotPermitted):
+    """The key's plan does not include this. The session lives."""
 
 
 class RateLimited(BrokerError):

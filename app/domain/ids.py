@@ -17,6 +17,12 @@ OrderId = NewType("OrderId", str)
 BrokerOrderId = NewType("BrokerOrderId", str)
 """The broker's. A string: Zerodha's 19 digits do not fit a float's 53 bits."""
 
+GttId = NewType("GttId", str)
+"""The broker's number of a resting trigger (GTT). A string, like every id of the broker's."""
+
+AlertId = NewType("AlertId", str)
+"""The broker's number of an alert."""
+
 StopId = NewType("StopId", str)
 """Ours: 12 letters and digits, the first part of the tag of every exit order the stop sends."""
 

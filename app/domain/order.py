@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 
 from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, Nanos, OrderId, Tag
@@ -42,7 +43,21 @@ class Validity(StrEnum):
     DAY = "DAY"
     IOC = "IOC"
     TTL = "TTL"
-    """Some minutes. Not sent by us; an order from elsewhere may have it."""
+    """Some minutes: `valid_minutes`."""
+
+
+class Variety(StrEnum):
+    """How the broker handles an order."""
+
+    REGULAR = "regular"
+    AMO = "amo"
+    """After market order: kept by the broker, sent to the exchange when the next session opens."""
+    CO = "co"
+    """Cover order: comes with a stop of its own at `trigger_price`, and is left as a whole."""
+    ICEBERG = "iceberg"
+    """Shown to the market leg by leg."""
+    AUCTION = "auction"
+    """Sells shares in the exchange's auction, for buyers who were not delivered theirs."""
 
 
 class OrderStatus(StrEnum):
@@ -122,6 +137,28 @@ class OrderRequest:
     tag: Tag | None = None
     market_protection: int = -1
     """Percent from the last price, -1 = the broker's own band. Needed with MARKET and SL-M since 2026-04-01."""
+    variety: Variety = Variety.REGULAR
+    iceberg_legs: int = 0
+    """Legs of an iceberg."""
+    autoslice: bool = False
+    """The broker may cut it up where it is above the exchange's freeze quantity."""
+    disclosed_quantity: int = 0
+    """Units shown to the market; 0 shows all."""
+    valid_minutes: int = 0
+    """With validity TTL."""
+    auction_number: str = ""
+    """Which auction, of those offered."""
+
+
+@dataclass(frozen=True, slots=True)
+class IcebergLeg:
+    """Which part of an iceberg an order is. The order's own quantity is the leg's."""
+
+    leg: int
+    legs: int
+    leg_quantity: int
+    total_quantity: int
+    remaining_quantity: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,3 +189,50 @@ class Order:
     """The broker's words about the status: plain text from outside, never trusted."""
     validity: Validity = Validity.DAY
     variety: str = "regular"
+    parent: BrokerOrderId | None = None
+    """The order that this one belongs to: of a cover order's stop, its entry."""
+    tags: tuple[str, ...] = ()
+    """All marks, the broker's own included (`mktp:2.00`, `autoslice:<parent>`)."""
+    disclosed_quantity: int = 0
+    cancelled_quantity: int = 0
+    valid_minutes: int = 0
+    auction_number: str = ""
+    iceberg: IcebergLeg | None = None
+
+    @property
+    def protection(self) -> Decimal | None:
+        """Percent that the broker allowed a market order, which it shows as a LIMIT; None where it was none.
+
+        Zerodha turns a MARKET order into a limit order at last price +- the band and marks it `mktp:<percent>`.
+        """
+        for tag in self.tags:
+            if tag.startswith("mktp:"):
+                try:
+                    return Decimal(tag.removeprefix("mktp:"))
+                except InvalidOperation:
+                    return None
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class SliceOutcome:
+    """What became of one slice of an order that the broker cut up. Exactly one of the two is set."""
+
+    order: BrokerOrderId | None
+    refusal: str
+    """The broker's words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """What a broker made of one request: an order, or several slices of it."""
+
+    order: BrokerOrderId
+    """The order; of a sliced one, what its slices go by."""
+    slices: tuple[SliceOutcome, ...] = ()
+    """Empty where it was not cut up."""
+
+    @property
+    def refused(self) -> tuple[SliceOutcome, ...]:
+        """Slices that are not there."""
+        return tuple(one for one in self.slices if one.order is None)

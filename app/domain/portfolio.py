@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from app.domain.ids import AccountId, InstrumentId
+from app.domain.ids import AccountId, InstrumentId, Nanos
 from app.domain.instrument import Product
 from app.domain.money import Paise, Price
 from app.domain.order import Side
@@ -48,6 +48,17 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True)
+class FundedShares:
+    """The part of a holding that the broker lent the money for (MTF)."""
+
+    quantity: int
+    used_quantity: int
+    average_price: Decimal
+    value: Decimal
+    initial_margin: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class Holding:
     """Settled shares in demat."""
 
@@ -60,6 +71,63 @@ class Holding:
     average_price: Decimal
     last_price: Price
     close_price: Price
+    product: Product = Product.CNC
+    used_quantity: int = 0
+    """Sold today."""
+    realised_quantity: int = 0
+    """Delivered."""
+    authorised_quantity: int = 0
+    """Released at the depository for sale today."""
+    authorised_at: Nanos | None = None
+    opening_quantity: int = 0
+    short_quantity: int = 0
+    collateral_quantity: int = 0
+    """Pledged."""
+    collateral_type: str = ""
+    discrepancy: bool = False
+    """The broker doubts its own figures (a corporate action under way)."""
+    funded: FundedShares | None = None
+
+    @property
+    def sellable(self) -> int:
+        """Units that are there to be sold: settled or on the way, less what was sold today."""
+        return max(0, self.quantity + self.t1_quantity - self.used_quantity)
+
+
+@dataclass(frozen=True, slots=True)
+class AuctionOffer:
+    """A holding that may be sold in today's auction."""
+
+    account: AccountId
+    instrument: InstrumentId
+    auction_number: str
+    isin: str
+    quantity: int
+    average_price: Decimal
+    last_price: Price
+    close_price: Price
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """Part or all of a position, moved to another product (MIS to CNC, say)."""
+
+    position: PositionKey
+    side: Side
+    """Of the position: BUY for a long one."""
+    quantity: int
+    to: Product
+    overnight: bool = False
+    """Of the part that was carried over, not of today's."""
+
+
+@dataclass(frozen=True, slots=True)
+class HoldingsAuthorisation:
+    """A depository authorisation that the trader has to give (TPIN) before holdings can be sold."""
+
+    account: AccountId
+    url: str
+    """The page that asks for it. Nothing is stored of what is typed there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from app.domain.errors import (
+    AddressRefused,
+    AuthorisationNeeded,
     BrokerError,
     NotPermitted,
     OutcomeUnknown,
+    PlanRefused,
     RateLimited,
     Rejected,
     SessionExpired,
@@ -17,6 +21,8 @@ from app.domain.errors import (
 )
 
 _REFUSED = frozenset({"InputException", "OrderException", "MarginException", "HoldingException"})
+
+_ADDRESS = re.compile(r"^IP \(?([0-9A-Fa-f.:]+)\)? is not allowed")
 
 RETRY_AFTER = 60.0
 """Seconds to wait when a 429 does not say (C8); Kite documents no Retry-After header."""
@@ -45,11 +51,8 @@ def broker_error(
             "The broker reports a problem with this account.", "Log in at the broker's site to see it.", detail=message
         )
     if status == 428:
-        return Rejected(
-            "The shares are not authorised for sale at the depository.",
-            "Authorise the sale (TPIN) at the broker, then send the order again.",
-            detail=message,
-            kind=kind or "428",
+        return AuthorisationNeeded(
+            "The shares are not authorised for sale at the depository.", detail=message, kind=kind or "428"
         )
     if kind in _REFUSED or (kind and 400 <= status < 500):
         return Rejected("The broker refused.", _next_step(message), detail=message, kind=kind)
@@ -62,12 +65,13 @@ def broker_error(
 
 def _not_permitted(message: str) -> NotPermitted:
     if "is not allowed to place orders" in message:
-        return NotPermitted(
+        found = _ADDRESS.match(message)
+        return AddressRefused(
             "The broker does not accept orders from this internet address.",
-            "Register the address in the broker's developer console (IP whitelist).",
             detail=message,
+            address=found.group(1) if found else "",
         )
-    return NotPermitted(
+    return PlanRefused(
         "The API key may not do this.",
         "Without the data plan (Kite Connect) there are no live prices, and local stops cannot be armed on it.",
         detail=message,

@@ -16,11 +16,13 @@ from app.brokers.zerodha.adapter import ZerodhaSession
 from app.brokers.zerodha.refusals import broker_error
 from app.domain.account import Endpoints
 from app.domain.errors import (
+    AddressRefused,
     BadAnswer,
     BrokerError,
     Denied,
     NotPermitted,
     OutcomeUnknown,
+    PlanRefused,
     RateLimited,
     Rejected,
     SessionExpired,
@@ -118,14 +120,26 @@ async def test_an_order_that_nobody_knows_is_not_modified() -> None:
 REFUSALS: list[tuple[str, str, str, type[BrokerError], type[BrokerError]]] = [
     ("403 Forbidden", "TokenException", "Incorrect `api_key` or `access_token`.", SessionExpired, SessionExpired),
     ("403 Forbidden", "TwoFAException", "", SessionExpired, SessionExpired),
-    ("403 Forbidden", "PermissionException", "Insufficient permission for that call.", NotPermitted, NotPermitted),
-    ("400 Bad Request", "InputException", "IP (1.2.3.4) is not allowed to place orders", NotPermitted, NotPermitted),
+    ("403 Forbidden", "PermissionException", "Insufficient permission for that call.", PlanRefused, PlanRefused),
+    (
+        "400 Bad Request",
+        "InputException",
+        "IP (1.2.3.4) is not allowed to place orders",
+        AddressRefused,
+        AddressRefused,
+    ),
     ("403 Forbidden", "UserException", "blocked", NotPermitted, NotPermitted),
     ("429 Too Many Requests", "NetworkException", "Too many requests", RateLimited, RateLimited),
     ("400 Bad Request", "InputException", "Missing `quantity`", Rejected, Rejected),
     ("400 Bad Request", "MarginException", "Insufficient funds.", Rejected, Rejected),
     ("500 Internal Server Error", "OrderException", "refused", Rejected, Rejected),
-    ("428 Precondition Required", "HoldingException", "5 quantity needs authorisation", Rejected, Rejected),
+    (
+        "403 Forbidden",
+        "PermissionException",
+        "IP (1.2.3.4) is not allowed to place orders",
+        AddressRefused,
+        AddressRefused,
+    ),
     ("404 Not Found", "GeneralException", "Route not found", Rejected, Rejected),
     ("503 Service Unavailable", "NetworkException", "OMS unreachable", Unreachable, OutcomeUnknown),
     ("502 Bad Gateway", "DataException", "unreadable", Unreachable, OutcomeUnknown),
@@ -146,6 +160,21 @@ async def test_each_refusal_is_an_error_of_its_own(
     assert (type(reading.value), type(placing.value)) == (read, placed)
     assert reading.value.cause
     assert len(server.seen) == 2  # nothing was tried twice
+
+
+def test_a_refused_address_is_named_and_is_no_dead_session() -> None:
+    message = "IP (2001:db8::7) is not allowed to place orders for this app. Update allowed IPs on the console."
+    for kind in ("PermissionException", "InputException"):
+        refused = broker_error(403, {"error_type": kind, "message": message})
+        assert isinstance(refused, AddressRefused)
+        assert not isinstance(refused, SessionExpired)
+        assert refused.address == "2001:db8::7"
+        assert "developer console" in refused.next_step
+    unnamed = broker_error(
+        403, {"error_type": "PermissionException", "message": "This IP is not allowed to place orders"}
+    )
+    assert isinstance(unnamed, AddressRefused)
+    assert unnamed.address == ""
 
 
 async def test_an_error_body_is_an_error_whatever_the_status() -> None:

@@ -1,0 +1,112 @@
+"""Orders that rest at the broker for a year and fire by themselves: good till triggered (GTT).
+
+A GTT is a trigger with an order behind it (single), or two of them of which one ends the other (two-leg). Triggered is
+not filled: what the broker made of the order behind the trigger is in its leg.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from app.domain.ids import AccountId, BrokerOrderId, GttId, InstrumentId, Nanos
+from app.domain.instrument import Product
+from app.domain.money import Price
+from app.domain.order import OrderKind, Side
+
+
+class GttKind(StrEnum):
+    """How many triggers."""
+
+    SINGLE = "single"
+    TWO_LEG = "two-leg"
+    """A stop and a target: the one that triggers ends the other."""
+
+
+class GttStatus(StrEnum):
+    """Where a GTT is."""
+
+    ACTIVE = "active"
+    TRIGGERED = "triggered"
+    """A trigger was reached; whether the order behind it went through is in its leg."""
+    DISABLED = "disabled"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    REJECTED = "rejected"
+    DELETED = "deleted"
+
+    @property
+    def can_change(self) -> bool:
+        """It still waits at the broker."""
+        return self is GttStatus.ACTIVE
+
+
+@dataclass(frozen=True, slots=True)
+class GttLeg:
+    """One trigger and the order that it sends."""
+
+    trigger: Price
+    side: Side
+    quantity: int
+    """Units."""
+    product: Product
+    price: Price
+    """Worst price accepted, of the limit order that is sent."""
+    kind: OrderKind = OrderKind.LIMIT
+
+
+@dataclass(frozen=True, slots=True)
+class GttRequest:
+    """What we ask for: one leg, or two with the lower trigger first. A change sends all of it again."""
+
+    account: AccountId
+    instrument: InstrumentId
+    last_price: Price
+    """When it was written; brokers tell by it from which side a trigger is reached."""
+    legs: tuple[GttLeg, ...]
+
+    @property
+    def kind(self) -> GttKind:
+        """By the number of legs."""
+        return GttKind.SINGLE if len(self.legs) == 1 else GttKind.TWO_LEG
+
+
+@dataclass(frozen=True, slots=True)
+class GttResult:
+    """What became of the order behind a trigger that was reached."""
+
+    outcome: str
+    """The broker's word: `success`, `failed`."""
+    order: BrokerOrderId | None
+    """None when there is no order: the trigger fired and nothing was placed."""
+    triggered_at: Price | None
+    """The price that reached the trigger."""
+    at: Nanos | None
+    refusal: str = ""
+    """Why there is no order, in the broker's words: plain text from outside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gtt:
+    """A GTT as the broker keeps it."""
+
+    account: AccountId
+    id: GttId
+    instrument: InstrumentId
+    kind: GttKind
+    status: GttStatus
+    last_price: Price
+    legs: tuple[GttLeg, ...]
+    results: tuple[GttResult | None, ...]
+    """One for each leg; None where the trigger was not reached."""
+    created_at: Nanos
+    updated_at: Nanos
+    expires_at: Nanos | None
+    refusal: str = ""
+    """Why the broker refused or disabled it, in its own words."""
+    price_scale: int = 100
+
+    @property
+    def failed(self) -> bool:
+        """It triggered, and the order behind it was refused: the trader is not out, and nothing waits any more."""
+        return any(result is not None and result.order is None for result in self.results)

@@ -78,6 +78,9 @@ class Instrument:
     expiry: date | None = None
     strike: Decimal | None = None
     active: bool = True
+    key: str = ""
+    """The broker's own name of the contract, where orders and streams do not go by symbol and token. Another broker's
+    list has another key for the same id."""
 
     @property
     def symbol(self) -> str:

@@ -30,7 +30,8 @@ class ImportCounts:
 
 
 _COLUMNS = (
-    "id", "token", "exchange", "segment", "kind", "name", "tick_size", "lot_size", "price_scale", "expiry", "strike",
+    "id", "token", "exchange", "segment", "kind", "name", "tick_size", "lot_size", "price_scale", "expiry",
+    "strike", "key",
 )  # fmt: skip
 _OWNED = _COLUMNS[1:]
 
@@ -126,6 +127,7 @@ def _values(row: Instrument) -> tuple[Any, ...]:
         row.price_scale,
         None if row.expiry is None else row.expiry.isoformat(),
         None if row.strike is None else str(row.strike),
+        row.key,
     )
 
 
@@ -137,7 +139,7 @@ _SELECTED = [instruments.c[name] for name in (*_COLUMNS, "active")]
 
 def _instrument(row: Sequence[Any]) -> Instrument:
     # A hundred thousand of these stand between unlock and window: unpacked by place, enums looked up in a dict.
-    (name_id, token, exchange, segment, kind, name, tick_size, lot_size, scale, expiry, strike, active) = row
+    (name_id, token, exchange, segment, kind, name, tick_size, lot_size, scale, expiry, strike, key, active) = row
     return Instrument(
         name_id,
         token,
@@ -151,4 +153,5 @@ def _instrument(row: Sequence[Any]) -> Instrument:
         None if expiry is None else date.fromisoformat(expiry),
         None if strike is None else Decimal(strike),
         active == 1,
+        key,
     )

@@ -77,6 +77,7 @@ instruments = Table(
     Column("expiry", Words),
     Column("strike", Words),
     Column("active", Whole, nullable=False),
+    Column("key", Words, nullable=False, server_default=""),
     one_of("exchange", Exchange),
     one_of("segment", Segment),
     one_of("kind", InstrumentKind),

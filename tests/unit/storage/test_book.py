@@ -79,7 +79,9 @@ async def test_settings(book: Book) -> None:
     assert await book.settings.get("theme") == '{"name": "light"}'
 
 
-SHARE = Instrument(INFY, 408_065, Exchange.NSE, Segment.EQUITY, InstrumentKind.SHARE, "INFOSYS", 10, 1)
+SHARE = Instrument(
+    INFY, 408_065, Exchange.NSE, Segment.EQUITY, InstrumentKind.SHARE, "INFOSYS", 10, 1, key="NSE_EQ|INE009A01021"
+)
 INDEX = Instrument(
     InstrumentId("NSE:NIFTY 50"), 256_265, Exchange.NSE, Segment.INDEX, InstrumentKind.INDEX, "NIFTY 50", 0, 0
 )

@@ -29,12 +29,27 @@ def names(folder: Path, pattern: str) -> list[str]:
 
 
 def everything(connection: Connection) -> dict[str, str]:
-    """Name and definition of every table and index, white space and the order of a table's rules aside."""
+    """Name and definition of every table and index, white space and the order of a table's parts aside."""
     rows = connection.exec_driver_sql(
         "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL AND type IN ('table', 'index')"
         " AND name NOT LIKE 'sqlite_%' AND name <> 'alembic_version'"
     )
-    return {name: "\n".join(sorted(line.strip(" \t,") for line in sql.splitlines())) for name, sql in rows}
+    return {name: parts(sql) for name, sql in rows}
+
+
+def parts(sql: str) -> str:
+    """A definition with what stands between its outer brackets in alphabetical order: a column that was added later
+    stands last."""
+    head, _, rest = sql.partition("(")
+    body, _, tail = rest.rpartition(")")
+    found, depth = [""], 0
+    for letter in " ".join(body.split()):
+        depth += {"(": 1, ")": -1}.get(letter, 0)
+        if letter == "," and depth == 0:
+            found.append("")
+        else:
+            found[-1] += letter
+    return "\n".join([head.strip(), *sorted(part.strip() for part in found), tail.strip()])
 
 
 @pytest.mark.parametrize("kind", list(StoreKind))

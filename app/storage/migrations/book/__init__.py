@@ -1,6 +1,6 @@
 """Versions of the book, oldest first. Never edit one that was released: add the next."""
 
 from app.storage.migrations import Version
-from app.storage.migrations.book import v0001_first
+from app.storage.migrations.book import v0001_first, v0002_instrument_key
 
-VERSIONS = (Version("0001", v0001_first.upgrade),)
+VERSIONS = (Version("0001", v0001_first.upgrade), Version("0002", v0002_instrument_key.upgrade))

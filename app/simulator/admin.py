@@ -43,15 +43,15 @@ class AdminRoutes:
     def add_to(self, app: web.Application) -> None:
         """Registers the routes."""
         router = app.router
-        router.add_get("/simulator/health", _local(self.health))
-        router.add_get("/simulator/clock", _local(self.clock))
-        router.add_put("/simulator/clock", _local(self.set_clock))
-        router.add_put("/simulator/market", _local(self.set_market))
-        router.add_get("/simulator/book", _local(self.book))
-        router.add_get("/simulator/faults", _local(self.faults))
-        router.add_put("/simulator/faults", _local(self.set_faults))
-        router.add_post("/simulator/faults", _local(self.add_faults))
-        router.add_delete("/simulator/faults", _local(self.release_fault))
+        router.add_get("/simulator/health", local(self.health))
+        router.add_get("/simulator/clock", local(self.clock))
+        router.add_put("/simulator/clock", local(self.set_clock))
+        router.add_put("/simulator/market", local(self.set_market))
+        router.add_get("/simulator/book", local(self.book))
+        router.add_get("/simulator/faults", local(self.faults))
+        router.add_put("/simulator/faults", local(self.set_faults))
+        router.add_post("/simulator/faults", local(self.add_faults))
+        router.add_delete("/simulator/faults", local(self.release_fault))
 
     async def health(self, _request: web.Request) -> web.Response:
         """It lives."""
@@ -80,7 +80,7 @@ class AdminRoutes:
 
     async def set_clock(self, request: web.Request) -> web.Response:
         """Jumps or changes speed; tokens and the order book follow at once."""
-        document = await _object(request)
+        document = await object_of(request)
         clock = self._oms.market.clock
         try:
             if "speed" in document:
@@ -97,7 +97,7 @@ class AdminRoutes:
         """Prints trades."""
         market = self._oms.market
         prices = list[tuple[str, int]]()
-        for key, value in (await _object(request)).items():
+        for key, value in (await object_of(request)).items():
             if key not in market.listings.by_key:
                 raise bad_input(f"{key} is not listed.")
             listing = market.listings.by_key[key]
@@ -147,7 +147,7 @@ class AdminRoutes:
 
     async def set_faults(self, request: web.Request) -> web.Response:
         """Replaces all of them."""
-        specs = _specs(await _object(request))
+        specs = _specs(await object_of(request))
         try:
             self._faults.replace(specs)
         except ValueError as error:
@@ -158,7 +158,7 @@ class AdminRoutes:
     async def add_faults(self, request: web.Request) -> web.Response:
         """More of them."""
         try:
-            for spec in _specs(await _object(request)):
+            for spec in _specs(await object_of(request)):
                 self._faults.add(spec)
         except ValueError as error:
             raise bad_input(f"{error}") from None
@@ -177,7 +177,7 @@ _HOSTS = frozenset({"127.0.0.1", "localhost"})
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
-def _local(handler: Handler) -> Handler:
+def local(handler: Handler) -> Handler:
     """Answers only programs on this machine: a browser names the page's origin, or a host of its own."""
 
     async def guarded(request: web.Request) -> web.Response:
@@ -190,7 +190,8 @@ def _local(handler: Handler) -> Handler:
     return guarded
 
 
-async def _object(request: web.Request) -> dict[str, Any]:
+async def object_of(request: web.Request) -> dict[str, Any]:
+    """The JSON object of a request, its numbers exact. Raises Refused."""
     try:
         document = json.loads(await request.text(), parse_float=Decimal)
     except ValueError:

@@ -14,10 +14,13 @@ from aiohttp import web
 
 from app.simulator.account import Account
 from app.simulator.admin import AdminRoutes
+from app.simulator.backstage import Backstage
 from app.simulator.book import Book
 from app.simulator.faults import TICKER, Faults
 from app.simulator.form import OrderForm
+from app.simulator.gtt import GttEngine
 from app.simulator.kite.accounts import AccountRoutes
+from app.simulator.kite.gtt import GttRoutes
 from app.simulator.kite.login import LoginPage, landing
 from app.simulator.kite.orders import OrderRoutes
 from app.simulator.kite.quotes import QuoteRoutes
@@ -102,10 +105,12 @@ class Exchange:
             seed=plan.seed,
             delay=plan.delay,
         )
+        self.gtts = GttEngine(self.oms, self.book, self.faults)
         self.memory = MarketMemory(plan.market, self.book)
         plan.market.add_listener(self._before_ticks)
         self.hub = TickerHub(plan.market, self.sessions.user_of)
         plan.market.add_listener(self.oms.on_quotes)
+        plan.market.add_listener(self.gtts.on_quotes)
         self.port = 0
         self._runner: web.AppRunner | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -177,6 +182,7 @@ class Exchange:
         if self.sessions.bury_dead():
             await self.hub.close_user(self.sessions.user_id)
         self.oms.watch_day()
+        self.gtts.on_clock()
 
     async def _token_ended(self) -> None:
         await self.hub.close_user(self.sessions.user_id)
@@ -194,6 +200,7 @@ class Exchange:
         self.sessions.load()
         known = self.book.load("account")
         self.oms.load()
+        self.gtts.load()
         if not known:
             self._open_positions()
         self.ledger.save()
@@ -243,7 +250,9 @@ class Exchange:
         OrderRoutes(self.oms, self.faults).add_to(app)
         AccountRoutes(self.oms, self.sessions, self._token_ended).add_to(app)
         QuoteRoutes(self.market).add_to(app)
+        GttRoutes(self.gtts, self.market.listings, self.credentials.user_id).add_to(app)
         AdminRoutes(self.oms, self.faults, self._clock_changed).add_to(app)
+        Backstage(self.gtts).add_to(app)
         login = LoginPage(self.sessions, lambda: self.urls["redirect_url"])
         app.router.add_get("/connect/login", login.show, name="login:show")
         app.router.add_post("/connect/login", login.submit, name="login:submit")

@@ -2,7 +2,7 @@
 
     SPEC    = NAME[=VALUE][:KEY=VALUE[,KEY=VALUE ...]]      a fault, or SWITCH=VALUE (see app.simulator.switches)
     KEY     = route        place modify cancel orders order trades positions holdings margins quote historical
-                           instruments session profile charges; any when absent (of requests that match NAME)
+                           instruments session profile charges gtt; any when absent (of requests that match NAME)
               instrument   NSE:INFY
               nth          from the nth matching event on (counted from when the fault was set); default 1
               count        how many times it strikes; default 1, 0 = until it is released
@@ -65,6 +65,7 @@ ROUTES = frozenset(
         "session",
         "profile",
         "charges",
+        "gtt",
         "login",
         "other",
     }

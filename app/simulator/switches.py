@@ -33,6 +33,11 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "instruments_auth": ("open", "required"),
     # A7.2: how a protected MARKET order reads in the order book.
     "market_row": ("LIMIT", "MARKET"),
+    # Whether a feed that never sleeps keeps the real trading hours all the same: for AMO, refusals, triggers.
+    "hours": ("feed", "clock"),
+    # D8: whether a trigger at the broker may carry a MARKET order, and how far it must lie from the last price.
+    "gtt_market": ("refused", "allowed"),
+    "gtt_distance": ("any", "0.25"),
 }
 
 
@@ -53,6 +58,9 @@ class Switches:
     version_header: str = "tolerated"
     instruments_auth: str = "open"
     market_row: str = "LIMIT"
+    hours: str = "feed"
+    gtt_market: str = "refused"
+    gtt_distance: str = "any"
 
     def turned(self, name: str, value: str) -> Switches:
         """With one switch set. Raises ValueError in words for a name or value that does not exist."""

@@ -163,7 +163,6 @@ def _hang_up(request: web.Request) -> web.Response:
 
 
 _LATER = {
-    "/gtt/": "GTT orders",
     "/mf/": "Mutual funds",
     "/alerts": "Alerts",
     "/portfolio/holdings/": "Holding services",

@@ -257,18 +257,55 @@ def call_get_virtual_contract_note(kite: Any) -> None:
     assert second["charges"]["transaction_tax"] == pytest.approx(2.75125)
 
 
-GTT_ORDER = [{"transaction_type": "SELL", "quantity": 1, "order_type": "LIMIT", "product": "CNC", "price": 1000.0}]
-GTT = ("single", "INFY", "NSE", [1000.0], 1100.0, GTT_ORDER)
+def gtt(*triggers: float) -> tuple[Any, ...]:
+    order = {"transaction_type": "SELL", "quantity": 1, "order_type": "LIMIT", "product": "CNC", "price": 1000.0}
+    return (
+        "single" if len(triggers) == 1 else "two-leg",
+        "INFY",
+        "NSE",
+        list(triggers),
+        1100.0,
+        [order] * len(triggers),
+    )
+
+
+def call_place_gtt(kite: Any) -> None:
+    assert kite.place_gtt(*gtt(1000.0))["trigger_id"] < kite.place_gtt(*gtt(1000.0, 1200.0))["trigger_id"]
+    with pytest.raises(kite_errors.InputException, match="on both sides of the last price"):
+        kite.place_gtt(*gtt(1000.0, 1050.0))
+
+
+def call_get_gtt(kite: Any) -> None:
+    made = kite.place_gtt(*gtt(1000.0, 1200.0))["trigger_id"]
+    row = kite.get_gtt(made)
+    assert (row["id"], row["type"], row["status"], len(row["orders"])) == (made, "two-leg", "active", 2)
+
+
+def call_get_gtts(kite: Any) -> None:
+    made = kite.place_gtt(*gtt(1000.0))["trigger_id"]
+    row = next(row for row in kite.get_gtts() if row["id"] == made)
+    assert row["condition"]["trigger_values"] == [1000]
+
+
+def call_modify_gtt(kite: Any) -> None:
+    made = kite.place_gtt(*gtt(1000.0))["trigger_id"]
+    assert kite.modify_gtt(made, *gtt(990.0))["trigger_id"] == made
+    assert kite.get_gtt(made)["condition"]["trigger_values"] == [990]
+
+
+def call_delete_gtt(kite: Any) -> None:
+    made = kite.place_gtt(*gtt(1000.0))["trigger_id"]
+    assert kite.delete_gtt(made)["trigger_id"] == made
+    assert kite.get_gtt(made)["status"] == "deleted"
+    with pytest.raises(kite_errors.InputException, match="Trigger is deleted"):
+        kite.delete_gtt(made)
+
+
 NOT_YET: dict[str, tuple[str, Callable[[Any], object]]] = {
     "convert_position": (
         LATER,
         lambda kite: kite.convert_position("NSE", "INFY", "BUY", "day", 1, "MIS", "CNC"),
     ),
-    "place_gtt": (LATER, lambda kite: kite.place_gtt(*GTT)),
-    "modify_gtt": (LATER, lambda kite: kite.modify_gtt(1, *GTT)),
-    "get_gtt": (LATER, lambda kite: kite.get_gtt(1)),
-    "get_gtts": (LATER, lambda kite: kite.get_gtts()),
-    "delete_gtt": (LATER, lambda kite: kite.delete_gtt(1)),
     "mf_orders": ("the program trades no mutual funds", lambda kite: kite.mf_orders()),
     "place_mf_order": ("the program trades no mutual funds", lambda kite: kite.place_mf_order("X", "BUY", amount=1)),
     "cancel_mf_order": ("the program trades no mutual funds", lambda kite: kite.cancel_mf_order("1")),

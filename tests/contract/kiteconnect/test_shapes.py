@@ -145,6 +145,28 @@ def test_trades(http: httpx.Client) -> None:
     assert list(differences(http.get("/trades").json(), sample("trades.json"))) == []
 
 
+def test_triggers(exchange: PaperExchange, http: httpx.Client) -> None:
+    symbol = {"exchange": "NSE", "tradingsymbol": "RELIANCE"}
+    last = http.get("/quote/ltp?i=NSE:RELIANCE").json()["data"]["NSE:RELIANCE"]["last_price"]
+    tick = round(last * 1.01, 0)
+    order = {**symbol, "transaction_type": "SELL", "quantity": 1, "order_type": "LIMIT", "product": "CNC", "price": 1}
+
+    def place(*triggers: float) -> Any:
+        condition = {**symbol, "trigger_values": triggers, "last_price": last}
+        kind = "two-leg" if len(triggers) > 1 else "single"
+        orders = [order] * len(triggers)
+        form = {"type": kind, "condition": json.dumps(condition), "orders": json.dumps(orders)}
+        return http.post("/gtt/triggers", data=form).json()
+
+    fired = place(last - 20, tick)
+    assert list(differences(fired, sample("gtt_place_order.json"))) == []
+    exchange.print_price("NSE:RELIANCE", tick)
+    one = http.get(f"/gtt/triggers/{fired['data']['trigger_id']}").json()
+    assert list(differences(one, sample("gtt_get_order.json"))) == []
+    place(last - 20)
+    assert list(differences(http.get("/gtt/triggers").json(), sample("gtt_get_orders.json"))) == []
+
+
 def test_contract_note(http: httpx.Client) -> None:
     theirs = sample("virtual_contract_note.json")
     future = next(row for row in instruments(http, "NFO") if row["instrument_type"] == "FUT")

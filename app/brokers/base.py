@@ -6,9 +6,17 @@ In words:
 * An enum value that the adapter does not know is a `BadAnswer`, never a default.
 * `place` sends at most once. When it cannot tell whether the order exists it raises `OutcomeUnknown`; when it can
   prove that nothing was sent, `Unreachable`; when the broker refused, `Rejected`.
-* Reads have total deadlines and size caps. Prices are integers in the instrument's minor unit, quantities are units.
+* A dead token is `SessionExpired`; a plan, key or internet address that may not do this is `NotPermitted`, because
+  logging in again does not help there; too many requests are `RateLimited` with the seconds to wait. No other error
+  than those of `domain.errors` leaves an adapter, and none carries a secret.
+* Reads have total deadlines and size caps. Prices are integers in the instrument's minor unit, quantities are units
+  (an adapter converts to lots where its broker counts lots), ids of the broker are strings.
 * Everything runs on the loop thread. `ExitLine.fire` and the feed's `marks` callback are the hot path: synchronous,
   no logging, no allocation worth the name, no exception.
+
+A provider may implement reading only: `ReadSession` is the least. One that trades implements `BrokerSession`, the
+whole of this file. What only some brokers have is in `parts`; what is known of a broker before a login, with what it
+can do, is `domain.broker.BrokerInfo`.
 """
 
 from __future__ import annotations
@@ -16,9 +24,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from app.domain.account import Endpoints
+from app.domain.broker import BrokerInfo
 from app.domain.fill import Charges, Fill
 from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, Nanos
 from app.domain.instrument import Exchange, Instrument
@@ -27,6 +36,9 @@ from app.domain.money import Paise, Price
 from app.domain.order import Order, OrderRequest
 from app.domain.portfolio import Funds, Holding, Position
 from app.runtime.secret import Secret
+
+CONTRACT = 1
+"""Version of this contract. A provider names the one that it was written for; another one is refused in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +59,13 @@ class Session:
     access_token: Secret
     issued_at: Nanos
     expires_at: Nanos
+    refresh_token: Secret | None = None
+    """Renews the session without the trader, where the broker gives one (`parts.RefreshingLogin`)."""
+    read_token: Secret | None = None
+    """Only reads, and outlives the day (extended or analytics token)."""
+    read_token_expires_at: Nanos | None = None
+    scopes: tuple[str, ...] = ()
+    """What the token may do, in the broker's words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,26 +112,24 @@ class Login(Protocol):
         ...
 
 
+@runtime_checkable
 class ReadBroker(Protocol):
-    """What a broker can tell."""
+    """What every broker can tell."""
 
     async def profile(self) -> Profile: ...
     async def funds(self) -> Funds: ...
     async def orders(self) -> Sequence[Order]: ...
     async def order_history(self, order: BrokerOrderId) -> Sequence[Order]: ...
-    async def fills(self) -> Sequence[Fill]: ...
+    async def fills(self) -> Sequence[Fill]:
+        """Today's executions. Those of earlier days: `parts.HistoryBroker`."""
+        ...
+
     async def reported_fills(self) -> Sequence[tuple[Fill, str]]:
         """The same, each with the broker's own words (JSON), which the book keeps for later questions (C3)."""
         ...
 
     async def positions(self) -> Sequence[Position]: ...
     async def holdings(self) -> Sequence[Holding]: ...
-    async def instruments(self, exchange: Exchange | None = None) -> Sequence[Instrument]: ...
-    async def last_prices(self, instruments: Sequence[InstrumentId]) -> Mapping[InstrumentId, Price]: ...
-    async def candles(
-        self, instrument: Instrument, interval: Interval, start: Nanos, end: Nanos
-    ) -> Sequence[Candle]: ...
-    async def cost(self, request: OrderRequest, at_price: Price) -> OrderCost: ...
     async def exchange_time(self) -> Nanos:
         """The broker's clock now. Paper accounts live by it; for a live account it shows how far ours is off."""
         ...
@@ -122,6 +139,44 @@ class ReadBroker(Protocol):
         ...
 
 
+@runtime_checkable
+class InstrumentSource(Protocol):
+    """What can be traded."""
+
+    async def instruments(self, exchange: Exchange | None = None) -> Sequence[Instrument]:
+        """The broker's list of the day, or one exchange's. Raises BadAnswer when it is empty or mostly unreadable."""
+        ...
+
+
+@runtime_checkable
+class QuoteSource(Protocol):
+    """Prices on request."""
+
+    async def last_prices(self, instruments: Sequence[InstrumentId]) -> Mapping[InstrumentId, Price]:
+        """Last traded prices. What the broker does not know is missing from the answer."""
+        ...
+
+
+@runtime_checkable
+class CandleSource(Protocol):
+    """Past candles."""
+
+    async def candles(self, instrument: Instrument, interval: Interval, start: Nanos, end: Nanos) -> Sequence[Candle]:
+        """Oldest first, both ends included, in as many requests as the broker wants.
+
+        Raises Denied for an interval that the broker does not keep.
+        """
+        ...
+
+
+@runtime_checkable
+class CostSource(Protocol):
+    """What an order will take."""
+
+    async def cost(self, request: OrderRequest, at_price: Price) -> OrderCost: ...
+
+
+@runtime_checkable
 class TradeBroker(Protocol):
     """What a broker does for us. Never retried here."""
 
@@ -248,8 +303,21 @@ class Feed(Protocol):
         ...
 
 
-class BrokerSession(ReadBroker, TradeBroker, Protocol):
-    """An adapter bound to one logged-in account."""
+@runtime_checkable
+class StreamBroker(Protocol):
+    """Live prices, and exits over warm connections."""
+
+    def feed(self, sink: FeedSink) -> Feed:
+        """The account's one stream. Order updates come to the same sink, also where the broker has a second socket for
+        them: the adapter keeps both, and says `connected` when both are up."""
+        ...
+
+    def exit_line(self) -> ExitLine: ...
+
+
+@runtime_checkable
+class ReadSession(ReadBroker, Protocol):
+    """An adapter bound to one logged-in account, as far as reading goes: the least that a provider implements."""
 
     @property
     def account(self) -> AccountId: ...
@@ -258,33 +326,31 @@ class BrokerSession(ReadBroker, TradeBroker, Protocol):
         """Derived from its endpoints."""
         ...
 
-    def feed(self, sink: FeedSink) -> Feed: ...
-    def exit_line(self) -> ExitLine: ...
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Closes the connections; the session at the broker lives on."""
+        ...
 
 
-@dataclass(frozen=True, slots=True)
-class BrokerInfo:
-    """What the registry knows of a broker (L1)."""
-
-    name: str
-    title: str
-    auth: str
-    real_time: bool
-    history_days: int | None
-    """Days of trade history its API gives; 1 = today only; None = unknown."""
-    documentation: str
-    endpoints: Endpoints
-    login_hosts: tuple[str, ...] = ()
-    """Hosts that the embedded browser may load from during the login; the login page's own is always one of them."""
-    session_dies_at: str = ""
-    """Local wall time at which tokens die, `HH:MM`."""
+@runtime_checkable
+class BrokerSession(
+    ReadSession, InstrumentSource, QuoteSource, CandleSource, CostSource, TradeBroker, StreamBroker, Protocol
+):
+    """An adapter bound to one logged-in account that trades."""
 
 
-class BrokerFactory(Protocol):
-    """Builds the parts of one broker."""
+class ReadFactory(Protocol):
+    """Builds the parts of a provider that only reads. What an entry point of group `stopline.brokers` leads to is a
+    callable that takes the `Helper` (or None) and returns one of these, or a `BrokerFactory`."""
 
+    contract: int
+    """The version of this contract that it was written for (`CONTRACT`)."""
     info: BrokerInfo
 
     def login(self, account: AccountId, credentials: Credentials, endpoints: Endpoints) -> Login: ...
+    def session(self, session: Session, credentials: Credentials, endpoints: Endpoints) -> ReadSession: ...
+
+
+class BrokerFactory(ReadFactory, Protocol):
+    """Builds the parts of one broker that trades."""
+
     def session(self, session: Session, credentials: Credentials, endpoints: Endpoints) -> BrokerSession: ...

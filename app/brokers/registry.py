@@ -4,35 +4,24 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from app.brokers.base import BrokerFactory, BrokerInfo, BrokerSession, Credentials, ExchangeClockReading, Login, Session
+from app.brokers.base import CONTRACT, BrokerFactory, BrokerSession, Credentials, ExchangeClockReading, Login, Session
+from app.brokers.info import shipped_info
 from app.brokers.zerodha.adapter import ZerodhaSession
 from app.brokers.zerodha.auth import ZerodhaLogin
 from app.brokers.zerodha.rest import Limits, ZerodhaRest
 from app.domain.account import Endpoints
+from app.domain.broker import BrokerInfo
 from app.domain.errors import Denied
 from app.domain.ids import AccountId
 from app.runtime.helper import Helper
 
-ZERODHA = BrokerInfo(
-    name="zerodha",
-    title="Zerodha",
-    auth="login page",
-    real_time=True,
-    history_days=1,
-    documentation="https://kite.trade/docs/connect/v3/",
-    endpoints=Endpoints(
-        api_url="https://api.kite.trade",
-        login_url="https://kite.zerodha.com/connect/login",
-        ws_url="wss://ws.kite.trade",
-    ),
-    login_hosts=("kite.zerodha.com", "kite.trade", "api.kite.trade"),
-    session_dies_at="06:00",
-)
+ZERODHA = shipped_info("zerodha")
 
 
 class ZerodhaFactory:
     """Builds Zerodha's parts. `helper` takes what would hold the interpreter lock."""
 
+    contract = CONTRACT
     info = ZERODHA
 
     def __init__(self, helper: Helper | None = None) -> None:

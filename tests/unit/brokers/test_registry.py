@@ -8,6 +8,7 @@ from app.brokers.base import Credentials
 from app.brokers.registry import ZERODHA, Registry
 from app.brokers.zerodha.auth import next_death
 from app.domain.account import Endpoints
+from app.domain.broker import Capabilities, Support
 from app.domain.errors import Denied
 from app.domain.ids import AccountId
 from app.runtime.clock import to_datetime
@@ -23,6 +24,14 @@ def test_zerodha_is_there_with_what_the_registry_knows_of_it() -> None:
     (info,) = Registry().available()
     assert (info.name, info.session_dies_at, info.history_days) == ("zerodha", "06:00", 1)
     assert not info.endpoints.paper
+    assert (info.capabilities.trading, info.capabilities.trade_history) == (Support.YES, Support.NO)
+    assert {limit.kind for limit in info.rate_limits} == {"order", "quote", "history", "read"}
+
+
+def test_yes_no_and_unknown_are_never_taken_for_true_or_false() -> None:
+    with pytest.raises(TypeError, match="three values"):
+        bool(Support.NO)
+    assert Capabilities().said()["gtt"] is Support.UNKNOWN
 
 
 def test_an_unknown_broker_is_denied_in_words() -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from bisect import bisect_right, insort
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
@@ -15,6 +13,8 @@ from typing import Any, TypeVar
 from app.brokers.base import Credentials, ExchangeClockReading
 from app.brokers.documents import decode_json
 from app.brokers.http import INLINE, MEGABYTE, Answer, HttpClient
+from app.brokers.pacing import Window
+from app.brokers.reading import converted
 from app.brokers.rows import Row
 from app.brokers.zerodha.instruments import pack, unpack
 from app.brokers.zerodha.refusals import broker_error
@@ -27,38 +27,10 @@ from app.runtime.secret import Secret
 
 T = TypeVar("T")
 
-SLICE_SECONDS = 0.0003
-"""How long rows are mapped before the loop gets its turn: a firing stop waits at most this long for us."""
-
 INSTRUMENT_CAP = 64 * MEGABYTE
 INSTRUMENT_DEADLINE = 60.0
 
 log = logging.getLogger(__name__)
-
-
-class Window:
-    """At most `limit` calls in any `seconds`; more wait their turn, first come, first served. Loop thread.
-
-    The last `kept` of them are for urgent calls, which also pass those that wait.
-    """
-
-    def __init__(self, limit: int, seconds: float = 1.0, kept: int = 0) -> None:
-        self._limit = limit
-        self._seconds = seconds
-        self._kept = kept
-        self._turns: list[float] = []
-        """When calls leave or left, ascending; those of the last `seconds` and those that wait."""
-
-    async def turn(self, *, urgent: bool = False) -> None:
-        """Returns when the caller may send."""
-        now = time.monotonic()
-        del self._turns[: bisect_right(self._turns, now - self._seconds)]
-        ahead = bisect_right(self._turns, now) if urgent else len(self._turns)
-        room = self._limit if urgent else self._limit - self._kept
-        at = max(now, self._turns[ahead - room] + self._seconds) if ahead >= room else now
-        insort(self._turns, at)
-        if at > now:
-            await asyncio.sleep(at - now)
 
 
 class Limits:
@@ -132,16 +104,7 @@ class ZerodhaRest:
         answer = await self._http.request("GET", path, params=params, deadline=deadline)
         if answer.status != 200 or not answer.is_json or len(answer.body) <= INLINE:
             self._data(answer, placement=False)
-        converted: list[T] = []
-        turn = time.perf_counter() + SLICE_SECONDS
-        async with aclosing(self._http.rows(answer.body, at)) as batches:
-            async for batch in batches:
-                for row in batch:
-                    converted.append(convert(row))
-                    if time.perf_counter() > turn:
-                        await asyncio.sleep(0)
-                        turn = time.perf_counter() + SLICE_SECONDS
-        return converted
+        return await converted(self._http, answer.body, at, convert)
 
     async def send(self, method: str, path: str, form: Mapping[str, str] | None = None) -> str:
         """A placement, modification or cancellation, sent once. The broker's order id.

@@ -13,8 +13,9 @@ import pytest
 
 from app.analytics.charge_table import ChargeTable
 from app.brokers.base import Credentials, Session
+from app.brokers.pacing import Window
 from app.brokers.zerodha.adapter import ZerodhaSession
-from app.brokers.zerodha.rest import Limits, Window
+from app.brokers.zerodha.rest import Limits
 from app.domain.account import Endpoints
 from app.domain.errors import SessionExpired
 from app.domain.events import SyncProgressed

@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
-from app.brokers.zerodha import rest
-from app.brokers.zerodha.rest import Limits, Window
+from app.brokers import pacing
+from app.brokers.pacing import Window
+from app.brokers.zerodha.rest import Limits
 
 
 class Hands:
@@ -24,7 +25,7 @@ class Hands:
 @pytest.fixture
 def hands(monkeypatch: pytest.MonkeyPatch) -> Hands:
     hands = Hands()
-    monkeypatch.setattr(rest, "time", hands)
+    monkeypatch.setattr(pacing, "time", hands)
     monkeypatch.setattr(asyncio, "sleep", hands.sleep)
     return hands
 

@@ -253,7 +253,11 @@ class FeedSink(Protocol):
         ...
 
     def frame(self, payload: bytes, received_at: Nanos) -> None:
-        """The same frame, after the stops were checked."""
+        """The same frame, after the stops were checked. Returns at once: more frames may wait to be checked."""
+        ...
+
+    def watched(self, token: int) -> bool:
+        """Whether a stop is armed there: news of such an order is told before the next price is checked."""
         ...
 
     def order_update(self, order: Order) -> None:
@@ -269,7 +273,7 @@ class FeedSink(Protocol):
         ...
 
     def malformed(self, reason: str, sample: bytes) -> None:
-        """A packet that cannot be read was dropped; the rest of its frame was used."""
+        """A message that cannot be read was dropped."""
         ...
 
 
@@ -290,8 +294,12 @@ class Feed(Protocol):
         """The marks of a frame again, for candles."""
         ...
 
-    def packets(self, payload: bytes) -> Iterable[tuple[int, bytes]]:
+    def packets(self, payload: bytes) -> Sequence[tuple[int, bytes]]:
         """A frame's (token, packet) pairs, undecoded."""
+        ...
+
+    def fault(self, payload: bytes) -> str:
+        """What of a frame cannot be read, in words; empty when all can."""
         ...
 
     def decode(self, packet: bytes, instrument: InstrumentId, received_at: Nanos) -> Tick:

@@ -59,6 +59,9 @@ class Link:
         self._on_data = on_data
         self._on_closed = on_closed
         self._unsent = bytearray()
+        # Kept: a fresh buffer of this size is a map and unmap of memory at every read.
+        self._buffer = bytearray(READ_SIZE)
+        self._view = memoryview(self._buffer)
         self.open = True
         loop.add_reader(self._fd, self._readable)
         # TLS may have decrypted bytes that arrived with the handshake; the kernel will not report those again.
@@ -128,16 +131,16 @@ class Link:
         readable_ns = perf_counter_ns()
         while self._fd >= 0:
             try:
-                data = self._sock.recv(READ_SIZE)
+                size = self._sock.recv_into(self._buffer)
             except _AGAIN:
                 return
             except OSError as failure:
                 self._close(failure)
                 return
-            if not data:
+            if not size:
                 self._close(None)
                 return
-            self._on_data(data, readable_ns)
+            self._on_data(bytes(self._view[:size]), readable_ns)
             # A plain socket is reported again by the kernel; TLS keeps decrypted records to itself.
             if not isinstance(self._sock, ssl.SSLSocket):
                 return

@@ -106,6 +106,7 @@ class AccountDesk:
         self.hub = FeedHub(
             account,
             self.stops.check,
+            self.stops.watched,
             self._on_order,
             self._on_connected,
             self._on_dead,

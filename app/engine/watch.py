@@ -92,6 +92,7 @@ class WatchTable:
         on_doubt: Callable[[Watch], None] | None = None,
     ) -> None:
         self._by_token: dict[int, tuple[Watch, ...]] = {}
+        self._tokens: dict[StopId, int] = {}
         self._line = line
         self._counts = counts
         self._on_shots = on_shots
@@ -102,7 +103,10 @@ class WatchTable:
         line.on_ready = self._line_ready
 
     def __len__(self) -> int:
-        return sum(len(watches) for watches in self._by_token.values())
+        return len(self._tokens)
+
+    def __contains__(self, token: int) -> bool:
+        return token in self._by_token
 
     @property
     def tokens(self) -> frozenset[int]:
@@ -112,22 +116,25 @@ class WatchTable:
     def add(self, watch: Watch) -> None:
         """From the next tick on it is checked."""
         self._by_token[watch.token] = (*self._by_token.get(watch.token, ()), watch)
+        self._tokens[watch.stop_id] = watch.token
 
     def remove(self, stop: StopId) -> None:
         """It is not checked any more, and an exit that waits for a connection is forgotten."""
-        for token, watches in list(self._by_token.items()):
-            kept = tuple(w for w in watches if w.stop_id != stop)
-            if len(kept) != len(watches):
-                if kept:
-                    self._by_token[token] = kept
-                else:
-                    del self._by_token[token]
+        token = self._tokens.pop(stop, None)
+        if token is None:
+            return
+        kept = tuple(w for w in self._by_token[token] if w.stop_id != stop)
+        if kept:
+            self._by_token[token] = kept
+        else:
+            del self._by_token[token]
         self._waiting = [entry for entry in self._waiting if entry[0].stop_id != stop]
 
     def close(self) -> list[StopId]:
         """The session is over: nothing fires any more. The stops whose exits never left."""
         self._line.on_ready = None
         self._by_token.clear()
+        self._tokens.clear()
         waiting, self._waiting = self._waiting, []
         return [watch.stop_id for watch, *_ in waiting]
 

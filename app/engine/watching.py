@@ -46,6 +46,7 @@ class Watching:
         self._last_price = last_price
         self._watches: dict[StopId, Watch] = {}
         self._table: WatchTable | None = None
+        self._telling = False
         self.line: ExitLine | None = None
         self.on_watched: Callable[[frozenset[int]], None] | None = None
         """Called with the tokens that must be subscribed in full mode whenever they change."""
@@ -62,6 +63,10 @@ class Watching:
         """Hot path: every frame of the account's own feed."""
         if self._table is not None:
             self._table.check(marks, readable_ns)
+
+    def watches(self, token: int) -> bool:
+        """Whether a level is armed on a token."""
+        return self._table is not None and token in self._table
 
     def attach(self, line: ExitLine) -> None:
         """A session is there: exits can be prepared and fired. After `detach` only."""
@@ -116,6 +121,13 @@ class Watching:
             self._table.check([(watch.token, last, 0, watch.armed_at // SECOND + 1)], perf_counter_ns())
 
     def _changed(self) -> None:
+        """Told once for all that changes in one turn of the loop: a hundred stops may fire at once."""
+        if not self._telling:
+            self._telling = True
+            asyncio.get_running_loop().call_soon(self._tell)
+
+    def _tell(self) -> None:
+        self._telling = False
         if self.on_watched is not None and self._table is not None:
             self.on_watched(self._table.tokens)
 

@@ -413,7 +413,9 @@ def test_what_must_be_subscribed_is_told() -> None:
         told: list[frozenset[int]] = []
         rig.engine.when_watched(told.append)
         stop = await rig.guard()
+        await settle()
         await rig.engine.disarm(stop.id)
+        await settle()
         assert told == [frozenset({INFY.token}), frozenset()]
 
     play(script)

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import secrets
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from app.domain.errors import Damaged, Denied, StorageError, VaultLocked, WrongPassphrase
+from app.domain.errors import Damaged, Denied, StorageError, VaultLocked
 from app.domain.ids import AccountId
 from app.runtime.secret import Secret
-from app.vault import sealing
+from app.vault import wrapping
+from app.vault.keys import MasterKeys
 from app.vault.keystore import Keystore
 from app.vault.sealing import KEY_BYTES, KdfCost
-from app.vault.vault_file import Keyring, Passphrase, VaultFile, load, save
+from app.vault.vault_file import VaultFile, load, save
 
 FILE_NAME = "vault.json"
-_SEALED_VERSION = b"\x01"
-_TOKEN_INFO = b"broker-token-encryption"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +31,18 @@ class Info:
     keyring_available: bool
     opens_with_keyring: bool
     opens_with_passphrase: bool
+    has_recovery_key: bool = False
     damaged: bool = False
     """`vault.json` is there and cannot be read; `unlock` says so in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """A new master key that is ready to take over."""
+
+    old: VaultFile
+    new: VaultFile
+    keys: MasterKeys
 
 
 class Vault:
@@ -45,7 +54,7 @@ class Vault:
         self._keystore = keystore or Keystore()
         self._cost = cost or KdfCost()
         """Of wrappings made from now on; existing ones carry their own."""
-        self._master: bytearray | None = None
+        self._keys: MasterKeys | None = None
         self._guard = threading.RLock()
 
     def __repr__(self) -> str:
@@ -54,7 +63,7 @@ class Vault:
     @property
     def is_open(self) -> bool:
         """Whether keys can be derived and secrets opened."""
-        return self._master is not None
+        return self._keys is not None
 
     def info(self) -> Info:
         """Whether there is a vault, and what opens it."""
@@ -65,7 +74,13 @@ class Vault:
             file = load(self._path)
         except Damaged:
             return Info(True, available, False, False, damaged=True)
-        return Info(True, available, available and file.keyring is not None, file.passphrase is not None)
+        return Info(
+            True,
+            available,
+            available and file.keyring is not None,
+            file.passphrase is not None,
+            has_recovery_key=file.recovery is not None,
+        )
 
     def create(self, passphrase: Secret | None, use_keyring: bool) -> None:
         """A new master key, wrapped in the ways that were chosen; the vault is open afterwards.
@@ -76,15 +91,15 @@ class Vault:
             self._deny_creation(passphrase, use_keyring)
             self._profile.mkdir(parents=True, exist_ok=True, mode=0o700)
             master, vault_id = bytearray(secrets.token_bytes(KEY_BYTES)), secrets.token_hex(16)
-            keyring = self._wrap_by_keyring(master, vault_id) if use_keyring else None
-            wrapped = self._wrap_by_passphrase(master, vault_id, passphrase) if passphrase else None
+            keyring = wrapping.by_keyring(master, vault_id, self._keystore) if use_keyring else None
+            wrapped = wrapping.by_passphrase(master, vault_id, passphrase, self._cost) if passphrase else None
             try:
                 save(self._path, VaultFile(vault_id, wrapped, keyring))
             except StorageError:
                 if keyring is not None:
                     self._keystore.remove(vault_id)
                 raise
-            self._replace_master(master)
+            self._replace(master)
 
     def unlock(self, passphrase: Secret | None) -> None:
         """Opens the vault by its passphrase, or, with None, by the keyring entry.
@@ -92,62 +107,123 @@ class Vault:
         Raises WrongPassphrase, Damaged (vault.json is kept as it is), Denied when there is no such way in.
         """
         with self._guard:
-            self._replace_master(self._unwrapped(self._load(), passphrase))
+            self._replace(self._unwrapped(self._load(), passphrase))
 
     def lock(self) -> None:
         """Wipes the master key. Keys derived before stay with those who hold them."""
         with self._guard:
-            self._replace_master(None)
+            self._replace(None)
 
     def change_passphrase(self, current: Secret | None, new: Secret) -> None:
         """Wraps the same master key by a new passphrase. `current` is asked for again where there is one.
 
-        The keyring entry, if any, still opens the vault. Raises WrongPassphrase, VaultLocked, Denied.
+        Keyring entry and recovery key, if any, still open the vault. Raises WrongPassphrase, VaultLocked, Denied.
         """
         with self._guard:
-            master = self._open_master()
+            master = self._open().master
+            if not new:
+                raise Denied("The new passphrase is empty.", "Type one.")
+            file = self._proved(current)
+            wrapped = wrapping.by_passphrase(master, file.vault_id, new, self._cost)
+            save(self._path, replace(file, passphrase=wrapped))
+
+    def make_recovery_key(self, current: Secret | None) -> Secret:
+        """A new way in, to be written down and shown once; one that was made before no longer opens.
+
+        `current` is the passphrase, asked for again where there is one. Raises WrongPassphrase, VaultLocked.
+        """
+        with self._guard:
+            master = self._open().master
+            file = self._proved(current)
+            wrapped, shown = wrapping.by_recovery(master, file.vault_id)
+            save(self._path, replace(file, recovery=wrapped))
+            return shown
+
+    def recover(self, recovery_key: Secret, new: Secret) -> None:
+        """Opens the vault by the recovery key and wraps it by a new passphrase. Raises WrongPassphrase, Denied."""
+        with self._guard:
             if not new:
                 raise Denied("The new passphrase is empty.", "Type one.")
             file = self._load()
+            master = wrapping.master_by_recovery(file, recovery_key)
+            wrapped = wrapping.by_passphrase(master, file.vault_id, new, self._cost)
+            save(self._path, replace(file, passphrase=wrapped))
+            self._replace(master)
+
+    def prepare_rotation(self, current: Secret | None) -> Rotation:
+        """A new master key, wrapped in the ways of the old one; nothing changes until `adopt`.
+
+        The keyring's entry of the new key has a name of its own, so that the old one still opens the old state. The
+        recovery key cannot wrap what it was not shown: it ends with the old key. Raises WrongPassphrase, Denied.
+        """
+        with self._guard:
+            self._open()
+            file = self._proved(current)
+            keys, vault_id = MasterKeys(secrets.token_bytes(KEY_BYTES)), secrets.token_hex(16)
+            wrapped = None
             if file.passphrase is not None:
-                self._unwrapped(file, current or Secret(""))
-            wrapped = self._wrap_by_passphrase(master, file.vault_id, new)
-            save(self._path, VaultFile(file.vault_id, wrapped, file.keyring))
+                wrapped = wrapping.by_passphrase(keys.master, vault_id, current or Secret(""), file.passphrase.cost)
+            keyring = None
+            if file.keyring is not None:
+                keyring = wrapping.by_keyring(keys.master, vault_id, self._keystore)
+            return Rotation(file, VaultFile(vault_id, wrapped, keyring), keys)
+
+    def adopt(self, rotation: Rotation) -> None:
+        """`vault.json` is the new one from now on."""
+        with self._guard:
+            self._replace(bytes(rotation.keys.master))
+
+    def forget(self, vault_id: str) -> None:
+        """Removes the keyring's entry of a state that is over, or never began."""
+        self._keystore.remove(vault_id)
+
+    def keys(self) -> MasterKeys:
+        """A copy for one piece of work; `wipe` it afterwards. Raises VaultLocked."""
+        with self._guard:
+            return MasterKeys(bytes(self._open().master))
+
+    def file(self) -> VaultFile:
+        """The wrappings, as they are on disk. Raises Damaged, Denied."""
+        return self._load()
+
+    def keys_of(self, file: VaultFile, passphrase: Secret | None) -> MasterKeys:
+        """Of any vault's wrappings (a backup's): by its passphrase, or, with None, by this machine's keyring.
+
+        Raises WrongPassphrase, Damaged, Denied.
+        """
+        return MasterKeys(self._unwrapped(file, passphrase))
 
     def database_key(self, name: str) -> Secret:
         """The raw SQLCipher key of one database file: 64 hex digits."""
         with self._guard:
-            key = sealing.derived_key(self._open_master(), salt=None, info=f"database:{name}".encode())
-        return Secret(key.hex())
+            return self._open().database_key(name)
 
     def seal(self, account: AccountId, plain: Secret) -> bytes:
         """A secret of one account as it may lie in the store (B1)."""
         with self._guard:
-            return _SEALED_VERSION + sealing.seal(self._account_key(account), plain.reveal().encode(), _bound(account))
+            return self._open().seal(account, plain)
 
     def open(self, account: AccountId, sealed: bytes) -> Secret:
         """The secret again. Raises Damaged when it was altered, or sealed for another account or by another vault."""
         with self._guard:
-            plain = None
-            if sealed[:1] == _SEALED_VERSION:
-                plain = sealing.unseal(self._account_key(account), sealed[1:], _bound(account))
-        if plain is None:
-            raise Damaged(f"A stored secret of {account} does not open.", "Connect the account again.")
-        return Secret(plain.decode())
+            return self._open().open(account, sealed)
 
-    def _account_key(self, account: AccountId) -> bytes:
-        return sealing.derived_key(self._open_master(), salt=account.encode(), info=_TOKEN_INFO)
-
-    def _open_master(self) -> bytearray:
-        if self._master is None:
+    def _open(self) -> MasterKeys:
+        if self._keys is None:
             raise VaultLocked("The vault is locked.")
-        return self._master
+        return self._keys
 
-    def _replace_master(self, master: bytearray | None) -> None:
-        # Python may have copied the bytes elsewhere; what we hold ourselves is overwritten, not just let go.
-        if self._master is not None:
-            self._master[:] = bytes(len(self._master))
-        self._master = master
+    def _replace(self, master: bytes | bytearray | None) -> None:
+        if self._keys is not None:
+            self._keys.wipe()
+        self._keys = None if master is None else MasterKeys(master)
+
+    def _proved(self, current: Secret | None) -> VaultFile:
+        """The file, once `current` has opened it where it has a passphrase."""
+        file = self._load()
+        if file.passphrase is not None:
+            wrapping.master_by_passphrase(file, current or Secret(""))
+        return file
 
     def _deny_creation(self, passphrase: Secret | None, use_keyring: bool) -> None:
         if self._path.exists():
@@ -168,45 +244,7 @@ class Vault:
             raise Denied("This profile has no vault yet.", "Create one first.")
         return load(self._path)
 
-    def _wrap_by_passphrase(self, master: bytearray, vault_id: str, passphrase: Secret) -> Passphrase:
-        salt = secrets.token_bytes(16)
-        wrapped = Passphrase(self._cost, salt, b"")
-        key = sealing.passphrase_key(passphrase.reveal(), salt, self._cost)
-        return Passphrase(self._cost, salt, sealing.seal(key, master, wrapped.binding(vault_id)))
-
-    def _wrap_by_keyring(self, master: bytearray, vault_id: str) -> Keyring:
-        key = secrets.token_bytes(KEY_BYTES)
-        if not self._keystore.write(vault_id, key.hex()):
-            raise Denied("The keyring did not keep the key.", "Unlock the keyring, or choose a passphrase.")
-        return Keyring(sealing.seal(key, master, Keyring(b"").binding(vault_id)))
-
     def _unwrapped(self, file: VaultFile, passphrase: Secret | None) -> bytearray:
         if passphrase is None:
-            return self._unwrapped_by_keyring(file)
-        if file.passphrase is None:
-            raise Denied("This vault has no passphrase.", "Open it with the keyring.")
-        wrapped = file.passphrase
-        key = sealing.passphrase_key(passphrase.reveal(), wrapped.salt, wrapped.cost)
-        master = sealing.unseal(key, wrapped.sealed, wrapped.binding(file.vault_id))
-        if master is None:
-            raise WrongPassphrase("The passphrase does not open this vault.")
-        return bytearray(master)
-
-    def _unwrapped_by_keyring(self, file: VaultFile) -> bytearray:
-        if file.keyring is None:
-            raise Denied("This vault does not open with the keyring.", "Type the passphrase.")
-        otherwise = "Type the passphrase." if file.passphrase else "Unlock the keyring of this user and try again."
-        kept = self._keystore.read(file.vault_id)
-        if kept is None:
-            raise Denied("The keyring did not give the key of this vault.", otherwise)
-        try:
-            master = sealing.unseal(bytes.fromhex(kept), file.keyring.sealed, file.keyring.binding(file.vault_id))
-        except ValueError:
-            master = None
-        if master is None:
-            raise Damaged("The keyring's key does not open this vault.", otherwise)
-        return bytearray(master)
-
-
-def _bound(account: AccountId) -> bytes:
-    return b"stopline account secret 1:" + account.encode()
+            return wrapping.master_by_keyring(file, self._keystore)
+        return wrapping.master_by_passphrase(file, passphrase)

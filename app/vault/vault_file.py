@@ -43,16 +43,38 @@ class Keyring:
 
 
 @dataclass(frozen=True, slots=True)
+class Recovery:
+    """The master key wrapped by a long random code that the trader wrote down."""
+
+    sealed: bytes
+
+    def binding(self, vault_id: str) -> bytes:
+        """As above."""
+        return f"{_FORMAT}:{_VERSION}:{vault_id}:recovery".encode()
+
+
+@dataclass(frozen=True, slots=True)
 class VaultFile:
-    """The file's content. At least one wrapping is there."""
+    """The file's content. A passphrase or the keyring is always there."""
 
     vault_id: str
     passphrase: Passphrase | None
     keyring: Keyring | None
+    recovery: Recovery | None = None
 
 
 def save(path: Path, file: VaultFile) -> None:
     """Replaces the file so that a crash leaves the old one or the new one, readable by its owner alone."""
+    try:
+        write_atomically(path, json.dumps(encoded(file), indent=1).encode())
+    except OSError as error:
+        raise StorageError(
+            f"{path.name} could not be written.", f"Check space and permissions of {path.parent}.", detail=str(error)
+        ) from error
+
+
+def encoded(file: VaultFile) -> dict[str, Any]:
+    """The content as plain JSON values."""
     content: dict[str, Any] = {"format": _FORMAT, "version": _VERSION, "id": file.vault_id}
     if file.passphrase is not None:
         content["passphrase"] = {
@@ -65,12 +87,9 @@ def save(path: Path, file: VaultFile) -> None:
         }
     if file.keyring is not None:
         content["keyring"] = {"sealed": to_text(file.keyring.sealed)}
-    try:
-        write_atomically(path, json.dumps(content, indent=1).encode())
-    except OSError as error:
-        raise StorageError(
-            f"{path.name} could not be written.", f"Check space and permissions of {path.parent}.", detail=str(error)
-        ) from error
+    if file.recovery is not None:
+        content["recovery"] = {"sealed": to_text(file.recovery.sealed)}
+    return content
 
 
 def load(path: Path) -> VaultFile:
@@ -94,13 +113,14 @@ def load(path: Path) -> VaultFile:
     if version > _VERSION:
         raise StorageError(f"{path.name} was written by a newer Stopline.", "Use the newer program.")
     try:
-        return _parsed(content)
+        return decoded(content)
     except (ValueError, KeyError, TypeError) as error:
         raise _damaged(path) from error
 
 
-def _parsed(content: dict[str, Any]) -> VaultFile:
-    passphrase, keyring = None, None
+def decoded(content: dict[str, Any]) -> VaultFile:
+    """The opposite of `encoded`. Raises ValueError, KeyError, TypeError on anything else."""
+    passphrase, keyring, recovery = None, None, None
     if "passphrase" in content:
         wrapped = content["passphrase"]
         if wrapped["kdf"] != "argon2id":
@@ -114,9 +134,11 @@ def _parsed(content: dict[str, Any]) -> VaultFile:
         passphrase = Passphrase(KdfCost(*numbers), salt, _sealed(wrapped))
     if "keyring" in content:
         keyring = Keyring(_sealed(content["keyring"]))
+    if "recovery" in content:
+        recovery = Recovery(_sealed(content["recovery"]))
     if passphrase is None and keyring is None:
         raise ValueError("no wrapping")
-    return VaultFile(str(content["id"]), passphrase, keyring)
+    return VaultFile(str(content["id"]), passphrase, keyring, recovery)
 
 
 def _sealed(wrapped: dict[str, Any]) -> bytes:

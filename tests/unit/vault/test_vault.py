@@ -112,8 +112,8 @@ def test_a_wrong_passphrase_is_said_in_words_and_opens_nothing(tmp_path: Path, t
 def test_a_locked_vault_gives_nothing_and_its_key_is_overwritten(tmp_path: Path) -> None:
     vault = created(tmp_path / "p")
     sealed = vault.seal(A, Secret("token"))
-    master = vault._master
-    assert master is not None
+    assert vault._keys is not None
+    master = vault._keys.master
     vault.lock()
     assert master == bytes(32)
     with pytest.raises(VaultLocked):
@@ -295,8 +295,8 @@ def test_a_secret_is_sealed_as_the_requirement_says(tmp_path: Path) -> None:
     """B1, opened with nothing of ours: HKDF-SHA256 by RFC 5869 from `hmac`, then AES-256-GCM."""
     vault = created(tmp_path)
     sealed = vault.seal(A, Secret("token"))
-    assert vault._master is not None
-    extracted = hmac.digest(A.encode(), bytes(vault._master), "sha256")
+    assert vault._keys is not None
+    extracted = hmac.digest(A.encode(), bytes(vault._keys.master), "sha256")
     key = hmac.digest(extracted, b"broker-token-encryption" + b"\x01", "sha256")
     bound = b"stopline account secret 1:" + A.encode()
     assert AESGCM(key).decrypt(sealed[1:13], sealed[13:], bound) == b"token"
@@ -408,8 +408,8 @@ def test_the_vault_file_is_its_owners_alone(tmp_path: Path) -> None:
 def test_no_secret_is_in_repr_or_file(tmp_path: Path) -> None:
     vault = created(tmp_path)
     key = vault.database_key("book")
-    master = vault._master
-    assert master is not None
+    assert vault._keys is not None
+    master = vault._keys.master
     shown = f"{vault!r} {vault} {key!r} {vault.__dict__!r}"
     assert PASSPHRASE.reveal() not in shown
     assert key.reveal() not in shown

@@ -102,7 +102,7 @@ class HttpClient:
         path: str,
         *,
         params: Sequence[tuple[str, str]] = (),
-        form: Mapping[str, str] | None = None,
+        form: Mapping[str, str | Sequence[str]] | None = None,
         json: Any = None,
         placement: bool = False,
         deadline: float | None = None,
@@ -121,7 +121,9 @@ class HttpClient:
             method,
             self.base_url + path,
             params=list(params) or None,
-            data=dict(form) if form is not None else None,
+            data={key: value if isinstance(value, str) else list(value) for key, value in form.items()}
+            if form is not None
+            else None,
             content=encode_json(json) if json is not None else None,
             headers={"X-Correlation-Id": action, **({"Content-Type": "application/json"} if json is not None else {})},
             extensions={"trace": sent, "timeout": httpx.Timeout(seconds, connect=min(5.0, seconds)).as_dict()},

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import quote
 
@@ -19,25 +21,37 @@ from app.brokers.base import (
 )
 from app.brokers.documents import encode_json
 from app.brokers.rows import PRICE_SCALE
-from app.brokers.zerodha import mapping
+from app.brokers.zerodha import mapping, margins, orders
 from app.brokers.zerodha.rest import Limits, ZerodhaRest
+from app.brokers.zerodha.specials import ZerodhaSpecials
 from app.domain.account import Endpoints
-from app.domain.errors import BadAnswer, Denied
+from app.domain.errors import AuthorisationNeeded, BrokerError, Denied
 from app.domain.fill import Fill
 from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, Nanos, split_instrument_id
 from app.domain.instrument import Exchange, Instrument
 from app.domain.market import Candle, Interval
 from app.domain.money import Price
-from app.domain.order import Order, OrderRequest
+from app.domain.order import Order, OrderRequest, Placement, Variety
 from app.domain.portfolio import Funds, Holding, Position
 from app.runtime.clock import to_datetime
 from app.runtime.helper import Helper
+
+log = logging.getLogger(__name__)
 
 QUOTE_KEYS = 200
 """Keys a quote request carries. Kite allows 1,000; the length of the address bites first."""
 
 
-class ZerodhaSession:
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What a change of an order needs to know of it: its address and its price scale."""
+
+    variety: str
+    exchange: Exchange
+    parent: BrokerOrderId | None
+
+
+class ZerodhaSession(ZerodhaSpecials):
     """Reads and orders of one account. Loop thread."""
 
     def __init__(
@@ -48,12 +62,16 @@ class ZerodhaSession:
         helper: Helper | None = None,
         limits: Limits | None = None,
     ) -> None:
+        super().__init__(
+            session.account,
+            credentials,
+            endpoints,
+            ZerodhaRest(credentials, session.access_token, endpoints, helper, limits),
+        )
         self._session = session
         self._credentials = credentials
         self._endpoints = endpoints
-        self._rest = ZerodhaRest(credentials, session.access_token, endpoints, helper, limits)
-        self._seen: dict[BrokerOrderId, tuple[str, Exchange]] = {}
-        """Variety and exchange of orders: a modification's address and price scale need them."""
+        self._seen: dict[BrokerOrderId, _Seen] = {}
 
     @property
     def account(self) -> AccountId:
@@ -153,13 +171,10 @@ class ZerodhaSession:
 
     async def cost(self, request: OrderRequest, at_price: Price) -> OrderCost:
         """Margin and charges of an order, computed by the broker."""
-        margin, charges = mapping.cost_query(request, at_price)
-        margins, notes = await asyncio.gather(
-            self._rest.post_json("/margins/orders", [margin]), self._rest.post_json("/charges/orders", [charges])
+        (margin,), (note,) = await asyncio.gather(
+            self.order_margins([request]), self.contract_note([(request, at_price)])
         )
-        if not (isinstance(margins, list) and isinstance(notes, list) and len(margins) == len(notes) == 1):
-            raise BadAnswer("The broker's margin calculator answered something else.")
-        return mapping.cost_from(margins[0], notes[0])
+        return margins.cost_from(margin, note)
 
     async def exchange_time(self) -> Nanos:
         """The broker's clock now."""
@@ -170,10 +185,34 @@ class ZerodhaSession:
         return await self._rest.clock()
 
     async def place(self, request: OrderRequest) -> BrokerOrderId:
-        """Sends an order, once."""
-        order = BrokerOrderId(await self._rest.send("POST", "/orders/regular", mapping.order_form(request)))
-        self._seen[order] = ("regular", Exchange(split_instrument_id(request.instrument)[0]))
-        return order
+        """Sends an order, once. Of a sliced one, the number that its slices go by."""
+        return (await self.place_slices(request)).order
+
+    async def place_slices(self, request: OrderRequest) -> Placement:
+        """Sends an order, once, and says what became of each slice where the broker cut it up.
+
+        Raises AuthorisationNeeded with the page to open when holdings must be released first.
+        """
+        try:
+            data = await self._rest.command("POST", f"/orders/{request.variety}", orders.order_form(request))
+        except AuthorisationNeeded as refused:
+            raise await self._with_page(refused, request.instrument) from refused
+        placement = orders.placement_from(data)
+        seen = _Seen(request.variety.value, Exchange(split_instrument_id(request.instrument)[0]), None)
+        for order in (placement.order, *(one.order for one in placement.slices)):
+            if order is not None:
+                self._seen[order] = seen
+        return placement
+
+    async def _with_page(self, refused: AuthorisationNeeded, instrument: InstrumentId) -> AuthorisationNeeded:
+        """The same refusal, with the page that asks for the authorisation where the broker gives one."""
+        try:
+            held = [h for h in await self.holdings() if h.instrument == instrument and h.isin and h.sellable]
+            page = (await self.authorise_holdings(held)).url
+        except BrokerError as failure:
+            log.info("no authorisation page: %s", failure)
+            return refused
+        return AuthorisationNeeded(refused.cause, detail=refused.detail, kind=refused.kind, url=page)
 
     async def modify(
         self,
@@ -184,22 +223,25 @@ class ZerodhaSession:
         trigger_price: Price | None = None,
     ) -> None:
         """Changes what is given. Quantity is the order's total; it is sent only when it changes."""
-        variety, exchange = await self._known(order)
+        seen = await self._known(order)
         form: dict[str, str] = {}
         if quantity is not None:
             form["quantity"] = str(quantity)
         if price is not None:
-            form["price"] = mapping.rupees(price, PRICE_SCALE[exchange])
+            form["price"] = orders.rupees(price, PRICE_SCALE[seen.exchange])
         if trigger_price is not None:
-            form["trigger_price"] = mapping.rupees(trigger_price, PRICE_SCALE[exchange])
-        await self._rest.send("PUT", f"/orders/{variety}/{quote(order, safe='')}", form)
+            form["trigger_price"] = orders.rupees(trigger_price, PRICE_SCALE[seen.exchange])
+        if seen.parent is not None:
+            form["parent_order_id"] = seen.parent
+        await self._rest.send("PUT", f"/orders/{seen.variety}/{quote(order, safe='')}", form)
 
     async def cancel(self, order: BrokerOrderId) -> None:
-        """Cancels what is open of an order."""
-        variety, _ = await self._known(order)
-        await self._rest.send("DELETE", f"/orders/{variety}/{quote(order, safe='')}")
+        """Cancels what is open of an order; of a cover order's second leg, leaves the position."""
+        seen = await self._known(order)
+        params = [("parent_order_id", seen.parent)] if seen.parent is not None else []
+        await self._rest.send("DELETE", f"/orders/{seen.variety}/{quote(order, safe='')}", params=params)
 
-    async def _known(self, order: BrokerOrderId) -> tuple[str, Exchange]:
+    async def _known(self, order: BrokerOrderId) -> _Seen:
         if order not in self._seen:
             await self.order_history(order)
         if order not in self._seen:
@@ -207,9 +249,11 @@ class ZerodhaSession:
         return self._seen[order]
 
     def _order(self, row: object) -> Order:
-        return mapping.order_from_row(row, self.account)
+        return orders.order_from_row(row, self.account)
 
-    def _remember(self, orders: list[Order]) -> list[Order]:
-        for order in orders:
-            self._seen[order.broker_order_id] = (order.variety, Exchange(split_instrument_id(order.instrument)[0]))
-        return orders
+    def _remember(self, listed: list[Order]) -> list[Order]:
+        for order in listed:
+            exchange = Exchange(split_instrument_id(order.instrument)[0])
+            parent = order.parent if order.variety == Variety.CO else None
+            self._seen[order.broker_order_id] = _Seen(order.variety, exchange, parent)
+        return listed

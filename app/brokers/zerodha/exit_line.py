@@ -20,7 +20,7 @@ import h11
 
 from app.brokers.base import Credentials, ExitReply, Prepared, Session
 from app.brokers.link import Link
-from app.brokers.zerodha.mapping import order_form
+from app.brokers.zerodha.orders import order_form
 from app.brokers.zerodha.refusals import broker_error
 from app.domain.account import Endpoints
 from app.domain.errors import OutcomeUnknown, Unreachable

@@ -1,4 +1,6 @@
-"""Kite's JSON to our types and back. Pure: no I/O, no clock.
+"""Kite's JSON to our types and back: fills, positions, holdings, prices, candles. Pure: no I/O, no clock.
+
+Orders, resting triggers, alerts and margins have modules of their own (`orders`, `gtt`, `alerts`, `margins`).
 
 Quantities are counted as Kite counts them: units on NSE, BSE, NFO and BFO; lots on MCX, CDS, BCD and NCO (Kite
 Connect, orders), where `Position.multiplier` carries the contract's size.
@@ -7,25 +9,27 @@ Connect, orders), where `Position.multiplier` carries the contract's size.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any
 
-from app.brokers.base import OrderCost, Profile
+from app.brokers.base import Profile
 from app.brokers.rows import PRICE_SCALE, Row, to_decimal, to_exact_price, to_nanos, to_price
-from app.brokers.zerodha import refusals
 from app.domain.errors import BadAnswer
-from app.domain.fill import Charges, Fill
-from app.domain.ids import AccountId, BrokerOrderId, FillId, InstrumentId, Tag, instrument_id, split_instrument_id
+from app.domain.fill import Fill
+from app.domain.ids import AccountId, BrokerOrderId, FillId, InstrumentId, instrument_id, split_instrument_id
 from app.domain.instrument import Exchange, InstrumentKind, Product, Segment
 from app.domain.market import Candle, Interval
-from app.domain.money import from_minor, round_paisa
-from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Side, Validity
-from app.domain.portfolio import Funds, Holding, Position, PositionKey
+from app.domain.order import Side
+from app.domain.portfolio import (
+    AuctionOffer,
+    Conversion,
+    FundedShares,
+    Funds,
+    Holding,
+    Position,
+    PositionKey,
+)
 
 BROKER = "zerodha"
-
-broker_error = refusals.broker_error
-"""Error answers belong to the mapping too; they have a module of their own for length."""
 
 INTERVALS: Mapping[Interval, tuple[str, int]] = {
     Interval.MINUTE: ("minute", 60),
@@ -37,70 +41,6 @@ INTERVALS: Mapping[Interval, tuple[str, int]] = {
     Interval.DAY: ("day", 2000),
 }
 """Kite's name of an interval, and the most days one request may span (Kite Connect, historical data)."""
-
-_STATUS: Mapping[str, OrderStatus] = {
-    "PUT ORDER REQ RECEIVED": OrderStatus.SUBMITTED,
-    "VALIDATION PENDING": OrderStatus.SUBMITTED,
-    "OPEN PENDING": OrderStatus.SUBMITTED,
-    "AMO REQ RECEIVED": OrderStatus.SUBMITTED,
-    "TRIGGER PENDING": OrderStatus.TRIGGER_PENDING,
-    "CANCEL PENDING": OrderStatus.CANCEL_PENDING,
-    "COMPLETE": OrderStatus.FILLED,
-    "CANCELLED": OrderStatus.CANCELLED,
-    "REJECTED": OrderStatus.REJECTED,
-}
-"""Statuses with one meaning. Everything else (OPEN, MODIFIED, UPDATE, what Kite may add) is alive: see `_status`."""
-
-
-def order_from_row(data: object, account: AccountId) -> Order:
-    """A row of the order book or of an order's history."""
-    row = Row(data, "order")
-    exchange = row.one_of("exchange", Exchange)
-    scale = PRICE_SCALE[exchange]
-    kind = row.one_of("order_type", OrderKind)
-    filled = row.whole("filled_quantity")
-    status = _status(row.text("status"), kind, filled)
-    tag = row.maybe_text("tag")
-    return Order(
-        account=account,
-        broker_order_id=BrokerOrderId(row.text("order_id")),
-        instrument=instrument_id(exchange, row.text("tradingsymbol")),
-        side=row.one_of("transaction_type", Side),
-        product=row.one_of("product", Product),
-        kind=kind,
-        status=status,
-        quantity=row.whole("quantity"),
-        filled_quantity=filled,
-        # A cancelled row may still show a pending quantity (mocks orders.json): the status decides.
-        pending_quantity=0 if status.is_final else row.whole("pending_quantity"),
-        average_price=row.maybe_price("average_price", scale),
-        price=row.maybe_price("price", scale),
-        trigger_price=row.maybe_price("trigger_price", scale),
-        tag=Tag(tag) if tag else None,
-        exchange_order_id=row.maybe_text("exchange_order_id"),
-        placed_at=row.maybe_time("order_timestamp"),
-        updated_at=row.maybe_time("exchange_update_timestamp") or row.maybe_time("exchange_timestamp"),
-        status_text=row.maybe_text("status_message"),
-        validity=row.one_of("validity", Validity),
-        variety=row.text("variety"),
-    )
-
-
-def order_from_update(data: object, account: AccountId) -> Order:
-    """An order event of the ticker or a postback: an order row, whose status may also be UPDATE."""
-    return order_from_row(data, account)
-
-
-def _status(text: str, kind: OrderKind, filled: int) -> OrderStatus:
-    """Kite's list is open-ended: what is not known to be final is alive, with fills as far as they go."""
-    known = _STATUS.get(text)
-    if known is not None:
-        return known
-    if filled > 0:
-        return OrderStatus.PARTIALLY_FILLED
-    if text == "UPDATE" and kind in (OrderKind.SL, OrderKind.SL_M):
-        return OrderStatus.TRIGGER_PENDING  # modified while it waits; a triggered one reports OPEN or a fill
-    return OrderStatus.OPEN
 
 
 def market_of(exchange: Exchange, symbol: str) -> tuple[Segment, InstrumentKind]:
@@ -188,7 +128,69 @@ def holding_from_row(data: object, account: AccountId) -> Holding:
         average_price=row.number("average_price"),
         last_price=row.price("last_price", scale),
         close_price=row.price("close_price", scale),
+        product=row.one_of("product", Product),
+        used_quantity=_count(row, "used_quantity"),
+        realised_quantity=_count(row, "realised_quantity"),
+        authorised_quantity=_count(row, "authorised_quantity"),
+        authorised_at=row.maybe_time("authorised_date"),
+        opening_quantity=_count(row, "opening_quantity"),
+        short_quantity=_count(row, "short_quantity"),
+        collateral_quantity=_count(row, "collateral_quantity"),
+        collateral_type=row.maybe_text("collateral_type") or "",
+        discrepancy=row.data.get("discrepancy") is True,
+        funded=_funded(row),
     )
+
+
+def _count(row: Row, key: str) -> int:
+    """A quantity that older answers leave out."""
+    return 0 if row.data.get(key) is None else row.whole(key)
+
+
+def _funded(row: Row) -> FundedShares | None:
+    """`mtf`: zeros mean that nothing is funded."""
+    if row.data.get("mtf") is None:
+        return None
+    part = row.part("mtf")
+    funded = FundedShares(
+        quantity=part.whole("quantity"),
+        used_quantity=part.whole("used_quantity"),
+        average_price=part.number("average_price"),
+        value=part.number("value"),
+        initial_margin=part.number("initial_margin"),
+    )
+    return funded if funded.quantity or funded.used_quantity else None
+
+
+def auction_from_row(data: object, account: AccountId) -> AuctionOffer:
+    """A row of the holdings that may be sold in an auction."""
+    row = Row(data, "auction")
+    exchange = row.one_of("exchange", Exchange)
+    scale = PRICE_SCALE[exchange]
+    return AuctionOffer(
+        account=account,
+        instrument=instrument_id(exchange, row.text("tradingsymbol")),
+        auction_number=row.text("auction_number"),
+        isin=row.maybe_text("isin") or "",
+        quantity=row.whole("quantity"),
+        average_price=row.number("average_price"),
+        last_price=row.price("last_price", scale),
+        close_price=row.price("close_price", scale),
+    )
+
+
+def conversion_form(conversion: Conversion) -> dict[str, str]:
+    """The form that moves a position to another product."""
+    exchange, symbol = split_instrument_id(conversion.position.instrument)
+    return {
+        "exchange": exchange,
+        "tradingsymbol": symbol,
+        "transaction_type": conversion.side.value,
+        "position_type": "overnight" if conversion.overnight else "day",
+        "quantity": str(conversion.quantity),
+        "old_product": conversion.position.product.value,
+        "new_product": conversion.to.value,
+    }
 
 
 def funds_from(data: object, account: AccountId) -> Funds:
@@ -249,72 +251,3 @@ def last_price_from(key: str, data: object) -> tuple[InstrumentId, int]:
     if exchange not in PRICE_SCALE:
         raise BadAnswer("The broker quoted an exchange that was not asked for.", detail=key)
     return InstrumentId(key), row.price("last_price", PRICE_SCALE[Exchange(exchange)])
-
-
-def cost_from(margin: object, note: object) -> OrderCost:
-    """What an order takes: a row of `/margins/orders`, and one of `/charges/orders` for the charges."""
-    block = Row(margin, "margin")
-    charges = Row(note, "contract note").part("charges")
-    return OrderCost(
-        margin=block.price("total", 100),
-        charges=Charges(
-            brokerage=round_paisa(charges.number("brokerage")),
-            transaction_tax=round_paisa(charges.number("transaction_tax")),
-            exchange_charge=round_paisa(charges.number("exchange_turnover_charge")),
-            sebi_fee=round_paisa(charges.number("sebi_turnover_charge")),
-            stamp_duty=round_paisa(charges.number("stamp_duty")),
-            gst=round_paisa(charges.part("gst").number("total")),
-        ),
-        leverage=block.number("leverage", Decimal(1)) or Decimal(1),
-    )
-
-
-def rupees(price: int, scale: int) -> str:
-    """Minor units as Kite wants a price: plain decimal text."""
-    return f"{from_minor(price, scale):f}"
-
-
-def order_form(request: OrderRequest) -> dict[str, str]:
-    """The form fields of a placement. A LIMIT without a price leaves the field out, for the caller to add."""
-    exchange, symbol = split_instrument_id(request.instrument)
-    scale = PRICE_SCALE[Exchange(exchange)]
-    form = {
-        "exchange": exchange,
-        "tradingsymbol": symbol,
-        "transaction_type": request.side.value,
-        "quantity": str(request.quantity),
-        "product": request.product.value,
-        "order_type": request.kind.value,
-        "validity": request.validity.value,
-    }
-    if request.kind in (OrderKind.LIMIT, OrderKind.SL) and request.price is not None:
-        form["price"] = rupees(request.price, scale)
-    if request.kind in (OrderKind.SL, OrderKind.SL_M) and request.trigger_price is not None:
-        form["trigger_price"] = rupees(request.trigger_price, scale)
-    if request.kind in (OrderKind.MARKET, OrderKind.SL_M):
-        # Without it the broker refuses since 2026-04-01; ignored on LIMIT and SL.
-        form["market_protection"] = str(request.market_protection)
-    if request.tag is not None:
-        form["tag"] = request.tag
-    return form
-
-
-def cost_query(request: OrderRequest, at_price: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The bodies' items for `/margins/orders` and `/charges/orders`."""
-    exchange, symbol = split_instrument_id(request.instrument)
-    scale = PRICE_SCALE[Exchange(exchange)]
-    common: dict[str, Any] = {
-        "exchange": exchange,
-        "tradingsymbol": symbol,
-        "transaction_type": request.side.value,
-        "variety": "regular",
-        "product": request.product.value,
-        "order_type": request.kind.value,
-        "quantity": request.quantity,
-    }
-    margin = {
-        **common,
-        "price": from_minor(request.price or 0, scale),
-        "trigger_price": from_minor(request.trigger_price or 0, scale),
-    }
-    return margin, {**common, "order_id": "preview", "average_price": from_minor(at_price, scale)}

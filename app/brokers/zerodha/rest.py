@@ -76,10 +76,10 @@ class ZerodhaRest:
     async def _get(self, path: str, params: Sequence[tuple[str, str]]) -> Any:
         return self._data(await self._http.request("GET", path, params=params), placement=False)
 
-    async def post_json(self, path: str, body: Any) -> Any:
+    async def post_json(self, path: str, body: Any, params: Sequence[tuple[str, str]] = ()) -> Any:
         """`data` of a calculator's answer: a read, though it is a POST."""
         await self._limits.reads.turn()
-        return self._data(await self._http.request("POST", path, json=body), placement=False)
+        return self._data(await self._http.request("POST", path, params=params, json=body), placement=False)
 
     async def rows(
         self,
@@ -87,11 +87,12 @@ class ZerodhaRest:
         convert: Callable[[Any], T],
         *,
         at: tuple[str, ...] = ("data",),
+        params: Sequence[tuple[str, str]] = (),
         urgent: bool = False,
     ) -> list[T]:
         """An array of an answer, each row converted. The loop gets its turn in between, however long the array."""
         await self._limits.reads.turn(urgent=urgent)
-        return await self._rows(path, convert, at)
+        return await self._rows(path, convert, at, params)
 
     async def _rows(
         self,
@@ -106,13 +107,29 @@ class ZerodhaRest:
             self._data(answer, placement=False)
         return await converted(self._http, answer.body, at, convert)
 
-    async def send(self, method: str, path: str, form: Mapping[str, str] | None = None) -> str:
-        """A placement, modification or cancellation, sent once. The broker's order id.
+    async def command(
+        self,
+        method: str,
+        path: str,
+        form: Mapping[str, str | Sequence[str]] | None = None,
+        params: Sequence[tuple[str, str]] = (),
+    ) -> Any:
+        """Something that changes the account, sent once: `data` of its answer.
 
         Raises Unreachable (never sent), OutcomeUnknown (sent, not answered), Rejected and the other refusals.
         """
-        answer = await self._http.request(method, path, form=form, placement=True)
-        data = self._data(answer, placement=True)
+        answer = await self._http.request(method, path, params=params, form=form, placement=True)
+        return self._data(answer, placement=True)
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        form: Mapping[str, str] | None = None,
+        params: Sequence[tuple[str, str]] = (),
+    ) -> str:
+        """A modification or cancellation of an order. The broker's order id."""
+        data = await self.command(method, path, form, params)
         order = data.get("order_id") if isinstance(data, dict) else None
         if not isinstance(order, str) or not order:
             raise OutcomeUnknown("The broker took the order and did not say its number.", detail=str(data)[:80])

@@ -21,7 +21,7 @@ from app.brokers.base import Credentials, FeedSink, Mark, Session
 from app.brokers.redial import Redial
 from app.brokers.stream import Stream
 from app.brokers.zerodha import codec
-from app.brokers.zerodha.mapping import order_from_update
+from app.brokers.zerodha.orders import order_from_update
 from app.domain.account import Endpoints
 from app.domain.errors import AppError, Unreachable, printable
 from app.domain.ids import AccountId, InstrumentId, Nanos

@@ -281,10 +281,16 @@ async def test_cost_asks_both_calculators_with_numbers_in_json() -> None:
         "brokerage": 0.3,
         "stamp_duty": 0,
         "gst": {"total": 0.05951},
+        "total": 0.64,
     }
+    heads = dict.fromkeys(("span", "exposure", "option_premium", "additional", "cash", "var"), 0)
+    note = {
+        "transaction_type": "SELL", "tradingsymbol": "M&M", "exchange": "NSE", "variety": "regular", "product": "MIS",
+        "order_type": "MARKET", "quantity": 5, "price": 1000.05, "charges": charges,
+    }  # fmt: skip
 
     def script(seen: Seen) -> bytes:
-        return success([{"total": 200.5, "leverage": 5}] if "margins" in seen.path else [{"charges": charges}])
+        return success([heads | {"total": 200.5, "leverage": 5}] if "margins" in seen.path else [note])
 
     async with session(script) as (broker, server):
         cost = await broker.cost(SELL, 100005)

@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
-from app.brokers.base import OrderCost, Profile
+from app.brokers.base import Profile
 from app.brokers.documents import decode_json
 from app.brokers.rows import PRICE_SCALE, to_exact_price, to_price
-from app.brokers.zerodha import mapping
+from app.brokers.zerodha import mapping, orders
 from app.domain.errors import BadAnswer
-from app.domain.fill import Charges, Fill
+from app.domain.fill import Fill
 from app.domain.ids import AccountId, BrokerOrderId, FillId, InstrumentId, Nanos, Tag
 from app.domain.instrument import Exchange, InstrumentKind, Product, Segment
 from app.domain.market import Candle
 from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Side, Validity
-from app.domain.portfolio import Funds, Holding, Position, PositionKey
+from app.domain.portfolio import FundedShares, Funds, Holding, Position, PositionKey
 from tests.shared_data import shared_data
 
 A = AccountId("zerodha-AB1234")
@@ -61,10 +61,10 @@ def test_trades_of_the_brokers_sample() -> None:
 
 
 def test_history_of_the_brokers_sample_goes_through_every_state() -> None:
-    orders = [mapping.order_from_row(row, A) for row in sample("order_info.json")]
+    history = [orders.order_from_row(row, A) for row in sample("order_info.json")]
     submitted, is_open = OrderStatus.SUBMITTED, OrderStatus.OPEN
-    assert [o.status for o in orders] == [submitted] * 3 + [is_open] * 5
-    assert orders[-1] == Order(
+    assert [o.status for o in history] == [submitted] * 3 + [is_open] * 5
+    assert history[-1] == Order(
         account=A,
         broker_order_id=BrokerOrderId("171229000724687"),
         instrument=InstrumentId("NSE:SBIN"),
@@ -84,7 +84,7 @@ def test_history_of_the_brokers_sample_goes_through_every_state() -> None:
 
 
 def test_the_postback_sample_is_an_order() -> None:
-    order = mapping.order_from_update(decode_json(shared_data("kite", "postback.json").read_bytes()), A)
+    order = orders.order_from_update(decode_json(shared_data("kite", "postback.json").read_bytes()), A)
     assert (order.status, order.filled_quantity, order.average_price, order.kind) == (
         OrderStatus.FILLED,
         1,
@@ -97,8 +97,8 @@ def test_the_postback_sample_is_an_order() -> None:
 
 def test_an_update_decoded_with_floats_gives_the_same() -> None:
     path = shared_data("kite", "postback.json")
-    exact = mapping.order_from_update(decode_json(path.read_bytes()), A)
-    assert mapping.order_from_update(json.loads(path.read_bytes()), A) == exact
+    exact = orders.order_from_update(decode_json(path.read_bytes()), A)
+    assert orders.order_from_update(json.loads(path.read_bytes()), A) == exact
 
 
 def test_margins_are_those_of_the_equity_segment() -> None:
@@ -113,8 +113,12 @@ def test_margins_fall_back_to_commodity_where_equity_is_off() -> None:
 
 def test_holdings_of_the_brokers_sample() -> None:
     aaron, sbin = (mapping.holding_from_row(row, A) for row in sample("holdings.json"))
-    assert aaron == Holding(A, InstrumentId("NSE:AARON"), "INE721Z01010", 1, 0, Decimal(161), 35295, 35235)
-    assert (sbin.instrument, sbin.average_price) == ("BSE:SBIN", Decimal("801.78125"))
+    assert aaron == Holding(
+        A, InstrumentId("NSE:AARON"), "INE721Z01010", 1, 0, Decimal(161), 35295, 35235,
+        realised_quantity=1, authorised_at=utc("2025-01-17T00:00:00+05:30"), opening_quantity=1,
+        funded=FundedShares(1000, 0, Decimal(100), Decimal(100000), Decimal(0)),
+    )  # fmt: skip
+    assert (sbin.instrument, sbin.average_price, sbin.funded) == ("BSE:SBIN", Decimal("801.78125"), None)
 
 
 def test_profile_of_the_brokers_sample() -> None:
@@ -134,14 +138,6 @@ def test_candles_of_the_brokers_sample() -> None:
 
 def test_last_price_of_the_brokers_sample() -> None:
     assert dict(mapping.last_price_from(k, v) for k, v in sample("ltp.json").items()) == {INFY: 107435}
-
-
-def test_contract_note_of_the_brokers_sample() -> None:
-    note = sample("virtual_contract_note.json")[2]
-    assert mapping.cost_from({"total": Decimal("150.00"), "leverage": Decimal(1)}, note) == OrderCost(
-        margin=15000,
-        charges=Charges(brokerage=Decimal(20), exchange_charge=Decimal("0.08"), gst=Decimal("3.61")),
-    )
 
 
 POSITION = {
@@ -201,7 +197,7 @@ ORDER: dict[str, Any] = {
 
 
 def test_partly_filled_order_with_its_tag() -> None:
-    order = mapping.order_from_row(ORDER, A)
+    order = orders.order_from_row(ORDER, A)
     assert order.status is OrderStatus.PARTIALLY_FILLED
     assert order.average_price == 15670
     assert order.tag == Tag("ABCDEF123456x1s1")
@@ -229,17 +225,17 @@ def test_partly_filled_order_with_its_tag() -> None:
 def test_a_status_that_is_not_known_to_be_final_is_alive(
     status: str, filled: int, kind: str, meaning: OrderStatus
 ) -> None:
-    order = mapping.order_from_row(ORDER | {"status": status, "filled_quantity": filled, "order_type": kind}, A)
+    order = orders.order_from_row(ORDER | {"status": status, "filled_quantity": filled, "order_type": kind}, A)
     assert order.status is meaning
 
 
 def test_nothing_is_pending_on_a_finished_order_whatever_the_row_says() -> None:
-    order = mapping.order_from_row(ORDER | {"status": "CANCELLED", "pending_quantity": 6}, A)
+    order = orders.order_from_row(ORDER | {"status": "CANCELLED", "pending_quantity": 6}, A)
     assert order.pending_quantity == 0
 
 
 def test_a_validity_from_elsewhere_does_not_blind_the_order_book() -> None:
-    assert mapping.order_from_row(ORDER | {"validity": "TTL"}, A).validity is Validity.TTL
+    assert orders.order_from_row(ORDER | {"validity": "TTL"}, A).validity is Validity.TTL
 
 
 @pytest.mark.parametrize(
@@ -263,13 +259,13 @@ def test_a_validity_from_elsewhere_does_not_blind_the_order_book() -> None:
 )
 def test_what_the_adapter_does_not_know_is_a_bad_answer_that_names_it(key: str, value: object) -> None:
     with pytest.raises(BadAnswer) as caught:
-        mapping.order_from_row(ORDER | {key: value}, A)
+        orders.order_from_row(ORDER | {key: value}, A)
     assert key in caught.value.detail
 
 
 def test_a_row_that_is_no_object_is_a_bad_answer() -> None:
     with pytest.raises(BadAnswer):
-        mapping.order_from_row(None, A)
+        orders.order_from_row(None, A)
 
 
 @pytest.mark.parametrize("row", [[], ["2017-12-15T09:15:00+0530", 1, 2, 3], ["x", 1, 2, 3, 4, 5], None, {}])
@@ -337,7 +333,7 @@ def request(**changes: Any) -> OrderRequest:
 
 
 def test_a_market_order_carries_protection_and_tag() -> None:
-    assert mapping.order_form(request()) == {
+    assert orders.order_form(request()) == {
         "exchange": "NSE",
         "tradingsymbol": "M&M",
         "transaction_type": "SELL",
@@ -351,21 +347,19 @@ def test_a_market_order_carries_protection_and_tag() -> None:
 
 
 def test_prices_go_out_as_plain_decimals() -> None:
-    limit = mapping.order_form(request(kind=OrderKind.LIMIT, price=15982, validity=Validity.IOC))
+    limit = orders.order_form(request(kind=OrderKind.LIMIT, price=15982, validity=Validity.IOC))
     assert (limit["price"], limit["validity"]) == ("159.82", "IOC")
     assert "market_protection" not in limit
-    stop = mapping.order_form(request(kind=OrderKind.SL, price=100000, trigger_price=100500))
+    stop = orders.order_form(request(kind=OrderKind.SL, price=100000, trigger_price=100500))
     assert (stop["price"], stop["trigger_price"]) == ("1000", "1005")
-    stop_market = mapping.order_form(request(kind=OrderKind.SL_M, trigger_price=5, market_protection=3))
+    stop_market = orders.order_form(request(kind=OrderKind.SL_M, trigger_price=5, market_protection=3))
     assert (stop_market["trigger_price"], stop_market["market_protection"]) == ("0.05", "3")
     currency = InstrumentId("CDS:USDINR26NOVFUT")
-    assert (
-        mapping.order_form(request(kind=OrderKind.LIMIT, price=727_550_000, instrument=currency))["price"] == "72.755"
-    )
+    assert orders.order_form(request(kind=OrderKind.LIMIT, price=727_550_000, instrument=currency))["price"] == "72.755"
 
 
 def test_a_limit_may_leave_its_price_open_for_the_firing_tick() -> None:
-    assert "price" not in mapping.order_form(request(kind=OrderKind.LIMIT))
+    assert "price" not in orders.order_form(request(kind=OrderKind.LIMIT))
 
 
 def test_the_dump_of_the_brokers_sample() -> None:

@@ -103,12 +103,13 @@ class _RoundTrip:
         "exit_value",
         "exits",
         "first",
+        "last",
         "side",
         "to",
     )
 
     def __init__(self, first: Fill) -> None:
-        self.first = first
+        self.first = self.last = first
         self.side = first.side
         self.entries: list[tuple[int, int, Price]] = []
         self.entry_quantity = self.entry_value = 0
@@ -129,7 +130,7 @@ class _RoundTrip:
         self.exits.append(index)
         self.exit_quantity += fill.quantity
         self.exit_value += fill.quantity * fill.price
-        self.to = fill.filled_at
+        self.to, self.last = fill.filled_at, fill
         return self.entry_quantity - self.exit_quantity
 
     def trades(self, columns: Sequence[list[int]]) -> list[Trade]:
@@ -190,6 +191,11 @@ class _RoundTrip:
             charges=charges_of(heads),
             net=gross - sum(heads),
             price_scale=first.price_scale,
+            broker=first.id.broker,
+            kind=first.kind,
+            entry_order=first.broker_order_id,
+            exit_order=None if closed_at is None else self.last.broker_order_id,
+            source=first.source,
         )
 
 

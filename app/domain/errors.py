@@ -13,6 +13,7 @@
         Unreachable      nothing was sent, or nothing came back of a read
         OutcomeUnknown   a placement was sent and not answered: look it up by its tag, never send again blindly
         BadAnswer        an answer that cannot be read
+        BrokerPaused     not asked: it failed again and again, and is left alone for a moment
       StorageError
         WrongKey         the passphrase or key does not open it
         Damaged          the file is not what it should be; set aside
@@ -118,6 +119,21 @@ class Unreachable(BrokerError):
 
     default_next_step = "Check the connection; Stopline keeps trying."
 
+    def __init__(
+        self,
+        cause: str,
+        next_step: str = "",
+        *,
+        detail: str = "",
+        status: int | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(cause, next_step, detail=detail)
+        self.status = status
+        """The broker's HTTP status when it answered that it cannot; None: the network gave no answer."""
+        self.retry_after = retry_after
+        """Seconds that the broker asked to wait; None when it did not say."""
+
 
 class OutcomeUnknown(BrokerError):
     """A placement was sent and not answered. The order may or may not exist."""
@@ -127,6 +143,16 @@ class OutcomeUnknown(BrokerError):
 
 class BadAnswer(BrokerError):
     """An answer that is not what the broker documents."""
+
+
+class BrokerPaused(BrokerError):
+    """Not asked: the broker failed again and again. `seconds` until it is tried again. Never of an exit or look-up."""
+
+    default_next_step = "Nothing to do; Stopline tries again by itself."
+
+    def __init__(self, cause: str, next_step: str = "", *, detail: str = "", seconds: float = 0.0) -> None:
+        super().__init__(cause, next_step, detail=detail)
+        self.seconds = seconds
 
 
 class StorageError(AppError):

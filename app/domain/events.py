@@ -11,6 +11,7 @@ from app.domain.market import Candle, Interval, Tick
 from app.domain.order import Order, OrderRequest
 from app.domain.portfolio import Funds, Holding, Position
 from app.domain.stop import Stop
+from app.domain.sync import DataSet, ErrorClass
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +218,7 @@ class SyncProgressed(Event):
     account: AccountId
     step: SyncStep
     trigger: str
-    """manual, scheduled, retry or command line."""
+    """manual, scheduled, closing, backfill, retry or command line."""
     fetched: int = 0
     created: int = 0
     updated: int = 0
@@ -226,6 +227,24 @@ class SyncProgressed(Event):
     started_at: Nanos = 0
     ended_at: Nanos | None = None
     error: str = ""
+    operation: str = "today"
+    """What was asked for: `today`, or a range of dates."""
+    error_class: ErrorClass = ErrorClass.NONE
+    retries: int = 0
+    rate_limited: int = 0
+    """How often the broker asked to slow down."""
+    took_ms: int | None = None
+    """Real time; a paper exchange's own may run faster."""
+
+
+@dataclass(frozen=True, slots=True)
+class SyncPaused(Event):
+    """A sync waits because the broker asked it to: for `seconds` of real time."""
+
+    account: AccountId
+    data_set: DataSet
+    cause: str
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)

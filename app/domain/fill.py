@@ -3,12 +3,39 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
+from enum import StrEnum
 
 from app.domain.ids import AccountId, BrokerOrderId, FillId, InstrumentId, Nanos
 from app.domain.instrument import InstrumentKind, Product, Segment
 from app.domain.money import Paise, Price
 from app.domain.order import Side
+
+
+class Source(StrEnum):
+    """Where a fill came from."""
+
+    SYNC = "broker sync"
+    FILE = "file import"
+    MANUAL = "manual"
+
+
+class TradeType(StrEnum):
+    """How long a trade is meant to last, as the broker's product says."""
+
+    INTRADAY = "intraday"
+    DELIVERY = "delivery"
+    SWING = "swing"
+    POSITIONAL = "positional"
+
+
+_TRADE_TYPES = {
+    Product.MIS: TradeType.INTRADAY,
+    Product.CNC: TradeType.DELIVERY,
+    Product.MTF: TradeType.SWING,
+    Product.NRML: TradeType.POSITIONAL,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +55,7 @@ class Fill:
     filled_at: Nanos
     broker_order_id: BrokerOrderId
     price_scale: int = 100
+    source: Source = Source.SYNC
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,3 +118,24 @@ class Trade:
     net: Paise
     """gross - charges. 0 gross while open; charges of the entry count at once."""
     price_scale: int = 100
+    broker: str = ""
+    kind: InstrumentKind = InstrumentKind.SHARE
+    entry_order: BrokerOrderId | None = None
+    """The order that opened it; more may have added to it. None: not told, as `broker` when empty."""
+    exit_order: BrokerOrderId | None = None
+    """The order whose fill came last; None while it is open."""
+    source: Source = Source.SYNC
+    """Of its first fill."""
+    expiry: date | None = None
+    """Of a derivative, where the instrument is on file; likewise `strike`."""
+    strike: Decimal | None = None
+
+    @property
+    def long(self) -> bool:
+        """Bought first."""
+        return self.side is Side.BUY
+
+    @property
+    def trade_type(self) -> TradeType:
+        """Intraday, delivery, swing or positional."""
+        return _TRADE_TYPES[self.product]

@@ -6,10 +6,13 @@ from app.storage.accounts import Accounts
 from app.storage.charts import Candles, Curve
 from app.storage.fills import Fills
 from app.storage.instruments import Instruments
+from app.storage.leases import Leases
 from app.storage.portfolio import Holdings, Positions
 from app.storage.preferences import Settings, Watchlists
 from app.storage.store import Store
 from app.storage.sync_log import SyncLog
+from app.storage.sync_state import Backfills, DataSets, SyncDays, SyncPlans
+from app.storage.sync_trouble import FailedJobs, FillConflicts
 from app.storage.trades import Trades
 
 
@@ -26,6 +29,13 @@ class Book:
         self.positions = Positions(store)
         self.holdings = Holdings(store)
         self.sync_log = SyncLog(store)
+        self.leases = Leases(store)
+        self.sync_plans = SyncPlans(store)
+        self.data_sets = DataSets(store)
+        self.sync_days = SyncDays(store)
+        self.backfills = Backfills(store)
+        self.failed_jobs = FailedJobs(store)
+        self.conflicts = FillConflicts(store)
         self.watchlists = Watchlists(store)
         self.candles = Candles(store)
         self.curve = Curve(store)

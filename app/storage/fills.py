@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
-from app.domain.fill import Fill
+from app.domain.fill import Fill, Source
 from app.domain.ids import AccountId, BrokerOrderId, FillId, InstrumentId, Nanos
 from app.domain.instrument import InstrumentKind, Product, Segment
 from app.domain.order import Side
@@ -255,6 +255,7 @@ def _row(fill: Fill, raw: str, moment: Nanos) -> dict[str, Any]:
         "price_scale": fill.price_scale,
         "filled_at": fill.filled_at,
         "raw": raw,
+        "source": fill.source.value,
         "created_at": moment,
         "updated_at": moment,
     }
@@ -284,4 +285,5 @@ def _fill(row: Row[Any]) -> Fill:
         filled_at=row.filled_at,
         broker_order_id=order,
         price_scale=row.price_scale,
+        source=Source(row.source),
     )

@@ -7,15 +7,18 @@ sync (C4).
 
 from __future__ import annotations
 
-from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, MetaData, Table, UniqueConstraint
+from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Table, UniqueConstraint
 
-from app.domain.events import Level, SessionState, SyncStep
+from app.domain.events import Level, SessionState
+from app.domain.fill import Source
 from app.domain.instrument import Exchange, InstrumentKind, Product, Segment
 from app.domain.market import Interval
 from app.domain.order import OrderKind, OrderStatus, Side, Validity
-from app.storage.columns import NAMING, Blob, Whole, Words, one_of, yes_no
+from app.storage import schema_sync
+from app.storage.columns import Blob, Whole, Words, one_of, yes_no
+from app.storage.schema_base import metadata
 
-metadata = MetaData(naming_convention=NAMING)
+__all__ = ["metadata", "schema_sync"]
 
 settings = Table(
     "settings",
@@ -111,6 +114,7 @@ fills = Table(
     Column("price_scale", Whole, nullable=False),
     Column("filled_at", Whole, nullable=False),
     Column("raw", Words, nullable=False),
+    Column("source", Words, nullable=False, server_default="broker sync"),
     # What the user owns.
     Column("note", Words, nullable=False, server_default=""),
     Column("tags", Words, nullable=False, server_default="[]"),
@@ -130,6 +134,7 @@ fills = Table(
     one_of("segment", Segment),
     one_of("kind", InstrumentKind),
     one_of("product", Product),
+    one_of("source", Source),
     CheckConstraint("quantity > 0", name="quantity_positive"),
     CheckConstraint("price >= 0", name="price_not_negative"),
     CheckConstraint("length(trade_date) = 10", name="trade_date_iso"),
@@ -154,15 +159,20 @@ trades = Table(
     metadata,
     Column("id", Whole, primary_key=True),
     Column("account", Words, nullable=False),
+    Column("broker", Words, nullable=False),
     Column("instrument", Words, nullable=False),
     Column("segment", Words, nullable=False),
+    Column("kind", Words, nullable=False),
     Column("product", Words, nullable=False),
     Column("side", Words, nullable=False),
     Column("quantity", Whole, nullable=False),
     Column("entry_price", Whole, nullable=False),
     Column("opened_at", Whole, nullable=False),
+    Column("entry_order", Words),
     Column("exit_price", Whole),
     Column("closed_at", Whole),
+    Column("exit_order", Words),
+    Column("source", Words, nullable=False),
     Column("gross", Whole, nullable=False),
     Column("brokerage", Words, nullable=False),
     Column("transaction_tax", Words, nullable=False),
@@ -177,7 +187,9 @@ trades = Table(
     Column("last_at", Whole, nullable=False),
     one_of("side", Side),
     one_of("segment", Segment),
+    one_of("kind", InstrumentKind),
     one_of("product", Product),
+    one_of("source", Source),
     CheckConstraint("quantity > 0", name="quantity_positive"),
     CheckConstraint("(closed_at IS NULL) = (exit_price IS NULL)", name="closed_with_price"),
     Index(None, "account", "instrument", "product"),
@@ -257,47 +269,6 @@ holdings = Table(
     Column("read_at", Whole, nullable=False),
     sqlite_strict=True,
     sqlite_with_rowid=False,
-)
-
-sync_log = Table(
-    "sync_log",
-    metadata,
-    Column("id", Whole, primary_key=True),
-    Column("run", Words, nullable=False),
-    Column("account", Words, nullable=False),
-    Column("triggered_by", Words, nullable=False),
-    Column("step", Words, nullable=False),
-    Column("fetched", Whole, nullable=False),
-    Column("created", Whole, nullable=False),
-    Column("updated", Whole, nullable=False),
-    Column("skipped", Whole, nullable=False),
-    Column("conflicting", Whole, nullable=False),
-    Column("started_at", Whole, nullable=False),
-    Column("ended_at", Whole),
-    Column("error", Words, nullable=False),
-    Column("error_class", Words, nullable=False, server_default=""),
-    Column("retries", Whole, nullable=False, server_default="0"),
-    one_of("step", SyncStep),
-    UniqueConstraint("run", "account"),
-    Index(None, "started_at"),
-    sqlite_strict=True,
-)
-
-failed_jobs = Table(
-    "failed_jobs",
-    metadata,
-    Column("id", Whole, primary_key=True),
-    Column("account", Words),
-    Column("job", Words, nullable=False),
-    Column("payload", Words, nullable=False),
-    Column("tries", Whole, nullable=False),
-    Column("first_failed_at", Whole, nullable=False),
-    Column("last_failed_at", Whole, nullable=False),
-    Column("error_class", Words, nullable=False),
-    Column("error", Words, nullable=False),
-    CheckConstraint("tries >= 1", name="tries_counted"),
-    Index(None, "last_failed_at"),
-    sqlite_strict=True,
 )
 
 notifications = Table(

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, select, true
 
-from app.domain.fill import Charges, Trade
-from app.domain.ids import AccountId, InstrumentId, Nanos
-from app.domain.instrument import Product, Segment
+from app.domain.fill import Charges, Source, Trade
+from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, Nanos
+from app.domain.instrument import InstrumentKind, Product, Segment
 from app.domain.money import Paise
 from app.domain.order import Side
-from app.storage.schema_book import stale_groups, trades
+from app.storage.schema_book import instruments, stale_groups, trades
 from app.storage.store import Store
 
 
@@ -27,6 +28,10 @@ class TradeRows:
     gross: Paise
     charges: Paise
     net: Paise
+
+
+_THE_CONTRACT = and_(instruments.c.broker == trades.c.broker, instruments.c.id == trades.c.instrument)
+"""Instruments that expired stay on file (D2), so old trades keep their expiry and strike."""
 
 
 class Trades:
@@ -64,7 +69,8 @@ class Trades:
         opened) at `since` or later."""
         chosen = _chosen(text, account, since)
         query = (
-            select(trades)
+            select(trades, instruments.c.expiry, instruments.c.strike)
+            .outerjoin(instruments, _THE_CONTRACT)
             .where(chosen)
             .order_by(trades.c.last_at.desc(), trades.c.id.desc())
             .offset(offset)
@@ -99,8 +105,10 @@ def _row(trade: Trade) -> dict[str, Any]:
     charges = trade.charges
     return {
         "account": trade.account,
+        "broker": trade.broker,
         "instrument": trade.instrument,
         "segment": trade.segment.value,
+        "kind": trade.kind.value,
         "product": trade.product.value,
         "side": trade.side.value,
         "quantity": trade.quantity,
@@ -119,6 +127,9 @@ def _row(trade: Trade) -> dict[str, Any]:
         "charges": int((charges.total * 100).quantize(Decimal(1), ROUND_HALF_UP)),
         "net": trade.net,
         "price_scale": trade.price_scale,
+        "entry_order": trade.entry_order,
+        "exit_order": trade.exit_order,
+        "source": trade.source.value,
         "last_at": trade.opened_at if trade.closed_at is None else trade.closed_at,
     }
 
@@ -147,4 +158,11 @@ def _trade(row: Row[Any]) -> Trade:
         ),
         net=row.net,
         price_scale=row.price_scale,
+        broker=row.broker,
+        kind=InstrumentKind(row.kind),
+        entry_order=None if row.entry_order is None else BrokerOrderId(row.entry_order),
+        exit_order=None if row.exit_order is None else BrokerOrderId(row.exit_order),
+        source=Source(row.source),
+        expiry=None if row.expiry is None else date.fromisoformat(row.expiry),
+        strike=None if row.strike is None else Decimal(row.strike),
     )

@@ -42,6 +42,8 @@ def broker_error(
         return RateLimited(
             "The broker takes no more requests for a moment.", detail=message, retry_after=_seconds(retry_after)
         )
+    if status == 408 and not placement:
+        return _no_answer(status, message, retry_after)
     if kind in ("TokenException", "TwoFAException"):
         return SessionExpired("The broker ended the session.", detail=message)
     if kind in ("PermissionException", "PermissionError") or "is not allowed to place orders" in message:
@@ -60,7 +62,17 @@ def broker_error(
         return OutcomeUnknown(
             "The broker's answer leaves open whether the order exists.", detail=message or str(status)
         )
-    return Unreachable("The broker could not answer.", detail=message or f"HTTP {status}")
+    return _no_answer(status, message, retry_after)
+
+
+def _no_answer(status: int, message: str, retry_after: str) -> Unreachable:
+    """A read that the broker could not answer for now."""
+    return Unreachable(
+        "The broker could not answer.",
+        detail=message or f"HTTP {status}",
+        status=status,
+        retry_after=_seconds(retry_after) if retry_after else None,
+    )
 
 
 def _not_permitted(message: str) -> NotPermitted:

@@ -1,28 +1,18 @@
-"""Kite's instrument dump (CSV, maybe gzip) to instruments. Pure; runs in the helper process, cheap to import.
-
-The dump has about 150,000 rows. They are read line by line, mapped, and handed on in slices that the other side
-decodes in well under a millisecond each.
-"""
+"""Kite's instrument dump (CSV, maybe gzip) to rows. Pure; runs in the helper process, cheap to import."""
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
-import zlib
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from datetime import date
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 
-import msgspec
-
+from app.brokers.instrument_lines import INDEX_TICK, Parts, Source, Unpacked, csv_lines, opened, pack, plain
 from app.brokers.rows import PRICE_SCALE, to_exact_price
 from app.domain.errors import BadAnswer
 from app.domain.ids import instrument_id
-from app.domain.instrument import Exchange, Instrument, InstrumentKind, Segment
-
-SLICE_ROWS = 100
+from app.domain.instrument import Exchange, InstrumentKind, Segment
+from app.domain.listing import InstrumentRow, ListPart, is_test_contract
 
 COLUMNS = (
     "instrument_token",
@@ -51,108 +41,109 @@ _KINDS: Mapping[str, InstrumentKind] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class InstrumentSlice:
-    """Some instruments, and what was left out on the way to them."""
-
-    instruments: tuple[Instrument, ...]
-    malformed: int
-    not_carried: int
+def pack_file(source: Source) -> Iterator[bytes]:
+    """A dump to packed parts, for the trip between processes. Raises BadAnswer when it is no instrument dump."""
+    return pack(read(source))
 
 
-_encode = msgspec.msgpack.Encoder().encode
-_decoder = msgspec.msgpack.Decoder(InstrumentSlice)
+def read(source: Source) -> Iterator[ListPart]:
+    """A dump in parts. Malformed lines are counted and left out; a damaged file raises BadAnswer."""
+    with opened(source) as unpacked:
+        yield from _parts(unpacked)
 
 
-def pack(body: bytes | bytearray) -> Iterator[bytes]:
-    """A dump to packed slices, for the trip between processes. Raises BadAnswer when it is no instrument dump."""
-    for piece in read(body):
-        yield _encode(piece)
+def is_ours(first: bytes) -> bool:
+    """Whether a list that begins so is one of Kite's."""
+    return first.replace(b'"', b"").lstrip(b"\xef\xbb\xbf \r\n").startswith(b"instrument_token,exchange_token,")
 
 
-def unpack(piece: bytes) -> InstrumentSlice:
-    """What `pack` made."""
-    return _decoder.decode(piece)
-
-
-def read(body: bytes | bytearray) -> Iterator[InstrumentSlice]:
-    """A dump in slices. Malformed lines are counted and left out; a damaged file raises BadAnswer."""
-    try:
-        yield from _slices(csv.reader(_lines(body)))
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as bad:
-        raise BadAnswer("The instrument list is damaged.", "The one before stays in use.", detail=str(bad)) from bad
-
-
-def _lines(body: bytes | bytearray) -> Iterable[str]:
-    if body[:2] == b"\x1f\x8b":  # by content: the header may or may not say so
-        return io.TextIOWrapper(gzip.GzipFile(fileobj=io.BytesIO(body)), "utf-8", newline="")
-    return io.TextIOWrapper(io.BytesIO(body), "utf-8", newline="")
-
-
-def _slices(reader: Iterator[list[str]]) -> Iterator[InstrumentSlice]:
-    header = next(reader, [])
+def _parts(unpacked: Unpacked) -> Iterator[ListPart]:
+    lines = csv_lines(unpacked)
+    line, header = next(lines, ("", []))
     if not set(COLUMNS) <= set(header):
-        raise BadAnswer("This is not an instrument list.", detail=",".join(header)[:120])
-    at = {name: header.index(name) for name in COLUMNS}
-    batch: list[Instrument] = []
-    malformed = not_carried = 0
-    for line in reader:
-        if len(line) != len(header):
-            malformed += bool(line)
-        elif line[at["exchange"]] in NOT_CARRIED:
-            not_carried += 1
-        else:
-            try:
-                batch.append(_instrument(line, at))
-            except (ValueError, InvalidOperation):
-                malformed += 1
-        if len(batch) == SLICE_ROWS:
-            yield InstrumentSlice(tuple(batch), malformed, not_carried)
-            batch, malformed, not_carried = [], 0, 0
-    yield InstrumentSlice(tuple(batch), malformed, not_carried)
+        raise BadAnswer("This is not an instrument list of Zerodha.", "Choose another file.", detail=line)
+    at = [header.index(name) for name in COLUMNS]
+    parts = Parts()
+    for line, values in lines:
+        if len(values) == len(header):
+            token, _, symbol, name, _, expiry, strike, tick, lot, kind, segment, exchange = [values[n] for n in at]
+            if exchange in NOT_CARRIED or is_test_contract(symbol):
+                parts.not_carried()
+            else:
+                try:
+                    parts.row(_row(exchange, segment, kind, symbol, name, token, expiry, strike, tick, lot))
+                except (ValueError, InvalidOperation, OverflowError):
+                    parts.malformed(line)
+        elif line:
+            parts.malformed(line)
+        if parts.full:
+            yield parts.take()
+    yield parts.take()
 
 
-INDEX_TICK = 5
-"""Minor units in which an index is drawn: NSE publishes them to 0.05."""
-
-
-def _instrument(line: list[str], at: Mapping[str, int]) -> Instrument:
+def _row(
+    exchange: str,
+    segment: str,
+    kind: str,
+    symbol: str,
+    name: str,
+    token: str,
+    expiry: str,
+    strike: str,
+    tick: str,
+    lot: str,
+) -> InstrumentRow:
     """One line. Raises ValueError for anything that is not as documented."""
-    exchange = Exchange(line[at["exchange"]])
-    scale = PRICE_SCALE[exchange]
-    segment_code = line[at["segment"]]
-    kind = InstrumentKind.INDEX if segment_code == "INDICES" else _kind(line[at["instrument_type"]])
-    symbol = line[at["tradingsymbol"]]
-    expiry = line[at["expiry"]]
-    strike = Decimal(line[at["strike"]] or 0)
-    if not symbol:
-        raise ValueError("no trading symbol")
-    return Instrument(
-        id=instrument_id(exchange, symbol),
-        token=int(line[at["instrument_token"]]),
-        exchange=exchange,
-        segment=_segment(exchange, kind),
-        kind=kind,
-        name=line[at["name"]],
-        # An index has neither in the list; what draws or counts it may still divide by them.
-        tick_size=to_exact_price(Decimal(line[at["tick_size"]] or 0), scale) or INDEX_TICK,
-        lot_size=int(Decimal(line[at["lot_size"]] or 0)) or 1,
-        price_scale=scale,
-        expiry=date.fromisoformat(expiry) if expiry else None,
-        strike=_plain(strike) if strike else None,
+    what, where, scale = _market(exchange, segment, kind)
+    number = int(token)
+    if not symbol or number < 0 or "\ufffd" in symbol or "\ufffd" in name:
+        raise ValueError("trading symbol, name or token")
+    return (
+        instrument_id(exchange, symbol),
+        number,
+        exchange,
+        where,
+        what,
+        name,
+        _tick(tick, scale)
+        or INDEX_TICK,  # an index has neither in the list; what draws or counts it may divide by them
+        _lot(lot) or 1,
+        scale,
+        _day(expiry),
+        _strike(strike),
+        "",
     )
 
 
-def _plain(number: Decimal) -> Decimal:
-    """Without idle zeros, and 24000 rather than 2.4E+4."""
-    return Decimal(int(number)) if number == int(number) else number.normalize()
+@lru_cache(256)
+def _market(exchange: str, segment: str, kind: str) -> tuple[str, str, int]:
+    """(kind, segment, price scale)."""
+    where = Exchange(exchange)
+    if segment != "INDICES" and kind not in _KINDS:
+        raise ValueError(f"instrument type {kind}")
+    what = InstrumentKind.INDEX if segment == "INDICES" else _KINDS[kind]
+    return what.value, _segment(where, what).value, PRICE_SCALE[where]
 
 
-def _kind(code: str) -> InstrumentKind:
-    try:
-        return _KINDS[code]
-    except KeyError:
-        raise ValueError(f"instrument type {code}") from None
+@lru_cache(50_000)
+def _strike(text: str) -> str | None:
+    number = Decimal(text or 0)
+    return plain(number) if number else None
+
+
+@lru_cache(4096)
+def _tick(text: str, scale: int) -> int:
+    return to_exact_price(Decimal(text or 0), scale)
+
+
+@lru_cache(4096)
+def _lot(text: str) -> int:
+    return int(Decimal(text or 0))
+
+
+@lru_cache(4096)
+def _day(text: str) -> str | None:
+    return date.fromisoformat(text).isoformat() if text else None
 
 
 def _segment(exchange: Exchange, kind: InstrumentKind) -> Segment:

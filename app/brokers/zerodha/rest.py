@@ -13,14 +13,16 @@ from typing import Any, TypeVar
 from app.brokers.base import Credentials, ExchangeClockReading
 from app.brokers.documents import decode_json
 from app.brokers.http import INLINE, MEGABYTE, Answer, HttpClient
+from app.brokers.instrument_lines import unpack
 from app.brokers.pacing import Window
 from app.brokers.reading import converted
 from app.brokers.rows import Row
-from app.brokers.zerodha.instruments import pack, unpack
+from app.brokers.zerodha.instruments import pack_file
 from app.brokers.zerodha.refusals import broker_error
 from app.domain.account import Endpoints
 from app.domain.errors import BadAnswer, OutcomeUnknown, Unreachable
 from app.domain.instrument import Instrument
+from app.domain.listing import InstrumentMaker
 from app.runtime.clock import from_datetime
 from app.runtime.helper import Helper, HelperDied
 from app.runtime.secret import Secret
@@ -166,18 +168,18 @@ class ZerodhaRest:
             self._data(answer, placement=False)
             raise BadAnswer("The broker's instrument list is not a list.")
         found: list[Instrument] = []
-        malformed = 0
+        malformed, maker = 0, InstrumentMaker()
         try:
             if self._helper is not None:
-                async with aclosing(self._helper.slices(pack, answer.body)) as pieces:
+                async with aclosing(self._helper.slices(pack_file, answer.body)) as pieces:
                     async for piece in pieces:
                         part = unpack(piece)
-                        found.extend(part.instruments)
+                        found.extend(map(maker.make, part.rows))
                         malformed += part.malformed
             else:
-                for piece in pack(answer.body):
+                for piece in pack_file(answer.body):
                     part = unpack(piece)
-                    found.extend(part.instruments)
+                    found.extend(map(maker.make, part.rows))
                     malformed += part.malformed
                     await asyncio.sleep(0)
         except HelperDied as died:

@@ -34,7 +34,8 @@ from app.domain.market import Interval
 from app.domain.order import OrderKind, OrderRequest, Side
 from app.runtime.secret import Secret
 from tests.fakes.scripted_server import HANG, Script, ScriptedServer, Seen, answer
-from tests.unit.brokers.zerodha.test_mapping import HEADER, ORDER, utc
+from tests.unit.brokers.zerodha.test_instruments import HEADER
+from tests.unit.brokers.zerodha.test_mapping import ORDER, utc
 
 A = AccountId("zerodha-AB1234")
 SELL = OrderRequest(A, InstrumentId("NSE:M&M"), Side.SELL, 5, Product.MIS, OrderKind.MARKET, tag=Tag("ABC123x1s1"))

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -360,75 +360,3 @@ def test_prices_go_out_as_plain_decimals() -> None:
 
 def test_a_limit_may_leave_its_price_open_for_the_firing_tick() -> None:
     assert "price" not in orders.order_form(request(kind=OrderKind.LIMIT))
-
-
-def test_the_dump_of_the_brokers_sample() -> None:
-    from app.brokers.zerodha.instruments import read
-
-    pieces = list(read(shared_data("kite", "instruments_nse.csv").read_bytes()))
-    first = pieces[0].instruments[0]
-    assert (sum(len(p.instruments) for p in pieces), sum(p.malformed for p in pieces)) == (99, 0)
-    assert (first.id, first.token, first.tick_size, first.lot_size) == ("NSE:CENTRALBK-BE", 3813889, 5, 1)
-    assert (first.expiry, first.strike, first.kind) == (None, None, InstrumentKind.SHARE)
-
-
-def test_a_real_derivatives_dump_unpacks_to_what_was_read() -> None:
-    from app.brokers.zerodha.instruments import pack, read, unpack
-
-    body = shared_data("instruments", "kite_NFO_2026-08-10.csv.gz").read_bytes()
-    pieces = list(read(body))
-    found = [i for piece in pieces for i in piece.instruments]
-    kinds = [i.kind for i in found]
-    assert (kinds.count(InstrumentKind.FUTURE), kinds.count(InstrumentKind.CALL), kinds.count(InstrumentKind.PUT)) == (
-        637,
-        17_108,
-        17_205,
-    )
-    (call,) = [i for i in found if i.id == "NFO:NIFTY2681125500CE"]
-    assert (call.expiry, call.strike, call.lot_size, call.name, call.is_stock_option) == (
-        date(2026, 8, 11),
-        Decimal(25500),
-        65,
-        "NIFTY",
-        False,
-    )
-    assert str(call.strike) == "25500"
-    assert [i for piece in pack(body) for i in unpack(piece).instruments] == found
-
-
-HEADER = (
-    "instrument_token,exchange_token,tradingsymbol,name,last_price,expiry,strike,tick_size,lot_size,"
-    "instrument_type,segment,exchange"
-)
-GOOD = '256265,1001,NIFTY 50,"NIFTY 50",0,,0,0,0,EQ,INDICES,NSE'
-
-
-def test_malformed_lines_are_counted_and_left_out() -> None:
-    from app.brokers.zerodha.instruments import read
-
-    lines = [
-        HEADER,
-        GOOD,
-        "408065,1594,INFY,INFOSYS,0,,0,0.05,1,EQ,NSE",  # eleven fields, as one documentation sample has
-        "x,1594,INFY,INFOSYS,0,,0,0.05,1,EQ,NSE,NSE",
-        "408065,1594,INFY,INFOSYS,0,,0,0.05,1,WARRANT,NSE,NSE",
-        "408065,1594,INFY,INFOSYS,0,,abc,0.05,1,EQ,NSE,NSE",
-        "408065,1594,INFY,INFOSYS,0,2026-13-01,0,0.05,1,FUT,NFO-FUT,NFO",
-        "408065,1594,INFY,INFOSYS,0,,0,0.055,1,EQ,NSE,NSE",
-        "408065,1594,,INFOSYS,0,,0,0.05,1,EQ,NSE,NSE",
-        "1,1,SPX,,0,,0,0,0,EQ,INDICES,GLOBAL",
-        "",
-    ]
-    (piece,) = read("\n".join(lines).encode())
-    assert [(i.id, i.kind, i.segment) for i in piece.instruments] == [
-        ("NSE:NIFTY 50", InstrumentKind.INDEX, Segment.INDEX)
-    ]
-    assert (piece.malformed, piece.not_carried) == (7, 1)
-
-
-@pytest.mark.parametrize("body", [b"", b"<html>", b"\x1f\x8bnot gzip", b"\xff\xfe\x00"])
-def test_what_is_no_dump_is_a_bad_answer(body: bytes) -> None:
-    from app.brokers.zerodha.instruments import read
-
-    with pytest.raises(BadAnswer):
-        list(read(body))

@@ -213,7 +213,7 @@ async def build_desk(paths: ProfilePaths, *, paper: bool, guarding: bool = True)
     workspace = Workspace(
         paths.root,
         Vault(paths.root),
-        Registry(helper).factory,
+        Registry(helper, third_parties=True, folders=_provider_folders()),
         ExitRules.parse(_text(resource("rules", "exits.csv"))),
         ChargeTable.parse(*_texts(resource("charges"), "*.csv")),
         TradingCalendar.parse(*_texts(resource("calendar"), "*.json")),
@@ -226,6 +226,11 @@ async def build_desk(paths: ProfilePaths, *, paper: bool, guarding: bool = True)
         options = [word for position in OPENING_POSITIONS for word in ("--opening-position", position)]
         exchange = PaperExchange([*program(), "simulate"], paths.exchange, options)
     return LocalDesk(workspace, bus, tasks, exchange, last=helper.stop)
+
+
+def _provider_folders() -> list[str]:
+    """Where third parties' providers are beside the interpreter's own packages: the frozen program has no pip."""
+    return [folder for folder in os.environ.get("STOPLINE_PROVIDERS", "").split(os.pathsep) if folder]
 
 
 def _text(path: Path) -> str:

@@ -346,6 +346,7 @@ class BrokerSession(
     """An adapter bound to one logged-in account that trades."""
 
 
+@runtime_checkable
 class ReadFactory(Protocol):
     """Builds the parts of a provider that only reads. What an entry point of group `stopline.brokers` leads to is a
     callable that takes the `Helper` (or None) and returns one of these, or a `BrokerFactory`."""

@@ -59,25 +59,26 @@ class LoginAttempts:
         for attempt in [a for a in self._open if a.account == account]:
             self._spend(attempt, "ended")
 
-    def check(self, account: AccountId, redirected_to: str) -> str:
-        """The `request_token` of a redirect that answers the account's attempt, which is used up by that.
+    def check(self, account: AccountId, redirected_to: str, parameter: str = "request_token") -> str:
+        """The one-time token of a redirect that answers the account's attempt, which is used up by that.
 
-        Raises LoginFailed with words for: another address, cancelled, missing, wrong, replayed or late state, and a
-        redirect without a token.
+        `parameter` carries it (`BrokerInfo.redirect_parameter`). A broker that speaks OAuth says `error` where Kite
+        says a `status` other than success. Raises LoginFailed with words for: another address, cancelled, missing,
+        wrong, replayed or late state, and a redirect without a token.
         """
         query = self._query(account, redirected_to)
-        status = query.get("status", "")
+        token = query.get(parameter, "")
+        refused = query.get("status", "success" if token else "") != "success" or "error" in query
         given = query.get("state", "")
         if not given:
-            if status and status != "success":
+            if refused and ("status" in query or "error" in query):
                 raise _cancelled()
             raise LoginFailed("The login came back without the mark of this program (state).", _AGAIN)
         attempt = self._take(account, given)
         if self._clock() > attempt.expires_at:
             raise LoginFailed("The login page was open for too long: its answer came after ten minutes.", _AGAIN)
-        if status != "success":
+        if refused:
             raise _cancelled()
-        token = query.get("request_token", "")
         if not token:
             raise LoginFailed("The login came back without a request token.", _AGAIN)
         return token

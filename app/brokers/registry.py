@@ -1,88 +1,70 @@
-"""Which brokers there are: name to factory. Only the composition root reads it."""
+"""Which brokers there are: those that come with the program and those of installed packages. Only the composition root
+reads it."""
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+from collections.abc import Sequence
 
-from app.brokers.base import CONTRACT, BrokerFactory, BrokerSession, Credentials, ExchangeClockReading, Login, Session
-from app.brokers.info import shipped_info
-from app.brokers.zerodha.adapter import ZerodhaSession
-from app.brokers.zerodha.auth import ZerodhaLogin
-from app.brokers.zerodha.rest import Limits, ZerodhaRest
-from app.domain.account import Endpoints
-from app.domain.broker import BrokerInfo
+from app.brokers.base import BrokerFactory
+from app.brokers.providers import Found, find_providers
+from app.brokers.read_only import ReadingFactory
+from app.brokers.zerodha.factory import ZerodhaFactory
+from app.domain.broker import BrokerListing, ProviderProblem
 from app.domain.errors import Denied
-from app.domain.ids import AccountId
 from app.runtime.helper import Helper
 
-ZERODHA = shipped_info("zerodha")
-
-
-class ZerodhaFactory:
-    """Builds Zerodha's parts. `helper` takes what would hold the interpreter lock."""
-
-    contract = CONTRACT
-    info = ZERODHA
-
-    def __init__(self, helper: Helper | None = None) -> None:
-        self._helper = helper
-        self._limits: dict[str, Limits] = {}
-
-    def login(self, account: AccountId, credentials: Credentials, endpoints: Endpoints) -> Login:
-        """For an account that is not logged in."""
-        check_endpoints(self.info, endpoints)
-
-        async def read_clock() -> ExchangeClockReading:
-            rest = ZerodhaRest(credentials, None, endpoints)
-            try:
-                return await rest.clock()
-            finally:
-                await rest.close()
-
-        return ZerodhaLogin(account, credentials, endpoints, read_clock, self._helper)
-
-    def session(self, session: Session, credentials: Credentials, endpoints: Endpoints) -> BrokerSession:
-        """For one that is."""
-        check_endpoints(self.info, endpoints)
-        limits = self._limits.setdefault(credentials.api_key, Limits())
-        return ZerodhaSession(session, credentials, endpoints, self._helper, limits)
-
-
-def check_endpoints(info: BrokerInfo, endpoints: Endpoints) -> None:
-    """Live secrets never go to an overridden address off this machine (J1). Raises Denied.
-
-    All three addresses are the broker's own, or all three are on loopback; a mixture would send a session of one
-    world to the other.
-    """
-    official = info.endpoints
-    pairs = (
-        (endpoints.api_url, official.api_url),
-        (endpoints.login_url, official.login_url),
-        (endpoints.ws_url, official.ws_url),
-    )
-    ours = all(urlsplit(given)[:2] == urlsplit(theirs)[:2] for given, theirs in pairs)
-    if not (ours or endpoints.paper):
-        raise Denied(
-            f"These addresses are neither {info.title}'s nor all on this machine.",
-            "Use the broker's own addresses, or a paper exchange on 127.0.0.1.",
-            detail=", ".join(urlsplit(given).netloc for given, _ in pairs),
-        )
+OURS = "Stopline itself"
 
 
 class Registry:
-    """The brokers of this program."""
+    """The brokers of this program. Built once, at start: a provider's import may take long."""
 
-    def __init__(self, helper: Helper | None = None) -> None:
-        zerodha: BrokerFactory = ZerodhaFactory(helper)
-        self._factories = {zerodha.info.name: zerodha}
+    def __init__(
+        self, helper: Helper | None = None, *, third_parties: bool = False, folders: Sequence[str] = ()
+    ) -> None:
+        self._packages: dict[str, str] = {}
+        self._factories: dict[str, BrokerFactory] = {}
+        shipped: tuple[BrokerFactory, ...] = (ZerodhaFactory(helper),)
+        for factory in shipped:
+            self._factories[factory.info.name] = factory
+            self._packages[factory.info.name] = ""
+        self.problems: tuple[ProviderProblem, ...] = ()
+        """Third parties' providers that cannot be used."""
+        if third_parties:
+            self.problems = tuple(self._take(helper, folders))
 
-    def available(self) -> tuple[BrokerInfo, ...]:
-        """What can be connected, by name."""
-        return tuple(self._factories[name].info for name in sorted(self._factories))
+    def _take(self, helper: Helper | None, folders: Sequence[str]) -> list[ProviderProblem]:
+        problems: list[ProviderProblem] = []
+        for found in find_providers(self._owner, helper, folders):
+            if isinstance(found, Found):
+                name = found.factory.info.name
+                self._factories[name] = ReadingFactory(found.factory)
+                self._packages[name] = found.package
+            else:
+                problems.append(found)
+        return problems
+
+    def _owner(self, name: str) -> str | None:
+        package = self._packages.get(name)
+        return None if package is None else package or OURS
+
+    def available(self) -> tuple[BrokerListing, ...]:
+        """What can be connected: ours first, then third parties', each by title."""
+        listings = [BrokerListing(self._factories[name].info, package) for name, package in self._packages.items()]
+        return tuple(sorted(listings, key=lambda listing: (bool(listing.package), listing.info.title)))
 
     def factory(self, name: str) -> BrokerFactory:
         """The parts of one broker. Raises Denied for an unknown name."""
         try:
             return self._factories[name]
         except KeyError:
-            raise Denied(f"There is no broker called {name}.", f"Known: {', '.join(self._factories)}.") from None
+            missing = [problem for problem in self.problems if problem.provider == name]
+            if missing:
+                raise Denied(
+                    f"The provider {name} of {missing[0].package} cannot be used: {missing[0].cause}",
+                    missing[0].next_step,
+                ) from None
+            raise Denied(
+                f"There is no broker called {name}.",
+                f"Known: {', '.join(sorted(self._factories))}. A third party's comes with its package.",
+            ) from None

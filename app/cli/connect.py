@@ -63,10 +63,11 @@ def _redirected(command: Connect, page: LoginPage, out: Output, read_line: Calla
 
 
 def redirect_address(page: LoginPage, request_token: str) -> str:
-    """What Kite's login page would redirect to: the registered address, the token, and the `redirect_params` that the
-    page's own address carries (reference A2.2).
+    """What the login page would redirect to: the registered address, the token, and the `state` that the page's own
+    address carries: by itself (OAuth), or inside Kite's `redirect_params` (reference A2.2).
     """
     login, target = urlsplit(page.url), urlsplit(page.redirect_url)
-    carried = parse_qs(login.query).get("redirect_params", [""])[0]
-    query = [*parse_qsl(target.query), ("status", "success"), ("request_token", request_token), *parse_qsl(carried)]
+    asked = parse_qs(login.query)
+    carried = parse_qsl(asked.get("redirect_params", [""])[0]) or [("state", state) for state in asked.get("state", ())]
+    query = [*parse_qsl(target.query), ("status", "success"), (page.parameter, request_token), *carried]
     return urlunsplit(target._replace(query=urlencode(query)))

@@ -27,6 +27,7 @@ from app.desk.messages import (
     WatchlistView,
 )
 from app.domain.account import Endpoints
+from app.domain.broker import BrokerListing
 from app.domain.events import Event
 from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, Nanos, OrderId, StopId
 from app.domain.instrument import Instrument
@@ -51,10 +52,17 @@ class SessionVerbs(Protocol):
         """None: by the keyring. Raises WrongPassphrase, Damaged. Afterwards stops are being re-armed."""
         ...
 
+    async def brokers(self) -> Sequence[BrokerListing]:
+        """What can be connected, with what is known of each."""
+        ...
+
     async def accounts(self) -> Sequence[AccountView]: ...
     async def add_account(
         self, broker: str, api_key: str, api_secret: Secret, endpoints: Endpoints | None = None
-    ) -> AccountId: ...
+    ) -> AccountId:
+        """Checked in words before anything is stored (Denied); logged out until its login."""
+        ...
+
     async def begin_login(self, account: AccountId) -> LoginPage:
         """A fresh page with a fresh single-use state."""
         ...

@@ -71,6 +71,8 @@ class LoginPage:
     allowed_hosts: tuple[str, ...]
     ca_file: str = ""
     expires_at: Nanos = 0
+    parameter: str = "request_token"
+    """The query parameter of the redirect that carries the one-time token."""
 
 
 @dataclass(frozen=True, slots=True)

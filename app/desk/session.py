@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from urllib.parse import urlsplit
 
+from app.brokers import configuration
 from app.brokers.base import Credentials, Session
 from app.brokers.login_state import LoginAttempts
 from app.desk.account import AccountDesk
@@ -17,6 +18,7 @@ from app.desk.messages import AccountView, LoginPage, PaperLogin, PassphraseStre
 from app.desk.paper import PaperExchange
 from app.desk.workspace import Workspace
 from app.domain.account import Endpoints
+from app.domain.broker import BrokerListing
 from app.domain.errors import AppError, Denied, LoginFailed, SessionExpired, Unreachable
 from app.domain.events import FeedState, Level, Noticed, SessionChanged, SessionState
 from app.domain.ids import AccountId
@@ -111,6 +113,7 @@ class SessionDesk:
                 self._resuming.append(start(self._resume(account), f"resume {account}"))
         for handler in self.on_open:
             handler()
+        self._tell_providers()
 
     async def resumed(self) -> None:
         """Until every stored session was taken up, or found dead."""
@@ -127,7 +130,24 @@ class SessionDesk:
         self._workspace.accounts[record.id] = desk
         return desk
 
+    def _tell_providers(self) -> None:
+        for problem in self._workspace.brokers.problems:
+            self._workspace.publish(
+                Noticed(
+                    Level.WARNING,
+                    f"The broker {problem.provider} cannot be used",
+                    f"{problem.package}: {problem.cause}",
+                    problem.next_step,
+                    None,
+                    f"provider:{problem.provider}",
+                )
+            )
+
     # -- accounts ----------------------------------------------------------------------------------------------------
+
+    async def brokers(self) -> Sequence[BrokerListing]:
+        """What can be connected."""
+        return self._workspace.brokers.available()
 
     async def accounts(self) -> Sequence[AccountView]:
         """All connected accounts."""
@@ -155,11 +175,13 @@ class SessionDesk:
         """A new account, or new keys for the one with this API key. Logged out until its login."""
         info = self._workspace.factory(broker).info
         api_key = api_key.strip()
-        if not api_key or not api_secret:
-            raise Denied("API key and secret are both needed.", f"Copy them from {info.title}'s developer page.")
+        configuration.check(info, {"api_key": api_key, "api_secret": api_secret.reveal()}, endpoints)
+        where = endpoints or info.endpoints
         known = next((r for r in self._workspace.records.values() if r.broker == broker and r.api_key == api_key), None)
+        if known is not None:
+            configuration.check_same_money(known.endpoints, where)
         account = known.id if known is not None else AccountId(f"{broker}-{secrets.token_hex(4).upper()}")
-        await self._save_account(account, broker, api_key, api_secret, endpoints or info.endpoints)
+        await self._save_account(account, broker, api_key, api_secret, where)
         return account
 
     async def _save_account(
@@ -203,11 +225,12 @@ class SessionDesk:
         """A fresh page with a fresh single-use state (A1)."""
         record = self._workspace.record(account)
         attempt = self._attempts.begin(account, record.endpoints.redirect_url)
-        login = self._workspace.factory(record.broker).login(account, self._credentials(record), record.endpoints)
+        factory = self._workspace.factory(record.broker)
+        login = factory.login(account, self._credentials(record), record.endpoints)
         url = login.login_url(attempt.state)
         hosts = {urlsplit(url).netloc.rpartition("@")[2]}
         if not record.endpoints.paper:
-            hosts |= set(self._workspace.factory(record.broker).info.login_hosts)
+            hosts |= set(factory.info.login_hosts)
         return LoginPage(
             account=account,
             url=url,
@@ -215,13 +238,15 @@ class SessionDesk:
             allowed_hosts=tuple(sorted(hosts)),
             ca_file=record.endpoints.ca_file,
             expires_at=self._clock.now() + LOGIN_SECONDS * SECOND,
+            parameter=factory.info.redirect_parameter,
         )
 
     async def complete_login(self, account: AccountId, redirected_to: str) -> AccountView:
         """The redirect's one-time token for a session. Raises LoginFailed in words."""
         record = self._workspace.record(account)
-        token = self._attempts.check(account, redirected_to)
-        login = self._workspace.factory(record.broker).login(account, self._credentials(record), record.endpoints)
+        factory = self._workspace.factory(record.broker)
+        token = self._attempts.check(account, redirected_to, factory.info.redirect_parameter)
+        login = factory.login(account, self._credentials(record), record.endpoints)
         session = await login.exchange(token)
         redact(session.access_token)
         if record.user_id and session.user_id != record.user_id:

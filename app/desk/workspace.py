@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from app.analytics.charge_table import ChargeTable
 from app.brokers.base import BrokerFactory
 from app.desk.account import AccountDesk, Trading
+from app.domain.broker import BrokerListing, ProviderProblem
 from app.domain.calendar import Calendar
 from app.domain.errors import Denied, SessionExpired, VaultLocked
 from app.domain.events import Event
@@ -25,6 +26,23 @@ from app.storage.journal import Journal
 from app.vault.vault import Vault
 
 
+class Brokers(Protocol):
+    """The brokers of this program (`brokers.registry`)."""
+
+    @property
+    def problems(self) -> Sequence[ProviderProblem]:
+        """Third parties' providers that cannot be used."""
+        ...
+
+    def available(self) -> Sequence[BrokerListing]:
+        """What can be connected."""
+        ...
+
+    def factory(self, name: str) -> BrokerFactory:
+        """The parts of one broker. Raises Denied for an unknown name."""
+        ...
+
+
 class Workspace:
     """Built locked; `SessionDesk` opens it."""
 
@@ -32,7 +50,7 @@ class Workspace:
         self,
         profile: Path,
         vault: Vault,
-        factory: Callable[[str], BrokerFactory],
+        brokers: Brokers,
         rules: ExitRules,
         charges: ChargeTable,
         calendar: Calendar,
@@ -45,7 +63,8 @@ class Workspace:
         self.guarding = guarding
         """False for a command that only reads: no feed, no exit line, no stop is armed again."""
         self.vault = vault
-        self.factory = factory
+        self.brokers = brokers
+        self.factory = brokers.factory
         self.rules = rules
         self.charges = charges
         self.calendar = calendar

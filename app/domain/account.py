@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+"""Names of this machine: what is sent there leaves it never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,4 +24,4 @@ class Endpoints:
     @property
     def paper(self) -> bool:
         """Play money: every address is on loopback. The PAPER/LIVE badge derives from this alone (J1)."""
-        return all(urlsplit(url).hostname in _LOOPBACK for url in (self.api_url, self.login_url, self.ws_url))
+        return all(urlsplit(url).hostname in LOOPBACK for url in (self.api_url, self.login_url, self.ws_url))

@@ -190,3 +190,24 @@ class BrokerInfo:
     """The query parameter of the redirect that carries the one-time token."""
     as_of: str = ""
     """ISO date on which the dated figures were checked."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderProblem:
+    """A third-party provider that cannot be used, and why. The program goes on without it."""
+
+    package: str
+    """The installed package, with its version."""
+    provider: str
+    """The name of its entry point."""
+    cause: str
+    next_step: str
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerListing:
+    """A broker that can be connected."""
+
+    info: BrokerInfo
+    package: str = ""
+    """The installed package that it comes from; empty: Stopline itself."""

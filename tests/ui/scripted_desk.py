@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
+from app.brokers.info import shipped_info
 from app.desk.api import EventHandler
 from app.desk.messages import (
     AccountView,
@@ -30,6 +31,7 @@ from app.desk.messages import (
     WatchlistView,
 )
 from app.domain.account import Endpoints
+from app.domain.broker import BrokerListing
 from app.domain.errors import Denied, LoginFailed, VaultLocked, WrongPassphrase
 from app.domain.events import (
     BookChanged,
@@ -86,6 +88,9 @@ class ScriptedSession:
         elif passphrase.reveal() != self.script.passphrase:
             raise WrongPassphrase("The passphrase does not open the vault.")
         self.script.vault_state = VaultState.OPEN
+
+    async def brokers(self) -> Sequence[BrokerListing]:
+        return (BrokerListing(shipped_info("zerodha")),)
 
     async def accounts(self) -> Sequence[AccountView]:
         return tuple(self.script.accounts.values())

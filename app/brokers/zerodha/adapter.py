@@ -186,9 +186,9 @@ class ZerodhaSession(ZerodhaSpecials):
 
     async def place(self, request: OrderRequest) -> BrokerOrderId:
         """Sends an order, once. Of a sliced one, the number that its slices go by."""
-        return (await self.place_slices(request)).order
+        return (await self.place_sliced(request)).order
 
-    async def place_slices(self, request: OrderRequest) -> Placement:
+    async def place_sliced(self, request: OrderRequest) -> Placement:
         """Sends an order, once, and says what became of each slice where the broker cut it up.
 
         Raises AuthorisationNeeded with the page to open when holdings must be released first.
@@ -208,7 +208,7 @@ class ZerodhaSession(ZerodhaSpecials):
         """The same refusal, with the page that asks for the authorisation where the broker gives one."""
         try:
             held = [h for h in await self.holdings() if h.instrument == instrument and h.isin and h.sellable]
-            page = (await self.authorise_holdings(held)).url
+            page = (await self.authorise([(h.isin, h.sellable) for h in held])).url
         except BrokerError as failure:
             log.info("no authorisation page: %s", failure)
             return refused

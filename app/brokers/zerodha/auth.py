@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from app.brokers.base import Credentials, ExchangeClockReading, Session
 from app.brokers.zerodha import official
 from app.domain.account import Endpoints
-from app.domain.errors import Unreachable
+from app.domain.errors import BadAnswer, LoginFailed, NotPermitted, SessionExpired, Unreachable
 from app.domain.ids import AccountId, Nanos
 from app.runtime.clock import from_datetime, to_datetime
 from app.runtime.helper import Helper, HelperDied
@@ -67,14 +67,39 @@ class ZerodhaLogin:
             self._credentials.api_secret.reveal(),
             request_token,
         )
+        return await self._session(answer, answer["user_name"] or answer["user_id"], "")
+
+    async def refresh(self, session: Session) -> Session:
+        """A fresh session without the trader. Only approved platforms get a refresh token; for everybody else it is
+        empty and a login is the only way. Raises SessionExpired when that is so, or when the broker refuses it."""
+        if session.refresh_token is None:
+            raise SessionExpired("The broker gave no refresh token with this login.")
+        try:
+            answer = await self._run(
+                official.refresh,
+                self._endpoints.api_url,
+                self._endpoints.ca_file,
+                self._credentials.api_key,
+                self._credentials.api_secret.reveal(),
+                session.refresh_token.reveal(),
+            )
+        except (LoginFailed, NotPermitted) as refused:
+            raise SessionExpired("The broker does not renew this session.", detail=refused.detail) from refused
+        if answer["user_id"] != session.user_id:
+            raise BadAnswer("The broker renewed the session of another client; it was not used.")
+        return await self._session(answer, session.user_name, session.refresh_token.reveal())
+
+    async def _session(self, answer: dict[str, str], user_name: str, refresh_token: str) -> Session:
         now = (await self._read_clock()).now
+        renewal = answer["refresh_token"] or refresh_token
         return Session(
             account=self._account,
             user_id=answer["user_id"],
-            user_name=answer["user_name"] or answer["user_id"],
+            user_name=user_name,
             access_token=Secret(answer["access_token"]),
             issued_at=now,
             expires_at=next_death(now),
+            refresh_token=Secret(renewal) if renewal else None,
         )
 
     async def logout(self, session: Session) -> None:
@@ -86,6 +111,14 @@ class ZerodhaLogin:
             self._credentials.api_key,
             session.access_token.reveal(),
         )
+        if session.refresh_token is not None:
+            await self._run(
+                official.forget,
+                self._endpoints.api_url,
+                self._endpoints.ca_file,
+                self._credentials.api_key,
+                session.refresh_token.reveal(),
+            )
 
     async def _run(self, function: Callable[..., T], *args: str) -> T:
         try:

@@ -6,7 +6,7 @@ from typing import Any
 
 from app.brokers.documents import encode_json
 from app.brokers.rows import PRICE_SCALE, Row, to_decimal, to_price
-from app.domain.errors import BadAnswer
+from app.domain.errors import BadAnswer, Denied
 from app.domain.gtt import Gtt, GttKind, GttLeg, GttRequest, GttResult, GttStatus
 from app.domain.ids import AccountId, BrokerOrderId, GttId, instrument_id, split_instrument_id
 from app.domain.instrument import Exchange, Product
@@ -50,6 +50,24 @@ def gtt_from_row(data: object, account: AccountId) -> Gtt:
 def trigger_id_from(data: object) -> GttId:
     """The number in the answer to a placement, change or deletion."""
     return GttId(str(Row(data, "GTT answer").whole("trigger_id")))
+
+
+def check_gtt(request: GttRequest) -> None:
+    """Raises Denied for what Kite does not take, before anything is sent (Kite Connect, GTT, and its support pages)."""
+    if len(request.legs) not in LEGS.values():
+        raise Denied("A trigger has one leg, or two.", "Give one trigger, or a stop and a target.")
+    if any(leg.kind is not OrderKind.LIMIT for leg in request.legs):
+        raise Denied("The broker sends limit orders only when a trigger fires.", "Give a limit price.")
+    if any(leg.product is Product.MIS for leg in request.legs):
+        raise Denied("A trigger outlives the day, an intraday position does not.", "Choose CNC or NRML.")
+    if request.kind is GttKind.SINGLE:
+        return
+    lower, upper = request.legs
+    if not lower.trigger < request.last_price < upper.trigger:
+        raise Denied("Stop and target must lie on both sides of the last price.", "Move one of them across it.")
+    shares = split_instrument_id(request.instrument)[0] in (Exchange.NSE, Exchange.BSE)
+    if shares and any(leg.side is Side.BUY for leg in request.legs):
+        raise Denied("The broker takes no stop-and-target that buys shares.", "Place one trigger that buys.")
 
 
 def gtt_form(request: GttRequest) -> dict[str, str]:

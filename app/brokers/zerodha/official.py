@@ -15,12 +15,29 @@ TIMEOUT = 7.0
 
 
 def exchange(api_url: str, ca_file: str, api_key: str, api_secret: str, request_token: str) -> dict[str, str]:
-    """The one-time token of the redirect for a session: user_id, access_token, user_name (may be empty).
+    """The one-time token of the redirect for a session: user_id, access_token; user_name, refresh_token may be empty.
 
     Raises LoginFailed, NotPermitted, RateLimited, Unreachable, BadAnswer.
     """
     answer = _call(api_url, ca_file, api_key, "generate_session", request_token, api_secret)
-    return _texts(answer, ("user_id", "access_token"), ("user_name",))
+    return _texts(answer, ("user_id", "access_token"), ("user_name", "refresh_token"))
+
+
+def refresh(api_url: str, ca_file: str, api_key: str, api_secret: str, refresh_token: str) -> dict[str, str]:
+    """A fresh session for the refresh token that approved platforms get: user_id, access_token, refresh_token.
+
+    Raises LoginFailed, NotPermitted, RateLimited, Unreachable, BadAnswer.
+    """
+    answer = _call(api_url, ca_file, api_key, "renew_access_token", refresh_token, api_secret)
+    return _texts(answer, ("user_id", "access_token"), ("user_name", "refresh_token"))
+
+
+def forget(api_url: str, ca_file: str, api_key: str, refresh_token: str) -> None:
+    """Kills a refresh token at the broker; one that is dead already is fine. Raises Unreachable, BadAnswer."""
+    try:
+        _call(api_url, ca_file, api_key, "invalidate_refresh_token", refresh_token)
+    except (LoginFailed, NotPermitted):
+        return
 
 
 def logout(api_url: str, ca_file: str, api_key: str, access_token: str) -> None:

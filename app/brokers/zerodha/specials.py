@@ -19,7 +19,7 @@ from app.domain.ids import AccountId, AlertId, GttId
 from app.domain.margin import BasketMargin, Margin, PlannedNote, SegmentFunds
 from app.domain.money import Price
 from app.domain.order import OrderRequest
-from app.domain.portfolio import AuctionOffer, Conversion, Holding, HoldingsAuthorisation
+from app.domain.portfolio import AuctionOffer, Conversion, HoldingsAuthorisation
 
 ALERT_PAGE = 100
 
@@ -40,17 +40,19 @@ class ZerodhaSpecials:
         """Those that wait, and the others of the last seven days."""
         return await self._rest.rows("/gtt/triggers", lambda row: gtt.gtt_from_row(row, self._account))
 
-    async def gtt(self, number: GttId) -> Gtt:
+    async def gtt(self, number: GttId) -> Gtt:  # the module of this name is not hidden: a method is no global
         """One of any age."""
         return gtt.gtt_from_row(await self._rest.get(f"/gtt/triggers/{quote(number, safe='')}"), self._account)
 
     async def place_gtt(self, request: GttRequest) -> GttId:
         """Sends a trigger, once. It waits a year and fires once."""
+        gtt.check_gtt(request)
         data = await self._rest.command("POST", "/gtt/triggers", gtt.gtt_form(request))
         return _numbered(data)
 
     async def modify_gtt(self, number: GttId, request: GttRequest) -> None:
         """Replaces what a trigger says."""
+        gtt.check_gtt(request)
         _numbered(await self._rest.command("PUT", f"/gtt/triggers/{quote(number, safe='')}", gtt.gtt_form(request)))
 
     async def delete_gtt(self, number: GttId) -> None:
@@ -65,12 +67,12 @@ class ZerodhaSpecials:
         if data is not True:
             raise OutcomeUnknown("The broker's answer to a conversion is neither yes nor no.", detail=str(data)[:80])
 
-    async def authorise_holdings(self, holdings: Sequence[Holding] = ()) -> HoldingsAuthorisation:
-        """A page that releases holdings for sale at the depository (TPIN); all of them when none is named."""
+    async def authorise(self, shares: Sequence[tuple[str, int]] = ()) -> HoldingsAuthorisation:
+        """A page that releases shares (ISIN, quantity) for sale at the depository (TPIN); all when none is named."""
         form: dict[str, str | Sequence[str]] = {}
-        if holdings:
-            form["isin"] = [held.isin for held in holdings]
-            form["quantity"] = [str(held.sellable) for held in holdings]
+        if shares:
+            form["isin"] = [isin for isin, _ in shares]
+            form["quantity"] = [str(quantity) for _, quantity in shares]
         data = await self._rest.command("POST", "/portfolio/holdings/authorise", form)
         request = quote(Row(data, "authorisation").text("request_id"), safe="")
         key = quote(self._api_key, safe="")
@@ -96,19 +98,21 @@ class ZerodhaSpecials:
             raise BadAnswer("The broker's margin calculator answered something else.")
         return tuple(margins.margin_from(row) for row in data)
 
-    async def basket_margin(self, requests: Sequence[OrderRequest]) -> BasketMargin:
-        """What orders block together, open positions considered."""
+    async def basket_margin(
+        self, orders: Sequence[tuple[OrderRequest, Price]], *, with_positions: bool = True
+    ) -> BasketMargin:
+        """What orders block together. Kite takes a MARKET order's price from the market, whatever was given here."""
         data = await self._rest.post_json(
             "/margins/basket",
-            [margins.margin_item(request) for request in requests],
-            [("consider_positions", "true")],
+            [margins.margin_item(request) for request, _ in orders],
+            [("consider_positions", "true" if with_positions else "false")],
         )
-        return margins.basket_from(data, len(requests))
+        return margins.basket_from(data, len(orders))
 
-    async def contract_note(self, planned: Sequence[tuple[OrderRequest, Price]]) -> Sequence[PlannedNote]:
+    async def contract_note(self, orders: Sequence[tuple[OrderRequest, Price]]) -> Sequence[PlannedNote]:
         """What a contract note would charge for orders traded at these prices."""
-        data = await self._rest.post_json("/charges/orders", margins.note_items(planned))
-        return margins.notes_from(data, len(planned))
+        data = await self._rest.post_json("/charges/orders", margins.note_items(orders))
+        return margins.notes_from(data, len(orders))
 
     # -- alerts ------------------------------------------------------------------------------------------------------
 

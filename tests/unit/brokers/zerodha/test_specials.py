@@ -95,6 +95,27 @@ def test_triggers_of_the_brokers_sample() -> None:
 
 
 @pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        (replace(TWO_LEG, legs=()), "one leg, or two"),
+        (replace(TWO_LEG, legs=(replace(leg(70200, 70250), kind=OrderKind.MARKET),)), "limit orders only"),
+        (replace(TWO_LEG, legs=(replace(leg(70200, 70250), product=Product.MIS),)), "outlives the day"),
+        (replace(TWO_LEG, last_price=70200), "both sides"),
+        (replace(TWO_LEG, last_price=79800), "both sides"),
+        (replace(TWO_LEG, legs=(leg(70200, 70250, Side.BUY), leg(79800, 79850, Side.BUY))), "buys shares"),
+    ],
+)
+async def test_a_trigger_that_kite_does_not_take_is_denied_before_it_is_sent(request_: GttRequest, words: str) -> None:
+    async with session(lambda _: success({"trigger_id": 1})) as (broker, server):
+        with pytest.raises(Denied, match=words):
+            await broker.place_gtt(request_)
+        with pytest.raises(Denied, match=words):
+            await broker.modify_gtt(GttId("1"), request_)
+        await broker.place_gtt(replace(request_, last_price=74200, legs=(leg(70200, 70250, Side.BUY),)))
+    assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize(
     "change",
     [
         {"type": "oco"},
@@ -224,7 +245,7 @@ async def test_each_slice_can_be_cancelled_without_another_look_at_the_book() ->
         return success({"order_id": "1999", "children": [GOOD]} if seen.method == "POST" else {"order_id": "2001"})
 
     async with session(script) as (broker, server):
-        placement = await broker.place_slices(replace(BUY, autoslice=True))
+        placement = await broker.place_sliced(replace(BUY, autoslice=True))
         assert placement.slices[0].order is not None
         await broker.cancel(placement.slices[0].order)
     assert [(s.method, s.path) for s in server.seen] == [
@@ -322,8 +343,8 @@ async def test_all_holdings_are_authorised_at_once_and_isins_go_out_as_repeated_
         return success(rows) if seen.method == "GET" else success({"request_id": "r1"})
 
     async with session(script) as (broker, server):
-        assert (await broker.authorise_holdings()).url.endswith("/key-1/r1")
-        await broker.authorise_holdings(await broker.holdings())
+        assert (await broker.authorise()).url.endswith("/key-1/r1")
+        await broker.authorise([(held.isin, held.sellable) for held in await broker.holdings()])
     assert server.seen[0].body == b""
     assert parse_qsl(server.seen[-1].body.decode()) == [
         ("isin", "INE009A01021"), ("isin", "INE062A01020"), ("quantity", "6"), ("quantity", "6"),
@@ -368,7 +389,7 @@ MARGIN = {
 async def test_a_baskets_margin_considers_positions_and_shows_the_benefit() -> None:
     answered = {"initial": MARGIN, "final": MARGIN | {"total": 35453.209999999985}, "orders": [MARGIN, MARGIN]}
     async with session(lambda _: success(answered)) as (broker, server):
-        basket = await broker.basket_margin([BUY, replace(BUY, variety=Variety.AMO)])
+        basket = await broker.basket_margin([(BUY, 150000), (replace(BUY, variety=Variety.AMO), 150000)])
     assert (basket.initial.total, basket.final.total) == (Decimal("188854.77"), Decimal("35453.209999999985"))
     assert basket.orders[1].option_premium == Decimal("-12.5")
     (seen,) = server.seen

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from enum import StrEnum
 
-from app.domain.ids import InstrumentId
+from app.domain.ids import InstrumentId, Nanos
 from app.domain.instrument import Exchange, Instrument, InstrumentKind, Segment
 
 InstrumentRow = tuple[str, int, str, str, str, str, int, int, int, str | None, str | None, str]
@@ -86,3 +87,112 @@ class InstrumentMaker:
             active,
             key,
         )
+
+
+class ListSource(StrEnum):
+    """Where a list came from, in the order in which they are tried (D4)."""
+
+    API = "api"
+    """The broker, with the session's token."""
+    PUBLIC = "public file"
+    FILE = "file"
+    """One that the trader picked."""
+    SAMPLE = "sample"
+    """Shipped with the program: enough to look around, too old to trade by."""
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentCount:
+    """Instruments of one segment of one exchange."""
+
+    exchange: Exchange
+    segment: Segment
+    active: int
+    inactive: int
+
+
+@dataclass(frozen=True, slots=True)
+class KindCount:
+    """Active instruments of one kind."""
+
+    kind: InstrumentKind
+    active: int
+
+
+@dataclass(frozen=True, slots=True)
+class ListStats:
+    """What is stored of one broker's list."""
+
+    active: int = 0
+    inactive: int = 0
+    segments: tuple[SegmentCount, ...] = ()
+    kinds: tuple[KindCount, ...] = ()
+
+    @property
+    def derivatives(self) -> int:
+        """Active futures and options of the two stock exchanges."""
+        return sum(s.active for s in self.segments if s.exchange in (Exchange.NFO, Exchange.BFO))
+
+
+@dataclass(frozen=True, slots=True)
+class ImportCounts:
+    """What taking a list over did."""
+
+    read: int
+    created: int
+    updated: int
+    revived: int
+    deactivated: int
+    withheld: tuple[str, ...] = ()
+    """Why nothing was deactivated: segments that a full list had lost whole, `NFO options` (D3). Empty: it was."""
+    renamed: int = 0
+    """Live contracts that kept their token under another symbol: a split or bonus changed the strike."""
+    reused: int = 0
+    """Tokens that name another contract now than the one that vanished with this list (D2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListCheck:
+    """One check of an import: what was looked at, whether it is as it should be, and in words what was found."""
+
+    name: str
+    passed: bool
+    finding: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """One import from its beginning to its end, as the log keeps it."""
+
+    broker: str
+    trigger: str
+    """manual, scheduled, login or command line."""
+    source: ListSource
+    origin: str
+    """The address or file name."""
+    started_at: Nanos
+    ended_at: Nanos
+    lines: int = 0
+    malformed: int = 0
+    not_carried: int = 0
+    first_malformed: str = ""
+    counts: ImportCounts | None = None
+    """None: it failed, and the list before it is whole."""
+    before: ListStats = ListStats()
+    after: ListStats = ListStats()
+    checks: tuple[ListCheck, ...] = ()
+    error: str = ""
+    passed_over: tuple[str, ...] = ()
+    """Sources that were tried before, and why they did not serve."""
+    awaits: bool = False
+    """Nothing was deactivated, and the trader is asked whether to."""
+
+    @property
+    def alerts(self) -> tuple[str, ...]:
+        """The findings of checks that did not pass."""
+        return tuple(check.finding for check in self.checks if not check.passed)
+
+    @property
+    def fine(self) -> bool:
+        """Taken over, and every check passed."""
+        return self.counts is not None and all(check.passed for check in self.checks)

@@ -1,33 +1,33 @@
-"""The brokers' instrument lists. Nothing is ever deleted: what vanishes becomes inactive and may return (D2)."""
+"""The brokers' instrument lists. Nothing is ever deleted: what vanishes becomes inactive and may return (D2).
+
+A list comes in two steps. Its lines are gathered in a temporary table, in short transactions between which the book
+does other work; then one transaction takes them over. Until that one is committed the list before is whole, whatever
+happens to the program.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date
-from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, select, text
+import msgspec
+from sqlalchemy import Connection, insert, select, text
 
-from app.domain.ids import InstrumentId
+from app.domain.ids import InstrumentId, Nanos
 from app.domain.instrument import Exchange, Instrument, InstrumentKind, Segment
+from app.domain.listing import (
+    ImportCounts,
+    ImportReport,
+    InstrumentMaker,
+    InstrumentRow,
+    KindCount,
+    ListStats,
+    SegmentCount,
+    row_of,
+)
 from app.storage.schema_book import instruments
+from app.storage.schema_instruments import instrument_imports
 from app.storage.store import Store
-
-
-@dataclass(frozen=True, slots=True)
-class ImportCounts:
-    """What one import did."""
-
-    read: int
-    created: int
-    updated: int
-    revived: int
-    deactivated: int
-    withheld: tuple[str, ...] = ()
-    """Exchanges that a full list had lost whole: their instruments were left active (D3)."""
-
 
 _COLUMNS = (
     "id", "token", "exchange", "segment", "kind", "name", "tick_size", "lot_size", "price_scale", "expiry",
@@ -35,13 +35,15 @@ _COLUMNS = (
 )  # fmt: skip
 _OWNED = _COLUMNS[1:]
 
-# The new list goes into a temporary table (in memory), and set operations do the rest: one pass each over an index,
+# The lines go into a temporary table (in memory), and set operations do the rest: one pass each over an index,
 # instead of a look-up per row from Python.
 _INCOMING = f"CREATE TEMP TABLE incoming ({', '.join(_COLUMNS)}, PRIMARY KEY (id)) WITHOUT ROWID"
-_FILL = f"INSERT OR REPLACE INTO incoming VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608 - as below
+_DROP = "DROP TABLE IF EXISTS temp.incoming"
+_FILL = f"INSERT OR REPLACE INTO temp.incoming VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608 - as below
 _DIFFERS = " OR ".join(f"i.{name} IS NOT n.{name}" for name in _OWNED)
 _COUNT = f"""
-SELECT COALESCE(SUM(i.id IS NULL), 0) AS created,
+SELECT COUNT(*) AS read,
+       COALESCE(SUM(i.id IS NULL), 0) AS created,
        COALESCE(SUM(i.active = 0), 0) AS revived,
        COALESCE(SUM(i.active = 1 AND ({_DIFFERS})), 0) AS updated
 FROM incoming n LEFT JOIN instruments i ON i.broker = :broker AND i.id = n.id"""  # noqa: S608 - our own column names
@@ -51,11 +53,29 @@ SELECT :broker, {", ".join(_COLUMNS)}, 1 FROM incoming WHERE true
 ON CONFLICT (broker, id) DO UPDATE SET active = 1, {", ".join(f"{n} = excluded.{n}" for n in _OWNED)}
 WHERE active = 0 OR {" OR ".join(f"instruments.{n} IS NOT excluded.{n}" for n in _OWNED)}"""  # noqa: S608 - as above
 _LOST = """
-SELECT DISTINCT exchange FROM instruments WHERE broker = :broker AND active = 1
-EXCEPT SELECT DISTINCT exchange FROM incoming"""
+SELECT DISTINCT exchange || ' ' || segment AS lost FROM instruments WHERE broker = :broker AND active = 1
+EXCEPT SELECT DISTINCT exchange || ' ' || segment FROM incoming ORDER BY lost"""
 _DEACTIVATE = """
 UPDATE instruments SET active = 0
-WHERE broker = :broker AND active = 1 AND exchange = :exchange AND id NOT IN (SELECT id FROM incoming)"""
+WHERE broker = :broker AND active = 1 AND id NOT IN (SELECT id FROM incoming)
+  AND (:exchange IS NULL OR exchange = :exchange)"""
+# Contracts that are about to vanish while their token lives on under another id. Same underlying, kind and expiry: the
+# exchange changed symbol and strike (split, bonus). Anything else: the token was given to another contract.
+_SUCCESSION = """
+SELECT o.id AS old_id, n.id AS new_id, n.token AS token,
+       o.kind = n.kind AND o.expiry IS n.expiry AND (o.expiry IS NULL OR o.name = n.name) AS same
+FROM incoming n JOIN instruments o ON o.broker = :broker AND o.token = n.token AND o.active = 1 AND o.id <> n.id
+WHERE o.id NOT IN (SELECT id FROM incoming) AND (:exchange IS NULL OR o.exchange = :exchange)
+  AND o.exchange = n.exchange"""
+_RETIRE = "UPDATE instruments SET active = 0 WHERE broker = :broker AND id = :old_id"
+_REMEMBER = """
+INSERT OR REPLACE INTO instrument_renames (broker, old_id, at, new_id, token)
+VALUES (:broker, :old_id, :at, :new_id, :token)"""
+_FOLLOW = """
+UPDATE OR IGNORE watchlist_items SET instrument = :new_id WHERE instrument = :old_id"""
+_STATS = """
+SELECT exchange, segment, kind, active, COUNT(*) AS found FROM instruments
+WHERE broker = :broker GROUP BY exchange, segment, kind, active"""
 
 
 class Instruments:
@@ -67,12 +87,71 @@ class Instruments:
     async def replace(
         self, broker: str, exchange: str | None, rows: Sequence[Instrument], *, confirmed: bool = False
     ) -> ImportCounts:
-        """Takes over a broker's list: the whole of it, or, with `exchange`, that exchange's part.
+        """Takes over a list that is in memory; otherwise as `take_over`."""
+        await self.begin_list()
+        await self.add_rows([row_of(row) for row in rows if exchange is None or row.exchange.value == exchange])
+        return await self.take_over(broker, exchange, confirmed=confirmed)
 
-        Vanished instruments become inactive. A whole list that has lost an exchange deactivates nothing there unless
-        `confirmed`: it is more likely cut short. All or nothing: a failure leaves the old list.
+    async def begin_list(self) -> None:
+        """Forgets the lines of an import that did not end."""
+
+        def work(connection: Connection) -> None:
+            connection.exec_driver_sql(_DROP)
+            connection.exec_driver_sql(_INCOMING)
+
+        await self._store.run(work)
+
+    async def add_rows(self, rows: Sequence[InstrumentRow]) -> None:
+        """Gathers lines; the stored list does not change yet. A later line of an id replaces the one before."""
+        if rows:
+            await self._store.change(lambda c: c.exec_driver_sql(_FILL, list(rows)))
+
+    async def drop_list(self) -> None:
+        """The import ended before it was taken over."""
+        await self._store.change(lambda c: c.exec_driver_sql(_DROP))
+
+    async def exchanges_gathered(self) -> tuple[str, ...]:
+        """Of the lines that were gathered."""
+        query = text("SELECT DISTINCT exchange FROM incoming ORDER BY exchange")
+        return tuple(await self._store.run(lambda c: list(c.execute(query).scalars())))
+
+    async def take_over(
+        self,
+        broker: str,
+        exchange: str | None = None,
+        *,
+        keep: str = "",
+        confirmed: bool = False,
+        at: Nanos = 0,
+    ) -> ImportCounts:
+        """The gathered lines become the broker's list: the whole of it, or, with `exchange`, that exchange's part.
+
+        Vanished instruments become inactive. A whole list that has lost a segment deactivates nothing unless
+        `confirmed`: it is more likely cut short. With `keep`, the reason why this list cannot be trusted, neither.
+        All or nothing: a failure leaves the old list.
         """
-        return await self._store.run(lambda c: _replace(c, broker, exchange, rows, confirmed))
+        return await self._store.run(lambda c: _take_over(c, broker, exchange, keep, confirmed, at))
+
+    async def stats(self, broker: str) -> ListStats:
+        """What is stored of a broker's list."""
+        return await self._store.run(lambda c: _stats(c, broker))
+
+    async def log_import(self, report: ImportReport) -> None:
+        """Keeps what an import did."""
+        values = {
+            "broker": report.broker,
+            "started_at": report.started_at,
+            "report": msgspec.json.encode(report).decode(),
+        }
+        await self._store.change(lambda c: c.execute(insert(instrument_imports).values(**values)))
+
+    async def imports(self, broker: str | None = None, limit: int = 50) -> list[ImportReport]:
+        """The log, newest first."""
+        query = select(instrument_imports.c.report).order_by(instrument_imports.c.id.desc()).limit(limit)
+        if broker is not None:
+            query = query.where(instrument_imports.c.broker == broker)
+        found = await self._store.run(lambda c: list(c.execute(query).scalars()))
+        return [msgspec.json.decode(report, type=ImportReport) for report in found]
 
     async def all_active(self, broker: str) -> list[Instrument]:
         """Every instrument that the broker's newest list has, by id."""
@@ -81,77 +160,90 @@ class Instruments:
             .where(instruments.c.broker == broker, instruments.c.active == 1)
             .order_by(instruments.c.id)
         )
-        return await self._store.run(lambda c: [_instrument(row) for row in c.execute(query)])
+
+        def work(connection: Connection) -> list[Instrument]:
+            maker = InstrumentMaker()
+            return [maker.make(tuple(row)) for row in connection.execute(query)]
+
+        return await self._store.run(work)
 
     async def get(self, broker: str, instrument: InstrumentId) -> Instrument | None:
         """One instrument, active or not: the trade book still names expired ones."""
-        query = select(*_SELECTED).where(instruments.c.broker == broker, instruments.c.id == instrument)
+        query = select(*_SELECTED, instruments.c.active).where(
+            instruments.c.broker == broker, instruments.c.id == instrument
+        )
         row = await self._store.run(lambda c: c.execute(query).one_or_none())
-        return None if row is None else _instrument(row)
+        return None if row is None else InstrumentMaker().make(tuple(row)[:-1], active=row.active == 1)
+
+    async def by_token(self, broker: str, token: int) -> Instrument | None:
+        """The contract that a token names now. Those that it named before stay stored under their own ids."""
+        query = select(*_SELECTED).where(
+            instruments.c.broker == broker, instruments.c.token == token, instruments.c.active == 1
+        )
+        row = await self._store.run(lambda c: c.execute(query).first())
+        return None if row is None else InstrumentMaker().make(tuple(row))
+
+    async def renames(self, broker: str) -> list[tuple[InstrumentId, InstrumentId]]:
+        """(old, new) ids of contracts that changed their symbol while they lived, oldest first."""
+        query = text("SELECT old_id, new_id FROM instrument_renames WHERE broker = :broker ORDER BY at, old_id")
+        found = await self._store.run(lambda c: c.execute(query, {"broker": broker}).fetchall())
+        return [(InstrumentId(old), InstrumentId(new)) for old, new in found]
 
 
-def _replace(
-    connection: Connection, broker: str, exchange: str | None, rows: Sequence[Instrument], confirmed: bool
+def _take_over(
+    connection: Connection, broker: str, exchange: str | None, keep: str, confirmed: bool, at: Nanos
 ) -> ImportCounts:
-    values = [_values(row) for row in rows if exchange is None or row.exchange.value == exchange]
-    connection.exec_driver_sql("DROP TABLE IF EXISTS temp.incoming")
-    connection.exec_driver_sql(_INCOMING)
-    if values:
-        connection.exec_driver_sql(_FILL, values)
+    where = {"broker": broker, "exchange": exchange}
+    withheld = [keep] if keep else []
+    if exchange is None and not confirmed:
+        withheld += connection.execute(text(_LOST), {"broker": broker}).scalars()
     counts = connection.execute(text(_COUNT), {"broker": broker}).one()
+    succession = connection.execute(text(_SUCCESSION), where).fetchall()
+    renamed = [
+        {"broker": broker, "old_id": old, "new_id": new, "token": token, "at": at}
+        for old, new, token, same in succession
+        if same
+    ]
     connection.execute(text(_MERGE), {"broker": broker})
-    lost: list[str] = []
-    if exchange is None:
-        if not confirmed:
-            lost = sorted(connection.execute(text(_LOST), {"broker": broker}).scalars())
-        swept = [e.value for e in Exchange if e.value not in lost]
-    else:
-        swept = [exchange]
-    deactivated = sum(
-        connection.execute(text(_DEACTIVATE), {"broker": broker, "exchange": name}).rowcount for name in swept
-    )
+    # A token names one live contract, so the one that had it is gone for certain, even if the list is doubted.
+    gone = [{"broker": broker, "old_id": old} for old in {row.old_id for row in succession}]
+    if gone:
+        connection.execute(text(_RETIRE), gone)
+    deactivated = len(gone)
+    if not withheld:
+        deactivated += connection.execute(text(_DEACTIVATE), where).rowcount
+    if renamed:
+        connection.execute(text(_REMEMBER), renamed)
+        connection.execute(text(_FOLLOW), renamed)
     connection.exec_driver_sql("DROP TABLE temp.incoming")
-    return ImportCounts(len(values), counts.created, counts.updated, counts.revived, deactivated, tuple(lost))
-
-
-def _values(row: Instrument) -> tuple[Any, ...]:
-    return (
-        row.id,
-        row.token,
-        row.exchange.value,
-        row.segment.value,
-        row.kind.value,
-        row.name,
-        row.tick_size,
-        row.lot_size,
-        row.price_scale,
-        None if row.expiry is None else row.expiry.isoformat(),
-        None if row.strike is None else str(row.strike),
-        row.key,
+    return ImportCounts(
+        read=counts.read,
+        created=counts.created,
+        updated=counts.updated,
+        revived=counts.revived,
+        deactivated=deactivated,
+        withheld=tuple(withheld),
+        renamed=len(renamed),
+        reused=len({row.token for row in succession if not row.same}),
     )
 
 
-_EXCHANGES = {e.value: e for e in Exchange}
-_SEGMENTS = {s.value: s for s in Segment}
-_KINDS = {k.value: k for k in InstrumentKind}
-_SELECTED = [instruments.c[name] for name in (*_COLUMNS, "active")]
-
-
-def _instrument(row: Sequence[Any]) -> Instrument:
-    # A hundred thousand of these stand between unlock and window: unpacked by place, enums looked up in a dict.
-    (name_id, token, exchange, segment, kind, name, tick_size, lot_size, scale, expiry, strike, key, active) = row
-    return Instrument(
-        name_id,
-        token,
-        _EXCHANGES[exchange],
-        _SEGMENTS[segment],
-        _KINDS[kind],
-        name,
-        tick_size,
-        lot_size,
-        scale,
-        None if expiry is None else date.fromisoformat(expiry),
-        None if strike is None else Decimal(strike),
-        active == 1,
-        key,
+def _stats(connection: Connection, broker: str) -> ListStats:
+    by_segment: dict[tuple[str, str], list[int]] = {}
+    by_kind: dict[str, int] = {}
+    for exchange, segment, kind, active, found in connection.execute(text(_STATS), {"broker": broker}):
+        by_segment.setdefault((exchange, segment), [0, 0])[active] += found
+        by_kind[kind] = by_kind.get(kind, 0) + (found if active else 0)
+    segments = tuple(
+        SegmentCount(Exchange(exchange), Segment(segment), counts[1], counts[0])
+        for (exchange, segment), counts in sorted(by_segment.items())
     )
+    return ListStats(
+        active=sum(s.active for s in segments),
+        inactive=sum(s.inactive for s in segments),
+        segments=segments,
+        kinds=tuple(KindCount(InstrumentKind(kind), count) for kind, count in sorted(by_kind.items()) if count),
+    )
+
+
+_SELECTED: list[Any] = [instruments.c[name] for name in _COLUMNS]

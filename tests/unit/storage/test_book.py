@@ -13,12 +13,12 @@ from app.domain.errors import StorageError
 from app.domain.events import SessionState, SyncProgressed, SyncStep
 from app.domain.ids import InstrumentId
 from app.domain.instrument import Exchange, Instrument, InstrumentKind, Product, Segment
+from app.domain.listing import ImportCounts, ImportReport, ListSource, SegmentCount, row_of
 from app.domain.market import Candle, Interval
 from app.domain.portfolio import Holding, Position, PositionKey
 from app.storage.accounts import AccountRecord
 from app.storage.book import Book
 from app.storage.charts import CurveRow
-from app.storage.instruments import ImportCounts
 from app.storage.store import Store
 from tests.unit.storage.samples import INFY, NIFTY, A, B, charges, trade
 
@@ -102,6 +102,7 @@ OPTION = Instrument(
     Decimal("420.75"),
 )
 FULL = [SHARE, INDEX, FUTURE, OPTION]
+PUT = replace(OPTION, id=InstrumentId("NFO:HINDPETRO26AUG420.75PE"), token=6, kind=InstrumentKind.PUT)
 
 
 def by_id(instruments: list[Instrument]) -> list[Instrument]:
@@ -116,23 +117,38 @@ async def test_instruments_come_back_exactly_and_a_second_import_changes_nothing
 
 
 async def test_a_vanished_instrument_becomes_inactive_and_revives(book: Book) -> None:
-    await book.instruments.replace("zerodha", None, FULL)
+    full = [*FULL, PUT]
+    await book.instruments.replace("zerodha", None, full)
     moved = replace(FUTURE, lot_size=75)
-    counts = await book.instruments.replace("zerodha", None, [SHARE, INDEX, moved])
-    assert counts == ImportCounts(3, 0, 1, 0, 1)
-    assert await book.instruments.all_active("zerodha") == by_id([SHARE, INDEX, moved])
+    counts = await book.instruments.replace("zerodha", None, [SHARE, INDEX, moved, PUT])
+    assert counts == ImportCounts(4, 0, 1, 0, 1)
+    assert await book.instruments.all_active("zerodha") == by_id([SHARE, INDEX, moved, PUT])
     assert await book.instruments.get("zerodha", OPTION.id) == replace(OPTION, active=False)
-    counts = await book.instruments.replace("zerodha", None, FULL)
-    assert counts == ImportCounts(4, 0, 1, 1, 0)
-    assert await book.instruments.all_active("zerodha") == by_id(FULL)
+    counts = await book.instruments.replace("zerodha", None, full)
+    assert counts == ImportCounts(5, 0, 1, 1, 0)
+    assert await book.instruments.all_active("zerodha") == by_id(full)
 
 
 async def test_a_token_may_be_used_again_by_another_contract(book: Book) -> None:
     await book.instruments.replace("zerodha", None, [OPTION])
     successor = replace(OPTION, id=InstrumentId("NFO:OTHER26SEP100CE"), name="OTHER")
-    await book.instruments.replace("zerodha", None, [successor])
+    counts = await book.instruments.replace("zerodha", None, [successor])
+    assert counts == ImportCounts(1, 1, 0, 0, 1, reused=1)
     assert await book.instruments.all_active("zerodha") == [successor]
+    assert await book.instruments.by_token("zerodha", OPTION.token) == successor
     assert await book.instruments.get("zerodha", OPTION.id) == replace(OPTION, active=False)
+    assert await book.instruments.renames("zerodha") == []
+
+
+async def test_a_live_contract_with_another_strike_is_followed_by_the_watchlists(book: Book) -> None:
+    await book.instruments.replace("zerodha", None, FULL)
+    await book.watchlists.save("mine", [OPTION.id, INFY])
+    changed = replace(OPTION, id=InstrumentId("NFO:HINDPETRO26AUG400CE"), strike=Decimal(400))
+    counts = await book.instruments.replace("zerodha", None, [SHARE, INDEX, FUTURE, changed])
+    assert counts == ImportCounts(4, 1, 0, 0, 1, renamed=1)
+    assert await book.instruments.renames("zerodha") == [(OPTION.id, changed.id)]
+    assert await book.watchlists.load() == [("mine", (changed.id, INFY))]
+    assert await book.instruments.by_token("zerodha", OPTION.token) == changed
 
 
 async def test_a_list_of_one_exchange_touches_that_exchange_only(book: Book) -> None:
@@ -141,14 +157,42 @@ async def test_a_list_of_one_exchange_touches_that_exchange_only(book: Book) -> 
     assert await book.instruments.all_active("zerodha") == by_id([SHARE, INDEX, FUTURE])
 
 
-async def test_a_full_list_that_lost_an_exchange_deactivates_nothing_there_until_confirmed(book: Book) -> None:
+async def test_a_full_list_that_lost_a_segment_deactivates_nothing_until_confirmed(book: Book) -> None:
+    full = [*FULL, PUT]
+    await book.instruments.replace("zerodha", None, full)
+    changed = replace(SHARE, lot_size=2)
+    counts = await book.instruments.replace("zerodha", None, [changed, PUT])
+    assert counts == ImportCounts(2, 0, 1, 0, 0, ("NFO futures", "NSE index"))
+    assert await book.instruments.all_active("zerodha") == by_id([changed, INDEX, FUTURE, OPTION, PUT])
+    counts = await book.instruments.replace("zerodha", None, [changed, PUT], confirmed=True)
+    assert counts == ImportCounts(2, 0, 0, 0, 3)
+    assert await book.instruments.all_active("zerodha") == by_id([changed, PUT])
+
+
+async def test_a_list_that_is_not_trusted_adds_and_changes_and_deactivates_nothing(book: Book) -> None:
+    await book.instruments.replace("zerodha", None, [SHARE, OPTION])
+    await book.instruments.begin_list()
+    await book.instruments.add_rows([row_of(INDEX), row_of(SHARE), row_of(PUT)])
+    counts = await book.instruments.take_over("zerodha", keep="6 % of the lines could not be read")
+    assert (counts.created, counts.deactivated, counts.withheld) == (2, 0, ("6 % of the lines could not be read",))
+    assert await book.instruments.all_active("zerodha") == by_id([SHARE, OPTION, INDEX, PUT])
+
+
+async def test_an_import_is_counted_by_segment_and_kind_and_logged(book: Book) -> None:
     await book.instruments.replace("zerodha", None, FULL)
-    counts = await book.instruments.replace("zerodha", None, [SHARE])
-    assert counts == ImportCounts(1, 0, 0, 0, 1, ("NFO",))
-    assert await book.instruments.all_active("zerodha") == by_id([SHARE, FUTURE, OPTION])
-    counts = await book.instruments.replace("zerodha", None, [SHARE], confirmed=True)
-    assert counts == ImportCounts(1, 0, 0, 0, 2)
-    assert await book.instruments.all_active("zerodha") == [SHARE]
+    await book.instruments.replace("zerodha", "NFO", [FUTURE])
+    stats = await book.instruments.stats("zerodha")
+    assert (stats.active, stats.inactive, stats.derivatives) == (3, 1, 1)
+    assert SegmentCount(Exchange.NFO, Segment.OPTIONS, 0, 1) in stats.segments
+    assert {kind.kind: kind.active for kind in stats.kinds} == {
+        InstrumentKind.SHARE: 1,
+        InstrumentKind.INDEX: 1,
+        InstrumentKind.FUTURE: 1,
+    }
+    report = ImportReport("zerodha", "manual", ListSource.FILE, "list.csv", 1, 2, after=stats)
+    await book.instruments.log_import(report)
+    assert await book.instruments.imports("zerodha") == [report]
+    assert await book.instruments.imports("upstox") == []
 
 
 async def test_a_failed_import_leaves_the_old_list_whole(book: Book) -> None:

@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from app.runtime.priority import raise_own_thread
+
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
@@ -101,6 +103,7 @@ class LoopThread:
             log.error("the loop thread did not end within %.1f s", timeout)
 
     def _run(self) -> None:
+        raise_own_thread()
         loop = new_event_loop()
         asyncio.set_event_loop(loop)
         self._loop = loop

@@ -1,6 +1,6 @@
 """The chart's canvas: puts the layers together and decides when they are painted. What mouse and keys do: `hands`.
 
-GUI thread. Data is coalesced to 30 frames a second, the mouse to 60; a hidden canvas draws nothing and has no timer.
+GUI thread. Data waits for the common frame, the mouse for 60 a second; a hidden canvas draws nothing and has no timer.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from app.ui.charts.stop_line import StopLine
 from app.ui.charts.tags import Pen
 from app.ui.charts.viewport import Viewport
 from app.ui.charts.volume import VolumeLayer
+from app.ui.frame import until_next_frame
 from app.ui.theme import DARK
 
-DATA_FRAME_MS = 33
 MOUSE_FRAME_MS = 16
 
 
@@ -53,6 +53,7 @@ class CandleCanvas(pg.GraphicsView):
             self.addItem(layer)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
+        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
         self._timer.timeout.connect(self._on_frame)
         self._axis_width = 0.0
         self._moved = True
@@ -119,7 +120,7 @@ class CandleCanvas(pg.GraphicsView):
         """Something to draw: with the next frame, many at once."""
         self._moved = self._moved or view
         if self.isVisible() and not self._timer.isActive():
-            self._timer.start(MOUSE_FRAME_MS if soon else DATA_FRAME_MS)
+            self._timer.start(MOUSE_FRAME_MS if soon else until_next_frame())
 
     def flush(self) -> None:
         """Draws what is due, now."""

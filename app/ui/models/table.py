@@ -1,4 +1,7 @@
-"""Tables by row id: a changed row changes its own cells, at most 30 times a second, and nothing else moves."""
+"""Tables by row id: a changed row changes its own cells, with the next frame, and nothing else moves.
+
+Thirty frames a second are what an eye can use, and 550,000 row-ticks a second fit in them.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt, QTimer, Signal
+from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt, Signal
+
+from app.ui.frame import NextFrame
 
 R = TypeVar("R")
 Key = Hashable
 Index = QModelIndex | QPersistentModelIndex
-
-FRAME_MS = 33
-"""Updates are gathered for this long: 30 Hz is what an eye can use, and 550,000 row-ticks a second fit in it."""
 
 TONE_ROLE = int(Qt.ItemDataRole.UserRole)
 KEY_ROLE = TONE_ROLE + 1
@@ -156,10 +158,7 @@ class TableModel(KeyedModel, Generic[R]):
         self._keys: list[Key] = []
         self._at: dict[Key, int] = {}
         self._pending: dict[Key, R] = {}
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(FRAME_MS)
-        self._timer.timeout.connect(self.flush)
+        self._frame = NextFrame(self, self.flush)
         self._sorted_by: tuple[int, Qt.SortOrder] | None = None
 
     # What views do with it
@@ -167,14 +166,13 @@ class TableModel(KeyedModel, Generic[R]):
     def put(self, key: Key, row: R) -> None:
         """The row as it is now; shown within a frame."""
         self._pending[key] = row
-        if not self._timer.isActive():
-            self._timer.start()
+        self._frame.ask()
 
     def stale(self, keys: Iterable[Key]) -> None:
         """Rows whose facts moved: made anew with the next frame where they are seen, else when they come into sight."""
         self._stale.update(key for key in keys if key in self._at)
-        if self._stale and not self._timer.isActive():
-            self._timer.start()
+        if self._stale:
+            self._frame.ask()
 
     def drop(self, key: Key) -> None:
         """Takes a row away."""
@@ -218,7 +216,7 @@ class TableModel(KeyedModel, Generic[R]):
 
     def flush(self) -> None:
         """Shows what was gathered. Called by the timer; tests may call it."""
-        self._timer.stop()
+        self._frame.stop()
         pending, self._pending = self._pending, {}
         changed: list[Key] = []
         fresh: list[tuple[Key, R]] = []

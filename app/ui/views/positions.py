@@ -20,13 +20,13 @@ from app.domain.stop import Stop
 from app.ui import format as fmt
 from app.ui import theme
 from app.ui.bridge import Bridge
+from app.ui.frame import NextFrame
 from app.ui.models.facts import Facts
-from app.ui.models.table import FRAME_MS, Column, Key, TableModel, Tone, tone_of
+from app.ui.models.table import Column, Key, TableModel, Tone, tone_of
 from app.ui.views.buttons import ButtonDelegate
 from app.ui.views.stop_strip import StopStrip
 from app.ui.views.table_view import TableView, action
 from app.ui.views.words import price_of, quantity_of, symbol_of
-from app.ui.widgets.pause import Soon
 from app.ui.widgets.text import Message, label
 
 _CONSUMER = "positions"
@@ -217,7 +217,7 @@ class PositionsPanel(QWidget):
         layout.addWidget(foot)
         self._pnl: dict[PositionKey, Decimal] = {}
         self._moved: set[PositionKey] = set()
-        self._summing = Soon(self, FRAME_MS, self._show_total)
+        self._summing = NextFrame(self, self._show_total)
         facts.positions_changed.connect(self._on_positions)
         facts.positions_unknown.connect(self._on_unknown)
         facts.ticks_changed.connect(self._on_ticks)

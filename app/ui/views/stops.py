@@ -17,8 +17,9 @@ from app.domain.stop import Stop, StopState
 from app.ui import format as fmt
 from app.ui import theme
 from app.ui.bridge import Bridge
+from app.ui.frame import SUM_MS, NextFrame
 from app.ui.models.facts import Facts
-from app.ui.models.table import FRAME_MS, Column, Key, TableModel, Tone
+from app.ui.models.table import Column, Key, TableModel, Tone
 from app.ui.views.stop_strip import StopStrip
 from app.ui.views.table_view import TableView, action
 from app.ui.views.words import (
@@ -32,7 +33,6 @@ from app.ui.views.words import (
     stop_tone,
     symbol_of,
 )
-from app.ui.widgets.pause import SUM_MS, Soon
 from app.ui.widgets.text import Message, Question, label
 
 _FEW = 50
@@ -200,7 +200,7 @@ class StopsPanel(QWidget):
         layout.addWidget(self.table, 1)
         layout.addWidget(self.strip)
         layout.addWidget(foot)
-        self._summing = Soon(self, SUM_MS, self._show_foot)
+        self._summing = NextFrame(self, self._show_foot, SUM_MS)
         self._model.flushed.connect(lambda _keys: self._sum_soon())
         self._model.rowsInserted.connect(lambda *_: self._show_foot())
         self.table.selectionModel().currentRowChanged.connect(lambda *_: self._show_foot())
@@ -310,7 +310,7 @@ class StopsPanel(QWidget):
         armed = self._facts.armed()
         blind = self._facts.blind()
         risk = sum(at_risk(s, self._facts.last(s.key.instrument)) or 0 for s in armed)
-        self._summing.setInterval(FRAME_MS if len(armed) <= _FEW else SUM_MS)
+        self._summing.pause = 0 if len(armed) <= _FEW else SUM_MS
         words = f"{len(armed)} armed" if armed else "none armed"
         if armed:
             words += f" · {fmt.amount(risk)} at risk"

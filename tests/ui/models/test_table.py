@@ -179,7 +179,7 @@ def test_a_stale_row_is_made_only_when_it_is_seen(qtbot: QtBot) -> None:
     qtbot.waitUntil(lambda: model.index(0, 1).data() == "1.00")
     assert made
     assert max(made) < 20
-    qtbot.waitUntil(lambda: not model._timer.isActive())  # nobody waits for the others
+    qtbot.waitUntil(lambda: not model._frame.isActive())  # nobody waits for the others
     assert 250 not in made
     table.scrollToBottom()
     assert model.index(499, 1).data() == "5.99"

@@ -162,11 +162,11 @@ def carry_over(
         if listing is None:
             del account.positions[key]
             continue
-        if position.product == "MIS" and position.quantity:
+        if position.product in margins.INTRADAY and position.quantity:
             squared.append(key)
             side = "SELL" if position.quantity > 0 else "BUY"
             last, _ = prices(position.token)
-            account.apply(listing, "MIS", side, abs(position.quantity), last)
+            account.apply(listing, position.product, side, abs(position.quantity), last)
         account.cash += account.used(position, listing)[1]
         if position.product == "CNC":
             _settle(account, position)

@@ -1,27 +1,36 @@
 """What happens on the broker's side of things, as tests need it: the part of the exchange's own door beside `admin`.
 
 PUT  /simulator/gtt      {"id": N, "status": "disabled" | "cancelled" | "rejected", "reason": TEXT}
+PUT  /simulator/auction  {"instrument": "NSE:SBIN", "number": "22"} begins one; {..., "price": 812.5} ends it: bids
+                         up to the price are filled at it, the others cancelled; price 0: nothing is sold
 """
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from aiohttp import web
 
 from app.simulator.admin import local, object_of
+from app.simulator.auctions import Auctions
 from app.simulator.gtt import BY_BROKER, GttEngine
 from app.simulator.kite.envelope import json_response
+from app.simulator.market import Market
 from app.simulator.refusal import bad_input
 
 
 class Backstage:
     """Handlers; for programs on this machine only."""
 
-    def __init__(self, gtts: GttEngine) -> None:
+    def __init__(self, gtts: GttEngine, auctions: Auctions, market: Market) -> None:
         self._gtts = gtts
+        self._auctions = auctions
+        self._market = market
 
     def add_to(self, app: web.Application) -> None:
         """Registers the routes."""
         app.router.add_put("/simulator/gtt", local(self.end_gtt))
+        app.router.add_put("/simulator/auction", local(self.auction))
 
     async def end_gtt(self, request: web.Request) -> web.Response:
         """The broker ends a trigger."""
@@ -30,4 +39,19 @@ class Backstage:
         if not isinstance(gtt_id, int) or status not in BY_BROKER:
             raise bad_input(f"An id and one of {', '.join(BY_BROKER)} are expected.")
         self._gtts.by_broker(gtt_id, status, str(document.get("reason", "")))
+        return json_response({"status": "ok"})
+
+    async def auction(self, request: web.Request) -> web.Response:
+        """An auction begins or ends."""
+        document = await object_of(request)
+        key = str(document.get("instrument", ""))
+        if key not in self._market.listings.by_key:
+            raise bad_input(f"{key} is not listed.")
+        if "number" in document:
+            self._auctions.begin(key, str(document["number"]))
+        else:
+            price = document.get("price")
+            if not isinstance(price, int | Decimal) or price < 0:
+                raise bad_input("A number or a price is expected.")
+            self._auctions.end(key, int(price * 100))
         return json_response({"status": "ok"})

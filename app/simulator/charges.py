@@ -150,7 +150,7 @@ def segment_of(listing: Listing, product: str) -> str:
         return OPTION
     if listing.instrument_type == "FUT":
         return FUTURE
-    return INTRADAY if product == "MIS" else DELIVERY
+    return INTRADAY if product in ("MIS", "CO") else DELIVERY
 
 
 def rate(rates: Rates, on: date) -> Decimal:

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from app.simulator.account import Account
 from app.simulator.admin import AdminRoutes
+from app.simulator.auctions import Auctions
 from app.simulator.backstage import Backstage
 from app.simulator.book import Book
 from app.simulator.faults import TICKER, Faults
@@ -28,6 +29,7 @@ from app.simulator.kite.server import Gate
 from app.simulator.kite.sessions import Credentials, Sessions
 from app.simulator.kite.ticker import TickerHub
 from app.simulator.ledger import Ledger
+from app.simulator.legs import Legs
 from app.simulator.market import Market, Quote
 from app.simulator.memory import MarketMemory
 from app.simulator.oms import OrderSystem
@@ -105,6 +107,8 @@ class Exchange:
             seed=plan.seed,
             delay=plan.delay,
         )
+        self.auctions = Auctions(self.oms, self.book)
+        self.legs = Legs(self.oms, self.auctions, self.faults)
         self.gtts = GttEngine(self.oms, self.book, self.faults)
         self.memory = MarketMemory(plan.market, self.book)
         plan.market.add_listener(self._before_ticks)
@@ -181,7 +185,7 @@ class Exchange:
     async def _clock_changed(self) -> None:
         if self.sessions.bury_dead():
             await self.hub.close_user(self.sessions.user_id)
-        self.oms.watch_day()
+        self.oms.on_clock()
         self.gtts.on_clock()
 
     async def _token_ended(self) -> None:
@@ -201,6 +205,7 @@ class Exchange:
         known = self.book.load("account")
         self.oms.load()
         self.gtts.load()
+        self.auctions.load()
         if not known:
             self._open_positions()
         self.ledger.save()
@@ -247,12 +252,12 @@ class Exchange:
 
     async def _listen(self, app: web.Application, runner: web.AppRunner) -> None:
         app.middlewares.append(Gate(self.sessions, self.faults, self.oms).pass_through)
-        OrderRoutes(self.oms, self.faults).add_to(app)
-        AccountRoutes(self.oms, self.sessions, self._token_ended).add_to(app)
+        OrderRoutes(self.oms, self.legs, self.faults).add_to(app)
+        AccountRoutes(self.oms, self.auctions, self.sessions, self._token_ended).add_to(app)
         QuoteRoutes(self.market).add_to(app)
         GttRoutes(self.gtts, self.market.listings, self.credentials.user_id).add_to(app)
         AdminRoutes(self.oms, self.faults, self._clock_changed).add_to(app)
-        Backstage(self.gtts).add_to(app)
+        Backstage(self.gtts, self.auctions, self.market).add_to(app)
         login = LoginPage(self.sessions, lambda: self.urls["redirect_url"])
         app.router.add_get("/connect/login", login.show, name="login:show")
         app.router.add_post("/connect/login", login.submit, name="login:submit")

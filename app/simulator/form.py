@@ -25,6 +25,14 @@ class OrderForm:
     market_protection: Decimal | None
     tag: str | None
     autoslice: bool
+    variety: str = "regular"
+    """regular, amo (waits for the market to open), iceberg, co (with a stop of its own), auction."""
+    validity_ttl: int = 0
+    """Minutes, of validity TTL."""
+    iceberg_legs: int = 0
+    iceberg_quantity: int = 0
+    """Of one leg; 0: what the legs come to."""
+    auction_number: str = ""
 
     @property
     def key(self) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 
-from app.simulator import matching, refusals
+from app.simulator import matching, refusals, varieties
 from app.simulator import order as status
 from app.simulator.figures import stamp
 from app.simulator.form import ModifyForm, OrderForm
@@ -45,7 +45,7 @@ def new_order(form: OrderForm, listing: Listing, order_id: int, user_id: str, no
         product=form.product,
         order_type=form.order_type,
         price=form.price if form.order_type in ("LIMIT", "SL") else 0,
-        trigger_price=form.trigger_price if form.order_type in ("SL", "SL-M") else 0,
+        trigger_price=form.trigger_price if form.order_type in ("SL", "SL-M") or form.variety == "co" else 0,
         validity=form.validity,
         disclosed_quantity=form.disclosed_quantity,
         tag=form.tag,
@@ -53,6 +53,10 @@ def new_order(form: OrderForm, listing: Listing, order_id: int, user_id: str, no
         placed_by=user_id,
         order_timestamp=stamp(now),
         received_ns=received_ns,
+        variety=form.variety,
+        validity_ttl=form.validity_ttl,
+        expires_at=now.timestamp() + form.validity_ttl * 60 if form.validity == "TTL" else 0.0,
+        auction_number=form.auction_number,
     )
 
 
@@ -107,6 +111,8 @@ def change_of(order: Order, form: ModifyForm, quote: Quote, switches: Switches) 
     if order.modifications >= MAX_MODIFICATIONS:
         raise Refused(400, "OrderException", "Maximum allowed order modifications exceeded.")
     listing = quote.listing
+    if order.variety in ("co", "auction"):
+        varieties.check_change(order, form, listing, quote.last_price)
     kind = form.order_type or order.order_type
     quantity = order.quantity
     if form.quantity is not None:
@@ -126,11 +132,11 @@ def change_of(order: Order, form: ModifyForm, quote: Quote, switches: Switches) 
     else:
         refusals.check_prices(order.side, kind, price, trigger, listing, quote.last_price)
         change["order_type"] = kind
-        change["trigger_price"] = trigger if kind in ("SL", "SL-M") else 0
+        change["trigger_price"] = trigger if kind in ("SL", "SL-M") or order.variety == "co" else 0
     change["price"] = price if kind in ("LIMIT", "SL") else 0
     if form.validity is not None:
-        if form.validity == "TTL":
-            raise bad_input("Validity TTL is not available on the paper exchange yet; use DAY or IOC.")
+        if form.validity == "TTL" and order.validity != "TTL":
+            raise bad_input("Validity TTL can only be given when an order is placed.")
         change["validity"] = form.validity
     if form.disclosed_quantity is not None:
         change["disclosed_quantity"] = form.disclosed_quantity

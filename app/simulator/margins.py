@@ -1,7 +1,7 @@
 """What an order or a position ties up. Pure; paise.
 
 The paper exchange's own rules (a real broker asks its exchange's SPAN files):
-- shares: CNC the full value when bought, nothing when sold (the shares themselves cover it); MIS 20 % both ways
+- shares: CNC the full value when bought, nothing when sold (the shares themselves cover it); MIS and CO 20 % both ways
 - futures: 15 % of the value, of which 10 are called span and 5 exposure
 - options: bought, the premium; sold, 12 % of the strike's value (9 span, 3 exposure), the premium being credited
 """
@@ -14,6 +14,8 @@ from decimal import Decimal
 from app.simulator.listing import Listing
 from app.simulator.refusals import is_option, multiplier
 
+INTRADAY = ("MIS", "CO")
+"""Products that are squared off at the day's end."""
 MIS_PERCENT = 20
 FUTURE_SPAN, FUTURE_EXPOSURE = 10, 5
 OPTION_SPAN, OPTION_EXPOSURE = 9, 3
@@ -46,11 +48,11 @@ def required(listing: Listing, side: str, product: str, quantity: int, price: in
         return Margin(span=strike * OPTION_SPAN // 100, exposure=strike * OPTION_EXPOSURE // 100, option_premium=-value)
     if listing.instrument_type == "FUT":
         return Margin(span=value * FUTURE_SPAN // 100, exposure=value * FUTURE_EXPOSURE // 100)
-    if product == "MIS":
+    if product in INTRADAY:
         return Margin(var=value * MIS_PERCENT // 100)
     return Margin(var=value if side == "BUY" else 0)
 
 
 def leverage(listing: Listing, product: str) -> Decimal:
     """Value for each rupee of margin."""
-    return Decimal(5) if product == "MIS" and not listing.underlying else Decimal(1)
+    return Decimal(5) if product in INTRADAY and not listing.underlying else Decimal(1)

@@ -7,79 +7,72 @@ before it is answered.
 
 from __future__ import annotations
 
-import asyncio
-import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date
-from typing import Any
 
-from app.simulator import hours, intake, matching, refusals
+from app.simulator import intake, matching, refusals, varieties
 from app.simulator import order as status
-from app.simulator.faults import ORDER, Faults
+from app.simulator.faults import ORDER
 from app.simulator.figures import stamp
+from app.simulator.floor import Floor
 from app.simulator.form import ModifyForm, OrderForm
-from app.simulator.ledger import Ledger
 from app.simulator.listing import Listing
-from app.simulator.market import Market
 from app.simulator.order import Fill, Order
 from app.simulator.quote import Quote
-from app.simulator.records import Records, trading_day
+from app.simulator.records import trading_day
 from app.simulator.refusal import Refused
 
-Announce = Callable[[dict[str, Any]], None]
-"""Called with an order update, ready for the stream."""
+Prepare = Callable[[Order], None]
 
 
-class OrderSystem:
-    """See the module. `announce` is called after the change is in the book."""
-
-    def __init__(
-        self,
-        market: Market,
-        ledger: Ledger,
-        records: Records,
-        faults: Faults,
-        announce: Announce,
-        *,
-        api_secret: str,
-        seed: int | None = None,
-        delay: tuple[float, float] = (0.005, 0.020),
-    ) -> None:
-        self.market = market
-        self.ledger = ledger
-        self.records = records
-        self._faults = faults
-        self._announce = announce
-        self._api_secret = api_secret
-        self._delay = delay
-        self._random = random.Random(seed)
-        self._taken: dict[int, matching.Taken] = {}
-        self._outbox: list[dict[str, Any]] = []
-        self._unsaved = False
-        self._timers: set[asyncio.TimerHandle] = set()
+class OrderSystem(Floor):
+    """See the module."""
 
     # -- requests
 
-    def place(self, form: OrderForm, received_ns: int = 0, parent: str | None = None) -> Order:
-        """Takes an order or raises Refused. When it returns, the order survives a crash."""
+    def place(self, form: OrderForm, received_ns: int = 0, prepare: Prepare | None = None) -> Order:
+        """Takes an order or raises Refused. When it returns, the order survives a crash.
+
+        `prepare` gets the new order before anything else sees it.
+        """
         listing = self.market.listings.by_key.get(form.key)
         quote = self.market.quotes[listing.token] if listing else None
         listing = refusals.check(form, listing, quote.last_price if quote else 0, self._faults.switches)
-        if not self.is_open(listing):
+        order = self.new_order(form, listing, received_ns)
+        if order.variety == "amo":
+            varieties.check_closed(listing, self.market.clock.now())
+            order.waiting = True
+        elif not self.is_open(listing):
             raise Refused(400, "OrderException", "Markets are closed right now. Orders are taken from 09:15.")
-        order = self._new_order(form, listing, received_ns)
-        if parent:
-            order.system_tags += ["autoslice", f"autoslice:{parent}"]
-        intake.set_limit(order, self.market.quotes[order.token])
+        else:
+            intake.set_limit(order, self.market.quotes[order.token])
+        if prepare is not None:
+            prepare(order)
         if self._faults.switches.funds == "sync":
             self.ledger.check(order, self.records.beside(order), self.records.live)
+        return self.take(order)
+
+    def take(self, order: Order) -> Order:
+        """An order that passed its checks: it is in the book, and on its way or waiting."""
         self.records.add(order)
         self._log(order)
+        if order.waiting:
+            order.status = status.AMO_RECEIVED
+            self._log(order)
+            self._tell(order, status.AMO_RECEIVED)
+        else:
+            self._later(self._at_broker, order.order_id)
         self._flush(durable=True)
-        self._later(self._at_broker, order.order_id)
         return order
+
+    def refuse(self, order: Order, words: str) -> None:
+        """An order that was never asked for by itself does not pass its checks: REJECTED, in the book."""
+        self.records.add(order)
+        self._log(order)
+        self._reject(order, words)
+        self._flush(durable=True)
 
     def modify(self, order_id: str, form: ModifyForm) -> Order:
         """Takes a modification; it is applied a moment later, unless the order is finished by then."""
@@ -93,6 +86,11 @@ class OrderSystem:
             # the switch: it passes the risk check as if the old order stood beside it
             changed = replace(changed, order_id="", filled=0, quantity=changed.left)
         self.ledger.check(changed, self.records.beside(changed), self.records.live)
+        self.begin_change(order, change)
+        return order
+
+    def begin_change(self, order: Order, change: intake.Change) -> None:
+        """A change that passed its checks is on its way."""
         order.modifications += 1
         order.change = change
         order.order_timestamp = stamp(self.market.clock.now())
@@ -100,8 +98,13 @@ class OrderSystem:
             order.status = step
             self._log(order)
         self._flush(durable=True)
-        self._later(self._modified, order_id)
-        return order
+        self._later(self._modified, order.order_id)
+
+    def grow(self, order: Order, quantity: int) -> None:
+        """More of an order that another one's fills ask for."""
+        order.quantity = quantity
+        self._log(order)
+        self._tell(order, status.UPDATE)
 
     def cancel(self, order_id: str) -> Order:
         """Takes a cancellation; fills may come before it is applied."""
@@ -115,7 +118,7 @@ class OrderSystem:
 
     def book_opening(self, form: OrderForm, listing: Listing) -> None:
         """A position that the account has from the start: an order filled at its price, whatever the market says."""
-        order = self._new_order(form, listing, 0)
+        order = self.new_order(form, listing, 0)
         order.limit = order.price
         order.exchange_order_id = self.records.next_exchange_order_id(order.exchange)
         self.records.add(order)
@@ -123,11 +126,6 @@ class OrderSystem:
         self._after_fill(order)
         self._outbox.clear()
         self._flush(durable=True)
-
-    def is_open(self, listing: Listing) -> bool:
-        """Whether orders are taken and matched now."""
-        sleepless = self.market.always_open and self._faults.switches.hours == "feed"
-        return sleepless or hours.is_open(listing, self.market.clock.now())
 
     # -- the market moves
 
@@ -151,7 +149,33 @@ class OrderSystem:
                     self._try(order, self.market.quotes[order.token])
         self._flush()
 
+    def on_clock(self) -> None:
+        """Call it often: the day's end, orders that waited for the market to open, orders whose time is over."""
+        self.watch_day()
+        now = self.market.clock.now()
+        for order in self.records.timed():
+            if order.waiting and order.change is None and not order.cancelling:
+                if varieties.is_session(self.market.listings.by_token[order.token], now):
+                    order.waiting = False
+                    intake.set_limit(order, self.market.quotes[order.token])
+                    self._later(self._at_broker, order.order_id)
+            elif order.working and 0 < order.expires_at <= now.timestamp():
+                self._finish_cancelled(order)
+        if self._outbox:
+            self._flush()
+
+    def settle_auction(self, order: Order, price: int) -> None:
+        """The end of an auction: at its price for who asked for no more, nothing for the others."""
+        if price and order.price <= price:
+            self._fill(order, matching.Execution(order.left, price))
+            self._after_fill(order)
+        else:
+            self._finish_cancelled(order)
+        self._flush(durable=True)
+
     def _try(self, order: Order, quote: Quote) -> None:
+        if order.auction_number:
+            return
         if order.is_stop and not order.triggered:
             if not matching.is_triggered(order.side, quote.last_price, order.trigger_price):
                 return
@@ -205,6 +229,7 @@ class OrderSystem:
         else:
             self._log(order)
             self._tell(order, status.UPDATE)
+            self._follow(order)
 
     # -- an order's way
 
@@ -252,6 +277,11 @@ class OrderSystem:
         order.exchange_timestamp = order.exchange_update_timestamp = stamp(self.market.clock.now())
         order.status = status.MODIFIED
         self._log(order)
+        if order.waiting:
+            order.limit, order.exchange_timestamp, order.status = 0, None, status.AMO_RECEIVED
+            self._log(order)
+            self._flush()
+            return
         order.status = status.TRIGGER_PENDING if order.is_stop and not order.triggered else status.OPEN
         if order.cancelling:
             order.status = status.CANCEL_PENDING
@@ -288,21 +318,19 @@ class OrderSystem:
         order.status = final
         order.working = order.cancelling = False
         order.change = None
+        order.waiting = False
         self.records.finish(order)
         self._log(order)
         self._tell(order, final)
-
-    def _new_order(self, form: OrderForm, listing: Listing, received_ns: int) -> Order:
-        now = self.market.clock.now()
-        order_id = self.records.next_order_id(now)
-        user_id = self.ledger.account.user_id
-        return intake.new_order(form, listing, order_id, user_id, now, received_ns or time.monotonic_ns())
+        self._follow(order)
 
     # -- days and memory
 
     def next_day(self) -> None:
-        """06:00: the order book empties, the account carries over, ids of the day begin again."""
+        """06:00: the order book empties but for what waits for the market; the account carries over, ids begin anew."""
         for order in self.records.live():
+            if order.waiting:
+                continue
             order.status_message = "Cancelled at the end of the day."
             self._finish_cancelled(order)
         self.ledger.next_day(self.records.fills, date.fromisoformat(self.records.day))
@@ -326,7 +354,7 @@ class OrderSystem:
         for order in self.records.live():
             if not self._faults.holds(order.key):
                 order.held = 0
-            if not order.working:
+            if not order.working and not order.waiting:
                 step = self._at_exchange if order.status == status.OPEN_PENDING else self._at_broker
                 self._later(step, order.order_id)
             if order.change is not None:
@@ -334,32 +362,3 @@ class OrderSystem:
             if order.cancelling:
                 self._later(self._cancelled, order.order_id)
         self.watch_day()
-
-    def close(self) -> None:
-        """Stops what is on its way; it goes on when the book is loaded again."""
-        for timer in self._timers:
-            timer.cancel()
-        self._timers.clear()
-
-    def _later(self, step: Callable[[str], None], order_id: str) -> None:
-        def run() -> None:
-            self._timers.discard(timer)
-            if order_id in self.records.orders:
-                step(order_id)
-
-        seconds = self._random.uniform(*self._delay) / 2
-        timer = asyncio.get_running_loop().call_later(seconds, run)
-        self._timers.add(timer)
-
-    def _log(self, order: Order) -> None:
-        self.records.log(order, order.history_row(self._faults.switches.market_row))
-
-    def _tell(self, order: Order, event: str) -> None:
-        self._outbox.append(order.update(event, self._faults.switches.market_row, self._api_secret))
-
-    def _flush(self, *, durable: bool = False) -> None:
-        self.records.commit(durable=durable)
-        self._unsaved = False
-        outbox, self._outbox = self._outbox, []
-        for update in outbox:
-            self._announce(update)

@@ -20,6 +20,7 @@ CANCEL_PENDING = "CANCEL PENDING"
 COMPLETE = "COMPLETE"
 CANCELLED = "CANCELLED"
 REJECTED = "REJECTED"
+AMO_RECEIVED = "AMO REQ RECEIVED"
 UPDATE = "UPDATE"
 FINAL = frozenset({COMPLETE, CANCELLED, REJECTED})
 
@@ -75,6 +76,16 @@ class Order:
     cancelling: bool = False
     held: int = 0
     """Units that a scripted fault keeps from filling until it is released."""
+    waiting: bool = False
+    """Taken while the market is closed; on its way when it opens."""
+    validity_ttl: int = 0
+    """Minutes, of validity TTL."""
+    expires_at: float = 0.0
+    """Exchange time in Unix seconds at which a TTL order ends; 0: never."""
+    iceberg: dict[str, int] | None = None
+    """Of one leg: leg, legs, leg_quantity, total_quantity, remaining_quantity."""
+    auction_number: str = ""
+    """It bids in an auction and does not meet the book."""
 
     @property
     def left(self) -> int:
@@ -106,7 +117,9 @@ class Order:
         shown = self.order_type
         if shown == "MARKET" and self.limit and market_row == "LIMIT":
             shown = "LIMIT"
+        auction = {"auction_number": self.auction_number} if self.auction_number else {}
         return {
+            **auction,
             "account_id": self.placed_by,
             "placed_by": self.placed_by,
             "order_id": self.order_id,
@@ -126,7 +139,7 @@ class Order:
             "order_type": shown,
             "transaction_type": self.side,
             "validity": self.validity,
-            "validity_ttl": 0,
+            "validity_ttl": self.validity_ttl,
             "product": self.product,
             "quantity": self.quantity,
             "disclosed_quantity": self.disclosed_quantity,
@@ -138,7 +151,7 @@ class Order:
             "pending_quantity": self.quantity - self.filled if self.status != REJECTED else 0,
             "cancelled_quantity": self.cancelled,
             "market_protection": 0 if shown != self.order_type else number(self.market_protection),
-            "meta": {},
+            "meta": {"iceberg": self.iceberg} if self.iceberg else {},
             "tag": self.tag,
             "tags": tags or None,
             "guid": None,

@@ -39,6 +39,8 @@ class Records:
         """By token: orders that are not final, in order of placing."""
         self._open: dict[str, Order] = {}
         """The same by id, in order of placing."""
+        self._timed: dict[str, Order] = {}
+        """Those of them that wait for the market or end at a time of their own."""
         self._counters: dict[str, int] = {}
         self._last_order_id = 0
 
@@ -52,6 +54,10 @@ class Records:
         """The same of one instrument."""
         found = self._live.get(token)
         return list(found.values()) if found else []
+
+    def timed(self) -> list[Order]:
+        """Open orders to which the clock alone does something."""
+        return list(self._timed.values()) if self._timed else []
 
     def beside(self, order: Order) -> list[Order]:
         """Other open orders of the same instrument."""
@@ -81,13 +87,19 @@ class Records:
         """A new order."""
         self._last_order_id = int(order.order_id)
         self.orders[order.order_id] = order
+        self._is_open(order)
+
+    def _is_open(self, order: Order) -> None:
         self._live.setdefault(order.token, {})[order.order_id] = order
         self._open[order.order_id] = order
+        if order.waiting or order.expires_at:
+            self._timed[order.order_id] = order
 
     def finish(self, order: Order) -> None:
         """It is final."""
         self._live.get(order.token, {}).pop(order.order_id, None)
         self._open.pop(order.order_id, None)
+        self._timed.pop(order.order_id, None)
 
     def log(self, order: Order, row: dict[str, Any]) -> None:
         """The order as it is now, and one more row of its history."""
@@ -106,7 +118,8 @@ class Records:
         self._book.put("fill", f"{len(self.fills):09d}", fill.record())
 
     def begin_day(self, day: str) -> None:
-        """Forgets the day's orders and fills; ids begin again, but for order ids."""
+        """Forgets the day's orders and fills, but for orders that wait; ids begin again, but for order ids."""
+        kept = [(order, self.history[order.order_id]) for order in self.live() if order.waiting]
         for order_id in self.orders:
             self._book.drop("order", order_id)
             self._book.drop("history", order_id)
@@ -117,9 +130,15 @@ class Records:
         self.fills.clear()
         self._live.clear()
         self._open.clear()
+        self._timed.clear()
         self._counters.clear()
         self.placed_today = 0
         self.day = day
+        for order, rows in kept:
+            self.orders[order.order_id], self.history[order.order_id] = order, rows
+            self._is_open(order)
+            self._book.put("history", order.order_id, rows)
+            self.save(order)
 
     # -- memory
 
@@ -144,5 +163,4 @@ class Records:
             self._last_order_id, self.placed_today = record["last_order_id"], record["placed_today"]
         for order in self.orders.values():
             if not order.final:
-                self._live.setdefault(order.token, {})[order.order_id] = order
-                self._open[order.order_id] = order
+                self._is_open(order)

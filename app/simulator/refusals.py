@@ -54,8 +54,8 @@ def check(form: OrderForm, listing: Listing | None, last_price: int, switches: S
         raise bad_input(f"Invalid `tag`: at most {MAX_TAG} characters are allowed.")
     if listing.price_scale != RUPEE:
         raise bad_input(f"{form.exchange} is not traded on the paper exchange yet.")
-    if form.validity == "TTL":
-        raise bad_input("Validity TTL is not available on the paper exchange yet; use DAY or IOC.")
+    if (form.validity == "TTL") != (form.validity_ttl > 0):
+        raise bad_input("Invalid `validity_ttl`: validity TTL needs minutes, and only it takes them.")
     _check_product(form, listing)
     _check_type(form, listing, switches)
     check_quantity(form.quantity, listing, sliced=form.autoslice)
@@ -66,6 +66,8 @@ def check(form: OrderForm, listing: Listing | None, last_price: int, switches: S
 
 
 def _check_product(form: OrderForm, listing: Listing) -> None:
+    if form.product == "CO":
+        return
     if is_derivative(listing):
         if form.product in ("CNC", "MTF"):
             raise bad_input(f"Invalid product {form.product} for {form.exchange}: use NRML or MIS for derivatives.")

@@ -35,6 +35,10 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "market_row": ("LIMIT", "MARKET"),
     # Whether a feed that never sleeps keeps the real trading hours all the same: for AMO, refusals, triggers.
     "hours": ("feed", "clock"),
+    # D4: how autoslice answers: the order with its children, or the plain list of the July 2026 page.
+    "autoslice_answer": ("children", "list"),
+    # Whether later legs of an iceberg name the first one (the samples show a first leg only).
+    "iceberg_parent": ("none", "first"),
     # D8: whether a trigger at the broker may carry a MARKET order, and how far it must lie from the last price.
     "gtt_market": ("refused", "allowed"),
     "gtt_distance": ("any", "0.25"),
@@ -59,6 +63,8 @@ class Switches:
     instruments_auth: str = "open"
     market_row: str = "LIMIT"
     hours: str = "feed"
+    autoslice_answer: str = "children"
+    iceberg_parent: str = "none"
     gtt_market: str = "refused"
     gtt_distance: str = "any"
 

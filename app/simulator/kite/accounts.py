@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from app.simulator import margins
+from app.simulator.auctions import Auctions
 from app.simulator.charges import note
 from app.simulator.figures import rupees, stamp
 from app.simulator.kite import portfolio
@@ -26,8 +27,15 @@ SEGMENTS = ("equity", "commodity")
 class AccountRoutes:
     """Handlers over one order system and its client."""
 
-    def __init__(self, oms: OrderSystem, sessions: Sessions, token_ended: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        oms: OrderSystem,
+        auctions: Auctions,
+        sessions: Sessions,
+        token_ended: Callable[[], Awaitable[None]],
+    ) -> None:
         self._oms = oms
+        self._auctions = auctions
         self._sessions = sessions
         self._token_ended = token_ended
 
@@ -109,6 +117,9 @@ class AccountRoutes:
 
     async def holdings(self, _request: web.Request) -> web.Response:
         """GET /portfolio/holdings."""
+        return success(self._holding_rows())
+
+    def _holding_rows(self) -> list[dict[str, Any]]:
         account, today = self._oms.ledger.account, self._oms.market.clock.now()
         midnight = stamp(today.replace(hour=0, minute=0, second=0))
         rows = []
@@ -120,15 +131,17 @@ class AccountRoutes:
             sold = max(0, position.sold - position.bought) if position else 0
             row = portfolio.holding_row(holding, quote.listing, quote.last_price, quote.close, sold, midnight)
             rows.append(row)
-        return success(rows)
+        return rows
 
     async def convert(self, _request: web.Request) -> web.Response:
         """PUT /portfolio/positions."""
         raise bad_input("Converting a position is not available on the paper exchange yet.")
 
     async def auctions(self, _request: web.Request) -> web.Response:
-        """GET /portfolio/holdings/auctions: nobody is ever short of shares here, so there are none."""
-        return success([])
+        """GET /portfolio/holdings/auctions: what the client holds and could sell in an auction now."""
+        numbers = self._auctions.open
+        rows = [(row, numbers.get(f"{row['exchange']}:{row['tradingsymbol']}")) for row in self._holding_rows()]
+        return success([portfolio.auction_row(row, number) for row, number in rows if number])
 
     # -- calculators
 

@@ -63,7 +63,7 @@ def choice(form: Mapping[str, str], field: str, choices: tuple[str, ...], defaul
     return text
 
 
-def order_form(form: Mapping[str, str]) -> OrderForm:
+def order_form(form: Mapping[str, str], variety: str = "regular") -> OrderForm:
     """Decodes a placement; checks only what needs no instrument."""
     exchange, tradingsymbol = form.get("exchange", ""), form.get("tradingsymbol", "")
     if not exchange:
@@ -81,7 +81,7 @@ def order_form(form: Mapping[str, str]) -> OrderForm:
         tradingsymbol=tradingsymbol,
         side=choice(form, "transaction_type", SIDES),
         quantity=quantity,
-        product=choice(form, "product", PRODUCTS),
+        product=choice(form, "product", (*PRODUCTS, "CO") if variety == "co" else PRODUCTS),
         order_type=choice(form, "order_type", ORDER_TYPES),
         price=paise(form, "price") or 0,
         trigger_price=paise(form, "trigger_price") or 0,
@@ -90,6 +90,11 @@ def order_form(form: Mapping[str, str]) -> OrderForm:
         market_protection=decimal(form, "market_protection"),
         tag=form.get("tag") or None,
         autoslice=autoslice == "true",
+        variety=variety,
+        validity_ttl=whole(form, "validity_ttl") or 0,
+        iceberg_legs=whole(form, "iceberg_legs") or 0,
+        iceberg_quantity=whole(form, "iceberg_quantity") or 0,
+        auction_number=form.get("auction_number", ""),
     )
 
 

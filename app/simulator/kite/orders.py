@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
 
 from app.simulator.faults import Faults
-from app.simulator.form import OrderForm
 from app.simulator.kite.envelope import success
 from app.simulator.kite.form import modify_form, order_form
 from app.simulator.kite.server import RECEIVED, form_of
+from app.simulator.legs import Legs
 from app.simulator.oms import OrderSystem
+from app.simulator.order import Order
 from app.simulator.refusal import Refused, bad_input
-from app.simulator.refusals import slice_size
-
-VARIETIES = ("regular", "amo", "co", "iceberg", "auction")
+from app.simulator.varieties import VARIETIES
 
 
 class OrderRoutes:
-    """Handlers over one order system."""
+    """Handlers over one order system and what follows from its orders."""
 
-    def __init__(self, oms: OrderSystem, faults: Faults) -> None:
+    def __init__(self, oms: OrderSystem, legs: Legs, faults: Faults) -> None:
         self._oms = oms
+        self._legs = legs
         self._faults = faults
 
     def add_to(self, app: web.Application) -> None:
@@ -37,27 +36,22 @@ class OrderRoutes:
         app.router.add_get("/trades", self.trades, name="trades")
 
     async def place(self, request: web.Request) -> web.Response:
-        """POST /orders/regular."""
-        _check_variety(request)
-        form = order_form(await form_of(request))
-        most = self._slice_size(form)
-        if form.autoslice and most and form.quantity > most:
-            return success(self._sliced(form, most, request[RECEIVED]))
-        order = self._oms.place(form, request[RECEIVED])
+        """POST /orders/{variety}."""
+        form = order_form(await form_of(request), _variety(request))
         if form.autoslice:
-            return success({"order_id": order.order_id, "children": [{"order_id": order.order_id}]})
-        return success({"order_id": order.order_id})
+            return success(self._sliced(self._legs.slices(form, request[RECEIVED])))
+        return success({"order_id": self._legs.place(form, request[RECEIVED]).order_id})
 
     async def modify(self, request: web.Request) -> web.Response:
-        """PUT /orders/regular/{id}."""
-        _check_variety(request)
-        order = self._oms.modify(request.match_info["order_id"], modify_form(await form_of(request)))
-        return success({"order_id": order.order_id})
+        """PUT /orders/{variety}/{id}."""
+        order_id = self._of_variety(request)
+        return success({"order_id": self._oms.modify(order_id, modify_form(await form_of(request))).order_id})
 
     async def cancel(self, request: web.Request) -> web.Response:
-        """DELETE /orders/regular/{id}."""
-        _check_variety(request)
-        return success({"order_id": self._oms.cancel(request.match_info["order_id"]).order_id})
+        """DELETE /orders/{variety}/{id}."""
+        order_id = self._of_variety(request)
+        ended = self._legs.exit(order_id) if _variety(request) == "co" else self._oms.cancel(order_id)
+        return success({"order_id": ended.order_id})
 
     async def book(self, _request: web.Request) -> web.Response:
         """GET /orders."""
@@ -82,35 +76,33 @@ class OrderRoutes:
             raise _unknown_order()
         return success([fill.row() for fill in self._oms.records.fills if fill.order_id == order_id])
 
-    def _slice_size(self, form: OrderForm) -> int:
-        listing = self._oms.market.listings.by_key.get(form.key)
-        return slice_size(listing) if listing else 0
+    def _of_variety(self, request: web.Request) -> str:
+        """The order that is named, which is of the variety that is named beside it (A7.4)."""
+        order_id = request.match_info["order_id"]
+        order = self._oms.records.orders.get(order_id)
+        if order is not None and order.variety != _variety(request):
+            raise bad_input(f"Invalid `variety`: order {order_id} is of variety {order.variety}.")
+        return order_id
 
-    def _sliced(self, form: OrderForm, most: int, received_ns: int) -> dict[str, Any]:
-        """Autoslice (A7.3): every slice an order of its own; successes and failures side by side in one answer."""
-        left, parent, children = form.quantity, "", list[dict[str, Any]]()
-        while left > 0:
-            part = replace(form, quantity=min(most, left), autoslice=False)
-            left -= part.quantity
-            try:
-                order = self._oms.place(part, received_ns, parent)
-            except Refused as refused:
-                if not parent:
-                    raise
-                error = {"code": refused.status, "error_type": refused.error_type, "message": refused.message}
+    def _sliced(self, slices: list[Order | Refused]) -> object:
+        """Autoslice (A7.3) answers in two shapes; successes and failures side by side in either."""
+        children = list[dict[str, Any]]()
+        for child in slices:
+            if isinstance(child, Refused):
+                error = {"code": child.status, "error_type": child.error_type, "message": child.message}
                 children.append({"error": {**error, "data": None}})
             else:
-                parent = parent or order.order_id
-                children.append({"order_id": order.order_id})
-        return {"order_id": parent, "children": children}
+                children.append({"order_id": child.order_id})
+        if self._faults.switches.autoslice_answer == "list":
+            return children
+        return {"order_id": children[0]["order_id"], "children": children}
 
 
-def _check_variety(request: web.Request) -> None:
+def _variety(request: web.Request) -> str:
     variety = request.match_info["variety"]
     if variety not in VARIETIES:
         raise bad_input("Invalid `variety`.")
-    if variety != "regular":
-        raise bad_input(f"Orders of variety {variety} are not available on the paper exchange yet; use regular.")
+    return variety
 
 
 def _unknown_order() -> Refused:

@@ -116,6 +116,19 @@ def holding_row(
     }
 
 
+_AUCTION_FIELDS = (
+    "tradingsymbol", "exchange", "instrument_token", "isin", "product", "price", "quantity", "t1_quantity",
+    "realised_quantity", "authorised_quantity", "authorised_date", "opening_quantity", "collateral_quantity",
+    "collateral_type", "discrepancy", "average_price", "last_price", "close_price", "pnl", "day_change",
+    "day_change_percentage",
+)  # fmt: skip
+
+
+def auction_row(holding: dict[str, Any], number: str) -> dict[str, Any]:
+    """A holding that is sought in an auction (A8): a part of its fields, and the auction's number."""
+    return {**{field: holding[field] for field in _AUCTION_FIELDS}, "auction_number": number}
+
+
 def funds_row(cash: int, net: int, used: margins.Margin, premium: int, realised: int) -> dict[str, Any]:
     """A segment of GET /user/margins. `net` is cash less debits, as in every sample. Paise."""
     return {

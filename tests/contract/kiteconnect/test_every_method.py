@@ -145,6 +145,24 @@ def call_place_autoslice_order(kite: Any) -> None:
     assert len(children) == 2
 
 
+def test_orders_of_every_variety(kite: Any) -> None:
+    waits = {"order_type": "LIMIT", "price": 1050.0, "market_protection": None}
+    iceberg = place(kite, variety="iceberg", quantity=10, iceberg_legs=2, iceberg_quantity=5, **waits)
+    assert until_status(kite, iceberg, "OPEN")["variety"] == "iceberg"
+    kite.cancel_order("iceberg", iceberg)
+    cover = place(kite, variety="co", trigger_price=1000.0)
+    until_status(kite, cover, "COMPLETE")
+    stop = next(row for row in kite.orders() if row["parent_order_id"] == cover)["order_id"]
+    until_status(kite, stop, "TRIGGER PENDING")
+    assert kite.exit_order("co", stop, parent_order_id=cover) == stop
+    until_status(kite, stop, "COMPLETE")
+    with pytest.raises(kite_errors.OrderException, match="only when the market is closed"):
+        place(kite, variety="amo", **waits)
+    bid = {**waits, "transaction_type": "SELL", "product": "CNC", "auction_number": "1"}
+    with pytest.raises(kite_errors.InputException, match="Invalid `auction_number`"):
+        place(kite, variety="auction", **bid)
+
+
 def call_modify_order(kite: Any) -> None:
     order_id = resting(kite)
     assert kite.modify_order("regular", order_id, price=1051.0, quantity=6) == order_id

@@ -7,6 +7,7 @@ from app.storage.charts import Candles, Curve
 from app.storage.fills import Fills
 from app.storage.instruments import Instruments
 from app.storage.leases import Leases
+from app.storage.orders import Orders
 from app.storage.portfolio import Holdings, Positions
 from app.storage.preferences import Settings, Watchlists
 from app.storage.store import Store
@@ -26,6 +27,7 @@ class Book:
         self.instruments = Instruments(store)
         self.fills = Fills(store)
         self.trades = Trades(store)
+        self.orders = Orders(store)
         self.positions = Positions(store)
         self.holdings = Holdings(store)
         self.sync_log = SyncLog(store)

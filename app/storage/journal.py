@@ -12,7 +12,7 @@ from app.domain.errors import StorageError
 from app.domain.events import AuditEntry
 from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, Nanos, OrderId, StopId, Tag
 from app.domain.instrument import Product
-from app.domain.order import OrderKind, OrderRequest, OrderStatus, Side, Validity
+from app.domain.order import OrderKind, OrderRequest, OrderStatus, Side, Validity, Variety
 from app.domain.portfolio import PositionKey
 from app.domain.stop import Stop, StopState
 from app.storage.schema_journal import audit, intents, runtime_state, stops
@@ -226,6 +226,12 @@ def _request_row(request: OrderRequest) -> dict[str, Any]:
         "trigger_price": request.trigger_price,
         "validity": request.validity.value,
         "market_protection": request.market_protection,
+        "variety": request.variety.value,
+        "iceberg_legs": request.iceberg_legs,
+        "autoslice": int(request.autoslice),
+        "disclosed_quantity": request.disclosed_quantity,
+        "valid_minutes": request.valid_minutes,
+        "auction_number": request.auction_number,
     }
 
 
@@ -242,6 +248,12 @@ def _intent(row: Row[Any]) -> Intent:
         validity=Validity(row.validity),
         tag=Tag(row.tag),
         market_protection=row.market_protection,
+        variety=Variety(row.variety),
+        iceberg_legs=row.iceberg_legs,
+        autoslice=bool(row.autoslice),
+        disclosed_quantity=row.disclosed_quantity,
+        valid_minutes=row.valid_minutes,
+        auction_number=row.auction_number,
     )
     stop = None if row.stop is None else StopId(row.stop)
     return Intent(OrderId(row.order_id), Tag(row.tag), request, row.created_at, stop)

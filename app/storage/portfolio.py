@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, Row, Table, delete, insert, select
 
 from app.domain.ids import AccountId, InstrumentId, Nanos
 from app.domain.instrument import Product
-from app.domain.portfolio import Holding, Position, PositionKey
+from app.domain.portfolio import FundedShares, Holding, Position, PositionKey
 from app.storage.schema_book import holdings, positions
 from app.storage.store import Store
 
@@ -109,6 +110,17 @@ def _holding_row(holding: Holding, at: Nanos) -> dict[str, Any]:
         "last_price": holding.last_price,
         "close_price": holding.close_price,
         "read_at": at,
+        "product": holding.product.value,
+        "used_quantity": holding.used_quantity,
+        "realised_quantity": holding.realised_quantity,
+        "authorised_quantity": holding.authorised_quantity,
+        "authorised_at": holding.authorised_at,
+        "opening_quantity": holding.opening_quantity,
+        "short_quantity": holding.short_quantity,
+        "collateral_quantity": holding.collateral_quantity,
+        "collateral_type": holding.collateral_type,
+        "discrepancy": int(holding.discrepancy),
+        "funded": None if holding.funded is None else msgspec.json.encode(holding.funded).decode(),
     }
 
 
@@ -122,4 +134,15 @@ def _holding(row: Row[Any]) -> Holding:
         average_price=Decimal(row.average_price),
         last_price=row.last_price,
         close_price=row.close_price,
+        product=Product(row.product),
+        used_quantity=row.used_quantity,
+        realised_quantity=row.realised_quantity,
+        authorised_quantity=row.authorised_quantity,
+        authorised_at=row.authorised_at,
+        opening_quantity=row.opening_quantity,
+        short_quantity=row.short_quantity,
+        collateral_quantity=row.collateral_quantity,
+        collateral_type=row.collateral_type,
+        discrepancy=bool(row.discrepancy),
+        funded=None if row.funded is None else msgspec.json.decode(row.funded, type=FundedShares),
     )

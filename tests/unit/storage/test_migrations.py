@@ -21,7 +21,10 @@ from app.storage.store import open_store
 from tests.unit.storage.samples import KEY, entry, stop
 
 SCHEMAS = {StoreKind.BOOK: schema_book.metadata, StoreKind.JOURNAL: schema_journal.metadata}
-FAILED = pytest.mark.expects_log("upgrade of journal.db from 0001 failed")
+NOW = NEWEST[StoreKind.JOURNAL]
+STEP, AFTER = (f"{int(NOW) + n:04d}" for n in (1, 2))
+"""Numbers of the two versions that this module makes up."""
+FAILED = pytest.mark.expects_log(f"upgrade of journal.db from {NOW} failed")
 
 
 def names(folder: Path, pattern: str) -> list[str]:
@@ -109,13 +112,13 @@ def leaves_rows_that_point_nowhere() -> None:
     op.execute("PRAGMA defer_foreign_keys = ON")
     op.execute(
         "INSERT INTO intents VALUES ('T', 'T', 'no such stop', 'a', 'i', 'BUY', 1, 'MIS', 'MARKET', NULL, NULL, 'DAY',"
-        " -1, 'submitted', NULL, 1, NULL)"
+        " -1, 'submitted', NULL, 1, NULL, 'regular', 0, 0, 0, 0, '')"
     )
 
 
 def with_step(upgrade: object) -> list[Version]:
     assert callable(upgrade)
-    return [*versions(StoreKind.JOURNAL), Version("0002", upgrade)]
+    return [*versions(StoreKind.JOURNAL), Version(STEP, upgrade)]
 
 
 async def with_a_stop(profile: Path) -> bytes:
@@ -130,13 +133,13 @@ async def with_a_stop(profile: Path) -> bytes:
 async def test_an_older_file_is_brought_up_and_its_copy_kept(tmp_path: Path) -> None:
     before = await with_a_stop(tmp_path)
     store, opened = await open_store(tmp_path, KEY, StoreKind.JOURNAL, versions=with_step(adds_a_column))
-    assert opened.migrated_from == "0001"
+    assert opened.migrated_from == NOW
     assert not opened.created
     assert await Journal(store).open_stops() == [stop()]
     row = await store.run(lambda c: c.exec_driver_sql("SELECT value, owner FROM runtime_state").one())
     assert tuple(row) == ("v", "nobody")
     await store.close()
-    assert (tmp_path / "journal.db.before-0002").read_bytes() == before
+    assert (tmp_path / f"journal.db.before-{STEP}").read_bytes() == before
     # Next time there is nothing to do.
     store, opened = await open_store(tmp_path, KEY, StoreKind.JOURNAL, versions=with_step(adds_a_column))
     await store.close()
@@ -146,11 +149,11 @@ async def test_an_older_file_is_brought_up_and_its_copy_kept(tmp_path: Path) -> 
 async def test_only_the_newest_copy_is_kept(tmp_path: Path) -> None:
     await with_a_stop(tmp_path)
     two = with_step(adds_a_column)
-    three = [*two, Version("0003", lambda: op.add_column("stops", Column("colour", Words)))]
+    three = [*two, Version(AFTER, lambda: op.add_column("stops", Column("colour", Words)))]
     for steps in (two, three):
         store, _ = await open_store(tmp_path, KEY, StoreKind.JOURNAL, versions=steps)
         await store.close()
-    assert names(tmp_path, "*.before-*") == ["journal.db.before-0003"]
+    assert names(tmp_path, "*.before-*") == [f"journal.db.before-{AFTER}"]
 
 
 @FAILED
@@ -201,7 +204,7 @@ async def test_a_log_left_by_a_killed_program_is_in_the_copy(killed_profile: Pat
     store, _ = await open_store(killed_profile, KEY, StoreKind.JOURNAL, versions=with_step(adds_a_column))
     assert await Journal(store).open_stops() == [stop()]
     await store.close()
-    (killed_profile / "journal.db.before-0002").rename(killed_profile / "journal.db")
+    (killed_profile / f"journal.db.before-{STEP}").rename(killed_profile / "journal.db")
     store, _ = await open_store(killed_profile, KEY, StoreKind.JOURNAL)
     assert await Journal(store).open_stops() == [stop()]
     await store.close()
@@ -222,7 +225,8 @@ def upgrade():
     print("in the middle", flush=True)
     os.kill(os.getpid(), 9)
 
-steps = [*versions(StoreKind.JOURNAL), Version("0002", upgrade)]
+known = versions(StoreKind.JOURNAL)
+steps = [*known, Version(f"{len(known) + 1:04d}", upgrade)]
 asyncio.run(open_store(Path(sys.argv[1]), KEY, StoreKind.JOURNAL, versions=steps))
 """
 
@@ -231,7 +235,7 @@ async def test_a_program_killed_in_the_middle_of_a_migration_leaves_the_old_stat
     command = [sys.executable, "-c", KILLED_MIGRATING, str(killed_profile)]
     done = await asyncio.to_thread(subprocess.run, command, check=False, capture_output=True, text=True)
     assert done.stdout == "in the middle\n"
-    for steps, since in ((None, None), (with_step(adds_a_column), "0001")):
+    for steps, since in ((None, None), (with_step(adds_a_column), NOW)):
         store, opened = await open_store(killed_profile, KEY, StoreKind.JOURNAL, versions=steps)
         assert opened.set_aside is None
         assert opened.migrated_from == since

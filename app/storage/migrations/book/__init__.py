@@ -1,11 +1,18 @@
 """Versions of the book, oldest first. Never edit one that was released: add the next."""
 
 from app.storage.migrations import Version
-from app.storage.migrations.book import v0001_first, v0002_instrument_key, v0003_sync, v0004_instrument_imports
+from app.storage.migrations.book import (
+    v0001_first,
+    v0002_instrument_key,
+    v0003_sync,
+    v0004_instrument_imports,
+    v0005_orders_and_holdings,
+)
 
 VERSIONS = (
     Version("0001", v0001_first.upgrade),
     Version("0002", v0002_instrument_key.upgrade),
     Version("0003", v0003_sync.upgrade),
     Version("0004", v0004_instrument_imports.upgrade),
+    Version("0005", v0005_orders_and_holdings.upgrade),
 )

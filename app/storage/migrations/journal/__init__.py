@@ -1,6 +1,9 @@
 """Versions of the journal, oldest first. Never edit one that was released: add the next."""
 
 from app.storage.migrations import Version
-from app.storage.migrations.journal import v0001_first
+from app.storage.migrations.journal import v0001_first, v0002_varieties
 
-VERSIONS = (Version("0001", v0001_first.upgrade),)
+VERSIONS = (
+    Version("0001", v0001_first.upgrade),
+    Version("0002", v0002_varieties.upgrade),
+)

@@ -55,6 +55,18 @@ class Tick:
         return None if self.close is None else self.last_price - self.close
 
 
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """A tick that was asked for, with what the exchange allows and has seen today."""
+
+    tick: Tick
+    lower_circuit: Price | None = None
+    """No order below it is taken today."""
+    upper_circuit: Price | None = None
+    open_interest_high: int | None = None
+    open_interest_low: int | None = None
+
+
 class Interval(IntEnum):
     """Length of a candle in seconds."""
 

@@ -21,7 +21,7 @@ from app.brokers.base import (
 )
 from app.brokers.documents import encode_json
 from app.brokers.rows import PRICE_SCALE
-from app.brokers.zerodha import mapping, margins, orders
+from app.brokers.zerodha import mapping, margins, orders, quotes
 from app.brokers.zerodha.rest import Limits, ZerodhaRest
 from app.brokers.zerodha.specials import ZerodhaSpecials
 from app.domain.account import Endpoints
@@ -29,11 +29,11 @@ from app.domain.errors import AuthorisationNeeded, BrokerError, Denied
 from app.domain.fill import Fill
 from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, Nanos, split_instrument_id
 from app.domain.instrument import Exchange, Instrument
-from app.domain.market import Candle, Interval
+from app.domain.market import Candle, Interval, Quote, Tick
 from app.domain.money import Price
 from app.domain.order import Order, OrderRequest, Placement, Variety
 from app.domain.portfolio import Funds, Holding, Position
-from app.runtime.clock import to_datetime
+from app.runtime.clock import SystemClock, to_datetime
 from app.runtime.helper import Helper
 
 log = logging.getLogger(__name__)
@@ -144,11 +144,25 @@ class ZerodhaSession(ZerodhaSpecials):
 
     async def last_prices(self, instruments: Sequence[InstrumentId]) -> Mapping[InstrumentId, Price]:
         """Last traded prices. What the broker does not know is missing from the answer."""
-        prices: dict[InstrumentId, Price] = {}
+        return dict(quotes.last_price_from(key, data) for key, data in await self._quoted("/quote/ltp", instruments))
+
+    async def day_prices(self, instruments: Sequence[InstrumentId]) -> Mapping[InstrumentId, Tick]:
+        """Last price with the day's open, high, low and previous close."""
+        at = SystemClock().now()
+        found = await self._quoted("/quote/ohlc", instruments)
+        return {InstrumentId(key): quotes.day_from(key, data, at) for key, data in found}
+
+    async def quotes(self, instruments: Sequence[InstrumentId]) -> Mapping[InstrumentId, Quote]:
+        """Everything that the broker shows of them: depth, volume, circuit limits."""
+        at = SystemClock().now()
+        found = await self._quoted("/quote", instruments)
+        return {InstrumentId(key): quotes.quote_from(key, data, at) for key, data in found}
+
+    async def _quoted(self, path: str, instruments: Sequence[InstrumentId]) -> list[tuple[str, object]]:
+        found: list[tuple[str, object]] = []
         for start in range(0, len(instruments), QUOTE_KEYS):
-            answer = await self._rest.quotes("/quote/ltp", instruments[start : start + QUOTE_KEYS])
-            prices.update(mapping.last_price_from(key, data) for key, data in answer.items())
-        return prices
+            found += (await self._rest.quotes(path, instruments[start : start + QUOTE_KEYS])).items()
+        return found
 
     async def candles(self, instrument: Instrument, interval: Interval, start: Nanos, end: Nanos) -> Sequence[Candle]:
         """Past candles, oldest first, both ends included; long ranges in as many requests as Kite wants."""

@@ -15,7 +15,7 @@ from app.brokers.base import Profile
 from app.brokers.rows import PRICE_SCALE, Row, to_decimal, to_exact_price, to_nanos, to_price
 from app.domain.errors import BadAnswer
 from app.domain.fill import Fill
-from app.domain.ids import AccountId, BrokerOrderId, FillId, InstrumentId, instrument_id, split_instrument_id
+from app.domain.ids import AccountId, BrokerOrderId, FillId, instrument_id, split_instrument_id
 from app.domain.instrument import Exchange, InstrumentKind, Product, Segment
 from app.domain.market import Candle, Interval
 from app.domain.order import Side
@@ -242,12 +242,3 @@ def candle_from_row(data: Any, scale: int) -> Candle:
         )
     except (ValueError, TypeError, KeyError) as bad:
         raise BadAnswer("The broker sent a candle that cannot be read.", detail=repr(data)[:80]) from bad
-
-
-def last_price_from(key: str, data: object) -> tuple[InstrumentId, int]:
-    """One entry of `/quote/ltp`, whose key is `EXCHANGE:SYMBOL`."""
-    exchange = split_instrument_id(InstrumentId(key))[0]
-    row = Row(data, "quote")
-    if exchange not in PRICE_SCALE:
-        raise BadAnswer("The broker quoted an exchange that was not asked for.", detail=key)
-    return InstrumentId(key), row.price("last_price", PRICE_SCALE[Exchange(exchange)])

@@ -10,7 +10,7 @@ import pytest
 from app.brokers.base import Profile
 from app.brokers.documents import decode_json
 from app.brokers.rows import PRICE_SCALE, to_exact_price, to_price
-from app.brokers.zerodha import mapping, orders
+from app.brokers.zerodha import mapping, orders, quotes
 from app.domain.errors import BadAnswer
 from app.domain.fill import Fill
 from app.domain.ids import AccountId, BrokerOrderId, FillId, InstrumentId, Nanos, Tag
@@ -137,7 +137,7 @@ def test_candles_of_the_brokers_sample() -> None:
 
 
 def test_last_price_of_the_brokers_sample() -> None:
-    assert dict(mapping.last_price_from(k, v) for k, v in sample("ltp.json").items()) == {INFY: 107435}
+    assert dict(quotes.last_price_from(k, v) for k, v in sample("ltp.json").items()) == {INFY: 107435}
 
 
 POSITION = {

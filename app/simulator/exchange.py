@@ -35,8 +35,13 @@ from app.simulator.memory import MarketMemory
 from app.simulator.oms import OrderSystem
 from app.simulator.records import Records, trading_day
 from app.simulator.updates import Updates
+from app.simulator.upstox.door import UpstoxDoor
+from app.simulator.upstox.tokens import UpstoxCredentials
 
 HOST = "127.0.0.1"
+ZERODHA, UPSTOX = "zerodha", "upstox"
+_PORT_KEYS = {ZERODHA: "port", UPSTOX: "upstox"}
+"""What the book remembers a wire's port by."""
 WATCH_SECONDS = 0.05
 """How often the clock is looked at for 06:00 having passed."""
 LARGEST_REQUEST = 4 * 1024 * 1024
@@ -83,10 +88,15 @@ class Plan:
     cash: int = OPENING_CASH
     delay: tuple[float, float] = (0.005, 0.020)
     openings: Sequence[Opening] = field(default_factory=tuple)
+    brokers: Sequence[str] = ("zerodha",)
+    """Whose wires it speaks, a port each."""
+    upstox: UpstoxCredentials | None = None
+    """Fresh ones when absent."""
+    upstox_port: int = 0
 
 
 class Exchange:
-    """One broker on one port. Build, `start`, `stop`, all on one loop."""
+    """One account behind a port for each broker's wire. Build, `start`, `stop`, all on one loop."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
@@ -116,7 +126,12 @@ class Exchange:
         plan.market.add_listener(self.oms.on_quotes)
         plan.market.add_listener(self.gtts.on_quotes)
         self.port = 0
-        self._runner: web.AppRunner | None = None
+        self.upstox: UpstoxDoor | None = None
+        if UPSTOX in plan.brokers:
+            client = plan.upstox or UpstoxCredentials.new()
+            secure = plan.tls is not None
+            self.upstox = UpstoxDoor(client, self.oms, self.book, self.faults, secure=secure)
+        self._runners: list[web.AppRunner] = []
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -134,11 +149,12 @@ class Exchange:
     async def start(self) -> None:
         """Remembers what it knew, listens, lets the market run. Raises CannotStart."""
         self._recall()
-        app = web.Application(client_max_size=LARGEST_REQUEST)
-        self._runner = web.AppRunner(
-            app, access_log=None, handle_signals=False, shutdown_timeout=1.0, max_line_size=LONGEST_URL
-        )
-        await self._listen(app, self._runner)
+        if ZERODHA in self._plan.brokers:
+            self.port = await self._listen(self._kite(), ZERODHA, self._plan.port)
+        if self.upstox is not None:
+            app = web.Application(client_max_size=LARGEST_REQUEST)
+            self.upstox.add_to(app, self._admin)
+            self.upstox.port = await self._listen(app, UPSTOX, self._plan.upstox_port)
         self._tasks = [
             asyncio.create_task(self.market.run()),
             asyncio.create_task(self._watch()),
@@ -153,8 +169,10 @@ class Exchange:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.hub.close_all()
-        if self._runner is not None:
-            await self._runner.cleanup()
+        if self.upstox is not None:
+            await self.upstox.close()
+        for runner in self._runners:
+            await runner.cleanup()
         self.oms.close()
         self.memory.everything()
         self.book.close()
@@ -163,11 +181,15 @@ class Exchange:
 
     def _send_update(self, update: dict[str, Any]) -> None:
         self.hub.order_update(str(update["user_id"]), update)
+        if self.upstox is not None:
+            self.upstox.order_update(update)
 
     def _before_ticks(self, _quotes: Sequence[Quote]) -> None:
         fault = self.faults.strike(TICKER)
         if fault is None:
             return
+        if self.upstox is not None:
+            self.upstox.ticker_fault(fault)
         if fault.name == "ticker-disconnect":
             self.hub.drop_all()
         elif fault.name == "ticker-malformed":
@@ -185,6 +207,8 @@ class Exchange:
     async def _clock_changed(self) -> None:
         if self.sessions.bury_dead():
             await self.hub.close_user(self.sessions.user_id)
+        if self.upstox is not None:
+            await self.upstox.clock_changed()
         self.oms.on_clock()
         self.gtts.on_clock()
 
@@ -202,6 +226,8 @@ class Exchange:
         except ValueError as error:
             raise CannotStart(f"the state folder does not fit: {error}") from error
         self.sessions.load()
+        if self.upstox is not None:
+            self.upstox.load()
         known = self.book.load("account")
         self.oms.load()
         self.gtts.load()
@@ -250,33 +276,48 @@ class Exchange:
 
     # -- the server
 
-    async def _listen(self, app: web.Application, runner: web.AppRunner) -> None:
+    def _kite(self) -> web.Application:
+        app = web.Application(client_max_size=LARGEST_REQUEST)
         app.middlewares.append(Gate(self.sessions, self.faults, self.oms).pass_through)
         OrderRoutes(self.oms, self.legs, self.faults).add_to(app)
         AccountRoutes(self.oms, self.auctions, self.sessions, self._token_ended).add_to(app)
         QuoteRoutes(self.market).add_to(app)
         GttRoutes(self.gtts, self.market.listings, self.credentials.user_id).add_to(app)
-        AdminRoutes(self.oms, self.faults, self._clock_changed).add_to(app)
-        Backstage(self.gtts, self.auctions, self.market).add_to(app)
         login = LoginPage(self.sessions, lambda: self.urls["redirect_url"])
         app.router.add_get("/connect/login", login.show, name="login:show")
         app.router.add_post("/connect/login", login.submit, name="login:submit")
         app.router.add_get("/connect/done", landing)
         app.router.add_get("/ws", self.hub.handle)
+        self._admin(app)
+        return app
+
+    def _admin(self, app: web.Application) -> None:
+        """The exchange's own door, on every port."""
+        AdminRoutes(self.oms, self.faults, self._clock_changed).add_to(app)
+        Backstage(self.gtts, self.auctions, self.market).add_to(app)
+
+    async def _listen(self, app: web.Application, broker: str, asked: int) -> int:
+        """Serves a wire on the asked port, else on the remembered one, else on a free one. Raises CannotStart."""
+        runner = web.AppRunner(
+            app, access_log=None, handle_signals=False, shutdown_timeout=1.0, max_line_size=LONGEST_URL
+        )
+        self._runners.append(runner)
         await runner.setup()
-        remembered = self.book.load("port").get("port", 0)
-        for port in (self._plan.port,) if self._plan.port else (remembered, 0):
+        key = _PORT_KEYS[broker]
+        remembered = self.book.load("port").get(key, 0)
+        for port in (asked,) if asked else (remembered, 0):
             site = web.TCPSite(runner, HOST, port, ssl_context=self._plan.tls)
             try:
                 await site.start()
             except OSError as error:
-                if port == 0 or self._plan.port:
+                if port == 0 or asked:
                     raise CannotStart(f"port {port} on {HOST} is taken: {error.strerror}") from error
                 continue
             break
-        self.port = runner.addresses[0][1]
-        self.book.put("port", "port", self.port)
+        taken: int = runner.addresses[0][1]
+        self.book.put("port", key, taken)
         self.book.commit(durable=True)
+        return taken
 
 
 def _report(task: asyncio.Task[None]) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-MAX_TAG = 20
-
 
 @dataclass(frozen=True, slots=True)
 class OrderForm:

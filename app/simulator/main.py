@@ -12,27 +12,27 @@ from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from typing import TypeVar
 
 from app.simulator.book import BookInUse
 from app.simulator.clock import IST
-from app.simulator.exchange import CannotStart, Exchange, Opening, Plan
+from app.simulator.exchange import UPSTOX, ZERODHA, CannotStart, Exchange, Opening, Plan
 from app.simulator.faults import Faults
 from app.simulator.kite.sessions import Credentials
 from app.simulator.opening import open_market
 from app.simulator.tls import certificate
+from app.simulator.upstox.tokens import UpstoxCredentials
 
-BROKERS = ("zerodha", "upstox", "both")
+BROKERS = {"zerodha": (ZERODHA,), "upstox": (UPSTOX,), "both": (ZERODHA, UPSTOX)}
 FROM_STDIN = "-"
 LARGEST_PORT = 65_535
-_SECRETS = ("api_secret", "password", "totp_secret")
+_SECRETS = ("api_secret", "password", "totp_secret", "analytics_token")
 
 
 def main(arguments: Sequence[str]) -> int:
     """Exit code 0 after an interrupt, 2 when it could not start; argparse's 2 for bad arguments."""
     options = _parser().parse_args(arguments)
     try:
-        if options.broker != "zerodha":
-            raise CannotStart(f"--broker {options.broker}: the Upstox side of the paper exchange arrives later")
         try:
             plan, ca_file = _plan(options)
         except ValueError as error:
@@ -57,7 +57,7 @@ def _serve(plan: Plan, ca_file: Path | None, *, show_secrets: bool) -> int:
             if exchange.book.set_aside is not None:
                 words = f"simulate: the book was damaged or another client's; it is kept as {exchange.book.set_aside}"
                 print(words, file=sys.stderr)  # noqa: T201 - the command line's answer
-            print(json.dumps({"zerodha": _line(exchange, ca_file, show_secrets)}), flush=True)  # noqa: T201 - the contract
+            print(json.dumps(_lines(exchange, plan, ca_file, show_secrets)), flush=True)  # noqa: T201 - the contract
             await interrupted.wait()
         finally:
             await exchange.stop()
@@ -67,14 +67,20 @@ def _serve(plan: Plan, ca_file: Path | None, *, show_secrets: bool) -> int:
     return 0
 
 
-def _line(exchange: Exchange, ca_file: Path | None, show_secrets: bool) -> dict[str, str]:
-    line = {**exchange.urls, **exchange.credentials.as_dict()}
-    if not show_secrets:
-        for name in _SECRETS:
-            del line[name]
-    if ca_file is not None:
-        line["ca_file"] = str(ca_file)
-    return line
+def _lines(exchange: Exchange, plan: Plan, ca_file: Path | None, show_secrets: bool) -> dict[str, dict[str, str]]:
+    """Broker -> where it listens and who may log in."""
+    lines: dict[str, dict[str, str]] = {}
+    if ZERODHA in plan.brokers:
+        lines[ZERODHA] = {**exchange.urls, **exchange.credentials.as_dict()}
+    if exchange.upstox is not None:
+        lines[UPSTOX] = exchange.upstox.line()
+    for line in lines.values():
+        if not show_secrets:
+            for name in _SECRETS:
+                line.pop(name, None)
+        if ca_file is not None:
+            line["ca_file"] = str(ca_file)
+    return lines
 
 
 def _on_interrupt() -> asyncio.Event:
@@ -107,10 +113,12 @@ def _plan(options: argparse.Namespace) -> tuple[Plan, Path | None]:
         options.feed, seed=options.seed, speed=options.speed, clock=options.clock, instruments=options.instruments
     )
     context, ca_file = certificate(options.state) if options.tls else (None, None)
+    brokers = BROKERS[options.broker]
+    kite, upstox = _credentials(options, brokers)
     plan = Plan(
         market=market,
-        credentials=_credentials(options),
-        port=options.port,
+        credentials=kite,
+        port=options.port if ZERODHA in brokers else 0,
         state=options.state,
         tls=context,
         faults=options.fault,
@@ -118,41 +126,71 @@ def _plan(options: argparse.Namespace) -> tuple[Plan, Path | None]:
         cash=options.cash,
         delay=options.order_delay,
         openings=options.opening_position,
+        brokers=brokers,
+        upstox=upstox,
+        upstox_port=0 if ZERODHA in brokers else options.port,
     )
     return plan, ca_file
 
 
-def _credentials(options: argparse.Namespace) -> Credentials:
+_Client = TypeVar("_Client", Credentials, UpstoxCredentials)
+
+
+def _credentials(options: argparse.Namespace, brokers: Sequence[str]) -> tuple[Credentials, UpstoxCredentials | None]:
+    """From standard input, from the state folder, or fresh ones. Given for one broker, they are its own object; for
+    both, an object with one for each."""
+    given: dict[str, object] = {}
     if options.credentials == FROM_STDIN:
-        return _read_credentials(sys.stdin.readline(), "standard input")
+        document = _json(sys.stdin.readline(), "standard input")
+        given = document if len(brokers) > 1 and isinstance(document, dict) else {brokers[0]: document}
+    kite = _known(Credentials, options, given.get(ZERODHA), "credentials.json", asked=ZERODHA in brokers)
+    if UPSTOX not in brokers:
+        return kite, None
+    return kite, _known(UpstoxCredentials, options, given.get(UPSTOX), "upstox.json", asked=True)
+
+
+def _known(kind: type[_Client], options: argparse.Namespace, given: object, name: str, *, asked: bool) -> _Client:
+    """One broker's credentials; the account itself keeps the first broker's in any case."""
+    if asked and options.credentials == FROM_STDIN:
+        return _read(kind, given, "standard input")
     if options.state is None:
-        return Credentials.new()
-    path: Path = options.state / "credentials.json"
+        return kind.new()
+    path: Path = options.state / name
     if path.exists():
-        return _read_credentials(path.read_text(encoding="utf-8"), str(path))
-    fresh = Credentials.new()
+        return _read(kind, _json(path.read_text(encoding="utf-8"), str(path)), str(path))
+    fresh = kind.new()
     options.state.mkdir(parents=True, exist_ok=True, mode=0o700)
     path.touch(mode=0o600)
     path.write_text(json.dumps(fresh.as_dict()), encoding="utf-8")
     return fresh
 
 
-def _read_credentials(text: str, source: str) -> Credentials:
+def _json(text: str, source: str) -> object:
     try:
-        return Credentials.read(json.loads(text))
+        return json.loads(text)
     except json.JSONDecodeError:
         raise CannotStart(f"{source} holds no JSON object with credentials") from None
+
+
+def _read(kind: type[_Client], document: object, source: str) -> _Client:
+    try:
+        return kind.read(document)
     except (ValueError, TypeError) as error:
         raise CannotStart(f"{source}: {error}") from None
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="simulate", description="A paper exchange on 127.0.0.1 that speaks Kite Connect's wire protocol."
+        prog="simulate", description="A paper exchange on 127.0.0.1 that speaks Kite Connect's and Upstox's wire."
     )
     add = parser.add_argument
-    add("--port", type=_port, default=0, help="0 (default): the remembered or a free one")
-    add("--broker", choices=BROKERS, default="zerodha")
+    add(
+        "--port",
+        type=_port,
+        default=0,
+        help="0 (default): the remembered or a free one; of Zerodha's side when both are served",
+    )
+    add("--broker", choices=tuple(BROKERS), default="zerodha", help="whose wire it speaks; both: a port each")
     add("--feed", default="random", help="random (default) or replay:FILE")
     add("--speed", type=float, default=1.0, help="exchange seconds per real second (default 1)")
     add("--seed", type=int, default=1, help="of the random market, delays and faults (default 1)")

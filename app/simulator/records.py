@@ -31,6 +31,8 @@ class Records:
         self.orders: dict[str, Order] = {}
         self.history: dict[str, list[dict[str, Any]]] = {}
         self.fills: list[Fill] = []
+        self.past: dict[str, list[Fill]] = {}
+        """Fills of earlier days, by day."""
         self.day = day
         self.placed_today = 0
         """Placements asked for, refused ones included."""
@@ -118,8 +120,11 @@ class Records:
         self._book.put("fill", f"{len(self.fills):09d}", fill.record())
 
     def begin_day(self, day: str) -> None:
-        """Forgets the day's orders and fills, but for orders that wait; ids begin again, but for order ids."""
+        """Forgets the day's orders but those that wait, keeps its fills as past; ids begin again, but for order ids."""
         kept = [(order, self.history[order.order_id]) for order in self.live() if order.waiting]
+        if self.fills:
+            self.past[self.day] = list(self.fills)
+            self._book.put("past", self.day, [fill.record() for fill in self.fills])
         for order_id in self.orders:
             self._book.drop("order", order_id)
             self._book.drop("history", order_id)
@@ -158,6 +163,7 @@ class Records:
         self.orders = {key: Order(**record) for key, record in self._book.load("order").items()}
         self.history = self._book.load("history")
         self.fills = [Fill(**record) for record in self._book.load("fill").values()]
+        self.past = {day: [Fill(**row) for row in rows] for day, rows in self._book.load("past").items()}
         for record in self._book.load("oms").values():
             self.day, self._counters = record["day"], record["counters"]
             self._last_order_id, self.placed_today = record["last_order_id"], record["placed_today"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from app.simulator.figures import rupees
-from app.simulator.form import MAX_TAG, OrderForm
+from app.simulator.form import OrderForm
 from app.simulator.listing import Listing
 from app.simulator.pricing import INDEX_KEYS
 from app.simulator.refusal import Refused, bad_input
@@ -50,8 +50,6 @@ def check(form: OrderForm, listing: Listing | None, last_price: int, switches: S
         raise bad_input(f"The instrument you are placing an order for ({form.key}) does not exist or has expired.")
     if not listing.tradable:
         raise bad_input(f"{form.tradingsymbol} is an index and cannot be traded.")
-    if form.tag is not None and len(form.tag) > MAX_TAG:
-        raise bad_input(f"Invalid `tag`: at most {MAX_TAG} characters are allowed.")
     if listing.price_scale != RUPEE:
         raise bad_input(f"{form.exchange} is not traded on the paper exchange yet.")
     if (form.validity == "TTL") != (form.validity_ttl > 0):

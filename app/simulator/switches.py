@@ -42,6 +42,27 @@ CHOICES: dict[str, tuple[str, ...]] = {
     # D8: whether a trigger at the broker may carry a MARKET order, and how far it must lie from the last price.
     "gtt_market": ("refused", "allowed"),
     "gtt_distance": ("any", "0.25"),
+    # B1: which default User-Agents Upstox's CDN refuses: those of Python's libraries, urllib's alone, none.
+    "user_agent": ("libraries", "urllib", "any"),
+    # B2.3: does the token answer hold an extended token?
+    "extended": ("entitled", "none"),
+    # B15.1: Upstox Plus: more connections, 30 levels, expired contracts.
+    "plus_plan": ("off", "on"),
+    # D9: what a missing market_protection means at Upstox.
+    "protection_default": ("auto", "none"),
+    # D10: most slices of one order, most lines of a multi-order.
+    "slices": ("10", "25"),
+    "multi_lines": ("10", "25"),
+    # D12: how trades print their times: 2026-11-20 10:00:00 or 20-Nov-2026 10:00:00.
+    "trade_time": ("iso", "words"),
+    # D13: the kind of the first message after a subscription.
+    "first_feed": ("initial", "live"),
+    # B8: are the funds calls closed from midnight to 05:30?
+    "funds_night": ("closed", "open"),
+    # B9: does the trade history hold the running day?
+    "history_today": ("excluded", "included"),
+    # B16: what a portfolio stream without update_types tells of.
+    "stream_default": ("order", "all"),
 }
 
 
@@ -67,6 +88,17 @@ class Switches:
     iceberg_parent: str = "none"
     gtt_market: str = "refused"
     gtt_distance: str = "any"
+    user_agent: str = "libraries"
+    extended: str = "entitled"
+    plus_plan: str = "off"
+    protection_default: str = "auto"
+    slices: str = "10"
+    multi_lines: str = "10"
+    trade_time: str = "iso"
+    first_feed: str = "initial"
+    funds_night: str = "closed"
+    history_today: str = "excluded"
+    stream_default: str = "order"
 
     def turned(self, name: str, value: str) -> Switches:
         """With one switch set. Raises ValueError in words for a name or value that does not exist."""

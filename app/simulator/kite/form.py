@@ -12,6 +12,7 @@ SIDES = ("BUY", "SELL")
 PRODUCTS = ("CNC", "NRML", "MIS", "MTF")
 ORDER_TYPES = ("MARKET", "LIMIT", "SL", "SL-M")
 VALIDITIES = ("DAY", "IOC", "TTL")
+MAX_TAG = 20
 
 
 def undecodable(field: str, got: str, expected: str) -> Refused:
@@ -73,6 +74,8 @@ def order_form(form: Mapping[str, str], variety: str = "regular") -> OrderForm:
     quantity = whole(form, "quantity")
     if quantity is None:
         raise bad_input("Invalid `quantity`.")
+    if len(form.get("tag", "")) > MAX_TAG:
+        raise bad_input(f"Invalid `tag`: at most {MAX_TAG} characters are allowed.")
     autoslice = form.get("autoslice", "false").lower()
     if autoslice not in ("true", "false"):
         raise undecodable("autoslice", form["autoslice"], "boolean")

@@ -16,35 +16,11 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from aiohttp import web
 
 from app.simulator.kite.sessions import Sessions
+from app.simulator.pages import page
 
 ATTEMPT_SECONDS = 300
 WRONG_CODES = 5
 """After so many wrong codes a login attempt begins again with the password."""
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
-    "Referrer-Policy": "no-referrer",
-    "X-Frame-Options": "DENY",
-}
-_STYLE = """
-*{box-sizing:border-box}html,body{height:100%}body{margin:0;background:#0d1117;color:#e6edf3;display:flex;
-align-items:center;justify-content:center;font:15px/1.45 "Segoe UI",system-ui,-apple-system,"Noto Sans",sans-serif}
-main{width:min(380px,92vw);background:#161b22;border:1px solid #2b323b;border-radius:12px;padding:32px 32px 26px;
-box-shadow:0 16px 48px rgba(0,0,0,.45)}
-.mark{display:flex;align-items:center;gap:10px;color:#8b949e;font-size:12px;letter-spacing:.09em;
-text-transform:uppercase}.mark i{width:10px;height:10px;border-radius:3px;background:#f0a33a;display:block}
-h1{font-size:21px;font-weight:600;margin:14px 0 4px}p{margin:0 0 20px;color:#9aa4af}
-label{display:block;font-size:13px;color:#9aa4af;margin:14px 0 6px}
-input{width:100%;padding:11px 12px;font:inherit;color:inherit;background:#0d1117;border:1px solid #323a44;
-border-radius:8px;outline:none}input:focus{border-color:#4c8dff;box-shadow:0 0 0 3px rgba(76,141,255,.22)}
-#totp{letter-spacing:.35em;font-variant-numeric:tabular-nums;font-size:19px;text-align:center}
-.error{background:#3a1a1d;border:1px solid #7c2b31;color:#ffb4b4;border-radius:8px;padding:9px 12px;margin:0 0 6px}
-.buttons{display:flex;gap:10px;margin-top:24px}button{flex:1;padding:11px 12px;font:inherit;font-weight:600;
-border-radius:8px;border:1px solid transparent;cursor:pointer}
-.go{background:#2f6fed;color:#fff}.go:hover{background:#3d7bf5}
-.no{flex:0 0 34%;background:transparent;color:#9aa4af;border-color:#323a44}.no:hover{color:#e6edf3}
-footer{margin-top:22px;font-size:12px;color:#6e7781}
-"""
 
 
 @dataclass(slots=True)
@@ -68,9 +44,9 @@ class LoginPage:
         """The first page."""
         api_key = request.query.get("api_key", "")
         if not self._sessions.knows_app(api_key):
-            return _page("Unknown app", "<p>No app with this <code>api_key</code> is registered here.</p>", status=400)
+            return page("Unknown app", "<p>No app with this <code>api_key</code> is registered here.</p>", status=400)
         if request.query.get("v") != "3":
-            return _page("Unknown version", "<p>The login address needs <code>v=3</code>.</p>", status=400)
+            return page("Unknown version", "<p>The login address needs <code>v=3</code>.</p>", status=400)
         return _password_page(api_key, request.query.get("redirect_params", ""))
 
     async def submit(self, request: web.Request) -> web.StreamResponse:
@@ -78,7 +54,7 @@ class LoginPage:
         form = {key: value for key, value in (await request.post()).items() if isinstance(value, str)}
         api_key, params = form.get("api_key", ""), form.get("redirect_params", "")
         if not self._sessions.knows_app(api_key):
-            return _page("Unknown app", "<p>No app with this <code>api_key</code> is registered here.</p>", status=400)
+            return page("Unknown app", "<p>No app with this <code>api_key</code> is registered here.</p>", status=400)
         if form.get("action") == "cancel":
             attempt = self._attempts.pop(form.get("attempt", ""), None)
             raise web.HTTPFound(self._target({"status": "cancelled"}, attempt.redirect_params if attempt else params))
@@ -129,7 +105,7 @@ async def landing(request: web.Request) -> web.Response:
     """Where the redirect leads when nobody catches it: says so, shows no token."""
     done = request.query.get("status") == "success"
     words = "You can close this page now." if done else "Nothing was changed. You can close this page."
-    return _page("Logged in" if done else "Login cancelled", f"<p>{words}</p>")
+    return page("Logged in" if done else "Login cancelled", f"<p>{words}</p>")
 
 
 def _password_page(api_key: str, params: str, user_id: str = "", error: str = "", *, status: int = 200) -> web.Response:
@@ -155,7 +131,7 @@ def _code_page(api_key: str, attempt: str, user_id: str, error: str = "", *, sta
 
 def _form_page(title: str, words: str, api_key: str, fields: str, go: str, error: str, status: int) -> web.Response:
     box = f'<div class="error" id="error" role="alert">{html.escape(error)}</div>' if error else ""
-    return _page(
+    return page(
         title,
         f"""<p>{words}</p>{box}<form method="post" action="/connect/login">{fields}
 <input type="hidden" name="api_key" value="{html.escape(api_key)}">
@@ -164,11 +140,3 @@ def _form_page(title: str, words: str, api_key: str, fields: str, go: str, error
 </form>""",
         status=status,
     )
-
-
-def _page(title: str, body: str, *, status: int = 200) -> web.Response:
-    text = f"""<!doctype html><html lang="en"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1"><title>{title} – Paper exchange</title>
-<style>{_STYLE}</style></head><body><main><div class="mark"><i></i>Paper exchange</div><h1>{title}</h1>{body}
-<footer>Play money on this machine. Nothing is sent to a real broker.</footer></main></body></html>"""
-    return web.Response(text=text, content_type="text/html", status=status, headers=_HEADERS)

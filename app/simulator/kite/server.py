@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import gzip
 import json
 import time
 import traceback
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
 
-from app.simulator.faults import REQUEST, Fault, Faults
+from app.simulator.faults import REQUEST, Faults
 from app.simulator.kite.envelope import failure, session_dead
 from app.simulator.kite.sessions import Sessions
-from app.simulator.limits import Limits, too_many
+from app.simulator.limits import Limits
 from app.simulator.oms import OrderSystem
 from app.simulator.refusal import Refused, bad_input
 from app.simulator.refusals import address_refused
+from app.simulator.striking import Handler, Striker
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 RECEIVED = web.RequestKey("received", int)
 """When the request's handling began, monotonic nanoseconds."""
 
@@ -37,6 +34,7 @@ class Gate:
         self._faults = faults
         self._oms = oms
         self._limits = Limits()
+        self._striker = Striker(self._enveloped, failure, _kind)
 
     @web.middleware
     async def pass_through(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -49,7 +47,7 @@ class Gate:
         fault = self._faults.strike(REQUEST, route, instrument)
         if fault is None:
             return await self._enveloped(request, self._admit(route, handler))
-        return await self._struck(request, self._admit(route, handler), fault)
+        return await self._striker.strike(request, self._admit(route, handler), fault)
 
     def _admit(self, route: str, handler: Handler) -> Handler:
         async def admitted(request: web.Request) -> web.StreamResponse:
@@ -96,70 +94,19 @@ class Gate:
             traceback.print_exception(error)
             return failure(Refused(500, "GeneralException", "Something went wrong. Please try again later."))
 
-    async def _struck(self, request: web.Request, handler: Handler, fault: Fault) -> web.StreamResponse:
-        """The scripted fault happens to this request."""
-        name = fault.name
-        refusal = _refusal(fault)
-        if refusal is not None:
-            return refusal
-        if name == "lost-before":
-            return _hang_up(request)
-        if name == "late-lost":
-            await request.read()
-            _hang_up(request)
-        if name in ("accept-late", "late-lost"):
-            await asyncio.sleep(fault.seconds)
-        answer = await self._enveloped(request, handler)
-        if name == "delay":
-            await asyncio.sleep(fault.seconds)
-        if name == "lost-after":
-            return _hang_up(request)
-        return await _mangled(request, answer, name)
+
+_KINDS = {
+    400: "OrderException",
+    429: "NetworkException",
+    502: "DataException",
+    503: "NetworkException",
+    504: "DataException",
+}
 
 
-def _refusal(fault: Fault) -> web.Response | None:
-    """The faults that answer without doing anything."""
-    if fault.name == "status":
-        code = int(fault.seconds)
-        kinds = {502: "DataException", 503: "NetworkException", 504: "DataException"}
-        return failure(Refused(code, kinds.get(code, "GeneralException"), fault.text or "Something went wrong."))
-    if fault.name == "throttle":
-        refused = too_many()
-        if fault.value:
-            refused.headers["Retry-After"] = fault.value
-        return failure(refused)
-    if fault.name == "html-403":
-        page = "<html><head><title>403 Forbidden</title></head><body><h1>403 Forbidden</h1></body></html>"
-        return web.Response(text=page, status=403, content_type="text/html")
-    if fault.name == "refuse":
-        return failure(Refused(400, fault.value or "OrderException", fault.text or "Refused by a scripted fault."))
-    return None
-
-
-async def _mangled(request: web.Request, answer: web.StreamResponse, name: str) -> web.StreamResponse:
-    """The faults that spoil a finished answer."""
-    if name not in ("bad-gzip", "cut-json", "close") or not isinstance(answer, web.Response):
-        return answer
-    body = bytes(answer.body) if isinstance(answer.body, bytes | bytearray) else b""
-    if name == "bad-gzip":
-        packed = gzip.compress(body)
-        headers = {"Content-Encoding": "gzip"}
-        half = packed[: len(packed) // 2]
-        return web.Response(body=half, status=answer.status, content_type=answer.content_type, headers=headers)
-    if name == "cut-json":
-        return web.Response(body=body[: len(body) // 2], status=answer.status, content_type=answer.content_type)
-    partial = web.StreamResponse(status=answer.status, headers={"Content-Type": answer.content_type})
-    partial.content_length = len(body)
-    await partial.prepare(request)
-    await partial.write(body[: len(body) // 2])
-    _hang_up(request)
-    return partial
-
-
-def _hang_up(request: web.Request) -> web.Response:
-    if request.transport is not None:
-        request.transport.abort()
-    return web.Response()
+def _kind(status: int) -> str:
+    """The error type that goes with an HTTP status (A3)."""
+    return _KINDS.get(status, "GeneralException")
 
 
 _LATER = {

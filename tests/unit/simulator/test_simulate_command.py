@@ -27,8 +27,6 @@ def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--broker", "upstox"], "the Upstox side of the paper exchange arrives later"),
-        (["--broker", "both"], "arrives later"),
         (["--broker", "other"], "invalid choice: 'other'"),
         (["--port", "70000"], "'70000' is not a port"),
         (["--clock", "yesterday"], "'yesterday' is not a time like"),

@@ -1,0 +1,93 @@
+"""Upstox's side of the exchange put together: tokens, routes, streams behind one port."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+
+from app.simulator.book import Book
+from app.simulator.faults import Fault, Faults
+from app.simulator.oms import OrderSystem
+from app.simulator.upstox.account import AccountRoutes
+from app.simulator.upstox.gate import KEYS, Gate
+from app.simulator.upstox.guard import Guard
+from app.simulator.upstox.instruments import FOLDER, InstrumentRoutes
+from app.simulator.upstox.keys import KeyBook
+from app.simulator.upstox.login import DIALOG, LoginPage, landing
+from app.simulator.upstox.multi import MultiRoutes
+from app.simulator.upstox.orders import OrderRoutes
+from app.simulator.upstox.tokens import Tokens, UpstoxCredentials
+from app.simulator.upstox.trading import Trading
+
+
+class UpstoxDoor:
+    """One client's Upstox wire over the exchange's order system."""
+
+    def __init__(
+        self, credentials: UpstoxCredentials, oms: OrderSystem, book: Book, faults: Faults, *, secure: bool
+    ) -> None:
+        self.credentials = credentials
+        self._oms = oms
+        self._faults = faults
+        self._secure = "s" if secure else ""
+        self.port = 0
+        self.tokens = Tokens(credentials, oms.market.clock, book, faults)
+        self._guard = Guard(oms.market.clock, book)
+        self._keys = KeyBook(oms.market.listings.by_token.values())
+        self._trading = Trading(oms, self._keys, self._guard, faults, credentials.user_id)
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """Where it listens: `api_url` is main and order host in one."""
+        http, ws = f"http{self._secure}://127.0.0.1:{self.port}", f"ws{self._secure}://127.0.0.1:{self.port}"
+        return {
+            "api_url": http,
+            "order_url": http,
+            "login_url": http + DIALOG,
+            "ws_url": ws + "/v3/feed/market-data-feed",
+            "portfolio_url": ws + "/v2/feed/portfolio-stream-feed",
+            "instruments_url": http + FOLDER,
+            "redirect_url": http + "/connect/done",
+        }
+
+    def line(self) -> dict[str, str]:
+        """What the command prints of this side."""
+        return {**self.urls, **self.credentials.as_dict(), "analytics_token": self.tokens.analytics()}
+
+    def load(self) -> None:
+        """From the book."""
+        self.tokens.load()
+        self._guard.load()
+
+    def add_to(self, app: web.Application, admin: Callable[[web.Application], None]) -> None:
+        """Registers everything; `admin` adds the exchange's own routes."""
+        app[KEYS] = self._keys
+        app.middlewares.append(Gate(self.tokens, self._faults).pass_through)
+        OrderRoutes(self._trading, self._faults).add_to(app)
+        MultiRoutes(self._trading, self._faults).add_to(app)
+        AccountRoutes(self._trading, self.tokens, self._guard, self._faults, self.token_ended).add_to(app)
+        InstrumentRoutes(self._oms.market, self._keys).add_to(app)
+        login = LoginPage(self.tokens, lambda: self.urls["redirect_url"])
+        app.router.add_get(DIALOG, login.show, name="login:show")
+        app.router.add_post(DIALOG, login.submit, name="login:submit")
+        app.router.add_get("/connect/done", landing)
+        admin(app)
+
+    async def clock_changed(self) -> None:
+        """Tokens whose time has come die."""
+        if self.tokens.bury_dead():
+            await self.token_ended()
+
+    async def token_ended(self) -> None:
+        """Streams of dead tokens end."""
+
+    def order_update(self, update: dict[str, Any]) -> None:
+        """An order changed."""
+
+    def ticker_fault(self, fault: Fault) -> None:
+        """A scripted fault of the market feed."""
+
+    async def close(self) -> None:
+        """Says goodbye to the streams."""

@@ -1,0 +1,174 @@
+"""What every request to Upstox's wire passes: CDN, scripted faults, session, registered address, limits, envelope."""
+
+from __future__ import annotations
+
+import json
+import time
+import traceback
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from aiohttp import web
+
+from app.simulator.faults import REQUEST, Faults
+from app.simulator.refusal import Refused
+from app.simulator.striking import Handler, Striker
+from app.simulator.upstox.envelope import (
+    INVALID_INPUT,
+    INVALID_TOKEN,
+    NOT_FOUND,
+    SERVER_ERROR,
+    UNSUPPORTED,
+    failure,
+    kind,
+    refuse,
+)
+from app.simulator.upstox.keys import KeyBook
+from app.simulator.upstox.limits import ApiLimits
+from app.simulator.upstox.tokens import ACCESS, ANALYTICS, Tokens, not_permitted
+
+RECEIVED = web.RequestKey("received", int)
+"""When the request's handling began, monotonic nanoseconds."""
+KEYS = web.AppKey("keys", KeyBook)
+TOKEN = web.RequestKey("token", str)
+"""The bearer token, checked."""
+
+ORDER_ROUTES = frozenset({"place", "modify", "cancel"})
+_OPEN = frozenset({"session", "login", "instruments", "historical", "calendar"})
+"""Without a token (B6)."""
+_NO_GATE = ("/simulator/", "/connect/done", "/feeds/")
+"""The exchange's own routes, the redirect's landing page, and sockets with a single-use address."""
+_LIBRARIES = {
+    "libraries": ("python-urllib", "python-requests", "python-httpx", "python/", "aiohttp", "curl/", "go-http-client"),
+    "urllib": ("python-urllib",),
+}
+_READ_ONLY = frozenset({"GET"})
+
+
+class Gate:
+    """The one middleware of the Upstox port."""
+
+    def __init__(self, tokens: Tokens, faults: Faults) -> None:
+        self._tokens = tokens
+        self._faults = faults
+        self._limits = ApiLimits()
+        self._striker = Striker(self._enveloped, failure, kind)
+
+    @web.middleware
+    async def pass_through(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Outermost first: the CDN, faults, the envelope, then who is asking."""
+        request[RECEIVED] = time.monotonic_ns()
+        if request.path.startswith(_NO_GATE):
+            return await self._enveloped(request, handler)
+        route = route_of(request)
+        if route != "feed" and self._is_library(request.headers.get("User-Agent", "")):
+            return web.Response(text="error code: 1010", status=403, content_type="text/plain")
+        instrument = await _instrument_of(request) if route == "place" else ""
+        fault = self._faults.strike(REQUEST, route, instrument)
+        if fault is None:
+            return await self._enveloped(request, self._admit(route, handler))
+        return await self._striker.strike(request, self._admit(route, handler), fault)
+
+    def _is_library(self, agent: str) -> bool:
+        """Whether the CDN takes the agent for a script (B1: error 1010)."""
+        refused = _LIBRARIES.get(self._faults.switches.user_agent)
+        return refused is not None and (not agent or agent.lower().startswith(refused))
+
+    def _admit(self, route: str, handler: Handler) -> Handler:
+        async def admitted(request: web.Request) -> web.StreamResponse:
+            self._check(request, route)
+            return await handler(request)
+
+        return admitted
+
+    def _check(self, request: web.Request, route: str) -> None:
+        api = request.match_info.route.name or request.path
+        if request.match_info.http_exception is not None:
+            raise request.match_info.http_exception
+        if route not in _OPEN:
+            self._authorise(request, route)
+        if self._faults.switches.static_ip == "on" and route in ORDER_ROUTES:
+            raise refuse("UDAPI1154", "Access denied: the request came from an IP address that is not registered.", 403)
+        if self._faults.switches.limits == "on" and route != "login":
+            self._limits.request(f"{request.method} {api}", time.monotonic(), order=route in ORDER_ROUTES)
+
+    def _authorise(self, request: web.Request, route: str) -> None:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme != "Bearer" or not token:
+            raise refuse(INVALID_TOKEN, "Invalid token used to access API", 401)
+        use = self._tokens.kind_of(token)
+        if use != ACCESS and (request.method not in _READ_ONLY or route in ORDER_ROUTES):
+            raise not_permitted()
+        if use == ANALYTICS and self._faults.switches.static_ip == "on" and route in _ACCOUNT_ROUTES:
+            raise refuse("UDAPI1154", "Access denied: the request came from an IP address that is not registered.", 403)
+        request[TOKEN] = token
+
+    async def _enveloped(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except Refused as refused:
+            return failure(refused)
+        except web.HTTPRedirection:
+            raise
+        except web.HTTPException as error:
+            return failure(_translated(error))
+        except Exception as error:  # noqa: BLE001 - a bug is answered as Upstox answers one, and told on standard error
+            traceback.print_exception(error)
+            return failure(Refused(500, SERVER_ERROR, "Something went wrong... please contact us"))
+
+
+_ACCOUNT_ROUTES = frozenset(
+    {"orders", "order", "trades", "positions", "holdings", "margins", "profile", "history", "charges"}
+)
+
+
+def route_of(request: web.Request) -> str:
+    """The name that faults know a request by."""
+    name = request.match_info.route.name
+    return name.partition(":")[0] if name else "other"
+
+
+def _translated(error: web.HTTPException) -> Refused:
+    if error.status == web.HTTPNotFound.status_code:
+        return Refused(404, NOT_FOUND, "Resource not Found.")
+    if error.status == web.HTTPMethodNotAllowed.status_code:
+        return Refused(405, UNSUPPORTED, "This request is not supported by Upstox API")
+    return Refused(error.status, kind(error.status), error.reason)
+
+
+async def _instrument_of(request: web.Request) -> str:
+    """What an order is for, as faults name instruments."""
+    try:
+        document = json.loads(await request.text())
+    except ValueError:
+        return ""
+    if not isinstance(document, dict):
+        return ""
+    return request.app[KEYS].name(str(document.get("instrument_token", "")))
+
+
+async def json_of(request: web.Request) -> dict[str, Any]:
+    """The JSON object of a request; numbers with a point as Decimal."""
+    document = await any_json(request)
+    if not isinstance(document, dict):
+        raise refuse(INVALID_INPUT, "Invalid Input")
+    return document
+
+
+async def any_json(request: web.Request) -> object:
+    """Whatever JSON the body is. Raises Refused."""
+    try:
+        return json.loads(await request.text(), parse_float=Decimal)
+    except ValueError:
+        raise refuse(INVALID_INPUT, "Invalid Input") from None
+
+
+def decimal_of(text: str, path: str) -> Decimal:
+    """A number of a query. Raises Refused."""
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        raise refuse(INVALID_INPUT, f"Invalid {path}", path=path, value=text) from None
+    if not value.is_finite():
+        raise refuse(INVALID_INPUT, f"Invalid {path}", path=path, value=text)
+    return value

@@ -1,0 +1,260 @@
+"""Instrument files, search, option contracts and option chain (B12, B13).
+
+A row of the files is one row of the list in another order: tick size in paise, expiry in epoch milliseconds at the end
+of its day. Not every row with the type EQ is an ordinary share: fund units have it too, and other ISIN digits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+from collections.abc import Iterable
+from datetime import date, datetime, time
+from typing import Any
+
+from aiohttp import web
+
+from app.simulator.clock import IST
+from app.simulator.listing import Listing
+from app.simulator.market import Market
+from app.simulator.quote import Quote
+from app.simulator.upstox import greeks
+from app.simulator.upstox.envelope import NOT_FOUND, refuse, success
+from app.simulator.upstox.keys import (
+    EXCHANGES,
+    KeyBook,
+    index_name,
+    isin_of,
+    key_of,
+    segment_of,
+    symbol_of,
+    underlying_key,
+)
+
+FOLDER = "/market-quote/instruments/exchange"
+FILES = ("complete", "NSE", "BSE", "MCX", "suspended-instrument", "MTF", "NSE_MIS", "BSE_MIS")
+MOST_FOUND = 30
+_END_OF_DAY = time(23, 59, 59)
+
+
+class InstrumentRoutes:
+    """Handlers over one market."""
+
+    def __init__(self, market: Market, keys: KeyBook) -> None:
+        self._market = market
+        self._keys = keys
+        self._files: dict[tuple[date, str], bytes] = {}
+
+    def add_to(self, app: web.Application) -> None:
+        """Registers the routes."""
+        router = app.router
+        router.add_get(FOLDER + "/{name}.json.gz", self.file, name="instruments")
+        router.add_get("/v2/instruments/search", self.search, name="search")
+        router.add_get("/v2/option/contract", self.contracts, name="options:contract")
+        router.add_get("/v2/option/chain", self.chain, name="options:chain")
+
+    # -- files
+
+    async def file(self, request: web.Request) -> web.Response:
+        """A JSON array inside gzip, made once a day."""
+        name = request.match_info["name"]
+        if name not in FILES:
+            raise refuse(NOT_FOUND, "Resource not Found.", 404)
+        today = self._market.clock.now().date()
+        if (today, name) not in self._files:
+            self._files = {key: body for key, body in self._files.items() if key[0] == today}
+            rows = self._rows_of(name)
+            self._files[today, name] = await asyncio.to_thread(_packed, rows)
+        return web.Response(body=self._files[today, name], content_type="application/gzip")
+
+    def _rows_of(self, name: str) -> list[dict[str, Any]]:
+        shares = self._shares()
+        listings = self._market.listings.by_token.values()
+        if name in ("suspended-instrument", "MTF"):
+            return []
+        if name in ("NSE_MIS", "BSE_MIS"):
+            exchange = name.partition("_")[0]
+            return [file_row(row, shares) for row in listings if row.exchange == exchange and row.tradable]
+        rows = [file_row(row, shares) for row in listings]
+        return rows if name == "complete" else [row for row in rows if row["exchange"] == name]
+
+    def _shares(self) -> dict[str, str]:
+        """Symbol of a share -> its key, NSE before BSE."""
+        found: dict[str, str] = {}
+        for row in self._market.listings.by_token.values():
+            if row.tradable and row.exchange in ("NSE", "BSE") and (row.exchange == "NSE" or row.name not in found):
+                found[row.tradingsymbol] = key_of(row)
+        return found
+
+    # -- search
+
+    async def search(self, request: web.Request) -> web.Response:
+        """GET /v2/instruments/search."""
+        query = request.query
+        words = query.get("query", "").upper().split()
+        filters = ("exchanges", "segments", "instrument_types")
+        wanted = {name: set(query[name].split(",")) for name in filters if query.get(name)}
+        number, size = _number(query.get("page_number"), 1), min(MOST_FOUND, _number(query.get("records"), MOST_FOUND))
+        shares = self._shares()
+        found = [
+            contract_row(listing, shares)
+            for listing in self._market.listings.by_token.values()
+            if all(word in f"{symbol_of(listing)} {listing.name}".upper() for word in words)
+            and wanted.get("exchanges", {EXCHANGES[segment_of(listing)]}) >= {EXCHANGES[segment_of(listing)]}
+            and wanted.get("segments", {segment_of(listing)}) >= {segment_of(listing)}
+            and wanted.get("instrument_types", {_type(listing)}) >= {_type(listing)}
+        ]
+        page = {
+            "page_number": number,
+            "total_pages": -(-len(found) // size),
+            "records": len(found[(number - 1) * size : number * size]),
+            "total_records": len(found),
+        }
+        return success(found[(number - 1) * size : number * size], meta_data={"page": page})
+
+    # -- options
+
+    async def contracts(self, request: web.Request) -> web.Response:
+        """GET /v2/option/contract."""
+        expiry = request.query.get("expiry_date")
+        options = self._options(request.query.get("instrument_key"), _date(expiry) if expiry else None)
+        shares = self._shares()
+        return success([contract_row(listing, shares) for listing in options])
+
+    async def chain(self, request: web.Request) -> web.Response:
+        """GET /v2/option/chain: puts and calls of one expiry, strike by strike."""
+        key, expiry = request.query.get("instrument_key"), _date(request.query.get("expiry_date", ""))
+        options = self._options(key, expiry)
+        spot = self._market.quotes[self._keys.token(key or "") or 0]
+        by_strike: dict[float, dict[str, Quote]] = {}
+        for listing in options:
+            by_strike.setdefault(float(listing.strike), {})[listing.instrument_type] = self._market.quotes[
+                listing.token
+            ]
+        rows = []
+        for strike in sorted(by_strike):
+            pair = by_strike[strike]
+            calls, puts = pair.get("CE"), pair.get("PE")
+            row: dict[str, Any] = {
+                "expiry": expiry.isoformat(),
+                "pcr": puts.oi / calls.oi if puts is not None and calls is not None and calls.oi else 0.0,
+                "strike_price": strike,
+                "underlying_key": key,
+                "underlying_spot_price": spot.last_price / 100,
+            }
+            for side, quote in (("call_options", calls), ("put_options", puts)):
+                if quote is not None:
+                    row[side] = self._side(quote)
+            rows.append(row)
+        return success(rows)
+
+    def _side(self, quote: Quote) -> dict[str, Any]:
+        bid, ask = (levels[0] if levels else (0, 0, 0) for levels in (quote.depth_buy, quote.depth_sell))
+        found = greeks.of(quote, self._market)
+        return {
+            "instrument_key": key_of(quote.listing),
+            "market_data": {
+                "ltp": quote.last_price / 100,
+                "volume": quote.volume,
+                "oi": float(quote.oi),
+                "close_price": quote.close / 100,
+                "bid_price": bid[0] / 100,
+                "bid_qty": bid[1],
+                "ask_price": ask[0] / 100,
+                "ask_qty": ask[1],
+                "prev_oi": float(quote.oi_day_low),
+            },
+            "option_greeks": {
+                "vega": found.vega,
+                "theta": found.theta,
+                "gamma": found.gamma,
+                "delta": found.delta,
+                "iv": found.iv * 100,
+                "pop": abs(found.delta) * 100,
+            },
+        }
+
+    def _options(self, key: str | None, expiry: date | None) -> list[Listing]:
+        if not key:
+            raise refuse("UDAPI1026", "The instrument key is required", path="instrument_key")
+        if self._keys.token(key) is None:
+            raise refuse("UDAPI100011", "Invalid Instrument key", path="instrument_key", value=key)
+        shares = self._shares()
+        return [
+            row
+            for row in self._market.listings.by_token.values()
+            if row.is_option and expiry in (None, row.expiry) and underlying_key(row, shares) == key
+        ]
+
+
+def file_row(listing: Listing, shares: dict[str, str]) -> dict[str, Any]:
+    """A row of the instrument files."""
+    segment = segment_of(listing)
+    identity = {
+        "segment": segment,
+        "name": index_name(listing) if not listing.tradable else listing.name,
+        "exchange": EXCHANGES[segment],
+        "instrument_type": _type(listing),
+        "instrument_key": key_of(listing),
+        "exchange_token": str(listing.exchange_token),
+        "trading_symbol": symbol_of(listing),
+    }
+    if not listing.tradable:
+        return identity
+    # Paise, whatever the segment's price unit is; a hundredth of a paisa is the finest.
+    tick = round(listing.tick_size * 100 / listing.price_scale, 4)
+    sizes: dict[str, Any] = {
+        "lot_size": listing.lot_size,
+        "freeze_quantity": float(listing.freeze_quantity),
+        "tick_size": tick,
+        "qty_multiplier": 1.0,
+    }
+    if listing.expiry is None:
+        row = {**identity, **sizes, "isin": isin_of(listing), "short_name": listing.name, "mtf_enabled": False}
+        return {**row, "security_type": "NORMAL"} if segment == "NSE_EQ" else row
+    kind = "COM" if listing.exchange in ("MCX", "NCO") else "CUR" if listing.exchange in ("CDS", "BCD") else "EQUITY"
+    if "_INDEX|" in underlying_key(listing, shares):
+        kind = "INDEX"
+    end = datetime.combine(listing.expiry, _END_OF_DAY, IST)
+    return {
+        **identity,
+        **sizes,
+        "weekly": False,
+        "expiry": int(end.timestamp()) * 1000,
+        "asset_symbol": listing.underlying,
+        "asset_key": underlying_key(listing, shares),
+        "asset_type": kind,
+        "underlying_symbol": listing.underlying,
+        "underlying_key": underlying_key(listing, shares),
+        "underlying_type": kind,
+        "minimum_lot": listing.lot_size,
+        "strike_price": float(listing.strike),
+    }
+
+
+def contract_row(listing: Listing, shares: dict[str, str]) -> dict[str, Any]:
+    """The same as the calls show it: expiry as a date."""
+    row = file_row(listing, shares)
+    if listing.expiry is not None:
+        row["expiry"] = listing.expiry.isoformat()
+    return row
+
+
+def _type(listing: Listing) -> str:
+    return "INDEX" if not listing.tradable else listing.instrument_type
+
+
+def _packed(rows: Iterable[dict[str, Any]]) -> bytes:
+    return gzip.compress(json.dumps(list(rows), separators=(",", ":")).encode(), 6)
+
+
+def _number(text: str | None, default: int) -> int:
+    return max(1, int(text)) if text and text.isdigit() else default
+
+
+def _date(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise refuse("UDAPI1088", "Invalid date", path="expiry_date", value=text) from None

@@ -9,7 +9,7 @@ from typing import Any
 from app.simulator.account import Holding, Position
 from app.simulator.figures import rupees
 from app.simulator.listing import Listing
-from app.simulator.order import Fill, Order
+from app.simulator.order import AMO_RECEIVED, CANCELLED, Fill, Order
 from app.simulator.refusals import multiplier
 from app.simulator.upstox.form import product_word
 from app.simulator.upstox.keys import isin_of, key_of, segment_of, symbol_of
@@ -24,7 +24,7 @@ def order_row(order: Order, listing: Listing, user_id: str, requests: int) -> di
         "product": product_word(order.product),
         "price": order.price / 100,
         "quantity": order.quantity,
-        "status": order.status.lower(),
+        "status": status_word(order.status, amo=order.variety == "amo"),
         "guid": None,
         "tag": order.tag,
         "instrument_token": key_of(listing),
@@ -62,7 +62,7 @@ def history_row(
     row.update(
         price=0.0 if shown else float(logged["price"]),
         quantity=logged["quantity"],
-        status=logged["status"].lower(),
+        status=status_word(logged["status"], amo=order.variety == "amo"),
         order_type=shown or logged["order_type"],
         trigger_price=float(logged["trigger_price"]),
         average_price=float(logged["average_price"]),
@@ -218,6 +218,13 @@ def holding_update(row: dict[str, Any], listing: Listing) -> dict[str, Any]:
 def reference_of(order_id: str) -> str:
     """A second name of an order, derived from the first: its digits backwards."""
     return order_id[::-1]
+
+
+def status_word(status: str, *, amo: bool) -> str:
+    """A status as Upstox spells it (B7.6)."""
+    if amo and status == CANCELLED:
+        return "cancelled after market order"
+    return "after market order req received" if status == AMO_RECEIVED else status.lower()
 
 
 def _variety(variety: str) -> str:

@@ -20,6 +20,7 @@ from app.simulator.upstox.guard import Guard, closed_at_night
 from app.simulator.upstox.keys import KeyBook, segment_of
 
 MORNING = time(5, 30)
+NOT_COVERED = frozenset({"MarginException", "HoldingException"})
 
 
 class Trading:
@@ -67,14 +68,15 @@ class Trading:
         listing = self.listing(body.get("instrument_token"))
         asked = forms.order_form(body, listing, self._faults.switches)
         self._guard.check(listing)
+        form = asked.form
         if not self.oms.is_open(listing):
-            raise refuse("UDAPI100057", "Markets are closed right now.")
+            form = replace(form, variety="amo")  # the session decides, not what the client says
         most = slice_size(listing)
-        if not asked.slice or not most or asked.form.quantity <= most:
-            return [self._take(asked.form, received_ns)]
-        return self._sliced(asked.form, most, received_ns)
+        if not asked.slice or not most or form.quantity <= most:
+            return [self._take(form, listing, received_ns)]
+        return self._sliced(form, listing, most, received_ns)
 
-    def _sliced(self, form: OrderForm, most: int, received_ns: int) -> list[Order]:
+    def _sliced(self, form: OrderForm, listing: Listing, most: int, received_ns: int) -> list[Order]:
         count = -(-form.quantity // most)
         if count > int(self._faults.switches.slices):
             words = f"The order would need {count} slices; at most {self._faults.switches.slices} are allowed"
@@ -83,15 +85,23 @@ class Trading:
         for number in range(count):
             part = replace(form, quantity=min(most, form.quantity - number * most))
             try:
-                placed.append(self._take(part, received_ns, placed[0].order_id if placed else None))
+                placed.append(self._take(part, listing, received_ns))
             except Refused:
                 if not placed:
                     raise
                 break
         return placed
 
-    def _take(self, form: OrderForm, received_ns: int, parent: str | None = None) -> Order:
-        return self.oms.place(form, received_ns, parent)
+    def _take(self, form: OrderForm, listing: Listing, received_ns: int) -> Order:
+        """What is not covered by funds or shares is taken all the same, and comes back rejected."""
+        try:
+            return self.oms.place(form, received_ns)
+        except Refused as refused:
+            if refused.error_type not in NOT_COVERED:
+                raise
+            order = self.oms.new_order(form, listing, received_ns)
+            self.oms.refuse(order, f"RMS: {refused.message}")
+            return order
 
     def modify(self, body: forms.Body) -> Order:
         """A change of one order. Raises Refused."""

@@ -224,6 +224,29 @@ async def test_cancel_many_takes_those_of_a_tag(upstox: UpstoxBench) -> None:
     assert await upstox.refused("DELETE", "/v2/order/multi/cancel", params={"segment": "X"}) == (400, "UDAPI1066")
 
 
+async def test_what_is_not_covered_is_taken_and_comes_back_rejected(make_upstox: MakeUpstox) -> None:
+    bench = await make_upstox(cash=1000_00)
+    for uncovered in ({"quantity": 100}, {"product": "D", "transaction_type": "SELL"}):
+        row = await bench.order(await bench.place(**uncovered))
+        assert row["status"] == "rejected"
+        assert row["status_message"].startswith("RMS: Insufficient")
+    assert (await bench.get("/v2/user/get-funds-and-margin"))["equity"]["available_margin"] == 1000.0
+
+
+async def test_an_order_outside_of_the_session_waits_for_the_next_one(make_upstox: MakeUpstox) -> None:
+    bench = await make_upstox("hours=clock", now=MORNING.replace(hour=19))
+    waiting, unwanted = await bench.place(), await bench.place()
+    row = await bench.order(waiting)
+    assert (row["status"], row["is_amo"], row["variety"]) == ("after market order req received", True, "AMO")
+    await bench.http.delete("/v3/order/cancel", params={"order_id": unwanted})
+    await bench.settle()
+    assert (await bench.order(unwanted))["status"] == "cancelled after market order"
+    await bench.clock(MORNING.replace(day=23))
+    await bench.settle()
+    await bench.login()
+    assert (await bench.order(waiting))["status"] == "complete"
+
+
 async def test_exit_closes_all_but_delivered_shares(make_upstox: MakeUpstox) -> None:
     openings = (Opening(KEY, 10, "MIS"), Opening("NSE:SBIN", -5, "MIS"))
     bench = await make_upstox(openings=openings)

@@ -46,6 +46,11 @@ class Book:
         """Reads the whole file. Raises Damaged."""
         await self._store.verify()
 
+    @property
+    def store(self) -> Store:
+        """The file itself, for work on it as a whole."""
+        return self._store
+
     async def close(self) -> None:
         """Finishes what was asked for and closes the file."""
         await self._store.close()

@@ -136,6 +136,11 @@ class Journal:
         change = change.on_conflict_do_update(index_elements=["key"], set_={"value": value})
         await self._store.change(lambda c: c.execute(change))
 
+    @property
+    def store(self) -> Store:
+        """The file itself, for work on it as a whole."""
+        return self._store
+
     async def close(self) -> None:
         """Finishes what was asked for and closes the file."""
         await self._store.close()

@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import json
 import logging
-import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine
+from sqlcipher3 import dbapi2
 
 from app.domain.errors import Damaged, StorageError, WrongKey
-from app.runtime.files import write_atomically
 from app.runtime.secret import Secret
 from app.storage.database import StoreKind, engine_for, translated
 from app.storage.files import remove_database, set_aside, set_orphans_aside, sync_folder
+from app.storage.key_check import key_check_file, key_fits, remember_key
 from app.storage.migrate import migrate, stored_version, upgrade
 from app.storage.migrations import NEWEST, Version
 from app.storage.migrations import versions as known_versions
-from app.storage.worker import Worker
+from app.storage.worker import Held, Worker
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _PAGE = 4096
 """SQLCipher 4's page size. A finished file has at least one."""
+
+_AUTOCHECKPOINT = 1000
+"""Pages of log after which SQLite folds it into the file: its default."""
 
 CHECKED_AT_OPEN = 32 * 1024 * 1024
 """Bytes up to which opening reads every page (measured: 70 MB/s, so half a second); beyond it, the length alone."""
@@ -47,6 +48,26 @@ class Opened:
     lost: bool = False
     """There was a database before, and its file is gone."""
     migrated_from: str | None = None
+
+
+class HeldStore:
+    """A store whose thread does nothing but what is asked here; all other work waits for the release."""
+
+    def __init__(self, store: Store, held: Held) -> None:
+        self._store = store
+        self._held = held
+
+    async def freeze(self, also: Callable[[Connection], T]) -> T:
+        """As `Store.frozen`, for as long as it is held."""
+        return await self._held.call(lambda: self._store.freeze_file(also))
+
+    async def close_file(self) -> None:
+        """Folds the log into the file and lets go of it. Nothing may be asked of the store before `open_file`."""
+        await self._held.call(self._store.close_file)
+
+    async def open_file(self, key: Secret) -> None:
+        """Takes the file up again, which may be another one by now, with its key."""
+        await self._held.call(lambda: self._store.open_file(key))
 
 
 class Store:
@@ -75,9 +96,39 @@ class Store:
         if answer != "ok":
             raise Damaged(f"{self.path.name} is damaged.", "Make a backup now, then start again.", detail=answer)
 
+    @asynccontextmanager
+    async def frozen(self, also: Callable[[Connection], T]) -> AsyncIterator[T]:
+        """While inside, the file itself is whole and stays as it is, for another process to read: what is written
+        meanwhile goes to the log beside it, and no reader or writer waits. Yields what `also` read at that moment.
+        """
+        found = await self._worker.call(lambda: self.freeze_file(also))
+        try:
+            yield found
+        finally:
+            if self._worker.is_open:  # closing folds the log into the file anyway
+                await self._worker.call(self._thaw)
+
+    @property
+    def untouched(self) -> bool:
+        """Nothing was written since it was frozen: the log is empty."""
+        log_file = self.path.with_name(self.path.name + "-wal")
+        return not log_file.exists() or log_file.stat().st_size == 0
+
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[HeldStore]:
+        """The store's thread for oneself. What others ask meanwhile is done afterwards."""
+        held = await self._worker.hold()
+        try:
+            yield HeldStore(self, held)
+        finally:
+            try:
+                await held.call(self._thaw)
+            finally:
+                held.release()
+
     async def close(self, within: float = 10.0) -> None:
         """Finishes what was asked for, folds the log into the file, ends the thread; at most `within` seconds."""
-        await self._worker.stop(self._close, within)
+        await self._worker.stop(self.close_file, within)
 
     def _in_transaction(self, function: Callable[[Connection], T]) -> T:
         def work() -> T:
@@ -86,10 +137,37 @@ class Store:
 
         return translated(self.path, work)
 
-    def _close(self) -> None:
+    def close_file(self) -> None:
+        """Only on the store's own thread."""
         # SQLite itself checkpoints and removes the log when its last connection closes.
         translated(self.path, self._connection.close)
         self._engine.dispose()
+
+    def open_file(self, key: Secret) -> None:
+        """Only on the store's own thread, after `close_file`."""
+        engine = engine_for(self.path, key)
+        self._connection = translated(self.path, engine.connect)
+        self._engine = engine
+
+    def freeze_file(self, also: Callable[[Connection], T]) -> T:
+        """Only on the store's own thread."""
+        found = self._in_transaction(also)
+        self._pragma("wal_autocheckpoint = 0")
+        self._pragma("wal_checkpoint(TRUNCATE)")
+        if not self.untouched:
+            raise StorageError(f"{self.path.name} could not be brought to rest.", "Try again.")
+        return found
+
+    def _thaw(self) -> None:
+        if not self._connection.closed:
+            self._pragma(f"wal_autocheckpoint = {_AUTOCHECKPOINT}")
+
+    def _pragma(self, words: str) -> None:
+        # On the driver's own connection: SQLAlchemy's would begin a transaction first.
+        driver = self._connection.connection.driver_connection
+        if not isinstance(driver, dbapi2.Connection):
+            raise TypeError("not a connection of SQLCipher")
+        translated(self.path, lambda: driver.execute(f"PRAGMA {words}").fetchall())
 
 
 async def open_store(
@@ -152,14 +230,14 @@ def _prepare(
                 raise Damaged(kept, "Put back a backup, or go on with an empty file.", detail=damage.detail) from None
             opened = Opened(created=True, set_aside=aside, damage=words)
     else:
-        opened = Opened(created=True, lost=_key_check_file(path).exists())
+        opened = Opened(created=True, lost=key_check_file(path).exists())
     if opened.created:
         orphans = set_orphans_aside(path)
         if orphans is not None and opened.set_aside is None:
             opened = Opened(created=True, set_aside=orphans, damage=f"{path.name} is gone; its log is left.", lost=True)
         translated(path, lambda: _create(path, key, versions or known_versions(kind)))
-    if not _key_fits(path, key):
-        _remember_key(path, key)
+    if not key_fits(path, key):
+        translated(path, lambda: remember_key(path, key))
     return opened
 
 
@@ -170,7 +248,7 @@ def _check(path: Path, key: Secret, newest: str) -> str:
     try:
         version = _sound_version(path, key)
     except Damaged:
-        if _key_fits(path, key) is not False:
+        if key_fits(path, key) is not False:
             raise
         raise WrongKey(
             f"{path.name} was made with another vault than this profile's vault.json.",
@@ -230,31 +308,3 @@ def _create(path: Path, key: Secret, versions: Sequence[Version]) -> None:
     fresh.chmod(0o600)
     fresh.replace(path)
     sync_folder(path.parent)
-
-
-# SQLCipher cannot tell a wrong key from a damaged file. A keyed hash of a random salt beside the file can: it says
-# whether the file was made with this key, and nothing about the key (which is 256 random bits).
-
-
-def _key_check_file(path: Path) -> Path:
-    return path.with_name(path.name + ".key-check")
-
-
-def _key_fits(path: Path, key: Secret) -> bool | None:
-    """None: nothing is known."""
-    try:
-        kept = json.loads(_key_check_file(path).read_bytes())
-        salt, check = bytes.fromhex(kept["salt"]), bytes.fromhex(kept["check"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return hmac.compare_digest(check, _keyed(key, salt))
-
-
-def _remember_key(path: Path, key: Secret) -> None:
-    salt = secrets.token_bytes(16)
-    kept = {"salt": salt.hex(), "check": _keyed(key, salt).hex()}
-    translated(path, lambda: write_atomically(_key_check_file(path), json.dumps(kept).encode()))
-
-
-def _keyed(key: Secret, salt: bytes) -> bytes:
-    return hmac.new(bytes.fromhex(key.reveal()), b"stopline key check" + salt, hashlib.sha256).digest()

@@ -33,6 +33,28 @@ class Worker:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
+    @property
+    def is_open(self) -> bool:
+        """Work can be handed over."""
+        return self._open
+
+    async def hold(self) -> Held:
+        """The thread for oneself, once it is done with what was asked before. Must be released."""
+        held = Held()
+        serving = asyncio.ensure_future(self.call(held.serve))
+        waiting = asyncio.ensure_future(held.entered())
+        try:
+            await asyncio.wait([serving, waiting], return_when=asyncio.FIRST_COMPLETED)
+            if serving.done():
+                serving.result()  # refused: the store is closed
+        except BaseException:
+            held.release()
+            raise
+        finally:
+            waiting.cancel()
+        held.keep(serving)
+        return held
+
     async def call(self, function: Callable[[], T]) -> T:
         """The function's result or exception, from the worker's thread."""
         done: concurrent.futures.Future[T] = concurrent.futures.Future()
@@ -62,14 +84,54 @@ class Worker:
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
-            function, done = job
-            try:
-                done.set_result(function())
-            except BaseException as error:  # noqa: BLE001 - handed to whoever waits for it
-                done.set_exception(error)
+            _do(job)
             # Neither result nor traceback may live on until the next job.
-            del job, function, done
+            del job
         self._ended.set_result(None)
+
+
+class Held:
+    """A worker's thread that serves one caller alone until it is released."""
+
+    def __init__(self) -> None:
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._entered: concurrent.futures.Future[None] = concurrent.futures.Future()
+        self._serving: asyncio.Future[None] | None = None
+
+    async def call(self, function: Callable[[], T]) -> T:
+        """The function's result or exception, from the held thread."""
+        done: concurrent.futures.Future[T] = concurrent.futures.Future()
+        done.set_running_or_notify_cancel()
+        self._jobs.put((function, done))
+        return await asyncio.wrap_future(done)
+
+    def release(self) -> None:
+        """The thread goes on with what others asked. A second call does nothing."""
+        self._jobs.put(None)
+
+    async def entered(self) -> None:
+        """Until the thread is ours."""
+        await asyncio.wrap_future(self._entered)
+
+    def keep(self, serving: asyncio.Future[None]) -> None:
+        """Holds on to the job that serves: asyncio itself keeps weak references."""
+        self._serving = serving
+
+    def serve(self) -> None:
+        """On the worker's thread."""
+        if not self._entered.cancelled():
+            self._entered.set_result(None)
+        while (job := self._jobs.get()) is not None:
+            _do(job)
+            del job
+
+
+def _do(job: _Job) -> None:
+    function, done = job
+    try:
+        done.set_result(function())
+    except BaseException as error:  # noqa: BLE001 - handed to whoever waits for it
+        done.set_exception(error)
 
 
 def _report(ending: concurrent.futures.Future[None]) -> None:

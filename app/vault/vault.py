@@ -55,6 +55,7 @@ class Vault:
         self._cost = cost or KdfCost()
         """Of wrappings made from now on; existing ones carry their own."""
         self._keys: MasterKeys | None = None
+        self._retired: list[MasterKeys] = []
         self._guard = threading.RLock()
 
     def __repr__(self) -> str:
@@ -113,6 +114,8 @@ class Vault:
         """Wipes the master key. Keys derived before stay with those who hold them."""
         with self._guard:
             self._replace(None)
+            while self._retired:
+                self._retired.pop().wipe()
 
     def change_passphrase(self, current: Secret | None, new: Secret) -> None:
         """Wraps the same master key by a new passphrase. `current` is asked for again where there is one.
@@ -169,8 +172,13 @@ class Vault:
             return Rotation(file, VaultFile(vault_id, wrapped, keyring), keys)
 
     def adopt(self, rotation: Rotation) -> None:
-        """`vault.json` is the new one from now on."""
+        """`vault.json` is the new one from now on.
+
+        The old key stays in memory until the vault is locked: a verb that began before may still hold, or save, a
+        secret that was sealed with it (`open`, `renewed`).
+        """
         with self._guard:
+            self._retired.append(MasterKeys(bytes(self._open().master)))
             self._replace(bytes(rotation.keys.master))
 
     def forget(self, vault_id: str) -> None:
@@ -206,7 +214,16 @@ class Vault:
     def open(self, account: AccountId, sealed: bytes) -> Secret:
         """The secret again. Raises Damaged when it was altered, or sealed for another account or by another vault."""
         with self._guard:
-            return self._open().open(account, sealed)
+            return self._open().open(account, self.renewed(account, sealed))
+
+    def renewed(self, account: AccountId, sealed: bytes) -> bytes:
+        """What was sealed before a rotation of this run, sealed again with today's key; all else as it is."""
+        with self._guard:
+            for keys in self._retired:
+                plain = keys.unsealed(account, sealed)
+                if plain is not None:
+                    return self._open().seal(account, plain)
+        return sealed
 
     def _open(self) -> MasterKeys:
         if self._keys is None:

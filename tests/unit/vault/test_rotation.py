@@ -34,12 +34,14 @@ def test_a_rotation_changes_nothing_until_it_is_adopted_and_everything_afterward
     vault.adopt(rotation)
     vault.forget(rotation.old.vault_id)
     assert vault.database_key("book") != key
-    with pytest.raises(Damaged):
-        vault.open(A, sealed)
+    assert vault.open(A, vault.renewed(A, sealed)) == Secret("token")
+    assert vault.open(A, sealed) == Secret("token")
     for way in (PASSPHRASE, None):
         again = Vault(tmp_path, Keystore(keyring), CHEAP)
         again.unlock(way)
         assert again.database_key("book") == vault.database_key("book")
+        with pytest.raises(Damaged):
+            again.open(A, sealed)
     assert len(keyring.entries) == 1
 
 

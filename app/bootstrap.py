@@ -199,20 +199,25 @@ async def build_desk(paths: ProfilePaths, *, paper: bool, guarding: bool = True)
     """Every concrete part of a desk, wired. On the loop thread."""
     from app.analytics.charge_table import ChargeTable
     from app.brokers.registry import Registry
+    from app.desk.data import DataDesk
     from app.desk.desk import LocalDesk
     from app.desk.paper import PaperExchange
+    from app.desk.settle import settle
+    from app.desk.upkeep import declared
     from app.desk.workspace import Workspace
-    from app.domain.calendar import TradingCalendar
+    from app.domain.calendar import TradingCalendar, ist_date
     from app.engine.rules import ExitRules
     from app.runtime.bus import Bus
+    from app.runtime.clock import SystemClock
     from app.runtime.helper import Helper
     from app.runtime.loop import Tasks
     from app.vault.vault import Vault
 
-    bus, tasks, helper = Bus(), Tasks(), Helper()
+    bus, tasks, helper, vault = Bus(), Tasks(), Helper(), Vault(paths.root)
+    await asyncio.to_thread(settle, paths.root, vault)  # before anything of the profile is opened
     workspace = Workspace(
         paths.root,
-        Vault(paths.root),
+        vault,
         Registry(helper, third_parties=True, folders=_provider_folders()),
         ExitRules.parse(_text(resource("rules", "exits.csv"))),
         ChargeTable.parse(*_texts(resource("charges"), "*.csv")),
@@ -225,7 +230,14 @@ async def build_desk(paths: ProfilePaths, *, paper: bool, guarding: bool = True)
     if paper:
         options = [word for position in OPENING_POSITIONS for word in ("--opening-position", position)]
         exchange = PaperExchange([*program(), "simulate"], paths.exchange, options)
-    return LocalDesk(workspace, bus, tasks, exchange, last=helper.stop)
+    store_helper = Helper()
+    upkeep = declared(_texts(resource("upkeep"), "*.json"), ist_date(SystemClock().now()))
+    data = DataDesk(workspace, store_helper, upkeep)
+
+    async def end_helpers() -> None:
+        await asyncio.gather(helper.stop(), store_helper.stop())
+
+    return LocalDesk(workspace, bus, tasks, data, exchange, last=end_helpers)
 
 
 def _provider_folders() -> list[str]:

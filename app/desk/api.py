@@ -13,16 +13,23 @@ from typing import Protocol
 from app.desk.messages import (
     AccountView,
     AuditLine,
+    BackupMade,
     ChartSeries,
     CurvePoint,
+    DataView,
+    FileCheck,
+    KeyRotated,
     LoginPage,
     OrderPreview,
     PaperLogin,
     PassphraseStrength,
+    Restored,
     StopPreview,
     SyncRun,
     SyncSummary,
+    Tidied,
     TradePage,
+    UpkeepSettings,
     VaultInfo,
     WatchlistView,
 )
@@ -172,6 +179,32 @@ class PortfolioVerbs(Protocol):
     async def sync_log(self, limit: int = 200) -> Sequence[SyncRun]: ...
 
 
+class DataVerbs(Protocol):
+    """The profile's files."""
+
+    async def view(self) -> DataView: ...
+    async def save_settings(self, settings: UpkeepSettings) -> None: ...
+    async def backup(self, file: str | None = None) -> BackupMade:
+        """Encrypted and verified. Raises Denied for a file that is there, DiskFull, StorageError."""
+        ...
+
+    async def restore(self, file: str, passphrase: Secret | None = None) -> Restored:
+        """What is there now is set aside. Raises Denied while stops are armed, WrongPassphrase, Damaged."""
+        ...
+
+    async def rotate_key(self, passphrase: Secret | None) -> KeyRotated:
+        """Raises Denied while a stop is firing, WrongPassphrase, DiskFull; then nothing has changed."""
+        ...
+
+    async def change_passphrase(self, current: Secret | None, new: Secret) -> None: ...
+    async def make_recovery_key(self, current: Secret | None) -> Secret:
+        """To be shown once and written down."""
+        ...
+
+    async def check_files(self) -> Sequence[FileCheck]: ...
+    async def tidy(self) -> Tidied: ...
+
+
 class EventHandler(Protocol):
     """Called on the loop thread for each event; must return at once."""
 
@@ -191,6 +224,8 @@ class Desk(Protocol):
     def stops(self) -> StopVerbs: ...
     @property
     def portfolio(self) -> PortfolioVerbs: ...
+    @property
+    def data(self) -> DataVerbs: ...
 
     def listen(self, handler: EventHandler) -> None: ...
     def unlisten(self, handler: EventHandler) -> None: ...

@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from app.desk.api import EventHandler
+from app.desk.data import DataDesk
 from app.desk.market import MarketDesk
 from app.desk.paper import PaperExchange
 from app.desk.portfolio import PortfolioDesk
@@ -34,6 +35,7 @@ class LocalDesk:
         workspace: Workspace,
         bus: Bus,
         tasks: Tasks,
+        data: DataDesk,
         paper: PaperExchange | None = None,
         last: Callable[[], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
@@ -47,6 +49,7 @@ class LocalDesk:
         self.trading = TradingDesk(workspace)
         self.stops = StopDesk(workspace)
         self.portfolio = PortfolioDesk(workspace)
+        self.data = data
         self.session.on_open.append(self._opened)
         bus.subscribe(SessionChanged, self._on_session)
         tasks.start(self._beat(), "engine heartbeat")
@@ -81,6 +84,8 @@ class LocalDesk:
     def _opened(self) -> None:
         self._tasks.start(self.portfolio.rebuild(), "finish what a crash left")
         self._tasks.start(self.portfolio.keep_curve(), "day's curve")
+        if self._workspace.guarding:  # a command does its one thing
+            self._tasks.start(self.data.keep(), "housekeeping")
 
     def _on_session(self, event: SessionChanged) -> None:
         if event.state is SessionState.ACTIVE:

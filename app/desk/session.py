@@ -66,6 +66,7 @@ class SessionDesk:
             info.opens_with_keyring,
             info.opens_with_passphrase,
             str(self._workspace.profile),
+            info.has_recovery_key,
         )
 
     def strength(self, passphrase: Secret) -> PassphraseStrength:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,6 +24,7 @@ from app.runtime.loop import Tasks
 from app.storage.accounts import AccountRecord
 from app.storage.book import Book
 from app.storage.journal import Journal
+from app.storage.snapshot import SEALED
 from app.vault.vault import Vault
 
 
@@ -142,7 +144,13 @@ class Workspace:
         return found
 
     async def save(self, record: AccountRecord) -> None:
-        """Stores an account's record."""
+        """Stores an account's record; secrets that a verb took up before a rotation of the keys are sealed anew."""
+        renewed: dict[str, Any] = {
+            f.name: self.vault.renewed(record.id, value)
+            for f in fields(record)
+            if f.name.startswith(SEALED) and (value := getattr(record, f.name)) is not None
+        }
+        record = replace(record, **renewed)
         self.records[record.id] = record
         await self.book.accounts.save(record)
 

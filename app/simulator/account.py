@@ -11,6 +11,7 @@ from typing import Any
 
 from app.simulator import margins
 from app.simulator.listing import Listing
+from app.simulator.refusal import bad_input
 from app.simulator.refusals import is_option, multiplier
 
 LastPrices = Callable[[int], tuple[int, int]]
@@ -79,6 +80,19 @@ class Holding:
     """Settled at the day's beginning."""
 
 
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """A wish to hold a part of a position in another product."""
+
+    old: str
+    new: str
+    side: str
+    """BUY: of a long position; SELL: of a short one."""
+    quantity: int
+    overnight: bool
+    """Of what was carried over; else of what was done today."""
+
+
 @dataclass(slots=True)
 class Account:
     """Owned by OrderSystem. Cash is the opening balance of the day."""
@@ -112,6 +126,40 @@ class Account:
             position.sold_value += value
         return position
 
+    def convert(self, listing: Listing, move: Conversion) -> None:
+        """Moves a part of a position to another product, at its average price. Raises Refused."""
+        old = self.positions.get((listing.token, move.old))
+        net = old.quantity if old else 0
+        if old is None or (net if move.side == "BUY" else -net) < move.quantity:
+            raise bad_input(f"Invalid `quantity`: the open {move.side} quantity in {move.old} is {abs(net)}.")
+        new = self.positions.get((listing.token, move.new)) or Position(listing.token, move.new)
+        sign = 1 if move.side == "BUY" else -1
+        if move.overnight:
+            self._move_overnight(old, new, sign, move.quantity)
+        elif sign > 0:
+            value = _part(old.bought_value, move.quantity, old.bought)
+            old.bought, old.bought_value = old.bought - move.quantity, old.bought_value - value
+            new.bought, new.bought_value = new.bought + move.quantity, new.bought_value + value
+        else:
+            value = _part(old.sold_value, move.quantity, old.sold)
+            old.sold, old.sold_value = old.sold - move.quantity, old.sold_value - value
+            new.sold, new.sold_value = new.sold + move.quantity, new.sold_value + value
+        self.positions[listing.token, move.new] = new
+
+    @staticmethod
+    def _move_overnight(old: Position, new: Position, sign: int, quantity: int) -> None:
+        if new.overnight_quantity * sign < 0:
+            raise bad_input("An opposite position was carried over in the other product.")
+        value = _part(old.overnight_value, quantity, old.overnight_quantity * sign)
+        old.overnight_quantity, old.overnight_value = (
+            old.overnight_quantity - sign * quantity,
+            old.overnight_value - value,
+        )
+        new.overnight_quantity, new.overnight_value = (
+            new.overnight_quantity + sign * quantity,
+            new.overnight_value + value,
+        )
+
     def used(self, position: Position, listing: Listing) -> tuple[margins.Margin, int]:
         """What a position ties up, and the cash that its closed part and its premiums have brought (+) or cost (-)."""
         quantity = position.quantity
@@ -133,6 +181,13 @@ class Account:
     def record(self) -> dict[str, Any]:
         """As it is kept on disk, without positions and holdings, which have records of their own."""
         return {"user_id": self.user_id, "cash": self.cash}
+
+
+def _part(value: int, quantity: int, whole: int) -> int:
+    """Of a value, what belongs to a part of its quantity. Raises Refused when there is not so much."""
+    if quantity > whole:
+        raise bad_input(f"Invalid `quantity`: {max(0, whole)} can be converted with this `position_type`.")
+    return value * quantity // whole
 
 
 def position_record(position: Position) -> dict[str, Any]:

@@ -17,13 +17,17 @@ from app.simulator.admin import AdminRoutes
 from app.simulator.auctions import Auctions
 from app.simulator.backstage import Backstage
 from app.simulator.book import Book
+from app.simulator.depository import Depository
 from app.simulator.faults import TICKER, Faults
 from app.simulator.form import OrderForm
 from app.simulator.gtt import GttEngine
 from app.simulator.kite.accounts import AccountRoutes
+from app.simulator.kite.calculators import CalculatorRoutes
+from app.simulator.kite.depository import DepositoryPage
 from app.simulator.kite.gtt import GttRoutes
 from app.simulator.kite.login import LoginPage, landing
 from app.simulator.kite.orders import OrderRoutes
+from app.simulator.kite.portfolios import PortfolioRoutes
 from app.simulator.kite.quotes import QuoteRoutes
 from app.simulator.kite.server import Gate
 from app.simulator.kite.sessions import Credentials, Sessions
@@ -118,6 +122,8 @@ class Exchange:
             delay=plan.delay,
         )
         self.auctions = Auctions(self.oms, self.book)
+        self.depository = Depository(self.ledger, self.oms.records, plan.market, self.book, self.faults)
+        self.oms.checks.append(self.depository.check)
         self.legs = Legs(self.oms, self.auctions, self.faults)
         self.gtts = GttEngine(self.oms, self.book, self.faults)
         self.memory = MarketMemory(plan.market, self.book)
@@ -232,6 +238,7 @@ class Exchange:
         self.oms.load()
         self.gtts.load()
         self.auctions.load()
+        self.depository.load()
         if not known:
             self._open_positions()
         self.ledger.save()
@@ -280,9 +287,12 @@ class Exchange:
         app = web.Application(client_max_size=LARGEST_REQUEST)
         app.middlewares.append(Gate(self.sessions, self.faults, self.oms).pass_through)
         OrderRoutes(self.oms, self.legs, self.faults).add_to(app)
-        AccountRoutes(self.oms, self.auctions, self.sessions, self._token_ended).add_to(app)
+        AccountRoutes(self.oms, self.sessions, self._token_ended).add_to(app)
+        PortfolioRoutes(self.oms, self.auctions, self.depository).add_to(app)
+        CalculatorRoutes(self.oms).add_to(app)
         QuoteRoutes(self.market).add_to(app)
         GttRoutes(self.gtts, self.market.listings, self.credentials.user_id).add_to(app)
+        DepositoryPage(self.sessions, self.depository).add_to(app)
         login = LoginPage(self.sessions, lambda: self.urls["redirect_url"])
         app.router.add_get("/connect/login", login.show, name="login:show")
         app.router.add_post("/connect/login", login.submit, name="login:submit")

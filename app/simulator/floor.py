@@ -50,6 +50,8 @@ class Floor:
         self._timers: set[asyncio.TimerHandle] = set()
         self.followers: list[Callable[[Order], None]] = []
         """Called when an order has filled or finished, before anybody is told."""
+        self.checks: list[Callable[[Order], None]] = []
+        """What else an order must pass, beside funds, before it is taken or changed; each raises Refused."""
 
     def is_open(self, listing: Listing) -> bool:
         """Whether orders are taken and matched now."""

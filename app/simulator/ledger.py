@@ -6,17 +6,18 @@ Owned by the order system; runs on the loop thread.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import date
 
 from app.simulator import account as accounts
 from app.simulator import margins
-from app.simulator.account import Account, Holding, Position
+from app.simulator.account import Account, Conversion, Holding, Position
 from app.simulator.book import Book
 from app.simulator.charges import of_fills
 from app.simulator.listing import Listing
 from app.simulator.market import Market
 from app.simulator.order import Fill, Order
-from app.simulator.refusal import Refused
+from app.simulator.refusal import Refused, bad_input
 from app.simulator.refusals import insufficient_funds
 
 
@@ -105,6 +106,38 @@ class Ledger:
         listing = self._market.listings.by_token[fill.token]
         position = self.account.apply(listing, fill.product, fill.side, fill.quantity, fill.price)
         self._book.put("position", _key(position), accounts.position_record(position))
+
+    def convert(self, listing: Listing, move: Conversion, live: Iterable[Order]) -> None:
+        """Moves a part of a position to another product, if the money and the shares allow it. Raises Refused."""
+        allowed = ("NRML", "MIS") if listing.underlying else ("CNC", "MIS")
+        if move.old not in allowed or move.new not in allowed or move.old == move.new:
+            raise bad_input(f"Positions in {listing.exchange} can be converted between {' and '.join(allowed)}.")
+        if move.quantity <= 0:
+            raise bad_input("Invalid `quantity`: it must be above 0.")
+        waiting = list(live)
+        before = self.available(waiting)
+        keys = [(listing.token, move.old), (listing.token, move.new)]
+        saved = {key: replace(position) for key in keys if (position := self.account.positions.get(key))}
+        try:
+            self.account.convert(listing, move)
+            after = self.available(waiting)
+            if after < 0 and after < before:
+                raise insufficient_funds(before - after, before)
+            if "CNC" in (move.old, move.new) and self.account.net_quantity(listing.token, "CNC") < 0:
+                raise Refused(400, "HoldingException", f"Insufficient holdings of {listing.tradingsymbol}.")
+        except Refused:
+            for key in keys:
+                self.account.positions.pop(key, None)
+            self.account.positions.update(saved)
+            raise
+        for key in keys:
+            position = self.account.positions[key]
+            if position.overnight_quantity or position.bought or position.sold:
+                self._book.put("position", _key(position), accounts.position_record(position))
+            else:
+                del self.account.positions[key]
+                self._book.drop("position", _key(position))
+        self._book.commit(durable=True)
 
     def hold(self, token: int, quantity: int, value: int) -> None:
         """Puts shares into the demat account, as if bought long ago."""

@@ -52,6 +52,8 @@ class OrderSystem(Floor):
             prepare(order)
         if self._faults.switches.funds == "sync":
             self.ledger.check(order, self.records.beside(order), self.records.live)
+        for passes in self.checks:
+            passes(order)
         return self.take(order)
 
     def take(self, order: Order) -> Order:
@@ -86,6 +88,8 @@ class OrderSystem(Floor):
             # the switch: it passes the risk check as if the old order stood beside it
             changed = replace(changed, order_id="", filled=0, quantity=changed.left)
         self.ledger.check(changed, self.records.beside(changed), self.records.live)
+        for passes in self.checks:
+            passes(changed)
         self.begin_change(order, change)
         return order
 

@@ -35,6 +35,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "market_row": ("LIMIT", "MARKET"),
     # Whether a feed that never sleeps keeps the real trading hours all the same: for AMO, refusals, triggers.
     "hours": ("feed", "clock"),
+    # A8.4: whether the client has signed over the sale of its shares for good, or authorises each at the depository.
+    "authorisation": ("given", "needed"),
     # D4: how autoslice answers: the order with its children, or the plain list of the July 2026 page.
     "autoslice_answer": ("children", "list"),
     # Whether later legs of an iceberg name the first one (the samples show a first leg only).
@@ -84,6 +86,7 @@ class Switches:
     instruments_auth: str = "open"
     market_row: str = "LIMIT"
     hours: str = "feed"
+    authorisation: str = "given"
     autoslice_answer: str = "children"
     iceberg_parent: str = "none"
     gtt_market: str = "refused"

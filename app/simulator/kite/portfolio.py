@@ -79,9 +79,9 @@ def _average(value: int, quantity: int) -> int | float:
 
 
 def holding_row(
-    holding: Holding, listing: Listing, last: int, close: int, sold_today: int, stamp: str
+    holding: Holding, listing: Listing, last: int, close: int, sold_today: int, authorised: tuple[int, str]
 ) -> dict[str, Any]:
-    """A8.3. `quantity` is what is settled and not sold today."""
+    """A8.3. `quantity` is what is settled and not sold today; `authorised`: how much, since when."""
     held = holding.quantity + holding.t1_quantity
     average = holding.value / held / 100 if held else 0.0
     used = min(sold_today, held)
@@ -98,8 +98,8 @@ def holding_row(
         "used_quantity": used,
         "t1_quantity": holding.t1_quantity - max(0, used - holding.quantity),
         "realised_quantity": settled,
-        "authorised_quantity": 0,
-        "authorised_date": stamp,
+        "authorised_quantity": authorised[0],
+        "authorised_date": authorised[1],
         "authorisation": {},
         "opening_quantity": holding.opening_quantity,
         "short_quantity": 0,

@@ -14,7 +14,6 @@ from kiteconnect import exceptions as kite_errors
 from tests.paper_exchange import PaperExchange
 
 INFY = 408065
-LATER = "arrives with the issue that gives the program this feature"
 
 
 def place(kite: Any, **changed: Any) -> str:
@@ -211,6 +210,20 @@ def call_positions(kite: Any) -> None:
     assert {row["tradingsymbol"] for row in kite.positions()["day"]} >= {"INFY"}
 
 
+def call_convert_position(kite: Any) -> None:
+    until_status(kite, place(kite), "COMPLETE")
+
+    def held(product: str) -> int:
+        rows = kite.positions()["net"]
+        return sum(row["quantity"] for row in rows if (row["tradingsymbol"], row["product"]) == ("INFY", product))
+
+    before = held("MIS"), held("CNC")
+    assert kite.convert_position("NSE", "INFY", "BUY", "day", 2, "MIS", "CNC") is True
+    assert (held("MIS"), held("CNC")) == (before[0] - 2, before[1] + 2)
+    with pytest.raises(kite_errors.InputException, match="can be converted between"):
+        kite.convert_position("NSE", "INFY", "BUY", "day", 1, "MIS", "NRML")
+
+
 def call_holdings(kite: Any) -> None:
     assert [(row["tradingsymbol"], row["quantity"]) for row in kite.holdings()] == [("SBIN", 10)]
 
@@ -320,10 +333,6 @@ def call_delete_gtt(kite: Any) -> None:
 
 
 NOT_YET: dict[str, tuple[str, Callable[[Any], object]]] = {
-    "convert_position": (
-        LATER,
-        lambda kite: kite.convert_position("NSE", "INFY", "BUY", "day", 1, "MIS", "CNC"),
-    ),
     "mf_orders": ("the program trades no mutual funds", lambda kite: kite.mf_orders()),
     "place_mf_order": ("the program trades no mutual funds", lambda kite: kite.place_mf_order("X", "BUY", amount=1)),
     "cancel_mf_order": ("the program trades no mutual funds", lambda kite: kite.cancel_mf_order("1")),

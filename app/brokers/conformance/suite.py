@@ -1,0 +1,19 @@
+"""All cards, for a test module to import: `from app.brokers.conformance.suite import *` beside a fixture `bench`."""
+
+from __future__ import annotations
+
+from app.brokers.conformance.cards_factory import TestHowASessionBegins, TestWhatItSaysOfItself
+from app.brokers.conformance.cards_reading import TestHistory, TestWhatIsNoAnswer, TestWhatItTells
+from app.brokers.conformance.cards_stream import TestExits, TestPrices
+from app.brokers.conformance.cards_trading import TestOrders
+
+__all__ = [
+    "TestExits",
+    "TestHistory",
+    "TestHowASessionBegins",
+    "TestOrders",
+    "TestPrices",
+    "TestWhatIsNoAnswer",
+    "TestWhatItSaysOfItself",
+    "TestWhatItTells",
+]

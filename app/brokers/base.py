@@ -315,9 +315,10 @@ class Feed(Protocol):
 class StreamBroker(Protocol):
     """Live prices, and exits over warm connections."""
 
-    def feed(self, sink: FeedSink) -> Feed:
-        """The account's one stream. Order updates come to the same sink, also where the broker has a second socket for
-        them: the adapter keeps both, and says `connected` when both are up."""
+    def feed(self, sink: FeedSink, *, orders: bool = True) -> Feed:
+        """One price connection of the account, of which `BrokerInfo.stream` says how many there may be. With `orders`
+        (one of them) order updates come to the same sink, also where the broker has a second socket for them: the
+        adapter keeps both, and says `connected` when both are up."""
         ...
 
     def exit_line(self) -> ExitLine: ...

@@ -16,6 +16,7 @@ from app.analytics.charge_table import ChargesUnknown, ChargeTable
 from app.brokers.base import BrokerSession, ExitLine, Session
 from app.desk.hours import TradingHours
 from app.desk.outcome import Outcome, charges_of
+from app.domain.broker import BrokerInfo
 from app.domain.calendar import AlwaysOpen, Calendar, ist_date
 from app.domain.errors import AppError, Denied, SessionExpired
 from app.domain.events import Event, FeedState, FundsChanged, HoldingsChanged, Level, Noticed
@@ -63,6 +64,7 @@ class Trading:
     charges: ChargeTable
     instrument: Callable[[InstrumentId], Instrument | None]
     ends_in_auction: Callable[[Instrument], bool]
+    info: Callable[[AccountId], BrokerInfo]
     charts: Charts
     publish: Callable[[Event], None]
     tasks: Tasks
@@ -111,6 +113,7 @@ class AccountDesk:
             self._on_connected,
             self._on_dead,
             lambda: self._hours.open_at(self.clock.now()),
+            self.clock.now,
             trading.charts.of_account(account),
             trading.publish,
         )
@@ -187,8 +190,11 @@ class AccountDesk:
                 return
             self._line = line
             self.stops.attach(broker, line)
-            self.hub.start(broker.feed(self.hub))
             self.hub.set_urgent(self.stops.armed > 0)
+            info = self._trading.info(self.account)
+            known = [self._trading.instrument(name) for name in info.canaries]
+            canaries = {instrument.token: instrument.id for instrument in known if instrument is not None}
+            self.hub.start(lambda sink, orders: broker.feed(sink, orders=orders), info.stream, canaries)
             start = self._trading.tasks.start
             self._tasks = [
                 start(self._recover(), f"recovery {self.account}"),

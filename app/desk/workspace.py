@@ -113,6 +113,7 @@ class Workspace:
             charges=self.charges,
             instrument=self.master.get,
             ends_in_auction=self.master.ends_in_auction,
+            info=lambda account: self.factory(account.partition("-")[0]).info,
             charts=self.charts,
             publish=self.publish,
             tasks=self.tasks,

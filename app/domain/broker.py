@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Final
 
 from app.domain.account import Endpoints
+from app.domain.ids import InstrumentId
 
 
 class Support(StrEnum):
@@ -58,6 +59,14 @@ class RateLimit:
     amount: int
     seconds: int
     scope: LimitScope = LimitScope.KEY
+
+
+@dataclass(frozen=True, slots=True)
+class StreamLimits:
+    """How many price connections one session may hold, and how many instruments each carries."""
+
+    connections: int = 1
+    instruments: int = 3_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +193,10 @@ class BrokerInfo:
     environments: tuple[Environment, ...] = ()
     """Beside live."""
     rate_limits: tuple[RateLimit, ...] = ()
+    stream: StreamLimits = StreamLimits()
+    canaries: tuple[InstrumentId, ...] = ()
+    """Instruments that trade every second of a session, one per market: a price connection that hears nothing of them
+    for 3 s is dead, whatever its socket says (E2)."""
     fields: tuple[ConfigField, ...] = KEY_FIELDS
     capabilities: Capabilities = Capabilities()
     redirect_parameter: str = "request_token"

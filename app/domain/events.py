@@ -72,6 +72,19 @@ class FeedChanged(Event):
     subscribed: int
     exchange_lag_ms: int | None = None
     """Receive time less exchange time of the newest tick."""
+    unheard: int = 0
+    """Instruments of watchlists and charts of which nothing comes, while the stops' own connection may well live."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeedGap(Event):
+    """A stretch of a session in which no prices came. Exchange time; from the last price before to the first after."""
+
+    account: AccountId
+    since: Nanos
+    until: Nanos
+    instruments: tuple[InstrumentId, ...]
+    """Those with a stop or a chart."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,8 +66,7 @@ class StopEngine:
         self._firing.on_settled = self._on_settled
         self.check: Callable[[Iterable[Mark], int], None] = self._watching.check
         """Hot path: every frame of the account's own feed."""
-        self.watched: Callable[[int], bool] = self._watching.watches
-        """Whether a level is armed on a token."""
+        self.watched = self._watching.watches
         state.on_positions.append(self._on_positions)
         state.on_order.append(self._on_order)
 

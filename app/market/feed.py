@@ -1,7 +1,9 @@
-"""The hub of one account's tick stream: stops first, then everything else.
+"""The hub of one account's price streams: stops first, then everything else.
 
-Counts who wants what, judges whether the stream is worth anything (by the age of data, never by the socket), and hands
-conflated ticks to the window. Loop thread only.
+Counts who wants what, spreads it over the connections that the broker allows (stops and positions have one of their
+own), judges whether each is worth anything (by the age of data, never by the socket), and hands conflated ticks to the
+window.
+Loop thread only.
 """
 
 from __future__ import annotations
@@ -13,12 +15,15 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
-from app.brokers.base import Feed, Mark
+from app.brokers.base import Feed, FeedSink, Mark
+from app.domain.broker import StreamLimits
 from app.domain.errors import AppError, SessionExpired
-from app.domain.events import Event, FeedChanged, FeedState, Level, Noticed, TicksConflated
+from app.domain.events import Event, FeedChanged, FeedGap, FeedState, Level, Noticed, TicksConflated
 from app.domain.ids import AccountId, InstrumentId, Nanos
 from app.domain.market import Tick
 from app.domain.order import Order
+from app.market.lane import Lane
+from app.market.spread import spread
 
 log = logging.getLogger(__name__)
 
@@ -28,15 +33,13 @@ DIGEST_SLICE = 64
 """Packets taken out of frames in one go: about 0.1 ms."""
 DECODE_SLICE = 64
 """Packets decoded in one go: the loop, and with it the next tick, never waits longer than this takes (about 0.3 ms)."""
-SILENT_SECONDS = 2.7
-"""No data for this long while the market trades: the stream is dead, whatever the socket says. With the judge's own
-interval it is noticed within the 3 s of E2."""
-REDIAL_SECONDS = 6.0
-"""A silent stream is dropped and dialled again after this long."""
 JUDGE_SECONDS = 0.25
 REPORT_SECONDS = 1.0
-MAX_TOKENS = 3_000
-"""Kite's limit of instruments on one connection."""
+GUARDED = ("stops", "positions")
+"""Consumers whose instruments ride on the guarding connection."""
+
+Connect = Callable[[FeedSink, bool], Feed]
+"""A fresh connection for a sink; the flag: it tells of orders too."""
 
 
 class Candles(Protocol):
@@ -53,7 +56,7 @@ class Candles(Protocol):
 
 
 class FeedHub:
-    """Implements `FeedSink` for one account."""
+    """All price connections of one account."""
 
     def __init__(
         self,
@@ -64,50 +67,54 @@ class FeedHub:
         on_connected: Callable[[], None],
         on_session_dead: Callable[[SessionExpired], None],
         market_open: Callable[[], bool],
+        now: Callable[[], Nanos],
         candles: Candles,
         publish: Callable[[Event], None],
     ) -> None:
         self.account = account
-        self.state = FeedState.OFF
-        # The hot path is a direct call: no hub code between the feed and the stops.
-        self.marks = check
-        self.watched = watched
+        self._check = check
+        self._watched = watched
         self._on_order = on_order
         self._on_connected = on_connected
         self._on_session_dead = on_session_dead
         self._market_open = market_open
+        self._now = now
+        """The account's exchange time."""
         self._candles = candles
         self._publish = publish
-        self._feed: Feed | None = None
+        self._connect: Connect | None = None
+        self._limits = StreamLimits()
+        self._canaries: frozenset[int] = frozenset()
+        self._lanes = [Lane(0, self, check, watched)]
+        self._urgent = False
+        self._gaps: dict[int, Nanos] = {}
+        """Since when nothing comes, by the number of the connection."""
         self._names: dict[int, InstrumentId] = {}
         self._wanted: dict[str, frozenset[int]] = {}
-        self._latest: dict[int, tuple[bytes, Nanos]] = {}
+        self._latest: dict[int, tuple[Feed, bytes, Nanos]] = {}
         self._pending: dict[int, None] = {}
-        self._frames: deque[tuple[bytes, Nanos]] = deque()
+        self._frames: deque[tuple[Feed, bytes, Nanos]] = deque()
         """Checked against the stops, not looked at otherwise yet."""
-        self._packets: deque[tuple[int, bytes, Nanos]] = deque()
+        self._packets: deque[tuple[Feed, int, bytes, Nanos]] = deque()
         """Of the frame that is being taken apart."""
         self._digestion: asyncio.Handle | None = None
         self._ticks: dict[InstrumentId, Tick] = {}
         self._prices: dict[int, int] = {}
-        self._connected = False
-        self._data_at = 0.0
-        self._connected_at = 0.0
-        self._redialled_at = 0.0
         self._reported_at = 0.0
         self._tasks: list[asyncio.Task[None]] = []
 
     # -- life --------------------------------------------------------------------------------------------------------
 
-    def start(self, feed: Feed) -> None:
-        """Takes over a fresh feed and subscribes what is wanted."""
-        self._feed = feed
-        self._connected = False
-        self._data_at = 0.0
-        self._connected_at = time.monotonic()
-        self._set_state(FeedState.CONNECTING)
+    def start(self, connect: Connect, limits: StreamLimits, canaries: Mapping[int, InstrumentId]) -> None:
+        """A session is there: dials, and subscribes what is wanted."""
+        self._connect = connect
+        self._limits = limits
+        self._canaries = frozenset(canaries)
+        self._names.update(canaries)
+        self._lanes = [Lane(number, self, self._check, self._watched) for number in range(limits.connections)]
+        self._gaps.clear()
         self._subscribe()
-        feed.start()
+        self._report()
         loop = asyncio.get_running_loop()
         self._tasks = [
             loop.create_task(self._judge(), name=f"feed watch {self.account}"),
@@ -115,21 +122,24 @@ class FeedHub:
         ]
 
     async def stop(self, state: FeedState = FeedState.OFF) -> None:
-        """Lets go of the feed. What consumers want is kept for the next one."""
+        """Lets go of the connections. What consumers want is kept for the next ones."""
+        self._connect = None
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        feed, self._feed = self._feed, None
-        if feed is not None:
-            await feed.stop()
+        await asyncio.gather(*(lane.stop(state) for lane in self._lanes))
         if self._digestion is not None:
             self._digestion.cancel()
             self._digestion = None
         self._frames.clear()
         self._packets.clear()
-        self._connected = False
-        self._set_state(state)
+        self._report()
+
+    @property
+    def state(self) -> FeedState:
+        """Of the guarding connection: what a stop's prices are worth."""
+        return self._lanes[0].state
 
     # -- who wants what ----------------------------------------------------------------------------------------------
 
@@ -147,12 +157,13 @@ class FeedHub:
 
     def set_urgent(self, urgent: bool) -> None:
         """Stops are armed: never back off when reconnecting."""
-        if self._feed is not None:
-            self._feed.set_urgent(urgent)
+        self._urgent = urgent
+        for lane in self._lanes:
+            lane.set_urgent(urgent)
 
     @property
     def live(self) -> bool:
-        """Prices flow."""
+        """Prices flow to the stops."""
         return self.state is FeedState.LIVE
 
     def last_tick(self, instrument: InstrumentId) -> Tick | None:
@@ -164,38 +175,36 @@ class FeedHub:
         return self._prices.get(token)
 
     def _subscribe(self) -> None:
-        if self._feed is None:
+        connect = self._connect
+        if connect is None:
             return
-        tokens: set[int] = set()
-        for consumer in sorted(self._wanted, key=lambda name: name != "stops"):
-            tokens |= self._wanted[consumer]
-        if len(tokens) > MAX_TOKENS:
-            keep = set(self._wanted.get("stops", ()))
-            keep.update(sorted(tokens - keep)[: MAX_TOKENS - len(keep)])
+        guarded = frozenset[int]().union(*(self._wanted.get(name, frozenset()) for name in GUARDED))
+        others = frozenset[int]().union(*self._wanted.values()) - guarded
+        before = [lane.tokens for lane in self._lanes]
+        plan = spread(guarded, others, self._canaries, self._limits, before)
+        # The guarding connection first: an instrument that moves there is never without prices.
+        for lane, tokens in zip(self._lanes, plan.lanes, strict=True):
+            lane.carry(tokens)
+            if not lane.running and (tokens or lane.number == 0):
+                lane.start(connect(lane, lane.number == 0), urgent=self._urgent)
+        if plan.left_out:
+            wanted = len(guarded | others)
             self._publish(
                 Noticed(
                     Level.WARNING,
                     "Too many instruments",
-                    f"{len(tokens)} are wanted, one connection carries {MAX_TOKENS}.",
-                    "Close some charts or watchlists; stops are kept.",
+                    f"{wanted} are wanted, the broker's connections carry {wanted - len(plan.left_out)}.",
+                    "Close some charts or watchlists; stops and positions are kept.",
                     self.account,
                     "too many instruments",
                 )
             )
-            tokens = keep
-        # Full mode throughout: only its packets carry the exchange's time, which stops and candles need.
-        self._feed.subscribe(tokens)
 
-    # -- what the feed says ------------------------------------------------------------------------------------------
+    # -- what the connections say ------------------------------------------------------------------------------------
 
-    def frame(self, payload: bytes, received_at: Nanos) -> None:
+    def taken(self, feed: Feed, payload: bytes, received_at: Nanos) -> None:
         """A frame, after its stops were checked. Only noted: the next frame may hold a breach."""
-        if self._feed is None:
-            return
-        self._data_at = time.monotonic()
-        if self.state is not FeedState.LIVE:
-            self._set_state(FeedState.LIVE)
-        self._frames.append((payload, received_at))
+        self._frames.append((feed, payload, received_at))
         if self._digestion is None:
             self._digestion = asyncio.get_running_loop().call_soon(self._digest)
 
@@ -207,8 +216,8 @@ class FeedHub:
                 return
             self._open_frame(*self._frames.popleft())
         for _ in range(min(DIGEST_SLICE, len(self._packets))):
-            token, packet, received_at = self._packets.popleft()
-            self._latest[token] = (packet, received_at)
+            feed, token, packet, received_at = self._packets.popleft()
+            self._latest[token] = (feed, packet, received_at)
             self._pending[token] = None
             if token in self._candles.wanted:
                 tick = self._tick(token)
@@ -217,14 +226,11 @@ class FeedHub:
         if self._packets or self._frames:
             self._digestion = asyncio.get_running_loop().call_soon(self._digest)
 
-    def _open_frame(self, payload: bytes, received_at: Nanos) -> None:
-        feed = self._feed
-        if feed is None:
-            return
+    def _open_frame(self, feed: Feed, payload: bytes, received_at: Nanos) -> None:
         prices = self._prices
         for mark in feed.marks(payload):
             prices[mark[0]] = mark[1]
-        self._packets.extend((token, packet, received_at) for token, packet in feed.packets(payload))
+        self._packets.extend((feed, token, packet, received_at) for token, packet in feed.packets(payload))
         reason = feed.fault(payload)
         if reason:
             self.malformed(reason, payload[:16])
@@ -233,25 +239,8 @@ class FeedHub:
         """An order changed, from whatever origin."""
         self._on_order(order)
 
-    def connected(self) -> None:
-        """Subscribed again; what happened meanwhile must be read."""
-        self._connected = True
-        self._connected_at = time.monotonic()
-        self._on_connected()
-
-    def disconnected(self, cause: Exception) -> None:
-        """No prices until `connected`."""
-        self._connected = False
-        if self.state not in (FeedState.DOWN, FeedState.REFUSED):
-            log.info("feed of %s: %s", self.account, cause)
-        if isinstance(cause, SessionExpired):
-            self._set_state(FeedState.REFUSED)
-            self._on_session_dead(cause)
-        else:
-            self._set_state(FeedState.DOWN)
-
     def malformed(self, reason: str, sample: bytes) -> None:
-        """A packet was dropped."""
+        """A message was dropped."""
         log.info("feed of %s: malformed packet (%s), begins %s", self.account, reason, sample.hex())
         self._publish(
             Noticed(
@@ -264,35 +253,47 @@ class FeedHub:
             )
         )
 
+    def lane_changed(self, lane: Lane, cause: Exception | None) -> None:
+        """A connection came, went, fell silent or speaks again."""
+        if isinstance(cause, SessionExpired):
+            self._on_session_dead(cause)
+        if cause is not None:
+            log.info("price connection %d of %s: %s", lane.number, self.account, cause)
+        elif lane.is_connected and lane.number == 0 and lane.state is not FeedState.LIVE:
+            self._on_connected()
+        self._mark_gap(lane)
+        self._report()
+
     # -- is it alive -------------------------------------------------------------------------------------------------
+
+    def _mark_gap(self, lane: Lane) -> None:
+        """From the last price before to the first after, where the market traded meanwhile (E3)."""
+        if lane.state is FeedState.LIVE:
+            since = self._gaps.pop(lane.number, None)
+            if since is not None:
+                until = self._now()
+                shown = lane.tokens & (self._candles.wanted.keys() | self._wanted.get("stops", frozenset()))
+                names = tuple(sorted(self._names[token] for token in shown))
+                seconds = (until - since) / 1e9
+                log.info("no prices of %s on connection %d for %.1f s", self.account, lane.number, seconds)
+                self._publish(FeedGap(self.account, since, until, names))
+        elif lane.state in (FeedState.SILENT, FeedState.DOWN) and lane.data_at and self._market_open():
+            self._gaps.setdefault(lane.number, self._now() - (lane.data_age_ms or 0) * 1_000_000)
 
     async def _judge(self) -> None:
         while True:
             await asyncio.sleep(JUDGE_SECONDS)
-            now = time.monotonic()
-            quiet = now - max(self._data_at, self._connected_at)
-            if self._connected and quiet >= SILENT_SECONDS:
-                if not self._market_open():
-                    self._set_state(FeedState.CLOSED)
-                else:
-                    self._set_state(FeedState.SILENT)
-                    if quiet >= REDIAL_SECONDS and now - self._redialled_at >= REDIAL_SECONDS and self._feed:
-                        self._redialled_at = now
-                        await self._feed.reconnect()
-            if now - self._reported_at >= REPORT_SECONDS:
+            for lane in self._lanes:
+                if lane.judge(self._market_open):
+                    await lane.redial()
+            if time.monotonic() - self._reported_at >= REPORT_SECONDS:
                 self._report()
-
-    def _set_state(self, state: FeedState) -> None:
-        if state is self.state:
-            return
-        self.state = state
-        self._report()
 
     def _report(self) -> None:
         self._reported_at = time.monotonic()
-        age = int((self._reported_at - self._data_at) * 1000) if self._data_at else None
-        subscribed = len(frozenset().union(*self._wanted.values())) if self._wanted else 0
-        self._publish(FeedChanged(self.account, self.state, age, subscribed))
+        subscribed = len(frozenset[int]().union(*self._wanted.values()))
+        unheard = sum(len(lane.tokens) for lane in self._lanes[1:] if lane.tokens and lane.state in _UNHEARD)
+        self._publish(FeedChanged(self.account, self.state, self._lanes[0].data_age_ms, subscribed, unheard=unheard))
 
     # -- to the window -----------------------------------------------------------------------------------------------
 
@@ -318,11 +319,14 @@ class FeedHub:
 
     def _tick(self, token: int) -> Tick | None:
         name = self._names.get(token)
-        if name is None or self._feed is None:
+        if name is None:
             return None
-        packet, received_at = self._latest[token]
+        feed, packet, received_at = self._latest[token]
         try:
-            return self._feed.decode(packet, name, received_at)
+            return feed.decode(packet, name, received_at)
         except AppError as failure:
             log.info("feed of %s: %s", self.account, failure)
             return None
+
+
+_UNHEARD = (FeedState.SILENT, FeedState.DOWN)

@@ -96,10 +96,7 @@ def against(budget: Mapping[str, float], measured: Any) -> dict[str, str]:
     """For each budget "met", or by how much it was missed. `engine_ms` is what the budgets are for."""
     told = {}
     for name, limit in budget.items():
-        if name == "fps":
-            missed = limit - measured["fps"]
-        else:
-            missed = measured["engine_ms"][name] - limit
+        missed = limit - measured["fps"] if name == "fps" else measured["engine_ms"][name] - limit
         told[name] = "met" if missed <= 0 else f"missed by {missed:.3f}"
     return told
 

@@ -83,11 +83,11 @@ class ZerodhaSession(ZerodhaSpecials):
         """Play money: every address is on this machine."""
         return self._endpoints.paper
 
-    def feed(self, sink: FeedSink) -> Feed:
-        """The account's tick stream."""
+    def feed(self, sink: FeedSink, *, orders: bool = True) -> Feed:
+        """A tick stream of the account. Kite tells of orders on each of them."""
         from app.brokers.zerodha.ticker import ZerodhaFeed
 
-        return ZerodhaFeed(self._session, self._credentials, self._endpoints, sink)
+        return ZerodhaFeed(self._session, self._credentials, self._endpoints, sink, orders=orders)
 
     def exit_line(self) -> ExitLine:
         """The account's warm connections for exits."""

@@ -36,11 +36,14 @@ BATCH = 1_000
 class ZerodhaFeed:
     """One ticker connection of one account; reconnects and resubscribes by itself until stopped."""
 
-    def __init__(self, session: Session, credentials: Credentials, endpoints: Endpoints, sink: FeedSink) -> None:
+    def __init__(
+        self, session: Session, credentials: Credentials, endpoints: Endpoints, sink: FeedSink, *, orders: bool = True
+    ) -> None:
         self._session = session
         self._credentials = credentials
         self._endpoints = endpoints
         self._sink = sink
+        self._orders = orders
         self._full: frozenset[int] = frozenset()
         self._quote: frozenset[int] = frozenset()
         self._connection: _Connection | None = None
@@ -95,7 +98,7 @@ class ZerodhaFeed:
 
     async def _connect_once(self) -> Exception:
         """One connection from dial to end. Returns why it ended."""
-        connection = _Connection(self._sink, self._session.account)
+        connection = _Connection(self._sink, self._session.account, orders=self._orders)
         url = f"{self._endpoints.ws_url}?" + urlencode(
             {"api_key": self._credentials.api_key, "access_token": self._session.access_token.reveal()}
         )
@@ -115,10 +118,11 @@ class ZerodhaFeed:
 class _Connection:
     """What Kite says over one WebSocket."""
 
-    def __init__(self, sink: FeedSink, account: AccountId) -> None:
+    def __init__(self, sink: FeedSink, account: AccountId, *, orders: bool) -> None:
         self.stream = Stream(self._on_binary, self._on_text)
         self._sink = sink
         self._account = account
+        self._orders = orders
         self._texts: deque[bytes] = deque()
         self._loop = asyncio.get_running_loop()
 
@@ -162,7 +166,7 @@ class _Connection:
     def _on_text(self, payload: bytes) -> None:
         """News of an order comes before the next price where a stop guards its instrument; else once all is read."""
         self._texts.append(payload)
-        if self._sink.watched(_token_of(payload)):
+        if self._orders and self._sink.watched(_token_of(payload)):
             self._read_texts()
         elif len(self._texts) == 1:
             self._loop.call_soon(self._read_one)
@@ -181,7 +185,7 @@ class _Connection:
         try:
             message = json.loads(payload)
             kind = message["type"]
-            if kind == "order":
+            if kind == "order" and self._orders:
                 self._sink.order_update(order_from_update(message["data"], self._account))
             elif kind == "error":
                 log.warning("the price feed says: %s", printable(str(message.get("data", ""))))

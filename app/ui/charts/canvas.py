@@ -12,6 +12,7 @@ from PySide6.QtCore import QRectF, Qt, QTimer
 from PySide6.QtGui import QColor, QHideEvent, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QWidget
 
+from app.domain.ids import Nanos
 from app.domain.instrument import Instrument
 from app.domain.market import Candle, Interval
 from app.domain.money import Price
@@ -76,6 +77,7 @@ class CandleCanvas(pg.GraphicsView):
         self.overlay.interval = interval
         self.overlay.last = None
         self.overlay.positions, self.overlay.fills, self.overlay.stops = (), (), ()
+        self.overlay.gaps = ()
         self.overlay.message = self.overlay.warning = ""
         self._drop()
         self.touch()
@@ -107,6 +109,11 @@ class CandleCanvas(pg.GraphicsView):
         self.overlay.stops = tuple(lines)
         if self._held is not None and (self._held not in lines or self._held.dragged is None):
             self._drop()
+        self.touch()
+
+    def set_gaps(self, gaps: Sequence[tuple[Nanos, Nanos]]) -> None:
+        """Stretches in which no prices came."""
+        self.overlay.gaps = tuple(gaps)
         self.touch()
 
     def say(self, message: str = "", warning: str = "", *, loading: bool = False) -> None:

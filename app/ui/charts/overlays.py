@@ -22,6 +22,7 @@ from app.ui.charts.stop_paint import PlacedStop
 from app.ui.charts.tags import TAG_HEIGHT, AxisTag, Pen, Piece, spread
 from app.ui.theme import DARK
 
+_GAP_ALPHA = 28
 _READOUT = 30.0
 """Kept free at the top left for the readout, pixels."""
 
@@ -67,6 +68,8 @@ class Overlay(Layer):
         self.positions: tuple[PositionMark, ...] = ()
         self.fills: tuple[FillMark, ...] = ()
         self.stops: tuple[StopLine, ...] = ()
+        self.gaps: tuple[tuple[Nanos, Nanos], ...] = ()
+        """From when to when no prices came: what is drawn there was read afterwards, and no stop saw it."""
         self.hovered: StopLine | None = None
         self.cross: Crosshair | None = None
         self.message = ""
@@ -110,6 +113,7 @@ class Overlay(Layer):
             paint_cross_lines(painter, self._panes, *cross)
         painter.save()
         painter.setClipRect(pane.rect)
+        self._paint_gaps(painter)
         self._paint_fills(painter)
         self._paint_price_lines(painter)
         for stop in placed:
@@ -128,6 +132,30 @@ class Overlay(Layer):
         rect = self._panes.price.rect
         width = self._pen.width(self.message)
         self._pen.text(painter, rect.center().x() - width / 2, rect.center().y(), self.message, DARK.muted)
+
+    def _paint_gaps(self, painter: QPainter) -> None:
+        """A band over the time in which nothing was heard, with its length at the foot."""
+        pane, count = self._panes.price, len(self._series)
+        if not count:
+            return
+        for since, until in self.gaps:
+            left, right = (pane.x(self._place(at)) for at in (since, until))
+            if right < pane.rect.left() or left > pane.rect.right():
+                continue
+            band = QRectF(left, pane.rect.top(), max(right - left, 2.0), pane.rect.height())
+            ink = QColor(DARK.warning)
+            ink.setAlpha(_GAP_ALPHA)
+            painter.fillRect(band, ink)
+            words = f"no prices {fmt.age((until - since) // 1_000_000)}"
+            self._pen.text(painter, left + 4, pane.rect.bottom() - 12, words, DARK.warning)
+
+    def _place(self, at: Nanos) -> float:
+        """Where a moment lies between two candles."""
+        index = self._series.index_at(at)
+        if index < 0:
+            return 0.0
+        within = (at - self._series.start(index)) / (int(self.interval) * 1_000_000_000)
+        return index - 0.5 + min(within, 1.0)
 
     def _paint_fills(self, painter: QPainter) -> None:
         """Triangles with their tips at the fill's price; only the visible ones."""

@@ -17,6 +17,7 @@ from app.domain.events import (
     CandleClosed,
     Event,
     FeedChanged,
+    FeedGap,
     FeedState,
     Filled,
     PositionsChanged,
@@ -26,7 +27,7 @@ from app.domain.events import (
     StopFired,
     TicksConflated,
 )
-from app.domain.ids import InstrumentId
+from app.domain.ids import InstrumentId, Nanos
 from app.domain.instrument import Instrument
 from app.domain.market import Candle, Interval, Tick
 from app.domain.money import Price
@@ -79,6 +80,8 @@ class ChartView(QWidget):
         self._last: Price | None = None
         self._close: Price | None = None
         self._fills: dict[tuple[int, Price, Side], FillMark] = {}
+        self._gaps: dict[InstrumentId, list[tuple[Nanos, Nanos]]] = {}
+        """Stretches without prices while an instrument was shown, of this run."""
         self._early: list[Candle] | None = None
         """Live candles that came while history was being read; None when it is not."""
         self._incomplete = False
@@ -100,6 +103,7 @@ class ChartView(QWidget):
             StopChanged: lambda event: self._stops.on_stop(event.stop),
             StopFired: lambda event: self._stops.on_stop(event.stop),
             FeedChanged: self._on_feed,
+            FeedGap: self._on_gap,
             SessionChanged: self._on_session,
             Filled: self._on_filled,
             BookChanged: self._on_book_changed,
@@ -201,6 +205,7 @@ class ChartView(QWidget):
         for button in self._order_buttons:
             button.setEnabled(instrument.tradable)
         self.canvas.show_instrument(instrument, self._interval)
+        self._show_gaps()
         self.canvas.say("Loading…", loading=True)
         self._stops.show(instrument)
         if self._opening is not None:
@@ -292,6 +297,15 @@ class ChartView(QWidget):
         self._show_feed(event)
         if came_alive:
             self._read_again()
+
+    def _on_gap(self, event: FeedGap) -> None:
+        for name in event.instruments:
+            self._gaps.setdefault(name, []).append((event.since, event.until))
+        self._show_gaps()
+
+    def _show_gaps(self) -> None:
+        shown = self._instrument
+        self.canvas.set_gaps(self._gaps.get(shown.id, ()) if shown is not None else ())
 
     def _on_session(self, event: SessionChanged) -> None:
         if event.state is SessionState.ACTIVE:

@@ -1,0 +1,173 @@
+"""One connection of an account's price stream: what is subscribed there, and whether anything comes.
+
+Loop thread only.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from app.brokers.base import Feed, Mark
+from app.domain.errors import SessionExpired
+from app.domain.events import FeedState
+from app.domain.ids import Nanos
+from app.domain.order import Order
+
+SILENT_SECONDS = 2.7
+"""No data for this long while the market trades: the stream is dead, whatever the socket says. With the judge's own
+interval it is noticed within the 3 s of E2."""
+REDIAL_SECONDS = 6.0
+"""A silent stream is dropped and dialled again after this long."""
+
+
+class Hub(Protocol):
+    """What a lane reports to."""
+
+    def taken(self, feed: Feed, payload: bytes, received_at: Nanos) -> None:
+        """A frame whose stops were checked."""
+        ...
+
+    def order_update(self, order: Order) -> None:
+        """An order changed."""
+        ...
+
+    def lane_changed(self, lane: Lane, cause: Exception | None) -> None:
+        """Its state is another one now."""
+        ...
+
+    def malformed(self, reason: str, sample: bytes) -> None:
+        """A message was dropped."""
+        ...
+
+
+class Lane:
+    """Implements `FeedSink` for one connection."""
+
+    def __init__(
+        self,
+        number: int,
+        hub: Hub,
+        check: Callable[[Iterable[Mark], int], None],
+        watched: Callable[[int], bool],
+    ) -> None:
+        self.number = number
+        # The hot path is a direct call: no code of ours between the feed and the stops.
+        self.marks = check
+        self.watched = watched
+        self.state = FeedState.OFF
+        self.tokens: frozenset[int] = frozenset()
+        self._hub = hub
+        self._feed: Feed | None = None
+        self._connected = False
+        self.data_at = 0.0
+        """Monotonic seconds of the last prices; 0 before the first."""
+        self._connected_at = 0.0
+        self._redialled_at = 0.0
+
+    @property
+    def running(self) -> bool:
+        """It dials, or is connected."""
+        return self._feed is not None
+
+    @property
+    def data_age_ms(self) -> int | None:
+        """Since the last prices; None before the first."""
+        return int((time.monotonic() - self.data_at) * 1000) if self.data_at else None
+
+    def start(self, feed: Feed, *, urgent: bool) -> None:
+        """Takes over a fresh connection, which subscribes as soon as it stands."""
+        self._feed = feed
+        self._connected = False
+        self.data_at = 0.0
+        self._connected_at = time.monotonic()
+        self.state = FeedState.CONNECTING
+        feed.set_urgent(urgent)
+        feed.subscribe(self.tokens)
+        feed.start()
+
+    async def stop(self, state: FeedState = FeedState.OFF) -> None:
+        """Lets go of the connection. A second call does nothing."""
+        feed, self._feed = self._feed, None
+        self._connected = False
+        self.state = state
+        if feed is not None:
+            await feed.stop()
+
+    def carry(self, tokens: frozenset[int]) -> None:
+        """The whole set. Full mode throughout: only its packets carry the exchange's time, which stops and candles
+        need."""
+        if tokens != self.tokens:
+            if not self.tokens:
+                self._connected_at = time.monotonic()  # nothing could come before
+            self.tokens = tokens
+            if self._feed is not None:
+                self._feed.subscribe(tokens)
+
+    def set_urgent(self, urgent: bool) -> None:
+        """Stops are armed: never back off when reconnecting."""
+        if self._feed is not None:
+            self._feed.set_urgent(urgent)
+
+    def judge(self, market_open: Callable[[], bool]) -> bool:
+        """A few times a second. True: it was silent for too long and must be dialled again."""
+        if not self._connected or not self.tokens:
+            return False
+        now = time.monotonic()
+        quiet = now - max(self.data_at, self._connected_at)
+        if quiet < SILENT_SECONDS:
+            return False
+        if not market_open():
+            self._become(FeedState.CLOSED)
+            return False
+        self._become(FeedState.SILENT)
+        if quiet < REDIAL_SECONDS or now - self._redialled_at < REDIAL_SECONDS:
+            return False
+        self._redialled_at = now
+        return True
+
+    async def redial(self) -> None:
+        """Drops the connection; the next dial follows at once."""
+        if self._feed is not None:
+            await self._feed.reconnect()
+
+    # -- what the connection says ------------------------------------------------------------------------------------
+
+    def frame(self, payload: bytes, received_at: Nanos) -> None:
+        """A frame, after its stops were checked."""
+        if self._feed is None:
+            return
+        self.data_at = time.monotonic()
+        if self.state is not FeedState.LIVE:
+            self._become(FeedState.LIVE)
+        self._hub.taken(self._feed, payload, received_at)
+
+    def order_update(self, order: Order) -> None:
+        """An order changed, from whatever origin."""
+        self._hub.order_update(order)
+
+    def connected(self) -> None:
+        """Subscribed again; what happened meanwhile must be read."""
+        self._connected = True
+        self._connected_at = time.monotonic()
+        self._hub.lane_changed(self, None)
+
+    def disconnected(self, cause: Exception) -> None:
+        """No prices until `connected`."""
+        self._connected = False
+        self._become(FeedState.REFUSED if isinstance(cause, SessionExpired) else FeedState.DOWN, cause)
+
+    def malformed(self, reason: str, sample: bytes) -> None:
+        """A message was dropped."""
+        self._hub.malformed(reason, sample)
+
+    @property
+    def is_connected(self) -> bool:
+        """The socket stands and what is wanted was subscribed."""
+        return self._connected
+
+    def _become(self, state: FeedState, cause: Exception | None = None) -> None:
+        if state is not self.state:
+            self.state = state
+            self._hub.lane_changed(self, cause)

@@ -1,0 +1,266 @@
+"""The hub over connections that say exactly what a scene wants, in time that jumps."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+import pytest
+
+from app.brokers.base import FeedSink, Mark
+from app.brokers.zerodha import codec
+from app.domain.broker import StreamLimits
+from app.domain.errors import SessionExpired, Unreachable
+from app.domain.events import Event, FeedChanged, FeedGap, FeedState, Noticed, TicksConflated
+from app.domain.ids import AccountId, InstrumentId, Nanos
+from app.domain.market import Tick
+from app.market.feed import FeedHub
+from tests.fakes.fast_loop import run, settle
+
+ACCOUNT = AccountId("zerodha-AB1234")
+SECOND = 1_000_000_000
+CANARY = {256265: InstrumentId("NSE:NIFTY 50")}
+
+
+class Wire:
+    """One connection as the broker's side sees it."""
+
+    def __init__(self, sink: FeedSink, *, orders: bool) -> None:
+        self.sink = sink
+        self.orders = orders
+        self.subscribed: frozenset[int] = frozenset()
+        self.urgent = False
+        self.redials = 0
+        self.stopped = False
+
+    def start(self) -> None:
+        self.sink.connected()
+
+    async def stop(self) -> None:
+        self.stopped = True
+
+    def subscribe(self, full: Iterable[int], quote: Iterable[int] = ()) -> None:
+        self.subscribed = frozenset(full)
+
+    def set_urgent(self, urgent: bool) -> None:
+        self.urgent = urgent
+
+    async def reconnect(self) -> None:
+        self.redials += 1
+
+    def marks(self, payload: bytes) -> Iterable[Mark]:
+        return codec.marks(payload)
+
+    def packets(self, payload: bytes) -> Sequence[tuple[int, bytes]]:
+        return codec.packets(payload)
+
+    def fault(self, payload: bytes) -> str:
+        return codec.fault(payload)
+
+    def decode(self, packet: bytes, instrument: InstrumentId, received_at: Nanos) -> Tick:
+        return codec.decode(packet, instrument, received_at)
+
+    def price(self, token: int, last: int) -> None:
+        """A price arrives."""
+        self.frame(struct.pack(">HHII", 1, 8, token, last))
+
+    def frame(self, payload: bytes) -> None:
+        self.sink.marks(codec.marks(payload), 1)
+        self.sink.frame(payload, 1)
+
+
+class Scene:
+    def __init__(self, limits: StreamLimits) -> None:
+        self.wires: list[Wire] = []
+        self.events: list[Event] = []
+        self.checked: list[Mark] = []
+        self.dead: list[SessionExpired] = []
+        self.reconciled = 0
+        self.open = True
+        self.wanted: dict[int, object] = {}
+        self.limits = limits
+        self.hub = FeedHub(
+            ACCOUNT,
+            lambda marks, _readable: self.checked.extend(marks),
+            lambda _token: False,
+            lambda _order: None,
+            self._on_connected,
+            self.dead.append,
+            lambda: self.open,
+            lambda: int(asyncio.get_running_loop().time() * SECOND),
+            self,
+            self.events.append,
+        )
+
+    def _on_connected(self) -> None:
+        self.reconciled += 1
+
+    def tick(self, token: int, tick: Tick) -> None:
+        """Candles of charts: not looked at here."""
+
+    def start(self, canaries: dict[int, InstrumentId] | None = None) -> None:
+        def connect(sink: FeedSink, orders: bool) -> Wire:
+            self.wires.append(Wire(sink, orders=orders))
+            return self.wires[-1]
+
+        self.hub.start(connect, self.limits, CANARY if canaries is None else canaries)
+
+    def want(self, consumer: str, *tokens: int) -> None:
+        self.hub.want(consumer, {token: InstrumentId(f"NSE:S{token}") for token in tokens})
+
+    def told(self) -> FeedChanged:
+        return [event for event in self.events if isinstance(event, FeedChanged)][-1]
+
+
+@pytest.fixture(autouse=True)
+def jumping_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hub's clock is the loop's, which jumps."""
+    monkeypatch.setattr(time, "monotonic", lambda: asyncio.get_event_loop().time())
+
+
+def play(script: Callable[[Scene], Awaitable[None]], limits: StreamLimits = StreamLimits(3, 100)) -> Scene:  # noqa: B008
+    async def scene() -> Scene:
+        made = Scene(limits)
+        made.start()
+        await script(made)
+        await made.hub.stop()
+        return made
+
+    return run(scene())
+
+
+def test_stops_and_positions_ride_apart_from_the_watchlists() -> None:
+    async def script(scene: Scene) -> None:
+        scene.want("view:watchlist", 1, 2, 3)
+        scene.want("stops", 3)
+        scene.want("positions", 4)
+        guard, crowd = scene.wires
+        assert guard.subscribed == {3, 4, *CANARY}
+        assert crowd.subscribed == {1, 2, *CANARY}
+        assert (guard.orders, crowd.orders) == (True, False)
+
+    scene = play(script)
+    assert all(wire.stopped for wire in scene.wires)
+
+
+def test_silence_on_the_crowds_connection_does_not_blind_the_stops() -> None:
+    async def script(scene: Scene) -> None:
+        scene.want("stops", 3)
+        scene.want("view:watchlist", 1, 2)
+        guard, crowd = scene.wires
+        crowd.price(1, 100)
+        for _ in range(20):
+            guard.price(256265, 2_500_000)
+            await asyncio.sleep(0.25)
+        assert scene.hub.live
+        assert scene.told().state is FeedState.LIVE
+        assert scene.told().unheard == 3
+        assert crowd.redials == 0
+        for _ in range(20):
+            guard.price(256265, 2_500_000)
+            await asyncio.sleep(0.25)
+        assert crowd.redials == 1  # dropped and dialled again
+        assert guard.redials == 0
+
+    play(script)
+
+
+def test_silence_where_the_stops_listen_is_noticed_within_three_seconds_and_ends_with_a_gap() -> None:
+    async def script(scene: Scene) -> None:
+        scene.want("stops", 3)
+        guard = scene.wires[0]
+        guard.price(3, 100)
+        await settle()
+        await asyncio.sleep(2.99)
+        assert scene.hub.state is FeedState.SILENT
+        await asyncio.sleep(2.0)
+        guard.price(3, 90)
+        (gap,) = [event for event in scene.events if isinstance(event, FeedGap)]
+        assert gap.instruments == (InstrumentId("NSE:S3"),)
+        assert abs((gap.until - gap.since) / SECOND - 4.99) < 0.01
+        assert scene.hub.live
+
+    play(script)
+
+
+def test_silence_outside_the_session_is_no_alarm() -> None:
+    async def script(scene: Scene) -> None:
+        scene.open = False
+        scene.want("stops", 3)
+        await asyncio.sleep(10)
+        assert scene.hub.state is FeedState.CLOSED
+        assert scene.wires[0].redials == 0
+        assert not [event for event in scene.events if isinstance(event, FeedGap)]
+
+    play(script)
+
+
+def test_a_breach_in_the_next_frame_is_checked_before_a_full_frame_is_taken_apart() -> None:
+    async def script(scene: Scene) -> None:
+        scene.want("stops", 3)
+        guard = scene.wires[0]
+        crowd = struct.pack(">H", 500) + b"".join(struct.pack(">HII", 8, token, 7) for token in range(1_000, 1_500))
+        guard.frame(crowd)
+        guard.price(3, 90)
+        assert scene.checked[-1][:2] == (3, 90)
+        assert scene.hub.last_price(1_000) is None  # not looked at yet
+        await asyncio.sleep(0.2)
+        assert scene.hub.last_price(1_499) == 7
+        assert scene.hub.last_price(3) == 90
+        ticks = [tick for event in scene.events if isinstance(event, TicksConflated) for tick in event.ticks]
+        shown = {tick.instrument: tick.last_price for tick in ticks}
+        assert shown == {InstrumentId("NSE:S3"): 90}
+
+    play(script)
+
+
+def test_a_lost_connection_comes_back_and_has_the_books_read_again() -> None:
+    async def script(scene: Scene) -> None:
+        scene.want("stops", 3)
+        scene.hub.set_urgent(True)
+        guard = scene.wires[0]
+        assert guard.urgent
+        guard.price(3, 100)
+        before = scene.reconciled
+        guard.sink.disconnected(Unreachable("gone"))
+        assert scene.hub.state is FeedState.DOWN
+        guard.sink.connected()
+        assert scene.reconciled == before + 1
+        guard.price(3, 95)
+        assert scene.hub.live
+
+    play(script)
+
+
+def test_a_refused_token_ends_the_session_whichever_connection_hears_of_it() -> None:
+    async def script(scene: Scene) -> None:
+        scene.want("view:watchlist", 1)
+        scene.wires[1].sink.disconnected(SessionExpired("dead"))
+        assert len(scene.dead) == 1
+
+    play(script)
+
+
+def test_more_than_fits_is_said_and_what_is_guarded_stays() -> None:
+    async def script(scene: Scene) -> None:
+        scene.want("view:watchlist", *range(1, 12))
+        scene.want("stops", 50, 51)
+        assert scene.wires[0].subscribed >= {50, 51}
+        notice = next(event for event in scene.events if isinstance(event, Noticed))
+        assert "stops and positions are kept" in notice.next_step
+
+    play(script, StreamLimits(2, 5))
+
+
+def test_a_frame_that_cannot_be_read_is_said_once_it_is_looked_at() -> None:
+    async def script(scene: Scene) -> None:
+        scene.want("stops", 3)
+        scene.wires[0].frame(struct.pack(">HHII", 2, 8, 3, 90))
+        await settle()
+        (notice,) = [event for event in scene.events if isinstance(event, Noticed)]
+        assert "cut short after 1 of 2" in notice.cause
+        assert scene.checked[-1][:2] == (3, 90)
+
+    play(script)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,11 @@ from app.runtime.paths import ProfilePaths, program, resource
 
 if TYPE_CHECKING:
     from app.desk.desk import LocalDesk
+    from app.desk.remote import ProfileLock
     from app.diagnostics.crash import CrashReporter
+
+ANOTHER_COMMAND_SECONDS = 120.0
+"""How long a command waits for another one on the same profile."""
 
 OPENING_POSITIONS = ("NSE:RELIANCE=50@MIS", "NSE:SBIN=200@MIS")
 """What a new paper account holds, so that there is something to guard in the first minute."""
@@ -143,7 +148,7 @@ def _tell_crashes(crashes: CrashReporter, desk: LocalDesk) -> None:
 def _headless(command: Connect | Sync) -> int:
     """A command: through the workstation that runs on the profile, else with a desk of its own."""
     from app.cli.output import Output
-    from app.desk.remote import ProfileInUse, ProfileLock
+    from app.desk.remote import ProfileLock
     from app.desk.verbs import RemoteDesk
     from app.domain.errors import AppError
     from app.runtime.log import Logs
@@ -154,11 +159,10 @@ def _headless(command: Connect | Sync) -> int:
     try:
         paths.create()
         lock = ProfileLock(paths.lock)
-        try:
-            lock.acquire()
-        except ProfileInUse:
+        if not _owned(lock, paths):
             with asyncio.Runner(loop_factory=new_event_loop) as runner:
                 return runner.run(_command(RemoteDesk(paths), command, out))
+        paths.remote_address.unlink(missing_ok=True)  # of a workstation that was killed: nobody listens there
         logs = Logs()
         logs.open(paths.logs)
         try:
@@ -170,6 +174,22 @@ def _headless(command: Connect | Sync) -> int:
     except AppError as failure:
         out.failed(failure)
         return COULD_NOT_START
+
+
+def _owned(lock: ProfileLock, paths: ProfilePaths) -> bool:
+    """Whether this process owns the profile now. False: a workstation does. Another command is waited for."""
+    from app.desk.remote import ProfileInUse
+
+    deadline = time.monotonic() + ANOTHER_COMMAND_SECONDS
+    while True:
+        try:
+            lock.acquire()
+        except ProfileInUse:
+            if paths.remote_address.exists() or time.monotonic() > deadline:
+                return False
+            time.sleep(0.1)  # no loop runs yet, and the system does not tell when a lock is free
+        else:
+            return True
 
 
 async def _with_own_desk(paths: ProfilePaths, command: Connect | Sync, out: Any) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from app.domain.account import Endpoints
@@ -55,6 +56,9 @@ class Sync:
     profile: Path
     account: AccountId | None
     as_json: bool
+    since: date | None = None
+    """First date of a range; None: what the brokers list today."""
+    until: date | None = None
 
 
 Command = Workstation | Simulate | Connect | Sync

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 
 from app import __version__
@@ -51,7 +52,10 @@ def parse(arguments: Sequence[str]) -> Command:
             as_json=asked.json,
         )
     if asked.command == "sync":
-        return Sync(profile, AccountId(asked.account) if asked.account else None, asked.json)
+        if asked.until is not None and asked.since is None:
+            parser.error("--to needs --from")
+        account = AccountId(asked.account) if asked.account else None
+        return Sync(profile, account, asked.json, asked.since, asked.until)
     return Workstation(profile, paper=asked.paper)
 
 
@@ -112,10 +116,21 @@ def _add_sync(
         parents=[common],
         allow_abbrev=False,
         help="bring the broker's trades, positions and holdings home",
-        description="Syncs every connected account, or one.",
+        description="Syncs every connected account, or one: what the broker lists today, or the trades of some dates.",
     )
     sync.add_argument("--account", metavar="ID", help="only this account")
+    sync.add_argument("--from", dest="since", type=_date, metavar="DATE", help="trades from this date on (2026-11-02)")
+    sync.add_argument(
+        "--to", dest="until", type=_date, metavar="DATE", help="up to and with this date (default: today)"
+    )
     sync.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _date(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a date like 2026-11-02") from None
 
 
 def _endpoints(parser: argparse.ArgumentParser, asked: argparse.Namespace) -> Endpoints | None:

@@ -21,7 +21,7 @@ async def run_sync(desk: CommandDesk, command: Sync, out: Output) -> int:
         out.say(f"{event.account}: {event.step}")
 
     try:
-        summary = await desk.sync(command.account, progress)
+        summary = await desk.sync(command.account, progress, command.since, command.until)
     except AppError as error:
         out.failed(error)
         return COULD_NOT_START

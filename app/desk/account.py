@@ -21,7 +21,7 @@ from app.domain.calendar import AlwaysOpen, Calendar, ist_date
 from app.domain.errors import AppError, Denied, SessionExpired
 from app.domain.events import Event, FeedState, FundsChanged, HoldingsChanged, Level, Noticed
 from app.domain.fill import Fill
-from app.domain.ids import AccountId, InstrumentId
+from app.domain.ids import AccountId, InstrumentId, Nanos
 from app.domain.instrument import Instrument
 from app.domain.money import Paise, Price
 from app.domain.order import Order
@@ -81,6 +81,7 @@ class AccountDesk:
     ) -> None:
         self.account = account
         self.clock = AccountClock()
+        self._broker_clock = AccountClock()
         self._trading = trading
         self._publish = trading.publish
         self._dead = on_session_dead
@@ -139,6 +140,11 @@ class AccountDesk:
     def hours(self) -> TradingHours:
         """The calendar that this account's market follows."""
         return self._hours
+
+    @property
+    def broker_time(self) -> Nanos:
+        """By the broker's own clock, as last read. This machine's may be wrong, or be set meanwhile."""
+        return self._broker_clock.now()
 
     @property
     def active(self) -> bool:
@@ -329,6 +335,7 @@ class AccountDesk:
 
     async def _read_clock(self, broker: BrokerSession) -> None:
         reading = await broker.exchange_clock()
+        self._broker_clock.set(reading.now, reading.speed)
         if broker.paper:
             self.clock.set(reading.now, reading.speed)
             calendar: Calendar = AlwaysOpen() if reading.always_open else self._trading.calendar

@@ -8,6 +8,7 @@ protocol so that the desk can be hosted in another process without touching a vi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from typing import Protocol
 
 from app.desk.messages import (
@@ -26,6 +27,7 @@ from app.desk.messages import (
     Restored,
     StopPreview,
     SyncRun,
+    SyncStatus,
     SyncSummary,
     Tidied,
     TradePage,
@@ -43,6 +45,7 @@ from app.domain.money import Price
 from app.domain.order import Order, OrderRequest
 from app.domain.portfolio import Funds, Holding, Position, PositionKey
 from app.domain.stop import Stop
+from app.domain.sync import Conflicts, SyncPlan
 from app.runtime.secret import Secret
 
 
@@ -205,6 +208,40 @@ class DataVerbs(Protocol):
     async def tidy(self) -> Tidied: ...
 
 
+class SyncVerbs(Protocol):
+    """The sync beyond its one click."""
+
+    async def status(self) -> SyncStatus: ...
+    async def run(
+        self,
+        account: AccountId | None = None,
+        trigger: str = "manual",
+        since: date | None = None,
+        until: date | None = None,
+    ) -> SyncSummary:
+        """What the brokers list today, or the trades of some dates. Raises Denied in words where a broker does not
+        keep them."""
+        ...
+
+    async def save_plan(self, plan: SyncPlan) -> None:
+        """Raises Denied when it makes no sense."""
+        ...
+
+    async def settle(self, conflict: int, take: Conflicts) -> None:
+        """BROKER takes what the broker says now, BOOK keeps what is there. Raises Denied when it is settled."""
+        ...
+
+    async def retry(self, job: int) -> SyncSummary: ...
+    async def discard(self, job: int) -> None: ...
+    async def backfill(self, account: AccountId, since: date) -> None:
+        """Fetches the past in the background. Raises Denied where the broker keeps none."""
+        ...
+
+    async def close_day(self, account: AccountId, day: str) -> None:
+        """The trader has checked a flagged day against the contract note."""
+        ...
+
+
 class EventHandler(Protocol):
     """Called on the loop thread for each event; must return at once."""
 
@@ -226,6 +263,8 @@ class Desk(Protocol):
     def portfolio(self) -> PortfolioVerbs: ...
     @property
     def data(self) -> DataVerbs: ...
+    @property
+    def sync(self) -> SyncVerbs: ...
 
     def listen(self, handler: EventHandler) -> None: ...
     def unlisten(self, handler: EventHandler) -> None: ...

@@ -14,6 +14,7 @@ from app.desk.paper import PaperExchange
 from app.desk.portfolio import PortfolioDesk
 from app.desk.session import SessionDesk
 from app.desk.stops import StopDesk
+from app.desk.sync import SyncDesk
 from app.desk.trading import TradingDesk
 from app.desk.workspace import Workspace
 from app.domain.events import EngineBeat, Event, SessionChanged, SessionState
@@ -48,7 +49,8 @@ class LocalDesk:
         self.market = MarketDesk(workspace)
         self.trading = TradingDesk(workspace)
         self.stops = StopDesk(workspace)
-        self.portfolio = PortfolioDesk(workspace)
+        self.sync = SyncDesk(workspace)
+        self.portfolio = PortfolioDesk(workspace, self.sync)
         self.data = data
         self.session.on_open.append(self._opened)
         bus.subscribe(SessionChanged, self._on_session)
@@ -74,7 +76,7 @@ class LocalDesk:
     async def stop(self) -> None:
         """In order: sync, sessions with their feeds and lines, the paper exchange, files, vault. Idempotent."""
         if self._workspace.is_open:
-            await self.portfolio.cancel_sync()
+            await self.sync.cancel()
         await self.session.close()
         await self._tasks.stop()
         await self._workspace.close()
@@ -82,7 +84,9 @@ class LocalDesk:
             await self._last()
 
     def _opened(self) -> None:
-        self._tasks.start(self.portfolio.rebuild(), "finish what a crash left")
+        self._tasks.start(self.sync.rebuild(), "finish what a crash left")
+        if self._workspace.guarding:
+            self._tasks.start(self.sync.keep_schedule(), "sync schedule")
         self._tasks.start(self.portfolio.keep_curve(), "day's curve")
         if self._workspace.guarding:  # a command does its one thing
             self._tasks.start(self.data.keep(), "housekeeping")

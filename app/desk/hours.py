@@ -29,6 +29,11 @@ class TradingHours:
         self._ends_in_auction = ends_in_auction
         self._windows: dict[tuple[Segment, bool, int], tuple[Window, ...]] = {}
 
+    @property
+    def calendar(self) -> Calendar:
+        """The one that is followed now."""
+        return self._calendar
+
     def follow(self, calendar: Calendar) -> None:
         """Another calendar from now on: a paper exchange may never close."""
         self._calendar = calendar

@@ -12,6 +12,18 @@ from app.domain.ids import AccountId, InstrumentId, Nanos
 from app.domain.instrument import Instrument
 from app.domain.market import Candle, Interval
 from app.domain.money import Paise, Price
+from app.domain.sync import (
+    Backfill,
+    BreakerView,
+    DataSetState,
+    FailedJob,
+    FillConflict,
+    LimitGauge,
+    OpenDay,
+    SyncFigures,
+    SyncPause,
+    SyncPlan,
+)
 
 
 class VaultState(StrEnum):
@@ -167,6 +179,60 @@ class SyncRun:
     started_at: Nanos
     ended_at: Nanos | None
     error: str
+    operation: str = "today"
+    """`today`, or a range of dates."""
+    error_class: str = ""
+    retries: int = 0
+    took_ms: int | None = None
+    """Real time."""
+
+
+class Health(StrEnum):
+    """What a trader must do about an account's sync: nothing, look, or act."""
+
+    GOOD = "good"
+    ATTENTION = "attention"
+    BAD = "bad"
+
+
+@dataclass(frozen=True, slots=True)
+class SyncAccount:
+    """How one account's sync stands (C6, C7)."""
+
+    account: AccountId
+    plan: SyncPlan
+    history_days: int | None
+    """Days of trade history that the broker gives; 1: today only; None: not known."""
+    next_at: Nanos | None
+    """Exchange time of the next run; None when nothing is planned."""
+    next_closing: bool
+    last_good: Nanos | None
+    step: str
+    """Where the run under way is; empty when there is none."""
+    data_sets: tuple[DataSetState, ...]
+    open_days: tuple[OpenDay, ...]
+    backfill: Backfill | None
+    health: Health
+    words: str
+    """Why it is not good; empty when it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class SyncStatus:
+    """Everything that the sync view shows."""
+
+    now: Nanos
+    """Exchange time of the first account; this machine's when there is none."""
+    accounts: tuple[SyncAccount, ...]
+    gauges: tuple[LimitGauge, ...]
+    breakers: tuple[BreakerView, ...]
+    pauses: tuple[SyncPause, ...]
+    jobs: tuple[FailedJob, ...]
+    conflicts: tuple[FillConflict, ...]
+    hour: SyncFigures
+    day: SyncFigures
+    alerts: tuple[str, ...]
+    """In words; empty when there is no reason."""
 
 
 @dataclass(frozen=True, slots=True)

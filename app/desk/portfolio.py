@@ -5,22 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from decimal import Decimal
 
 from app.analytics.charge_table import ChargesUnknown
 from app.desk.account import AccountDesk
 from app.desk.messages import CurvePoint, SyncRun, SyncSummary, TradePage
 from app.desk.outcome import paise
+from app.desk.sync import SyncDesk
 from app.desk.workspace import Workspace
 from app.domain.calendar import ist_date, midnight_seconds
-from app.domain.errors import AppError, Denied
-from app.domain.events import SyncProgressed, SyncStep
+from app.domain.errors import AppError
 from app.domain.ids import AccountId, Nanos
 from app.domain.money import Price
 from app.domain.portfolio import Funds, Holding, Position, PositionKey
 from app.runtime.clock import SECOND
-from app.sync.service import SyncService, SyncTarget
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +29,9 @@ CURVE_SECONDS = 5.0
 class PortfolioDesk:
     """Implements `desk.api.PortfolioVerbs`."""
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, sync: SyncDesk) -> None:
         self._workspace = workspace
-        self._sync: SyncService | None = None
+        self._sync = sync
 
     async def positions(self) -> Sequence[Position]:
         """As last read, all accounts; closed ones of today with quantity 0."""
@@ -89,24 +87,15 @@ class PortfolioDesk:
 
     async def sync(self, account: AccountId | None = None, trigger: str = "manual") -> SyncSummary:
         """One click brings everything home (C1). Raises Denied when there is nothing to sync."""
-        if account is not None:
-            self._workspace.account(account)
-        if not self._workspace.accounts:
-            raise Denied("No account is connected.", "Connect one first.")
-        results = await self._service().run(account, trigger)
-        return SyncSummary(results[0].run if results else "", tuple(_run(result) for result in results))
+        return await self._sync.run(account, trigger)
 
     async def cancel_sync(self) -> None:
         """Ends what still reads."""
-        await self._service().cancel()
+        await self._sync.cancel()
 
     async def sync_log(self, limit: int = 200) -> Sequence[SyncRun]:
         """Newest first."""
-        return [_run(row) for row in await self._workspace.book.sync_log.recent(limit)]
-
-    async def rebuild(self) -> None:
-        """Finishes what a crash left between fills and trades."""
-        await self._service().rebuild()
+        return await self._sync.log(limit)
 
     async def keep_curve(self) -> None:
         """Writes the day's curve while any account is live. Runs until cancelled."""
@@ -129,58 +118,3 @@ class PortfolioDesk:
             return None
         gross = sum(paise(p.pnl_at(desk.last_price(p.key.instrument) or p.last_price)) for p in desk.positions)
         return gross, gross - desk.charges_today
-
-    def _service(self) -> SyncService:
-        if self._sync is None:
-            self._sync = SyncService(
-                self._workspace.book,
-                self._workspace.charges,
-                self._targets,
-                self._workspace.publish,
-                self._workspace.session_died,
-                self._record,
-            )
-        return self._sync
-
-    def _targets(self) -> list[SyncTarget]:
-        return [
-            SyncTarget(desk.account, desk.broker if desk.active else None, desk.clock)
-            for desk in self._workspace.accounts.values()
-        ]
-
-    async def _record(self, result: SyncProgressed) -> None:
-        """The account's record remembers how its last sync went (A5)."""
-        record = self._workspace.record(result.account)
-        if result.step is SyncStep.COMPLETED:
-            record = replace(
-                record,
-                last_sync=result.ended_at,
-                fills_synced=record.fills_synced + result.created,
-                error_count=0,
-                last_error="",
-            )
-        elif result.step is SyncStep.FAILED:
-            record = replace(
-                record,
-                syncs_failed=record.syncs_failed + 1,
-                error_count=record.error_count + 1,
-                last_error=result.error,
-            )
-        await self._workspace.save(record)
-
-
-def _run(row: SyncProgressed) -> SyncRun:
-    return SyncRun(
-        row.run,
-        row.account,
-        row.trigger,
-        row.step.value,
-        row.fetched,
-        row.created,
-        row.updated,
-        row.skipped,
-        row.conflicting,
-        row.started_at,
-        row.ended_at,
-        row.error,
-    )

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Mapping
+from datetime import date
 from typing import Any, Protocol
 
 import msgspec
@@ -43,8 +44,11 @@ class CommandDesk(Protocol):
         """Ends the login with the address that the page redirected to."""
         ...
 
-    async def sync(self, account: AccountId | None, progress: Progress) -> SyncSummary:
-        """The sync of C1, of one account or of all. Raises Denied when there is none to sync."""
+    async def sync(
+        self, account: AccountId | None, progress: Progress, since: date | None = None, until: date | None = None
+    ) -> SyncSummary:
+        """The sync of C1, of one account or of all, of today or of some dates. Raises Denied when there is none to
+        sync, and where the broker does not keep the dates."""
         ...
 
 
@@ -66,7 +70,9 @@ class DirectDesk:
         """The login ends in a session."""
         return await self._desk.session.complete_login(account, redirected_to.reveal())
 
-    async def sync(self, account: AccountId | None, progress: Progress) -> SyncSummary:
+    async def sync(
+        self, account: AccountId | None, progress: Progress, since: date | None = None, until: date | None = None
+    ) -> SyncSummary:
         """Says which account it does not know; passes the desk's progress on."""
         known = [view.id for view in await self._desk.session.accounts()]
         if account is not None and account not in known:
@@ -80,6 +86,8 @@ class DirectDesk:
 
         self._desk.listen(hear)
         try:
+            if since is not None:
+                return await self._desk.sync.run(account, "command line", since, until)
             return await self._desk.portfolio.sync(account, trigger="command line")
         finally:
             self._desk.unlisten(hear)
@@ -108,9 +116,16 @@ class RemoteDesk:
         params = {"account": account, "redirected_to": redirected_to.reveal()}
         return msgspec.convert(await self._call("connect.complete", params), AccountView)
 
-    async def sync(self, account: AccountId | None, progress: Progress) -> SyncSummary:  # noqa: ARG002 -- seen there
+    async def sync(
+        self,
+        account: AccountId | None,
+        progress: Progress,  # noqa: ARG002 -- seen there
+        since: date | None = None,
+        until: date | None = None,
+    ) -> SyncSummary:
         """The same, in the workstation; progress is seen in its window."""
-        return msgspec.convert(await self._call("sync", {"account": account}), SyncSummary)
+        params = {"account": account, "since": msgspec.to_builtins(since), "until": msgspec.to_builtins(until)}
+        return msgspec.convert(await self._call("sync", params), SyncSummary)
 
     async def _call(self, verb: str, params: Mapping[str, Any]) -> Any:
         return await asyncio.to_thread(call, self._paths, verb, params, timeout=_SECONDS[verb])
@@ -135,7 +150,8 @@ def remote_verbs(desk: Desk, show: Callable[[], None]) -> dict[str, Verb]:
         return told
 
     async def sync(params: Mapping[str, Any]) -> SyncSummary:
-        return await direct.sync(params.get("account"), lambda _: None)
+        since, until = (msgspec.convert(params.get(name), date | None) for name in ("since", "until"))
+        return await direct.sync(params.get("account"), lambda _: None, since, until)
 
     async def begin(params: Mapping[str, Any]) -> LoginPage:
         endpoints = msgspec.convert(params["endpoints"], Endpoints | None)

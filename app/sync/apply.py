@@ -12,9 +12,11 @@ from app.analytics.charge_table import ChargeTable
 from app.domain.fill import Fill, Trade
 from app.domain.ids import AccountId, FillId, Nanos
 from app.domain.portfolio import Funds, Holding, Position
+from app.domain.sync import Conflicts
 from app.runtime.clock import IST, from_datetime
 from app.storage.book import Book
 from app.storage.fills import WriteCounts
+from app.sync.conflicts import settled_by_rule
 from app.sync.diff import Conflict, Difference, compare
 from app.sync.recompute import Group, Note, Recomputed, note_of, recompute, touched_groups
 
@@ -27,12 +29,12 @@ the interpreter interrupts every 0.1 ms."""
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """All that one account's broker told, read together."""
+    """All that one account's broker told, read together. None: not read, or refused, so nothing is known of it."""
 
-    fills: Sequence[tuple[Fill, str]]
-    positions: Sequence[Position]
-    holdings: Sequence[Holding]
-    funds: Funds
+    fills: Sequence[tuple[Fill, str]] | None
+    positions: Sequence[Position] | None
+    holdings: Sequence[Holding] | None
+    funds: Funds | None
     at: Nanos
     """Exchange time of the read."""
     whole_day: str | None
@@ -56,30 +58,37 @@ class Applied:
         return self.created + self.updated
 
 
-async def apply(book: Book, account: AccountId, fetched: Fetched, table: ChargeTable) -> Applied:
+async def apply(
+    book: Book, account: AccountId, fetched: Fetched, table: ChargeTable, rule: Conflicts = Conflicts.ASK
+) -> Applied:
     """Fills in one transaction a day, positions, holdings, and the trades of every group that is touched.
 
     The groups are marked stale in the transaction that changes their fills: cut short anywhere, the next run (or
-    `rebuild` at start) finishes the rest.
+    `rebuild` at start) finishes the rest. `rule` settles what the broker tells differently now.
     """
-    raw = {fill.id: words for fill, words in fetched.fills}
+    listed = fetched.fills or ()
+    raw = {fill.id: words for fill, words in listed}
     by_day: dict[str, list[Fill]] = {fetched.whole_day: []} if fetched.whole_day else {}
-    for fill, _ in fetched.fills:
+    for fill, _ in listed:
         by_day.setdefault(fill.id.trade_date, []).append(fill)
     created = updated = skipped = 0
     conflicts: list[Conflict] = []
     notes: set[Note] = set()
     for day, fills in sorted(by_day.items()):
         difference = await _compared(await book.fills.of_day(account, day), fills, day == fetched.whole_day)
+        settled = await settled_by_rule(book, account, difference, fills, raw, fetched.at, rule)
+        difference = settled.difference
         skipped += difference.skipped
-        conflicts += difference.conflicting
+        conflicts += settled.open
         if not difference.empty:
             notes |= {note_of(f) for f in (*difference.created, *difference.updated, *difference.withdrawn)}
             counts = await _written(book, difference, raw, fetched.at)
             created += counts.created
             updated += counts.updated + counts.withdrawn
-    await book.positions.replace(account, fetched.positions, fetched.at)
-    await book.holdings.replace(account, fetched.holdings, fetched.at)
+    if fetched.positions is not None:
+        await book.positions.replace(account, fetched.positions, fetched.at)
+    if fetched.holdings is not None:
+        await book.holdings.replace(account, fetched.holdings, fetched.at)
     uncharged = await rebuild(book, table, notes)
     return Applied(created, updated, skipped, tuple(conflicts), uncharged)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 
 from app.brokers.info import shipped_info
@@ -24,6 +24,7 @@ from app.desk.messages import (
     PassphraseStrength,
     StopPreview,
     SyncRun,
+    SyncStatus,
     SyncSummary,
     TradePage,
     VaultInfo,
@@ -52,10 +53,12 @@ from app.domain.money import Price
 from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus
 from app.domain.portfolio import Funds, Holding, Position, PositionKey
 from app.domain.stop import Stop, StopState, new_stop_id
+from app.domain.sync import Conflicts, SyncPlan
 from app.runtime.clock import SECOND, from_datetime
 from app.runtime.secret import Secret
 from tests.ui import scripted_market as market
 from tests.ui.script import Script
+from tests.ui.scripted_sync import sync_status
 
 
 class ScriptedSession:
@@ -384,6 +387,50 @@ class ScriptedPortfolio:
         return tuple(self.script.runs[:limit])
 
 
+class ScriptedSync:
+    """The sync's state, as the test wrote it; verbs are remembered."""
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self.state = sync_status()
+
+    async def status(self) -> SyncStatus:
+        return self.state
+
+    async def run(
+        self,
+        account: AccountId | None = None,
+        trigger: str = "manual",
+        since: date | None = None,
+        until: date | None = None,
+    ) -> SyncSummary:
+        await self.script.enter("sync run", account, since, until)
+        return SyncSummary("r2", ())
+
+    async def save_plan(self, plan: SyncPlan) -> None:
+        await self.script.enter("save plan", plan)
+
+    async def settle(self, conflict: int, take: Conflicts) -> None:
+        await self.script.enter("settle", conflict, take)
+        left = tuple(c for c in self.state.conflicts if c.id != conflict)
+        self.state = replace(self.state, conflicts=left)
+
+    async def retry(self, job: int) -> SyncSummary:
+        await self.script.enter("retry job", job)
+        self.state = replace(self.state, jobs=tuple(j for j in self.state.jobs if j.id != job))
+        return SyncSummary("r3", ())
+
+    async def discard(self, job: int) -> None:
+        await self.script.enter("discard job", job)
+        self.state = replace(self.state, jobs=tuple(j for j in self.state.jobs if j.id != job))
+
+    async def backfill(self, account: AccountId, since: date) -> None:
+        await self.script.enter("backfill", account, since)
+
+    async def close_day(self, account: AccountId, day: str) -> None:
+        await self.script.enter("close day", account, day)
+
+
 class ScriptedDesk:
     """A desk whose every answer the test wrote."""
 
@@ -399,6 +446,7 @@ class ScriptedDesk:
         self.trading = ScriptedTrading(self.script)
         self.stops = ScriptedStops(self.script)
         self.portfolio = ScriptedPortfolio(self.script)
+        self.sync = ScriptedSync(self.script)
 
     def listen(self, handler: EventHandler) -> None:
         """The bus, in small."""

@@ -60,7 +60,7 @@ async def make_profile(profile: Path, fills: int = 200, *, armed: bool = True) -
         await workspace.book.fills.delete(fill(3).id)
         for guarded in (stop(1) if armed else finished_stop(1), finished_stop(2)):
             await workspace.journal.save_stop(guarded, entry(), exit_of(guarded))
-        await desk.portfolio.rebuild()
+        await desk.sync.rebuild()
         return await rows(desk)
 
 

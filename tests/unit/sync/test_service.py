@@ -8,9 +8,19 @@ from decimal import Decimal
 import pytest
 
 from app.brokers.zerodha.adapter import ZerodhaSession
-from app.domain.events import BookChanged, FundsChanged, HoldingsChanged, Level, Noticed, SyncProgressed, SyncStep
+from app.domain.events import (
+    BookChanged,
+    FundsChanged,
+    HoldingsChanged,
+    Level,
+    Noticed,
+    SyncPaused,
+    SyncProgressed,
+    SyncStep,
+)
 from app.domain.ids import AccountId
 from app.domain.instrument import Product
+from app.domain.sync import DataSet
 from app.storage.book import Book
 from app.sync.service import SyncService, SyncTarget
 from tests.fakes.scripted_server import HANG, answer
@@ -217,7 +227,9 @@ async def test_a_rate_limit_waits_as_long_as_it_is_told_and_says_so(service: Syn
     (result,) = await service.run()
     assert result.step is SyncStep.COMPLETED
     assert desk.pauses == [7]
-    assert any("goes on in 7 s" in n.next_step for n in desk.told(Noticed))
+    (pause,) = desk.told(SyncPaused)
+    assert (pause.account, pause.data_set, pause.seconds) == (A, DataSet.TRADES, 7)
+    assert result.rate_limited == 1
 
 
 @pytest.mark.parametrize("kind", ["InputException", "PermissionException", "TokenException"])

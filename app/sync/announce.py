@@ -1,0 +1,78 @@
+"""What a run tells the trader, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from app.domain.events import BookChanged, Event, FundsChanged, HoldingsChanged, Level, Noticed
+from app.domain.ids import AccountId
+from app.domain.money import from_minor
+from app.sync.apply import Applied, Fetched
+from app.sync.diff import Conflict
+
+Publish = Callable[[Event], None]
+
+
+def applied(publish: Publish, account: AccountId, fetched: Fetched, result: Applied) -> None:
+    """What was saved, and what could not be."""
+    if fetched.funds is not None:
+        publish(FundsChanged(fetched.funds))
+    if fetched.holdings is not None:
+        publish(HoldingsChanged(account, tuple(fetched.holdings)))
+    if result.changed:
+        publish(BookChanged(account, result.changed))
+    if result.conflicts:
+        publish(
+            Noticed(
+                Level.WARNING,
+                f"{len(result.conflicts)} trades differ from what the broker says now",
+                "; ".join(story(conflict) for conflict in result.conflicts[:5]),
+                "The book keeps what it had; Sync shows both sides, and you settle which is right.",
+                account,
+                f"sync conflict {account}",
+            )
+        )
+    uncharged(publish, account, result.uncharged)
+
+
+def uncharged(publish: Publish, account: AccountId | None, why: tuple[str, ...]) -> None:
+    """Fills without a rate on file."""
+    if why:
+        publish(
+            Noticed(
+                Level.WARNING,
+                "Some trades are shown without charges",
+                "; ".join(why[:5]),
+                "Install a rate table that covers them.",
+                account,
+                f"uncharged {account}",
+            )
+        )
+
+
+def breaker_opened(publish: Publish, broker: str, account: AccountId) -> None:
+    """The sync leaves a broker alone for a while."""
+    publish(
+        Noticed(
+            Level.WARNING,
+            f"Sync with {broker} pauses for a minute",
+            "Five reads in a row failed.",
+            "Orders, exits and prices are not held up by this; the sync goes on by itself.",
+            account,
+            f"breaker {broker}",
+        )
+    )
+
+
+def story(conflict: Conflict) -> str:
+    """Both sides in one line."""
+    ours, theirs = conflict.ours, conflict.theirs
+    return (
+        f"{ours.instrument}: {ours.side.value} {ours.quantity} at {from_minor(ours.price, ours.price_scale)} here, "
+        f"{theirs.side.value} {theirs.quantity} at {from_minor(theirs.price, theirs.price_scale)} there"
+    )
+
+
+def book_changed(publish: Publish, account: AccountId, fills: int) -> None:
+    """The trade book has other rows now."""
+    publish(BookChanged(account, fills))

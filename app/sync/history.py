@@ -1,0 +1,112 @@
+"""Fills of earlier days, page by page, from brokers that keep them (C6)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import timedelta
+
+from app.brokers.parts import FillPage, HistoryBroker, PastFill
+from app.domain.calendar import ist_date
+from app.domain.errors import BadAnswer, Denied
+from app.domain.fill import Fill
+from app.domain.ids import BrokerOrderId, FillId
+from app.domain.sync import DataSet
+from app.sync.reader import Reader
+from app.sync.target import Dates, SyncTarget
+
+STARTS = 3
+"""How often a range is read from its beginning, when pages moved while it was read."""
+MOST_PAGES = 2_000
+
+
+def refusal(target: SyncTarget, dates: Dates) -> Denied | None:
+    """Why a broker cannot tell of these dates, in words; None when it can."""
+    today = ist_date(target.now())
+    if dates.since > dates.until:
+        return Denied("The range ends before it begins.", "Choose another range.")
+    if dates.since > today:
+        return Denied("The range lies in the future.", "Choose another range.")
+    if dates.since == dates.until == today:
+        return None
+    days = target.info.history_days if target.info is not None else None
+    keeps = target.broker is None or isinstance(target.broker, HistoryBroker)
+    if not keeps or days == 1:
+        return Denied(
+            f"{target.broker_title} gives the trades of today only; those of {dates} are not to be had over its API.",
+            "Download the tradebook of these dates from the broker's web site (at Zerodha: Console, Reports, "
+            "Tradebook) and import the file.",
+        )
+    if days is not None and dates.since < today - timedelta(days=days):
+        first = (today - timedelta(days=days)).isoformat()
+        return Denied(
+            f"{target.broker_title} keeps trades of the last {days} days: from {first} on.",
+            "Choose a later beginning, and import a file for what is older.",
+        )
+    return None
+
+
+async def read_range(broker: HistoryBroker, reader: Reader, dates: Dates) -> list[PastFill]:
+    """Every fill of the dates. Pages that moved meanwhile, or that repeat, are read again from the first.
+
+    Raises BadAnswer when they never come out right: a part is never taken for the whole.
+    """
+    for _ in range(STARTS):
+        found = await _pages(broker, reader, dates)
+        if found is not None:
+            return found
+    raise BadAnswer(
+        f"The broker's pages of {dates} do not fit together.", "Try again later.", detail=f"{STARTS} readings differed"
+    )
+
+
+async def _pages(broker: HistoryBroker, reader: Reader, dates: Dates) -> list[PastFill] | None:
+    found: dict[object, PastFill] = {}
+    heard = number = 0
+    pages = 1
+    while number < pages:
+        number += 1
+        page = await _page(broker, reader, dates, number)
+        pages = page.pages
+        if pages > MOST_PAGES or (number < pages and not page.fills):
+            return None
+        before = len(found)
+        for place, past in enumerate(page.fills):
+            found[past.fill.id if past.fill.id.trade_id else (number, place)] = past
+        heard += len(page.fills)
+        if page.fills and len(found) == before:
+            return None  # a page that brings nothing new is one that was there already
+        if page.total is not None and number == pages and heard != page.total:
+            return None
+    return list(found.values())
+
+
+async def _page(broker: HistoryBroker, reader: Reader, dates: Dates, number: int) -> FillPage:
+    return await reader.read(DataSet.TRADES, lambda: broker.fills_between(dates.since, dates.until, number))
+
+
+def completed(past: Iterable[PastFill], known: Mapping[FillId, Fill]) -> list[tuple[Fill, str]]:
+    """Past fills with what the book knows better: a history often lacks the order, the time and the product.
+
+    One whose order is not known is looked for by exchange, date, trade id and side, so that it is not counted twice.
+    """
+    by_rest: dict[tuple[str, ...], Fill] = {_rest(fill): fill for fill in known.values()}
+    done = []
+    for item in past:
+        fill = item.fill
+        ours = known.get(fill.id) if item.order_known else by_rest.get(_rest(fill))
+        if ours is not None:
+            if not item.order_known:
+                order = BrokerOrderId(ours.broker_order_id)
+                fill = replace(fill, id=ours.id, broker_order_id=order)
+            if not item.time_known:
+                fill = replace(fill, filled_at=ours.filled_at)
+            if not item.product_known:
+                fill = replace(fill, product=ours.product)
+        done.append((fill, item.raw))
+    return done
+
+
+def _rest(fill: Fill) -> tuple[str, ...]:
+    identity = fill.id
+    return identity.broker, identity.exchange, identity.segment, identity.trade_date, identity.trade_id, identity.side

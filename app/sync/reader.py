@@ -1,0 +1,167 @@
+"""Reads of one run: each waits for its turn, asks the breaker, is tried again by its class, and is counted."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from app.domain.broker import RateLimit
+from app.domain.errors import AppError, BrokerPaused, Unreachable
+from app.domain.ids import AccountId
+from app.domain.sync import DataSet, ErrorClass, SyncPause
+from app.sync.breaker import Breaker
+from app.sync.limiter import RequestLimiter
+from app.sync.patience import SECONDS_PER_OPERATION, Patience, class_of
+
+T = TypeVar("T")
+
+_BROKERS_FAULT = frozenset({ErrorClass.SERVER, ErrorClass.NETWORK, ErrorClass.ANSWER})
+
+
+@dataclass(slots=True)
+class Counted:
+    """One data set's read: what it took. Owned by its run."""
+
+    took_ms: int = 0
+    retries: int = 0
+    rate_limited: int = 0
+    failure: AppError | None = None
+    """The last one; None once it was read."""
+
+
+@dataclass(slots=True)
+class Readings:
+    """All of a run's."""
+
+    by_set: dict[DataSet, Counted] = field(default_factory=dict)
+
+    @property
+    def retries(self) -> int:
+        """Of all data sets."""
+        return sum(counted.retries for counted in self.by_set.values())
+
+    @property
+    def rate_limited(self) -> int:
+        """Of all data sets."""
+        return sum(counted.rate_limited for counted in self.by_set.values())
+
+
+class Guard:
+    """What all runs share: the limiter, a breaker for each broker, and who waits for what. Loop thread."""
+
+    def __init__(
+        self,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.sleep = sleep
+        self._clock = clock
+        self.limiter = RequestLimiter(sleep, clock)
+        self._breakers: dict[str, Breaker] = {}
+        self._pauses: dict[tuple[AccountId, DataSet], tuple[str, float]] = {}
+
+    def breaker(self, broker: str) -> Breaker:
+        """Of one broker."""
+        return self._breakers.setdefault(broker, Breaker(broker, self._clock))
+
+    @property
+    def breakers(self) -> Sequence[Breaker]:
+        """All that were ever asked."""
+        return list(self._breakers.values())
+
+    def pause(self, account: AccountId, data_set: DataSet, cause: str, seconds: float) -> None:
+        """A read waits because the broker asked it to."""
+        self._pauses[account, data_set] = (cause, self._clock() + seconds)
+
+    def unpause(self, account: AccountId, data_set: DataSet) -> None:
+        """It waits no longer."""
+        self._pauses.pop((account, data_set), None)
+
+    def pauses(self) -> tuple[SyncPause, ...]:
+        """With the seconds that are left."""
+        now = self._clock()
+        return tuple(
+            SyncPause(account, data_set, cause, round(max(0.0, until - now), 1))
+            for (account, data_set), (cause, until) in self._pauses.items()
+        )
+
+
+class Reader:
+    """One account's reads in one run. Loop thread."""
+
+    def __init__(
+        self,
+        guard: Guard,
+        broker: str,
+        account: AccountId,
+        limits: Sequence[RateLimit],
+        on_wait: Callable[[DataSet, BaseException, float], None],
+        on_open: Callable[[str], None],
+    ) -> None:
+        self._guard = guard
+        self._breaker = guard.breaker(broker)
+        self._broker = broker
+        self._account = account
+        self._limits = limits
+        self._on_wait = on_wait
+        self._on_open = on_open
+        self.readings = Readings()
+
+    async def read(self, data_set: DataSet, operation: Callable[[], Awaitable[T]]) -> T:
+        """The operation's result. Raises its last failure, and BrokerPaused while the breaker is open."""
+        counted = self.readings.by_set.setdefault(data_set, Counted())
+        patience = Patience(self._guard.sleep, on_wait=lambda cause, seconds: self._waits(data_set, cause, seconds))
+        began = time.perf_counter()
+        try:
+            answer = await patience.read(lambda: self._once(operation, data_set))
+        except BrokerPaused:
+            if counted.failure is not None:
+                raise counted.failure from None  # what failed before the broker was left alone says why
+            raise
+        except AppError as failure:
+            counted.failure = failure
+            raise
+        else:
+            counted.failure = None
+            return answer
+        finally:
+            self._guard.unpause(self._account, data_set)
+            counted.took_ms += int((time.perf_counter() - began) * 1000)
+            counted.retries += patience.retries
+            counted.rate_limited += patience.rate_limited
+
+    async def _once(self, operation: Callable[[], Awaitable[T]], data_set: DataSet) -> T:
+        self._guard.unpause(self._account, data_set)
+        await self._guard.limiter.turn(self._broker, self._account, self._limits)
+        await self._breaker.enter()
+        counted = self.readings.by_set[data_set]
+        try:
+            answer = await _in_time(operation)
+        except AppError as failure:
+            counted.failure = failure
+            if class_of(failure) not in _BROKERS_FAULT:
+                self._breaker.succeeded()
+            elif self._breaker.failed():
+                self._on_open(self._broker)
+            raise
+        except BaseException:
+            self._breaker.abandoned()  # a run that was cancelled proves nothing
+            raise
+        self._breaker.succeeded()
+        return answer
+
+    def _waits(self, data_set: DataSet, cause: BaseException, seconds: float) -> None:
+        self._guard.pause(self._account, data_set, str(cause), seconds)
+        self._on_wait(data_set, cause, seconds)
+
+
+async def _in_time(operation: Callable[[], Awaitable[T]]) -> T:
+    """A try that takes as long as a whole operation may is a failure of the broker, and counts as one."""
+    try:
+        async with asyncio.timeout(SECONDS_PER_OPERATION):
+            return await operation()
+    except TimeoutError as late:
+        raise Unreachable("The broker did not answer in time.") from late

@@ -1,0 +1,330 @@
+"""One account in one run: lease, fetch, normalise, de-duplicate, upsert, status, lease back (C1)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from app.analytics.charge_table import ChargeTable
+from app.brokers.base import ReadBroker
+from app.brokers.parts import HistoryBroker
+from app.domain.calendar import ist_date
+from app.domain.errors import AppError, BrokerPaused, SessionExpired
+from app.domain.events import Event, SyncPaused, SyncProgressed, SyncStep
+from app.domain.fill import Fill
+from app.domain.ids import AccountId, Nanos
+from app.domain.sync import DataSet, DataSetState, ErrorClass, identified
+from app.runtime.process import own_process
+from app.storage.book import Book
+from app.storage.leases import Lease
+from app.sync import announce
+from app.sync.apply import Fetched, apply
+from app.sync.history import completed, read_range, refusal
+from app.sync.patience import class_of
+from app.sync.reader import Guard, Reader
+from app.sync.schedule import current_day
+from app.sync.target import Dates, SyncTarget
+
+LEASE_SECONDS = 300
+"""How long a lease stands; it is renewed at each step, and in between while a step lasts."""
+RENEW_SECONDS = 60.0
+LONGEST_RUN = 1_800.0
+"""A run that waits for a broker's permission longer than this gives up. The next one goes on."""
+SECOND: Nanos = 1_000_000_000
+
+
+class LeaseLost(AppError):
+    """Another process took the account over: this run must not write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What every run needs."""
+
+    book: Book
+    charges: ChargeTable
+    guard: Guard
+    publish: Callable[[Event], None]
+    on_dead: Callable[[AccountId, SessionExpired], Coroutine[Any, Any, None]]
+    wall: Callable[[], Nanos] = time.time_ns
+    """This machine's clock: leases outlive the process, whose monotonic clock does not."""
+
+
+class AccountRun:
+    """One account's pipeline. Loop thread; used once."""
+
+    def __init__(self, tools: Tools, target: SyncTarget, run: str, trigger: str, dates: Dates | None) -> None:
+        self._tools = tools
+        self.target = target
+        self.dates = dates
+        self.saving = False
+        """From here on it is written whole: not to be cancelled."""
+        self._began = time.perf_counter()
+        self.progress = SyncProgressed(
+            run,
+            target.account,
+            SyncStep.STARTED,
+            trigger,
+            started_at=target.now(),
+            operation="today" if dates is None else str(dates),
+        )
+        info = target.info
+        self._reader = Reader(
+            tools.guard,
+            target.broker_name,
+            target.account,
+            info.rate_limits if info is not None else (),
+            self._on_wait,
+            lambda broker: announce.breaker_opened(tools.publish, broker, target.account),
+        )
+
+    async def outcome(self) -> SyncProgressed:
+        """The last word, whatever happens; its lease is given back, also on failure. Not yet in the log."""
+        if self.target.broker is None:
+            return self._ended(SyncStep.SKIPPED, ErrorClass.NONE, "The account is not logged in.")
+        refused = None if self.dates is None else refusal(self.target, self.dates)
+        if refused is not None:
+            return self._ended(SyncStep.SKIPPED, ErrorClass.CLIENT, str(refused))
+        leases, account, run = self._tools.book.leases, self.target.account, self.progress.run
+        try:
+            held = await leases.take(self._lease(), self._tools.wall())
+        except asyncio.CancelledError:
+            await leases.release(account, run)  # what was handed to the store is done, whoever stops waiting
+            return self._ended(SyncStep.CANCELLED, ErrorClass.NONE, "Cancelled.")
+        except AppError as failure:
+            return self._ended(SyncStep.FAILED, class_of(failure), str(failure))
+        if held is not None:
+            words = f"Another process ({held.owner.pid}) is syncing this account."
+            return self._ended(SyncStep.SKIPPED, ErrorClass.NONE, words)
+        try:
+            return await self._guarded(self.target.broker)
+        finally:
+            await _whole(leases.release(account, run))
+
+    async def _guarded(self, broker: ReadBroker) -> SyncProgressed:
+        renewing = asyncio.ensure_future(self._keep_lease())
+        try:
+            async with asyncio.timeout(LONGEST_RUN):
+                return await self._work(broker)
+        except asyncio.CancelledError:
+            return self._ended(SyncStep.CANCELLED, ErrorClass.NONE, "Cancelled.")
+        except SessionExpired as dead:
+            await self._noted(dead)
+            await self._tools.on_dead(self.target.account, dead)
+            return self._ended(SyncStep.FAILED, ErrorClass.AUTH, str(dead))
+        except AppError as failure:
+            await self._noted(failure)
+            return self._ended(SyncStep.FAILED, class_of(failure), str(failure))
+        except TimeoutError:
+            words = f"The sync took longer than {LONGEST_RUN / 60:.0f} minutes. Try again later."
+            return self._ended(SyncStep.FAILED, ErrorClass.NETWORK, words)
+        finally:
+            renewing.cancel()
+            await asyncio.gather(renewing, return_exceptions=True)
+
+    async def _work(self, broker: ReadBroker) -> SyncProgressed:
+        await self._step(replace(self.progress, step=SyncStep.FETCHING))
+        fetched, refused = await self._fetch(broker)
+        self.saving = True
+        await self._step(replace(self.progress, step=SyncStep.SAVING, fetched=len(fetched.fills or ())))
+        applied = await apply(
+            self._tools.book, self.target.account, fetched, self._tools.charges, self.target.schedule.conflicts
+        )
+        self.progress = replace(
+            self.progress,
+            created=applied.created,
+            updated=applied.updated,
+            skipped=applied.skipped,
+            conflicting=len(applied.conflicts),
+        )
+        await self._tools.book.data_sets.save(self._states(fetched))
+        if fetched.fills is not None:
+            await self._day_done(fetched)
+        announce.applied(self._tools.publish, self.target.account, fetched, applied)
+        if refused:
+            return self._ended(SyncStep.FAILED, ErrorClass.CLIENT, _refused_words(refused))
+        return self._ended(SyncStep.COMPLETED, ErrorClass.NONE, "")
+
+    async def _fetch(self, broker: ReadBroker) -> tuple[Fetched, dict[DataSet, AppError]]:
+        """All data sets, read together; of a range of dates the fills alone. One that is refused is left out."""
+        refused: dict[DataSet, AppError] = {}
+        if self.dates is not None and isinstance(broker, HistoryBroker):
+            fills = await self._past(broker, self.dates)
+            return Fetched(fills, None, None, None, self.target.now(), None), refused
+        before = ist_date(self.target.now())
+        operations: dict[DataSet, Callable[[], Awaitable[Any]]] = {
+            DataSet.TRADES: broker.reported_fills,
+            DataSet.POSITIONS: broker.positions,
+            DataSet.HOLDINGS: broker.holdings,
+            DataSet.FUNDS: broker.funds,
+        }
+        found = await _together([self._one(data_set, read, refused) for data_set, read in operations.items()])
+        at = self.target.now()
+        answers = dict(zip(operations, found, strict=True))
+        reported = answers[DataSet.TRADES]
+        return (
+            Fetched(
+                None if reported is None else _normalised(reported),
+                answers[DataSet.POSITIONS],
+                answers[DataSet.HOLDINGS],
+                answers[DataSet.FUNDS],
+                at,
+                before.isoformat() if reported is not None and before == ist_date(at) else None,
+            ),
+            refused,
+        )
+
+    async def _one(
+        self, data_set: DataSet, read: Callable[[], Awaitable[Any]], refused: dict[DataSet, AppError]
+    ) -> Any:
+        try:
+            return await self._reader.read(data_set, read)
+        except AppError as failure:
+            if class_of(failure) is not ErrorClass.CLIENT:
+                raise
+            refused[data_set] = failure  # logged and skipped: it would be refused again (C8)
+            return None
+
+    async def _past(self, broker: HistoryBroker, dates: Dates) -> list[tuple[Fill, str]]:
+        past = await read_range(broker, self._reader, dates)
+        named = identified(item.fill for item in past)
+        past = [replace(item, fill=fill) for item, fill in zip(past, named, strict=True)]
+        done: list[tuple[Fill, str]] = []
+        for day in sorted({item.fill.id.trade_date for item in past}):
+            known = await self._tools.book.fills.of_day(self.target.account, day)
+            done += completed([item for item in past if item.fill.id.trade_date == day], known)
+        return done
+
+    # -- record ------------------------------------------------------------------------------------------------------
+
+    async def _day_done(self, fetched: Fetched) -> None:
+        """Whether this closed a trading day."""
+        days, account = self._tools.book.sync_days, self.target.account
+        if self.dates is not None:
+            yesterday = ist_date(fetched.at).isoformat()
+            for day in await days.open(before=yesterday, account=account):
+                if self.dates.since.isoformat() <= day.day <= self.dates.until.isoformat():
+                    await days.synced(account, day.day, fetched.at, "history")
+            return
+        day_now = current_day(self.target.schedule, self.target.calendar, fetched.at)
+        if day_now is not None:
+            closing = "closing sync" if self.progress.started_at >= day_now.ends else ""
+            await days.synced(account, day_now.day.isoformat(), fetched.at, closing)
+
+    def _states(self, fetched: Fetched | None) -> list[DataSetState]:
+        """What each data set's read came to. Without `fetched` nothing was saved, so nothing counts as good."""
+        states = []
+        rows = {} if fetched is None else _rows(fetched)
+        for data_set, counted in self._reader.readings.by_set.items():
+            failure, good = counted.failure, data_set in rows
+            words = "" if good else str(failure) if failure is not None else "Not saved: another read failed."
+            states.append(
+                DataSetState(
+                    self.target.account,
+                    data_set,
+                    self.progress.started_at,
+                    self.target.now() if good else None,
+                    rows.get(data_set, 0),
+                    counted.took_ms,
+                    counted.retries,
+                    class_of(failure) if failure is not None else ErrorClass.NONE,
+                    words,
+                )
+            )
+        return states
+
+    async def _noted(self, failure: AppError) -> None:
+        """What failed, by data set. The failure of the record itself would hide the first one."""
+        if class_of(failure) is ErrorClass.STORAGE or isinstance(failure, LeaseLost):
+            return
+        await self._tools.book.data_sets.save(self._states(None))
+
+    def _ended(self, step: SyncStep, kind: ErrorClass, error: str) -> SyncProgressed:
+        readings = self._reader.readings
+        self.progress = replace(
+            self.progress,
+            step=step,
+            ended_at=self.target.now(),
+            error=error,
+            error_class=kind,
+            retries=readings.retries,
+            rate_limited=readings.rate_limited,
+            took_ms=int((time.perf_counter() - self._began) * 1000),
+        )
+        return self.progress
+
+    async def _step(self, progress: SyncProgressed) -> None:
+        self.progress = progress
+        if not await self._tools.book.leases.renew(self._lease()):
+            raise LeaseLost("Another process took this sync over.", "Nothing was written by this one.")
+        self._tools.publish(progress)
+        await self._tools.book.sync_log.append(progress)
+
+    def _lease(self) -> Lease:
+        until = self._tools.wall() + LEASE_SECONDS * SECOND
+        return Lease(self.target.account, self.progress.run, own_process(), self.progress.step, until)
+
+    async def _keep_lease(self) -> None:
+        """A step may last longer than a lease, because the broker asked to wait."""
+        while True:
+            await asyncio.sleep(RENEW_SECONDS)
+            await self._tools.book.leases.renew(self._lease())
+
+    def _on_wait(self, data_set: DataSet, cause: BaseException, seconds: float) -> None:
+        words = cause.cause if isinstance(cause, AppError) else str(cause)
+        self._tools.publish(SyncPaused(self.target.account, data_set, words, seconds))
+
+
+def _normalised(reported: Sequence[tuple[Fill, str]]) -> list[tuple[Fill, str]]:
+    named = identified(fill for fill, _ in reported)
+    return [(fill, words) for fill, (_, words) in zip(named, reported, strict=True)]
+
+
+def _rows(fetched: Fetched) -> dict[DataSet, int]:
+    """Rows of the data sets that were saved."""
+    found: dict[DataSet, int] = {}
+    if fetched.fills is not None:
+        found[DataSet.TRADES] = len(fetched.fills)
+    if fetched.positions is not None:
+        found[DataSet.POSITIONS] = len(fetched.positions)
+    if fetched.holdings is not None:
+        found[DataSet.HOLDINGS] = len(fetched.holdings)
+    if fetched.funds is not None:
+        found[DataSet.FUNDS] = 1
+    return found
+
+
+def _refused_words(refused: dict[DataSet, AppError]) -> str:
+    told = "; ".join(f"{data_set.value.capitalize()} refused and skipped: {why}" for data_set, why in refused.items())
+    return f"{told} The rest was saved."
+
+
+async def _together(reads: Sequence[Coroutine[Any, Any, Any]]) -> list[Any]:
+    """All results, or the first failure after the others were ended. A failure that says why goes before one that only
+    says that nothing is asked any more."""
+    tasks = [asyncio.ensure_future(read) for read in reads]
+    try:
+        return await asyncio.gather(*tasks)
+    except BrokerPaused:
+        done = [task.exception() for task in tasks if task.done() and not task.cancelled()]
+        reasons = [why for why in done if isinstance(why, AppError) and not isinstance(why, BrokerPaused)]
+        if reasons:
+            raise reasons[0] from None
+        raise
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _whole(work: Coroutine[Any, Any, None]) -> None:
+    """Does it to the end, though the caller may be cancelled meanwhile."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+        raise

@@ -1,0 +1,226 @@
+"""Starts syncs when they are due (C6): on the accounts' clocks, by the trading calendar, one at a time an account."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import date, timedelta
+
+from app.brokers.parts import HistoryBroker
+from app.domain.calendar import ist_date
+from app.domain.errors import AppError
+from app.domain.events import SyncProgressed, SyncStep
+from app.domain.ids import AccountId, Nanos
+from app.domain.sync import Backfill
+from app.storage.book import Book
+from app.sync.history import refusal
+from app.sync.schedule import Due, current_day, next_run, trading_days
+from app.sync.service import SyncService
+from app.sync.target import Dates, SyncTarget
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 5.0
+"""At most this long until a clock that was set, a new account or an edited plan is noticed."""
+SHORTEST = 0.02
+BACKFILL_DAYS = 7
+"""A backfill's step: the range of one request, and what is read again after an interruption."""
+BACKFILL_PAUSE = 2.0
+SECOND: Nanos = 1_000_000_000
+
+
+class Scheduler:
+    """Keeps the plans. Loop thread. `since` says from which day on an account has trading days to close; None: it has
+    none, because it was never connected or no longer is. `last` says when its last sync ended, before this run of the
+    program. `speed` says how many seconds of an account's clock pass in a real one.
+    """
+
+    def __init__(
+        self,
+        book: Book,
+        service: SyncService,
+        targets: Callable[[], Sequence[SyncTarget]],
+        since: Callable[[AccountId], date | None],
+        last: Callable[[AccountId], Nanos | None],
+        speed: Callable[[AccountId], float] = lambda _account: 1.0,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._wake = asyncio.Event()
+        self._book = book
+        self._service = service
+        self._targets = targets
+        self._since = since
+        self._stored_last = last
+        self._speed = speed
+        self._sleep = sleep
+        self._last: dict[AccountId, Nanos] = {}
+        self._noted: dict[AccountId, str] = {}
+        self._closed: dict[AccountId, list[str]] = {}
+        self._skipped: dict[AccountId, str] = {}
+        self._tasks: dict[AccountId, asyncio.Task[None]] = {}
+        self._backfilling: dict[AccountId, asyncio.Task[None]] = {}
+        self.due: dict[AccountId, Due | None] = {}
+        """The next run of each account, as last worked out."""
+
+    async def run(self) -> None:
+        """Until it is cancelled. What was missed while the program was away is one run, not many."""
+        try:
+            while True:
+                wait = LOOK_SECONDS
+                for target in self._targets():
+                    try:
+                        wait = min(wait, await self.look(target))
+                    except AppError as failure:
+                        log.warning("the schedule of %s could not be kept: %s", target.account, failure)
+                self._wake.clear()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), max(SHORTEST, wait))
+        finally:
+            tasks = [*self._tasks.values(), *self._backfilling.values()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def look(self, target: SyncTarget) -> float:
+        """Starts what is due for one account. Real seconds until it need be looked at again."""
+        account = target.account
+        since = self._since(account)
+        if since is None:
+            self.due[account] = None
+            return LOOK_SECONDS
+        now = target.now()
+        await self._note_days(target, since, now)
+        due = self.next_of(target, now)
+        self.due[account] = due
+        self._resume_backfill(target)
+        if due is None:
+            return LOOK_SECONDS
+        if due.at > now:
+            return (due.at - now) / SECOND / max(self._speed(account), 0.001)
+        if account in self._tasks:
+            return LOOK_SECONDS  # its end is looked at
+        if target.broker is None:
+            if self._skipped.get(account) == due.day:
+                return LOOK_SECONDS  # said once a day; it is due as soon as somebody logs in
+            self._skipped[account] = due.day
+        else:
+            self._last[account] = now
+        task = asyncio.get_running_loop().create_task(self._go(target, due), name=f"scheduled sync {account}")
+        self._tasks[account] = task
+        return SHORTEST
+
+    def next_of(self, target: SyncTarget, now: Nanos) -> Due | None:
+        """The next run by the account's plan."""
+        last = self._last.get(target.account, self._stored_last(target.account))
+        if last is not None and last > now:
+            last = None  # a clock was set back, or the exchange's day is another one: nothing of it has run
+        closed = self._closed.get(target.account, ())
+        return next_run(target.schedule, target.calendar, now, last, closed)
+
+    def ran(self, progress: SyncProgressed) -> None:
+        """A run of whatever origin ended: the next one counts from it, and it may have closed a day."""
+        if progress.step in (SyncStep.COMPLETED, SyncStep.FAILED) and progress.operation == "today":
+            self._last[progress.account] = max(self._last.get(progress.account, 0), progress.started_at)
+        self._noted.pop(progress.account, None)
+
+    def plan_changed(self) -> None:
+        """Looks at once."""
+        self._noted.clear()
+        self._wake.set()
+
+    async def settled(self) -> None:
+        """Until no scheduled run is under way; for the end."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    async def _go(self, target: SyncTarget, due: Due) -> None:
+        try:
+            await self._catch_up(target)
+            await self._service.run(target.account, "closing" if due.closing else "scheduled")
+        except AppError as failure:
+            log.warning("a scheduled sync of %s did not run: %s", target.account, failure)
+        finally:
+            self._tasks.pop(target.account, None)
+            self._wake.set()
+
+    async def _catch_up(self, target: SyncTarget) -> None:
+        """Days since the last sync that were never closed, from brokers that keep them: a scheduled run is incremental
+        from there. Today's run follows."""
+        broker = target.broker
+        if broker is None or not isinstance(broker, HistoryBroker):
+            return
+        today = ist_date(target.now())
+        open_days = await self._book.sync_days.open(before=today.isoformat(), account=target.account)
+        if open_days:
+            first = date.fromisoformat(open_days[0].day)
+            last = date.fromisoformat(open_days[-1].day)
+            await self._service.run(target.account, "scheduled", Dates(first, last))
+
+    async def _note_days(self, target: SyncTarget, since: date, now: Nanos) -> None:
+        """Every trading day from `since` to today is a day that wants its closing sync."""
+        day = current_day(target.schedule, target.calendar, now)
+        today = day.day if day is not None else ist_date(now) - timedelta(days=1)
+        if self._noted.get(target.account) == today.isoformat():
+            return
+        days = self._book.sync_days
+        newest = await days.newest(target.account)
+        begin = since if newest is None else max(since, date.fromisoformat(newest))
+        plan, calendar = target.schedule, target.calendar
+        await days.note(target.account, trading_days(plan, calendar, begin, today))
+        known = [(ist_date(now) - timedelta(days=n)).isoformat() for n in (0, 1)]
+        self._closed[target.account] = [name for name in known if await days.is_closed(target.account, name)]
+        self._noted[target.account] = today.isoformat()
+
+    # -- the past ----------------------------------------------------------------------------------------------------
+
+    async def backfill(self, target: SyncTarget, since: date) -> None:
+        """Fetches the account's past back to a day, in the background. Raises Denied when the broker keeps none."""
+        until = ist_date(target.now()) - timedelta(days=1)
+        refused = refusal(target, Dates(since, until))
+        if refused is not None:
+            raise refused
+        job = Backfill(target.account, since.isoformat(), until.isoformat(), until.isoformat(), 0)
+        await self._book.backfills.save(job)
+        self._start_backfill(target.account)
+
+    def _resume_backfill(self, target: SyncTarget) -> None:
+        """After a start, and after a login."""
+        if target.broker is not None and target.account not in self._backfilling:
+            self._start_backfill(target.account)
+
+    def _start_backfill(self, account: AccountId) -> None:
+        under_way = self._backfilling.get(account)
+        if under_way is None or under_way.done():
+            task = asyncio.get_running_loop().create_task(self._fill_back(account), name=f"backfill {account}")
+            self._backfilling[account] = task
+
+    async def _fill_back(self, account: AccountId) -> None:
+        """A week at a time, newest first. What was fetched is fetched; where it stopped is in the book."""
+        while True:
+            job = next((job for job in await self._book.backfills.load() if job.account == account), None)
+            if job is None or job.done:
+                return
+            until = date.fromisoformat(job.next_day)
+            since = max(date.fromisoformat(job.since), until - timedelta(days=BACKFILL_DAYS - 1))
+            try:
+                (result,) = await self._service.run(account, "backfill", Dates(since, until))
+            except (AppError, ValueError) as failure:
+                await self._book.backfills.save(_with_error(job, str(failure)))
+                return
+            if result.step is not SyncStep.COMPLETED:
+                await self._book.backfills.save(_with_error(job, result.error))
+                if result.step is not SyncStep.FAILED:
+                    self._backfilling.pop(account, None)  # not logged in, or cancelled: goes on when it is looked at
+                    return
+                await self._sleep(60.0)
+                continue
+            next_day = (since - timedelta(days=1)).isoformat()
+            fills = job.fills + result.created
+            await self._book.backfills.save(Backfill(account, job.since, job.until, next_day, fills))
+            await self._sleep(BACKFILL_PAUSE)
+
+
+def _with_error(job: Backfill, error: str) -> Backfill:
+    return Backfill(job.account, job.since, job.until, job.next_day, job.fills, error)

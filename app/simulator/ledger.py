@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import date
 
 from app.simulator import account as accounts
-from app.simulator import margins
+from app.simulator import margins, spreads
 from app.simulator.account import Account, Conversion, Holding, Position
 from app.simulator.book import Book
 from app.simulator.charges import of_fills
@@ -18,7 +18,7 @@ from app.simulator.listing import Listing
 from app.simulator.market import Market
 from app.simulator.order import Fill, Order
 from app.simulator.refusal import Refused, bad_input
-from app.simulator.refusals import insufficient_funds
+from app.simulator.refusals import insufficient_funds, multiplier
 
 
 class Ledger:
@@ -47,7 +47,7 @@ class Ledger:
                 f"Insufficient holdings. {order.tradingsymbol}: {order.left - opening} can be sold, "
                 f"{order.left} asked for.",
             )
-        needed = self._needed(order, listing, opening)
+        needed = self._needed(order, listing, opening) - self._covered(order, listing, opening)
         available = self.available([o for o in live() if o.order_id != order.order_id])
         if needed > available:
             raise insufficient_funds(needed, available)
@@ -67,7 +67,18 @@ class Ledger:
             used, flow = self.account.used(position, listing)
             cash += flow
             heads = [heads[0] + used.var, heads[1] + used.span, heads[2] + used.exposure]
+        heads[1] -= spreads.relief(self.stakes())
         return cash, margins.Margin(*heads)
+
+    def stakes(self) -> list[spreads.Stake]:
+        """The open positions, as they count in spreads."""
+        found = []
+        for position in self.account.positions.values():
+            listing = self._market.listings.by_token.get(position.token)
+            if listing is not None and position.quantity:
+                price = position.open_value() // (abs(position.quantity) * multiplier(listing))
+                found.append(spreads.Stake(listing, position.product, position.quantity, price))
+        return found
 
     def blocked(self, live: Iterable[Order]) -> int:
         """What the opening parts of open orders tie up. Paise. Earlier orders close the position first."""
@@ -83,9 +94,20 @@ class Ledger:
                 total += self._needed(order, listing, order.left - closing)
         return total
 
+    def _covered(self, order: Order, listing: Listing, opening: int) -> int:
+        """What an order needs less because it makes a spread with what is held."""
+        if not listing.underlying:
+            return 0
+        held = self.stakes()
+        signed = opening if order.side == "BUY" else -opening
+        stake = spreads.Stake(listing, order.product, signed, self._asked(order))
+        return spreads.relief([*held, stake]) - spreads.relief(held)
+
+    def _asked(self, order: Order) -> int:
+        return order.limit or order.trigger_price or self._market.quotes[order.token].last_price
+
     def _needed(self, order: Order, listing: Listing, opening: int) -> int:
-        asked = order.limit or order.trigger_price or self._market.quotes[order.token].last_price
-        return margins.required(listing, order.side, order.product, opening, asked).total
+        return margins.required(listing, order.side, order.product, opening, self._asked(order)).total
 
     def _opening(self, order: Order, beside: Iterable[Order]) -> int:
         """Units of an order that do not close the position: what other orders of its side will close is gone."""

@@ -7,9 +7,8 @@ from typing import Any
 
 from aiohttp import web
 
-from app.simulator import margins
+from app.simulator import margins, spreads
 from app.simulator.charges import note
-from app.simulator.figures import rupees
 from app.simulator.kite import portfolio
 from app.simulator.kite.envelope import success
 from app.simulator.kite.server import items_of
@@ -33,35 +32,31 @@ class CalculatorRoutes:
 
     async def order_margins(self, request: web.Request) -> web.Response:
         """POST /margins/orders: each order by itself."""
-        return success([self._margin(item)[0] for item in await items_of(request)])
+        rows = [self._margin(item) for item in await items_of(request)]
+        return success([_compact(row) for row in rows] if _is_compact(request) else rows)
 
     async def basket_margins(self, request: web.Request) -> web.Response:
-        """POST /margins/basket. `final` is `initial`: the paper exchange gives no spread benefit."""
-        found = [self._margin(item) for item in await items_of(request)]
-        rows = [row for row, _ in found]
-        total = margins.Margin(
-            sum(m.var for _, m in found),
-            sum(m.span for _, m in found),
-            sum(m.exposure for _, m in found),
-            sum(m.option_premium for _, m in found),
+        """POST /margins/basket. `initial`: each order by itself; `final`: with the benefit of spreads, and with
+        `consider_positions` beside what is held.
+        """
+        items = await items_of(request)
+        rows = [self._margin(item) for item in items]
+        stakes = [self._stake(item) for item in items]
+        held = self._oms.ledger.stakes() if request.query.get("consider_positions", "").lower() == "true" else []
+        alone = [spreads.together([], [stake]) for stake in stakes]
+        initial = margins.Margin(
+            sum(m.var for m in alone),
+            sum(m.span for m in alone),
+            sum(m.exposure for m in alone),
+            sum(m.option_premium for m in alone),
         )
-        sums = {
-            "type": "",
-            "tradingsymbol": "",
-            "exchange": "",
-            "span": rupees(total.span),
-            "exposure": rupees(total.exposure),
-            "option_premium": rupees(total.option_premium),
-            "additional": 0,
-            "bo": 0,
-            "cash": 0,
-            "var": rupees(total.var),
-            "pnl": {"realised": 0, "unrealised": 0},
-            "leverage": 0,
-            "charges": rows[0]["charges"],
-            "total": rupees(sum(m.total for _, m in found)),
-        }
-        return success({"initial": sums, "final": dict(sums), "orders": rows, "charges": rows[0]["charges"]})
+        total = sum(m.total for m in alone)
+        final = spreads.together(held, stakes)
+        sums = {"initial": portfolio.basket_row(initial, total), "final": portfolio.basket_row(final, final.total)}
+        if _is_compact(request):
+            sums = {name: _compact(row) for name, row in sums.items()}
+            rows = [_compact(row) for row in rows]
+        return success({**sums, "orders": rows, "charges": portfolio.NO_CHARGES})
 
     async def charges(self, request: web.Request) -> web.Response:
         """POST /charges/orders: the virtual contract note."""
@@ -91,15 +86,19 @@ class CalculatorRoutes:
             )
         return success(rows)
 
-    def _margin(self, item: dict[str, Any]) -> tuple[dict[str, Any], margins.Margin]:
+    def _margin(self, item: dict[str, Any]) -> dict[str, Any]:
+        stake, product = self._stake(item), str(item.get("product", ""))
         listing, side, quantity = self._read(item)
-        product = str(item.get("product", ""))
+        margin = margins.required(listing, side, product, quantity, stake.price)
+        turnover = Decimal(stake.price * quantity * multiplier(listing)) / 100
+        charges = note(listing, product, side, turnover, self._oms.market.clock.now().date())
+        return portfolio.margin_row(listing, product, margin, charges)
+
+    def _stake(self, item: dict[str, Any]) -> spreads.Stake:
+        listing, side, quantity = self._read(item)
         price = _decimal(item, "price") or _decimal(item, "trigger_price")
         paise = int(price * 100) or self._oms.market.quotes[listing.token].last_price
-        margin = margins.required(listing, side, product, quantity, paise)
-        turnover = Decimal(paise * quantity * multiplier(listing)) / 100
-        charges = note(listing, product, side, turnover, self._oms.market.clock.now().date())
-        return portfolio.margin_row(listing, product, margin, charges), margin
+        return spreads.Stake(listing, str(item.get("product", "")), quantity if side == "BUY" else -quantity, paise)
 
     def _read(self, item: dict[str, Any]) -> tuple[Listing, str, int]:
         key = f"{item.get('exchange', '')}:{item.get('tradingsymbol', '')}"
@@ -115,6 +114,15 @@ class CalculatorRoutes:
         if not isinstance(quantity, int) or isinstance(quantity, bool) or quantity <= 0:
             raise bad_input("Invalid `quantity`.")
         return listing, side, quantity
+
+
+def _is_compact(request: web.Request) -> bool:
+    return request.query.get("mode") == "compact"
+
+
+def _compact(row: dict[str, Any]) -> dict[str, Any]:
+    """Only the total, and what it is of (A11)."""
+    return {field: row[field] for field in ("type", "tradingsymbol", "exchange", "total")}
 
 
 def _decimal(item: dict[str, Any], field: str) -> Decimal:

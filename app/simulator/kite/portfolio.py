@@ -159,6 +159,39 @@ def funds_row(cash: int, net: int, used: margins.Margin, premium: int, realised:
     }
 
 
+NO_CHARGES: dict[str, Any] = {
+    "transaction_tax": 0,
+    "transaction_tax_type": "",
+    "exchange_turnover_charge": 0,
+    "sebi_turnover_charge": 0,
+    "brokerage": 0,
+    "stamp_duty": 0,
+    "gst": {"igst": 0, "cgst": 0, "sgst": 0, "total": 0},
+    "total": 0,
+}
+"""The charges of a whole basket, which are to be ignored (A11)."""
+
+
+def basket_row(margin: margins.Margin, total: int) -> dict[str, Any]:
+    """`initial` or `final` of POST /margins/basket."""
+    return {
+        "type": "",
+        "tradingsymbol": "",
+        "exchange": "",
+        "span": rupees(margin.span),
+        "exposure": rupees(margin.exposure),
+        "option_premium": rupees(margin.option_premium),
+        "additional": 0,
+        "bo": 0,
+        "cash": 0,
+        "var": rupees(margin.var),
+        "pnl": {"realised": 0, "unrealised": 0},
+        "leverage": 0,
+        "charges": NO_CHARGES,
+        "total": rupees(total),
+    }
+
+
 def margin_row(listing: Listing, product: str, margin: margins.Margin, charges: Note) -> dict[str, Any]:
     """An item of POST /margins/orders."""
     return {

@@ -128,7 +128,7 @@ class Exchange:
         self.gtts = GttEngine(self.oms, self.book, self.faults)
         self.memory = MarketMemory(plan.market, self.book)
         plan.market.add_listener(self._before_ticks)
-        self.hub = TickerHub(plan.market, self.sessions.user_of)
+        self.hub = TickerHub(plan.market, self.sessions.user_of, lambda: self.faults.switches.plan)
         plan.market.add_listener(self.oms.on_quotes)
         plan.market.add_listener(self.gtts.on_quotes)
         self.port = 0

@@ -170,11 +170,11 @@ def insufficient_funds(required: int, available: int) -> Refused:
     )
 
 
-def address_refused(address: str) -> Refused:
+def address_refused(address: str, error_type: str) -> Refused:
     """A3's words of the static-IP rule."""
     return Refused(
-        403,
-        "PermissionException",
+        403 if error_type == "PermissionException" else 400,
+        error_type,
         f"IP ({address}) is not allowed to place orders for this app. Update allowed IPs on the Kite developer "
         "console. Learn more - https://kite.trade/docs/connect/v3/",
     )

@@ -26,7 +26,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     # Does turning a resting exit into a marketable one pass the risk check again?
     "modify_margin": ("none", "fresh"),
     # D5: what a second login does to the first token.
-    "relogin": ("many", "newest"),
+    "relogin": ("many", "newest", "same"),
     # A1: the version header missing.
     "version_header": ("tolerated", "required"),
     # A12: the instrument dump without a session.
@@ -37,6 +37,19 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "hours": ("feed", "clock"),
     # A8.4: whether the client has signed over the sale of its shares for good, or authorises each at the depository.
     "authorisation": ("given", "needed"),
+    # The plan of the app: a Personal key has no market data; the status of that refusal is not documented.
+    "plan": ("connect", "personal"),
+    "plan_status": ("403", "400"),
+    # D2: the error type of an order from an address that is not registered.
+    "static_ip_error": ("PermissionException", "InputException"),
+    # A2.5: individuals get no refresh token; approved platforms do.
+    "renewal": ("none", "given"),
+    # A2.2: what the redirect after a login carries beside the token and the status.
+    "redirect_extras": ("on", "off"),
+    # A3: the status of a sale of shares that are not held.
+    "holding_status": ("400", "403"),
+    # A4: whether changing and cancelling orders share the bucket of placing them.
+    "modify_bucket": ("orders", "other"),
     # D4: how autoslice answers: the order with its children, or the plain list of the July 2026 page.
     "autoslice_answer": ("children", "list"),
     # Whether later legs of an iceberg name the first one (the samples show a first leg only).
@@ -87,6 +100,13 @@ class Switches:
     market_row: str = "LIMIT"
     hours: str = "feed"
     authorisation: str = "given"
+    plan: str = "connect"
+    plan_status: str = "403"
+    static_ip_error: str = "PermissionException"
+    renewal: str = "none"
+    redirect_extras: str = "on"
+    holding_status: str = "400"
+    modify_bucket: str = "orders"
     autoslice_answer: str = "children"
     iceberg_parent: str = "none"
     gtt_market: str = "refused"

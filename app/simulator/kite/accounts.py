@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from app.simulator import margins
+from app.simulator.figures import stamp
 from app.simulator.kite import portfolio
 from app.simulator.kite.envelope import session_dead, success
 from app.simulator.kite.server import form_of
@@ -38,6 +39,7 @@ class AccountRoutes:
         router.add_delete("/session/token", self.logout, name="session:logout")
         router.add_post("/session/refresh_token", self.renew, name="session:renew")
         router.add_get("/user/profile", self.profile, name="profile")
+        router.add_get("/user/profile/full", self.full_profile, name="profile:full")
         router.add_get("/user/margins", self.funds, name="margins:funds")
         router.add_get("/user/margins/{segment}", self.funds, name="margins:segment")
 
@@ -54,7 +56,8 @@ class AccountRoutes:
         """DELETE /session/token."""
         api_key = request.query.get("api_key", "")
         if "access_token" not in request.query:
-            raise self._sessions.renew(api_key)
+            self._sessions.forget_refresh(api_key, request.query.get("refresh_token", ""))
+            return success(data=True)
         if not self._sessions.end(api_key, request.query["access_token"]):
             raise session_dead()
         await self._token_ended()
@@ -62,11 +65,30 @@ class AccountRoutes:
 
     async def renew(self, request: web.Request) -> web.Response:
         """POST /session/refresh_token."""
-        raise self._sessions.renew((await form_of(request)).get("api_key", ""))
+        form = await form_of(request)
+        asked = (form.get("api_key", ""), form.get("refresh_token", ""), form.get("checksum", "").lower())
+        return success(self._sessions.renew(*asked))
 
     async def profile(self, _request: web.Request) -> web.Response:
         """GET /user/profile."""
         return success(self._sessions.profile())
+
+    async def full_profile(self, _request: web.Request) -> web.Response:
+        """GET /user/profile/full, as some clients know it (A6)."""
+        begun = stamp(self._oms.market.clock.now().replace(month=1, day=1, hour=9, minute=0, second=0))
+        profile = self._sessions.profile()
+        more = {
+            "twofa_type": "app_code",
+            "phone": "*0000",
+            "bank_accounts": [{"name": "Paper Bank", "branch": "Paper Lane", "account": "*0000"}],
+            "dp_ids": ["0000000000000000"],
+            "pan": "*0000",
+            "tags": [],
+            "password_timestamp": begun,
+            "twofa_timestamp": begun,
+            "meta": {**profile["meta"], "poa": "physical", "silo": "", "account_blocks": []},
+        }
+        return success({**profile, **more})
 
     async def funds(self, request: web.Request) -> web.Response:
         """GET /user/margins[/segment]. Commodity is an empty purse here."""

@@ -15,6 +15,11 @@ from app.simulator.refusal import Refused
 INCORRECT_TOKEN = "Incorrect `api_key` or `access_token`."  # noqa: S105 - Kite's words, not a secret
 
 
+def plan_refused(status: int = 403) -> Refused:
+    """An app of the Personal plan asks for market data: not a dead session."""
+    return Refused(status, "PermissionException", "Insufficient permission for that call.")
+
+
 def session_dead(message: str = INCORRECT_TOKEN) -> Refused:
     """403 with TokenException: the pair on which clients end their session."""
     return Refused(403, "TokenException", message)

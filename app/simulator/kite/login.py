@@ -87,11 +87,11 @@ class LoginPage:
 
     def _target(self, answer: dict[str, str], params: str) -> str:
         parts = urlsplit(self._redirect_url())
+        extras = [("action", "login"), ("type", "login")] if self._sessions.switches.redirect_extras == "on" else []
         pairs = [
             *parse_qsl(parts.query, keep_blank_values=True),
             *answer.items(),
-            ("action", "login"),
-            ("type", "login"),
+            *extras,
             *parse_qsl(params, keep_blank_values=True),
         ]
         return urlunsplit(parts._replace(query=urlencode(pairs)))

@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from app.simulator.faults import REQUEST, Faults
-from app.simulator.kite.envelope import failure, session_dead
+from app.simulator.kite.envelope import failure, plan_refused, session_dead
 from app.simulator.kite.sessions import Sessions
 from app.simulator.limits import Limits
 from app.simulator.oms import OrderSystem
@@ -22,6 +22,8 @@ RECEIVED = web.RequestKey("received", int)
 """When the request's handling began, monotonic nanoseconds."""
 
 _ORDER_ROUTES = frozenset({"place", "modify", "cancel"})
+_DATA_ROUTES = frozenset({"quote", "historical"})
+"""Not for apps of the Personal plan; the ticker is refused at its handshake."""
 _LIMIT_CLASS = {"quote": "quote", "historical": "historical"}
 _NO_SESSION = frozenset({"session", "login"})
 
@@ -65,12 +67,14 @@ class Gate:
         if route not in _NO_SESSION and not open_dump:
             self._authorise(request)
         if route in _ORDER_ROUTES and switches.static_ip == "on":
-            raise address_refused(request.remote or "127.0.0.1")
+            raise address_refused(request.remote or "127.0.0.1", switches.static_ip_error)
+        if route in _DATA_ROUTES and switches.plan == "personal":
+            raise plan_refused(int(switches.plan_status))
         if route == "place":
             self._oms.records.placed_today += 1  # refused ones count too (A4)
         if switches.limits == "off":
             return
-        if route in _ORDER_ROUTES:
+        if route == "place" or (route in _ORDER_ROUTES and switches.modify_bucket == "orders"):
             self._limits.order(time.time(), self._oms.records.placed_today, placement=route == "place")
         elif route not in _NO_SESSION:
             self._limits.request(_LIMIT_CLASS.get(route, "other"), time.monotonic())
@@ -85,6 +89,8 @@ class Gate:
         try:
             return await handler(request)
         except Refused as refused:
+            if refused.error_type == "HoldingException" and refused.status == web.HTTPBadRequest.status_code:
+                refused.status = int(self._faults.switches.holding_status)
             return failure(refused)
         except web.HTTPRedirection:
             raise
@@ -112,7 +118,6 @@ def _kind(status: int) -> str:
 _LATER = {
     "/mf/": "Mutual funds",
     "/alerts": "Alerts",
-    "/portfolio/holdings/": "Holding services",
 }
 
 

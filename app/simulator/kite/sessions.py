@@ -22,7 +22,7 @@ from app.simulator.clock import ExchangeClock
 from app.simulator.faults import Faults
 from app.simulator.figures import stamp
 from app.simulator.kite.envelope import session_dead
-from app.simulator.refusal import Refused
+from app.simulator.switches import Switches
 
 REQUEST_TOKEN_SECONDS = 300
 """Real seconds that a request token lives."""
@@ -94,9 +94,17 @@ class Sessions:
         self._salt = secrets.token_bytes(16)
         self._request_tokens: dict[str, float] = {}
         self._sessions: dict[str, Session] = {}
+        self._newest = ""
+        """The last token handed out, in plain; in memory only."""
+        self._refresh: dict[str, bool] = {}
         self._password_salt = secrets.token_bytes(16)
         self._password = self._scrypt(credentials.password)
         self._totp = pyotp.TOTP(credentials.totp_secret)
+
+    @property
+    def switches(self) -> Switches:
+        """As they stand."""
+        return self._faults.switches
 
     @property
     def user_id(self) -> str:
@@ -133,10 +141,29 @@ class Sessions:
         valid_until = self._request_tokens.pop(self._hash(request_token), 0.0)
         if valid_until < time.monotonic():
             raise session_dead(EXPIRED)
-        expected = hashlib.sha256(f"{api_key}{request_token}{self._credentials.api_secret}".encode()).hexdigest()
+        self._check(api_key, request_token, checksum)
+        token = self._open()
+        return {
+            **self.profile(),
+            "api_key": api_key,
+            "access_token": token,
+            "public_token": _random(TOKEN_LENGTH),
+            "enctoken": _random(TOKEN_LENGTH),
+            "refresh_token": self._new_refresh_token(),
+            "silo": "",
+            "login_time": self._sessions[self._hash(token)].login_time,
+        }
+
+    def _check(self, api_key: str, token: str, checksum: str) -> None:
+        expected = hashlib.sha256(f"{api_key}{token}{self._credentials.api_secret}".encode()).hexdigest()
         if not hmac.compare_digest(expected.encode(), checksum.encode()):
             raise session_dead("Invalid `checksum`.")
-        token = _random(TOKEN_LENGTH)
+
+    def _open(self) -> str:
+        """A new session, or the one of today once more."""
+        if self._faults.switches.relogin == "same" and self._hash(self._newest) in self._sessions:
+            return self._newest
+        token = self._newest = _random(TOKEN_LENGTH)
         if self._faults.switches.relogin == "newest":
             for key in list(self._sessions):
                 self._drop(key)
@@ -145,16 +172,17 @@ class Sessions:
         self._sessions[self._hash(token)] = session
         self._book.put("session", self._hash(token), asdict(session))
         self._book.commit(durable=True)
-        return {
-            **self.profile(),
-            "api_key": api_key,
-            "access_token": token,
-            "public_token": _random(TOKEN_LENGTH),
-            "enctoken": _random(TOKEN_LENGTH),
-            "refresh_token": "",
-            "silo": "",
-            "login_time": session.login_time,
-        }
+        return token
+
+    def _new_refresh_token(self) -> str:
+        """For approved platforms; individuals get an empty one."""
+        if self._faults.switches.renewal == "none":
+            return ""
+        token = _random(TOKEN_LENGTH)
+        self._refresh[self._hash(token)] = True
+        self._book.put("refresh", self._hash(token), True)
+        self._book.commit(durable=True)
+        return token
 
     def user_of(self, api_key: str, access_token: str) -> str | None:
         """Whose live token this is."""
@@ -172,11 +200,38 @@ class Sessions:
         self._book.commit(durable=True)
         return True
 
-    def renew(self, api_key: str) -> Refused:
-        """POST /session/refresh_token: individuals have no refresh token."""
+    def renew(self, api_key: str, refresh_token: str, checksum: str) -> dict[str, Any]:
+        """POST /session/refresh_token: a new pair for a refresh token, which is spent. Raises Refused."""
+        self._check_refresh(api_key, refresh_token)
+        self._check(api_key, refresh_token, checksum)
+        self.forget_refresh(api_key, refresh_token)
+        return {
+            "user_id": self.user_id,
+            "access_token": self._open(),
+            "refresh_token": self._new_refresh_token(),
+        }
+
+    def forget_refresh(self, api_key: str, refresh_token: str) -> None:
+        """DELETE /session/token with a refresh token. Raises Refused."""
+        self._check_refresh(api_key, refresh_token)
+        key = self._hash(refresh_token)
+        del self._refresh[key]
+        self._book.drop("refresh", key)
+        self._book.commit(durable=True)
+
+    def _check_refresh(self, api_key: str, refresh_token: str) -> None:
         if not self.knows_app(api_key):
-            return session_dead("Invalid `api_key`.")
-        return session_dead("Invalid `refresh_token`.")
+            raise session_dead("Invalid `api_key`.")
+        if self._hash(refresh_token) not in self._refresh:
+            raise session_dead("Invalid `refresh_token`.")
+
+    def end_all(self) -> bool:
+        """Every session dies at once, as after a master logout. True when there were any."""
+        had = bool(self._sessions)
+        for key in list(self._sessions):
+            self._drop(key)
+        self._book.commit(durable=True)
+        return had
 
     def bury_dead(self) -> bool:
         """Forgets tokens that died; a clock set back does not revive them. True when there were any."""
@@ -197,7 +252,7 @@ class Sessions:
             "user_shortname": "Paper",
             "broker": "ZERODHA",
             "exchanges": ["NSE", "NFO", "BSE", "BFO"],
-            "products": ["CNC", "NRML", "MIS"],
+            "products": ["CNC", "NRML", "MIS", "CO"],
             "order_types": ["MARKET", "LIMIT", "SL", "SL-M"],
             "avatar_url": None,
             "meta": {"demat_consent": "consent"},
@@ -213,6 +268,7 @@ class Sessions:
         else:
             self._book.put("salt", "tokens", self._salt.hex())
         self._sessions = {key: Session(**record) for key, record in self._book.load("session").items()}
+        self._refresh = self._book.load("refresh")
         self.bury_dead()
 
     def _drop(self, key: str) -> None:

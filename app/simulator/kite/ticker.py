@@ -100,8 +100,11 @@ class Connection:
 class TickerHub:
     """All ticker connections of one exchange. Lives on the loop thread; `market` tells it every batch."""
 
-    def __init__(self, market: Market, authorise: Callable[[str, str], str | None]) -> None:
+    def __init__(
+        self, market: Market, authorise: Callable[[str, str], str | None], plan: Callable[[], str] = lambda: "connect"
+    ) -> None:
         self._market = market
+        self._plan = plan
         self._authorise = authorise
         self._connections: set[Connection] = set()
         self._silent = False
@@ -140,6 +143,8 @@ class TickerHub:
         user_id = self._authorise(api_key, request.query.get("access_token", ""))
         if user_id is None:
             return _refusal(403, "Incorrect `api_key` or `access_token`.", "TokenException")
+        if self._plan() == "personal":
+            return _refusal(403, "Insufficient permission for that call.", "PermissionException")
         if self._per_key[api_key] >= CONNECTIONS_PER_KEY:
             return _refusal(429, "Too many WebSocket connections of this `api_key`.", "NetworkException")
         self._per_key[api_key] += 1

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app import __version__
-from app.cli.commands import COULD_NOT_START, FINE, Connect, Simulate, Sync, Workstation
+from app.cli.commands import COULD_NOT_START, FINE, Connect, DataCommand, Doctor, Restore, Simulate, Sync, Workstation
 from app.cli.main import parse
 from app.domain.events import Level, Noticed
 from app.runtime.files import no_core_files
@@ -45,6 +45,7 @@ def run(arguments: Sequence[str]) -> int:
 def _workstation(command: Workstation) -> int:
     """The window, until it is closed."""
     from app.cli.display import why_no_display
+    from app.desk.data_verbs import data_verbs
     from app.desk.remote import ProfileInUse, ProfileLock, RemoteServer, call
     from app.desk.verbs import remote_verbs
     from app.diagnostics.crash import CrashReporter
@@ -89,7 +90,7 @@ def _workstation(command: Workstation) -> int:
         """Called once the first window is on the screen: the imports behind a desk take longer than the paint."""
         desk = await build_desk(paths, paper=paper)
         _tell_crashes(crashes, desk)
-        remote = RemoteServer(paths, remote_verbs(desk, show), loop.loop)
+        remote = RemoteServer(paths, {**remote_verbs(desk, show), **data_verbs(desk)}, loop.loop)
         await asyncio.to_thread(remote.start)
 
         async def stop() -> None:
@@ -145,9 +146,10 @@ def _tell_crashes(crashes: CrashReporter, desk: LocalDesk) -> None:
     )
 
 
-def _headless(command: Connect | Sync) -> int:
+def _headless(command: Connect | Sync | DataCommand) -> int:
     """A command: through the workstation that runs on the profile, else with a desk of its own."""
     from app.cli.output import Output
+    from app.desk.data_verbs import RemoteData
     from app.desk.remote import ProfileLock
     from app.desk.verbs import RemoteDesk
     from app.domain.errors import AppError
@@ -161,6 +163,8 @@ def _headless(command: Connect | Sync) -> int:
         lock = ProfileLock(paths.lock)
         if not _owned(lock, paths):
             with asyncio.Runner(loop_factory=new_event_loop) as runner:
+                if isinstance(command, DataCommand):
+                    return runner.run(_data_command(RemoteData(paths), command, out))
                 return runner.run(_command(RemoteDesk(paths), command, out))
         paths.remote_address.unlink(missing_ok=True)  # of a workstation that was killed: nobody listens there
         logs = Logs()
@@ -192,18 +196,35 @@ def _owned(lock: ProfileLock, paths: ProfilePaths) -> bool:
             return True
 
 
-async def _with_own_desk(paths: ProfilePaths, command: Connect | Sync, out: Any) -> int:
+async def _with_own_desk(paths: ProfilePaths, command: Connect | Sync | DataCommand, out: Any) -> int:
+    from app.cli.data import told
     from app.cli.passphrase import Passphrases, open_vault
+    from app.desk.data_verbs import DirectData
     from app.desk.verbs import DirectDesk
 
     desk = await build_desk(paths, paper=False, guarding=False)
     try:
         passphrases = Passphrases(os.environ, terminal=sys.stdin.isatty())
+        if isinstance(command, Restore):  # the present profile may be damaged or locked: it is not opened
+            return await _data_command(DirectData(desk), command, out, passphrases)
+        if isinstance(command, Doctor):
+            damage = await desk.health.look_closed(passphrases.known)
+            if damage:
+                return told(damage, out)
         await open_vault(desk.session, passphrases, create=isinstance(command, Connect))
         await desk.session.resumed()
+        if isinstance(command, DataCommand):
+            return await _data_command(DirectData(desk), command, out, passphrases)
         return await _command(DirectDesk(desk), command, out)
     finally:
         await desk.stop()
+
+
+async def _data_command(desk: Any, command: DataCommand, out: Any, passphrases: Any = None) -> int:
+    from app.cli.data import run_data
+    from app.cli.passphrase import Passphrases
+
+    return await run_data(desk, command, out, passphrases or Passphrases(os.environ, terminal=sys.stdin.isatty()))
 
 
 async def _command(desk: Any, command: Connect | Sync, out: Any) -> int:

@@ -1,6 +1,6 @@
 """`make soak`: the kill points and the fault scenes, many times, with seeds that no run had before.
 
-python -m tests.soak [--kills 200] [--rounds 3] [--seed N]
+python -m tests.soak [--kills 200] [--rotations 200] [--rounds 3] [--seed N]
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 from tests.exchange import ROOT
 
 KILLS = "tests/e2e/test_kill_points.py"
+ROTATIONS = "tests/unit/desk/test_rotation_kills.py"
 FAULTS = ("tests/e2e/test_engine_faults.py", "tests/e2e/test_blind_stops.py")
 
 
@@ -21,13 +22,19 @@ def main() -> int:
     """0: no violation."""
     parser = argparse.ArgumentParser(prog="soak", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--kills", type=int, default=200, help="of every point, each leaving two positions behind")
+    parser.add_argument("--rotations", type=int, default=200, help="kills while the profile's keys are changed")
     parser.add_argument("--rounds", type=int, default=3, help="of all order, feed and session faults")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**9), help="where the seeds begin")
     options = parser.parse_args()
-    sys.stdout.write(f"seed {options.seed}: {options.kills} kills of each point, {options.rounds} rounds of faults\n")
+    sys.stdout.write(
+        f"seed {options.seed}: {options.kills} kills of each point, {options.rotations} of a change of keys, "
+        f"{options.rounds} rounds of faults\n"
+    )
     sys.stdout.flush()
     environment = {**os.environ, "STOPLINE_KILLS": str(options.kills), "STOPLINE_SEED": str(options.seed)}
+    environment["STOPLINE_ROTATION_KILLS"] = str(options.rotations)
     failed = _pytest(environment, KILLS) if options.kills else 0
+    failed |= _pytest(environment, ROTATIONS) if options.rotations else 0
     for _ in range(options.rounds):
         failed |= _pytest(environment, *FAULTS)
     return failed

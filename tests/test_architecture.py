@@ -17,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import app.desk.data_messages
 import app.desk.messages
 import app.domain
 from app.desk.messages import PaperLogin
@@ -68,7 +69,7 @@ def test_no_module_is_too_long() -> None:
 
 def message_modules() -> list[ModuleType]:
     names = [f"app.domain.{info.name}" for info in pkgutil.iter_modules(app.domain.__path__)]
-    return [importlib.import_module(name) for name in names] + [app.desk.messages]
+    return [importlib.import_module(name) for name in names] + [app.desk.messages, app.desk.data_messages]
 
 
 def message_types() -> list[type]:

@@ -61,4 +61,32 @@ class Sync:
     until: date | None = None
 
 
-Command = Workstation | Simulate | Connect | Sync
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """Write a verified backup."""
+
+    profile: Path
+    file: Path | None
+    as_json: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """Put a backup in the profile's place; the state before is set aside."""
+
+    profile: Path
+    file: Path
+    as_json: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Doctor:
+    """Look at the program's health."""
+
+    profile: Path
+    as_json: bool
+
+
+DataCommand = Backup | Restore | Doctor
+
+Command = Workstation | Simulate | Connect | Sync | DataCommand

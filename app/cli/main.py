@@ -8,6 +8,7 @@ from datetime import date
 from pathlib import Path
 
 from app import __version__
+from app.cli import data
 from app.cli.commands import Command, Connect, Simulate, Sync, Workstation
 from app.domain.account import Endpoints
 from app.domain.ids import AccountId
@@ -28,6 +29,8 @@ examples:
   main.py simulate --port 0            the paper exchange alone; `simulate --help` tells more
   main.py connect zerodha --api-key K --api-secret-file FILE
   main.py sync --json                  bring today's trades home, result as JSON
+  main.py backup                       an encrypted, verified copy; `restore FILE` brings it back
+  main.py doctor                       is everything well?
 
 The passphrase is read from STOPLINE_PASSPHRASE, or asked for on the terminal.
 Exit codes: 0 all fine, 1 something failed, 2 could not start.
@@ -56,6 +59,8 @@ def parse(arguments: Sequence[str]) -> Command:
             parser.error("--to needs --from")
         account = AccountId(asked.account) if asked.account else None
         return Sync(profile, account, asked.json, asked.since, asked.until)
+    if asked.command in data.NAMES:
+        return data.parsed(asked, profile)
     return Workstation(profile, paper=asked.paper)
 
 
@@ -77,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("simulate", help="the paper exchange alone", add_help=False)
     _add_connect(commands, common)
     _add_sync(commands, common)
+    data.add_commands(commands, common)
     return parser
 
 

@@ -27,9 +27,15 @@ class Passphrases:
         if self._given is not None:
             redaction.redact(self._given)
 
+    @property
+    def given(self) -> Secret | None:
+        """What the environment held; nobody is asked."""
+        return self._given
+
     def known(self) -> Secret | None:
         """The passphrase of an existing vault, None when there is nobody to ask."""
-        return self._given or self._asked("Passphrase: ")
+        self._given = self._given or self._asked("Passphrase: ")
+        return self._given
 
     def new(self) -> Secret | None:
         """A passphrase for a new vault, typed twice."""

@@ -11,33 +11,28 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Protocol
 
+from app.desk.data_messages import BackupMade, DataView, FileCheck, KeyRotated, Restored, Tidied, UpkeepSettings
 from app.desk.messages import (
     AccountView,
     AuditLine,
-    BackupMade,
     ChartSeries,
     CurvePoint,
-    DataView,
-    FileCheck,
-    KeyRotated,
     LoginPage,
     OrderPreview,
     PaperLogin,
     PassphraseStrength,
-    Restored,
     StopPreview,
     SyncRun,
     SyncStatus,
     SyncSummary,
-    Tidied,
     TradePage,
-    UpkeepSettings,
     VaultInfo,
     WatchlistView,
 )
 from app.domain.account import Endpoints
 from app.domain.broker import BrokerListing
 from app.domain.events import Event
+from app.domain.health import Finding
 from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, Nanos, OrderId, StopId
 from app.domain.instrument import Instrument
 from app.domain.market import Interval, Tick
@@ -242,6 +237,12 @@ class SyncVerbs(Protocol):
         ...
 
 
+class HealthVerbs(Protocol):
+    """What works and what does not (K1)."""
+
+    async def look(self) -> Sequence[Finding]: ...
+
+
 class EventHandler(Protocol):
     """Called on the loop thread for each event; must return at once."""
 
@@ -265,6 +266,8 @@ class Desk(Protocol):
     def data(self) -> DataVerbs: ...
     @property
     def sync(self) -> SyncVerbs: ...
+    @property
+    def health(self) -> HealthVerbs: ...
 
     def listen(self, handler: EventHandler) -> None: ...
     def unlisten(self, handler: EventHandler) -> None: ...

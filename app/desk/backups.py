@@ -14,11 +14,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from app import __version__
-from app.desk.messages import BackupMade, Restored
+from app.desk.data_messages import BackupMade, Restored
 from app.desk.rotation import deny_while_firing, keys_renewed
 from app.desk.settle import SCRATCH, carry_through
 from app.desk.workspace import Workspace
-from app.domain.errors import Denied, WrongPassphrase
+from app.domain.errors import Damaged, Denied, WrongPassphrase
 from app.runtime.clock import SystemClock, to_datetime
 from app.runtime.helper import Helper
 from app.runtime.secret import Secret
@@ -67,7 +67,7 @@ class Backups:
         keys = self._vault.keys()
         try:
             lock = new_lock(await asyncio.to_thread(self._vault.file), keys, backup)
-            async with self._scratch() as scratch, book.frozen(nothing_else), journal.frozen(nothing_else):
+            async with self.scratch() as scratch, book.frozen(nothing_else), journal.frozen(nothing_else):
                 plan = Plan(
                     backup,
                     now,
@@ -144,16 +144,27 @@ class Backups:
     def _keys_for(self, file: VaultFile, passphrase: Secret | None) -> MasterKeys:
         if passphrase is None and self._vault.is_open and self._vault.file().vault_id == file.vault_id:
             return self._vault.keys()
-        if passphrase is None and file.keyring is None:
-            raise Denied("The backup needs its passphrase.", "Type the passphrase of the day it was made.")
+        if passphrase is None:
+            return self._keys_without_passphrase(file)
         try:
             return self._vault.keys_of(file, passphrase)
         except WrongPassphrase:
-            if passphrase is None or file.recovery is None:
+            if file.recovery is None:
                 raise
             with contextlib.suppress(WrongPassphrase):
                 return MasterKeys(wrapping.master_by_recovery(file, passphrase))
             raise
+
+    def _keys_without_passphrase(self, file: VaultFile) -> MasterKeys:
+        asked = WrongPassphrase("The backup needs its passphrase.", "Type the passphrase of the day it was made.")
+        if file.keyring is None:
+            raise asked
+        try:
+            return self._vault.keys_of(file, None)
+        except (Denied, Damaged) as failure:
+            if file.passphrase is None:
+                raise
+            raise asked from failure
 
     async def _stage(self, file: Path, lock: BackupLock, keys: MasterKeys, day: MasterKeys, folder: Path) -> Manifest:
         """The backup's files in the staging, under the keys that its head opens."""
@@ -161,7 +172,7 @@ class Backups:
         manifest = await self._helper.call(read_backup, file, lock.key(keys), lock.backup, databases, folder)
         if day.master != keys.master:
             # Made before a rotation of the keys: its content still has the keys of the day.
-            async with self._scratch() as scratch:
+            async with self.scratch() as scratch:
                 for kind in StoreKind:
                     (folder / kind.file_name).rename(scratch / kind.file_name)
                     source = self._source(scratch, kind, day)
@@ -198,7 +209,8 @@ class Backups:
         )
 
     @contextlib.asynccontextmanager
-    async def _scratch(self) -> AsyncIterator[Path]:
+    async def scratch(self) -> AsyncIterator[Path]:
+        """An empty folder in the profile for as long as it is needed. Raises StorageError."""
         folder = self._profile / SCRATCH
 
         def make() -> None:

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from app.desk import upkeep
 from app.desk.backups import Backups
-from app.desk.messages import (
+from app.desk.data_messages import (
     BackupFile,
     BackupMade,
     DataView,
@@ -34,7 +34,7 @@ from app.storage.backups import SCHEDULED, backup_files, superfluous
 from app.storage.database import StoreKind
 from app.storage.retention import Retention
 from app.storage.sealed import nothing_else
-from app.storage.snapshot import Source, sound
+from app.storage.snapshot import Source, sound, sound_beside_log
 from app.storage.store import CHECKED_AT_OPEN
 
 log = logging.getLogger(__name__)
@@ -134,6 +134,29 @@ class DataDesk:
     async def check_files(self) -> tuple[FileCheck, ...]:
         """Every page of both databases. Raises AppError when that was not possible."""
         return await self._alone(self._check_files())
+
+    async def check_closed(self) -> tuple[FileCheck, ...]:
+        """Both files of a profile whose vault is open and whose files are not; nothing is set aside. Raises AppError
+        when that was not possible; a file that is not there is not looked at."""
+        workspace = self._workspace
+        keys = workspace.vault.keys()
+        found = []
+        try:
+            for kind in StoreKind:
+                path = workspace.profile / kind.file_name
+                if not path.exists():
+                    continue
+                source = Source(path, keys.database_key(kind.value).reveal())
+                damage = ""
+                async with self._backups.scratch() as scratch:
+                    try:
+                        await self._helper.call(sound_beside_log, source, scratch)
+                    except Damaged as damaged:
+                        damage = str(damaged)
+                found.append(FileCheck(kind.file_name, _size(path), damage))
+        finally:
+            keys.wipe()
+        return tuple(found)
 
     async def tidy(self) -> Tidied:
         """Retention, now. Raises AppError."""

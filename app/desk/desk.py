@@ -9,6 +9,7 @@ from typing import Any
 
 from app.desk.api import EventHandler
 from app.desk.data import DataDesk
+from app.desk.doctor import Doctor
 from app.desk.market import MarketDesk
 from app.desk.paper import PaperExchange
 from app.desk.portfolio import PortfolioDesk
@@ -52,6 +53,7 @@ class LocalDesk:
         self.sync = SyncDesk(workspace)
         self.portfolio = PortfolioDesk(workspace, self.sync)
         self.data = data
+        self.health = Doctor(workspace, data)
         self.session.on_open.append(self._opened)
         bus.subscribe(SessionChanged, self._on_session)
         tasks.start(self._beat(), "engine heartbeat")

@@ -26,7 +26,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from app.desk.messages import KeyRotated
+from app.desk.data_messages import KeyRotated
 from app.desk.paper import ACCOUNT
 from app.desk.settle import carry_through
 from app.desk.workspace import Workspace

@@ -8,7 +8,7 @@ from datetime import date
 
 import msgspec
 
-from app.desk.messages import UpkeepSettings
+from app.desk.data_messages import UpkeepSettings
 from app.domain.errors import Damaged, Denied
 from app.storage.preferences import Settings
 

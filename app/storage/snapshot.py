@@ -83,6 +83,23 @@ def sound(source: Source) -> None:
         _raise_if_damaged(connection, source.path)
 
 
+def sound_beside_log(source: Source, scratch: Path) -> None:
+    """As `sound`, of a closed file that may have a log: a killed program leaves one. Looks at a copy in `scratch`,
+    because whoever opens the file itself folds the log in. Raises Damaged, DiskFull, StorageError."""
+    copy = scratch / source.path.name
+    with _in_words(source.path):
+        for side in ("", "-wal"):
+            beside = source.path.with_name(source.path.name + side)
+            if beside.exists():
+                shutil.copyfile(beside, copy.with_name(copy.name + side))
+        connection = dbapi2.connect(str(copy), isolation_level=None)
+        try:
+            connection.execute(f"PRAGMA key = \"x'{source.key}'\"")
+            _raise_if_damaged(connection, source.path)
+        finally:
+            connection.close()
+
+
 def copy_under_key(source: Source, target: Source, reseals: Sequence[Reseal]) -> Digests:
     """A copy of a resting file under another key, with sealed secrets replaced, compared with the source row by row.
 

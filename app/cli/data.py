@@ -1,0 +1,134 @@
+"""`backup`, `restore`, `doctor`: the verbs of the Data page, with exit codes."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import msgspec
+
+from app.cli.commands import COULD_NOT_START, FINE, SOME_FAILED, Backup, DataCommand, Doctor, Restore
+from app.cli.output import Output
+from app.cli.passphrase import Passphrases
+from app.desk.data_messages import Restored
+from app.desk.data_verbs import DataCommands
+from app.domain.errors import AppError, Denied, WrongPassphrase
+from app.domain.health import Finding, HealthState, failed
+
+_MARKS = {HealthState.OK: "ok     ", HealthState.WARNING: "warning", HealthState.FAILED: "FAILED "}
+
+NAMES = ("backup", "restore", "doctor")
+
+
+def add_commands(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser
+) -> None:
+    """The three commands for the parser."""
+
+    def add(name: str, words: str, description: str) -> argparse.ArgumentParser:
+        parser = commands.add_parser(name, parents=[common], allow_abbrev=False, help=words, description=description)
+        parser.add_argument("--json", action="store_true", help="print one JSON object")
+        return parser
+
+    backup = add(
+        "backup",
+        "an encrypted, verified copy of the profile in one file",
+        "Writes a backup, reads it back and compares every table with the original. It opens with the passphrase or "
+        "the recovery key of today, on any machine.",
+    )
+    backup.add_argument("file", nargs="?", metavar="FILE", help="a new file (default: in the backup folder)")
+    restore = add(
+        "restore",
+        "put a backup in the profile's place",
+        "Checks the backup, sets the present state aside inside the profile, and puts the backup in its place. While "
+        "the workstation runs, the change waits for its next start. The passphrase is the backup's.",
+    )
+    restore.add_argument("file", metavar="FILE")
+    add(
+        "doctor",
+        "is everything well?",
+        "Looks at store, vault, backups, disk, clock, brokers, feeds, instruments and calendar. Exit code 1 when "
+        "something does not work.",
+    )
+
+
+def parsed(asked: argparse.Namespace, profile: Path) -> DataCommand:
+    """The command of these arguments."""
+    if asked.command == "backup":
+        return Backup(profile, Path(asked.file).absolute() if asked.file else None, asked.json)
+    if asked.command == "restore":
+        return Restore(profile, Path(asked.file).absolute(), asked.json)
+    return Doctor(profile, asked.json)
+
+
+async def run_data(desk: DataCommands, command: DataCommand, out: Output, passphrases: Passphrases) -> int:
+    """Exit code 0 fine, 1 it failed or something is wrong, 2 could not start."""
+    if isinstance(command, Doctor):
+        return await _doctor(desk, out)
+    if isinstance(command, Restore):
+        return await _restore(desk, command, out, passphrases)
+    try:
+        made = await desk.backup(str(command.file) if command.file is not None else None)
+    except Denied as error:
+        out.failed(error)
+        return COULD_NOT_START
+    except AppError as error:
+        out.failed(error)
+        return SOME_FAILED
+    words = f"{made.file}: {made.rows} rows, {made.size / 1e6:.1f} MB, verified"
+    out.result({"ok": True, **msgspec.to_builtins(made)}, words)
+    return FINE
+
+
+async def _restore(desk: DataCommands, command: Restore, out: Output, passphrases: Passphrases) -> int:
+    if not command.file.is_file():
+        out.failed(Denied(f"There is no file {command.file}."))
+        return COULD_NOT_START
+    try:
+        done = await _restored(desk, command, passphrases)
+    except (Denied, WrongPassphrase) as error:
+        out.failed(error)
+        return COULD_NOT_START
+    except AppError as error:
+        out.failed(error)
+        return SOME_FAILED
+    words = f"restored from {done.file}: {done.rows} rows"
+    if done.at_next_start:
+        words += "; it takes its place when the workstation is started again"
+    if done.set_aside:
+        words += f"; the state before is kept in {command.profile / done.set_aside}"
+    out.result({"ok": True, **msgspec.to_builtins(done)}, words)
+    return FINE
+
+
+async def _restored(desk: DataCommands, command: Restore, passphrases: Passphrases) -> Restored:
+    """Without a passphrase where none is needed: the vault that is open, or this machine's keyring."""
+    try:
+        return await desk.restore(str(command.file), passphrases.given)
+    except WrongPassphrase:
+        asked = None if passphrases.given is not None else passphrases.known()
+        if asked is None:
+            raise
+    return await desk.restore(str(command.file), asked)
+
+
+async def _doctor(desk: DataCommands, out: Output) -> int:
+    try:
+        findings = await desk.doctor()
+    except AppError as error:
+        out.failed(error)
+        return COULD_NOT_START
+    return told(findings, out)
+
+
+def told(findings: tuple[Finding, ...], out: Output) -> int:
+    """Prints findings; their exit code."""
+    lines = [_line(finding) for finding in findings]
+    wrong = failed(findings)
+    out.result({"ok": not wrong, "findings": msgspec.to_builtins(findings)}, "\n".join(lines))
+    return SOME_FAILED if wrong else FINE
+
+
+def _line(finding: Finding) -> str:
+    step = f" -> {finding.next_step}" if finding.next_step else ""
+    return f"{_MARKS[finding.state]} {finding.name}: {finding.words}{step}"

@@ -1,0 +1,172 @@
+"""What each look at the program's health means, in words: facts in, findings out. Pure; who gathers the facts is
+`desk.doctor`.
+"""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+from app.domain.calendar import Calendar, DayKind
+from app.domain.events import FeedState, SessionState
+from app.domain.health import Finding, HealthState
+from app.domain.ids import AccountId, Nanos
+
+MEGABYTE = 1_000_000
+LEAST_FREE = 200 * MEGABYTE
+"""Below it a day's trading may fill the disk."""
+FREE_ENOUGH = 2_000 * MEGABYTE
+COPIES = 3
+"""A backup needs the room of the databases once to write, once to read back; a change of keys once."""
+CLOCK_WARNING = 2.0
+"""Seconds. Brokers tell their time to the second."""
+CLOCK_FAILED = 30.0
+OLD_INSTRUMENTS_DAYS = 4
+"""A long weekend."""
+CALENDAR_SOON_DAYS = 30
+_DAY: Nanos = 86_400_000_000_000
+
+
+def fine(name: str, words: str) -> Finding:
+    """All is well."""
+    return Finding(name, HealthState.OK, words)
+
+
+def warning(name: str, words: str, next_step: str) -> Finding:
+    """It works, and should be seen to."""
+    return Finding(name, HealthState.WARNING, words, next_step)
+
+
+def failure(name: str, words: str, next_step: str) -> Finding:
+    """It does not work."""
+    return Finding(name, HealthState.FAILED, words, next_step)
+
+
+def store(name: str, size: int, damage: str) -> Finding:
+    """One database, after every page was read."""
+    if damage:
+        return failure(f"store {name}", damage, "Restore a backup: `restore FILE`, or the Data page.")
+    return fine(f"store {name}", f"every page is sound, {_bytes(size)}")
+
+
+def vault(
+    *, damaged: bool, keyring_available: bool, with_keyring: bool, with_passphrase: bool, recovery_key: bool
+) -> list[Finding]:
+    """The vault, the keyring and the recovery key."""
+    if damaged:
+        return [failure("vault", "vault.json is damaged.", "Put back a good copy of it, or restore a backup.")]
+    ways = [way for way, there in (("the keyring", with_keyring), ("a passphrase", with_passphrase)) if there]
+    found = []
+    if ways:
+        found.append(fine("vault", f"opens with {' and with '.join(ways)}"))
+    else:
+        found.append(failure("vault", "Nothing that is here opens it.", "Unlock the keyring of this user."))
+    if keyring_available:
+        found.append(fine("keyring", "answers"))
+    elif with_passphrase:
+        found.append(fine("keyring", "none on this machine; the passphrase is asked for"))
+    else:
+        found.append(failure("keyring", "It does not answer, and the vault has no passphrase.", "Unlock the keyring."))
+    if recovery_key:
+        found.append(fine("recovery key", "there is one"))
+    else:
+        found.append(
+            warning("recovery key", "none was made", "Make one on the Data page: a lost passphrase loses everything.")
+        )
+    return found
+
+
+def backup(newest_at: Nanos | None, now: Nanos, every_hours: int) -> Finding:
+    """How old the newest backup is. `every_hours` 0: only by hand."""
+    if newest_at is None:
+        return warning("backup", "there is none", "Make one: `backup`, or the Data page.")
+    hours = max(0, now - newest_at) // (_DAY // 24)
+    limit = max(48, 2 * every_hours) if every_hours else 24 * 14
+    words = f"the newest is {hours} hours old" if hours < 72 else f"the newest is {hours // 24} days old"
+    return warning("backup", words, "Make one now.") if hours > limit else fine("backup", words)
+
+
+def disk(free: int, databases: int) -> Finding:
+    """Room where the profile is. All in bytes."""
+    words = f"{_bytes(free)} free, the databases hold {_bytes(databases)}"
+    if free < LEAST_FREE:
+        return failure("disk", words, "Free some space now: orders and stops are written down before they are sent.")
+    if free < max(FREE_ENOUGH, COPIES * databases):
+        return warning("disk", words, "Free some space: backups and a change of keys need room for copies.")
+    return fine("disk", words)
+
+
+def clock(broker: str, seconds_ahead: float | None, cause: str = "") -> Finding:
+    """The machine's clock against a broker's."""
+    name = f"clock against {broker}"
+    if seconds_ahead is None:
+        return warning(name, f"could not be compared: {cause}", "Check the connection.")
+    off = abs(seconds_ahead)
+    words = f"{off:.1f} s {'ahead' if seconds_ahead > 0 else 'behind'}"
+    if off >= CLOCK_FAILED:
+        return failure(name, words, "Set the clock of this machine: times of fills and sessions would be wrong.")
+    if off >= CLOCK_WARNING:
+        return warning(name, words, "Let this machine keep its time by the network.")
+    return fine(name, words)
+
+
+def session(account: AccountId, state: SessionState, cause: str, stops: int) -> Finding:
+    """Whether an account is logged in, and how many open stops hang on it."""
+    name = f"session {account}"
+    if state is SessionState.ACTIVE:
+        return fine(name, "logged in")
+    words = f"{state}{f': {cause}' if cause else ''}"
+    if stops:
+        return failure(name, f"{words}; {stops} stops are blind", "Log in again.")
+    return warning(name, words, "Log in again before you trade.")
+
+
+def reachable(broker: str, milliseconds: float | None, cause: str = "", *, paper: bool = False) -> Finding:
+    """Whether a broker's address answers."""
+    if milliseconds is None and paper:
+        return warning(f"broker {broker}", "the paper exchange is not running", "Start Stopline with --paper.")
+    if milliseconds is None:
+        return failure(f"broker {broker}", f"does not answer: {cause}", "Check the connection and the broker's status.")
+    return fine(f"broker {broker}", f"answers in {milliseconds:.0f} ms")
+
+
+def feed(account: AccountId, state: FeedState, blind: int, *, guarding: bool) -> Finding:
+    """Whether prices arrive. `guarding` False: a command runs none."""
+    name = f"feed {account}"
+    if not guarding:
+        return fine(name, "runs in the workstation only")
+    if blind:
+        return failure(name, f"{state}; {blind} armed stops get no prices", "Check the connection, log in again.")
+    if state in (FeedState.LIVE, FeedState.OFF):
+        return fine(name, str(state))
+    return warning(name, str(state), "Wait a moment; Stopline keeps connecting.")
+
+
+def instruments(broker: str, active: int, read_at: Nanos | None, now: Nanos) -> Finding:
+    """How many contracts are known of a broker, and from when."""
+    name = f"instruments {broker}"
+    if not active:
+        return warning(name, "none are stored", "Bring them in: `instruments sync`, or log in.")
+    if read_at is None:
+        return fine(name, f"{active:,} active")
+    days = max(0, now - read_at) // _DAY
+    words = f"{active:,} active, read {days} days ago"
+    if days > OLD_INSTRUMENTS_DAYS:
+        return warning(name, words, "Bring them in again: new contracts are missing.")
+    return fine(name, words)
+
+
+def calendar(known: Calendar, today: date) -> Finding:
+    """How far the published list of trading days reaches."""
+    if known.day_kind(today) is DayKind.UNKNOWN:
+        return failure("calendar", f"no list covers {today}", "Update Stopline, or refresh the calendar with a sync.")
+    days = next((n for n in range(1, 400) if known.day_kind(today + timedelta(days=n)) is DayKind.UNKNOWN), None)
+    if days is None:
+        return fine("calendar", "covers more than a year")
+    until = today + timedelta(days=days - 1)
+    if days <= CALENDAR_SOON_DAYS:
+        return warning("calendar", f"ends on {until}", "The exchange publishes the next year's list in December.")
+    return fine("calendar", f"covers until {until}")
+
+
+def _bytes(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"

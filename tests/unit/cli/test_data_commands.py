@@ -1,0 +1,158 @@
+"""`backup`, `restore`, `doctor`: on a profile of their own, and through a workstation that runs on it."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.bootstrap import build_desk
+from app.cli.commands import Backup, DataCommand, Doctor, Restore
+from app.cli.data import run_data
+from app.cli.main import parse
+from app.cli.output import Output
+from app.cli.passphrase import VARIABLE, Passphrases
+from app.desk.data_verbs import RemoteData, data_verbs
+from app.desk.desk import LocalDesk
+from app.desk.remote import RemoteServer
+from app.runtime import redaction
+from app.runtime.loop import LoopThread
+from app.runtime.paths import ProfilePaths
+from tests.exchange import ROOT
+from tests.unit.desk.profiles import PASSPHRASE, Rows, make_profile, opened, rows
+
+
+@pytest.fixture(autouse=True)
+def forget_secrets() -> Iterator[None]:
+    yield
+    redaction.shared().clear()
+
+
+def program(profile: Path, *words: str, passphrase: str = PASSPHRASE.reveal()) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "main.py", "--profile", str(profile), *words],
+        cwd=ROOT,
+        env={**os.environ, VARIABLE: passphrase},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+async def rows_in(profile: Path) -> Rows:
+    async with opened(profile) as desk:
+        return await rows(desk)
+
+
+def test_a_backup_and_its_restore_into_an_empty_folder(tmp_path: Path) -> None:
+    before = asyncio.run(make_profile(tmp_path / "a"))
+    file = tmp_path / "kept.stopline"
+    made = program(tmp_path / "a", "backup", str(file), "--json")
+    assert made.returncode == 0, made.stderr
+    told = json.loads(made.stdout)
+    assert (told["ok"], told["file"]) == (True, str(file))
+    assert told["size"] == file.stat().st_size
+    assert told["rows"] > 200
+    wrong = program(tmp_path / "b", "restore", str(file), passphrase="wrong")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "passphrase" in wrong.stderr
+    done = program(tmp_path / "b", "restore", str(file), "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["at_next_start"] is False
+    assert asyncio.run(rows_in(tmp_path / "b")) == before
+
+
+def test_doctor_names_a_damaged_file_and_leaves_it_where_it_is(tmp_path: Path) -> None:
+    asyncio.run(make_profile(tmp_path, fills=5))
+    book = tmp_path / "book.db"
+    content = bytearray(book.read_bytes())
+    content[20_000:20_100] = bytes(100)
+    book.write_bytes(content)
+    told = program(tmp_path, "doctor", "--json")
+    assert told.returncode == 1, told.stderr
+    assert [(f["name"], f["state"]) for f in json.loads(told.stdout)["findings"]] == [("store book.db", "failed")]
+    assert book.read_bytes() == content
+    assert list(tmp_path.glob("*.damaged-*")) == []
+
+
+def test_doctor_without_a_profile_does_not_start(tmp_path: Path) -> None:
+    told = program(tmp_path, "doctor", "--json")
+    assert told.returncode == 2
+    assert json.loads(told.stdout)["ok"] is False
+
+
+class Workstation:
+    """A desk on a loop thread that answers on its profile's socket, as the window's process does."""
+
+    def __init__(self, profile: Path) -> None:
+        self.paths = ProfilePaths(profile)
+        self.loop = LoopThread()
+        self.loop.start()
+        self.desk = self.loop.submit(self._open()).result(timeout=30)
+        self.server = RemoteServer(self.paths, data_verbs(self.desk), self.loop.loop)
+        self.server.start()
+
+    async def _open(self) -> LocalDesk:
+        desk = await build_desk(self.paths, paper=False, guarding=False)
+        await desk.session.unlock(PASSPHRASE)
+        return desk
+
+    def close(self) -> None:
+        self.server.stop()
+        self.loop.submit(self.desk.stop()).result(timeout=30)
+        self.loop.stop()
+
+
+def asked(profile: Path, command: DataCommand) -> tuple[int, dict[str, object]]:
+    out = Output(io.StringIO(), io.StringIO(), as_json=True)
+    code = asyncio.run(run_data(RemoteData(ProfilePaths(profile)), command, out, Passphrases({}, terminal=False)))
+    assert isinstance(out.stdout, io.StringIO)
+    return code, json.loads(out.stdout.getvalue())
+
+
+def test_the_same_through_a_running_workstation(tmp_path: Path) -> None:
+    before = asyncio.run(make_profile(tmp_path, fills=5, armed=False))
+    workstation = Workstation(tmp_path)
+    try:
+        code, made = asked(tmp_path, Backup(tmp_path, tmp_path / "kept.stopline", as_json=True))
+        assert (code, made["ok"]) == (0, True)
+        code, told = asked(tmp_path, Backup(tmp_path, tmp_path / "kept.stopline", as_json=True))
+        assert (code, told["ok"]) == (1, False)
+        code, found = asked(tmp_path, Doctor(tmp_path, as_json=True))
+        findings = found["findings"]
+        assert isinstance(findings, list)
+        states = {finding["name"]: finding["state"] for finding in findings}
+        assert code == 1  # the broker of the made-up account does not answer
+        assert states["store book.db"] == states["store journal.db"] == states["vault"] == "ok"
+        assert states["broker zerodha-AB1234"] == "failed"
+        assert states["instruments zerodha"] == "warning"
+        code, done = asked(tmp_path, Restore(tmp_path, tmp_path / "kept.stopline", as_json=True))
+        assert (code, done["at_next_start"]) == (0, True)  # the vault is open: no passphrase was needed
+        code, _ = asked(tmp_path, Restore(tmp_path, tmp_path / "absent", as_json=True))
+        assert code == 2
+    finally:
+        workstation.close()
+    assert asyncio.run(rows_in(tmp_path)) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        (["backup"], Backup(Path("/p"), None, as_json=False)),
+        (["backup", "/f", "--json"], Backup(Path("/p"), Path("/f"), as_json=True)),
+        (["restore", "/f"], Restore(Path("/p"), Path("/f"), as_json=False)),
+        (["doctor", "--json"], Doctor(Path("/p"), as_json=True)),
+    ],
+)
+def test_the_command_line_is_read(words: list[str], command: DataCommand) -> None:
+    assert parse(["--profile", "/p", *words]) == command
+    assert parse([*words, "--profile", "/p"]) == command

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from app.simulator.listing import Listing
 
 Level = tuple[int, int, int]
@@ -30,7 +33,7 @@ _SAVED = (
 class Quote:
     """Prices in the listing's wire unit (paise), times in whole Unix seconds, 0 where there is nothing yet."""
 
-    __slots__ = ("depth_buy", "depth_sell", "listing", *_SAVED)
+    __slots__ = ("depth_buy", "depth_sell", "listing", "recorded", *_SAVED)
 
     def __init__(self, listing: Listing) -> None:
         self.listing = listing
@@ -56,10 +59,13 @@ class Quote:
         self.depth_buy: list[Level] = []
         """Best first, at most five."""
         self.depth_sell: list[Level] = []
+        self.recorded: Mapping[str, Any] | None = None
+        """The message that a replayed recording of Upstox's feed has for this moment, whole; None: nothing recorded."""
 
     def level(self, price: int, at: float) -> None:
         """The price is `price` without a trade: an index's level, or a recorded minute in which nothing traded."""
         self.last_price = price
+        self.recorded = None
         self.timestamp = int(at)
         if self.open == 0:
             self.open = self.high = self.low = price
@@ -93,6 +99,7 @@ class Quote:
         self.buy_quantity = self.sell_quantity = 0
         self.oi_day_high = self.oi_day_low = self.oi
         self.depth_buy, self.depth_sell = [], []
+        self.recorded = None
 
     def save(self) -> list[object]:
         """JSON-able; `load` takes it back."""

@@ -11,7 +11,7 @@ import csv
 import gzip
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from itertools import islice
 from pathlib import Path
@@ -50,6 +50,8 @@ class Message(NamedTuple):
     """Of the day."""
     minute: Bar | None = None
     """The last whole minute, as the exchange's own feed gave it."""
+    whole: Mapping[str, Any] | None = None
+    """The recorded message itself, where it is one of Upstox's."""
 
 
 class UpstoxTape:
@@ -118,6 +120,7 @@ def play_message(market: Market, quote: Quote, message: Message, at: float, whol
     """
     traded = message.last_trade_time > quote.last_trade_time or message.volume > quote.volume
     grown = max(0, message.volume - quote.volume) if quote.volume else 0
+    quote.recorded = message.whole
     quote.last_price = message.last_price
     quote.last_quantity = message.last_quantity
     quote.average_price = message.average_price
@@ -189,6 +192,7 @@ def upstox_message(decoded: dict[str, Any]) -> Message:
         asks=_side(levels, "askP", "askQ"),
         ohlc=ohlc,
         minute=minute,
+        whole=decoded,
     )
 
 

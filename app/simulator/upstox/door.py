@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,8 @@ from app.simulator.book import Book
 from app.simulator.faults import Fault, Faults
 from app.simulator.oms import OrderSystem
 from app.simulator.upstox.account import AccountRoutes
+from app.simulator.upstox.calendar import CalendarRoutes
+from app.simulator.upstox.feed import CUT, MALFORMED, MarketFeed
 from app.simulator.upstox.gate import KEYS, Gate
 from app.simulator.upstox.guard import Guard
 from app.simulator.upstox.instruments import FOLDER, InstrumentRoutes
@@ -18,8 +21,13 @@ from app.simulator.upstox.keys import KeyBook
 from app.simulator.upstox.login import DIALOG, LoginPage, landing
 from app.simulator.upstox.multi import MultiRoutes
 from app.simulator.upstox.orders import OrderRoutes
+from app.simulator.upstox.portfolio import PortfolioFeed
+from app.simulator.upstox.sockets import SocketRoutes
 from app.simulator.upstox.tokens import Tokens, UpstoxCredentials
 from app.simulator.upstox.trading import Trading
+
+CUT_SECONDS = 0.05
+"""Between a message that breaks off and the end of its line."""
 
 
 class UpstoxDoor:
@@ -37,11 +45,13 @@ class UpstoxDoor:
         self._guard = Guard(oms.market.clock, book)
         self._keys = KeyBook(oms.market.listings.by_token.values())
         self._trading = Trading(oms, self._keys, self._guard, faults, credentials.user_id)
+        self.feed = MarketFeed(oms.market, self._keys, faults)
+        self.portfolio = PortfolioFeed(self._trading, faults)
 
     @property
     def urls(self) -> dict[str, str]:
         """Where it listens: `api_url` is main and order host in one."""
-        http, ws = f"http{self._secure}://127.0.0.1:{self.port}", f"ws{self._secure}://127.0.0.1:{self.port}"
+        http, ws = f"http{self._secure}://127.0.0.1:{self.port}", self._sockets()
         return {
             "api_url": http,
             "order_url": http,
@@ -51,6 +61,9 @@ class UpstoxDoor:
             "instruments_url": http + FOLDER,
             "redirect_url": http + "/connect/done",
         }
+
+    def _sockets(self) -> str:
+        return f"ws{self._secure}://127.0.0.1:{self.port}"
 
     def line(self) -> dict[str, str]:
         """What the command prints of this side."""
@@ -69,6 +82,8 @@ class UpstoxDoor:
         MultiRoutes(self._trading, self._faults).add_to(app)
         AccountRoutes(self._trading, self.tokens, self._guard, self._faults, self.token_ended).add_to(app)
         InstrumentRoutes(self._oms.market, self._keys).add_to(app)
+        CalendarRoutes(self._oms.market, self._faults).add_to(app)
+        SocketRoutes(self.feed, self.portfolio, self._sockets).add_to(app)
         login = LoginPage(self.tokens, lambda: self.urls["redirect_url"])
         app.router.add_get(DIALOG, login.show, name="login:show")
         app.router.add_post(DIALOG, login.submit, name="login:submit")
@@ -76,18 +91,37 @@ class UpstoxDoor:
         admin(app)
 
     async def clock_changed(self) -> None:
-        """Tokens whose time has come die."""
+        """Tokens whose time has come die; segments open and close."""
         if self.tokens.bury_dead():
             await self.token_ended()
+        self.feed.tell_statuses()
 
     async def token_ended(self) -> None:
         """Streams of dead tokens end."""
+        await self.feed.close_all()
+        await self.portfolio.close_all()
 
     def order_update(self, update: dict[str, Any]) -> None:
         """An order changed."""
+        self.portfolio.announce(update)
 
     def ticker_fault(self, fault: Fault) -> None:
         """A scripted fault of the market feed."""
+        loop = asyncio.get_running_loop()
+        if fault.name == "ticker-disconnect":
+            self.feed.drop_all()
+        elif fault.name == "ticker-malformed":
+            self.feed.inject(MALFORMED)
+        elif fault.name == "ticker-cut":
+            self.feed.inject(CUT)
+            loop.call_later(CUT_SECONDS, self.feed.drop_all)
+        else:
+            self.feed.silent = True
+            loop.call_later(fault.seconds, self._end_silence)
+
+    def _end_silence(self) -> None:
+        self.feed.silent = False
 
     async def close(self) -> None:
         """Says goodbye to the streams."""
+        await self.token_ended()

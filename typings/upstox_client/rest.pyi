@@ -1,0 +1,3 @@
+class ApiException(Exception):
+    status: int
+    body: bytes | str | None

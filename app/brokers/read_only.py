@@ -6,6 +6,7 @@ So the desk treats every account alike: no stop is armed where there is no feed 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date
 from typing import NoReturn
 
 from app.brokers.base import (
@@ -29,6 +30,7 @@ from app.brokers.base import (
     ReadSession,
     Session,
 )
+from app.brokers.parts import CalendarSource, FillPage, HistoryBroker, MarketDay, SessionTiming
 from app.domain.account import Endpoints
 from app.domain.broker import BrokerInfo
 from app.domain.errors import Denied, NotPermitted
@@ -56,7 +58,7 @@ class ReadingFactory:
     def session(self, session: Session, credentials: Credentials, endpoints: Endpoints) -> BrokerSession:
         """The provider's, with the rest denied; a provider that trades is passed on as it is."""
         made = self._provider.session(session, credentials, endpoints)
-        return made if isinstance(made, BrokerSession) else ReadingSession(made, self.info.title)
+        return made if isinstance(made, BrokerSession) else reading_session(made, self.info.title)
 
 
 class ReadingSession:
@@ -179,6 +181,42 @@ class ReadingSession:
 
     def _denied(self, what: str, detail: str = "") -> Denied:
         return Denied(f"{self._title} {what} over its API.", "The account is only read.", detail=detail)
+
+
+class _History(ReadingSession):
+    """With fills of earlier days."""
+
+    async def fills_between(self, start: date, end: date, page: int = 1) -> FillPage:
+        """The provider's."""
+        if isinstance(self._inner, HistoryBroker):
+            return await self._inner.fills_between(start, end, page)
+        raise self._denied("keeps no trades of earlier days")
+
+
+class _Calendar(ReadingSession):
+    """With holidays and session times."""
+
+    async def market_days(self) -> Sequence[MarketDay]:
+        """The provider's."""
+        if isinstance(self._inner, CalendarSource):
+            return await self._inner.market_days()
+        raise self._denied("lists no holidays")
+
+    async def session_timings(self, on: date) -> Sequence[SessionTiming]:
+        """The provider's."""
+        if isinstance(self._inner, CalendarSource):
+            return await self._inner.session_timings(on)
+        raise self._denied("lists no session times")
+
+
+_PARTS: tuple[tuple[type, type[ReadingSession]], ...] = ((HistoryBroker, _History), (CalendarSource, _Calendar))
+
+
+def reading_session(inner: ReadSession, title: str) -> ReadingSession:
+    """One with those parts that the provider's session has: who asks for a part is told the truth."""
+    parts = tuple(passing for part, passing in _PARTS if isinstance(inner, part))
+    made: type[ReadingSession] = type("ReadingSession", parts or (ReadingSession,), {})
+    return made(inner, title)
 
 
 class NoFeed:

@@ -98,7 +98,7 @@ def _add_connect(
         description="Connects an account. Without --request-token the login page's address is printed, and the "
         "address that it ends on is read from the terminal.",
     )
-    connect.add_argument("broker", choices=["zerodha"])
+    connect.add_argument("broker", metavar="BROKER", help="zerodha, or what an installed provider is called")
     connect.add_argument("--api-key", required=True, metavar="K", help="from the broker's developer page")
     connect.add_argument(
         "--api-secret-file", required=True, metavar="F", help="file holding the API secret (never given as an argument)"

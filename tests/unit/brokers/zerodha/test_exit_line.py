@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from app.brokers import exit_line
 from app.brokers.base import Credentials, ExitReply, Session
-from app.brokers.zerodha import exit_line
 from app.brokers.zerodha.exit_line import ZerodhaExitLine
 from app.domain.account import Endpoints
 from app.domain.errors import OutcomeUnknown, RateLimited, Rejected

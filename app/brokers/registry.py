@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from app.brokers.base import BrokerFactory
 from app.brokers.providers import Found, find_providers
 from app.brokers.read_only import ReadingFactory
+from app.brokers.upstox.factory import UpstoxFactory
 from app.brokers.zerodha.factory import ZerodhaFactory
 from app.domain.broker import BrokerListing, ProviderProblem
 from app.domain.errors import Denied
@@ -24,7 +25,7 @@ class Registry:
     ) -> None:
         self._packages: dict[str, str] = {}
         self._factories: dict[str, BrokerFactory] = {}
-        shipped: tuple[BrokerFactory, ...] = (ZerodhaFactory(helper),)
+        shipped: tuple[BrokerFactory, ...] = (ZerodhaFactory(helper), UpstoxFactory(helper))
         for factory in shipped:
             self._factories[factory.info.name] = factory
             self._packages[factory.info.name] = ""

@@ -39,6 +39,9 @@ SEGMENTS: Mapping[str, tuple[Exchange, int]] = {
 }
 """Upstox's segment -> our exchange, and the low byte of the token; Kite's numbers where Kite has one."""
 
+IN_LOTS = frozenset({Exchange.MCX, Exchange.NCO})
+"""Orders here count lots, everywhere else units (place order, quantity); so a lot is the unit here."""
+
 NOT_CARRIED = frozenset({"GLOBAL_INDEX", "GLOBAL_INDICATOR"})
 """Quotes from abroad: no orders, no place in our calendar."""
 
@@ -198,7 +201,7 @@ def _row(fields: Fields) -> InstrumentRow:
         kind.value,
         name,
         _tick(fields.tick_size, scale) or INDEX_TICK,
-        int(fields.lot_size or 0) or 1,
+        1 if exchange in IN_LOTS else int(fields.lot_size or 0) or 1,
         scale,
         None if expiry is None else expiry.isoformat(),
         None if strike is None else plain(strike),
@@ -250,7 +253,7 @@ def _names(
 def _contract_names(fields: Fields, kind: InstrumentKind, expiry: date, strike: Decimal | None) -> tuple[str, str]:
     symbol = fields.trading_symbol
     underlying = fields.underlying_symbol or fields.asset_symbol
-    monthly, weekly = _tails(kind, expiry, strike)
+    monthly, weekly = tails(kind, expiry, strike)
     if " " in symbol:
         if not underlying:
             raise ValueError("a contract without an underlying")
@@ -262,7 +265,7 @@ def _contract_names(fields: Fields, kind: InstrumentKind, expiry: date, strike: 
     return symbol, symbol[: tail.start()] if tail else underlying or fields.name
 
 
-def _tails(kind: InstrumentKind, expiry: date, strike: Decimal | None) -> tuple[str, str]:
+def tails(kind: InstrumentKind, expiry: date, strike: Decimal | None) -> tuple[str, str]:
     """The end of a compact symbol, as a month's contract and as a week's."""
     end = "FUT" if kind is InstrumentKind.FUTURE else "CE" if kind is InstrumentKind.CALL else "PE"
     price = "" if strike is None else plain(strike)

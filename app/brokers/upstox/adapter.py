@@ -1,0 +1,273 @@
+"""One logged-in Upstox account behind the broker contract (`brokers.base`)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from urllib.parse import quote
+
+from app.brokers.base import ExchangeClockReading, ExitLine, Feed, FeedSink, OrderCost, Profile, Session
+from app.brokers.documents import encode_json
+from app.brokers.parts import PlacedOrder
+from app.brokers.upstox import mapping, requests
+from app.brokers.upstox.exit_line import UpstoxExitLine
+from app.brokers.upstox.keys import Directory
+from app.brokers.upstox.outcomes import order_id_of, order_ids_of, outcomes_from
+from app.brokers.upstox.rest import Limits, UpstoxRest
+from app.brokers.upstox.specials import UpstoxSpecials
+from app.brokers.upstox.ticker import UpstoxFeed
+from app.domain.account import Endpoints
+from app.domain.errors import Denied
+from app.domain.fill import Fill
+from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, Nanos
+from app.domain.instrument import Exchange, Instrument
+from app.domain.market import Candle, Interval
+from app.domain.money import Price
+from app.domain.order import Order, OrderRequest, Placement, SliceOutcome
+from app.domain.portfolio import Funds, Holding, Position
+from app.runtime.clock import to_datetime
+from app.runtime.helper import Helper
+
+QUOTE_KEYS = 200
+"""Keys a quote request carries. Upstox allows 500; the length of the address bites first."""
+
+BASKET = 10
+"""Orders in one request: 25 in older texts, 10 in newer ones."""
+
+_ORDERS = "/v3/order"
+
+
+class UpstoxSession(UpstoxSpecials):
+    """Reads and orders of one account. Loop thread."""
+
+    def __init__(
+        self,
+        session: Session,
+        endpoints: Endpoints,
+        directory: Directory,
+        helper: Helper | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        super().__init__(session, UpstoxRest(session.access_token, endpoints, helper, limits), directory)
+        self._endpoints = endpoints
+        self._seen: dict[BrokerOrderId, Order] = {}
+        """Orders as last read: a change must repeat what stays."""
+
+    @property
+    def account(self) -> AccountId:
+        """Whose session this is."""
+        return self._session.account
+
+    @property
+    def paper(self) -> bool:
+        """Play money: every address is on this machine."""
+        return self._endpoints.paper
+
+    def feed(self, sink: FeedSink, *, orders: bool = True) -> Feed:
+        """A price connection of the account; with `orders` the portfolio stream beside it."""
+        return UpstoxFeed(
+            self._session.account, self._rest, self._endpoints, self._directory, sink, self._notice, orders=orders
+        )
+
+    def exit_line(self) -> ExitLine:
+        """The account's warm connections for exits."""
+        return UpstoxExitLine(self._session, self._endpoints, self._directory)
+
+    async def close(self) -> None:
+        """Closes the connections; the session at the broker lives on."""
+        await self._rest.close()
+
+    async def know(self, instruments: Mapping[InstrumentId, Instrument]) -> None:
+        """The list that the program keeps: orders and rows go by keys that only a list tells."""
+        await self._directory.learn(instruments)
+
+    # -- reads -------------------------------------------------------------------------------------------------------
+
+    async def profile(self) -> Profile:
+        """Who the broker says is logged in."""
+        return mapping.profile_from(await self._rest.get("/v2/user/profile"))
+
+    async def funds(self) -> Funds:
+        """Cash and margin, one pool for all segments."""
+        return mapping.funds_from(await self._rest.get("/v3/user/get-funds-and-margin"), self.account)
+
+    async def orders(self) -> Sequence[Order]:
+        """Today's order book."""
+        return self._remember(await self._rest.rows("/v2/order/retrieve-all", self._order, urgent=True))
+
+    async def order_history(self, order: BrokerOrderId) -> Sequence[Order]:
+        """The states that an order went through, oldest first."""
+        return await self._rest.rows("/v2/order/history", self._order, params=[("order_id", order)], urgent=True)
+
+    async def order_details(self, order: BrokerOrderId) -> Order:
+        """An order as it is now."""
+        row = await self._rest.get("/v2/order/details", [("order_id", order)], urgent=True)
+        return self._remember([self._order(row)])[0]
+
+    async def fills(self) -> Sequence[Fill]:
+        """Today's executions. Those of earlier days: `fills_between`."""
+        return await self._rest.rows("/v2/order/trades/get-trades-for-day", self._fill)
+
+    async def reported_fills(self) -> Sequence[tuple[Fill, str]]:
+        """The same, each with the row that it was made of."""
+        return await self._rest.rows(
+            "/v2/order/trades/get-trades-for-day", lambda row: (self._fill(row), encode_json(row).decode())
+        )
+
+    async def order_fills(self, order: BrokerOrderId) -> Sequence[Fill]:
+        """The executions of one order."""
+        return await self._rest.rows("/v2/order/trades", self._fill, params=[("order_id", order)])
+
+    async def positions(self) -> Sequence[Position]:
+        """Net positions, the closed ones of today with quantity 0."""
+        return await self._rest.rows(
+            "/v2/portfolio/short-term-positions",
+            lambda row: mapping.position_from_row(row, self.account, self._directory),
+            urgent=True,
+        )
+
+    async def holdings(self) -> Sequence[Holding]:
+        """Shares in demat."""
+        return await self._rest.rows(
+            "/v2/portfolio/long-term-holdings",
+            lambda row: mapping.holding_from_row(row, self.account, self._directory),
+        )
+
+    async def instruments(self, exchange: Exchange | None = None) -> Sequence[Instrument]:
+        """The broker's list of the day. There are files for NSE, BSE and MCX; the other exchanges stand in those."""
+        found = await self._rest.instruments("complete")
+        await self._directory.learn({one.id: one for one in found})
+        return found if exchange is None else [one for one in found if one.exchange is exchange]
+
+    async def last_prices(self, instruments: Sequence[InstrumentId]) -> Mapping[InstrumentId, Price]:
+        """Last traded prices. What the broker does not know is missing from the answer."""
+        keys = [self._directory.instrument(one).key for one in instruments]
+        prices: dict[InstrumentId, Price] = {}
+        for start in range(0, len(keys), QUOTE_KEYS):
+            asked = [("instrument_key", ",".join(keys[start : start + QUOTE_KEYS]))]
+            answer = await self._rest.get("/v3/market-quote/ltp", asked)
+            prices.update(mapping.last_prices_from(answer, self._directory))
+        return prices
+
+    async def candles(self, instrument: Instrument, interval: Interval, start: Nanos, end: Nanos) -> Sequence[Candle]:
+        """Past candles, oldest first, both ends included. Days are asked for whole, the newest first, in as many
+        requests as Upstox wants; today stands in a list of its own."""
+        if interval not in mapping.INTERVALS:
+            raise Denied(f"Upstox keeps no candles of {int(interval)} s.", "Choose a minute or longer.")
+        unit, number, days = mapping.INTERVALS[interval]
+        key = quote(instrument.key or self._directory.instrument(instrument.id).key, safe="")
+        found: dict[Nanos, Candle] = {}
+
+        async def read(path: str) -> None:
+            rows = await self._rest.rows(
+                path,
+                lambda row: mapping.candle_from_row(row, instrument.price_scale),
+                at=("data", "candles"),
+                deadline=15.0,
+            )
+            found.update((candle.start, candle) for candle in rows)
+
+        first, last = to_datetime(start).date(), to_datetime(end).date()
+        until = last
+        while until >= first:
+            since = max(first, until - timedelta(days=days - 1))
+            await read(f"/v3/historical-candle/{key}/{unit}/{number}/{until}/{since}")
+            until = since - timedelta(days=1)
+        if last >= await self._today():
+            await read(f"/v3/historical-candle/intraday/{key}/{unit}/{number}")
+        return [found[at] for at in sorted(found) if start <= at <= end]
+
+    async def cost(self, request: OrderRequest, at_price: Price) -> OrderCost:
+        """Margin and charges of an order, computed by the broker."""
+        margin, note = await asyncio.gather(
+            self._rest.ask("/v2/charges/margin", requests.margin_body([(request, at_price)], self._directory)),
+            self._rest.get("/v2/charges/brokerage", requests.brokerage_query(request, at_price, self._directory)),
+        )
+        return mapping.cost_from(margin, note)
+
+    async def exchange_time(self) -> Nanos:
+        """The broker's clock now."""
+        return (await self._rest.clock()).now
+
+    async def exchange_clock(self) -> ExchangeClockReading:
+        """The broker's clock, with a paper exchange's speed and hours."""
+        return await self._rest.clock()
+
+    # -- orders ------------------------------------------------------------------------------------------------------
+
+    async def place(self, request: OrderRequest) -> BrokerOrderId:
+        """Sends an order, once (v3)."""
+        return (await self._place(request, slices=request.autoslice)).order
+
+    async def place_sliced(self, request: OrderRequest) -> Placement:
+        """Sends an order, once; the broker cuts it up where it is above the freeze quantity."""
+        return await self._place(request, slices=True)
+
+    async def place_v2(self, request: OrderRequest) -> BrokerOrderId:
+        """The older call, which is still there: no slices, no market protection."""
+        self._deny_reading()
+        body = requests.order_body_v2(request, self._directory)
+        answer = await self._rest.send("POST", "/v2/order/place", body=body)
+        return order_id_of(answer)
+
+    async def _place(self, request: OrderRequest, *, slices: bool) -> Placement:
+        self._deny_reading()
+        body = requests.order_body(request, self._directory, slices=slices)
+        answer = await self._rest.send("POST", f"{_ORDERS}/place", body=body)
+        ids = order_ids_of(answer)
+        outcomes = tuple(SliceOutcome(one, "") for one in ids) if len(ids) > 1 else ()
+        return Placement(ids[0], outcomes)
+
+    @property
+    def basket_size(self) -> int:
+        """Orders that one request takes."""
+        return BASKET
+
+    async def place_basket(self, orders: Sequence[OrderRequest]) -> Sequence[PlacedOrder]:
+        """Several orders in one request; each ends in its own way."""
+        self._deny_reading()
+        if not orders or len(orders) > BASKET:
+            raise Denied(f"One request takes 1 to {BASKET} orders, not {len(orders)}.", "Send them in parts.")
+        body = requests.basket_body(orders, self._directory)
+        return outcomes_from(await self._rest.send_many("POST", "/v2/order/multi/place", body=body), len(orders))
+
+    async def modify(
+        self,
+        order: BrokerOrderId,
+        *,
+        quantity: int | None = None,
+        price: Price | None = None,
+        trigger_price: Price | None = None,
+    ) -> None:
+        """Changes what is given; what stays is sent again as it was last read. Quantity is the order's total."""
+        self._deny_reading()
+        known = self._seen.get(order) or await self.order_details(order)
+        body = requests.modify_body(known, quantity, price, trigger_price)
+        await self._rest.send("PUT", f"{_ORDERS}/modify", body=body)
+        self._seen.pop(order, None)  # whether it was taken shows in the next read
+
+    async def cancel(self, order: BrokerOrderId) -> None:
+        """Cancels what is open of an order."""
+        self._deny_reading()
+        await self._rest.send("DELETE", f"{_ORDERS}/cancel", params=[("order_id", order)])
+
+    # -- inside ------------------------------------------------------------------------------------------------------
+
+    async def _today(self) -> date:
+        return to_datetime((await self._rest.clock()).now).date()
+
+    def _order(self, row: object) -> Order:
+        return mapping.order_from_row(row, self.account, self._directory)
+
+    def _fill(self, row: object) -> Fill:
+        return mapping.fill_from_row(row, self.account, self._directory)
+
+    def _notice(self, order: Order) -> None:
+        """An order changed, says the stream."""
+        self._seen[order.broker_order_id] = order
+
+    def _remember(self, orders: list[Order]) -> list[Order]:
+        for order in orders:
+            self._seen[order.broker_order_id] = order
+        return orders

@@ -1,0 +1,175 @@
+"""Login at Upstox: the page's address, the exchange of its code, tokens made by hand, logout.
+
+What a token is worth is read from the token itself: it is a JWT with its end in it. Source: Upstox developer
+documentation, authorize, get token, extended and analytics tokens.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import replace
+from datetime import time, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+
+from app.brokers.base import Credentials, Profile, Session
+from app.brokers.rows import Row
+from app.brokers.upstox import mapping
+from app.brokers.upstox.rest import UpstoxRest
+from app.domain.account import Endpoints
+from app.domain.errors import BadAnswer, BrokerError, LoginFailed, RateLimited, SessionExpired, Unreachable
+from app.domain.ids import AccountId, Nanos
+from app.runtime.clock import SECOND, from_datetime, to_datetime
+from app.runtime.secret import Secret
+
+DEATH = time(3, 30)
+"""Every access token dies at 03:30 Indian time, whenever it was made."""
+
+DAY: Nanos = 24 * 3600 * SECOND
+LONGEST_DAY_TOKEN: Nanos = 2 * DAY
+"""A token that lives longer is an extended or an analytics token: it only reads."""
+
+READS = "read"
+TRADES = "trade"
+
+
+def next_death(now: Nanos) -> Nanos:
+    """The next 03:30 Indian time after a moment."""
+    local = to_datetime(now)
+    death = local.replace(hour=DEATH.hour, minute=DEATH.minute, second=0, microsecond=0)
+    return from_datetime(death if death > local else death + timedelta(days=1))
+
+
+def claims(token: Secret) -> dict[str, Any] | None:
+    """What a JWT says of itself; None when it is none. The signature is the broker's business: it is only read."""
+    parts = token.reveal().split(".")
+    if len(parts) != 3:
+        return None
+    try:
+        middle = base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))
+        return msgspec.json.decode(middle, type=dict[str, Any])
+    except (binascii.Error, ValueError, msgspec.DecodeError):
+        return None
+
+
+def end_of(token: Secret) -> Nanos | None:
+    """When a token dies by its own words; None when it does not say."""
+    end = (claims(token) or {}).get("exp")
+    return int(end) * SECOND if isinstance(end, int | float) and end > 0 else None
+
+
+def only_reads(session: Session) -> bool:
+    """Whether a session cannot trade: its token outlives the day."""
+    return session.expires_at - session.issued_at > LONGEST_DAY_TOKEN
+
+
+def reading(session: Session) -> Session | None:
+    """The same client by its extended token, which only reads and outlives the day; None without one."""
+    if session.read_token is None or session.read_token_expires_at is None:
+        return None
+    return replace(
+        session,
+        access_token=session.read_token,
+        expires_at=session.read_token_expires_at,
+        read_token=None,
+        read_token_expires_at=None,
+        scopes=(READS,),
+    )
+
+
+class UpstoxLogin:
+    """Turns a human login, or a token made by hand, into a session. Loop thread."""
+
+    def __init__(self, account: AccountId, credentials: Credentials, endpoints: Endpoints) -> None:
+        self._account = account
+        self._credentials = credentials
+        self._endpoints = endpoints
+
+    def login_url(self, state: str) -> str:
+        """The authorise dialog; `state` comes back with the redirect (A2)."""
+        query = {
+            "response_type": "code",
+            "client_id": self._credentials.api_key,
+            "redirect_uri": self._endpoints.redirect_url,
+            "state": state,
+        }
+        return f"{self._endpoints.login_url}?{urlencode(query)}"
+
+    async def exchange(self, request_token: str) -> Session:
+        """The code of the redirect for a session; or a session by a token that was made by hand at Upstox's site (an
+        access token, an analytics token), which is checked with a real call.
+
+        Raises LoginFailed, Unreachable, RateLimited, BadAnswer.
+        """
+        if claims(Secret(request_token)) is not None:
+            return await self._by_hand(Secret(request_token))
+        rest = UpstoxRest(None, self._endpoints)
+        fields = {
+            "code": request_token,
+            "client_id": self._credentials.api_key,
+            "client_secret": self._credentials.api_secret.reveal(),
+            "redirect_uri": self._endpoints.redirect_url,
+            "grant_type": "authorization_code",
+        }
+        try:
+            row = Row(await rest.form("/v2/login/authorization/token", fields), "login answer")
+            now = (await rest.clock()).now
+        except (RateLimited, Unreachable, BadAnswer):
+            raise
+        except BrokerError as refused:
+            raise LoginFailed(
+                "Upstox refused the login.",
+                "Log in again; if it happens twice, compare API key, secret and redirect URL with Upstox's page.",
+                detail=refused.detail,
+            ) from refused
+        finally:
+            await rest.close()
+        token = Secret(row.text("access_token"))
+        extended = row.maybe_text("extended_token")
+        return Session(
+            account=self._account,
+            user_id=row.text("user_id"),
+            user_name=row.maybe_text("user_name") or row.text("user_id"),
+            access_token=token,
+            issued_at=now,
+            expires_at=end_of(token) or next_death(now),
+            read_token=Secret(extended) if extended else None,
+            read_token_expires_at=end_of(Secret(extended)) if extended else None,
+            scopes=(TRADES, READS),
+        )
+
+    async def logout(self, session: Session) -> None:
+        """Kills the session at the broker. One that is dead already is fine."""
+        rest = UpstoxRest(session.access_token, self._endpoints)
+        try:
+            await rest.delete("/v2/logout")
+        except SessionExpired:
+            return
+        finally:
+            await rest.close()
+
+    async def _by_hand(self, token: Secret) -> Session:
+        rest = UpstoxRest(token, self._endpoints)
+        try:
+            now = (await rest.clock()).now
+            end = end_of(token) or next_death(now)
+            if end <= now:
+                raise LoginFailed("This token has expired.", "Make a new one at Upstox's site.")
+            profile: Profile = mapping.profile_from(await rest.get("/v2/user/profile"))
+        except SessionExpired as dead:
+            raise LoginFailed("Upstox does not accept this token.", "Make a new one at Upstox's site.") from dead
+        finally:
+            await rest.close()
+        long = end - now > LONGEST_DAY_TOKEN
+        return Session(
+            account=self._account,
+            user_id=profile.user_id,
+            user_name=profile.user_name,
+            access_token=token,
+            issued_at=now,
+            expires_at=end,
+            scopes=(READS,) if long else (TRADES, READS),
+        )

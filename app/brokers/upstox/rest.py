@@ -1,0 +1,248 @@
+"""Upstox's REST calls: hosts, envelope, pacing. Gives JSON; `adapter` makes our types of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeVar
+
+from app.brokers.base import ExchangeClockReading
+from app.brokers.documents import decode_json
+from app.brokers.http import INLINE, MEGABYTE, Answer, HttpClient
+from app.brokers.instrument_lines import unpack
+from app.brokers.pacing import Window
+from app.brokers.reading import converted
+from app.brokers.rows import Row
+from app.brokers.upstox.hosts import checked_socket, hosts_of, takes_orders
+from app.brokers.upstox.instruments import pack_file
+from app.brokers.upstox.refusals import broker_error
+from app.domain.account import Endpoints
+from app.domain.errors import BadAnswer, OutcomeUnknown, Unreachable
+from app.domain.instrument import Instrument
+from app.domain.listing import InstrumentMaker
+from app.runtime.clock import from_datetime
+from app.runtime.helper import Helper, HelperDied
+from app.runtime.secret import Secret
+
+T = TypeVar("T")
+
+Params = Sequence[tuple[str, str]]
+
+FILES = "/market-quote/instruments/exchange"
+INSTRUMENT_CAP = 128 * MEGABYTE
+INSTRUMENT_DEADLINE = 60.0
+CANDLE_DEADLINE = 15.0
+PATIENCE = 20.0
+"""Seconds that a read waits for its turn before it says that the half hour's requests are used up."""
+MULTI_STATUS = 207
+TOO_MANY_MALFORMED = 0.05
+
+log = logging.getLogger(__name__)
+
+
+class Limits:
+    """One user's limits on reads, at 80 % of what is documented (Upstox, rate limiting: 50 a second, 500 a minute,
+    2,000 in half an hour). Look-ups of orders and positions know only the hard limits (C9), and orders are not held up
+    here at all: whoever places them keeps their limit, with room for exits. Shared by all sessions of a key."""
+
+    def __init__(self) -> None:
+        self._windows = (
+            Window(50, 1.1, kept=10),
+            Window(500, 60.0, kept=100, patience=PATIENCE),
+            Window(2000, 1800.0, kept=400, patience=PATIENCE),
+        )
+
+    async def turn(self, *, urgent: bool = False) -> None:
+        """Returns when a read may be sent. Raises RateLimited."""
+        for window in self._windows:
+            await window.turn(urgent=urgent)
+
+
+class UpstoxRest:
+    """One account's REST side. Loop thread."""
+
+    def __init__(
+        self,
+        access_token: Secret | None,
+        endpoints: Endpoints,
+        helper: Helper | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        headers = {"Accept": "application/json", "Api-Version": "2.0"}
+        open_headers = dict(headers)
+        if access_token is not None:
+            headers["Authorization"] = f"Bearer {access_token.reveal()}"
+        hosts = hosts_of(endpoints)
+        self._http = HttpClient(hosts.main, headers=headers, ca_file=endpoints.ca_file, helper=helper)
+        self._orders = self._http
+        if hosts.orders != hosts.main:
+            self._orders = HttpClient(hosts.orders, headers=headers, ca_file=endpoints.ca_file, helper=helper)
+        # The files are open to everybody: the token does not go there.
+        self._files = HttpClient(hosts.files, headers=open_headers, ca_file=endpoints.ca_file, helper=helper)
+        self._helper = helper
+        self._endpoints = endpoints
+        self._limits = limits or Limits()
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        for client in (self._http, self._orders, self._files):
+            await client.close()
+
+    async def get(self, path: str, params: Params = (), *, urgent: bool = False) -> Any:
+        """`data` of a small answer."""
+        return (await self.document(path, params, urgent=urgent))["data"]
+
+    async def document(self, path: str, params: Params = (), *, urgent: bool = False) -> dict[str, Any]:
+        """The whole envelope, for answers that say something beside `data`."""
+        await self._limits.turn(urgent=urgent)
+        return self._success(await self._http.request("GET", path, params=params), placement=False)
+
+    async def ask(self, path: str, body: Any) -> Any:
+        """`data` of a calculator's answer: a read, though it is a POST."""
+        await self._limits.turn()
+        return self._success(await self._http.request("POST", path, json=body), placement=False)["data"]
+
+    async def rows(
+        self,
+        path: str,
+        convert: Callable[[Any], T],
+        *,
+        at: tuple[str, ...] = ("data",),
+        params: Params = (),
+        urgent: bool = False,
+        deadline: float | None = None,
+    ) -> list[T]:
+        """An array of an answer, each row converted. The loop gets its turn in between, however long the array."""
+        await self._limits.turn(urgent=urgent)
+        answer = await self._http.request("GET", path, params=params, deadline=deadline)
+        if answer.status != 200 or not answer.is_json or len(answer.body) <= INLINE:
+            self._success(answer, placement=False)
+        return await converted(self._http, answer.body, at, convert)
+
+    async def send(self, method: str, path: str, *, params: Params = (), body: Any = None) -> dict[str, Any]:
+        """A placement, modification or cancellation, sent once, on the host that takes it. The whole answer.
+
+        Raises Unreachable (never sent), OutcomeUnknown (sent, not answered), Rejected and the other refusals.
+        """
+        http = self._orders if takes_orders(path) else self._http
+        answer = await http.request(method, path, params=params, json=body, placement=True)
+        return self._success(answer, placement=True)
+
+    async def send_many(self, method: str, path: str, *, params: Params = (), body: Any = None) -> dict[str, Any]:
+        """Several orders in one request: also an answer in which some or all lines were refused is an answer."""
+        answer = await self._http.request(method, path, params=params, json=body, placement=True)
+        document = self._document(answer, placement=True)
+        if isinstance(document, dict) and isinstance(document.get("summary"), dict):
+            return document
+        return self._success(answer, placement=True)
+
+    async def form(self, path: str, fields: dict[str, str]) -> Any:
+        """The whole of a form's answer (the token exchange has no envelope). Errors have their usual one."""
+        answer = await self._http.request("POST", path, form=fields, deadline=20.0)
+        document = self._document(answer, placement=False)
+        if answer.status != 200 or (isinstance(document, dict) and document.get("status") == "error"):
+            refusal = document if isinstance(document, dict) else None
+            raise broker_error(answer.status, refusal, answer.headers.get("retry-after", ""), placement=False)
+        return document
+
+    async def delete(self, path: str) -> Any:
+        """`data` of a deletion that is not an order's."""
+        return self._success(await self._http.request("DELETE", path), placement=False)["data"]
+
+    async def socket(self, path: str, params: Params = ()) -> str:
+        """A stream's address, good for one connection."""
+        row = Row(await self.get(path, params, urgent=True), "stream address")
+        given = row.maybe_text("authorized_redirect_uri") or row.text("authorizedRedirectUri")
+        return checked_socket(given, self._endpoints)
+
+    async def instruments(self, name: str) -> list[Instrument]:
+        """A file of the instrument list. Malformed lines are left out and counted in the log."""
+        path = f"{FILES}/{name}.json.gz"
+        answer = await self._files.request("GET", path, deadline=INSTRUMENT_DEADLINE, cap=INSTRUMENT_CAP)
+        if answer.status != 200 or "html" in answer.headers.get("content-type", ""):
+            raise BadAnswer(
+                f"{self._files.host} did not give the instrument list.",
+                "The one before stays in use.",
+                detail=f"HTTP {answer.status}, {answer.headers.get('content-type', 'no content type')}",
+            )
+        found: list[Instrument] = []
+        malformed, maker = 0, InstrumentMaker()
+        async with aclosing(self._pieces(answer.body)) as pieces:
+            async for piece in pieces:
+                part = unpack(piece)
+                found.extend(map(maker.make, part.rows))
+                malformed += part.malformed
+                await asyncio.sleep(0)
+        if malformed:
+            log.warning("%d malformed lines in the instrument list, %d read", malformed, len(found))
+        if not found or malformed > TOO_MANY_MALFORMED * (malformed + len(found)):
+            raise BadAnswer(
+                "The broker's instrument list is empty or broken.",
+                "The one before stays in use.",
+                detail=f"{len(found)} read, {malformed} malformed",
+            )
+        return found
+
+    async def _pieces(self, body: bytes | bytearray) -> AsyncGenerator[bytes, None]:
+        if self._helper is None:
+            for piece in pack_file(body):
+                yield piece
+            return
+        try:
+            async with aclosing(self._helper.slices(pack_file, body)) as pieces:
+                async for piece in pieces:
+                    yield piece
+        except HelperDied as died:
+            raise Unreachable("The helper process ended while it read the instrument list.") from died
+
+    async def clock(self) -> ExchangeClockReading:
+        """The exchange's time: of a paper exchange from its own clock, of the real one from its Date header."""
+        if self._endpoints.paper:
+            answer = await self._http.request("GET", "/simulator/clock")
+            row = Row(self._document(answer, placement=False), "clock")
+            if "now" not in row.data:
+                row = row.part("data")
+            return ExchangeClockReading(
+                row.time("now"), float(row.number("speed")), row.data.get("always_open") is True
+            )
+        date = (await self._http.request("GET", "/")).headers.get("date", "")
+        try:
+            return ExchangeClockReading(from_datetime(parsedate_to_datetime(date)))
+        except ValueError:
+            raise BadAnswer("The broker did not say what time it is.", detail=date) from None
+
+    def _document(self, answer: Answer, *, placement: bool) -> Any:
+        """The JSON of an answer, or the failure that it is instead of JSON."""
+        if answer.is_json:
+            try:
+                return decode_json(answer.body)
+            except BadAnswer as bad:
+                if placement:
+                    raise OutcomeUnknown("The broker's answer to an order cannot be read.", detail=bad.detail) from bad
+                raise
+        if placement and answer.status != 429:
+            raise OutcomeUnknown("Something else than the broker answered an order.", detail=f"HTTP {answer.status}")
+        if answer.status >= 500 or answer.status == 429:
+            raise broker_error(answer.status, None, answer.headers.get("retry-after", ""), placement=False)
+        # A 403 without JSON is the network in front of the broker, not a dead session.
+        raise BadAnswer(
+            f"{self._http.host} answered with a web page instead of data.",
+            "The network may want a login of its own (hotel, office), or the address is wrong.",
+            detail=f"HTTP {answer.status}, {answer.headers.get('content-type', 'no content type')}",
+        )
+
+    def _success(self, answer: Answer, *, placement: bool) -> dict[str, Any]:
+        """A success envelope; anything else raises."""
+        document = self._document(answer, placement=placement)
+        fine = isinstance(document, dict) and document.get("status") == "success" and "data" in document
+        if fine and answer.status in (200, MULTI_STATUS):
+            found: dict[str, Any] = document
+            return found
+        if isinstance(document, dict) and (document.get("status") == "error" or answer.status >= 400):
+            raise broker_error(answer.status, document, answer.headers.get("retry-after", ""), placement=placement)
+        if placement:
+            raise OutcomeUnknown("The broker's answer to an order is neither yes nor no.", detail=str(answer.status))
+        raise BadAnswer("The broker's answer is neither data nor an error.", detail=f"HTTP {answer.status}")

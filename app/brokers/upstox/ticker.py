@@ -1,0 +1,274 @@
+"""Upstox's streams: prices (market data feed v3, protobuf) and, on a socket of its own, order updates (portfolio).
+
+Each dial fetches a fresh address first: they are good for one connection. Requests are JSON in binary messages, and are
+not acknowledged. Loop thread only. Source of the wire: Upstox developer documentation, market data feed v3, portfolio
+stream feed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import ssl
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from urllib.parse import urlsplit
+
+import msgspec
+
+from app.brokers.base import FeedSink, Mark
+from app.brokers.exit_line import USER_AGENT
+from app.brokers.redial import Redial
+from app.brokers.stream import Stream
+from app.brokers.upstox import codec
+from app.brokers.upstox.keys import Directory
+from app.brokers.upstox.mapping import order_from_row
+from app.brokers.upstox.rest import UpstoxRest
+from app.domain.account import Endpoints
+from app.domain.errors import AppError, Unreachable
+from app.domain.ids import AccountId, InstrumentId, Nanos
+from app.domain.market import Tick
+from app.domain.order import Order
+
+log = logging.getLogger(__name__)
+
+MARKET = "/v3/feed/market-data-feed/authorize"
+PORTFOLIO = "/v2/feed/portfolio-stream-feed/authorize"
+UPDATES = [("update_types", "order")]
+"""What the portfolio stream is asked for: its positions and holdings carry no prices, they are read instead."""
+
+BATCH = 500
+"""Keys in one subscribe message."""
+
+FULL_ALONE = 2_000
+"""Keys in full mode when there is no other mode on the connection."""
+FULL_MIXED = 1_500
+LTPC_MIXED = 2_000
+"""Keys in either mode when both are there: what does not fit in full gets last prices, which is all a stop needs."""
+
+_HEADERS = {"User-Agent": USER_AGENT}
+
+
+class UpstoxFeed:
+    """The streams of one account; reconnect and resubscribe by themselves until stopped."""
+
+    def __init__(
+        self,
+        account: AccountId,
+        rest: UpstoxRest,
+        endpoints: Endpoints,
+        directory: Directory,
+        sink: FeedSink,
+        notice: Callable[[Order], None],
+        *,
+        orders: bool = True,
+    ) -> None:
+        self._account = account
+        self._rest = rest
+        self._endpoints = endpoints
+        self._directory = directory
+        self._sink = sink
+        self._notice = notice
+        """Hears of every order update before the sink does."""
+        self._with_orders = orders
+        self._full: frozenset[int] = frozenset()
+        self._ltpc: frozenset[int] = frozenset()
+        self._known: dict[bytes, tuple[int, int]] = {}
+        """Never shrinks: a price may still arrive behind an unsubscribe."""
+        self._prices: Stream | None = None
+        self._orders: Stream | None = None
+        self._texts: deque[bytes] = deque()
+        self._tls: ssl.SSLContext | None = None
+        self._loop = asyncio.get_running_loop()
+        self._price_dial = Redial(self._connect_prices, sink.disconnected, "upstox prices")
+        self._order_dial = Redial(self._connect_orders, self._orders_lost, "upstox orders")
+        if urlsplit(endpoints.ws_url).scheme == "wss":
+            # Made once: reading the system's authorities holds the loop for milliseconds.
+            self._tls = ssl.create_default_context(cafile=endpoints.ca_file or None)
+
+    def start(self) -> None:
+        """Dials both, and keeps dialling."""
+        if self._with_orders:
+            self._order_dial.start()
+        self._price_dial.start()
+
+    async def stop(self) -> None:
+        """Closes the connections and ends. A second call does nothing."""
+        await self._price_dial.stop()
+        await self._order_dial.stop()
+
+    def subscribe(self, full: Iterable[int], quote: Iterable[int] = ()) -> None:
+        """The whole wanted set; only the difference goes over the wire. `quote` is Upstox's ltpc mode."""
+        wanted = set(full)
+        light = set(quote) - wanted
+        if len(wanted) > FULL_ALONE or (light and len(wanted) > FULL_MIXED):
+            # Stops first: they keep the mode that they have.
+            ordered = sorted(wanted, key=lambda token: (not self._sink.watched(token), token))
+            wanted = set(ordered[:FULL_MIXED])
+            light |= set(ordered[FULL_MIXED:])
+        if len(light) > LTPC_MIXED:
+            log.warning("%d instruments are wanted, %d get no prices", len(light), len(light) - LTPC_MIXED)
+            light = set(sorted(light, key=lambda token: (not self._sink.watched(token), token))[:LTPC_MIXED])
+        old_full, old_ltpc = self._full, self._ltpc
+        self._full, self._ltpc = self._named(wanted), self._named(light)
+        if self._prices is not None and self._prices.ready:
+            self._change(old_full, old_ltpc)
+
+    def _named(self, tokens: Iterable[int]) -> frozenset[int]:
+        """Those whose key is known; the others cannot be asked for."""
+        found = set()
+        for token in tokens:
+            one = self._directory.by_token(token)
+            if one is not None:
+                self._known[one.key.encode()] = (token, one.price_scale)
+                found.add(token)
+            else:
+                log.info("no key for instrument %d", token)
+        return frozenset(found)
+
+    def set_urgent(self, urgent: bool) -> None:
+        """Stops are armed: never back off (E3)."""
+        self._price_dial.set_urgent(urgent)
+        self._order_dial.set_urgent(urgent)
+
+    async def reconnect(self) -> None:
+        """Drops a connection that has gone silent; the next dial follows at once."""
+        if self._prices is not None:
+            self._price_dial.at_once()
+            self._prices.drop(Unreachable("The price feed went silent."))
+
+    def marks(self, payload: bytes) -> Iterable[Mark]:
+        """See `codec.marks`."""
+        return codec.marks(payload, self._known)
+
+    def packets(self, payload: bytes) -> Sequence[tuple[int, bytes]]:
+        """See `codec.packets`."""
+        return codec.packets(payload, self._known)
+
+    def fault(self, payload: bytes) -> str:
+        """See `codec.fault`."""
+        return codec.fault(payload)
+
+    def decode(self, packet: bytes, instrument: InstrumentId, received_at: Nanos) -> Tick:
+        """See `codec.decode`."""
+        return codec.decode(packet, instrument, received_at)
+
+    # -- prices ------------------------------------------------------------------------------------------------------
+
+    async def _connect_prices(self) -> Exception:
+        """One connection from its address to its end. Returns why it ended."""
+        stream = Stream(self._on_binary, self._on_odd_text)
+        try:
+            await stream.open(await self._rest.socket(MARKET), self._tls, _HEADERS)
+            self._prices = stream
+            self._change(frozenset(), frozenset())
+            self._say_connected()
+            return await stream.closed()
+        except AppError as failure:
+            return failure
+        finally:
+            self._prices = None
+            stream.close()
+
+    def _change(self, old_full: frozenset[int], old_ltpc: frozenset[int]) -> None:
+        """Sends the difference between two wanted sets."""
+        before, now = old_full | old_ltpc, self._full | self._ltpc
+        self._send("unsub", None, before - now)
+        self._send("sub", "full", self._full - before)
+        self._send("sub", "ltpc", self._ltpc - before)
+        self._send("change_mode", "full", self._full & old_ltpc)
+        self._send("change_mode", "ltpc", self._ltpc & old_full)
+
+    def _send(self, method: str, mode: str | None, tokens: frozenset[int]) -> None:
+        if self._prices is None:
+            return
+        keys = [one.key for one in map(self._directory.by_token, sorted(tokens)) if one is not None]
+        for start in range(0, len(keys), BATCH):
+            data: dict[str, object] = {"mode": mode} if mode is not None else {}
+            data["instrumentKeys"] = keys[start : start + BATCH]
+            message = {"guid": uuid.uuid4().hex, "method": method, "data": data}
+            self._prices.send_binary(json.dumps(message, separators=(",", ":")).encode())
+
+    def _on_binary(self, payload: bytes, readable_ns: int) -> None:
+        sink = self._sink
+        sink.marks(codec.marks(payload, self._known), readable_ns)
+        # Every stop was checked. From here on nothing is urgent, and the sink does it when the socket is drained.
+        if payload[:2] != _MARKET_INFO:
+            sink.frame(payload, time.time_ns())
+
+    def _on_odd_text(self, payload: bytes) -> None:
+        self._sink.malformed("a text among the prices", payload[:16])
+
+    # -- orders ------------------------------------------------------------------------------------------------------
+
+    async def _connect_orders(self) -> Exception:
+        """The same for order updates."""
+        stream = Stream(lambda payload, _: self._on_text(payload), self._on_text)
+        try:
+            await stream.open(await self._rest.socket(PORTFOLIO, UPDATES), self._tls, _HEADERS)
+            self._orders = stream
+            self._say_connected()
+            return await stream.closed()
+        except AppError as failure:
+            return failure
+        finally:
+            self._orders = None
+            stream.close()
+
+    def _say_connected(self) -> None:
+        """Once both are up, and again whenever one of them is up again: there is no replay, so books must be read."""
+        both = (self._prices, self._orders) if self._with_orders else (self._prices,)
+        if all(stream is not None and stream.ready for stream in both):
+            self._sink.connected()
+
+    def _orders_lost(self, cause: Exception) -> None:
+        """Prices go on; what happens to orders meanwhile is read when the stream is back."""
+        log.info("order updates of %s: %s", self._account, cause)
+
+    def _on_text(self, payload: bytes) -> None:
+        """News of an order comes before the next price where a stop guards its instrument; else once all is read."""
+        self._texts.append(payload)
+        if self._guarded(payload):
+            while self._texts:
+                self._read_text(self._texts.popleft())
+        elif len(self._texts) == 1:
+            self._loop.call_soon(self._read_one)
+
+    def _read_one(self) -> None:
+        if self._texts:
+            self._read_text(self._texts.popleft())
+        if self._texts:
+            self._loop.call_soon(self._read_one)
+
+    def _guarded(self, payload: bytes) -> bool:
+        try:
+            update = _UPDATE.decode(payload)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return False
+        known = self._directory.by_key(update.instrument_key or update.instrument_token)
+        return known is not None and self._sink.watched(known.token)
+
+    def _read_text(self, payload: bytes) -> None:
+        try:
+            message = json.loads(payload)
+            if message.get("update_type", "order") == "order":
+                order = order_from_row(message, self._account, self._directory)
+                self._notice(order)
+                self._sink.order_update(order)
+        except (AppError, ValueError, AttributeError) as failure:
+            self._sink.malformed(f"order update: {type(failure).__name__}", payload[:16])
+
+
+_MARKET_INFO = b"\x08\x02"
+"""How a message about the market's state begins: it has no prices, and does not show that they flow."""
+
+
+class _Update(msgspec.Struct):
+    instrument_key: str = ""
+    instrument_token: str = ""
+
+
+_UPDATE = msgspec.json.Decoder(_Update)

@@ -1,0 +1,175 @@
+"""Our Upstox adapter against the paper exchange, a process that shares no code with it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+import pytest
+
+from app.brokers.base import Credentials
+from app.brokers.upstox.adapter import UpstoxSession
+from app.domain.errors import Denied, LoginFailed, Rejected, SessionExpired
+from app.domain.ids import BrokerOrderId, InstrumentId, Tag
+from app.domain.instrument import Exchange, InstrumentKind, Product
+from app.domain.order import OrderKind, OrderRequest, OrderStatus, Side, Variety
+from app.runtime.clock import IST, to_datetime
+from app.runtime.secret import Secret
+from tests.contract.upstox.conftest import FACTORY, A, Upstox
+from tests.fakes.paper_exchange import eventually
+
+INFY = InstrumentId("NSE:INFY")
+
+
+def buy(quantity: int = 10, **changes: object) -> OrderRequest:
+    request = OrderRequest(A, INFY, Side.BUY, quantity, Product.MIS, OrderKind.MARKET)
+    return replace(request, **changes)  # type: ignore[arg-type]  # any field of the request
+
+
+async def traded_at(broker: UpstoxSession) -> int:
+    """A price that INFY just had."""
+    order = await broker.place(buy(1))
+
+    async def average() -> int | None:
+        return (await broker.order_details(order)).average_price
+
+    return int(await eventually(average))
+
+
+async def reaches(broker: UpstoxSession, order: BrokerOrderId, status: OrderStatus) -> bool:
+    async def there() -> bool:
+        return (await broker.order_details(order)).status is status
+
+    return bool(await eventually(there))
+
+
+async def test_a_login_ends_in_a_session_that_dies_when_its_token_says(exchange: Upstox) -> None:
+    session = await exchange.log_in()
+    assert session.user_id == exchange.line["user_id"]
+    assert to_datetime(session.expires_at) == datetime(2026, 11, 21, 3, 30, tzinfo=IST)
+    assert session.access_token.reveal() not in repr(session)
+
+
+async def test_a_wrong_secret_and_a_used_code_fail_in_words(exchange: Upstox) -> None:
+    wrong = Credentials(exchange.credentials.api_key, Secret("not-the-secret"))
+    login = FACTORY.login(A, wrong, exchange.endpoints)
+    code = (await exchange.browse(login.login_url("s"))).partition("code=")[2].partition("&")[0]
+    with pytest.raises(LoginFailed) as caught:
+        await login.exchange(code)
+    assert "not-the-secret" not in str(caught.value)
+    right = FACTORY.login(A, exchange.credentials, exchange.endpoints)
+    code = (await exchange.browse(right.login_url("s"))).partition("code=")[2].partition("&")[0]
+    await right.exchange(code)
+    with pytest.raises(LoginFailed):
+        await right.exchange(code)
+
+
+async def test_logout_kills_the_session_and_a_dead_one_may_be_logged_out(exchange: Upstox) -> None:
+    session = await exchange.log_in()
+    login = FACTORY.login(A, exchange.credentials, exchange.endpoints)
+    await login.logout(session)
+    await login.logout(session)
+    broker = FACTORY.session(session, exchange.credentials, exchange.endpoints)
+    for read in (broker.orders, broker.fills, broker.positions, broker.holdings, broker.funds, broker.profile):
+        with pytest.raises(SessionExpired):
+            await read()
+    await broker.close()
+
+
+async def test_an_analytics_token_made_by_hand_reads_and_takes_no_orders(exchange: Upstox) -> None:
+    login = FACTORY.login(A, exchange.credentials, exchange.endpoints)
+    session = await login.exchange(exchange.line["analytics_token"])
+    assert session.scopes == ("read",)
+    assert session.user_id == exchange.line["user_id"]
+    broker = FACTORY.session(session, exchange.credentials, exchange.endpoints)
+    await broker.instruments()
+    assert await broker.orders() is not None
+    with pytest.raises(Denied, match="only reads"):
+        await broker.place(buy())
+    with pytest.raises(Denied, match="only reads"):
+        broker.exit_line().prepare(buy())
+    await broker.close()
+
+
+async def test_profile_funds_and_clock(broker: UpstoxSession, exchange: Upstox) -> None:
+    assert (await broker.profile()).user_id == exchange.line["user_id"]
+    assert (await broker.funds()).available > 0
+    reading = await broker.exchange_clock()
+    assert to_datetime(reading.now).date().isoformat() == "2026-11-20"
+    assert broker.paper
+
+
+async def test_the_instrument_list_has_every_kind_with_the_numbers_of_the_other_broker(broker: UpstoxSession) -> None:
+    found = {one.id: one for one in await broker.instruments()}
+    assert {one.kind for one in found.values()} == set(InstrumentKind)
+    assert (found[INFY].token, found[INFY].key, found[INFY].tick_size) == (408065, "NSE_EQ|INE009A01021", 10)
+    assert found[InstrumentId("NSE:NIFTY 50")].key == "NSE_INDEX|Nifty 50"
+
+
+async def test_a_market_order_is_filled_and_stands_in_every_book(broker: UpstoxSession) -> None:
+    order = await broker.place(buy(tag=Tag("ABCDEFABCDEF0101")))
+    assert await reaches(broker, order, OrderStatus.FILLED)
+    found = next(one for one in await broker.orders() if one.broker_order_id == order)
+    assert (found.instrument, found.tag, found.product) == (INFY, "ABCDEFABCDEF0101", Product.MIS)
+    assert (found.filled_quantity, found.pending_quantity) == (10, 0)
+    fills = [fill for fill, raw in await broker.reported_fills() if fill.broker_order_id == order and raw]
+    assert sum(fill.quantity for fill in fills) == 10
+    assert fills == list(await broker.order_fills(order))
+    assert fills[0].id.trade_date == "2026-11-20"
+    position = next(one for one in await broker.positions() if one.key.instrument == INFY)
+    assert position.key.product is Product.MIS
+    assert position.buy_quantity >= 10
+    assert [one.status for one in await broker.order_history(order)][-1] is OrderStatus.FILLED
+
+
+async def test_a_resting_order_is_changed_and_cancelled(broker: UpstoxSession) -> None:
+    last = await traded_at(broker)
+    low = last * 95 // 100 // 10 * 10
+    order = await broker.place(buy(kind=OrderKind.LIMIT, price=low))
+    assert await reaches(broker, order, OrderStatus.OPEN)
+    await broker.modify(order, price=low - 100, quantity=12)
+
+    async def changed() -> bool:
+        now = await broker.order_details(order)
+        return (now.price, now.quantity) == (low - 100, 12)
+
+    assert await eventually(changed)
+    await broker.cancel(order)
+    assert await reaches(broker, order, OrderStatus.CANCELLED)
+    with pytest.raises(Rejected):
+        await broker.cancel(order)
+
+
+@pytest.mark.parametrize("market", [Exchange.NSE, Exchange.NFO])
+async def test_quantities_go_out_as_the_broker_counts_them(broker: UpstoxSession, market: Exchange) -> None:
+    """Units in shares and equity derivatives: one lot of each market is taken as such, and stands in the position."""
+    kinds = (InstrumentKind.FUTURE, InstrumentKind.SHARE)
+    one = next(i for i in await broker.instruments() if i.exchange is market and i.kind in kinds)
+    product = Product.MIS if one.kind is InstrumentKind.SHARE else Product.NRML
+    order = await broker.place(OrderRequest(A, one.id, Side.BUY, one.lot_size, product, OrderKind.MARKET))
+    assert await reaches(broker, order, OrderStatus.FILLED)
+    found = await broker.order_details(order)
+    assert (found.instrument, found.quantity, found.product) == (one.id, one.lot_size, product)
+    position = next(p for p in await broker.positions() if p.key.instrument == one.id)
+    assert position.quantity == one.lot_size
+
+
+async def test_a_basket_ends_line_by_line(broker: UpstoxSession) -> None:
+    last = await traded_at(broker)
+    low = last * 95 // 100 // 10 * 10
+    good = buy(kind=OrderKind.LIMIT, price=low)
+    outcomes = await broker.place_basket([good, buy(quantity=0, kind=OrderKind.LIMIT, price=low), good])
+    assert outcomes[0].order is not None
+    assert isinstance(outcomes[1].error, Rejected)
+    assert outcomes[2].order is not None
+    assert await reaches(broker, outcomes[0].order, OrderStatus.OPEN)
+    assert await reaches(broker, outcomes[2].order, OrderStatus.OPEN)
+    cancelled, refused = await broker.cancel_many()
+    assert {outcomes[0].order, outcomes[2].order} <= set(cancelled)
+    assert not refused
+
+
+async def test_after_market_orders_keep_their_variety(broker: UpstoxSession) -> None:
+    request = buy(variety=Variety.ICEBERG, iceberg_legs=2)
+    with pytest.raises(Denied, match="iceberg"):
+        await broker.place(request)

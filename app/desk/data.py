@@ -40,7 +40,7 @@ from app.storage.store import CHECKED_AT_OPEN
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-SETTLE_SECONDS = 20.0
+SETTLE_SECONDS = 60.0
 """After the start: first the stops, then the housekeeping."""
 LOOK_SECONDS = 600.0
 DAY: Nanos = 86_400 * SECOND
@@ -252,7 +252,10 @@ class DataDesk:
             work.close()
             raise Denied("The profile's files are being worked on already.", "Wait until that is done.")
         async with self._one:
-            return await work
+            try:
+                return await work
+            finally:
+                await self._helper.stop()  # it is needed once a day; its memory is not to be held until then
 
     async def _settings(self) -> UpkeepSettings:
         if not self._workspace.is_open:

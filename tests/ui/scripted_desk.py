@@ -58,6 +58,7 @@ from app.runtime.clock import SECOND, from_datetime
 from app.runtime.secret import Secret
 from tests.ui import scripted_market as market
 from tests.ui.script import Script
+from tests.ui.scripted_data import ScriptedData, ScriptedHealth
 from tests.ui.scripted_sync import sync_status
 
 
@@ -445,6 +446,8 @@ class ScriptedDesk:
         self.market = ScriptedMarket(self.script)
         self.trading = ScriptedTrading(self.script)
         self.stops = ScriptedStops(self.script)
+        self.data = ScriptedData(self.script)
+        self.health = ScriptedHealth()
         self.portfolio = ScriptedPortfolio(self.script)
         self.sync = ScriptedSync(self.script)
 

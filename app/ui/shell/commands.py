@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from app.domain.order import Side
 from app.ui.actions import Command
+from app.ui.dialogs.data import DataDialog
 from app.ui.dialogs.palette import CommandPalette, KeyMap
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def declare(window: MainWindow) -> None:
     add(Command("trade.copy", "Copy rows", "&Trade", _nothing, "Ctrl+C", "in tables"))
     add(Command("book.sync", "&Sync all accounts", "&Book", lambda: _sync(window), "Ctrl+R"))
     add(Command("book.cancel", "&Cancel the sync", "&Book", window.sync.cancel))
+    add(Command("book.data", "&Data: backups, keys, health…", "&Book", lambda: _data(window), "Ctrl+Shift+D"))
     add(Command("view.search", "&Find an instrument", "&View", lambda: _search(window), "Ctrl+F"))
     for name, title, key in window.view_keys():
         add(Command(f"view.{name}", title, "&View", partial(docks.bring, name), key))
@@ -70,6 +72,10 @@ def declare(window: MainWindow) -> None:
 def _sync(window: MainWindow) -> None:
     window.docks.bring("sync")
     window.sync.start()
+
+
+def _data(window: MainWindow) -> None:
+    window.open_dialog(DataDialog(window.bridge, window))
 
 
 def _search(window: MainWindow) -> None:

@@ -94,6 +94,11 @@ class MainWindow(QMainWindow):
         self._layout.restore()
         self._connect()
 
+    @property
+    def bridge(self) -> Bridge:
+        """For dialogs that a command opens."""
+        return self._bridge
+
     async def load(self) -> None:
         """Fills the views; the window is on the screen already."""
         shown = InstrumentId(self._layout.text("chart"))

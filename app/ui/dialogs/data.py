@@ -1,0 +1,198 @@
+"""Settings, Data: backups, keys, how long things are kept, and whether all is well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QDialog, QTabWidget, QVBoxLayout, QWidget
+
+from app.desk.data_messages import DataView, UpkeepSettings
+from app.domain.errors import AppError
+from app.ui.bridge import Bridge
+from app.ui.dialogs.data_pages import BackupPage, HealthPage, KeptPage, KeysPage
+from app.ui.format import moment
+from app.ui.widgets.text import Message, Question, label
+
+T = TypeVar("T")
+
+
+class DataDialog(QDialog):
+    """The Data page. One verb at a time; the window goes on meanwhile."""
+
+    def __init__(self, bridge: Bridge, parent: QWidget) -> None:
+        super().__init__(parent)
+        self.setObjectName("data")
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setWindowTitle("Data")
+        self._bridge = bridge
+        self._view: DataView | None = None
+        self._where = label("", "faint", wrap=True, name="data.where")
+        self.message = Message(name="data.message")
+        self.question = Question(name="data.question")
+        self.backups = BackupPage()
+        self.keys = KeysPage()
+        self.kept = KeptPage()
+        self.health = HealthPage()
+        self._tabs = QTabWidget()
+        self._tabs.setObjectName("data.tabs")
+        for title, page in (
+            ("&Backups", self.backups),
+            ("&Keys", self.keys),
+            ("&Retention", self.kept),
+            ("&Health", self.health),
+        ):
+            self._tabs.addTab(page, title)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(20, 16, 20, 16)
+        layout.setSpacing(8)
+        layout.addWidget(self._where)
+        layout.addWidget(self.message)
+        layout.addWidget(self.question)
+        layout.addWidget(self._tabs, 1)
+        self.resize(640, 520)
+        self.backups.make.connect(lambda: self._start(self._backup, "Making a backup…"))
+        self.backups.put_back.connect(self._ask_restore)
+        self.backups.save.connect(self._save)
+        self.keys.change.connect(lambda: self._start(self._change_passphrase, "Changing the passphrase…"))
+        self.keys.recovery.connect(lambda: self._start(self._make_recovery_key, "Making a recovery key…"))
+        self.keys.rotate.connect(self._ask_rotate)
+        self.kept.save.connect(self._save)
+        self.kept.tidy.connect(lambda: self._start(self._tidy, "Tidying up…"))
+        self.health.files.connect(lambda: self._start(self._check_files, "Reading every page…"))
+        self.health.look.connect(lambda: self._start(self._look, "Looking…"))
+        bridge.start(self._load(), "data")
+
+    async def _load(self) -> None:
+        self._show(await self._bridge.call(self._bridge.desk.data.view()))
+
+    def _show(self, view: DataView) -> None:
+        self._view = view
+        held = view.book_bytes + view.journal_bytes
+        self._where.setText(f"{view.profile}: {megabytes(held)} in use, {megabytes(view.free_bytes)} free on the disk")
+        self.backups.show_view(view)
+        self.keys.show_view(view)
+        self.kept.show_view(view)
+        if view.restore_waits:
+            self.message.say("A restored backup takes its place when Stopline is started again.")
+
+    # One verb at a time
+
+    def _start(self, work: Callable[[], Coroutine[Any, Any, str]], words: str) -> None:
+        self._set_busy(words)
+        self._bridge.start(self._run(work), words)
+
+    async def _run(self, work: Callable[[], Coroutine[Any, Any, str]]) -> None:
+        try:
+            said = await work()
+        except AppError as failure:
+            self.message.say(str(failure), "strip-danger")
+        else:
+            self.message.say(said, "strip")
+            await self._load()
+        finally:
+            self._set_busy("")
+
+    def _set_busy(self, words: str) -> None:
+        self._tabs.setEnabled(not words)
+        if words:
+            self.question.hide()
+            self.message.say(words, "strip")
+
+    async def _call(self, verb: Coroutine[Any, Any, T]) -> T:
+        return await self._bridge.call(verb)
+
+    # Backups
+
+    async def _backup(self) -> str:
+        made = await self._call(self._bridge.desk.data.backup(self.backups.target() or None))
+        return f"Backup made, read back and compared: {made.rows:,} rows, {megabytes(made.size)}, {made.file}"
+
+    def _ask_restore(self) -> None:
+        file = self.backups.source()
+        if not file:
+            self.message.say("Choose the backup to restore.")
+            return
+        self.question.ask(
+            f"Restore {file}? The present state is set aside in the profile, and the backup takes its place when "
+            "Stopline is started again.",
+            "&Restore",
+            "&Keep the present state",
+            lambda: self._start(self._restore, "Checking the backup…"),
+        )
+
+    async def _restore(self) -> str:
+        passphrase = self.backups.passphrase()
+        done = await self._call(self._bridge.desk.data.restore(self.backups.source(), passphrase))
+        self.backups.forget()
+        return (
+            f"The backup of {moment(done.made_at):%d %b %Y %H:%M} is sound ({done.rows:,} rows). Close Stopline and "
+            f"start it again to use it; the present state will be kept in {done.set_aside}."
+        )
+
+    def _save(self) -> None:
+        view = self._view
+        if view is not None:
+            chosen = self.kept.chosen(self.backups.chosen(view.settings))
+            self._start(lambda: self._save_settings(chosen), "Saving…")
+
+    async def _save_settings(self, chosen: UpkeepSettings) -> str:
+        await self._call(self._bridge.desk.data.save_settings(chosen))
+        return "Saved."
+
+    # Keys
+
+    async def _change_passphrase(self) -> str:
+        current, new = self.keys.passphrases()
+        await self._call(self._bridge.desk.data.change_passphrase(current, new))
+        self.keys.forget()
+        return "The passphrase was changed; the backups in the folder open with the new one, too."
+
+    async def _make_recovery_key(self) -> str:
+        shown = await self._call(self._bridge.desk.data.make_recovery_key(self.keys.current()))
+        self.keys.forget()
+        self.keys.show_recovery_key(shown)
+        return "Write the recovery key down and keep it away from this computer. It is not shown again."
+
+    def _ask_rotate(self) -> None:
+        self.question.ask(
+            "Make new keys? Everything is encrypted anew and the old keys open nothing any more, backups in the "
+            "folder included. Stops stay watched. A recovery key ends.",
+            "&Make new keys",
+            "&Keep the keys",
+            lambda: self._start(self._rotate, "Encrypting everything anew…"),
+        )
+
+    async def _rotate(self) -> str:
+        done = await self._call(self._bridge.desk.data.rotate_key(self.keys.current()))
+        self.keys.forget()
+        words = f"New keys are in use; {done.secrets} secrets were sealed anew."
+        if done.recovery_key_ended:
+            words += " Make a new recovery key: the old one has ended."
+        if done.backups_foreign:
+            words += f" {done.backups_foreign} files in the backup folder were not ours to change."
+        if done.still_old:
+            words += f" Set aside earlier and still under old keys: {', '.join(done.still_old)}."
+        return words
+
+    # Retention and health
+
+    async def _tidy(self) -> str:
+        done = await self._call(self._bridge.desk.data.tidy())
+        return f"Dropped: {done.notifications} notifications, {done.sync_runs} sync runs, {done.ticks} blocks of ticks."
+
+    async def _check_files(self) -> str:
+        found = await self._call(self._bridge.desk.data.check_files())
+        damaged = [f"{check.name}: {check.damage}" for check in found if check.damage]
+        return " ".join(damaged) or "Every page of both databases is sound."
+
+    async def _look(self) -> str:
+        findings = await self._call(self._bridge.desk.health.look())
+        self.health.show_findings(findings)
+        return f"{len(findings)} things were looked at."
+
+
+def megabytes(size: int) -> str:
+    """As people read it."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"

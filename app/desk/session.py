@@ -11,16 +11,16 @@ from dataclasses import replace
 from urllib.parse import urlsplit
 
 from app.brokers import configuration
-from app.brokers.base import Credentials, Session
 from app.brokers.login_state import LoginAttempts
 from app.desk.account import AccountDesk
 from app.desk.messages import AccountView, LoginPage, PaperLogin, PassphraseStrength, VaultInfo, VaultState
 from app.desk.paper import PaperExchange
+from app.desk.sessions import Sessions
 from app.desk.workspace import Workspace
 from app.domain.account import Endpoints
 from app.domain.broker import BrokerListing
-from app.domain.errors import AppError, Denied, LoginFailed, SessionExpired, Unreachable
-from app.domain.events import FeedState, Level, Noticed, SessionChanged, SessionState
+from app.domain.errors import AppError, Denied, LoginFailed, Unreachable
+from app.domain.events import FeedState, Level, Noticed, SessionState
 from app.domain.ids import AccountId
 from app.runtime.clock import SECOND, SystemClock
 from app.runtime.redaction import redact
@@ -34,8 +34,6 @@ from app.vault.strength import estimate
 
 log = logging.getLogger(__name__)
 
-RESUME_TRIES = 5
-RESUME_SECONDS = 1.0
 LOGIN_SECONDS = 600
 
 
@@ -47,9 +45,8 @@ class SessionDesk:
         self._paper = paper
         self._paper_account: AccountId | None = None
         self._attempts = LoginAttempts()
-        self._ending: set[AccountId] = set()
+        self._sessions = Sessions(workspace)
         self._clock = SystemClock()
-        workspace.session_died = self.session_died
         self.on_open: list[Callable[[], None]] = []
         """Called when the profile was opened."""
         self._resuming: list[asyncio.Task[None]] = []
@@ -111,7 +108,9 @@ class SessionDesk:
             self._resuming.append(start(self._start_paper(self._paper), "paper exchange"))
         for account in list(workspace.records):
             if account != self._paper_id():
-                self._resuming.append(start(self._resume(account), f"resume {account}"))
+                self._resuming.append(start(self._sessions.resume(account), f"resume {account}"))
+        if workspace.guarding:
+            start(self._sessions.watch.run(), "tokens")
         for handler in self.on_open:
             handler()
         self._tell_providers()
@@ -127,7 +126,7 @@ class SessionDesk:
         self._workspace.publish(Noticed(level, f"{what} had to be started anew", cause, next_step))
 
     def _add_desk(self, record: AccountRecord) -> AccountDesk:
-        desk = AccountDesk(record.id, self._workspace.trading(), self.session_died)
+        desk = AccountDesk(record.id, self._workspace.trading(), self._sessions.died)
         self._workspace.accounts[record.id] = desk
         return desk
 
@@ -194,7 +193,7 @@ class SessionDesk:
         await self._workspace.save(replace(record, api_key=api_key, endpoints=endpoints, sealed_secret=sealed))
         if account not in self._workspace.accounts:
             self._add_desk(record)
-        self._announce(self._workspace.record(account))
+        self._sessions.announce(self._workspace.record(account))
 
     async def disconnect(self, account: AccountId) -> None:
         """Ends the session at the broker and wipes the tokens; history stays (A7)."""
@@ -203,7 +202,8 @@ class SessionDesk:
             raise Denied(f"{desk.stops.armed} stops are armed on this account.", "Disarm them first, then disconnect.")
         record = self._workspace.record(account)
         if desk.session is not None:
-            login = self._workspace.factory(record.broker).login(account, self._credentials(record), record.endpoints)
+            credentials = self._sessions.credentials(record)
+            login = self._workspace.factory(record.broker).login(account, credentials, record.endpoints)
             with suppress(Unreachable):  # the token dies by itself in the morning
                 await login.logout(desk.session)
         await desk.end(FeedState.OFF)
@@ -218,7 +218,7 @@ class SessionDesk:
                 disconnected_at=self._clock.now(),
             )
         )
-        self._announce(self._workspace.record(account))
+        self._sessions.announce(self._workspace.record(account))
 
     # -- login -------------------------------------------------------------------------------------------------------
 
@@ -227,7 +227,7 @@ class SessionDesk:
         record = self._workspace.record(account)
         attempt = self._attempts.begin(account, record.endpoints.redirect_url)
         factory = self._workspace.factory(record.broker)
-        login = factory.login(account, self._credentials(record), record.endpoints)
+        login = factory.login(account, self._sessions.credentials(record), record.endpoints)
         url = login.login_url(attempt.state)
         hosts = {urlsplit(url).netloc.rpartition("@")[2]}
         if not record.endpoints.paper:
@@ -247,30 +247,14 @@ class SessionDesk:
         record = self._workspace.record(account)
         factory = self._workspace.factory(record.broker)
         token = self._attempts.check(account, redirected_to, factory.info.redirect_parameter)
-        login = factory.login(account, self._credentials(record), record.endpoints)
+        login = factory.login(account, self._sessions.credentials(record), record.endpoints)
         session = await login.exchange(token)
-        redact(session.access_token)
         if record.user_id and session.user_id != record.user_id:
             raise LoginFailed(
                 f"This login belongs to {session.user_id}, the account to {record.user_id}.",
                 "Log in as the right client, or connect the other one as a new account.",
             )
-        await self._workspace.save(
-            replace(
-                record,
-                user_id=session.user_id,
-                client_name=session.user_name,
-                state=SessionState.ACTIVE,
-                sealed_token=self._workspace.vault.seal(account, session.access_token),
-                token_issued_at=session.issued_at,
-                token_expires_at=session.expires_at,
-                connected_at=record.connected_at or self._clock.now(),
-                last_refresh=self._clock.now(),
-                last_error="",
-                error_count=0,
-            )
-        )
-        await self._begin(account, session)
+        await self._sessions.take(account, session)
         return self._view(self._workspace.record(account))
 
     async def cancel_login(self, account: AccountId) -> None:
@@ -296,96 +280,10 @@ class SessionDesk:
             return
         account = paper.account
         await self._save_account(account, "zerodha", credentials.api_key, credentials.api_secret, endpoints)
-        await self._resume(account)
+        await self._sessions.resume(account)
 
     def _paper_id(self) -> AccountId | None:
         return None if self._paper is None else self._paper.account
-
-    async def _resume(self, account: AccountId) -> None:
-        """Takes up the stored session. One that is dead is said to be; a broker that is down is tried again."""
-        record = self._workspace.record(account)
-        if record.sealed_token is None or record.token_expires_at is None:
-            self._announce(record)
-            return
-        session = Session(
-            account,
-            record.user_id,
-            record.client_name,
-            self._workspace.vault.open(account, record.sealed_token),
-            record.token_issued_at or 0,
-            record.token_expires_at,
-        )
-        redact(session.access_token)
-        for attempt in range(RESUME_TRIES):
-            try:
-                await self._begin(account, session)
-            except SessionExpired as failure:
-                await self.session_died(account, failure)
-            except AppError as failure:
-                log.info("resume %s, try %d: %s", account, attempt + 1, failure.cause)
-                await self._set_state(account, SessionState.ERROR, str(failure))
-                await asyncio.sleep(RESUME_SECONDS * 2**attempt)
-                continue
-            return
-
-    async def _begin(self, account: AccountId, session: Session) -> None:
-        record = self._workspace.record(account)
-        factory = self._workspace.factory(record.broker)
-        broker = factory.session(session, self._credentials(record), record.endpoints)
-        await self._workspace.master.ensure(self._workspace.book, broker, record.broker)
-        await self._workspace.account(account).begin(session, broker, guard=self._workspace.guarding)
-        await self._set_state(account, SessionState.ACTIVE, "")
-
-    async def session_died(self, account: AccountId, cause: SessionExpired) -> None:
-        """The token is dead: stops are blind until the next login, which is offered in place."""
-        if account in self._ending:
-            return
-        self._ending.add(account)
-        try:
-            desk = self._workspace.account(account)
-            await desk.end(FeedState.REFUSED)
-            if desk.active:
-                return  # a new login was quicker
-            await self._set_state(account, SessionState.EXPIRED, cause.cause)
-            armed = desk.stops.armed
-            if armed:
-                self._workspace.publish(
-                    Noticed(
-                        Level.ALARM,
-                        "Stops are blind",
-                        f"{armed} {'stop' if armed == 1 else 'stops'} of {account} without prices: {cause.cause}",
-                        "Log in again.",
-                        account,
-                        f"blind:{account}",
-                    )
-                )
-        finally:
-            self._ending.discard(account)
-
-    async def _set_state(self, account: AccountId, state: SessionState, reason: str) -> None:
-        record = self._workspace.record(account)
-        if record.state is not state or record.last_error != reason:
-            await self._workspace.save(replace(record, state=state, last_error=reason))
-        self._announce(self._workspace.record(account))
-
-    def _announce(self, record: AccountRecord) -> None:
-        self._workspace.publish(
-            SessionChanged(
-                record.id,
-                record.broker,
-                record.client_name,
-                record.state,
-                record.endpoints.paper,
-                record.last_error,
-            )
-        )
-
-    def _credentials(self, record: AccountRecord) -> Credentials:
-        if record.sealed_secret is None:
-            raise Denied("The account has no API secret.", "Enter API key and secret again.")
-        secret = self._workspace.vault.open(record.id, record.sealed_secret)
-        redact(secret)
-        return Credentials(record.api_key, secret)
 
     async def close(self) -> None:
         """Ends all sessions here (not at the brokers) and stops the paper exchange."""

@@ -77,6 +77,15 @@ class FeedChanged(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class LoginAsked(Event):
+    """Only a login by the trader keeps an account going, and now is the time for it."""
+
+    account: AccountId
+    words: str
+    """Why, and what waits for it."""
+
+
+@dataclass(frozen=True, slots=True)
 class FeedGap(Event):
     """A stretch of a session in which no prices came. Exchange time; from the last price before to the first after."""
 

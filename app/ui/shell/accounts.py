@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QDialog, QMenu, QMessageBox, QWidget
 
 from app.desk.messages import AccountView
 from app.domain.errors import AppError
-from app.domain.events import SessionChanged, SessionState
+from app.domain.events import LoginAsked, SessionChanged, SessionState
 from app.domain.ids import AccountId
 from app.ui import format as fmt
 from app.ui.bridge import Bridge
@@ -51,6 +51,7 @@ class AccountKeeper(QObject):
         facts.accounts_changed.connect(self._show)
         facts.stop_changed.connect(lambda _stop: self._show())
         bridge.subscribe(SessionChanged, self._on_session)
+        bridge.subscribe(LoginAsked, self._on_asked)
 
     def start(self) -> None:
         """The accounts are known: asks for what is missing."""
@@ -99,7 +100,20 @@ class AccountKeeper(QObject):
             login.deleteLater()
             self._window.activateWindow()
 
+    def _on_asked(self, event: LoginAsked) -> None:
+        """A session that still lives: its strip offers the login before it ends. A dead one has its strip already."""
+        view = self._facts.accounts.get(event.account)
+        if view is not None and view.state is SessionState.ACTIVE:
+            self._banners.show_banner(
+                f"ending-{event.account}",
+                f"{view.broker.capitalize()}: {event.words}",
+                button="Log in again",
+                do=partial(self.log_in, event.account),
+                dismissable=True,
+            )
+
     def _on_session(self, event: SessionChanged) -> None:
+        self._banners.drop(f"ending-{event.account}")
         if event.state is SessionState.ACTIVE:
             self._reasons.pop(event.account, None)
         elif event.reason:

@@ -1,0 +1,202 @@
+"""The sessions of all accounts: taken up, renewed, found dead. Loop thread only."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+
+from app.brokers.base import Credentials, Session
+from app.brokers.parts import RefreshingLogin
+from app.desk.token_watch import TokenFacts, TokenWatch, Watched
+from app.desk.tokens import Tokens, pack, secrets_of, unpack
+from app.desk.workspace import Workspace
+from app.domain.errors import AppError, Denied, SessionExpired
+from app.domain.events import FeedState, Level, Noticed, SessionChanged, SessionState
+from app.domain.ids import AccountId
+from app.runtime.clock import SystemClock
+from app.runtime.redaction import redact
+from app.runtime.secret import Secret
+from app.storage.accounts import AccountRecord
+
+log = logging.getLogger(__name__)
+
+RESUME_TRIES = 5
+RESUME_SECONDS = 1.0
+
+
+class Sessions:
+    """What a login brings, until its token is dead."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._ending: set[AccountId] = set()
+        self._clock = SystemClock()
+        self.watch = TokenWatch(self._watched, self.renew, workspace.publish)
+        workspace.session_died = self.died
+
+    def credentials(self, record: AccountRecord) -> Credentials:
+        """Key and secret. Raises Denied when there is none."""
+        if record.sealed_secret is None:
+            raise Denied("The account has no API secret.", "Enter API key and secret again.")
+        secret = self._workspace.vault.open(record.id, record.sealed_secret)
+        redact(secret)
+        return Credentials(record.api_key, secret)
+
+    async def take(self, account: AccountId, session: Session) -> None:
+        """A fresh session: sealed, stored, and put to work."""
+        for secret in secrets_of(session):
+            redact(secret)
+        record = self._workspace.record(account)
+        await self._workspace.save(
+            replace(
+                record,
+                user_id=session.user_id,
+                client_name=session.user_name,
+                state=SessionState.ACTIVE,
+                sealed_token=self._workspace.vault.seal(account, pack(session)),
+                token_issued_at=session.issued_at,
+                token_expires_at=session.expires_at,
+                connected_at=record.connected_at or self._clock.now(),
+                last_refresh=self._clock.now(),
+                last_error="",
+                error_count=0,
+            )
+        )
+        await self._begin(account, session)
+
+    async def resume(self, account: AccountId) -> None:
+        """Takes up the stored session. One that is dead is said to be; a broker that is down is tried again."""
+        try:
+            session = self._stored(self._workspace.record(account))
+        except AppError as failure:
+            await self.set_state(account, SessionState.EXPIRED, failure.cause)
+            return
+        if session is None:
+            self.announce(self._workspace.record(account))
+            return
+        for attempt in range(RESUME_TRIES):
+            try:
+                await self._begin(account, session)
+            except SessionExpired as failure:
+                await self.died(account, failure)
+            except AppError as failure:
+                log.info("resume %s, try %d: %s", account, attempt + 1, failure.cause)
+                await self.set_state(account, SessionState.ERROR, str(failure))
+                await asyncio.sleep(RESUME_SECONDS * 2**attempt)
+                continue
+            return
+
+    async def renew(self, account: AccountId) -> None:
+        """A fresh session without the trader. Raises SessionExpired when only a login helps, or others."""
+        record = self._workspace.record(account)
+        session = self._stored(record)
+        login = self._workspace.factory(record.broker).login(account, self.credentials(record), record.endpoints)
+        if session is None or not isinstance(login, RefreshingLogin):
+            raise SessionExpired("This broker renews no session.", "Log in again.")
+        await self.take(account, await login.refresh(session))
+
+    async def died(self, account: AccountId, cause: SessionExpired) -> None:
+        """The token is dead: stops are blind until the next login, which is offered in place."""
+        if account in self._ending:
+            return
+        self._ending.add(account)
+        try:
+            desk = self._workspace.account(account)
+            await desk.end(FeedState.REFUSED)
+            if desk.active:
+                return  # a new login was quicker
+            await self.set_state(account, SessionState.EXPIRED, cause.cause)
+            armed = desk.stops.armed
+            # At night nobody is woken for what can wait: the watch over tokens asks before the session opens.
+            if armed and desk.hours.open_at(desk.clock.now()):
+                self._workspace.publish(
+                    Noticed(
+                        Level.ALARM,
+                        "Stops are blind",
+                        f"{armed} {'stop' if armed == 1 else 'stops'} of {account} without prices: {cause.cause}",
+                        "Log in again.",
+                        account,
+                        f"blind:{account}",
+                    )
+                )
+        finally:
+            self._ending.discard(account)
+
+    async def set_state(self, account: AccountId, state: SessionState, reason: str) -> None:
+        """Kept and told."""
+        record = self._workspace.record(account)
+        if record.state is not state or record.last_error != reason:
+            await self._workspace.save(replace(record, state=state, last_error=reason))
+        self.announce(self._workspace.record(account))
+
+    def announce(self, record: AccountRecord) -> None:
+        """Tells everybody how an account stands."""
+        self._workspace.publish(
+            SessionChanged(
+                record.id,
+                record.broker,
+                record.client_name,
+                record.state,
+                record.endpoints.paper,
+                record.last_error,
+            )
+        )
+
+    async def _begin(self, account: AccountId, session: Session) -> None:
+        record = self._workspace.record(account)
+        factory = self._workspace.factory(record.broker)
+        broker = factory.session(session, self.credentials(record), record.endpoints)
+        await self._workspace.master.ensure(self._workspace.book, broker, record.broker)
+        await self._workspace.account(account).begin(session, broker, guard=self._workspace.guarding)
+        await self.set_state(account, SessionState.ACTIVE, "")
+
+    def _stored(self, record: AccountRecord) -> Session | None:
+        tokens = self._tokens(record) if record.token_expires_at is not None else None
+        if tokens is None or record.token_expires_at is None:
+            return None
+        session = Session(
+            record.id,
+            record.user_id,
+            record.client_name,
+            Secret(tokens.access),
+            record.token_issued_at or 0,
+            record.token_expires_at,
+            Secret(tokens.refresh) if tokens.refresh else None,
+            Secret(tokens.read) if tokens.read else None,
+            tokens.read_expires_at,
+        )
+        for secret in secrets_of(session):
+            redact(secret)
+        return session
+
+    def _tokens(self, record: AccountRecord) -> Tokens | None:
+        if record.sealed_token is None:
+            return None
+        return unpack(self._workspace.vault.open(record.id, record.sealed_token))
+
+    def _watched(self) -> Iterator[Watched]:
+        for record in self._workspace.records.values():
+            desk = self._workspace.accounts.get(record.id)
+            if desk is None or record.token_expires_at is None:
+                continue
+            info = self._workspace.factory(record.broker).info
+            facts = TokenFacts(
+                record.state,
+                record.token_expires_at,
+                dies_at_fixed_hour=bool(info.session_dies_at),
+                renewable=self._renewable(record),
+                tried_at=self.watch.tried_at(record.id),
+                asked_at=self.watch.asked_at(record.id),
+            )
+            clock = desk.clock
+            yield Watched(record.id, facts, clock.now(), clock.speed, desk.hours.calendar, desk.stops.armed)
+
+    def _renewable(self, record: AccountRecord) -> bool:
+        """A token that renews is at hand. What cannot be opened says so when the session is taken up."""
+        try:
+            tokens = self._tokens(record)
+        except AppError:
+            return False
+        return tokens is not None and bool(tokens.refresh)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
@@ -27,6 +28,8 @@ from app.sync.patience import class_of
 from app.sync.reader import Guard, Reader
 from app.sync.schedule import current_day
 from app.sync.target import Dates, SyncTarget
+
+log = logging.getLogger(__name__)
 
 LEASE_SECONDS = 300
 """How long a lease stands; it is renewed at each step, and in between while a step lasts."""
@@ -62,6 +65,7 @@ class AccountRun:
         self.dates = dates
         self.saving = False
         """From here on it is written whole: not to be cancelled."""
+        self.begun = asyncio.Event()
         self._began = time.perf_counter()
         self.progress = SyncProgressed(
             run,
@@ -93,7 +97,7 @@ class AccountRun:
             held = await leases.take(self._lease(), self._tools.wall())
         except asyncio.CancelledError:
             await leases.release(account, run)  # what was handed to the store is done, whoever stops waiting
-            return self._ended(SyncStep.CANCELLED, ErrorClass.NONE, "Cancelled.")
+            return self.cancelled()
         except AppError as failure:
             return self._ended(SyncStep.FAILED, class_of(failure), str(failure))
         if held is not None:
@@ -104,13 +108,17 @@ class AccountRun:
         finally:
             await _whole(leases.release(account, run))
 
+    def cancelled(self) -> SyncProgressed:
+        """The last word of a run that was ended."""
+        return self._ended(SyncStep.CANCELLED, ErrorClass.NONE, "Cancelled.")
+
     async def _guarded(self, broker: ReadBroker) -> SyncProgressed:
         renewing = asyncio.ensure_future(self._keep_lease())
         try:
             async with asyncio.timeout(LONGEST_RUN):
                 return await self._work(broker)
         except asyncio.CancelledError:
-            return self._ended(SyncStep.CANCELLED, ErrorClass.NONE, "Cancelled.")
+            return self.cancelled()
         except SessionExpired as dead:
             await self._noted(dead)
             await self._tools.on_dead(self.target.account, dead)
@@ -121,6 +129,11 @@ class AccountRun:
         except TimeoutError:
             words = f"The sync took longer than {LONGEST_RUN / 60:.0f} minutes. Try again later."
             return self._ended(SyncStep.FAILED, ErrorClass.NETWORK, words)
+        except Exception:
+            # A bug: reported as one, and a failed run; the next one may go well, and nobody sits here to start it.
+            log.exception("a sync of %s failed by a fault of this program", self.target.account)
+            words = "Stopline itself failed here; its log says where."
+            return self._ended(SyncStep.FAILED, ErrorClass.OTHER, words)
         finally:
             renewing.cancel()
             await asyncio.gather(renewing, return_exceptions=True)

@@ -90,16 +90,16 @@ def next_run(plan: SyncPlan, calendar: Calendar, now: Nanos, last: Nanos | None,
         day = day_of(plan, calendar, today + timedelta(days=offset))
         if day is None or day.lost <= now:
             continue
-        due = _due_on(plan, day, last, day.day.isoformat() in closed)
+        due = _due_on(plan, day, now, last, day.day.isoformat() in closed)
         if due is not None and (due.at >= day.begins and max(due.at, now) < day.lost):
             return due
     return None
 
 
-def _due_on(plan: SyncPlan, day: SyncDay, last: Nanos | None, closed: bool) -> Due | None:
+def _due_on(plan: SyncPlan, day: SyncDay, now: Nanos, last: Nanos | None, closed: bool) -> Due | None:
     name = day.day.isoformat()
     after = day.begins if last is None else max(last + SECOND, day.begins)
-    regular = _next_fire(plan, day, after) if plan.on else None
+    regular = _next_fire(plan, day, after) if plan.on and now < day.closes else None
     if regular is not None and regular < day.closes:
         return Due(regular, closing=False, day=name)
     if closed:

@@ -13,7 +13,7 @@ from app.domain.calendar import ist_date
 from app.domain.errors import AppError
 from app.domain.events import SyncProgressed, SyncStep
 from app.domain.ids import AccountId, Nanos
-from app.domain.sync import Backfill
+from app.domain.sync import Backfill, ErrorClass
 from app.storage.book import Book
 from app.sync.history import refusal
 from app.sync.schedule import Due, current_day, next_run, trading_days
@@ -28,6 +28,8 @@ SHORTEST = 0.02
 BACKFILL_DAYS = 7
 """A backfill's step: the range of one request, and what is read again after an interruption."""
 BACKFILL_PAUSE = 2.0
+BACKFILL_AGAIN, BACKFILL_AT_MOST = 60.0, 3600.0
+"""Seconds until a week that failed is tried again, doubled each time."""
 SECOND: Nanos = 1_000_000_000
 
 
@@ -78,10 +80,14 @@ class Scheduler:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), max(SHORTEST, wait))
         finally:
-            tasks = [*self._tasks.values(), *self._backfilling.values()]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await self.stop()
+
+    async def stop(self) -> None:
+        """Ends what is under way; a backfill goes on at the next start."""
+        tasks = [*self._tasks.values(), *self._backfilling.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def look(self, target: SyncTarget) -> float:
         """Starts what is due for one account. Real seconds until it need be looked at again."""
@@ -141,6 +147,8 @@ class Scheduler:
             await self._service.run(target.account, "closing" if due.closing else "scheduled")
         except AppError as failure:
             log.warning("a scheduled sync of %s did not run: %s", target.account, failure)
+        except Exception:  # a bug must not end the schedule
+            log.exception("a scheduled sync of %s failed by a fault of this program", target.account)
         finally:
             self._tasks.pop(target.account, None)
             self._wake.set()
@@ -198,6 +206,7 @@ class Scheduler:
 
     async def _fill_back(self, account: AccountId) -> None:
         """A week at a time, newest first. What was fetched is fetched; where it stopped is in the book."""
+        pause = BACKFILL_AGAIN
         while True:
             job = next((job for job in await self._book.backfills.load() if job.account == account), None)
             if job is None or job.done:
@@ -211,11 +220,15 @@ class Scheduler:
                 return
             if result.step is not SyncStep.COMPLETED:
                 await self._book.backfills.save(_with_error(job, result.error))
+                if result.error_class is ErrorClass.CLIENT:
+                    return  # it would be refused again: the trader decides
                 if result.step is not SyncStep.FAILED:
                     self._backfilling.pop(account, None)  # not logged in, or cancelled: goes on when it is looked at
                     return
-                await self._sleep(60.0)
+                await self._sleep(pause)
+                pause = min(2 * pause, BACKFILL_AT_MOST)
                 continue
+            pause = BACKFILL_AGAIN
             next_day = (since - timedelta(days=1)).isoformat()
             fills = job.fills + result.created
             await self._book.backfills.save(Backfill(account, job.since, job.until, next_day, fills))

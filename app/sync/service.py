@@ -106,14 +106,19 @@ class SyncService:
         """Ends every sync that still reads; one that already saves finishes. Returns when all have ended."""
         runs = list(self._running.values())
         for running in runs:
+            await running.work.begun.wait()  # a task that is cancelled before it began can say nothing
             if not running.work.saving:
                 running.task.cancel()
         await asyncio.gather(*(running.task for running in runs), return_exceptions=True)
 
     async def _account(self, work: AccountRun) -> SyncProgressed:
+        work.begun.set()
         try:
-            await self._tell(work.progress)
-            progress = await work.outcome()
+            try:
+                await self._tell(work.progress)
+                progress = await work.outcome()
+            except asyncio.CancelledError:
+                progress = work.cancelled()
             work.saving = True  # the last word is written whole too
             if progress.step is SyncStep.FAILED:
                 log.info("sync of %s failed: %s", progress.account, progress.error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,7 +19,7 @@ from app.brokers.zerodha.rest import Limits
 from app.domain.account import Endpoints
 from app.domain.errors import SessionExpired
 from app.domain.events import SyncProgressed
-from app.domain.fill import Trade
+from app.domain.fill import Fill, Trade
 from app.domain.ids import AccountId, Nanos
 from app.runtime.paths import resource
 from app.runtime.secret import Secret
@@ -78,6 +78,10 @@ class Desk:
     struck: asyncio.Event = field(default_factory=asyncio.Event)
     """A broken answer was given."""
     at: Nanos = NOON
+    on_fetching: Callable[[], Awaitable[None]] | None = None
+    """Done while a sync fetches, once the trades were asked for."""
+    on_saving: Callable[[], Awaitable[None]] | None = None
+    """Done once the trades were read, before they are saved."""
 
     def now(self) -> Nanos:
         return self.at
@@ -128,6 +132,17 @@ async def broker(desk: Desk) -> AsyncIterator[ZerodhaSession]:
         limits = Limits()
         limits.reads = Window(10_000)  # the scripted broker has none
         broker = ZerodhaSession(session, Credentials("key", Secret("secret")), endpoints, limits=limits)
+        reported = broker.reported_fills
+
+        async def watched() -> list[tuple[Fill, str]]:
+            if desk.on_fetching is not None:
+                await desk.on_fetching()
+            found = await reported()
+            if desk.on_saving is not None:
+                await desk.on_saving()
+            return list(found)
+
+        broker.reported_fills = watched  # type: ignore[method-assign]  # the moments that tests choose
         yield broker
         await broker.close()
 

@@ -27,6 +27,7 @@ from app.domain.margin import BasketMargin, PlannedNote
 from app.domain.money import Price
 from app.domain.order import OrderRequest, Placement
 from app.domain.portfolio import AuctionOffer, Conversion, HoldingsAuthorisation
+from app.runtime.secret import Secret
 
 # -- trades of earlier days ------------------------------------------------------------------------------------------
 
@@ -326,4 +327,16 @@ class RefreshingLogin(Login, Protocol):
 
     async def refresh(self, session: Session) -> Session:
         """A fresh session for the same client. Raises SessionExpired when only a new login helps."""
+        ...
+
+
+@runtime_checkable
+class TokenLogin(Login, Protocol):
+    """A login that also takes an access token which the trader already has (A4)."""
+
+    async def adopt(self, access_token: Secret) -> Session:
+        """A session by this token, proved with a real call.
+
+        Raises LoginFailed in words (no token of this broker, expired, not of this key), NotPermitted, Unreachable.
+        """
         ...

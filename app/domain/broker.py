@@ -158,6 +158,8 @@ class Capabilities:
     """The broker tells from which internet addresses orders are taken (`parts.AddressSource`)."""
     refresh_token: Support = Support.UNKNOWN
     """A session can be renewed without the trader (`parts.RefreshingLogin`)."""
+    access_token: Support = Support.UNKNOWN
+    """A session begins with an access token that the trader already has (`parts.TokenLogin`)."""
     extended_token: Support = Support.UNKNOWN
     """A second, longer-lived token that only reads (`Session.read_token`)."""
     analytics_token: Support = Support.UNKNOWN

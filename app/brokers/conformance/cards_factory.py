@@ -1,4 +1,4 @@
-"""Cards 1 to 10: what a provider says of itself, and how a session begins and ends."""
+"""Cards 1 to 11: what a provider says of itself, and how a session begins and ends."""
 
 from __future__ import annotations
 
@@ -75,6 +75,7 @@ class TestWhatItSaysOfItself:
             assert info.history_days > 1
         login = rig.bench.factory().login(rig.bench.account, rig.bench.credentials, rig.endpoints)
         assert (said["refresh_token"] is Support.YES) == isinstance(login, parts.RefreshingLogin)
+        assert (said["access_token"] is Support.YES) == isinstance(login, parts.TokenLogin)
 
     @card(3, "Live secrets go to the broker's own encrypted addresses, or to none: others are Denied before a request.")
     async def test_secrets_never_go_to_strange_addresses(self, rig: Rig) -> None:
@@ -114,7 +115,7 @@ class TestWhatItSaysOfItself:
 
 
 class TestHowASessionBegins:
-    """Cards 5 to 10."""
+    """Cards 5 to 11."""
 
     @card(5, "A login page is the broker's own and carries our state, so that it comes back with the redirect (A1).")
     async def test_the_login_page_carries_the_state(self, rig: Rig) -> None:
@@ -177,7 +178,26 @@ class TestHowASessionBegins:
         forged = replace(living, access_token=Secret("forged-token"))
         assert isinstance(await raised((await rig.session(forged)).orders), SessionExpired)
 
-    @card(10, "A broker that is not there is Unreachable, at the login and in every read.")
+    @card(10, "A token that the trader has is proved with a real call: a session, or LoginFailed in words (A4).")
+    async def test_a_token_is_adopted_or_refused(self, rig: Rig) -> None:
+        """For a provider that takes one."""
+        login = rig.bench.factory().login(rig.bench.account, rig.bench.credentials, rig.endpoints)
+        if not isinstance(login, parts.TokenLogin):
+            pytest.skip("it takes no token by hand")
+        living = await rig.living()
+        seen = len(rig.door.passed)
+        adopted = await login.adopt(living.access_token)
+        assert len(rig.door.passed) > seen
+        assert (adopted.account, adopted.user_id) == (living.account, living.user_id)
+        assert adopted.expires_at > adopted.issued_at
+        for wrong in ("", "not a token", living.access_token.reveal()[::-1]):
+            with pytest.raises(LoginFailed) as told:
+                await login.adopt(Secret(wrong))
+            rig.check_words(told.value)
+            assert told.value.next_step
+            assert not wrong or wrong not in str(told.value)
+
+    @card(11, "A broker that is not there is Unreachable, at the login and in every read.")
     async def test_a_broker_that_is_not_there_is_unreachable(self, rig: Rig) -> None:
         """Not a failed login, not an empty answer."""
         session = await rig.session()

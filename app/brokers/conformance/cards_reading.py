@@ -1,4 +1,4 @@
-"""Cards 11 to 22: what a broker tells, and what is never made of an answer that is none."""
+"""Cards 12 to 23: what a broker tells, and what is never made of an answer that is none."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def check_fill(fill: Fill, session: ReadSession) -> None:
 
 
 class TestWhatItTells:
-    """Cards 11 to 14."""
+    """Cards 12 to 15."""
 
-    @card(11, "Orders and fills: prices are integers in minor units, quantities are units, ids are strings.")
+    @card(12, "Orders and fills: prices are integers in minor units, quantities are units, ids are strings.")
     async def test_orders_and_fills_are_normalised(self, rig: Rig) -> None:
         """Each with the account that it belongs to."""
         session = await rig.session()
@@ -69,7 +69,7 @@ class TestWhatItTells:
         for order in history:
             check_order(order, session)
 
-    @card(12, "The same fill has the same identity however often it is read, and two fills never share one (C2).")
+    @card(13, "The same fill has the same identity however often it is read, and two fills never share one (C2).")
     async def test_a_fill_keeps_its_identity(self, rig: Rig) -> None:
         """By another adapter too; with the broker's own words beside it."""
         session, other = await rig.session(), await rig.session()
@@ -82,7 +82,7 @@ class TestWhatItTells:
             assert fill.id.trade_id in words
             assert isinstance(json.loads(words), dict)
 
-    @card(13, "Positions, holdings, funds and the clock: whole units, signed positions, whole paise, nanoseconds.")
+    @card(14, "Positions, holdings, funds and the clock: whole units, signed positions, whole paise, nanoseconds.")
     async def test_positions_holdings_and_funds_are_normalised(self, rig: Rig) -> None:
         """Averages may be fractions; nothing else may."""
         session = await rig.session()
@@ -104,7 +104,7 @@ class TestWhatItTells:
         assert abs(reading.now - now) < HOUR
         assert reading.speed > 0
 
-    @card(14, "Instruments, prices and candles: ids name the instrument, unknown ones are missing, candles ascend.")
+    @card(15, "Instruments, prices and candles: ids name the instrument, unknown ones are missing, candles ascend.")
     async def test_market_data_is_normalised(self, rig: Rig) -> None:
         """As far as the provider has them."""
         session = await rig.session()
@@ -133,10 +133,10 @@ class TestWhatItTells:
 
 
 class TestWhatIsNoAnswer:
-    """Cards 15 to 22."""
+    """Cards 16 to 23."""
 
     @pytest.mark.parametrize("fault", NOT_AN_ANSWER, ids=[fault.name.lower() for fault in NOT_AN_ANSWER])
-    @card(15, "A failed read raises Unreachable or BadAnswer; it never returns, and never calls a session dead.")
+    @card(16, "A failed read raises Unreachable or BadAnswer; it never returns, and never calls a session dead.")
     async def test_a_failed_read_raises(self, rig: Rig, fault: Fault) -> None:
         """Every read, with every answer that is none."""
         session = await rig.session()
@@ -150,7 +150,7 @@ class TestWhatIsNoAnswer:
         rig.door.break_answers(None)
         await session.orders()  # and the adapter goes on
 
-    @card(16, "Everything has a deadline: silence is Unreachable of a read, OutcomeUnknown of a placement.")
+    @card(17, "Everything has a deadline: silence is Unreachable of a read, OutcomeUnknown of a placement.")
     async def test_silence_has_an_end(self, rig: Rig) -> None:
         """All at once, so that the card takes one deadline."""
         session = await rig.session()
@@ -158,7 +158,7 @@ class TestWhatIsNoAnswer:
         rig.door.break_answers(Fault.SILENT)
         calls = dict(reads)
         if isinstance(session, TradeBroker):
-            trader, order = session, rig.order("CARD16")
+            trader, order = session, rig.order("CARD17")
             calls["place"] = lambda: trader.place(order)
         async with asyncio.timeout(SILENCE_SECONDS):
             failures = await asyncio.gather(*(raised(call) for call in calls.values()))
@@ -168,14 +168,14 @@ class TestWhatIsNoAnswer:
         if "place" in calls:
             assert len(rig.door.sent) == 1
 
-    @card(17, "A read has a size cap: a small answer that unpacks to 100 MB is BadAnswer.")
+    @card(18, "A read has a size cap: a small answer that unpacks to 100 MB is BadAnswer.")
     async def test_an_oversized_answer_is_not_read(self, rig: Rig) -> None:
         """The bomb goes to one read; they share their client."""
         session = await rig.session()
         rig.door.break_answers(Fault.BOMB)
         assert isinstance(await raised(session.orders), BadAnswer)
 
-    @card(18, "An enum value that the adapter does not know is BadAnswer, never a default.")
+    @card(19, "An enum value that the adapter does not know is BadAnswer, never a default.")
     async def test_unknown_words_are_bad_answers(self, rig: Rig) -> None:
         """Every closed list that the bench names, one at a time."""
         session = await rig.session()
@@ -190,7 +190,7 @@ class TestWhatIsNoAnswer:
                 assert isinstance(failure, BadAnswer), f"{name} with an unknown {key}: {failure!r}"
                 assert key in str(failure), f"the message does not name {key}: {failure}"
 
-    @card(19, "Too many requests are RateLimited, with the broker's seconds where it gives them.")
+    @card(20, "Too many requests are RateLimited, with the broker's seconds where it gives them.")
     async def test_too_many_requests_are_told_apart(self, rig: Rig) -> None:
         """Every read."""
         session = await rig.session()
@@ -202,7 +202,7 @@ class TestWhatIsNoAnswer:
             assert failure.retry_after == (7.0 if "Retry-After" in rig.bench.too_many.headers else failure.retry_after)
             assert failure.retry_after > 0
 
-    @card(20, "A dead session is SessionExpired in every read.")
+    @card(21, "A dead session is SessionExpired in every read.")
     async def test_a_dead_session_is_told_in_every_read(self, rig: Rig) -> None:
         """As at the hour when tokens die."""
         session = await rig.session(await rig.log_in())
@@ -216,7 +216,7 @@ class TestWhatIsNoAnswer:
             assert isinstance(failure, SessionExpired), f"{name}: {failure!r}"
             rig.check_words(failure)
 
-    @card(21, "A refusal of plan, key or address is NotPermitted, not a dead session: logging in again would not help.")
+    @card(22, "A refusal of plan, key or address is NotPermitted, not a dead session: logging in again would not help.")
     async def test_a_plan_that_does_not_allow_is_no_dead_session(self, rig: Rig) -> None:
         """Every answer of that kind that the bench knows."""
         session = await rig.session()
@@ -227,7 +227,7 @@ class TestWhatIsNoAnswer:
             assert failure.next_step
             rig.check_words(failure)
 
-    @card(22, "After close nothing is connected any more.")
+    @card(23, "After close nothing is connected any more.")
     async def test_close_closes(self, rig: Rig) -> None:
         """Connections to the API."""
         session = await rig.session()
@@ -247,9 +247,9 @@ PUBLIC = frozenset({"instruments", "candles"})
 
 
 class TestHistory:
-    """Cards 23 and 24."""
+    """Cards 24 and 25."""
 
-    @card(23, "Fills of earlier days come in pages that together are the whole range, each fill once.")
+    @card(24, "Fills of earlier days come in pages that together are the whole range, each fill once.")
     async def test_pages_are_the_whole_range(self, rig: Rig) -> None:
         """And a page past the last is empty."""
         session, days = await rig.historian(), rig.bench.history
@@ -269,7 +269,7 @@ class TestHistory:
         beyond = await session.fills_between(*days, page=first.pages + 1)
         assert (beyond.fills, beyond.pages) == ((), first.pages)
 
-    @card(24, "A range that ends before it begins, or lies before the broker's history, is Denied without a request.")
+    @card(25, "A range that ends before it begins, or lies before the broker's history, is Denied without a request.")
     async def test_an_impossible_range_is_denied(self, rig: Rig) -> None:
         """In words."""
         session, days = await rig.historian(), rig.bench.history

@@ -1,4 +1,4 @@
-"""Cards 34 to 39: live prices, and exits over warm connections."""
+"""Cards 35 to 40: live prices, and exits over warm connections."""
 
 from __future__ import annotations
 
@@ -99,9 +99,9 @@ async def fired(rig: Rig, line: ExitLine, tag: str, **changes: object) -> ExitRe
 
 
 class TestPrices:
-    """Cards 34 to 36."""
+    """Cards 35 to 37."""
 
-    @card(34, "A feed says that it is connected, then gives whole prices of what is subscribed, marks before frames.")
+    @card(35, "A feed says that it is connected, then gives whole prices of what is subscribed, marks before frames.")
     async def test_prices_arrive_whole(self, rig: Rig) -> None:
         """The price that the bench trades at, to the minor unit."""
         session, heard = await rig.trader(), Heard()
@@ -134,7 +134,7 @@ class TestPrices:
             assert type(tick.last_price) is int
         assert heard.faults == []
 
-    @card(35, "Orders of whatever origin are told by the stream, where it is said to tell them.")
+    @card(36, "Orders of whatever origin are told by the stream, where it is said to tell them.")
     async def test_the_stream_tells_orders(self, rig: Rig) -> None:
         """Without a read."""
         if rig.bench.factory().info.capabilities.order_stream is not Support.YES:
@@ -146,14 +146,14 @@ class TestPrices:
                 return heard.connections or None
 
             await until(up, "the feed connects")
-            number = await session.place(rig.order("CARD35"))
+            number = await session.place(rig.order("CARD36"))
 
             async def told() -> Order | None:
                 return next((order for order in heard.orders if order.broker_order_id == number), None)
 
             assert (await until(told, "the order's update")).account == session.account
 
-    @card(36, "A feed whose session is dead says SessionExpired and does not try for ever.")
+    @card(37, "A feed whose session is dead says SessionExpired and does not try for ever.")
     async def test_a_dead_session_ends_the_feed(self, rig: Rig) -> None:
         """Not before a new login."""
         session, heard = await rig.trader(), Heard()
@@ -169,22 +169,22 @@ class TestPrices:
 
 
 class TestExits:
-    """Cards 37 to 39."""
+    """Cards 38 to 40."""
 
-    @card(37, "A prepared exit leaves once, over a warm connection, and its tag finds it at the broker.")
+    @card(38, "A prepared exit leaves once, over a warm connection, and its tag finds it at the broker.")
     async def test_an_exit_leaves_once(self, rig: Rig) -> None:
         """The reply carries the broker's id."""
         session = await rig.trader()
         async with warm(session) as line:
-            reply = await fired(rig, line, "CARD37")
+            reply = await fired(rig, line, "CARD38")
         assert reply.error is None
-        assert reply.tag == "CARD37"
+        assert reply.tag == "CARD38"
         assert 0 < reply.written_ns <= reply.replied_ns
-        found = await until(lambda: tagged(session, "CARD37"), "the order of the tag")
+        found = await until(lambda: tagged(session, "CARD38"), "the order of the tag")
         assert found.broker_order_id == reply.order
         assert len(rig.door.sent) == 1
 
-    @card(38, "An exit that was written and not answered is OutcomeUnknown; one that is refused is Rejected.")
+    @card(39, "An exit that was written and not answered is OutcomeUnknown; one that is refused is Rejected.")
     async def test_what_became_of_an_exit_is_told_apart(self, rig: Rig) -> None:
         """Exactly one of order and error is set."""
         session = await rig.trader()
@@ -198,20 +198,20 @@ class TestExits:
             assert isinstance(refused.error, Rejected)
             rig.check_words(refused.error)
             rig.door.break_answers(Fault.LOST, only_sending=True)
-            lost = await fired(rig, line, "CARD38")
+            lost = await fired(rig, line, "CARD39")
             assert lost.order is None
             assert isinstance(lost.error, OutcomeUnknown)
         assert len(rig.door.sent) == 2
         rig.door.break_answers(None)
-        await until(lambda: tagged(session, "CARD38"), "the order whose answer was lost")
+        await until(lambda: tagged(session, "CARD39"), "the order whose answer was lost")
 
-    @card(39, "A line that is not ready sends nothing and says so with 0.")
+    @card(40, "A line that is not ready sends nothing and says so with 0.")
     async def test_a_cold_line_sends_nothing(self, rig: Rig) -> None:
         """The caller falls back to place."""
         session = await rig.trader()
         line = session.exit_line()
         replies: list[ExitReply] = []
         assert line.ready == 0
-        assert line.fire(line.prepare(rig.order("CARD39")), replies.append) == 0
+        assert line.fire(line.prepare(rig.order("CARD40")), replies.append) == 0
         assert replies == []
         assert rig.door.sent == []

@@ -10,7 +10,7 @@ from datetime import time, timedelta
 from typing import TypeVar
 from urllib.parse import urlencode
 
-from app.brokers.base import Credentials, ExchangeClockReading, Session
+from app.brokers.base import Credentials, ExchangeClockReading, Profile, Session
 from app.brokers.zerodha import official
 from app.domain.account import Endpoints
 from app.domain.errors import BadAnswer, LoginFailed, NotPermitted, SessionExpired, Unreachable
@@ -44,12 +44,14 @@ class ZerodhaLogin:
         credentials: Credentials,
         endpoints: Endpoints,
         read_clock: Callable[[], Awaitable[ExchangeClockReading]],
+        read_profile: Callable[[Secret], Awaitable[Profile]],
         helper: Helper | None = None,
     ) -> None:
         self._account = account
         self._credentials = credentials
         self._endpoints = endpoints
         self._read_clock = read_clock
+        self._read_profile = read_profile
         self._helper = helper
 
     def login_url(self, state: str) -> str:
@@ -68,6 +70,22 @@ class ZerodhaLogin:
             request_token,
         )
         return await self._session(answer, answer["user_name"] or answer["user_id"], "")
+
+    async def adopt(self, access_token: Secret) -> Session:
+        """A session by a token that the trader already has. Kite's tokens do not say when they were made: the next
+        06:00 is their end at the latest. Kite has one answer for a dead token, a wrong one and one of another key."""
+        if not access_token.reveal().isascii() or not access_token.reveal().isalnum():
+            raise LoginFailed("This is no access token of Zerodha.", "Copy it again, alone, or log in on the page.")
+        try:
+            profile = await self._read_profile(access_token)
+        except SessionExpired as dead:
+            raise LoginFailed(
+                "Zerodha does not accept this access token with this API key: it has expired, or is not of this key.",
+                "Tokens die at 06:00 every morning and by a logout: log in on the page, or compare key and token.",
+                detail=dead.detail,
+            ) from dead
+        now = (await self._read_clock()).now
+        return Session(self._account, profile.user_id, profile.user_name, access_token, now, next_death(now))
 
     async def refresh(self, session: Session) -> Session:
         """A fresh session without the trader. Only approved platforms get a refresh token; for everybody else it is

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from app.brokers.base import CONTRACT, BrokerSession, Credentials, ExchangeClockReading, Login, Session
+from app.brokers.base import CONTRACT, BrokerSession, Credentials, ExchangeClockReading, Login, Profile, Session
 from app.brokers.configuration import check_endpoints
 from app.brokers.info import shipped_info
 from app.brokers.zerodha.adapter import ZerodhaSession
 from app.brokers.zerodha.auth import ZerodhaLogin
+from app.brokers.zerodha.mapping import profile_from
 from app.brokers.zerodha.rest import Limits, ZerodhaRest
 from app.domain.account import Endpoints
 from app.domain.ids import AccountId
 from app.runtime.helper import Helper
+from app.runtime.secret import Secret
 
 ZERODHA = shipped_info("zerodha")
 
@@ -36,7 +38,14 @@ class ZerodhaFactory:
             finally:
                 await rest.close()
 
-        return ZerodhaLogin(account, credentials, endpoints, read_clock, self._helper)
+        async def read_profile(token: Secret) -> Profile:
+            rest = ZerodhaRest(credentials, token, endpoints)
+            try:
+                return profile_from(await rest.get("/user/profile"))
+            finally:
+                await rest.close()
+
+        return ZerodhaLogin(account, credentials, endpoints, read_clock, read_profile, self._helper)
 
     def session(self, session: Session, credentials: Credentials, endpoints: Endpoints) -> BrokerSession:
         """For one that is."""

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from app.brokers.base import Credentials, ExchangeClockReading, Session
+from app.brokers.base import Credentials, ExchangeClockReading, Profile, Session
 from app.brokers.zerodha import official
 from app.brokers.zerodha.auth import ZerodhaLogin
 from app.domain.account import Endpoints
@@ -118,7 +118,11 @@ async def read_clock() -> ExchangeClockReading:
 
 def login(url: str) -> ZerodhaLogin:
     endpoints = Endpoints(url, url + "/connect/login", url.replace("http", "ws"))
-    return ZerodhaLogin(A, Credentials("api_key_1", Secret(SECRET)), endpoints, read_clock)
+
+    async def read_profile(_: Secret) -> Profile:
+        raise AssertionError("no test here adopts a token")
+
+    return ZerodhaLogin(A, Credentials("api_key_1", Secret(SECRET)), endpoints, read_clock, read_profile)
 
 
 def renewed(**data: object) -> bytes:

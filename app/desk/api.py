@@ -61,6 +61,10 @@ class SessionVerbs(Protocol):
         """What can be connected, with what is known of each."""
         ...
 
+    async def recover(self, recovery_key: Secret, new: Secret) -> None:
+        """Opens the vault by the recovery key; `new` is the passphrase from now on. Raises as `unlock`."""
+        ...
+
     async def accounts(self) -> Sequence[AccountView]: ...
     async def add_account(
         self, broker: str, api_key: str, api_secret: Secret, endpoints: Endpoints | None = None

@@ -78,10 +78,15 @@ class SessionDesk:
 
     async def unlock(self, passphrase: Secret | None) -> None:
         """Opens the vault, the files, the accounts; stops are re-armed from here on."""
-        if self._workspace.is_open:
-            return
-        await asyncio.to_thread(self._workspace.vault.unlock, passphrase)
-        await self._open()
+        if not self._workspace.is_open:
+            await asyncio.to_thread(self._workspace.vault.unlock, passphrase)
+            await self._open()
+
+    async def recover(self, recovery_key: Secret, new: Secret) -> None:
+        """As `unlock`, by the recovery key."""
+        if not self._workspace.is_open:
+            await asyncio.to_thread(self._workspace.vault.recover, recovery_key, new)
+            await self._open()
 
     async def _open(self) -> None:
         workspace = self._workspace

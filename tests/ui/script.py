@@ -26,6 +26,7 @@ class Script:
         self.held: dict[str, asyncio.Event] = {}
         self.vault_state = VaultState.OPEN
         self.passphrase = "correct horse"
+        self.recovery_key = ""
         self.keyring = False
         self.session = SessionState.ACTIVE
         self.accounts: dict[AccountId, AccountView] = {}

@@ -70,7 +70,8 @@ class ScriptedSession:
 
     async def vault(self) -> VaultInfo:
         s = self.script
-        return VaultInfo(s.vault_state, True, s.keyring, not s.keyring, "/home/trader/.local/share/stopline")
+        where = "/home/trader/.local/share/stopline"
+        return VaultInfo(s.vault_state, True, s.keyring, not s.keyring, where, bool(s.recovery_key))
 
     def strength(self, passphrase: Secret) -> PassphraseStrength:
         score = min(4, len(passphrase.reveal()) // 4)
@@ -91,6 +92,12 @@ class ScriptedSession:
                 raise VaultLocked("The keyring has no key for this profile.")
         elif passphrase.reveal() != self.script.passphrase:
             raise WrongPassphrase("The passphrase does not open the vault.")
+        self.script.vault_state = VaultState.OPEN
+
+    async def recover(self, recovery_key: Secret, new: Secret) -> None:
+        await self.script.enter("recover", recovery_key, new)
+        if recovery_key.reveal() != self.script.recovery_key:
+            raise WrongPassphrase("This is not the recovery key of this vault.", "Check it letter by letter.")
         self.script.vault_state = VaultState.OPEN
 
     async def brokers(self) -> Sequence[BrokerListing]:

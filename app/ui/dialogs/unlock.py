@@ -23,6 +23,7 @@ from app.domain.errors import AppError
 from app.runtime.secret import Secret
 from app.ui import theme
 from app.ui.bridge import Bridge
+from app.ui.dialogs.recover import RecoverPage
 from app.ui.widgets.text import Message, label
 
 
@@ -45,7 +46,8 @@ class UnlockWindow(QWidget):
         self._waiting.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._create = CreatePage(self._strength)
         self._open = OpenPage()
-        for shown in (self._waiting, self._create, self._open):
+        self._recover = RecoverPage()
+        for shown in (self._waiting, self._create, self._open, self._recover):
             self._pages.addWidget(shown)
         self._profile = label("", "faint", wrap=True, name="unlock.profile")
         layout = QVBoxLayout(self)
@@ -57,10 +59,13 @@ class UnlockWindow(QWidget):
         layout.addWidget(self._pages)
         layout.addSpacing(12)
         layout.addWidget(self._profile)
-        for page in (self._create, self._open):
+        for page in (self._create, self._open, self._recover):
             page.message.changed.connect(self._fit)
         self._create.submitted.connect(lambda: bridge.start(self._make(), "create vault"))
         self._open.submitted.connect(lambda: bridge.start(self._unlock(), "unlock"))
+        self._open.lost.connect(lambda: self._show(self._recover))
+        self._recover.left.connect(lambda: self._show(self._open))
+        self._recover.submitted.connect(lambda: bridge.start(self._recovered(), "recover"))
 
     async def ask(self) -> None:
         """Finds out what the profile needs and shows that page; a keyring opens it without a question."""
@@ -106,20 +111,36 @@ class UnlockWindow(QWidget):
         finally:
             self._open.set_busy(False)
 
+    async def _recovered(self) -> None:
+        try:
+            await self._bridge.call(self._bridge.desk.session.recover(*self._recover.typed()))
+        except AppError as failure:
+            self._recover.message.say(in_words(failure), "strip-danger")
+        else:
+            self._finish()
+        finally:
+            self._recover.set_busy(False)
+
     def _finish(self) -> None:
         self._done = True
         self._create.forget()
         self._open.forget()
+        self._recover.forget()
         self._waiting.setText("Opening the workstation…")
         self._show(self._waiting)
         self.opened.emit()
 
     def _show(self, page: QWidget) -> None:
-        for other in (self._waiting, self._create, self._open):  # hidden pages do not decide how high this one is
+        for other in (
+            self._waiting,
+            self._create,
+            self._open,
+            self._recover,
+        ):  # hidden pages do not decide how high this one is
             policy = QSizePolicy.Policy.Preferred if other is page else QSizePolicy.Policy.Ignored
             other.setSizePolicy(QSizePolicy.Policy.Preferred, policy)
         self._pages.setCurrentWidget(page)
-        if isinstance(page, CreatePage | OpenPage):
+        if isinstance(page, CreatePage | OpenPage | RecoverPage):
             page.focus()
         self._fit()
 
@@ -258,6 +279,8 @@ class OpenPage(QWidget):
     """Later runs: the passphrase, or the keyring again."""
 
     submitted = Signal()
+    lost = Signal()
+    """The trader has the recovery key instead."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -281,6 +304,11 @@ class OpenPage(QWidget):
         layout.addWidget(self.message)
         layout.addSpacing(4)
         layout.addWidget(self._button)
+        self._lost = QPushButton("Passphrase &lost?")
+        self._lost.setObjectName("unlock.lost")
+        theme.set_role(self._lost, "quiet")
+        layout.addWidget(self._lost)
+        self._lost.clicked.connect(self.lost)
         self._field.returnPressed.connect(self._submit)
         self._button.clicked.connect(self._submit)
 
@@ -289,6 +317,7 @@ class OpenPage(QWidget):
         self._needs_passphrase = info.opens_with_passphrase
         self._field.setVisible(info.opens_with_passphrase)
         self._caption.setVisible(info.opens_with_passphrase)
+        self._lost.setVisible(info.has_recovery_key)
 
     def focus(self) -> None:
         """Ready to type."""

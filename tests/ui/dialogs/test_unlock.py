@@ -131,3 +131,24 @@ def test_closing_it_instead_ends_the_program(locked: Stage) -> None:
     front.window.dismissed.connect(lambda: gone.append(True))
     front.window.close()
     assert gone
+
+
+def test_who_lost_the_passphrase_comes_in_by_the_recovery_key(locked: Stage) -> None:
+    front = Front(locked)
+    assert not front.button("unlock.lost").isVisibleTo(front.window)
+    locked.desk.script.recovery_key = "ABCD-EFGH"
+    front = Front(locked)
+    QTest.mouseClick(front.button("unlock.lost"), Qt.MouseButton.LeftButton)
+    front.field("recover.key").setText("ABCD-WXYZ")
+    front.field("recover.new").setText("new words")
+    QTest.mouseClick(front.button("recover.submit"), Qt.MouseButton.LeftButton)
+    assert "differ" in front.text("recover.message.text")
+    front.field("recover.again").setText("new words")
+    QTest.mouseClick(front.button("recover.submit"), Qt.MouseButton.LeftButton)
+    locked.until(lambda: "letter by letter" in front.text("recover.message.text"))
+    locked.until(front.button("recover.submit").isEnabled)
+    front.field("recover.key").setText("ABCD-EFGH")
+    QTest.mouseClick(front.button("recover.submit"), Qt.MouseButton.LeftButton)
+    locked.until(lambda: bool(front.opened))
+    assert locked.desk.script.called("recover")[-1] == (Secret("ABCD-EFGH"), Secret("new words"))
+    assert front.field("recover.key").text() == front.field("recover.new").text() == ""

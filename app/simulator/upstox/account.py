@@ -8,9 +8,11 @@ from typing import Any
 
 from aiohttp import web
 
+from app.simulator.account import Conversion
 from app.simulator.faults import Faults
 from app.simulator.upstox import rows
 from app.simulator.upstox.envelope import INVALID_INPUT, json_response, refuse, success
+from app.simulator.upstox.form import PRODUCTS, SIDES, choice, product_of, whole
 from app.simulator.upstox.gate import TOKEN, any_json, json_of
 from app.simulator.upstox.guard import Guard
 from app.simulator.upstox.tokens import Tokens
@@ -196,6 +198,19 @@ class AccountRoutes:
             found.append(rows.holding_row(holding, quote.listing, quote.last_price, quote.close, sold))
         return success(found)
 
-    async def convert(self, _request: web.Request) -> web.Response:
-        """PUT /v2/portfolio/convert-position."""
-        raise refuse(INVALID_INPUT, "Converting a position is not available on the paper exchange yet.")
+    async def convert(self, request: web.Request) -> web.Response:
+        """PUT /v2/portfolio/convert-position. What was carried over goes first, if it is enough."""
+        body = await json_of(request)
+        listing = self._trading.listing(body.get("instrument_token"))
+        quantity = whole(body, "quantity", "UDAPI1052", "The quantity is not a whole number")
+        if not quantity or quantity < 0:
+            raise refuse("UDAPI1052", "The quantity cannot be zero", path="quantity", value=quantity)
+        side = choice(body, "transaction_type", SIDES, INVALID_INPUT, INVALID_INPUT)
+        names = ("old_product", "new_product")
+        old, new = (choice(body, name, PRODUCTS, INVALID_INPUT, INVALID_INPUT) for name in names)
+        before = self._oms.ledger.account.positions.get((listing.token, product_of(listing, old)))
+        carried = before is not None and abs(before.overnight_quantity) >= quantity
+        move = Conversion(product_of(listing, old), product_of(listing, new), side, quantity, overnight=carried)
+        self._oms.ledger.convert(listing, move, self._oms.records.live())
+        self._oms.records.commit(durable=True)
+        return success({"status": "complete"})

@@ -13,15 +13,18 @@ from app.simulator.faults import Fault, Faults
 from app.simulator.oms import OrderSystem
 from app.simulator.upstox.account import AccountRoutes
 from app.simulator.upstox.calendar import CalendarRoutes
+from app.simulator.upstox.charges import ChargeRoutes
 from app.simulator.upstox.feed import CUT, MALFORMED, MarketFeed
 from app.simulator.upstox.gate import KEYS, Gate
 from app.simulator.upstox.guard import Guard
+from app.simulator.upstox.history import HistoryRoutes
 from app.simulator.upstox.instruments import FOLDER, InstrumentRoutes
 from app.simulator.upstox.keys import KeyBook
 from app.simulator.upstox.login import DIALOG, LoginPage, landing
 from app.simulator.upstox.multi import MultiRoutes
 from app.simulator.upstox.orders import OrderRoutes
 from app.simulator.upstox.portfolio import PortfolioFeed
+from app.simulator.upstox.quotes import QuoteRoutes
 from app.simulator.upstox.sockets import SocketRoutes
 from app.simulator.upstox.tokens import Tokens, UpstoxCredentials
 from app.simulator.upstox.trading import Trading
@@ -82,6 +85,9 @@ class UpstoxDoor:
         MultiRoutes(self._trading, self._faults).add_to(app)
         AccountRoutes(self._trading, self.tokens, self._guard, self._faults, self.token_ended).add_to(app)
         InstrumentRoutes(self._oms.market, self._keys).add_to(app)
+        QuoteRoutes(self._oms.market, self._keys).add_to(app)
+        HistoryRoutes(self._oms.market, self._keys).add_to(app)
+        ChargeRoutes(self._trading, self._faults).add_to(app)
         CalendarRoutes(self._oms.market, self._faults).add_to(app)
         SocketRoutes(self.feed, self.portfolio, self._sockets).add_to(app)
         login = LoginPage(self.tokens, lambda: self.urls["redirect_url"])

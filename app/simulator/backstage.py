@@ -3,6 +3,9 @@
 PUT  /simulator/gtt      {"id": N, "status": "disabled" | "cancelled" | "rejected", "reason": TEXT}
 PUT  /simulator/auction  {"instrument": "NSE:SBIN", "number": "22"} begins one; {..., "price": 812.5} ends it: bids
                          up to the price are filled at it, the others cancelled; price 0: nothing is sold
+PUT  /simulator/trade    {"instrument": "NSE:INFY", "quantity": 5 [, "product": "MIS"]}: the client buys (below nought:
+                         sells) on another terminal, filled at once
+DELETE /simulator/trade  ?exchange=NSE&trade_id=N: the exchange takes a trade back that was reported
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from aiohttp import web
 from app.simulator.admin import local, object_of
 from app.simulator.auctions import Auctions
 from app.simulator.gtt import BY_BROKER, GttEngine
+from app.simulator.happenings import Happenings
 from app.simulator.kite.envelope import json_response
 from app.simulator.market import Market
 from app.simulator.refusal import bad_input
@@ -22,15 +26,18 @@ from app.simulator.refusal import bad_input
 class Backstage:
     """Handlers; for programs on this machine only."""
 
-    def __init__(self, gtts: GttEngine, auctions: Auctions, market: Market) -> None:
+    def __init__(self, gtts: GttEngine, auctions: Auctions, happenings: Happenings, market: Market) -> None:
         self._gtts = gtts
         self._auctions = auctions
+        self._happenings = happenings
         self._market = market
 
     def add_to(self, app: web.Application) -> None:
         """Registers the routes."""
         app.router.add_put("/simulator/gtt", local(self.end_gtt))
         app.router.add_put("/simulator/auction", local(self.auction))
+        app.router.add_put("/simulator/trade", local(self.trade))
+        app.router.add_delete("/simulator/trade", local(self.withdraw))
 
     async def end_gtt(self, request: web.Request) -> web.Response:
         """The broker ends a trigger."""
@@ -54,4 +61,19 @@ class Backstage:
             if not isinstance(price, int | Decimal) or price < 0:
                 raise bad_input("A number or a price is expected.")
             self._auctions.end(key, int(price * 100))
+        return json_response({"status": "ok"})
+
+    async def trade(self, request: web.Request) -> web.Response:
+        """A trade of another terminal."""
+        document = await object_of(request)
+        quantity = document.get("quantity")
+        if not isinstance(quantity, int) or quantity == 0:
+            raise bad_input("A quantity is expected.")
+        key, product = str(document.get("instrument", "")), str(document.get("product", "MIS"))
+        self._happenings.trade_elsewhere(key, quantity, product)
+        return json_response({"status": "ok"})
+
+    async def withdraw(self, request: web.Request) -> web.Response:
+        """A trade that never was."""
+        self._happenings.withdraw(request.query.get("exchange", ""), request.query.get("trade_id", ""))
         return json_response({"status": "ok"})

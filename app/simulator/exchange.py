@@ -21,6 +21,7 @@ from app.simulator.depository import Depository
 from app.simulator.faults import TICKER, Faults
 from app.simulator.form import OrderForm
 from app.simulator.gtt import GttEngine
+from app.simulator.happenings import Happenings
 from app.simulator.kite.accounts import AccountRoutes
 from app.simulator.kite.calculators import CalculatorRoutes
 from app.simulator.kite.depository import DepositoryPage
@@ -30,6 +31,7 @@ from app.simulator.kite.orders import OrderRoutes
 from app.simulator.kite.portfolios import PortfolioRoutes
 from app.simulator.kite.quotes import QuoteRoutes
 from app.simulator.kite.server import Gate
+from app.simulator.kite.server import route_of as kite_route
 from app.simulator.kite.sessions import Credentials, Sessions
 from app.simulator.kite.ticker import TickerHub
 from app.simulator.ledger import Ledger
@@ -40,6 +42,7 @@ from app.simulator.oms import OrderSystem
 from app.simulator.records import Records, trading_day
 from app.simulator.updates import Updates
 from app.simulator.upstox.door import UpstoxDoor
+from app.simulator.upstox.gate import route_of as upstox_route
 from app.simulator.upstox.tokens import UpstoxCredentials
 
 HOST = "127.0.0.1"
@@ -125,6 +128,7 @@ class Exchange:
         self.depository = Depository(self.ledger, self.oms.records, plan.market, self.book, self.faults)
         self.oms.checks.append(self.depository.check)
         self.legs = Legs(self.oms, self.auctions, self.faults)
+        self.happenings = Happenings(self.oms, self.faults, self._end_sessions)
         self.gtts = GttEngine(self.oms, self.book, self.faults)
         self.memory = MarketMemory(plan.market, self.book)
         plan.market.add_listener(self._before_ticks)
@@ -160,6 +164,7 @@ class Exchange:
         if self.upstox is not None:
             app = web.Application(client_max_size=LARGEST_REQUEST)
             self.upstox.add_to(app, self._admin)
+            app.middlewares.insert(0, self.happenings.middleware(upstox_route))
             self.upstox.port = await self._listen(app, UPSTOX, self._plan.upstox_port)
         self._tasks = [
             asyncio.create_task(self.market.run()),
@@ -218,6 +223,14 @@ class Exchange:
         self.oms.on_clock()
         self.gtts.on_clock()
 
+    async def _end_sessions(self) -> None:
+        """Every wire's sessions die, as after a logout everywhere."""
+        if self.sessions.end_all():
+            await self._token_ended()
+        if self.upstox is not None:
+            self.upstox.tokens.end_access()
+            await self.upstox.token_ended()
+
     async def _token_ended(self) -> None:
         await self.hub.close_user(self.sessions.user_id)
 
@@ -268,7 +281,7 @@ class Exchange:
                 tag="opening",
                 autoslice=False,
             )
-            self.oms.book_opening(form, listing)
+            self.oms.fill_at_once(form, listing, told=False)
 
     async def _remember(self) -> None:
         while True:
@@ -285,6 +298,7 @@ class Exchange:
 
     def _kite(self) -> web.Application:
         app = web.Application(client_max_size=LARGEST_REQUEST)
+        app.middlewares.append(self.happenings.middleware(kite_route))
         app.middlewares.append(Gate(self.sessions, self.faults, self.oms).pass_through)
         OrderRoutes(self.oms, self.legs, self.faults).add_to(app)
         AccountRoutes(self.oms, self.sessions, self._token_ended).add_to(app)
@@ -304,7 +318,7 @@ class Exchange:
     def _admin(self, app: web.Application) -> None:
         """The exchange's own door, on every port."""
         AdminRoutes(self.oms, self.faults, self._clock_changed).add_to(app)
-        Backstage(self.gtts, self.auctions, self.market).add_to(app)
+        Backstage(self.gtts, self.auctions, self.happenings, self.market).add_to(app)
 
     async def _listen(self, app: web.Application, broker: str, asked: int) -> int:
         """Serves a wire on the asked port, else on the remembered one, else on a free one. Raises CannotStart."""

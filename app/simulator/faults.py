@@ -2,18 +2,26 @@
 
     SPEC    = NAME[=VALUE][:KEY=VALUE[,KEY=VALUE ...]]      a fault, or SWITCH=VALUE (see app.simulator.switches)
     KEY     = route        place modify cancel orders order trades positions holdings margins quote historical
-                           instruments session profile charges gtt; any when absent (of requests that match NAME)
+                           instruments session profile charges gtt alerts mf; any when absent (of requests that
+                           match NAME)
               instrument   NSE:INFY
               nth          from the nth matching event on (counted from when the fault was set); default 1
               count        how many times it strikes; default 1, 0 = until it is released
               chance       0 to 1, drawn from the exchange's seed; default 1
-              text         for refuse and reject; takes the rest of the SPEC, commas and all
+              retry-after  for status: sent as the header of that name, whatever it says
+              kind         for status: the error type, where it is not the usual one of the code
+              text         for status, refuse and reject; takes the rest of the SPEC, commas and all
 
 Of a request: lost-before (closed, nothing done)          lost-after (done, closed without a reply)
               delay=S (done, replied S s later)           accept-late=S (done and replied S s later)
-              late-lost=S (closed at once, done S s later) status=CODE (500 502 503 504, nothing done)
-              throttle[=S] (429, Retry-After S)           html-403     bad-gzip     cut-json     close (half a reply)
+              late-lost=S (closed at once, done S s later) status=CODE (400 to 599, nothing done)
+              throttle[=S] (429, Retry-After S)           html-403  html=CODE (a page where JSON belongs)
+              bad-gzip     cut-json     close (half a reply)        slow=S (a byte every S s)
+              oversized=MB (so much more, in a body of unknown length)  repeat-page (a page is answered with the last)
               refuse[=TYPE]:text=... (an error envelope)
+At the broker, tied to a request: end-session (before it)  withdraw (before it, the last trade is taken back)
+              fill-before=N  fill-after=N (the client buys N, below nought sells, on another terminal; instrument says
+              what; tied to the request's route)
 Of an order:  reject:text=... (REJECTED after acceptance)  partial=N (N units fill, the rest waits until released)
 Of an update: update-drop  update-duplicate  update-delay=S  update-reorder (sent after the next one)
 Of the ticker (an event is a batch of ticks): ticker-disconnect  ticker-cut  ticker-malformed  ticker-silence=S
@@ -42,12 +50,36 @@ REQUEST = frozenset(
         "cut-json",
         "close",
         "refuse",
+        "html",
+        "slow",
+        "oversized",
+        "repeat-page",
     }
 )
+HAPPENING = frozenset({"end-session", "withdraw", "fill-before", "fill-after"})
 ORDER = frozenset({"reject", "partial"})
 UPDATE = frozenset({"update-drop", "update-duplicate", "update-delay", "update-reorder"})
 TICKER = frozenset({"ticker-disconnect", "ticker-cut", "ticker-malformed", "ticker-silence"})
-_NEEDS_NUMBER = frozenset({"delay", "accept-late", "late-lost", "status", "partial", "update-delay", "ticker-silence"})
+_NEEDS_NUMBER = frozenset(
+    {
+        "delay",
+        "accept-late",
+        "late-lost",
+        "status",
+        "partial",
+        "update-delay",
+        "ticker-silence",
+        "html",
+        "slow",
+        "oversized",
+        "fill-before",
+        "fill-after",
+    }
+)
+_CODES = frozenset({"status", "html"})
+_SIGNED = frozenset({"fill-before", "fill-after"})
+_TEXTS = {"instrument": "instrument", "retry-after": "retry_after", "kind": "kind"}
+LEAST_CODE, LARGEST_CODE = 400, 599
 ROUTES = frozenset(
     {
         "place",
@@ -66,6 +98,8 @@ ROUTES = frozenset(
         "profile",
         "charges",
         "gtt",
+        "alerts",
+        "mf",
         "login",
         "other",
     }
@@ -86,6 +120,10 @@ class Fault:
     count: int = 1
     chance: float = 1.0
     text: str = ""
+    retry_after: str = ""
+    kind: str = ""
+    about: str = ""
+    """What a happening is about; it meets every request of its route."""
     seen: int = 0
     struck: int = 0
 
@@ -117,12 +155,16 @@ class Faults:
         if name in CHOICES:
             self.switches = self.switches.turned(name, value)
             return None
-        if name not in REQUEST | ORDER | UPDATE | TICKER:
+        if name not in REQUEST | HAPPENING | ORDER | UPDATE | TICKER:
             raise ValueError(f"there is no fault or switch called {name!r}")
         fault = Fault(self._next, spec.strip(), name, value)
         if name in _NEEDS_NUMBER:
-            _number(fault.name, value)
+            number = _number(fault.name, value, signed=name in _SIGNED)
+            if name in _CODES and not LEAST_CODE <= number <= LARGEST_CODE:
+                raise ValueError(f"{name} needs a code from {LEAST_CODE} to {LARGEST_CODE}, not {value}")
         self._read_keys(fault, tail)
+        if name in HAPPENING:
+            fault.about, fault.instrument = fault.instrument, ""
         self._faults[fault.id] = fault
         self._next += 1
         return fault
@@ -173,8 +215,8 @@ class Faults:
                 if value not in ROUTES:
                     raise ValueError(f"there is no route called {value!r}; there are {', '.join(sorted(ROUTES))}")
                 fault.route = value
-            elif key == "instrument":
-                fault.instrument = value
+            elif key in _TEXTS:
+                setattr(fault, _TEXTS[key], value)
             elif key == "nth":
                 fault.nth = int(_number(key, value))
             elif key == "count":
@@ -182,14 +224,16 @@ class Faults:
             elif key == "chance":
                 fault.chance = _number(key, value)
             else:
-                raise ValueError(f"a fault has no key {key!r}: route, instrument, nth, count, chance, text")
+                raise ValueError(
+                    f"a fault has no key {key!r}: route, instrument, nth, count, chance, retry-after, kind, text"
+                )
 
 
-def _number(name: str, text: str) -> float:
+def _number(name: str, text: str, *, signed: bool = False) -> float:
     try:
         value = float(text)
     except ValueError:
         raise ValueError(f"{name} needs a number, not {text!r}") from None
-    if value < 0:
+    if value < 0 and not signed:
         raise ValueError(f"{name} cannot be negative")
     return value

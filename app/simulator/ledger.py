@@ -129,6 +129,12 @@ class Ledger:
         position = self.account.apply(listing, fill.product, fill.side, fill.quantity, fill.price)
         self._book.put("position", _key(position), accounts.position_record(position))
 
+    def take_back(self, fill: Fill) -> None:
+        """A fill that is withdrawn leaves its position."""
+        listing = self._market.listings.by_token[fill.token]
+        position = self.account.apply(listing, fill.product, fill.side, -fill.quantity, fill.price)
+        self._book.put("position", _key(position), accounts.position_record(position))
+
     def convert(self, listing: Listing, move: Conversion, live: Iterable[Order]) -> None:
         """Moves a part of a position to another product, if the money and the shares allow it. Raises Refused."""
         allowed = ("NRML", "MIS") if listing.underlying else ("CNC", "MIS")

@@ -7,7 +7,6 @@ before it is answered.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date
@@ -16,10 +15,9 @@ from app.simulator import intake, matching, refusals, varieties
 from app.simulator import order as status
 from app.simulator.faults import ORDER
 from app.simulator.figures import stamp
-from app.simulator.floor import Floor
 from app.simulator.form import ModifyForm, OrderForm
-from app.simulator.listing import Listing
-from app.simulator.order import Fill, Order
+from app.simulator.order import Order
+from app.simulator.pit import Pit
 from app.simulator.quote import Quote
 from app.simulator.records import trading_day
 from app.simulator.refusal import Refused
@@ -27,7 +25,7 @@ from app.simulator.refusal import Refused
 Prepare = Callable[[Order], None]
 
 
-class OrderSystem(Floor):
+class OrderSystem(Pit):
     """See the module."""
 
     # -- requests
@@ -68,13 +66,6 @@ class OrderSystem(Floor):
             self._later(self._at_broker, order.order_id)
         self._flush(durable=True)
         return order
-
-    def refuse(self, order: Order, words: str) -> None:
-        """An order that was never asked for by itself does not pass its checks: REJECTED, in the book."""
-        self.records.add(order)
-        self._log(order)
-        self._reject(order, words)
-        self._flush(durable=True)
 
     def modify(self, order_id: str, form: ModifyForm) -> Order:
         """Takes a modification; it is applied a moment later, unless the order is finished by then."""
@@ -120,17 +111,6 @@ class OrderSystem(Floor):
         self._later(self._cancelled, order_id)
         return order
 
-    def book_opening(self, form: OrderForm, listing: Listing) -> None:
-        """A position that the account has from the start: an order filled at its price, whatever the market says."""
-        order = self.new_order(form, listing, 0)
-        order.limit = order.price
-        order.exchange_order_id = self.records.next_exchange_order_id(order.exchange)
-        self.records.add(order)
-        self._fill(order, matching.Execution(order.quantity, order.price))
-        self._after_fill(order)
-        self._outbox.clear()
-        self._flush(durable=True)
-
     # -- the market moves
 
     def on_quotes(self, quotes: Sequence[Quote]) -> None:
@@ -168,15 +148,6 @@ class OrderSystem(Floor):
         if self._outbox:
             self._flush()
 
-    def settle_auction(self, order: Order, price: int) -> None:
-        """The end of an auction: at its price for who asked for no more, nothing for the others."""
-        if price and order.price <= price:
-            self._fill(order, matching.Execution(order.left, price))
-            self._after_fill(order)
-        else:
-            self._finish_cancelled(order)
-        self._flush(durable=True)
-
     def _try(self, order: Order, quote: Quote) -> None:
         if order.auction_number:
             return
@@ -188,6 +159,8 @@ class OrderSystem(Floor):
             order.status = status.CANCEL_PENDING if order.cancelling else status.OPEN
             self._log(order)
             self._tell(order, status.OPEN)
+        if self._faults.switches.self_match == "on":
+            self._match_own(order)
         taken = self._taken.setdefault(order.token, matching.Taken())
         levels = taken.left(order.side, matching.visible(order.side, quote.depth_buy, quote.depth_sell))
         wanted = max(0, order.left - order.held)
@@ -204,36 +177,18 @@ class OrderSystem(Floor):
         if order.validity == "IOC" and not order.final:
             self._finish_cancelled(order)
 
-    def _fill(self, order: Order, execution: matching.Execution) -> None:
-        now = self.market.clock.now()
-        fill = Fill(
-            trade_id=self.records.next_trade_id(order.exchange),
-            order_id=order.order_id,
-            exchange_order_id=order.exchange_order_id or "",
-            token=order.token,
-            exchange=order.exchange,
-            tradingsymbol=order.tradingsymbol,
-            product=order.product,
-            side=order.side,
-            quantity=execution.quantity,
-            price=execution.price,
-            fill_timestamp=stamp(now),
-            order_time=now.strftime("%H:%M:%S"),
-            filled_ns=time.monotonic_ns(),
-        )
-        self.records.add_fill(fill)
-        order.filled += execution.quantity
-        order.value += execution.quantity * execution.price
-        order.exchange_timestamp = order.exchange_update_timestamp = fill.fill_timestamp
-        self.ledger.take(fill)
-
-    def _after_fill(self, order: Order) -> None:
-        if order.left == 0:
-            self._finish(order, status.COMPLETE)
-        else:
-            self._log(order)
-            self._tell(order, status.UPDATE)
-            self._follow(order)
+    def _match_own(self, order: Order) -> None:
+        """Both sides of a trade are the client's own: one trade id for two fills (the resting order's price)."""
+        for other in self.records.beside(order):
+            if other.side == order.side or not (other.working and other.rests) or other.auction_number:
+                continue
+            units = min(order.left - order.held, other.left - other.held)
+            if units <= 0 or not matching.crosses(order.side, order.limit, other.limit):
+                continue
+            trade_id = self.records.next_trade_id(order.exchange)
+            for side in (other, order):
+                self._fill(side, matching.Execution(units, other.limit), trade_id)
+                self._after_fill(side)
 
     # -- an order's way
 
@@ -308,25 +263,6 @@ class OrderSystem(Floor):
         """An order arrives or comes back changed: it meets the book as it stands."""
         if self.is_open(self.market.listings.by_token[order.token]):
             self._try(order, self.market.quotes[order.token])
-
-    def _finish_cancelled(self, order: Order) -> None:
-        order.cancelled = order.left
-        order.exchange_timestamp = order.exchange_update_timestamp = stamp(self.market.clock.now())
-        self._finish(order, status.CANCELLED)
-
-    def _reject(self, order: Order, words: str) -> None:
-        order.status_message = words
-        self._finish(order, status.REJECTED)
-
-    def _finish(self, order: Order, final: str) -> None:
-        order.status = final
-        order.working = order.cancelling = False
-        order.change = None
-        order.waiting = False
-        self.records.finish(order)
-        self._log(order)
-        self._tell(order, final)
-        self._follow(order)
 
     # -- days and memory
 

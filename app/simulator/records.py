@@ -31,6 +31,8 @@ class Records:
         self.orders: dict[str, Order] = {}
         self.history: dict[str, list[dict[str, Any]]] = {}
         self.fills: list[Fill] = []
+        self._fill_keys: list[str] = []
+        """Their keys in the book."""
         self.past: dict[str, list[Fill]] = {}
         """Fills of earlier days, by day."""
         self.day = day
@@ -117,7 +119,14 @@ class Records:
     def add_fill(self, fill: Fill) -> None:
         """A new fill."""
         self.fills.append(fill)
-        self._book.put("fill", f"{len(self.fills):09d}", fill.record())
+        self._fill_keys.append(f"{self._count('fill row', 1):09d}")
+        self._book.put("fill", self._fill_keys[-1], fill.record())
+
+    def drop_fill(self, fill: Fill) -> None:
+        """It never was."""
+        place = self.fills.index(fill)
+        del self.fills[place]
+        self._book.drop("fill", self._fill_keys.pop(place))
 
     def begin_day(self, day: str) -> None:
         """Forgets the day's orders but those that wait, keeps its fills as past; ids begin again, but for order ids."""
@@ -128,8 +137,9 @@ class Records:
         for order_id in self.orders:
             self._book.drop("order", order_id)
             self._book.drop("history", order_id)
-        for number in range(1, len(self.fills) + 1):
-            self._book.drop("fill", f"{number:09d}")
+        for key in self._fill_keys:
+            self._book.drop("fill", key)
+        self._fill_keys.clear()
         self.orders.clear()
         self.history.clear()
         self.fills.clear()
@@ -162,10 +172,12 @@ class Records:
         """From the book."""
         self.orders = {key: Order(**record) for key, record in self._book.load("order").items()}
         self.history = self._book.load("history")
-        self.fills = [Fill(**record) for record in self._book.load("fill").values()]
+        fills = self._book.load("fill")
+        self.fills, self._fill_keys = [Fill(**record) for record in fills.values()], list(fills)
         self.past = {day: [Fill(**row) for row in rows] for day, rows in self._book.load("past").items()}
         for record in self._book.load("oms").values():
             self.day, self._counters = record["day"], record["counters"]
+            self._counters.setdefault("fill row", len(self.fills))
             self._last_order_id, self.placed_today = record["last_order_id"], record["placed_today"]
         for order in self.orders.values():
             if not order.final:

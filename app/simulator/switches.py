@@ -50,6 +50,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "holding_status": ("400", "403"),
     # A4: whether changing and cancelling orders share the bucket of placing them.
     "modify_bucket": ("orders", "other"),
+    # Whether two orders of the client itself that meet trade with each other: one trade id, both sides.
+    "self_match": ("off", "on"),
     # D4: how autoslice answers: the order with its children, or the plain list of the July 2026 page.
     "autoslice_answer": ("children", "list"),
     # Whether later legs of an iceberg name the first one (the samples show a first leg only).
@@ -107,6 +109,7 @@ class Switches:
     redirect_extras: str = "on"
     holding_status: str = "400"
     modify_bucket: str = "orders"
+    self_match: str = "off"
     autoslice_answer: str = "children"
     iceberg_parent: str = "none"
     gtt_market: str = "refused"

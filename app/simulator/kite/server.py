@@ -42,7 +42,7 @@ class Gate:
     async def pass_through(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """The one middleware."""
         request[RECEIVED] = time.monotonic_ns()
-        route = _route_of(request)
+        route = route_of(request)
         if route == "":  # admin, ticker: their own rules
             return await self._enveloped(request, handler)
         instrument = await _instrument_of(request) if route == "place" else ""
@@ -133,7 +133,7 @@ def _translated(error: web.HTTPException, path: str) -> Refused:
     return Refused(error.status, kind, error.reason)
 
 
-def _route_of(request: web.Request) -> str:
+def route_of(request: web.Request) -> str:
     """The name that faults and limits know a request by; empty for the exchange's own routes."""
     name = request.match_info.route.name
     if name:

@@ -32,13 +32,14 @@ from app.desk.messages import (
 from app.domain.account import Endpoints
 from app.domain.broker import BrokerListing
 from app.domain.events import Event
+from app.domain.gtt import Gtt, GttRequest
 from app.domain.health import Finding
-from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, Nanos, OrderId, StopId
+from app.domain.ids import AccountId, BrokerOrderId, GttId, InstrumentId, Nanos, OrderId, StopId
 from app.domain.instrument import Instrument
 from app.domain.market import Interval, Tick
 from app.domain.money import Price
 from app.domain.order import Order, OrderRequest
-from app.domain.portfolio import Funds, Holding, Position, PositionKey
+from app.domain.portfolio import Conversion, Funds, Holding, HoldingsAuthorisation, Position, PositionKey
 from app.domain.stop import Stop
 from app.domain.sync import Conflicts, SyncPlan
 from app.runtime.secret import Secret
@@ -137,6 +138,29 @@ class TradingVerbs(Protocol):
     async def square_off(self, position: PositionKey) -> OrderId:
         """Closes the whole position; a stop on it then closes by itself."""
         ...
+
+    async def convert(self, conversion: Conversion) -> None:
+        """Moves a position to another product; its stop goes along. Raises Denied, Rejected, OutcomeUnknown."""
+        ...
+
+    async def authorise(self, account: AccountId, instrument: InstrumentId | None = None) -> HoldingsAuthorisation:
+        """A page that releases a holding, or all of them, for sale at the depository."""
+        ...
+
+
+class GttVerbs(Protocol):
+    """Triggers that rest at the broker (GTT): they outlive the day and this program."""
+
+    async def gtts(self) -> Sequence[Gtt]:
+        """Those that wait, and those that ended lately; read now. GttsChanged tells what is new."""
+        ...
+
+    async def place(self, request: GttRequest) -> GttId:
+        """Sent once. Raises Denied, Rejected, OutcomeUnknown."""
+        ...
+
+    async def modify(self, gtt: GttId, request: GttRequest) -> None: ...
+    async def delete(self, account: AccountId, gtt: GttId) -> None: ...
 
 
 class StopVerbs(Protocol):
@@ -272,6 +296,8 @@ class Desk(Protocol):
     def sync(self) -> SyncVerbs: ...
     @property
     def health(self) -> HealthVerbs: ...
+    @property
+    def gtts(self) -> GttVerbs: ...
 
     def listen(self, handler: EventHandler) -> None: ...
     def unlisten(self, handler: EventHandler) -> None: ...

@@ -10,7 +10,9 @@ from typing import Any
 from app.desk.api import EventHandler
 from app.desk.data import DataDesk
 from app.desk.doctor import Doctor
+from app.desk.gtts import GttDesk
 from app.desk.market import MarketDesk
+from app.desk.order_history import OrderHistory
 from app.desk.paper import PaperExchange
 from app.desk.portfolio import PortfolioDesk
 from app.desk.session import SessionDesk
@@ -18,7 +20,7 @@ from app.desk.stops import StopDesk
 from app.desk.sync import SyncDesk
 from app.desk.trading import TradingDesk
 from app.desk.workspace import Workspace
-from app.domain.events import EngineBeat, Event, SessionChanged, SessionState
+from app.domain.events import EngineBeat, Event, OrderChanged, SessionChanged, SessionState
 from app.runtime.bus import Bus
 from app.runtime.clock import SystemClock
 from app.runtime.loop import Tasks
@@ -54,7 +56,10 @@ class LocalDesk:
         self.portfolio = PortfolioDesk(workspace, self.sync)
         self.data = data
         self.health = Doctor(workspace, data)
+        self.gtts = GttDesk(workspace)
+        self._history = OrderHistory(workspace)
         self.session.on_open.append(self._opened)
+        bus.subscribe(OrderChanged, self._history.on_order)
         bus.subscribe(SessionChanged, self._on_session)
         tasks.start(self._beat(), "engine heartbeat")
 
@@ -79,6 +84,7 @@ class LocalDesk:
         """In order: sync, sessions with their feeds and lines, the paper exchange, files, vault. Idempotent."""
         if self._workspace.is_open:
             await self.sync.cancel()
+            await self._history.write()
         await self.session.close()
         await self._tasks.stop()
         await self._workspace.close()
@@ -92,6 +98,8 @@ class LocalDesk:
         self._tasks.start(self.portfolio.keep_curve(), "day's curve")
         if self._workspace.guarding:  # a command does its one thing
             self._tasks.start(self.data.keep(), "housekeeping")
+            self._tasks.start(self.gtts.keep_watch(), "triggers at the broker")
+        self._tasks.start(self._history.keep(), "orders into the book")
 
     def _on_session(self, event: SessionChanged) -> None:
         if event.state is SessionState.ACTIVE:

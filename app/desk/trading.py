@@ -6,16 +6,18 @@ from collections.abc import Sequence
 
 from app.analytics.charge_table import ChargesUnknown
 from app.analytics.charges import estimate
+from app.brokers.parts import AuthorisationBroker
+from app.desk.conversion import convert
 from app.desk.messages import OrderPreview
 from app.desk.workspace import Workspace
 from app.domain.calendar import ist_date
 from app.domain.errors import AppError, Denied
 from app.domain.fill import Charges
-from app.domain.ids import AccountId, BrokerOrderId, OrderId
+from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, OrderId
 from app.domain.instrument import Instrument, Product
 from app.domain.money import Price
 from app.domain.order import Order, OrderKind, OrderRequest
-from app.domain.portfolio import PositionKey
+from app.domain.portfolio import Conversion, HoldingsAuthorisation, PositionKey
 from app.engine.limits import check_order
 
 FAR = 5
@@ -85,6 +87,23 @@ class TradingDesk:
     async def square_off(self, position: PositionKey) -> OrderId:
         """Closes a whole position."""
         return await self._workspace.account(position.account).orders.square_off(position)
+
+    async def convert(self, conversion: Conversion) -> None:
+        """Moves a position to another product, and its stop along."""
+        await convert(self._workspace, conversion)
+
+    async def authorise(self, account: AccountId, instrument: InstrumentId | None = None) -> HoldingsAuthorisation:
+        """The page that releases holdings for sale."""
+        desk = self._workspace.account(account)
+        broker = desk.broker
+        if not isinstance(broker, AuthorisationBroker):
+            raise Denied("This broker needs no authorisation for sales.", "Sell as usual.")
+        if instrument is None:
+            return await broker.authorise()
+        shares = [(h.isin, h.sellable) for h in desk.holdings if h.instrument == instrument and h.sellable and h.isin]
+        if not shares:
+            raise Denied(f"None of {instrument} is held that could be sold.", "Refresh the holdings.")
+        return await broker.authorise(shares)
 
 
 def _warnings(request: OrderRequest, instrument: Instrument, last: Price | None) -> tuple[str, ...]:

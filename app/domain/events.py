@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from app.domain.fill import Fill
+from app.domain.gtt import Gtt
 from app.domain.ids import AccountId, InstrumentId, Nanos, OrderId, StopId, Tag
 from app.domain.market import Candle, Interval, Tick
 from app.domain.order import Order, OrderRequest
@@ -153,6 +154,14 @@ class PositionsUnknown(Event):
 
     account: AccountId
     cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class GttsChanged(Event):
+    """The triggers that rest at a broker were read."""
+
+    account: AccountId
+    gtts: tuple[Gtt, ...]
 
 
 @dataclass(frozen=True, slots=True)

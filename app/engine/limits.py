@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from app.domain.errors import Denied
+from app.domain.gtt import GttRequest
 from app.domain.instrument import Exchange, Instrument, InstrumentKind, Product
-from app.domain.order import OrderKind, OrderRequest
+from app.domain.order import OrderKind, OrderRequest, Side, Validity, Variety
+from app.domain.portfolio import Conversion
 
 _DERIVATIVES = frozenset({Exchange.NFO, Exchange.BFO, Exchange.CDS, Exchange.BCD, Exchange.MCX, Exchange.NCO})
 
@@ -22,6 +24,67 @@ def check_order(request: OrderRequest, instrument: Instrument) -> None:
         )
     _check_product(request, instrument)
     _check_prices(request, instrument)
+    _check_variety(request, instrument)
+
+
+def check_gtt(request: GttRequest, instrument: Instrument) -> None:
+    """The same for a trigger that rests at the broker; each of its orders is a limit order to be."""
+    if not request.legs:
+        raise Denied("A trigger needs an order behind it.", "Enter trigger, quantity and price.")
+    for leg in request.legs:
+        check_order(
+            OrderRequest(
+                request.account, request.instrument, leg.side, leg.quantity, leg.product, leg.kind, price=leg.price
+            ),
+            instrument,
+        )
+        if leg.trigger <= 0 or leg.trigger % instrument.tick_size:
+            raise Denied("The trigger is not on a tick of the instrument.", "Choose a multiple of the tick size.")
+    triggers = [leg.trigger for leg in request.legs]
+    if triggers != sorted(set(triggers)):
+        raise Denied("Stop and target are at the same price.", "Give the two triggers different prices.")
+
+
+def check_conversion(conversion: Conversion, held: int, instrument: Instrument) -> None:
+    """Raises Denied for a conversion that makes no sense of a position of `held` units, negative when short."""
+    old, new = conversion.position.product, conversion.to
+    if held == 0:
+        raise Denied("This position is closed.", "There is nothing to convert.")
+    if conversion.side is not (Side.BUY if held > 0 else Side.SELL):
+        raise Denied("The position has turned meanwhile.", "Look at it again.")
+    if old is new:
+        raise Denied(f"The position is {old} already.", "Choose another product.")
+    if not 0 < conversion.quantity <= abs(held):
+        raise Denied(f"Only {abs(held)} units are there to convert.", f"Enter at most {abs(held)}.")
+    if conversion.quantity % instrument.lot_size:
+        raise Denied(
+            f"{conversion.quantity} is not a multiple of the lot size {instrument.lot_size}.", "Convert whole lots."
+        )
+    if held < 0 and new is Product.CNC:
+        raise Denied("Shares sold short cannot be carried.", "Buy them back today.")
+    order = OrderRequest(
+        conversion.position.account, instrument.id, conversion.side, conversion.quantity, new, OrderKind.MARKET
+    )
+    _check_product(order, instrument)
+
+
+def _check_variety(request: OrderRequest, instrument: Instrument) -> None:
+    if request.variety is Variety.ICEBERG:
+        if request.iceberg_legs <= 1:
+            raise Denied("An iceberg has at least two legs.", "Enter the number of legs.")
+        if request.quantity % (request.iceberg_legs * instrument.lot_size):
+            raise Denied(
+                f"{request.quantity} does not divide into {request.iceberg_legs} equal legs of whole lots.",
+                "Change the quantity or the number of legs.",
+            )
+    if request.variety is Variety.CO and not request.trigger_price:
+        raise Denied("A cover order needs the trigger of its stop.", "Enter the price at which it should act.")
+    if request.variety is Variety.AUCTION and not request.auction_number:
+        raise Denied("An auction order names its auction.", "Choose one of those offered for the holding.")
+    if request.validity is Validity.TTL and request.valid_minutes <= 0:
+        raise Denied("An order for some minutes needs their number.", "Enter for how many minutes it stands.")
+    if request.disclosed_quantity > request.quantity:
+        raise Denied("More is disclosed than ordered.", "Disclose at most the quantity.")
 
 
 def _check_product(request: OrderRequest, instrument: Instrument) -> None:

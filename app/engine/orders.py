@@ -8,12 +8,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
+from app.brokers.base import BrokerSession
+from app.brokers.parts import SlicingBroker
 from app.domain.errors import AppError, BrokerError, Denied, OutcomeUnknown
 from app.domain.events import AuditEntry, Event, Level, Noticed, OrderChanged, OrderUnresolved
 from app.domain.ids import BrokerOrderId, InstrumentId, OrderId, Tag
 from app.domain.instrument import Instrument
 from app.domain.money import Price
-from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus
+from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Variety
 from app.domain.portfolio import PositionKey
 from app.engine.account import AccountState
 from app.engine.arming import open_position
@@ -83,7 +85,7 @@ class OrderManager:
         request = replace(request, tag=tag)
         await self._journal.record_intent(order_id, request, self._entry(tag, "submitted", _words(request)))
         try:
-            placed = await session.place(request)
+            placed = await self._send(session, request)
         except OutcomeUnknown as failure:
             self._publish(OrderUnresolved(request.account, order_id, tag, request))
             await self._resolve(tag, OrderStatus.UNKNOWN, None, str(failure))
@@ -97,6 +99,23 @@ class OrderManager:
         await self._resolve(tag, OrderStatus.OPEN, placed, "acknowledged")
         self._tasks.start(self._refresh(), "orders after a placement")
         return order_id
+
+    async def _send(self, session: BrokerSession, request: OrderRequest) -> BrokerOrderId:
+        """Once. Slices that the broker refused, of an order whose others it took, are said aloud."""
+        if not (request.autoslice and isinstance(session, SlicingBroker)):
+            return await session.place(request)
+        placement = await session.place_sliced(request)
+        if placement.refused:
+            self._publish(
+                Noticed(
+                    Level.ALARM,
+                    f"{len(placement.refused)} of {len(placement.slices)} slices were refused",
+                    f'{request.side.capitalize()} {request.instrument}: "{placement.refused[0].refusal}"',
+                    "Less was ordered than you asked for: see the orders list.",
+                    request.account,
+                )
+            )
+        return placement.order
 
     async def square_off(self, key: PositionKey) -> OrderId:
         """Closes a whole position with the kind that its class takes."""
@@ -206,4 +225,9 @@ def _never_arrived(request: OrderRequest) -> Order:
 
 def _words(request: OrderRequest) -> str:
     price = f" at {request.price}" if request.price is not None else ""
-    return f"{request.side} {request.quantity} {request.instrument} {request.product} {request.kind}{price}"
+    special = "" if request.variety is Variety.REGULAR else f" {request.variety}"
+    if request.variety is Variety.ICEBERG:
+        special += f" of {request.iceberg_legs} legs"
+    if request.autoslice:
+        special += " in slices"
+    return f"{request.side} {request.quantity} {request.instrument} {request.product} {request.kind}{price}{special}"

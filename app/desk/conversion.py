@@ -1,0 +1,73 @@
+"""Moves a position to another product, and takes its stop along. Loop thread only.
+
+While the stop is between the two, nothing watches: that takes one request, and it is said aloud when it fails.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from app.brokers.parts import ConversionBroker
+from app.desk.account import AccountDesk
+from app.desk.workspace import Workspace
+from app.domain.errors import AppError, Denied
+from app.domain.events import AuditEntry, Level, Noticed
+from app.domain.portfolio import Conversion, PositionKey
+from app.domain.stop import Stop, StopState
+from app.engine.limits import check_conversion
+
+
+async def convert(workspace: Workspace, conversion: Conversion) -> None:
+    """Converts. An armed stop on the position follows what was converted when that is all of it; of a part, the stop
+    stays with the rest, smaller. Raises Denied, Rejected, OutcomeUnknown (read the positions again)."""
+    key = conversion.position
+    desk = workspace.account(key.account)
+    broker = desk.broker
+    if not isinstance(broker, ConversionBroker):
+        raise Denied("This broker converts no positions.", "Close it and open it anew in the other product.")
+    held = (await desk.state.read_positions()).quantity(key)
+    check_conversion(conversion, held, workspace.instrument(key.instrument))
+    stop = desk.stops.stop_on(key)
+    if stop is not None and stop.state is not StopState.ARMED:
+        raise Denied("The stop of this position is firing.", "Wait until the position is closed.")
+    whole = conversion.quantity == abs(held)
+    if stop is not None and whole:
+        await desk.stops.disarm(stop.id)  # it would sell in the old product what is no longer there
+    detail = f"{conversion.quantity} from {key.product} to {conversion.to}"
+    try:
+        await broker.convert(conversion)
+    except AppError as failure:
+        await _audit(workspace, desk, key, "conversion failed", f"{detail}: {failure}")
+        if stop is not None and whole:
+            await _arm_again(workspace, desk, stop, (key, replace(key, product=conversion.to)))
+        raise
+    await _audit(workspace, desk, key, "converted", detail)
+    if stop is not None and whole:
+        await _arm_again(workspace, desk, stop, (replace(key, product=conversion.to),))
+    else:
+        await desk.state.read_positions()
+
+
+async def _arm_again(workspace: Workspace, desk: AccountDesk, stop: Stop, keys: tuple[PositionKey, ...]) -> None:
+    """On the first of these positions that is open. One that cannot be armed is an alarm: nothing guards any more."""
+    try:
+        reading = await desk.state.read_positions()
+        key = next((key for key in keys if reading.quantity(key) != 0), keys[0])
+        if desk.stops.stop_on(key) is None:  # else the position there has a stop of its own, which grows with it
+            await desk.stops.arm(key, stop.trigger)
+    except AppError as failure:
+        workspace.publish(
+            Noticed(
+                Level.ALARM,
+                "A position has lost its stop",
+                f"{stop.key.instrument} was converted and its stop could not follow: {failure}",
+                "Set the stop again.",
+                stop.key.account,
+                f"unguarded:{stop.key.account}:{stop.key.instrument}",
+            )
+        )
+
+
+async def _audit(workspace: Workspace, desk: AccountDesk, key: PositionKey, what: str, detail: str) -> None:
+    entry = AuditEntry(desk.clock.now(), key.account, f"position:{key.instrument}", what, detail)
+    await workspace.journal.audit(entry)

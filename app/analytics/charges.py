@@ -10,7 +10,7 @@ from app.analytics.charge_table import ChargeTable
 from app.analytics.contract_note import NO_GROUPS, Columns, Groups, by_note, note_columns
 from app.domain.fill import Charges, Fill
 from app.domain.ids import BrokerOrderId, FillId
-from app.domain.instrument import Exchange, Instrument, Product
+from app.domain.instrument import Exchange, Instrument
 from app.domain.order import OrderRequest
 
 __all__ = ["allocate", "by_note", "charges_of", "estimate", "note", "note_columns", "planned_fill", "total"]
@@ -64,7 +64,7 @@ def estimate(
         broker_order_id=BrokerOrderId("exit"),
         filled_at=1,
     )
-    if request.product is Product.MIS or instrument.exchange not in (Exchange.NSE, Exchange.BSE):
+    if request.product.intraday or instrument.exchange not in (Exchange.NSE, Exchange.BSE):
         return total(note_columns([entry, back], table, plan, by_product=True))
     return total(note_columns([entry], table, plan, by_product=True)) + total(
         note_columns([back], table, plan, by_product=True)

@@ -180,7 +180,7 @@ def _squared_off(fills: Sequence[Fill], indexes: Sequence[int], *, by_product: b
     if apart:
         return [0] * len(indexes)
     if by_product:
-        return [fills[i].quantity if fills[i].product is Product.MIS else 0 for i in indexes]
+        return [fills[i].quantity if fills[i].product.intraday else 0 for i in indexes]
     bought = sum(fills[i].quantity for i in indexes if fills[i].side is Side.BUY)
     sold = sum(fills[i].quantity for i in indexes) - bought
     matched = min(bought, sold)
@@ -188,7 +188,7 @@ def _squared_off(fills: Sequence[Fill], indexes: Sequence[int], *, by_product: b
         return [0] * len(indexes)
     rest = {Side.BUY: matched, Side.SELL: matched}
     squared = dict.fromkeys(indexes, 0)
-    for i in sorted(indexes, key=lambda i: fills[i].product is not Product.MIS):
+    for i in sorted(indexes, key=lambda i: not fills[i].product.intraday):
         fill = fills[i]
         squared[i] = min(fill.quantity, rest[fill.side])
         rest[fill.side] -= squared[i]

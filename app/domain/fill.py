@@ -32,6 +32,7 @@ class TradeType(StrEnum):
 
 _TRADE_TYPES = {
     Product.MIS: TradeType.INTRADAY,
+    Product.CO: TradeType.INTRADAY,
     Product.CNC: TradeType.DELIVERY,
     Product.MTF: TradeType.SWING,
     Product.NRML: TradeType.POSITIONAL,

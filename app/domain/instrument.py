@@ -52,6 +52,13 @@ class Product(StrEnum):
     MIS = "MIS"
     NRML = "NRML"
     MTF = "MTF"
+    CO = "CO"
+    """Of a cover order: for the day, with a stop of its own at the broker; left by that stop's order."""
+
+    @property
+    def intraday(self) -> bool:
+        """Closed by the broker at the end of the day."""
+        return self in (Product.MIS, Product.CO)
 
 
 INDEX_UNDERLYINGS = frozenset(

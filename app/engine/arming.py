@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.domain.errors import Denied
-from app.domain.instrument import Instrument
+from app.domain.instrument import Instrument, Product
 from app.domain.money import Price
 from app.domain.portfolio import Position, PositionKey
 from app.engine.account import PositionReading
@@ -21,6 +21,8 @@ def open_position(reading: PositionReading | None, key: PositionKey) -> Position
 
 def deny_trigger(position: Position, instrument: Instrument, trigger: Price, last: Price | None) -> None:
     """Raises Denied when a stop at this price makes no sense for the position."""
+    if position.key.product is Product.CO:
+        raise Denied("A cover order has a stop of its own at the broker.", "Change the trigger of that order.")
     if trigger <= 0 or trigger % instrument.tick_size:
         raise Denied("The price is not on a tick of the instrument.", "Choose a multiple of the tick size.")
     if not last or last <= 0:

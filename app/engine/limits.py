@@ -88,6 +88,8 @@ def _check_variety(request: OrderRequest, instrument: Instrument) -> None:
 
 
 def _check_product(request: OrderRequest, instrument: Instrument) -> None:
+    if request.product is Product.CO:
+        raise Denied("CO is what a cover order makes of MIS.", "Choose MIS.")
     derivative = instrument.exchange in _DERIVATIVES
     if derivative and request.product in (Product.CNC, Product.MTF):
         raise Denied(f"{request.product} is for shares.", "Choose NRML to carry or MIS for the day.")

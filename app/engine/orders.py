@@ -13,7 +13,7 @@ from app.brokers.parts import SlicingBroker
 from app.domain.errors import AppError, BrokerError, Denied, OutcomeUnknown
 from app.domain.events import AuditEntry, Event, Level, Noticed, OrderChanged, OrderUnresolved
 from app.domain.ids import BrokerOrderId, InstrumentId, OrderId, Tag
-from app.domain.instrument import Instrument
+from app.domain.instrument import Instrument, Product
 from app.domain.money import Price
 from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Variety
 from app.domain.portfolio import PositionKey
@@ -120,6 +120,8 @@ class OrderManager:
     async def square_off(self, key: PositionKey) -> OrderId:
         """Closes a whole position with the kind that its class takes."""
         position = open_position(await self._state.read_positions(), key)
+        if key.product is Product.CO:
+            return await self._leave_cover(key)
         instrument = self._instrument(key.instrument)
         if instrument is None:
             raise Denied(f"{key.instrument} is not in the instrument list.", "Refresh the instruments.")
@@ -140,6 +142,15 @@ class OrderManager:
                 price=price,
             )
         )
+
+    async def _leave_cover(self, key: PositionKey) -> OrderId:
+        """A cover order is left by ending its second leg; an opposite order would open another position."""
+        for order in await self._state.read_orders():
+            if order.parent and order.instrument == key.instrument and order.product is Product.CO:
+                if not order.status.is_final:
+                    await self.cancel(order.broker_order_id)
+                    return OrderId(order.broker_order_id)
+        raise Denied("The order that would leave this cover order is not there.", "Leave it at the broker's site.")
 
     async def modify(
         self,

@@ -7,6 +7,7 @@ from app.storage.migrations.book import (
     v0003_sync,
     v0004_instrument_imports,
     v0005_orders_and_holdings,
+    v0006_cover_product,
 )
 
 VERSIONS = (
@@ -15,4 +16,5 @@ VERSIONS = (
     Version("0003", v0003_sync.upgrade),
     Version("0004", v0004_instrument_imports.upgrade),
     Version("0005", v0005_orders_and_holdings.upgrade),
+    Version("0006", v0006_cover_product.upgrade),
 )

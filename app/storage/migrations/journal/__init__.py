@@ -1,9 +1,10 @@
 """Versions of the journal, oldest first. Never edit one that was released: add the next."""
 
 from app.storage.migrations import Version
-from app.storage.migrations.journal import v0001_first, v0002_varieties
+from app.storage.migrations.journal import v0001_first, v0002_varieties, v0003_cover_product
 
 VERSIONS = (
     Version("0001", v0001_first.upgrade),
     Version("0002", v0002_varieties.upgrade),
+    Version("0003", v0003_cover_product.upgrade),
 )

@@ -146,10 +146,10 @@ class OrderManager:
     async def _leave_cover(self, key: PositionKey) -> OrderId:
         """A cover order is left by ending its second leg; an opposite order would open another position."""
         for order in await self._state.read_orders():
-            if order.parent and order.instrument == key.instrument and order.product is Product.CO:
-                if not order.status.is_final:
-                    await self.cancel(order.broker_order_id)
-                    return OrderId(order.broker_order_id)
+            second = order.parent is not None and order.product is Product.CO and not order.status.is_final
+            if second and order.instrument == key.instrument:
+                await self.cancel(order.broker_order_id)
+                return OrderId(order.broker_order_id)
         raise Denied("The order that would leave this cover order is not there.", "Leave it at the broker's site.")
 
     async def modify(

@@ -11,22 +11,24 @@ from app.brokers.registry import Registry
 from app.brokers.zerodha.adapter import ZerodhaSession
 from app.domain.errors import AddressRefused, Rejected
 from app.domain.gtt import Gtt, GttLeg, GttRequest, GttStatus
-from app.domain.ids import AccountId, InstrumentId
-from app.domain.instrument import Product
+from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, Tag
+from app.domain.instrument import Exchange, Product
 from app.domain.money import Price
-from app.domain.order import OrderKind, OrderRequest, Side
-from tests.contract.zerodha.test_session import log_in
+from app.domain.order import OrderKind, OrderRequest, OrderStatus, Side, Variety
+from app.domain.portfolio import Conversion
+from tests.contract.zerodha.test_session import filled, log_in
 from tests.fakes.paper_exchange import PaperExchange, eventually, paper_exchange
 
 A = AccountId("zerodha-paper")
 INFY = InstrumentId("NSE:INFY")
-FUTURE = InstrumentId("NFO:NIFTY26NOVFUT")
+SBIN = InstrumentId("NSE:SBIN")
 FACTORY = Registry().factory("zerodha")
 
 
 @pytest.fixture(scope="module")
 def exchange() -> Iterator[PaperExchange]:
-    with paper_exchange("--seed", "7", "--clock", "2026-11-20T10:00:00") as running:
+    options = ("--seed", "7", "--clock", "2026-11-20T10:00:00", "--opening-position", "NSE:SBIN=20@CNC")
+    with paper_exchange(*options, "--fault", "limits=off") as running:
         yield running
 
 
@@ -44,6 +46,16 @@ def buy(quantity: int = 10, product: Product = Product.MIS) -> OrderRequest:
 
 async def last_price(broker: ZerodhaSession) -> Price:
     return (await broker.last_prices([INFY]))[INFY]
+
+
+async def cancelled(broker: ZerodhaSession, order: BrokerOrderId) -> None:
+    """Waits until it works, then takes it back."""
+
+    async def works() -> bool:
+        return (await broker.order_history(order))[-1].status in (OrderStatus.OPEN, OrderStatus.TRIGGER_PENDING)
+
+    await eventually(works)
+    await broker.cancel(order)
 
 
 def leg(trigger: Price, side: Side = Side.BUY) -> GttLeg:
@@ -84,8 +96,25 @@ async def test_a_two_leg_trigger_fires_one_leg_and_its_order_is_in_the_book(brok
     assert not gtt.failed
 
 
+async def test_a_position_is_converted_and_a_wrong_conversion_is_refused(broker: ZerodhaSession) -> None:
+    await broker.place(replace(buy(5), tag=None))
+
+    async def held() -> bool:
+        return any(p.key.product is Product.MIS and p.quantity >= 5 for p in await broker.positions())
+
+    await eventually(held)
+    (key,) = [p.key for p in await broker.positions() if p.key.product is Product.MIS and p.key.instrument == INFY]
+    before = {p.key: p.quantity for p in await broker.positions()}
+    await broker.convert(Conversion(key, Side.BUY, 5, Product.CNC))
+    after = {p.key: p.quantity for p in await broker.positions()}
+    carried = replace(key, product=Product.CNC)
+    assert (after.get(key, 0), after[carried]) == (before[key] - 5, before.get(carried, 0) + 5)
+    with pytest.raises(Rejected):
+        await broker.convert(Conversion(key, Side.BUY, 10_000, Product.CNC))
+
+
 async def test_a_refused_address_is_no_dead_session(broker: ZerodhaSession, exchange: PaperExchange) -> None:
-    await exchange.control("PUT", "/faults", {"faults": ["static_ip=on"]})
+    await exchange.control("POST", "/faults", {"faults": ["static_ip=on"]})
     try:
         with pytest.raises(AddressRefused) as caught:
             await broker.place(buy())
@@ -93,7 +122,7 @@ async def test_a_refused_address_is_no_dead_session(broker: ZerodhaSession, exch
         assert "developer console" in str(caught.value)
         assert (await broker.profile()).user_id  # reads go on
     finally:
-        await exchange.control("PUT", "/faults", {"faults": ["static_ip=off"]})
+        await exchange.control("POST", "/faults", {"faults": ["static_ip=off"]})
 
 
 async def test_the_margin_of_a_basket_and_the_note_of_its_orders(broker: ZerodhaSession) -> None:
@@ -107,3 +136,70 @@ async def test_the_margin_of_a_basket_and_the_note_of_its_orders(broker: Zerodha
     assert sold.charges.transaction_tax > bought.charges.transaction_tax
     alone = await broker.order_margins([request for request, _ in orders])
     assert all(one.total > 0 for one in alone)
+
+
+async def test_an_iceberg_goes_leg_by_leg_and_an_amo_waits(broker: ZerodhaSession) -> None:
+    low = await last_price(broker) * 95 // 100 // 10 * 10
+    resting = replace(buy(10), kind=OrderKind.LIMIT, price=low)
+    await broker.place(replace(resting, variety=Variety.ICEBERG, iceberg_legs=5, tag=Tag("ICE1")))
+    legs = [order for order in await broker.orders() if order.tag == "ICE1"]
+    assert legs[0].iceberg is not None
+    assert (legs[0].quantity, legs[0].iceberg.legs, legs[0].iceberg.total_quantity) == (2, 5, 10)
+    await cancelled(broker, legs[0].broker_order_id)
+
+
+async def test_slices_of_an_order_above_the_freeze_are_told_in_both_shapes(
+    broker: ZerodhaSession, exchange: PaperExchange
+) -> None:
+    listed = await broker.instruments(Exchange.NFO)
+    option = min((i for i in listed if i.is_option and i.name == "NIFTY"), key=lambda i: (i.expiry, i.strike))
+    request = OrderRequest(
+        A, option.id, Side.BUY, option.lot_size * 60, Product.NRML, OrderKind.LIMIT, option.tick_size, autoslice=True
+    )
+    for shape in ("children", "list"):
+        await exchange.control("POST", "/faults", {"faults": [f"autoslice_answer={shape}"]})
+        placement = await broker.place_sliced(replace(request, tag=Tag(f"SLICE{shape}")))
+        slices = [one for one in placement.slices if one.order is not None]
+        assert len(placement.slices) > 1
+        rows = {order.broker_order_id: order for order in await broker.orders()}
+        for one in slices:
+            assert one.order is not None
+            assert any(tag.startswith("autoslice") for tag in rows[one.order].tags)
+            if not rows[one.order].status.is_final:
+                await cancelled(broker, one.order)
+
+
+async def test_a_protected_market_order_shows_its_band(broker: ZerodhaSession) -> None:
+    await broker.place(replace(buy(1), tag=Tag("BAND1")))
+    order = await filled(broker, "BAND1")
+    assert order.status is OrderStatus.FILLED
+    assert (order.kind, order.protection is not None) == (OrderKind.LIMIT, True)
+
+
+async def test_a_cover_order_is_left_by_its_second_leg(broker: ZerodhaSession) -> None:
+    last = await last_price(broker)
+    trigger = last * 98 // 100 // 10 * 10
+    await broker.place(replace(buy(3), variety=Variety.CO, trigger_price=trigger, tag=Tag("COVER1")))
+    await filled(broker, "COVER1")
+
+    async def second() -> bool:
+        return any(order.variety == Variety.CO and order.parent is not None for order in await broker.orders())
+
+    await eventually(second)
+    (leg_two,) = [o for o in await broker.orders() if o.variety == Variety.CO and o.parent is not None]
+    await broker.modify(leg_two.broker_order_id, trigger_price=trigger - 100)
+    await cancelled(broker, leg_two.broker_order_id)
+
+
+async def test_holdings_and_auctions_are_told(broker: ZerodhaSession, exchange: PaperExchange) -> None:
+    held = {h.instrument: h for h in await broker.holdings()}
+    assert (held[SBIN].quantity, held[SBIN].product, held[SBIN].sellable) == (20, Product.CNC, 20)
+    assert await broker.auctions() == []
+    await exchange.control("PUT", "/auction", {"instrument": SBIN, "number": "22"})
+    (offer,) = await broker.auctions()
+    assert (offer.instrument, offer.auction_number) == (SBIN, "22")
+    price = held[SBIN].last_price // 10 * 10
+    sale = OrderRequest(A, SBIN, Side.SELL, 5, Product.CNC, OrderKind.LIMIT, price)
+    number = await broker.place(replace(sale, variety=Variety.AUCTION, auction_number="22"))
+    assert (await broker.order_history(number))[-1].auction_number == "22"
+    await cancelled(broker, number)

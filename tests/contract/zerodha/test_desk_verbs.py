@@ -1,0 +1,270 @@
+"""The trader's verbs for what rests, converts and must be authorised: a whole desk against the paper exchange."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.bootstrap import build_desk
+from app.desk.desk import LocalDesk
+from app.domain.errors import AuthorisationNeeded, Denied, OutcomeUnknown, Rejected
+from app.domain.events import Event, GttsChanged, Level, Noticed
+from app.domain.gtt import GttLeg, GttRequest, GttStatus
+from app.domain.ids import AccountId, InstrumentId
+from app.domain.instrument import Product
+from app.domain.money import Price
+from app.domain.order import OrderKind, OrderRequest, OrderStatus, Side, Variety
+from app.domain.portfolio import Conversion, PositionKey
+from app.domain.stop import StopState
+from app.runtime.paths import ProfilePaths
+from app.vault.vault import Vault
+from tests.e2e.host import CHEAP, PASSPHRASE
+from tests.fakes.paper_exchange import PaperExchange, eventually, paper_exchange
+
+INFY = InstrumentId("NSE:INFY")
+SBIN = InstrumentId("NSE:SBIN")
+
+
+@dataclass
+class Trader:
+    """Who sits at the desk, and what was said aloud."""
+
+    desk: LocalDesk
+    exchange: PaperExchange
+    account: AccountId
+    heard: list[Event] = field(default_factory=list)
+
+    def key(self, product: Product, instrument: InstrumentId = INFY) -> PositionKey:
+        return PositionKey(self.account, instrument, product)
+
+    async def last(self, instrument: InstrumentId = INFY) -> Price:
+        async def known() -> Price | None:
+            return self.desk._workspace.account(self.account).last_price(instrument)
+
+        price: Price = await eventually(known)
+        return price
+
+    async def quantity(self, product: Product) -> int:
+        reading = await self.desk._workspace.account(self.account).state.read_positions()
+        return reading.quantity(self.key(product))
+
+    async def buy(self, quantity: int, product: Product) -> None:
+        before = await self.quantity(product)
+        await self.desk.trading.place(OrderRequest(self.account, INFY, Side.BUY, quantity, product, OrderKind.MARKET))
+
+        async def held() -> bool:
+            return await self.quantity(product) == before + quantity
+
+        await eventually(held)
+
+    def notices(self, level: Level) -> list[Noticed]:
+        return [event for event in self.heard if isinstance(event, Noticed) and event.level is level]
+
+
+@pytest.fixture(scope="module")
+def exchange() -> Iterator[PaperExchange]:
+    with paper_exchange(
+        "--seed",
+        "7",
+        "--clock",
+        "2026-11-20T10:00:00",
+        "--fault",
+        "limits=off",
+        "--opening-position",
+        "NSE:SBIN=20@CNC",
+    ) as running:
+        yield running
+
+
+@pytest.fixture
+async def trader(exchange: PaperExchange, tmp_path: Path) -> AsyncIterator[Trader]:
+    paths = ProfilePaths(tmp_path / "profile")
+    vault = Vault(paths.root, cost=CHEAP)
+    await asyncio.to_thread(vault.create, PASSPHRASE, False)
+    vault.lock()
+    desk = await build_desk(paths, paper=False)
+    try:
+        await desk.session.unlock(PASSPHRASE)
+        credentials = exchange.credentials
+        account = await desk.session.add_account(
+            "zerodha", credentials.api_key, credentials.api_secret, exchange.endpoints
+        )
+        page = await desk.session.begin_login(account)
+        await desk.session.complete_login(account, await exchange.log_in(page.url))
+        await desk._workspace.account(account).recovered()
+        await desk.market.subscribe("test", (INFY, SBIN))
+        found = Trader(desk, exchange, account)
+        desk.listen(found.heard.append)
+        yield found
+    finally:
+        await desk.stop()
+
+
+def leg(trigger: Price, side: Side = Side.BUY) -> GttLeg:
+    return GttLeg(trigger // 10 * 10, side, 2, Product.CNC, trigger // 10 * 10)
+
+
+async def test_a_trigger_is_placed_changed_and_deleted_and_the_window_hears_of_it(trader: Trader) -> None:
+    last = await trader.last()
+    request = GttRequest(trader.account, INFY, last, (leg(last * 80 // 100),))
+    number = await trader.desk.gtts.place(request)
+    (listed,) = [gtt for gtt in await trader.desk.gtts.gtts() if gtt.id == number]
+    assert listed.status is GttStatus.ACTIVE
+    moved = replace(request, legs=(replace(request.legs[0], quantity=5),))
+    await trader.desk.gtts.modify(number, moved)
+    await trader.desk.gtts.delete(trader.account, number)
+    told = [event.gtts for event in trader.heard if isinstance(event, GttsChanged)]
+    assert [next(g for g in gtts if g.id == number).legs[0].quantity for gtts in told[:2]] == [2, 5]
+    trail = [line.what for line in await trader.desk.stops.audit() if line.subject == f"gtt:{number}"]
+    assert trail == ["deleted", "changed", "placed"]
+    with pytest.raises(Rejected):
+        await trader.desk.gtts.delete(trader.account, number)
+
+
+async def test_a_lost_answer_to_a_trigger_is_looked_up_and_never_sent_twice(trader: Trader) -> None:
+    last = await trader.last()
+    request = GttRequest(trader.account, INFY, last, (leg(last * 70 // 100),))
+    # The first of these routes is the list of what is there before.
+    await trader.exchange.control("POST", "/faults", {"faults": ["lost-after:route=gtt,nth=2"]})
+    number = await trader.desk.gtts.place(request)
+    same = [gtt for gtt in await trader.desk.gtts.gtts() if gtt.legs == request.legs]
+    assert [gtt.id for gtt in same] == [number]
+    await trader.exchange.control("POST", "/faults", {"faults": ["lost-before:route=gtt,nth=2"]})
+    with pytest.raises((Denied, OutcomeUnknown)):
+        await trader.desk.gtts.place(replace(request, legs=(leg(last * 60 // 100),)))
+
+
+async def test_a_trigger_off_the_tick_is_denied_in_words(trader: Trader) -> None:
+    last = await trader.last()
+    wrong = GttRequest(trader.account, INFY, last, (replace(leg(last * 80 // 100), trigger=10_003),))
+    with pytest.raises(Denied, match="tick"):
+        await trader.desk.gtts.place(wrong)
+
+
+async def test_a_trigger_that_the_broker_fires_for_nothing_is_an_alarm(trader: Trader) -> None:
+    last = await trader.last()
+    # Fires with the next tick; its order is for shares that are not there.
+    sold = GttLeg((last + 100_00) // 10 * 10, Side.SELL, 100_000, Product.CNC, last * 97 // 100 // 10 * 10)
+    request = GttRequest(trader.account, INFY, last + 200_00, (replace(sold, quantity=100_000),))
+    await trader.desk.gtts.gtts()
+    number = await trader.desk.gtts.place(request)
+
+    async def told() -> bool:
+        await trader.desk.gtts.gtts()
+        return bool(trader.notices(Level.ALARM))
+
+    await eventually(told, within=30)
+    (gtt,) = [gtt for gtt in await trader.desk.gtts.gtts() if gtt.id == number]
+    assert gtt.failed
+    assert "refused" in trader.notices(Level.ALARM)[0].title
+
+
+async def test_a_converted_position_takes_its_stop_along(trader: Trader) -> None:
+    await trader.buy(10, Product.MIS)
+    last = await trader.last()
+    old = await trader.desk.stops.arm(trader.key(Product.MIS), last * 90 // 100 // 10 * 10)
+    held = await trader.quantity(Product.MIS)
+    carried = await trader.quantity(Product.CNC)
+    await trader.desk.trading.convert(Conversion(trader.key(Product.MIS), Side.BUY, held, Product.CNC))
+    assert (await trader.quantity(Product.MIS), await trader.quantity(Product.CNC)) == (0, carried + held)
+    stops = {stop.key: stop for stop in await trader.desk.stops.stops() if stop.state is StopState.ARMED}
+    assert stops[trader.key(Product.CNC)].trigger == old.trigger
+    assert trader.key(Product.MIS) not in stops
+    await trader.desk.stops.disarm(stops[trader.key(Product.CNC)].id)
+
+
+async def test_a_conversion_that_the_broker_refuses_leaves_the_stop_where_it_was(trader: Trader) -> None:
+    await trader.buy(2_000, Product.MIS)  # on margin; there is no money to carry them
+    last = await trader.last()
+    await trader.desk.stops.arm(trader.key(Product.MIS), last * 90 // 100 // 10 * 10)
+    held = await trader.quantity(Product.MIS)
+    with pytest.raises(Rejected):
+        await trader.desk.trading.convert(Conversion(trader.key(Product.MIS), Side.BUY, held, Product.CNC))
+    armed = [stop for stop in await trader.desk.stops.stops() if stop.state is StopState.ARMED]
+    assert [(stop.key.product, stop.quantity) for stop in armed] == [(Product.MIS, held)]
+    assert trader.notices(Level.ALARM) == []
+    await trader.desk.stops.disarm(armed[0].id)
+
+
+async def test_part_of_a_position_is_converted_and_the_stop_stays_with_the_rest(trader: Trader) -> None:
+    await trader.buy(6, Product.MIS)
+    last = await trader.last()
+    stop = await trader.desk.stops.arm(trader.key(Product.MIS), last * 90 // 100 // 10 * 10)
+    held = await trader.quantity(Product.MIS)
+    await trader.desk.trading.convert(Conversion(trader.key(Product.MIS), Side.BUY, 2, Product.CNC))
+
+    async def smaller() -> bool:
+        (now,) = [s for s in await trader.desk.stops.stops() if s.id == stop.id]
+        return (now.state, now.quantity) == (StopState.ARMED, held - 2)
+
+    await eventually(smaller)
+    await trader.desk.stops.disarm(stop.id)
+
+
+async def test_a_senseless_conversion_is_denied(trader: Trader) -> None:
+    if await trader.quantity(Product.MIS) == 0:
+        await trader.buy(1, Product.MIS)
+    one = Conversion(trader.key(Product.MIS), Side.BUY, 1, Product.CNC)
+    for wrong, words in (
+        (replace(one, quantity=10_000), "are there to convert"),
+        (replace(one, to=Product.MIS), "already"),
+        (replace(one, to=Product.NRML), "futures and options"),
+        (replace(one, side=Side.SELL), "turned"),
+        (replace(one, position=trader.key(Product.MIS, SBIN)), "closed"),
+    ):
+        with pytest.raises(Denied, match=words):
+            await trader.desk.trading.convert(wrong)
+
+
+async def test_an_iceberg_shows_its_legs_and_stands_in_the_book(trader: Trader) -> None:
+    last = await trader.last()
+    low = last * 95 // 100 // 10 * 10
+    request = OrderRequest(trader.account, INFY, Side.BUY, 10, Product.MIS, OrderKind.LIMIT, low)
+    await trader.desk.trading.place(replace(request, variety=Variety.ICEBERG, iceberg_legs=5))
+
+    async def kept() -> bool:
+        stored = await trader.desk._workspace.book.orders.load(trader.account)
+        return any(order.iceberg is not None and order.quantity == 2 for order in stored)
+
+    await eventually(kept)
+    with pytest.raises(Denied, match="equal legs"):
+        await trader.desk.trading.place(replace(request, variety=Variety.ICEBERG, iceberg_legs=3))
+    for order in await trader.desk.trading.orders():
+        if order.status is OrderStatus.OPEN:
+            await trader.desk.trading.cancel(trader.account, order.broker_order_id)
+
+
+async def test_a_sale_of_unauthorised_holdings_names_the_page_and_goes_through_after_it(trader: Trader) -> None:
+    await trader.last(SBIN)
+    sale = OrderRequest(trader.account, SBIN, Side.SELL, 5, Product.CNC, OrderKind.MARKET)
+    await trader.exchange.control("POST", "/faults", {"faults": ["authorisation=needed"]})
+    with pytest.raises(AuthorisationNeeded) as caught:
+        await trader.desk.trading.place(sale)
+    assert "5 quantity needs authorisation" in str(caught.value)
+    async with httpx.AsyncClient(trust_env=False) as browser:
+        assert "May these shares be sold" in (await browser.get(caught.value.url)).text
+        answered = await browser.post(caught.value.url, data={"action": "authorise"})
+    assert answered.headers["location"].endswith("/finish?status=success")
+    await trader.desk.trading.place(sale)
+    await trader.desk.portfolio.sync()
+
+    async def shown() -> bool:
+        held = {h.instrument: h for h in await trader.desk.portfolio.holdings()}
+        return held[SBIN].authorised_quantity == 20
+
+    await trader.desk._workspace.account(trader.account).refresh()
+    await eventually(shown)
+
+
+async def test_a_holding_is_authorised_before_it_is_sold(trader: Trader) -> None:
+    await trader.desk._workspace.account(trader.account).refresh()
+    page = await trader.desk.trading.authorise(trader.account, SBIN)
+    assert f"/authorise/holdings/{trader.exchange.line['api_key']}/" in page.url
+    assert (await trader.desk.trading.authorise(trader.account)).url != page.url
+    with pytest.raises(Denied, match="None of"):
+        await trader.desk.trading.authorise(trader.account, InstrumentId("NSE:TCS"))

@@ -33,7 +33,7 @@ from app.domain.account import Endpoints
 from app.domain.broker import BrokerListing
 from app.domain.events import Event
 from app.domain.gtt import Gtt, GttRequest
-from app.domain.health import Finding
+from app.domain.health import Finding, PreflightReport
 from app.domain.ids import AccountId, BrokerOrderId, GttId, InstrumentId, Nanos, OrderId, StopId
 from app.domain.instrument import Instrument
 from app.domain.market import Interval, Tick
@@ -269,6 +269,13 @@ class HealthVerbs(Protocol):
     """What works and what does not (K1)."""
 
     async def look(self) -> Sequence[Finding]: ...
+    async def preflight(self) -> PreflightReport:
+        """The look before the market opens; a PreflightDone event brings it by itself at 08:45 on trading days."""
+        ...
+
+    async def reconnect(self, account: AccountId) -> None:
+        """Drops the account's price connections and dials again. Raises Denied for an unknown account."""
+        ...
 
 
 class EventHandler(Protocol):

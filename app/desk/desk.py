@@ -15,6 +15,7 @@ from app.desk.market import MarketDesk
 from app.desk.order_history import OrderHistory
 from app.desk.paper import PaperExchange
 from app.desk.portfolio import PortfolioDesk
+from app.desk.preflight import PreflightWatch
 from app.desk.session import SessionDesk
 from app.desk.stops import StopDesk
 from app.desk.sync import SyncDesk
@@ -94,6 +95,8 @@ class LocalDesk:
     def _opened(self) -> None:
         self._tasks.start(self.sync.rebuild(), "finish what a crash left")
         if self._workspace.guarding:
+            watch = PreflightWatch(self._workspace, self.health.preflight, self._bus.publish)
+            self._tasks.start(watch.run(), "pre-flight")
             self._tasks.start(self.sync.keep_schedule(), "sync schedule")
         self._tasks.start(self.portfolio.keep_curve(), "day's curve")
         if self._workspace.guarding:  # a command does its one thing

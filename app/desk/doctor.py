@@ -11,12 +11,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from app.brokers.parts import AddressSource
 from app.desk.data import DataDesk
 from app.desk.workspace import Workspace
 from app.diagnostics import checks
 from app.domain.calendar import ist_date
 from app.domain.errors import AppError
-from app.domain.health import Finding
+from app.domain.health import Finding, PreflightReport
+from app.domain.ids import AccountId
 from app.runtime.clock import SECOND, SystemClock
 from app.runtime.secret import Secret
 from app.storage.accounts import AccountRecord
@@ -46,6 +48,30 @@ class Doctor:
             for record in self._workspace.records.values():
                 found += await self._part(f"account {record.id}", self._account(record))
         return tuple(found)
+
+    async def preflight(self) -> PreflightReport:
+        """What today's stops and orders need, a few seconds' work: sessions, addresses, clocks, prices, instruments,
+        disk, calendar. The files are not read through."""
+        found = []
+        for record in self._workspace.records.values():
+            found += await self._part(f"account {record.id}", self._account(record))
+            found += await self._part(f"registered address {record.id}", self._addresses(record))
+        found += await self._part("instruments", self._instruments())
+        found.append(await self._disk())
+        found.append(checks.calendar(self._workspace.calendar, ist_date(self._clock.now())))
+        return PreflightReport(self._clock.now(), tuple(found))
+
+    async def reconnect(self, account: AccountId) -> None:
+        """Drops an account's price connections; they dial again at once. Raises Denied for an unknown one."""
+        await self._workspace.account(account).hub.redial()
+
+    async def _addresses(self, record: AccountRecord) -> Sequence[Finding]:
+        desk = self._workspace.accounts.get(record.id)
+        if desk is None or not desk.active or record.endpoints.paper:
+            return ()
+        broker = desk.broker
+        told = await broker.registered_addresses() if isinstance(broker, AddressSource) else None
+        return [checks.addresses(record.id, told)]
 
     async def look_closed(self, ask: Callable[[], Secret | None]) -> tuple[Finding, ...]:
         """Before a profile is opened, which sets damaged files aside: what of vault and store would not open.

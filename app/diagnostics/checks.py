@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 
 from app.domain.calendar import Calendar, DayKind
 from app.domain.events import FeedState, SessionState
-from app.domain.health import Finding, HealthState
+from app.domain.health import Finding, HealthState, Remedy
 from app.domain.ids import AccountId, Nanos
 
 MEGABYTE = 1_000_000
@@ -31,14 +32,14 @@ def fine(name: str, words: str) -> Finding:
     return Finding(name, HealthState.OK, words)
 
 
-def warning(name: str, words: str, next_step: str) -> Finding:
+def warning(name: str, words: str, next_step: str, remedy: Remedy = Remedy.NONE, about: str = "") -> Finding:
     """It works, and should be seen to."""
-    return Finding(name, HealthState.WARNING, words, next_step)
+    return Finding(name, HealthState.WARNING, words, next_step, remedy, about)
 
 
-def failure(name: str, words: str, next_step: str) -> Finding:
+def failure(name: str, words: str, next_step: str, remedy: Remedy = Remedy.NONE, about: str = "") -> Finding:
     """It does not work."""
-    return Finding(name, HealthState.FAILED, words, next_step)
+    return Finding(name, HealthState.FAILED, words, next_step, remedy, about)
 
 
 def store(name: str, size: int, damage: str) -> Finding:
@@ -78,11 +79,11 @@ def vault(
 def backup(newest_at: Nanos | None, now: Nanos, every_hours: int) -> Finding:
     """How old the newest backup is. `every_hours` 0: only by hand."""
     if newest_at is None:
-        return warning("backup", "there is none", "Make one: `backup`, or the Data page.")
+        return warning("backup", "there is none", "Make one: `backup`, or the Data page.", Remedy.BACK_UP)
     hours = max(0, now - newest_at) // (_DAY // 24)
     limit = max(48, 2 * every_hours) if every_hours else 24 * 14
     words = f"the newest is {hours} hours old" if hours < 72 else f"the newest is {hours // 24} days old"
-    return warning("backup", words, "Make one now.") if hours > limit else fine("backup", words)
+    return warning("backup", words, "Make one now.", Remedy.BACK_UP) if hours > limit else fine("backup", words)
 
 
 def disk(free: int, databases: int) -> Finding:
@@ -116,8 +117,18 @@ def session(account: AccountId, state: SessionState, cause: str, stops: int) -> 
         return fine(name, "logged in")
     words = f"{state}{f': {cause}' if cause else ''}"
     if stops:
-        return failure(name, f"{words}; {stops} stops are blind", "Log in again.")
-    return warning(name, words, "Log in again before you trade.")
+        return failure(name, f"{words}; {stops} stops are blind", "Log in again.", Remedy.LOG_IN, account)
+    return warning(name, words, "Log in again before you trade.", Remedy.LOG_IN, account)
+
+
+def addresses(account: AccountId, registered: Sequence[str] | None) -> Finding:
+    """From where the broker takes orders (static addresses, since 2026). None: it does not tell."""
+    name = f"registered address {account}"
+    if registered is None:
+        return fine(name, "the broker does not tell; an order from elsewhere is refused, and said to be")
+    if not registered:
+        return failure(name, "none is registered: orders are refused", "Register this machine's at the broker's site.")
+    return fine(name, f"orders are taken from {', '.join(registered)}")
 
 
 def reachable(broker: str, milliseconds: float | None, cause: str = "", *, paper: bool = False) -> Finding:
@@ -135,23 +146,26 @@ def feed(account: AccountId, state: FeedState, blind: int, *, guarding: bool) ->
     if not guarding:
         return fine(name, "runs in the workstation only")
     if blind:
-        return failure(name, f"{state}; {blind} armed stops get no prices", "Check the connection, log in again.")
+        words = f"{state}; {blind} armed stops get no prices"
+        return failure(name, words, "Check the connection, log in again.", Remedy.RECONNECT, account)
     if state in (FeedState.LIVE, FeedState.OFF):
         return fine(name, str(state))
-    return warning(name, str(state), "Wait a moment; Stopline keeps connecting.")
+    return warning(name, str(state), "Wait a moment; Stopline keeps connecting.", Remedy.RECONNECT, account)
 
 
 def instruments(broker: str, active: int, read_at: Nanos | None, now: Nanos) -> Finding:
     """How many contracts are known of a broker, and from when."""
     name = f"instruments {broker}"
     if not active:
-        return warning(name, "none are stored", "Bring them in: `instruments sync`, or log in.")
+        step = "Bring them in: `instruments sync`, or log in."
+        return warning(name, "none are stored", step, Remedy.IMPORT_INSTRUMENTS, broker)
     if read_at is None:
         return fine(name, f"{active:,} active")
     days = max(0, now - read_at) // _DAY
     words = f"{active:,} active, read {days} days ago"
     if days > OLD_INSTRUMENTS_DAYS:
-        return warning(name, words, "Bring them in again: new contracts are missing.")
+        step = "Bring them in again: new contracts are missing."
+        return warning(name, words, step, Remedy.IMPORT_INSTRUMENTS, broker)
     return fine(name, words)
 
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from app.domain.fill import Fill
 from app.domain.gtt import Gtt
+from app.domain.health import PreflightReport
 from app.domain.ids import AccountId, InstrumentId, Nanos, OrderId, StopId, Tag
 from app.domain.market import Candle, Interval, Tick
 from app.domain.order import Order, OrderRequest
@@ -84,6 +85,13 @@ class LoginAsked(Event):
     account: AccountId
     words: str
     """Why, and what waits for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreflightDone(Event):
+    """The look before the market opens was made."""
+
+    report: PreflightReport
 
 
 @dataclass(frozen=True, slots=True)

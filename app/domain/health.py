@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from app.domain.ids import Nanos
+
 
 class HealthState(StrEnum):
     """How it stands with one thing."""
@@ -14,6 +16,16 @@ class HealthState(StrEnum):
     """It works, and should be seen to."""
     FAILED = "failed"
     """It does not work."""
+
+
+class Remedy(StrEnum):
+    """What one click can do about a finding."""
+
+    NONE = ""
+    LOG_IN = "log in"
+    IMPORT_INSTRUMENTS = "import instruments"
+    BACK_UP = "back up"
+    RECONNECT = "reconnect"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +38,23 @@ class Finding:
     words: str
     next_step: str = ""
     """What to do; empty when all is well."""
+    remedy: Remedy = Remedy.NONE
+    about: str = ""
+    """Whose: an account id, or a broker's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreflightReport:
+    """The look before the market opens: what must stand for stops and orders to work today."""
+
+    at: Nanos
+    """Of the machine's clock."""
+    findings: tuple[Finding, ...]
+
+    @property
+    def open(self) -> tuple[Finding, ...]:
+        """What is not in order."""
+        return tuple(finding for finding in self.findings if finding.state is not HealthState.OK)
 
 
 def failed(findings: tuple[Finding, ...]) -> bool:

@@ -136,6 +136,10 @@ class FeedHub:
         self._packets.clear()
         self._report()
 
+    async def redial(self) -> None:
+        """Drops every connection; each dials again at once."""
+        await asyncio.gather(*(lane.redial() for lane in self._lanes))
+
     @property
     def state(self) -> FeedState:
         """Of the guarding connection: what a stop's prices are worth."""

@@ -15,7 +15,8 @@ from app.desk.data_messages import (
     Tidied,
     UpkeepSettings,
 )
-from app.domain.health import Finding, HealthState
+from app.domain.health import Finding, HealthState, PreflightReport, Remedy
+from app.domain.ids import AccountId
 from app.runtime.secret import Secret
 from tests.ui import scripted_market as market
 from tests.ui.script import Script
@@ -72,6 +73,28 @@ class ScriptedData:
 
 class ScriptedHealth:
     """Implements `HealthVerbs`."""
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self.report = PreflightReport(
+            market.NOW,
+            (
+                Finding("disk", HealthState.OK, "50.0 GB free"),
+                Finding(
+                    "session zerodha-1", HealthState.FAILED, "expired; 2 stops are blind", "Log in again.",
+                    Remedy.LOG_IN, "zerodha-1",
+                ),
+                Finding("backup", HealthState.WARNING, "there is none", "Make one.", Remedy.BACK_UP),
+                Finding("feed zerodha-1", HealthState.WARNING, "down", "Wait.", Remedy.RECONNECT, "zerodha-1"),
+            ),
+        )  # fmt: skip
+
+    async def preflight(self) -> PreflightReport:
+        await self.script.enter("preflight")
+        return self.report
+
+    async def reconnect(self, account: AccountId) -> None:
+        await self.script.enter("reconnect", account)
 
     async def look(self) -> Sequence[Finding]:
         return (

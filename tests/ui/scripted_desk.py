@@ -454,7 +454,7 @@ class ScriptedDesk:
         self.trading = ScriptedTrading(self.script)
         self.stops = ScriptedStops(self.script)
         self.data = ScriptedData(self.script)
-        self.health = ScriptedHealth()
+        self.health = ScriptedHealth(self.script)
         self.portfolio = ScriptedPortfolio(self.script)
         self.sync = ScriptedSync(self.script)
 

@@ -50,6 +50,7 @@ def declare(window: MainWindow) -> None:
     add(Command("book.sync", "&Sync all accounts", "&Book", lambda: _sync(window), "Ctrl+R"))
     add(Command("book.cancel", "&Cancel the sync", "&Book", window.sync.cancel))
     add(Command("book.data", "&Data: backups, keys, health…", "&Book", lambda: _data(window), "Ctrl+Shift+D"))
+    add(Command("book.preflight", "&Pre-flight…", "&Book", window.open_preflight, "Ctrl+Shift+F"))
     add(Command("view.search", "&Find an instrument", "&View", lambda: _search(window), "Ctrl+F"))
     for name, title, key in window.view_keys():
         add(Command(f"view.{name}", title, "&View", partial(docks.bring, name), key))

@@ -8,13 +8,14 @@ from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent, QColor, QPainter, QPaintEvent
 from PySide6.QtWidgets import QDialog, QHBoxLayout, QMainWindow, QMenuBar, QMessageBox, QVBoxLayout, QWidget
 
-from app.domain.events import Level
+from app.domain.events import Level, PreflightDone
 from app.domain.ids import InstrumentId
 from app.domain.instrument import Instrument
 from app.domain.order import Side
 from app.ui import theme
 from app.ui.actions import Actions
 from app.ui.bridge import Bridge
+from app.ui.dialogs.preflight import PreflightDialog
 from app.ui.models.day import DayResult
 from app.ui.models.facts import Facts
 from app.ui.shell.accounts import AccountKeeper
@@ -256,9 +257,29 @@ class MainWindow(QMainWindow):
         self.sync.last_sync.connect(self.bar.set_last_sync)
         self.day.changed.connect(self.bar.set_day)
         self.notices.added.connect(self._on_notice)
+        self.bridge.subscribe(PreflightDone, self._on_preflight)
         self.facts.accounts_changed.connect(self._show_mode)
         self.facts.positions_changed.connect(self._show_something)
         self._show_mode()
+
+    def open_preflight(self) -> None:
+        """What stands before the market opens."""
+        self.banners.drop("pre-flight")
+        self.open_dialog(PreflightDialog(self.bridge, self, self.accounts.log_in))
+
+    def _on_preflight(self, event: PreflightDone) -> None:
+        waiting = event.report.open
+        if not waiting:
+            self.banners.drop("pre-flight")
+            return
+        names = ", ".join(finding.name for finding in waiting)
+        self.banners.show_banner(
+            "pre-flight",
+            f"Before the market opens, to see to: {names}.",
+            button="Open pre-flight",
+            do=self.open_preflight,
+            dismissable=True,
+        )
 
     def _show_mode(self) -> None:
         words, role, why = mode_of(list(self.facts.accounts.values()))

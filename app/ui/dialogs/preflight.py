@@ -1,0 +1,130 @@
+"""Before the market opens: what stands and what does not, on one page, each with the click that mends it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QDialog, QFrame, QGridLayout, QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
+
+from app.domain.errors import AppError
+from app.domain.health import Finding, HealthState, PreflightReport, Remedy
+from app.domain.ids import AccountId
+from app.ui import format as fmt
+from app.ui.bridge import Bridge
+from app.ui.widgets.text import Message, label, selectable
+
+_TONES = {HealthState.OK: "up", HealthState.WARNING: "warning", HealthState.FAILED: "danger"}
+_ORDER = (HealthState.FAILED, HealthState.WARNING, HealthState.OK)
+_BUTTONS = {
+    Remedy.LOG_IN: "Log in",
+    Remedy.IMPORT_INSTRUMENTS: "Import now",
+    Remedy.BACK_UP: "Back up now",
+    Remedy.RECONNECT: "Reconnect",
+}
+
+
+class PreflightDialog(QDialog):
+    """The pre-flight page. Looks when it opens, after every remedy, and when asked."""
+
+    def __init__(self, bridge: Bridge, parent: QWidget, log_in: Callable[[AccountId], None]) -> None:
+        super().__init__(parent)
+        self.setObjectName("preflight")
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setWindowTitle("Pre-flight")
+        self._bridge = bridge
+        self._log_in = log_in
+        self._head = label("Looking…", "heading", name="preflight.head")
+        self.message = Message(name="preflight.message")
+        self._area = QScrollArea()
+        self._area.setObjectName("preflight.findings")
+        self._area.setWidgetResizable(True)
+        self._area.setFrameShape(QFrame.Shape.NoFrame)
+        self._again = QPushButton("Look &again")
+        self._again.setObjectName("preflight.again")
+        self._again.clicked.connect(self.look)
+        close = QPushButton("&Close")
+        close.setDefault(True)
+        close.clicked.connect(self.accept)
+        buttons = QHBoxLayout()
+        buttons.addStretch(1)
+        buttons.addWidget(self._again)
+        buttons.addWidget(close)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(20, 16, 20, 16)
+        layout.setSpacing(8)
+        layout.addWidget(self._head)
+        layout.addWidget(self.message)
+        layout.addWidget(self._area, 1)
+        layout.addLayout(buttons)
+        self.resize(720, 480)
+        self.look()
+
+    def look(self) -> None:
+        """Looks at everything anew."""
+        self._again.setEnabled(False)
+        self._bridge.start(self._look(), "pre-flight")
+
+    async def _look(self) -> None:
+        try:
+            self.show_report(await self._bridge.call(self._bridge.desk.health.preflight()))
+        except AppError as failure:
+            self.message.say(str(failure), "strip-danger")
+        finally:
+            self._again.setEnabled(True)
+
+    def show_report(self, report: PreflightReport) -> None:
+        """The worst first."""
+        count = len(report.open)
+        state = "Everything stands" if not count else f"{count} {'thing' if count == 1 else 'things'} to see to"
+        self._head.setText(f"{state}, {fmt.clock(report.at)}")
+        inside = QWidget()
+        grid = QGridLayout(inside)
+        grid.setContentsMargins(0, 4, 0, 4)
+        grid.setHorizontalSpacing(16)
+        grid.setVerticalSpacing(10)
+        findings = sorted(report.findings, key=lambda finding: _ORDER.index(finding.state))
+        for row, finding in enumerate(findings):
+            self._add(grid, row, finding)
+        grid.setColumnStretch(2, 1)
+        grid.setRowStretch(len(findings), 1)
+        self._area.setWidget(inside)
+
+    def _add(self, grid: QGridLayout, row: int, finding: Finding) -> None:
+        step = f". {finding.next_step}" if finding.next_step else ""
+        texts = (
+            label(str(finding.state), _TONES[finding.state]),
+            label(finding.name, "muted"),
+            selectable(label(f"{finding.words}{step}", wrap=True)),
+        )
+        for column, text in enumerate(texts):
+            text.setAlignment(Qt.AlignmentFlag.AlignTop)
+            grid.addWidget(text, row, column)
+        words = _BUTTONS.get(finding.remedy)
+        if words is not None:
+            button = QPushButton(words)
+            button.setObjectName(f"preflight.{finding.remedy.name.lower()}.{finding.about}")
+            button.clicked.connect(lambda _checked=False, found=finding: self._mend(found))
+            grid.addWidget(button, row, len(texts), Qt.AlignmentFlag.AlignTop)
+
+    def _mend(self, finding: Finding) -> None:
+        if finding.remedy is Remedy.LOG_IN:
+            self._log_in(AccountId(finding.about))
+        elif finding.remedy is Remedy.RECONNECT:
+            self._start(self._bridge.desk.health.reconnect(AccountId(finding.about)), "Reconnecting…")
+        elif finding.remedy is Remedy.BACK_UP:
+            self._start(self._bridge.desk.data.backup(), "Making a backup…")
+
+    def _start(self, verb: Coroutine[Any, Any, object], words: str) -> None:
+        self.message.say(words)
+        self._bridge.start(self._run(verb), "remedy")
+
+    async def _run(self, verb: Coroutine[Any, Any, object]) -> None:
+        try:
+            await self._bridge.call(verb)
+        except AppError as failure:
+            self.message.say(str(failure), "strip-danger")
+            return
+        self.message.clear()
+        self.look()

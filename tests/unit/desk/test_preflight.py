@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from datetime import date, datetime
+
+import pytest
+
+from app.desk.preflight import due
+from app.diagnostics import checks
+from app.domain.calendar import TradingCalendar
+from app.domain.health import HealthState
+from app.domain.ids import AccountId
+from app.runtime.clock import IST, from_datetime
+from app.runtime.paths import resource
+
+WEDNESDAY = date(2026, 11, 25)
+
+
+@pytest.mark.parametrize(
+    ("moment", "done", "wanted"),
+    [
+        ("2026-11-25 08:44:59", None, None),
+        ("2026-11-25 08:45", None, WEDNESDAY),
+        ("2026-11-25 09:10", None, WEDNESDAY),  # started late
+        ("2026-11-25 09:10", WEDNESDAY, None),
+        ("2026-11-25 09:15", None, None),
+        ("2026-11-26 08:50", WEDNESDAY, date(2026, 11, 26)),
+        ("2026-11-28 08:50", None, None),  # Saturday
+        ("2026-12-25 08:50", None, None),  # Christmas
+    ],
+)
+def test_once_before_the_open_of_a_trading_day(moment: str, done: date | None, wanted: date | None) -> None:
+    calendar = TradingCalendar.parse(*(f.read_text("utf-8") for f in sorted(resource("calendar").glob("*.json"))))
+    at = from_datetime(datetime.fromisoformat(moment).replace(tzinfo=IST))
+    assert due(at, calendar, done) == wanted
+
+
+@pytest.mark.parametrize(
+    ("registered", "state", "words"),
+    [
+        (None, HealthState.OK, "does not tell"),
+        ((), HealthState.FAILED, "orders are refused"),
+        (("203.0.113.7",), HealthState.OK, "203.0.113.7"),
+    ],
+)
+def test_from_where_orders_are_taken(registered: tuple[str, ...] | None, state: HealthState, words: str) -> None:
+    found = checks.addresses(AccountId("upstox-1"), registered)
+    assert (found.state, words in found.words) == (state, True)

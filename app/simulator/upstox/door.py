@@ -16,6 +16,7 @@ from app.simulator.upstox.calendar import CalendarRoutes
 from app.simulator.upstox.charges import ChargeRoutes
 from app.simulator.upstox.feed import CUT, MALFORMED, MarketFeed
 from app.simulator.upstox.gate import KEYS, Gate
+from app.simulator.upstox.gtt import GttRoutes, announcer
 from app.simulator.upstox.guard import Guard
 from app.simulator.upstox.history import HistoryRoutes
 from app.simulator.upstox.instruments import FOLDER, InstrumentRoutes
@@ -28,6 +29,7 @@ from app.simulator.upstox.quotes import QuoteRoutes
 from app.simulator.upstox.sockets import SocketRoutes
 from app.simulator.upstox.tokens import Tokens, UpstoxCredentials
 from app.simulator.upstox.trading import Trading
+from app.simulator.upstox.triggers import TriggerEngine
 
 CUT_SECONDS = 0.05
 """Between a message that breaks off and the end of its line."""
@@ -50,6 +52,7 @@ class UpstoxDoor:
         self._trading = Trading(oms, self._keys, self._guard, faults, credentials.user_id)
         self.feed = MarketFeed(oms.market, self._keys, faults)
         self.portfolio = PortfolioFeed(self._trading, faults)
+        self.triggers = TriggerEngine(oms, book, announcer(self._trading, self.portfolio))
 
     @property
     def urls(self) -> dict[str, str]:
@@ -76,6 +79,7 @@ class UpstoxDoor:
         """From the book."""
         self.tokens.load()
         self._guard.load()
+        self.triggers.load()
 
     def add_to(self, app: web.Application, admin: Callable[[web.Application], None]) -> None:
         """Registers everything; `admin` adds the exchange's own routes."""
@@ -83,6 +87,7 @@ class UpstoxDoor:
         app.middlewares.append(Gate(self.tokens, self._faults).pass_through)
         OrderRoutes(self._trading, self._faults).add_to(app)
         MultiRoutes(self._trading, self._faults).add_to(app)
+        GttRoutes(self.triggers, self._trading, self._guard).add_to(app)
         AccountRoutes(self._trading, self.tokens, self._guard, self._faults, self.token_ended).add_to(app)
         InstrumentRoutes(self._oms.market, self._keys).add_to(app)
         QuoteRoutes(self._oms.market, self._keys).add_to(app)
@@ -97,9 +102,10 @@ class UpstoxDoor:
         admin(app)
 
     async def clock_changed(self) -> None:
-        """Tokens whose time has come die; segments open and close."""
+        """Tokens and triggers whose time has come die; segments open and close."""
         if self.tokens.bury_dead():
             await self.token_ended()
+        self.triggers.on_clock()
         self.feed.tell_statuses()
 
     async def token_ended(self) -> None:

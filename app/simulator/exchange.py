@@ -23,6 +23,8 @@ from app.simulator.form import OrderForm
 from app.simulator.gtt import GttEngine
 from app.simulator.happenings import Happenings
 from app.simulator.kite.accounts import AccountRoutes
+from app.simulator.kite.alert_routes import AlertRoutes
+from app.simulator.kite.alerts import Alerts
 from app.simulator.kite.calculators import CalculatorRoutes
 from app.simulator.kite.depository import DepositoryPage
 from app.simulator.kite.gtt import GttRoutes
@@ -130,11 +132,13 @@ class Exchange:
         self.legs = Legs(self.oms, self.auctions, self.faults)
         self.happenings = Happenings(self.oms, self.faults, self._end_sessions)
         self.gtts = GttEngine(self.oms, self.book, self.faults)
+        self.alerts = Alerts(plan.market, self.legs, self.book)
         self.memory = MarketMemory(plan.market, self.book)
         plan.market.add_listener(self._before_ticks)
         self.hub = TickerHub(plan.market, self.sessions.user_of, lambda: self.faults.switches.plan)
         plan.market.add_listener(self.oms.on_quotes)
         plan.market.add_listener(self.gtts.on_quotes)
+        plan.market.add_listener(self.alerts.on_quotes)
         self.port = 0
         self.upstox: UpstoxDoor | None = None
         if UPSTOX in plan.brokers:
@@ -250,6 +254,7 @@ class Exchange:
         known = self.book.load("account")
         self.oms.load()
         self.gtts.load()
+        self.alerts.load()
         self.auctions.load()
         self.depository.load()
         if not known:
@@ -305,6 +310,7 @@ class Exchange:
         PortfolioRoutes(self.oms, self.auctions, self.depository).add_to(app)
         CalculatorRoutes(self.oms).add_to(app)
         QuoteRoutes(self.market).add_to(app)
+        AlertRoutes(self.alerts, self.credentials.user_id).add_to(app)
         GttRoutes(self.gtts, self.market.listings, self.credentials.user_id).add_to(app)
         DepositoryPage(self.sessions, self.depository).add_to(app)
         login = LoginPage(self.sessions, lambda: self.urls["redirect_url"])

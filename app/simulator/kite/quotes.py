@@ -55,7 +55,7 @@ class QuoteRoutes:
 
     async def quote(self, request: web.Request) -> web.Response:
         """GET /quote."""
-        return success({key: _full(quote) for key, quote in self._asked(request, MOST_QUOTES).items()})
+        return success({key: full_row(quote) for key, quote in self._asked(request, MOST_QUOTES).items()})
 
     async def ohlc(self, request: web.Request) -> web.Response:
         """GET /quote/ohlc."""
@@ -149,7 +149,8 @@ def _ohlc(quote: Quote) -> dict[str, Any]:
     }
 
 
-def _full(quote: Quote) -> dict[str, Any]:
+def full_row(quote: Quote) -> dict[str, Any]:
+    """A full quote (A13)."""
     row: dict[str, Any] = {
         "instrument_token": quote.listing.token,
         "timestamp": _time(quote.timestamp),

@@ -117,7 +117,6 @@ def _kind(status: int) -> str:
 
 _LATER = {
     "/mf/": "Mutual funds",
-    "/alerts": "Alerts",
 }
 
 

@@ -177,7 +177,7 @@ async def test_other_varieties_are_refused_in_words(bench: Bench, variety: str) 
     assert (answer.status_code, answer.json()["error_type"]) == (400, "InputException")
 
 
-@pytest.mark.parametrize("path", ["/mf/orders", "/alerts", "/nowhere"])
+@pytest.mark.parametrize("path", ["/mf/orders", "/nowhere"])
 async def test_routes_that_are_not_there_answer_in_the_envelope(bench: Bench, path: str) -> None:
     answer = await bench.http.get(path)
     assert (answer.status_code, answer.json()["status"]) == (404, "error")

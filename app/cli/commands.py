@@ -44,6 +44,7 @@ class Connect:
     request_token: str | None
     endpoints: Endpoints | None
     as_json: bool
+    access_token_file: Path | None = None
 
     def __repr__(self) -> str:
         return f"Connect({self.broker}, {self.profile})"  # the request token opens a session

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit, urlunsplit
 
 import msgspec
 
 from app.cli.commands import COULD_NOT_START, FINE, SOME_FAILED, Connect
 from app.cli.output import Output
-from app.desk.messages import LoginPage
+from app.desk.messages import AccountView, LoginPage
 from app.desk.verbs import CommandDesk
 from app.domain.errors import AppError, Cancelled, Denied
 from app.runtime import redaction
@@ -22,13 +23,13 @@ async def run_connect(desk: CommandDesk, command: Connect, out: Output, read_lin
     `read_line` gives the next line of the terminal, empty at its end.
     """
     try:
-        secret = _api_secret(command)
-        page = await desk.begin_connect(command.broker, command.api_key, secret, command.endpoints)
+        secret = _secret_in(command.api_secret_file, "API secret")
+        connect = await _way_in(desk, command, secret, out, read_line)
     except AppError as error:
         out.failed(error)
         return COULD_NOT_START
     try:
-        account = await desk.complete_connect(page.account, _redirected(command, page, out, read_line))
+        account = await connect()
     except AppError as error:
         out.failed(error)
         return SOME_FAILED
@@ -40,13 +41,28 @@ async def run_connect(desk: CommandDesk, command: Connect, out: Output, read_lin
     return FINE
 
 
-def _api_secret(command: Connect) -> Secret:
+async def _way_in(
+    desk: CommandDesk, command: Connect, secret: Secret, out: Output, read_line: Callable[[], str]
+) -> Callable[[], Awaitable[AccountView]]:
+    """What connects the account: its access token, or the end of its login page."""
+    if command.access_token_file is not None:
+        token = _secret_in(command.access_token_file, "access token")
+        return lambda: desk.connect_by_hand(command.broker, command.api_key, secret, token, command.endpoints)
+    page = await desk.begin_connect(command.broker, command.api_key, secret, command.endpoints)
+
+    async def by_page() -> AccountView:
+        return await desk.complete_connect(page.account, _redirected(command, page, out, read_line))
+
+    return by_page
+
+
+def _secret_in(file: Path, what: str) -> Secret:
     try:
-        text = command.api_secret_file.read_text(encoding="utf-8").strip()
+        text = file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise Denied(f"The API secret in {command.api_secret_file} cannot be read.", detail=str(error)) from error
+        raise Denied(f"The {what} in {file} cannot be read.", detail=str(error)) from error
     if not text or len(text.split()) != 1:
-        raise Denied(f"{command.api_secret_file} does not hold one API secret.", "Put the secret alone into the file.")
+        raise Denied(f"{file} does not hold one {what}.", f"Put the {what} alone into the file.")
     return Secret(text)
 
 

@@ -51,6 +51,7 @@ def parse(arguments: Sequence[str]) -> Command:
             api_key=asked.api_key,
             api_secret_file=Path(asked.api_secret_file),
             request_token=asked.request_token,
+            access_token_file=None if asked.access_token_file is None else Path(asked.access_token_file),
             endpoints=_endpoints(parser, asked),
             as_json=asked.json,
         )
@@ -103,7 +104,9 @@ def _add_connect(
     connect.add_argument(
         "--api-secret-file", required=True, metavar="F", help="file holding the API secret (never given as an argument)"
     )
-    connect.add_argument("--request-token", metavar="T", help="the one-time token of a login just made")
+    token = connect.add_mutually_exclusive_group()
+    token.add_argument("--request-token", metavar="T", help="the one-time token of a login just made")
+    token.add_argument("--access-token-file", metavar="F", help="file holding an access token: no login page then")
     where = connect.add_argument_group("another address than the broker's (stored with the account)")
     where.add_argument("--api-url", metavar="URL")
     where.add_argument("--login-url", metavar="URL")

@@ -16,6 +16,7 @@ from app.analytics.charge_table import ChargesUnknown, ChargeTable
 from app.brokers.base import BrokerSession, ExitLine, Session
 from app.desk.hours import TradingHours
 from app.desk.outcome import Outcome, charges_of
+from app.desk.rights import DataRights
 from app.domain.broker import BrokerInfo
 from app.domain.calendar import AlwaysOpen, Calendar, ist_date
 from app.domain.errors import AppError, Denied, SessionExpired
@@ -112,7 +113,7 @@ class AccountDesk:
             self.stops.watched,
             self._on_order,
             self._on_connected,
-            self._on_dead,
+            self._on_feed_refused,
             lambda: self._hours.open_at(self.clock.now()),
             self.clock.now,
             trading.charts.of_account(account),
@@ -121,6 +122,7 @@ class AccountDesk:
         self.stops.when_watched(self._on_watched)
         self.state.on_session_dead = self._on_dead
         self.state.on_positions.append(self._on_positions)
+        self.rights = DataRights(account, trading.publish)
         self.session: Session | None = None
         self.fills: tuple[Fill, ...] = ()
         """Today's, as last read."""
@@ -189,6 +191,7 @@ class AccountDesk:
                 await broker.close()
                 raise
             self.session, self._broker = session, broker
+            self.rights.refused = ""
             self._recovered.clear()
             if not guard:
                 self.state.attach(broker)
@@ -371,6 +374,10 @@ class AccountDesk:
         self.hub.set_urgent(self.stops.armed > 0)
         if self._recovered.is_set():
             self._trading.tasks.start(self._reconcile(), f"reconcile after reconnect {self.account}")
+
+    def _on_feed_refused(self, cause: SessionExpired) -> None:
+        if (broker := self._broker) is not None:
+            self._trading.tasks.start(self.rights.judge(broker, cause, self._on_dead), f"feed refused {self.account}")
 
     def _on_dead(self, cause: SessionExpired) -> None:
         if self._broker is not None and self._dying is not self._broker:

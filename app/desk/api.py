@@ -73,6 +73,15 @@ class SessionVerbs(Protocol):
         """Checked in words before anything is stored (Denied); logged out until its login."""
         ...
 
+    async def connect_by_hand(
+        self, broker: str, api_key: str, api_secret: Secret, access_token: Secret, endpoints: Endpoints | None = None
+    ) -> AccountView:
+        """The same with an access token that the trader has: proved with real calls before anything is stored (A4).
+
+        Raises Denied, LoginFailed (no token, expired, not of this key), NotPermitted, Unreachable; each in words.
+        """
+        ...
+
     async def begin_login(self, account: AccountId) -> LoginPage:
         """A fresh page with a fresh single-use state."""
         ...

@@ -11,10 +11,12 @@ from dataclasses import replace
 from urllib.parse import urlsplit
 
 from app.brokers import configuration
+from app.brokers.base import Credentials, Session
 from app.brokers.login_state import LoginAttempts
 from app.desk.account import AccountDesk
 from app.desk.messages import AccountView, LoginPage, PaperLogin, PassphraseStrength, VaultInfo, VaultState
 from app.desk.paper import PaperExchange
+from app.desk.rights import prove
 from app.desk.sessions import Sessions
 from app.desk.workspace import Workspace
 from app.domain.account import Endpoints
@@ -178,16 +180,40 @@ class SessionDesk:
         self, broker: str, api_key: str, api_secret: Secret, endpoints: Endpoints | None = None
     ) -> AccountId:
         """A new account, or new keys for the one with this API key. Logged out until its login."""
+        account, where = self._checked(broker, api_key, api_secret, endpoints)
+        await self._save_account(account, broker, api_key.strip(), api_secret, where)
+        return account
+
+    async def connect_by_hand(
+        self, broker: str, api_key: str, api_secret: Secret, access_token: Secret, endpoints: Endpoints | None = None
+    ) -> AccountView:
+        """The same with an access token, all proved with real calls before anything is stored (A4)."""
+        account, where = self._checked(broker, api_key, api_secret, endpoints)
+        redact(api_secret)
+        redact(access_token)
+        credentials = Credentials(api_key.strip(), api_secret)
+        proof = await prove(self._workspace.factory(broker), account, credentials, where, access_token)
+        if (record := self._workspace.records.get(account)) is not None:
+            _check_client(record, proof.session)
+        await self._save_account(account, broker, credentials.api_key, api_secret, where)
+        await self._sessions.take(account, proof.session)
+        if proof.no_prices:
+            self._workspace.account(account).rights.tell(proof.no_prices)
+        return self._view(self._workspace.record(account))
+
+    def _checked(
+        self, broker: str, api_key: str, api_secret: Secret, endpoints: Endpoints | None
+    ) -> tuple[AccountId, Endpoints]:
+        """The account that these keys belong to, new or known, and its addresses. Raises Denied in words."""
         info = self._workspace.factory(broker).info
         api_key = api_key.strip()
         configuration.check(info, {"api_key": api_key, "api_secret": api_secret.reveal()}, endpoints)
         where = endpoints or info.endpoints
         known = next((r for r in self._workspace.records.values() if r.broker == broker and r.api_key == api_key), None)
-        if known is not None:
-            configuration.check_same_money(known.endpoints, where)
-        account = known.id if known is not None else AccountId(f"{broker}-{secrets.token_hex(4).upper()}")
-        await self._save_account(account, broker, api_key, api_secret, where)
-        return account
+        if known is None:
+            return AccountId(f"{broker}-{secrets.token_hex(4).upper()}"), where
+        configuration.check_same_money(known.endpoints, where)
+        return known.id, where
 
     async def _save_account(
         self, account: AccountId, broker: str, api_key: str, api_secret: Secret, endpoints: Endpoints
@@ -254,11 +280,7 @@ class SessionDesk:
         token = self._attempts.check(account, redirected_to, factory.info.redirect_parameter)
         login = factory.login(account, self._sessions.credentials(record), record.endpoints)
         session = await login.exchange(token)
-        if record.user_id and session.user_id != record.user_id:
-            raise LoginFailed(
-                f"This login belongs to {session.user_id}, the account to {record.user_id}.",
-                "Log in as the right client, or connect the other one as a new account.",
-            )
+        _check_client(record, session)
         await self._sessions.take(account, session)
         return self._view(self._workspace.record(account))
 
@@ -295,3 +317,12 @@ class SessionDesk:
         await asyncio.gather(*(desk.end(FeedState.OFF) for desk in self._workspace.accounts.values()))
         if self._paper is not None:
             await self._paper.stop()
+
+
+def _check_client(record: AccountRecord, session: Session) -> None:
+    """Raises LoginFailed when somebody else than the account's client logged in."""
+    if record.user_id and session.user_id != record.user_id:
+        raise LoginFailed(
+            f"This login belongs to {session.user_id}, the account to {record.user_id}.",
+            "Log in as the right client, or connect the other one as a new account.",
+        )

@@ -38,6 +38,7 @@ class StopDesk:
         last = desk.last_price(instrument.id) or held.last_price
         denied = ""
         try:
+            desk.rights.deny()
             deny_trigger(held, instrument, snapped, last)
         except Denied as refusal:
             denied = str(refusal)
@@ -64,7 +65,9 @@ class StopDesk:
 
     async def arm(self, position: PositionKey, trigger: Price) -> Stop:
         """Returns when the exit is durable and the level watches."""
-        return await self._workspace.account(position.account).stops.arm(position, trigger)
+        desk = self._workspace.account(position.account)
+        desk.rights.deny()
+        return await desk.stops.arm(position, trigger)
 
     async def move(self, stop: StopId, trigger: Price) -> Stop:
         """Another level."""

@@ -25,7 +25,7 @@ from app.runtime import redaction
 from app.runtime.paths import ProfilePaths
 from app.runtime.secret import Secret
 
-_SECONDS = {"sync": 600.0, "connect.begin": 90.0, "connect.complete": 90.0}
+_SECONDS = {"sync": 600.0, "connect.begin": 90.0, "connect.complete": 90.0, "connect.hand": 90.0}
 """How long a workstation may take to answer."""
 
 Progress = Callable[[SyncProgressed], None]
@@ -42,6 +42,12 @@ class CommandDesk(Protocol):
 
     async def complete_connect(self, account: AccountId, redirected_to: Secret) -> AccountView:
         """Ends the login with the address that the page redirected to."""
+        ...
+
+    async def connect_by_hand(
+        self, broker: str, api_key: str, api_secret: Secret, access_token: Secret, endpoints: Endpoints | None
+    ) -> AccountView:
+        """With an access token, proved before anything is stored."""
         ...
 
     async def sync(
@@ -69,6 +75,12 @@ class DirectDesk:
     async def complete_connect(self, account: AccountId, redirected_to: Secret) -> AccountView:
         """The login ends in a session."""
         return await self._desk.session.complete_login(account, redirected_to.reveal())
+
+    async def connect_by_hand(
+        self, broker: str, api_key: str, api_secret: Secret, access_token: Secret, endpoints: Endpoints | None
+    ) -> AccountView:
+        """The same, without a page."""
+        return await self._desk.session.connect_by_hand(broker, api_key, api_secret, access_token, endpoints)
 
     async def sync(
         self, account: AccountId | None, progress: Progress, since: date | None = None, until: date | None = None
@@ -116,6 +128,19 @@ class RemoteDesk:
         params = {"account": account, "redirected_to": redirected_to.reveal()}
         return msgspec.convert(await self._call("connect.complete", params), AccountView)
 
+    async def connect_by_hand(
+        self, broker: str, api_key: str, api_secret: Secret, access_token: Secret, endpoints: Endpoints | None
+    ) -> AccountView:
+        """The same, in the workstation."""
+        params = {
+            "broker": broker,
+            "api_key": api_key,
+            "api_secret": api_secret.reveal(),
+            "access_token": access_token.reveal(),
+            "endpoints": msgspec.to_builtins(endpoints),
+        }
+        return msgspec.convert(await self._call("connect.hand", params), AccountView)
+
     async def sync(
         self,
         account: AccountId | None,
@@ -157,6 +182,11 @@ def remote_verbs(desk: Desk, show: Callable[[], None]) -> dict[str, Verb]:
         endpoints = msgspec.convert(params["endpoints"], Endpoints | None)
         return await direct.begin_connect(params["broker"], params["api_key"], Secret(params["api_secret"]), endpoints)
 
+    async def by_hand(params: Mapping[str, Any]) -> AccountView:
+        endpoints = msgspec.convert(params["endpoints"], Endpoints | None)
+        secret, token = Secret(params["api_secret"]), Secret(params["access_token"])
+        return await direct.connect_by_hand(params["broker"], params["api_key"], secret, token, endpoints)
+
     async def complete(params: Mapping[str, Any]) -> AccountView:
         return await direct.complete_connect(params["account"], Secret(params["redirected_to"]))
 
@@ -167,4 +197,5 @@ def remote_verbs(desk: Desk, show: Callable[[], None]) -> dict[str, Verb]:
         "sync": sync,
         "connect.begin": begin,
         "connect.complete": complete,
+        "connect.hand": by_hand,
     }

@@ -117,6 +117,13 @@ class ScriptedSession:
         )
         return account
 
+    async def connect_by_hand(
+        self, broker: str, api_key: str, api_secret: Secret, access_token: Secret, endpoints: Endpoints | None = None
+    ) -> AccountView:
+        await self.script.enter("connect_by_hand", broker, api_key, api_secret, access_token, endpoints)
+        account = await self.add_account(broker, api_key, api_secret, endpoints)
+        return replace(self.script.accounts[account], state=SessionState.ACTIVE)
+
     async def begin_login(self, account: AccountId) -> LoginPage:
         await self.script.enter("begin_login", account)
         if self.script.login_page is None:

@@ -42,6 +42,7 @@ class FakeSession:
         self.created: tuple[Secret | None, bool] | None = None
         self.known = [ACCOUNT]
         self.added: list[tuple[str, str, Secret, Endpoints | None]] = []
+        self.by_hand: list[tuple[str, str, Secret, Secret, Endpoints | None]] = []
         self.redirects: list[str] = []
         self.login_error: AppError | None = None
 
@@ -72,6 +73,14 @@ class FakeSession:
     ) -> AccountId:
         self.added.append((broker, api_key, api_secret, endpoints))
         return ACCOUNT
+
+    async def connect_by_hand(
+        self, broker: str, api_key: str, api_secret: Secret, access_token: Secret, endpoints: Endpoints | None = None
+    ) -> AccountView:
+        self.by_hand.append((broker, api_key, api_secret, access_token, endpoints))
+        if self.login_error is not None:
+            raise self.login_error
+        return view(ACCOUNT)
 
     async def begin_login(self, account: AccountId) -> LoginPage:
         assert account == ACCOUNT

@@ -3,13 +3,14 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from app.cli.commands import Connect, Sync
+from app.cli.commands import FINE, SOME_FAILED, Connect, Sync
 from app.cli.connect import redirect_address, run_connect
 from app.cli.output import Output
 from app.cli.passphrase import VARIABLE, Passphrases, open_vault
@@ -193,6 +194,21 @@ async def test_connect_asks_for_the_address_that_the_login_ends_on(
     assert PAGE.url in said(out)
     assert fake.session.redirects == ["http://127.0.0.1:9002/redirect?x=1"]
     assert one_object(out)["account"]["client_name"] == "Asha Rao"
+
+
+async def test_connect_with_an_access_token_needs_no_page(
+    desk: CommandDesk, fake: FakeDesk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "token"
+    file.write_text("canary-token\n")
+    out = output()
+    command = replace(connect(tmp_path), access_token_file=file)
+    assert await run_connect(desk, command, out, never) == FINE
+    assert fake.session.by_hand == [("zerodha", "K", Secret("canary-secret"), Secret("canary-token"), ENDPOINTS)]
+    assert fake.session.redirects == []
+    fake.session.login_error = LoginFailed("The token has expired.", "Log in again.")
+    assert await run_connect(desk, command, out, never) == SOME_FAILED
+    assert "canary" not in told(out) + said(out) + "".join(capsys.readouterr())
 
 
 async def test_connect_given_up_says_nothing_more(desk: CommandDesk, fake: FakeDesk, tmp_path: Path) -> None:

@@ -1,0 +1,113 @@
+"""Keys and a token typed in by hand: proved with real calls, stored only when they are right, each failure in words."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from app.bootstrap import build_desk
+from app.desk.desk import LocalDesk
+from app.domain.errors import AppError, Denied, LoginFailed, Unreachable
+from app.domain.events import Event, Noticed, SessionState
+from app.domain.ids import InstrumentId
+from app.domain.instrument import Product
+from app.domain.order import OrderKind, OrderRequest, Side
+from app.domain.portfolio import PositionKey
+from app.runtime.paths import ProfilePaths
+from app.runtime.secret import Secret
+from tests.contract.zerodha.test_session import log_in
+from tests.fakes.paper_exchange import PaperExchange, eventually, paper_exchange
+
+INFY = InstrumentId("NSE:INFY")
+
+
+@pytest.fixture(scope="module")
+def exchange() -> Iterator[PaperExchange]:
+    with paper_exchange("--seed", "9", "--clock", "2026-11-20T10:00:00", "--order-delay", "0") as running:
+        yield running
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[LocalDesk]:
+    paths = ProfilePaths(tmp_path / "profile")
+    paths.create()
+    made = await build_desk(paths, paper=False)
+    await made.session.create_vault(Secret("correct horse battery"), False)
+    yield made
+    await made.stop()
+
+
+async def connect(desk: LocalDesk, exchange: PaperExchange, token: Secret, **changes: str) -> SessionState:
+    keys = exchange.credentials
+    endpoints = replace(exchange.endpoints, **changes)
+    view = await desk.session.connect_by_hand("zerodha", keys.api_key, keys.api_secret, token, endpoints)
+    return view.state
+
+
+async def test_a_living_token_connects_without_a_page(desk: LocalDesk, exchange: PaperExchange) -> None:
+    session = await log_in(exchange)
+    assert await connect(desk, exchange, session.access_token) is SessionState.ACTIVE
+    (view,) = await desk.session.accounts()
+    assert (view.user_id, view.client_name) == (session.user_id, session.user_name)
+    assert view.token_expires_at == session.expires_at
+    assert await connect(desk, exchange, session.access_token) is SessionState.ACTIVE
+    assert len(await desk.session.accounts()) == 1
+
+
+@pytest.mark.parametrize(
+    ("token", "changes", "kind", "words"),
+    [
+        ("not a token!", {}, LoginFailed, "no access token of Zerodha"),
+        ("abcdefgh12345678abcdefgh12345678", {}, LoginFailed, "does not accept this access token with this API key"),
+        ("abcdefgh", {"api_url": "http://127.0.0.1:9"}, Unreachable, "127.0.0.1"),
+        ("abcdefgh", {"api_url": "https://api.example"}, Denied, "neither Zerodha's nor all on this machine"),
+    ],
+)
+async def test_what_is_wrong_is_said_in_words_and_nothing_is_stored(
+    desk: LocalDesk, exchange: PaperExchange, token: str, changes: dict[str, str], kind: type[AppError], words: str
+) -> None:
+    with pytest.raises(kind, match=words) as told:
+        await connect(desk, exchange, Secret(token), **changes)
+    assert told.value.next_step
+    assert exchange.credentials.api_secret.reveal() not in str(told.value)
+    assert list(await desk.session.accounts()) == []
+
+
+async def test_a_live_account_is_never_turned_into_a_paper_one(desk: LocalDesk, exchange: PaperExchange) -> None:
+    await desk.session.add_account("zerodha", exchange.credentials.api_key, Secret("live"))
+    session = await log_in(exchange)
+    with pytest.raises(Denied, match="real money"):
+        await connect(desk, exchange, session.access_token)
+
+
+async def test_a_key_without_data_rights_is_no_dead_session_and_arms_no_stop(
+    desk: LocalDesk, exchange: PaperExchange
+) -> None:
+    heard: list[Event] = []
+    desk.listen(heard.append)
+    session = await log_in(exchange)
+    await exchange.control("POST", "/faults", {"faults": ["plan=personal"]})
+    try:
+        assert await connect(desk, exchange, session.access_token) is SessionState.ACTIVE
+        told = [event for event in heard if isinstance(event, Noticed) and "no live prices" in event.title]
+        assert told
+        assert "Local stops cannot be armed" in told[0].next_step
+        (view,) = await desk.session.accounts()
+        request = OrderRequest(view.id, INFY, Side.BUY, 1, Product.MIS, OrderKind.MARKET)
+        await desk.trading.place(request)
+        key = PositionKey(view.id, INFY, Product.MIS)
+
+        async def held() -> bool:
+            return any(position.key == key and position.quantity for position in await desk.portfolio.positions())
+
+        await eventually(held)
+        with pytest.raises(Denied, match="gives no live prices"):
+            await desk.stops.arm(key, 100_000)
+        await asyncio.sleep(0)
+        assert (await desk.session.accounts())[0].state is SessionState.ACTIVE
+    finally:
+        await exchange.control("POST", "/faults", {"faults": ["plan=connect"]})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import TypeVar
 
@@ -45,6 +45,7 @@ SETTLE_SECONDS = 60.0
 LOOK_SECONDS = 600.0
 DAY: Nanos = 86_400 * SECOND
 HOUR: Nanos = 3_600 * SECOND
+MEGABYTE = 1_000_000
 _TIDIED = "upkeep.tidied_at"
 _CHECKED = "upkeep.checked_at"
 
@@ -59,6 +60,8 @@ class DataDesk:
         self._otherwise = otherwise
         self._backups = Backups(workspace, helper)
         self._clock = SystemClock()
+        self.on_settings: Callable[[UpkeepSettings], Awaitable[None]] = _nobody
+        """Who else lives by the settings: the recorder of ticks."""
         self._one = asyncio.Lock()
         """One piece of work on whole files at a time."""
 
@@ -70,6 +73,7 @@ class DataDesk:
         info = await asyncio.to_thread(self._workspace.vault.info)
         folder = self._folder(settings)
         profile = self._workspace.profile
+        ticks = await self._workspace.book.ticks.span()
 
         def look() -> DataView:
             files = [
@@ -83,7 +87,7 @@ class DataDesk:
                 profile=str(profile),
                 book_bytes=_size(profile / StoreKind.BOOK.file_name),
                 journal_bytes=_size(profile / StoreKind.JOURNAL.file_name),
-                ticks_bytes=0,
+                ticks_bytes=ticks.size,
                 free_bytes=shutil.disk_usage(profile).free,
                 settings=settings,
                 backup_folder=str(folder),
@@ -92,6 +96,7 @@ class DataDesk:
                 asks_passphrase=info.opens_with_passphrase,
                 set_aside=tuple(sorted(str(path.relative_to(profile)) for path in aside)),
                 restore_waits=switch.pending(profile) is not None,
+                ticks_oldest=ticks.oldest,
             )
 
         return await asyncio.to_thread(look)
@@ -101,6 +106,7 @@ class DataDesk:
         if settings.backup_folder and not Path(settings.backup_folder).is_absolute():
             raise Denied("The backup folder must be a whole path.", "Choose a folder.")
         await upkeep.save(self._workspace.book.settings, settings)
+        await self.on_settings(settings)
 
     async def backup(self, file: str | None = None) -> BackupMade:
         """Raises AppError; a file that is not verified is not left behind."""
@@ -165,14 +171,26 @@ class DataDesk:
         now = self._clock.now()
         notifications = await retention.drop_notifications(now - settings.notifications_days * DAY)
         runs = await retention.drop_sync_logs(now - settings.sync_log_days * DAY)
+        recorded = self._workspace.book.ticks
+        ticks = await recorded.drop_before(now - settings.ticks_days * DAY)
+        capped = await recorded.drop_above(settings.ticks_megabytes * MEGABYTE)
         await self._workspace.book.settings.put(_TIDIED, str(now))
-        log.info("retention: %d notifications and %d sync runs dropped", notifications, runs)
-        return Tidied(notifications, runs, 0, None)
+        log.info("retention: %d notifications, %d sync runs, %d blocks of ticks", notifications, runs, ticks + capped)
+        oldest = (await recorded.span()).oldest
+        if capped:
+            self._notice(
+                Level.INFO,
+                "The oldest recorded ticks were dropped",
+                f"They took more than {settings.ticks_megabytes} MB.",
+                "The limit is on the Data page.",
+            )
+        return Tidied(notifications, runs, ticks + capped, oldest)
 
     # -- by itself ---------------------------------------------------------------------------------------------------
 
     async def keep(self) -> None:
         """For as long as the profile is open: backups when due, retention and a look at large files once a day."""
+        await self.on_settings(await self._settings())
         await asyncio.sleep(SETTLE_SECONDS)
         while True:
             await self.look_after()
@@ -271,3 +289,7 @@ class DataDesk:
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
+
+
+async def _nobody(_: UpkeepSettings) -> None:
+    """Before the desk is put together."""

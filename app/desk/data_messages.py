@@ -22,6 +22,10 @@ class UpkeepSettings:
     """Scheduled ones; those made by hand stay."""
     backup_folder: str = ""
     """Empty: in the profile."""
+    record_ticks: bool = True
+    """Of open positions, for a later replay."""
+    record_also: tuple[str, ...] = ()
+    """Instruments whose ticks are recorded without a position, e.g. `NSE:INFY`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,7 @@ class Tidied:
     notifications: int
     sync_runs: int
     ticks: int
+    """Blocks of a minute of one instrument."""
     ticks_oldest: Nanos | None
     """Of what is left."""
 
@@ -116,3 +121,5 @@ class DataView:
     set_aside: tuple[str, ...]
     restore_waits: bool
     """A restored backup takes its place at the next start."""
+    ticks_oldest: Nanos | None = None
+    """When the oldest recorded tick was kept."""

@@ -16,12 +16,13 @@ from app.desk.order_history import OrderHistory
 from app.desk.paper import PaperExchange
 from app.desk.portfolio import PortfolioDesk
 from app.desk.preflight import PreflightWatch
+from app.desk.recorder import TickRecorder
 from app.desk.session import SessionDesk
 from app.desk.stops import StopDesk
 from app.desk.sync import SyncDesk
 from app.desk.trading import TradingDesk
 from app.desk.workspace import Workspace
-from app.domain.events import EngineBeat, Event, OrderChanged, SessionChanged, SessionState
+from app.domain.events import EngineBeat, Event, OrderChanged, SessionChanged, SessionState, TicksConflated
 from app.runtime.bus import Bus
 from app.runtime.clock import SystemClock
 from app.runtime.loop import Tasks
@@ -59,6 +60,9 @@ class LocalDesk:
         self.health = Doctor(workspace, data)
         self.gtts = GttDesk(workspace)
         self._history = OrderHistory(workspace)
+        self.recorder = TickRecorder(workspace, self.market.subscribe)
+        data.on_settings = self.recorder.follow
+        bus.subscribe(TicksConflated, self.recorder.heard)
         self.session.on_open.append(self._opened)
         bus.subscribe(OrderChanged, self._history.on_order)
         bus.subscribe(SessionChanged, self._on_session)
@@ -88,21 +92,24 @@ class LocalDesk:
             await self._history.write()
         await self.session.close()
         await self._tasks.stop()
+        if self._workspace.is_open:
+            await self.recorder.flush()
         await self._workspace.close()
         if self._last is not None:
             await self._last()
 
     def _opened(self) -> None:
-        self._tasks.start(self.sync.rebuild(), "finish what a crash left")
-        if self._workspace.guarding:
-            watch = PreflightWatch(self._workspace, self.health.preflight, self._bus.publish)
-            self._tasks.start(watch.run(), "pre-flight")
-            self._tasks.start(self.sync.keep_schedule(), "sync schedule")
-        self._tasks.start(self.portfolio.keep_curve(), "day's curve")
+        start = self._tasks.start
+        start(self.sync.rebuild(), "finish what a crash left")
+        start(self.portfolio.keep_curve(), "day's curve")
+        start(self._history.keep(), "orders into the book")
         if self._workspace.guarding:  # a command does its one thing
-            self._tasks.start(self.data.keep(), "housekeeping")
-            self._tasks.start(self.gtts.keep_watch(), "triggers at the broker")
-        self._tasks.start(self._history.keep(), "orders into the book")
+            watch = PreflightWatch(self._workspace, self.health.preflight, self._bus.publish)
+            start(watch.run(), "pre-flight")
+            start(self.sync.keep_schedule(), "sync schedule")
+            start(self.data.keep(), "housekeeping")
+            start(self.recorder.keep(), "recorder of ticks")
+            start(self.gtts.keep_watch(), "triggers at the broker")
 
     def _on_session(self, event: SessionChanged) -> None:
         if event.state is SessionState.ACTIVE:

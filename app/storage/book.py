@@ -14,6 +14,7 @@ from app.storage.store import Store
 from app.storage.sync_log import SyncLog
 from app.storage.sync_state import Backfills, DataSets, SyncDays, SyncPlans
 from app.storage.sync_trouble import FailedJobs, FillConflicts
+from app.storage.ticks import Ticks
 from app.storage.trades import Trades
 
 
@@ -40,6 +41,7 @@ class Book:
         self.conflicts = FillConflicts(store)
         self.watchlists = Watchlists(store)
         self.candles = Candles(store)
+        self.ticks = Ticks(store)
         self.curve = Curve(store)
 
     async def verify(self) -> None:

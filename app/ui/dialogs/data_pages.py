@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
+    QCheckBox,
     QFormLayout,
     QGridLayout,
     QHBoxLayout,
@@ -197,12 +198,17 @@ class KeptPage(QWidget):
         self._sync_log = _number("data.sync_log", 7, 3650, " days")
         self._ticks = _number("data.ticks", 1, 3650, " days")
         self._megabytes = _number("data.ticks.megabytes", 10, 1_000_000, " MB")
+        self._record = QCheckBox("&Record the ticks of open positions")
+        self._record.setObjectName("data.ticks.record")
+        self._also = _edit("data.ticks.also", "Instruments recorded besides", "e.g. NSE:INFY, NFO:NIFTY26DECFUT")
         self._held = label("", "muted", wrap=True, name="data.ticks.held")
         self._aside = label("", "muted", wrap=True, name="data.aside")
         form = QFormLayout()
         form.addRow("Trades, orders, audit", label("for ever", "muted"))
         form.addRow("&Notifications", self._notifications)
         form.addRow("S&ync log", self._sync_log)
+        form.addRow("", self._record)
+        form.addRow("Record &besides", self._also)
         form.addRow("&Ticks", self._ticks)
         form.addRow("Ticks, at &most", self._megabytes)
         layout = QVBoxLayout(self)
@@ -221,7 +227,10 @@ class KeptPage(QWidget):
         self._sync_log.setValue(chosen.sync_log_days)
         self._ticks.setValue(chosen.ticks_days)
         self._megabytes.setValue(chosen.ticks_megabytes)
-        self._held.setText(f"Recorded ticks take {view.ticks_bytes / 1e6:.1f} MB; the oldest go first.")
+        self._record.setChecked(chosen.record_ticks)
+        self._also.setText(", ".join(chosen.record_also))
+        since = f", the oldest of {moment(view.ticks_oldest):%d %b %Y}" if view.ticks_oldest is not None else ""
+        self._held.setText(f"Recorded ticks take {view.ticks_bytes / 1e6:.1f} MB{since}; the oldest go first.")
         self._aside.setText(f"Set aside, never overwritten: {', '.join(view.set_aside)}" if view.set_aside else "")
 
     def chosen(self, settings: UpkeepSettings) -> UpkeepSettings:
@@ -232,6 +241,8 @@ class KeptPage(QWidget):
             sync_log_days=self._sync_log.value(),
             ticks_days=self._ticks.value(),
             ticks_megabytes=self._megabytes.value(),
+            record_ticks=self._record.isChecked(),
+            record_also=tuple(name.strip() for name in self._also.text().split(",") if name.strip()),
         )
 
 

@@ -8,6 +8,7 @@ from app.storage.migrations.book import (
     v0004_instrument_imports,
     v0005_orders_and_holdings,
     v0006_cover_product,
+    v0007_ticks,
 )
 
 VERSIONS = (
@@ -17,4 +18,5 @@ VERSIONS = (
     Version("0004", v0004_instrument_imports.upgrade),
     Version("0005", v0005_orders_and_holdings.upgrade),
     Version("0006", v0006_cover_product.upgrade),
+    Version("0007", v0007_ticks.upgrade),
 )

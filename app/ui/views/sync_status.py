@@ -1,71 +1,42 @@
-"""Sync: one click for every account, progress by account and step, and the log of every run."""
+"""Sync: one click for every account, how each data set stands, what is left to settle, limits, and the log."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from PySide6.QtCore import QTimer, Signal
+from PySide6.QtGui import QHideEvent, QShowEvent
+from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QPushButton, QTabWidget, QVBoxLayout, QWidget
 
-from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
-
-from app.desk.messages import SyncRun
+from app.desk.messages import SyncRun, SyncStatus
 from app.domain.errors import AppError
-from app.domain.events import SyncProgressed, SyncStep
+from app.domain.events import SyncPaused, SyncProgressed, SyncStep
 from app.ui import format as fmt
 from app.ui import theme
 from app.ui.bridge import Bridge
+from app.ui.dialogs.sync_plan import RangeDialog, SyncPlanDialog
 from app.ui.models.facts import Facts
-from app.ui.models.table import Column, TableModel, Tone
+from app.ui.models.table import TableModel
+from app.ui.views.sync_tables import (
+    LIMIT_COLUMNS,
+    LOG_COLUMNS,
+    STATE_COLUMNS,
+    LimitRow,
+    RunRow,
+    StateRow,
+    figures_words,
+    limit_rows,
+    state_rows,
+)
+from app.ui.views.sync_trouble import TroublePage
 from app.ui.views.table_view import TableView
 from app.ui.widgets.text import Message, label
 
-_TONES = {
-    "completed": Tone.GOOD,
-    "failed": Tone.ALARM,
-    "cancelled": Tone.WARN,
-    "skipped": Tone.DIM,
-}
 _FINAL = frozenset({SyncStep.COMPLETED, SyncStep.SKIPPED, SyncStep.FAILED, SyncStep.CANCELLED})
-
-
-@dataclass(frozen=True, slots=True)
-class RunRow:
-    """One account in one run."""
-
-    run: SyncRun
-    account: str
-    """Its name, as the trader calls it."""
-
-    @property
-    def milliseconds(self) -> int | None:
-        """How long it took."""
-        return None if self.run.ended_at is None else (self.run.ended_at - self.run.started_at) // 1_000_000
-
-
-def _figure(key: str, title: str, help_text: str, spare: int = 0) -> Column[RunRow]:
-    return Column(
-        key, title, lambda r: getattr(r.run, key), fmt.group, number=True, width=70, help=help_text, spare=spare
-    )
-
-
-COLUMNS: tuple[Column[RunRow], ...] = (
-    Column(
-        "started", "Started", lambda r: r.run.started_at, fmt.date_time, whole=True, width=150, tone=lambda _r: Tone.DIM
-    ),
-    Column("account", "Account", lambda r: r.account, whole=True, width=112),
-    Column("trigger", "By", lambda r: r.run.trigger, width=72, tone=lambda _r: Tone.DIM, spare=4),
-    Column("step", "Step", lambda r: r.run.step, width=92, tone=lambda r: _TONES.get(r.run.step, Tone.WARN)),
-    _figure("fetched", "Fetched", "Rows that the broker sent"),
-    _figure("created", "New", "Fills that were not in the book"),
-    _figure("updated", "Changed", "Fills that the broker changed", 1),
-    _figure("skipped", "Known", "Fills that were already in the book"),
-    _figure("conflicting", "Conflicts", "Differences that are yours to settle", 2),
-    Column("took", "Took", lambda r: r.milliseconds, fmt.age, number=True, width=62, tone=lambda _r: Tone.DIM, spare=3),
-    Column("error", "Error", lambda r: r.run.error, tone=lambda _r: Tone.ALARM, tip=lambda r: r.run.error, width=60),
-)
+LOOK_MS = 1000
+"""Countdowns and gauges move once a second, while somebody looks."""
 
 
 class SyncPanel(QWidget):
-    """Starts a sync, shows how it goes, can cancel it."""
+    """Starts a sync, shows how it goes, can cancel it; shows what stands behind it."""
 
     last_sync = Signal(object)
     """Moment of the newest completed run."""
@@ -75,7 +46,47 @@ class SyncPanel(QWidget):
         self._bridge = bridge
         self._facts = facts
         self._running = False
-        self._model: TableModel[RunRow] = TableModel(COLUMNS, self)
+        self._looking = False
+        self._open = False
+        """The profile is: there is something to read."""
+        self._status: SyncStatus | None = None
+        self._runs: dict[tuple[str, str], RunRow] = {}
+        """The log as read, newest first; the table shows what the filter leaves."""
+        self._make_tables()
+        self._progress = label("", "muted", name="sync.progress")
+        self.message = Message(name="sync.message")
+        self.tabs = QTabWidget()
+        self.tabs.setDocumentMode(True)
+        self.trouble = TroublePage(bridge, facts, self._look)
+        self.tabs.addTab(self.states, "Accounts")
+        self.tabs.addTab(self.trouble, "To settle")
+        self.tabs.addTab(self._limits_page(), "Limits and health")
+        self.tabs.addTab(self._log_page(), "Log")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self._bar())
+        layout.addWidget(self.message)
+        layout.addWidget(self.tabs, 1)
+        self._timer = QTimer(self)
+        self._timer.setInterval(LOOK_MS)
+        self._timer.timeout.connect(self._look)
+        bridge.subscribe(SyncProgressed, self._on_progress)
+        bridge.subscribe(SyncPaused, self._on_paused)
+
+    def _make_tables(self) -> None:
+        self._state_model: TableModel[StateRow] = TableModel(STATE_COLUMNS, self)
+        self.states = TableView(
+            self._state_model, name="sync.states", title="Accounts and data sets", empty="No account is connected",
+            hint="Connect one: its trades, positions and holdings then come home by themselves.",
+        )  # fmt: skip
+        self.states.activated_key.connect(lambda _key: self._edit_plan())
+        self._limit_model: TableModel[LimitRow] = TableModel(LIMIT_COLUMNS, self)
+        self.limits = TableView(
+            self._limit_model, name="sync.limits", title="Request limits", empty="Nothing was asked yet",
+            hint="Request limits, circuit breakers and waits show here after the first sync.",
+        )  # fmt: skip
+        self._model: TableModel[RunRow] = TableModel(LOG_COLUMNS, self)
         self.table = TableView(
             self._model,
             name="sync.table",
@@ -84,42 +95,129 @@ class SyncPanel(QWidget):
             hint="Sync brings trades, positions and holdings of every connected account into your book. "
             "Running it again changes nothing.",
         )
-        self.sync_button = QPushButton("S&ync now")
-        self.sync_button.setObjectName("sync.start")
+
+    def _bar(self) -> QWidget:
+        self.sync_button = _button("S&ync now", "sync.start", self.start)
         self.sync_button.setIcon(theme.icon("sync", theme.DARK.on_bright))
         theme.set_role(self.sync_button, "primary")
-        self.sync_button.clicked.connect(self.start)
-        self.cancel_button = QPushButton("&Cancel sync")
-        self.cancel_button.setObjectName("sync.cancel")
+        self.cancel_button = _button("&Cancel sync", "sync.cancel", self.cancel)
         self.cancel_button.setEnabled(False)
-        self.cancel_button.clicked.connect(self.cancel)
-        self._progress = label("", "muted", name="sync.progress")
-        self.message = Message(name="sync.message")
+        self._range_button = _button("&Dates…", "sync.range", self._ask_range)
+        self._range_button.setToolTip("Fetch the trades of earlier days, where the broker keeps them")
+        self._plan_button = _button("Sc&hedule…", "sync.plan", self._edit_plan)
+        self._plan_button.setToolTip("When each account is synced by itself")
         bar = QWidget()
-        bar_layout = QHBoxLayout(bar)
-        bar_layout.setContentsMargins(8, 6, 12, 6)
-        bar_layout.addWidget(self.sync_button)
-        bar_layout.addWidget(self.cancel_button)
-        bar_layout.addSpacing(8)
-        bar_layout.addWidget(self._progress, 1)
-        layout = QVBoxLayout(self)
+        layout = QHBoxLayout(bar)
+        layout.setContentsMargins(8, 6, 12, 6)
+        for button in (self.sync_button, self.cancel_button, self._range_button, self._plan_button):
+            layout.addWidget(button)
+        layout.addSpacing(8)
+        layout.addWidget(self._progress, 1)
+        return bar
+
+    def _limits_page(self) -> QWidget:
+        self._hour = label("", "muted", wrap=True, name="sync.hour")
+        self._day = label("", "muted", wrap=True, name="sync.day")
+        page = QWidget()
+        layout = QVBoxLayout(page)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
-        layout.addWidget(bar)
-        layout.addWidget(self.message)
+        figures = QVBoxLayout()
+        figures.setContentsMargins(12, 6, 12, 6)
+        figures.setSpacing(2)
+        figures.addWidget(self._hour)
+        figures.addWidget(self._day)
+        layout.addLayout(figures)
+        layout.addWidget(self.limits, 1)
+        return page
+
+    def _log_page(self) -> QWidget:
+        self.filter = QLineEdit()
+        self.filter.setObjectName("sync.filter")
+        self.filter.setAccessibleName("Filter the log")
+        self.filter.setPlaceholderText("Filter: account, failed, scheduled, words of an error…")
+        self.filter.setClearButtonEnabled(True)
+        self.filter.textChanged.connect(lambda _text: self._show_log())
+        page = QWidget()
+        layout = QVBoxLayout(page)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        top = QHBoxLayout()
+        top.setContentsMargins(8, 4, 12, 4)
+        top.addWidget(self.filter)
+        layout.addLayout(top)
         layout.addWidget(self.table, 1)
-        bridge.subscribe(SyncProgressed, self._on_progress)
+        return page
+
+    # -- state -------------------------------------------------------------------------------------------------------
 
     async def load(self) -> None:
-        """The log of earlier runs."""
+        """The log of earlier runs, and how everything stands."""
+        self._open = True
         runs = await self._bridge.call(self._bridge.desk.portfolio.sync_log())
-        self._model.replace(((run.run, run.account), self._row(run)) for run in runs)
+        self._runs = {(run.run, run.account): self._row(run) for run in runs}
+        self._show_log()
         done = [run.ended_at for run in runs if run.step == SyncStep.COMPLETED and run.ended_at is not None]
         if done:
             self.last_sync.emit(max(done))
+        await self._read_status()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Qt. Looked at: kept fresh."""
+        super().showEvent(event)
+        self._timer.start()
+        self._look()
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        """Qt. Nobody looks: nothing is read."""
+        super().hideEvent(event)
+        self._timer.stop()
+
+    def _look(self) -> None:
+        if not self._looking and self._open:
+            self._looking = True
+            self._bridge.start(self._read_status(), "sync status")
+
+    async def _read_status(self) -> None:
+        try:
+            self.take(await self._bridge.call(self._bridge.desk.sync.status()))
+        except AppError as failure:  # asked for each second: said here, not in a heap of notices
+            self.message.say(str(failure), "strip-danger")
+        finally:
+            self._looking = False
+
+    def take(self, status: SyncStatus) -> None:
+        """Shows a state."""
+        self._status = status
+        name = self._facts.account_name
+        self._state_model.replace(state_rows(status, name))
+        self._limit_model.replace(limit_rows(status, name))
+        self._hour.setText(figures_words("Last hour", status.hour))
+        self._day.setText(figures_words("Last day", status.day))
+        self.trouble.take(status)
+        count = self.trouble.count
+        self.tabs.setTabText(1, f"To settle ({count})" if count else "To settle")
+        if not self._running:
+            self.message.say(" ".join(status.alerts))
+            waits = [f"{name(p.account)}: {p.data_set} in {p.seconds_left:.0f} s" for p in status.pauses]
+            self._progress.setText(f"Waiting as the broker asked: {', '.join(waits)}" if waits else self._idle())
+
+    def _idle(self) -> str:
+        accounts = self._status.accounts if self._status is not None else ()
+        due = [account.next_at for account in accounts if account.next_at is not None]
+        return f"Next sync at {fmt.clock(min(due))}" if due else ""
+
+    # -- runs --------------------------------------------------------------------------------------------------------
 
     def _row(self, run: SyncRun) -> RunRow:
         return RunRow(run, self._facts.account_name(run.account))
+
+    def _show_log(self) -> None:
+        words = self.filter.text().lower().split()
+        shown = [(key, row) for key, row in self._runs.items() if all(word in row.searched for word in words)]
+        self._model.replace(shown)
+        if words:
+            self.table.set_empty("No run of the log fits", "Clear the filter to see all.")
 
     def start(self) -> None:
         """One click syncs every connected account."""
@@ -136,24 +234,29 @@ class SyncPanel(QWidget):
     async def _sync(self) -> None:
         self.message.clear()
         self._progress.setText("Starting…")
+        said = ""
         try:
             summary = await self._bridge.call(self._bridge.desk.portfolio.sync())
         except AppError as failure:
             self._progress.setText("")
-            self.message.say(f"Sync did not run: {failure}", "strip-danger")
+            said = f"Sync did not run: {failure}"
         else:
             runs = summary.accounts
             created = sum(run.created for run in runs)
             failed = [run for run in runs if run.step == SyncStep.FAILED]
             self._progress.setText(f"{fmt.group(created)} new fills from {len(runs)} account{'s'[: len(runs) != 1]}")
             if failed:
-                self.message.say("; ".join(f"{run.account}: {run.error}" for run in failed), "strip-danger")
+                said = "; ".join(f"{self._facts.account_name(run.account)}: {run.error}" for run in failed)
             elif not runs:
                 self._progress.setText("")
                 self.message.say("No account is connected. Connect one first.")
         finally:
+            progress = self._progress.text()
             self._set_running(running=False)
             await self.load()
+            self._progress.setText(progress)
+        if said:
+            self.message.say(said, "strip-danger")
 
     def _set_running(self, *, running: bool) -> None:
         self._running = running
@@ -164,17 +267,43 @@ class SyncPanel(QWidget):
     def _on_progress(self, event: SyncProgressed) -> None:
         run = SyncRun(
             event.run, event.account, event.trigger, str(event.step), event.fetched, event.created, event.updated,
-            event.skipped, event.conflicting, event.started_at, event.ended_at, event.error,
+            event.skipped, event.conflicting, event.started_at, event.ended_at, event.error, event.operation,
+            event.error_class.value, event.retries, event.took_ms,
         )  # fmt: skip
         key = (event.run, event.account)
-        if self._model.latest(key) is None:
-            shown = [(k, row) for k in self._model.keys if (row := self._model.row(k)) is not None]
-            self._model.replace([(key, self._row(run)), *shown])
-        else:
-            self._model.put(key, self._row(run))
+        known = key in self._runs
+        self._runs = {key: self._row(run), **self._runs} if not known else self._runs | {key: self._row(run)}
+        self._show_log()
         if event.step in _FINAL:
             if event.step is SyncStep.COMPLETED and event.ended_at is not None:
                 self.last_sync.emit(event.ended_at)
-        else:
+        elif self._running:
             name = self._facts.account_name(event.account)
             self._progress.setText(f"{name}: {event.step} · {fmt.group(event.fetched)} fetched")
+
+    def _on_paused(self, event: SyncPaused) -> None:
+        name = self._facts.account_name(event.account)
+        self._progress.setText(f"{name}: the broker asks for a pause, {event.data_set} in {event.seconds:.0f} s")
+
+    # -- dialogs -----------------------------------------------------------------------------------------------------
+
+    def _edit_plan(self) -> None:
+        if self._status is not None and self._status.accounts:
+            chosen = self.states.current
+            account = chosen[0] if isinstance(chosen, tuple) else self._status.accounts[0].account
+            dialog = SyncPlanDialog(self._bridge, self._facts, self._status.accounts, account, self)
+            dialog.finished.connect(lambda _code: self._look())
+            dialog.open()
+
+    def _ask_range(self) -> None:
+        if self._status is not None and self._status.accounts:
+            dialog = RangeDialog(self._bridge, self._facts, self._status, self)
+            dialog.finished.connect(lambda _code: self._bridge.start(self.load(), "sync log"))
+            dialog.open()
+
+
+def _button(text: str, name: str, do: object) -> QPushButton:
+    made = QPushButton(text)
+    made.setObjectName(name)
+    made.clicked.connect(do)
+    return made

@@ -1,0 +1,181 @@
+"""The sync view: how each account and data set stands, both sides of a conflict, failed jobs, limits, log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
+
+import pytest
+from PySide6.QtWidgets import QCheckBox, QDialog, QLabel, QLineEdit, QPushButton, QSpinBox, QTableView
+from pytestqt.qtbot import QtBot
+
+from app.desk.messages import SyncRun
+from app.domain.errors import Denied
+from app.domain.events import SyncPaused, SyncProgressed, SyncStep
+from app.domain.sync import Conflicts, DataSet, ErrorClass
+from app.runtime.clock import SECOND
+from app.ui.models.facts import Facts
+from app.ui.views.sync_status import SyncPanel
+from tests.ui.charts.stage import Stage
+from tests.ui.scripted_market import ACCOUNT, NOW
+from tests.ui.scripted_sync import OTHER
+
+
+@pytest.fixture
+def view(stage: Stage, qtbot: QtBot) -> Iterator[SyncPanel]:
+    facts = Facts(stage.bridge)
+    stage.loop.run_until_complete(facts.load_accounts())
+    stage.desk.script.runs = [
+        SyncRun("r9", ACCOUNT, "scheduled", "completed", 25, 3, 0, 22, 0, NOW - 120 * SECOND, NOW - 119 * SECOND, "",
+                took_ms=210),
+        SyncRun("r8", OTHER, "scheduled", "failed", 0, 0, 0, 0, 0, NOW - 300 * SECOND, NOW - 299 * SECOND,
+                "The broker could not answer.", error_class="server", retries=2, took_ms=3400),
+        SyncRun("r7", OTHER, "backfill", "completed", 12, 12, 0, 0, 0, NOW - 400 * SECOND, NOW - 399 * SECOND, "",
+                "2026-08-25..2026-08-31", took_ms=900),
+    ]  # fmt: skip
+    made = SyncPanel(stage.bridge, facts)
+    qtbot.addWidget(made)
+    made.resize(1180, 300)
+    stage.loop.run_until_complete(made.load())
+    made.show()
+    stage.settle()
+    yield made
+    made.hide()
+    stage.settle()
+
+
+def cells(table: QTableView, column: int) -> list[str]:
+    model = table.model()
+    return [str(model.index(row, column).data() or "") for row in range(model.rowCount())]
+
+
+def named(view: object, name: str) -> QLabel:
+    found = view.findChild(QLabel, name)  # type: ignore[attr-defined]
+    assert isinstance(found, QLabel)
+    return found
+
+
+def press(view: object, name: str, stage: Stage) -> None:
+    button = view.findChild(QPushButton, name)  # type: ignore[attr-defined]
+    assert isinstance(button, QPushButton)
+    assert button.isEnabled()
+    button.click()
+    stage.settle()
+
+
+def test_each_account_and_data_set_shows_how_it_stands(view: SyncPanel) -> None:
+    assert cells(view.states, 1) == ["everything", *DataSet, "everything", "trades"]
+    assert cells(view.states, 2) == ["attention", "good", "good", "good", "good", "fetching", "server"]
+    assert cells(view.states, 4) == ["11:45", "", "", "", "", "11:35", ""]
+    words = cells(view.states, 8)
+    assert words[0] == "No closing sync on 2026-11-17: fills may be missing."
+    assert "412 fills, back to 2026-08-31" in words[5]
+    assert "HTTP 503" in words[6]
+    assert "More than a tenth" in view.message.text
+
+
+def test_limits_breakers_waits_and_figures_are_shown(view: SyncPanel) -> None:
+    assert cells(view.limits, 2)[:3] == ["trades waits", "circuit breaker", "circuit breaker"]
+    assert cells(view.limits, 3)[1:4] == ["closed", "open, 5 failures in a row", "▮▮▮▮▮▯▯▯▯▯  4 of 8"]
+    assert cells(view.limits, 4)[0] == "17 s"
+    assert named(view, "sync.hour").text().startswith("Last hour: 5 syncs · 20 % good")
+    assert named(view, "sync.progress").text().startswith("Waiting as the broker asked:")
+
+
+def test_a_conflict_is_shown_side_by_side_and_settled(view: SyncPanel, stage: Stage) -> None:
+    view.tabs.setCurrentIndex(1)
+    assert view.tabs.tabText(1) == "To settle (3)"
+    assert cells(view.trouble.table, 0) == ["failed job", "two stories", "open day"]
+    view.trouble.table.select(("conflict", 3))
+    shown = [label.text() for label in view.trouble.findChildren(QLabel)]
+    assert "1,480.05" in shown
+    assert "1,480.50" in shown
+    assert "In the book" in shown
+    press(view, "sync.trouble.first", stage)
+    stage.until(lambda: view.trouble.count == 2)
+    assert ("settle", (3, Conflicts.BROKER)) in stage.desk.script.calls
+    assert view.tabs.tabText(1) == "To settle (2)"
+
+
+def test_a_failed_job_is_tried_again_or_discarded(view: SyncPanel, stage: Stage) -> None:
+    view.tabs.setCurrentIndex(1)
+    view.trouble.table.select(("job", 7))
+    assert "6 times in a row" in named(view, "sync.trouble.words").text()
+    press(view, "sync.trouble.second", stage)
+    stage.until(lambda: view.trouble.count == 2)
+    assert ("discard job", (7,)) in stage.desk.script.calls
+
+
+def test_an_open_day_where_the_broker_keeps_no_history_says_where_its_trades_are(view: SyncPanel, stage: Stage) -> None:
+    view.tabs.setCurrentIndex(1)
+    view.trouble.table.select(("day", ACCOUNT, "2026-11-17"))
+    assert "Console" in named(view, "sync.trouble.words").text()
+    press(view, "sync.trouble.second", stage)
+    assert ("close day", (ACCOUNT, "2026-11-17")) in stage.desk.script.calls
+
+
+def test_the_log_is_filtered_by_words(view: SyncPanel) -> None:
+    view.tabs.setCurrentIndex(3)
+    edit = view.findChild(QLineEdit, "sync.filter")
+    assert isinstance(edit, QLineEdit)
+    assert len(cells(view.table, 0)) == 3
+    edit.setText("failed server")
+    assert cells(view.table, 4) == ["failed"]
+    edit.setText("backfill")
+    assert cells(view.table, 3) == ["2026-08-25 to 2026-08-31"]
+    edit.clear()
+    assert len(cells(view.table, 0)) == 3
+
+
+def test_a_run_of_the_schedule_appears_and_a_pause_is_counted_down(view: SyncPanel, stage: Stage) -> None:
+    stage.publish(
+        SyncProgressed("r10", ACCOUNT, SyncStep.FAILED, "closing", started_at=NOW, ended_at=NOW, error="No.",
+                       error_class=ErrorClass.CLIENT),
+        SyncPaused(ACCOUNT, DataSet.TRADES, "slow down", 42.0),
+    )  # fmt: skip
+    view._model.flush()
+    assert cells(view.table, 2)[0] == "closing"
+    assert "trades in 42 s" in named(view, "sync.progress").text()
+
+
+def dialog(view: SyncPanel, stage: Stage) -> QDialog:
+    stage.settle()
+    found = [child for child in view.findChildren(QDialog) if child.isVisible()]
+    assert len(found) == 1
+    return found[0]
+
+
+def test_the_schedule_is_edited_for_each_account(view: SyncPanel, stage: Stage) -> None:
+    press(view, "sync.plan", stage)
+    shown = dialog(view, stage)
+    every = shown.findChild(QSpinBox, "plan.every")
+    metals = shown.findChild(QCheckBox, "plan.commodity")
+    assert isinstance(every, QSpinBox)
+    assert isinstance(metals, QCheckBox)
+    assert every.value() == 15
+    every.setValue(1)
+    metals.setChecked(True)
+    press(shown, "plan.save", stage)
+    stage.until(lambda: not shown.isVisible())
+    (saved,) = [asked[0] for verb, asked in stage.desk.script.calls if verb == "save plan"]
+    plan = stage.desk.sync.state.accounts[0].plan
+    assert saved == replace(plan, every_s=60, segments=(*plan.segments, type(plan.segments[0]).COMMODITY))
+
+
+def test_a_range_that_the_broker_does_not_keep_is_refused_in_words(view: SyncPanel, stage: Stage) -> None:
+    stage.desk.script.fail("sync run", Denied("Zerodha gives the trades of today only.", "Import the Console file."))
+    press(view, "sync.range", stage)
+    shown = dialog(view, stage)
+    assert "Console" in named(shown, "range.hint").text()
+    press(shown, "range.fetch", stage)
+    stage.until(lambda: "today only" in named(shown, "range.message.text").text())
+    press(shown, "range.fetch", stage)
+    stage.until(lambda: not shown.isVisible())
+    assert ("sync run", (ACCOUNT, date(2026, 11, 13), date(2026, 11, 20))) in stage.desk.script.calls
+
+
+def test_it_reads_nothing_while_nobody_looks(view: SyncPanel, stage: Stage) -> None:
+    view.hide()
+    stage.settle()
+    assert not view._timer.isActive()

@@ -32,6 +32,9 @@ from app.runtime.helper import Helper
 QUOTE_KEYS = 200
 """Keys a quote request carries. Upstox allows 500; the length of the address bites first."""
 
+LEARN_SLICE = 500
+"""Instruments taken up in one go: about 0.3 ms."""
+
 BASKET = 10
 """Orders in one request: 25 in older texts, 10 in newer ones."""
 
@@ -77,10 +80,6 @@ class UpstoxSession(UpstoxSpecials):
     async def close(self) -> None:
         """Closes the connections; the session at the broker lives on."""
         await self._rest.close()
-
-    async def know(self, instruments: Mapping[InstrumentId, Instrument]) -> None:
-        """The list that the program keeps: orders and rows go by keys that only a list tells."""
-        await self._directory.learn(instruments)
 
     # -- reads -------------------------------------------------------------------------------------------------------
 
@@ -137,7 +136,9 @@ class UpstoxSession(UpstoxSpecials):
     async def instruments(self, exchange: Exchange | None = None) -> Sequence[Instrument]:
         """The broker's list of the day. There are files for NSE, BSE and MCX; the other exchanges stand in those."""
         found = await self._rest.instruments("complete")
-        await self._directory.learn({one.id: one for one in found})
+        for start in range(0, len(found), LEARN_SLICE):
+            self._directory.learn(found[start : start + LEARN_SLICE])
+            await asyncio.sleep(0)
         return found if exchange is None else [one for one in found if one.exchange is exchange]
 
     async def last_prices(self, instruments: Sequence[InstrumentId]) -> Mapping[InstrumentId, Price]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from app.brokers.base import CONTRACT, BrokerSession, Credentials, Login, Session
 from app.brokers.configuration import check_endpoints
 from app.brokers.info import shipped_info
@@ -11,6 +13,7 @@ from app.brokers.upstox.keys import Directory
 from app.brokers.upstox.rest import Limits
 from app.domain.account import Endpoints
 from app.domain.ids import AccountId
+from app.domain.instrument import Instrument
 from app.runtime.helper import Helper
 
 UPSTOX = shipped_info("upstox")
@@ -26,6 +29,10 @@ class UpstoxFactory:
         self._helper = helper
         self._directory = Directory()
         self._limits: dict[str, Limits] = {}
+
+    def learn(self, instruments: Iterable[Instrument]) -> None:
+        """The stored list, a part at a time: orders and rows go by keys that only a list tells."""
+        self._directory.learn(instruments)
 
     def login(self, account: AccountId, credentials: Credentials, endpoints: Endpoints) -> Login:
         """For an account that is not logged in."""

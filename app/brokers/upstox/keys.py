@@ -9,8 +9,7 @@ Source: Upstox developer documentation, instruments and field patterns.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -42,9 +41,6 @@ ORDER_EXCHANGES: Mapping[str, Exchange] = {
     "NSCOM": Exchange.NCO,
 }
 """How rows of orders, trades and positions write the exchange."""
-
-LEARN_SLICE = 500
-"""Instruments taken up in one go: about 0.3 ms."""
 
 
 def market_of_key(key: str) -> Market:
@@ -99,7 +95,7 @@ class Directory:
     """
 
     def __init__(self) -> None:
-        self._by_id: Mapping[InstrumentId, Instrument] = {}
+        self._by_id: dict[InstrumentId, Instrument] = {}
         self._by_token: dict[int, Instrument] = {}
         self._tokens: dict[str, int] = {}
         """Of keys that do not say the token themselves: shares and indices."""
@@ -107,17 +103,14 @@ class Directory:
     def __len__(self) -> int:
         return len(self._by_id)
 
-    async def learn(self, instruments: Mapping[InstrumentId, Instrument]) -> None:
-        """Takes the list of the day; the loop gets its turn in between. The mapping is kept, not copied."""
-        by_token: dict[int, Instrument] = {}
-        tokens: dict[str, int] = {}
-        for number, one in enumerate(instruments.values()):
-            by_token[one.token] = one
-            if one.key and self._arithmetic(one.key) != one.token:
-                tokens[one.key] = one.token
-            if number % LEARN_SLICE == 0:
-                await asyncio.sleep(0)
-        self._by_id, self._by_token, self._tokens = instruments, by_token, tokens
+    def learn(self, instruments: Iterable[Instrument]) -> None:
+        """Takes contracts up, a part of a list at a time; the newer one of a token stands."""
+        for one in instruments:
+            if one.key:
+                self._by_id[one.id] = one
+                self._by_token[one.token] = one
+                if self._arithmetic(one.key) != one.token:
+                    self._tokens[one.key] = one.token
 
     def instrument(self, instrument: InstrumentId) -> Instrument:
         """One by our id. Raises Denied."""

@@ -12,7 +12,9 @@ from app.brokers.upstox.adapter import UpstoxSession
 from app.domain.errors import Denied, LoginFailed, Rejected, SessionExpired
 from app.domain.ids import BrokerOrderId, InstrumentId, Tag
 from app.domain.instrument import Exchange, InstrumentKind, Product
+from app.domain.market import Interval
 from app.domain.order import OrderKind, OrderRequest, OrderStatus, Side, Variety
+from app.domain.portfolio import Conversion
 from app.runtime.clock import IST, to_datetime
 from app.runtime.secret import Secret
 from tests.contract.upstox.conftest import FACTORY, A, Upstox
@@ -173,3 +175,55 @@ async def test_after_market_orders_keep_their_variety(broker: UpstoxSession) -> 
     request = buy(variety=Variety.ICEBERG, iceberg_legs=2)
     with pytest.raises(Denied, match="iceberg"):
         await broker.place(request)
+
+
+async def test_what_an_order_costs(broker: UpstoxSession) -> None:
+    last = await traded_at(broker)
+    cost = await broker.cost(buy(product=Product.CNC), last)
+    assert cost.margin > 0
+    assert cost.charges.transaction_tax > 0
+    assert cost.charges.total > cost.charges.gst > 0
+
+
+async def test_a_position_changes_its_product(broker: UpstoxSession) -> None:
+    await broker.place(buy())
+
+    async def position(product: Product) -> object:
+        return next(
+            (
+                p
+                for p in await broker.positions()
+                if p.key.instrument == INFY and p.key.product is product and p.quantity
+            ),
+            None,
+        )
+
+    held = await eventually(lambda: position(Product.MIS))
+    await broker.convert(Conversion(held.key, Side.BUY, 10, Product.CNC))
+    assert await eventually(lambda: position(Product.CNC))
+
+
+async def test_candles_come_oldest_first_with_today_among_them(broker: UpstoxSession) -> None:
+    infy = next(one for one in await broker.instruments() if one.id == INFY)
+    now = (await broker.exchange_clock()).now
+    candles = await broker.candles(infy, Interval.MINUTE, now - 3 * 86_400_000_000_000, now)
+    assert candles
+    assert [one.start for one in candles] == sorted({one.start for one in candles})
+    assert to_datetime(candles[-1].start).date().isoformat() == "2026-11-20"
+
+
+async def test_the_calendar_and_the_registered_addresses_are_read(broker: UpstoxSession) -> None:
+    days = await broker.market_days()
+    assert days
+    assert all(day.on.year == 2026 for day in days)
+    timings = await broker.session_timings(to_datetime((await broker.exchange_clock()).now).date())
+    assert {timing.exchange for timing in timings} >= {"NSE", "NFO"}
+    assert isinstance(await broker.registered_addresses(), list)
+
+
+async def test_the_history_of_trades_is_read_page_by_page(broker: UpstoxSession) -> None:
+    day = to_datetime((await broker.exchange_clock()).now).date()
+    page = await broker.fills_between(day, day)
+    assert page.number == 1
+    with pytest.raises(Denied):
+        await broker.fills_between(day, day.replace(year=2025))

@@ -143,7 +143,7 @@ class UpstoxSession(UpstoxSpecials):
 
     async def last_prices(self, instruments: Sequence[InstrumentId]) -> Mapping[InstrumentId, Price]:
         """Last traded prices. What the broker does not know is missing from the answer."""
-        keys = [self._directory.instrument(one).key for one in instruments]
+        keys = [known.key for known in map(self._directory.get, instruments) if known is not None]
         prices: dict[InstrumentId, Price] = {}
         for start in range(0, len(keys), QUOTE_KEYS):
             asked = [("instrument_key", ",".join(keys[start : start + QUOTE_KEYS]))]

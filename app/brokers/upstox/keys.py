@@ -112,9 +112,13 @@ class Directory:
                 if self._arithmetic(one.key) != one.token:
                     self._tokens[one.key] = one.token
 
+    def get(self, instrument: InstrumentId) -> Instrument | None:
+        """One by our id."""
+        return self._by_id.get(instrument)
+
     def instrument(self, instrument: InstrumentId) -> Instrument:
-        """One by our id. Raises Denied."""
-        found = self._by_id.get(instrument)
+        """The same. Raises Denied."""
+        found = self.get(instrument)
         if found is None:
             raise Denied(f"{instrument} is not in Upstox's instrument list.", "Refresh the instruments.")
         return found

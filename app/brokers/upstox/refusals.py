@@ -90,7 +90,7 @@ def problem(code: str, message: str) -> BrokerError | None:
     if code in _READ_ONLY:
         return NotPermitted("This token only reads.", "Log in for the day to trade.", detail=message)
     if code in _PLAN:
-        return PlanRefused("This needs Upstox Plus.", detail=message)
+        return PlanRefused("This needs Upstox Plus.", "Do without it, or take the plan at Upstox.", detail=message)
     if code in _ACCOUNT:
         return NotPermitted(
             "The broker reports a problem with this account or key.", "Log in at the broker's site.", detail=message

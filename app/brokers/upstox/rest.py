@@ -162,6 +162,8 @@ class UpstoxRest:
         """A file of the instrument list. Malformed lines are left out and counted in the log."""
         path = f"{FILES}/{name}.json.gz"
         answer = await self._files.request("GET", path, deadline=INSTRUMENT_DEADLINE, cap=INSTRUMENT_CAP)
+        if answer.status != 200 and (answer.is_json or answer.status in (401, 429) or answer.status >= 500):
+            self._success(answer, placement=False)
         if answer.status != 200 or "html" in answer.headers.get("content-type", ""):
             raise BadAnswer(
                 f"{self._files.host} did not give the instrument list.",

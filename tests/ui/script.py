@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+from app.brokers.info import shipped_info
 from app.desk.api import EventHandler
 from app.desk.messages import AccountView, LoginPage, PaperLogin, SyncRun, VaultState, WatchlistView
+from app.domain.broker import BrokerListing
 from app.domain.events import Event, SessionState
 from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, StopId
 from app.domain.instrument import Instrument
@@ -41,6 +43,7 @@ class Script:
             "Watchlist", tuple(InstrumentId(i) for i in list(market.LASTS)[:8])
         )
         self.subscriptions: dict[str, tuple[InstrumentId, ...]] = {}
+        self.brokers: tuple[BrokerListing, ...] = (BrokerListing(shipped_info("zerodha")),)
         self.login_page: LoginPage | None = None
         self.paper: PaperLogin | None = PaperLogin("PAPER1", "sunrise-4417", "482913", 17)
         self.runs: list[SyncRun] = []

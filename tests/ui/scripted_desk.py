@@ -11,7 +11,6 @@ from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 
-from app.brokers.info import shipped_info
 from app.desk.api import EventHandler
 from app.desk.messages import (
     AccountView,
@@ -101,7 +100,7 @@ class ScriptedSession:
         self.script.vault_state = VaultState.OPEN
 
     async def brokers(self) -> Sequence[BrokerListing]:
-        return (BrokerListing(shipped_info("zerodha")),)
+        return self.script.brokers
 
     async def accounts(self) -> Sequence[AccountView]:
         return tuple(self.script.accounts.values())

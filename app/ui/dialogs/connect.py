@@ -16,6 +16,7 @@ from PySide6.QtWidgets import (
 )
 
 from app.domain.account import Endpoints
+from app.domain.broker import AuthKind, BrokerInfo, BrokerListing, Support
 from app.domain.errors import AppError
 from app.runtime.secret import Secret
 from app.ui import theme
@@ -23,7 +24,6 @@ from app.ui.bridge import Bridge
 from app.ui.widgets.badge import MoneyBadge
 from app.ui.widgets.text import Message, label
 
-_BROKERS = (("Zerodha (Kite Connect)", "zerodha"),)
 _ENDPOINTS = (
     ("api_url", "&API address", "https://…"),
     ("login_url", "&Login page", "https://…"),
@@ -34,9 +34,11 @@ _ENDPOINTS = (
 
 
 class ConnectDialog(QDialog):
-    """Asks for what the broker's developer page shows. Emits `added` with the new account's id."""
+    """Asks for what the broker's developer page shows. Emits `added` with the new account's id, which has to log in
+    yet, or `connected` where an access token did."""
 
     added = Signal(object)
+    connected = Signal(object)
 
     def __init__(self, bridge: Bridge, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -47,8 +49,8 @@ class ConnectDialog(QDialog):
         self._broker = QComboBox()
         self._broker.setObjectName("connect.broker")
         self._broker.setAccessibleName("Broker")
-        for title, name in _BROKERS:
-            self._broker.addItem(title, name)
+        self._broker.currentIndexChanged.connect(self._show_broker)
+        self._listings: tuple[BrokerListing, ...] = ()
         self._key = QLineEdit()
         self._key.setObjectName("connect.api_key")
         self._key.setAccessibleName("API key")
@@ -57,12 +59,22 @@ class ConnectDialog(QDialog):
         self._secret.setAccessibleName("API secret")
         self._secret.setEchoMode(QLineEdit.EchoMode.Password)
         self._secret.setInputMethodHints(Qt.InputMethodHint.ImhSensitiveData | Qt.InputMethodHint.ImhNoPredictiveText)
-        form = QFormLayout()
+        self._token = QLineEdit()
+        self._token.setObjectName("connect.access_token")
+        self._token.setAccessibleName("Access token")
+        self._token.setPlaceholderText("only if you have one: then there is no login page")
+        self._token.setEchoMode(QLineEdit.EchoMode.Password)
+        self._token.setInputMethodHints(self._secret.inputMethodHints())
+        self._token.textChanged.connect(self._show_go)
+        self._about = label("", "faint", wrap=True, name="connect.about")
+        self._form = form = QFormLayout()
         form.setVerticalSpacing(8)
         form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
         form.addRow("&Broker", self._broker)
+        form.addRow("", self._about)
         form.addRow("API &key", self._key)
         form.addRow("API &secret", self._secret)
+        form.addRow("Access &token", self._token)
         self._more = QToolButton()
         self._more.setObjectName("connect.more")
         self._more.setText("Other addresses (paper exchange, test systems)")
@@ -124,6 +136,48 @@ class ConnectDialog(QDialog):
         layout.addLayout(buttons)
         self._show_badge()
         self._key.setFocus()
+        self._go.setEnabled(False)
+        bridge.start(self._load(), "list brokers")
+
+    async def _load(self) -> None:
+        try:
+            self._listings = tuple(await self._bridge.call(self._bridge.desk.session.brokers()))
+        except AppError as failure:
+            self.message.say(str(failure), "strip-danger")
+            return
+        for listing in self._listings:
+            whose = f" ({listing.package}, a third party's)" if listing.package else ""
+            self._broker.addItem(f"{listing.info.title}{whose}", listing.info.name)
+        self._go.setEnabled(True)
+
+    @property
+    def _info(self) -> BrokerInfo | None:
+        chosen = self._broker.currentIndex()
+        return self._listings[chosen].info if 0 <= chosen < len(self._listings) else None
+
+    def _show_broker(self) -> None:
+        """What the chosen broker calls its keys, and what it can do."""
+        info = self._info
+        if info is None:
+            return
+        by_name = {field.name: field for field in info.fields}
+        for edit, name in ((self._key, "api_key"), (self._secret, "api_secret")):
+            field = by_name.get(name)
+            self._form.setRowVisible(edit, field is not None)
+            if field is not None:
+                edit.setToolTip(field.help)
+                edit.setPlaceholderText(field.example)
+                edit.setAccessibleDescription(field.help)
+        takes_token = info.capabilities.access_token is Support.YES or info.auth is AuthKind.HAND_MADE
+        self._form.setRowVisible(self._token, takes_token)
+        if not takes_token:
+            self._token.clear()
+        self._about.setText(about(info))
+        self._show_badge()
+        self._show_go()
+
+    def _show_go(self) -> None:
+        self._go.setText("&Connect" if self._token.text().strip() else "&Continue to login")
 
     def _endpoints(self) -> Endpoints | None:
         if not self._more.isChecked():
@@ -141,9 +195,10 @@ class ConnectDialog(QDialog):
         endpoints = self._endpoints()
         paper = endpoints is not None and endpoints.paper
         self._badge.show_paper(paper)
-        self._why.setText(
-            "Every address is on this computer: play money." if paper else "Orders on this account use real money."
-        )
+        info = self._info
+        only_read = info is not None and info.capabilities.trading is not Support.YES
+        real = "A real account, which is only read." if only_read else "Orders on this account use real money."
+        self._why.setText("Every address is on this computer: play money." if paper else real)
 
     def _submit(self) -> None:
         if not self._go.isEnabled():
@@ -153,13 +208,19 @@ class ConnectDialog(QDialog):
             self.message.say("Type the API key and the API secret.")
             (self._secret if key else self._key).setFocus()
             return
+        token = self._token.text().strip()
         endpoints = self._endpoints()
         if endpoints is not None and not (endpoints.api_url and endpoints.login_url and endpoints.ws_url):
             self.message.say("Other addresses need all of: API, login page and price stream.")
             return
         self.message.clear()
         self._go.setEnabled(False)
-        self._bridge.start(self._add(str(self._broker.currentData()), key, Secret(secret), endpoints), "add account")
+        broker = str(self._broker.currentData())
+        if token:
+            by_hand = self._by_hand(broker, key, Secret(secret), Secret(token), endpoints)
+            self._bridge.start(by_hand, "connect by hand")
+        else:
+            self._bridge.start(self._add(broker, key, Secret(secret), endpoints), "add account")
 
     async def _add(self, broker: str, key: str, secret: Secret, endpoints: Endpoints | None) -> None:
         try:
@@ -167,8 +228,42 @@ class ConnectDialog(QDialog):
         except AppError as failure:
             self.message.say(str(failure), "strip-danger")
         else:
-            self._secret.clear()
-            self.accept()
+            self._done()
             self.added.emit(account)
         finally:
             self._go.setEnabled(True)
+
+    async def _by_hand(self, broker: str, key: str, secret: Secret, token: Secret, where: Endpoints | None) -> None:
+        self.message.say("Asking the broker whether key and token are right…")
+        session = self._bridge.desk.session
+        try:
+            view = await self._bridge.call(session.connect_by_hand(broker, key, secret, token, where))
+        except AppError as failure:
+            self.message.say(str(failure), "strip-danger")
+        else:
+            self._done()
+            self.connected.emit(view.id)
+        finally:
+            self._go.setEnabled(True)
+
+    def _done(self) -> None:
+        self._secret.clear()
+        self._token.clear()
+        self.accept()
+
+
+def about(info: BrokerInfo) -> str:
+    """One line on what the broker can do, before anything is typed."""
+    can = info.capabilities
+    words = []
+    if can.trading is not Support.YES:
+        words.append("Is only read: no orders, no stops.")
+    elif can.streaming is not Support.YES:
+        words.append("No live prices: no local stops.")
+    if info.history_days == 1:
+        words.append("Gives the trades of today only.")
+    elif info.history_days is not None:
+        words.append(f"Gives the trades of {info.history_days} days.")
+    if info.session_dies_at:
+        words.append(f"Wants a login every day; sessions end at {info.session_dies_at}.")
+    return " ".join(words)

@@ -73,6 +73,7 @@ class AccountKeeper(QObject):
         dialog = ConnectDialog(self._bridge, self._window)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.added.connect(lambda account: self._bridge.start(self._log_in_new(account), "first login"))
+        dialog.connected.connect(lambda _account: self._bridge.start(self._facts.load_accounts(), "read accounts"))
         self._open_dialog(dialog)
 
     def log_in(self, account: AccountId) -> None:

@@ -78,6 +78,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "funds_night": ("closed", "open"),
     # B9: does the trade history hold the running day?
     "history_today": ("excluded", "included"),
+    # B8: the price of a side on which nothing was done today: null or an empty text.
+    "no_price": ("null", "empty"),
     # B16: what a portfolio stream without update_types tells of.
     "stream_default": ("order", "all"),
 }
@@ -124,6 +126,7 @@ class Switches:
     first_feed: str = "initial"
     funds_night: str = "closed"
     history_today: str = "excluded"
+    no_price: str = "null"
     stream_default: str = "order"
 
     def turned(self, name: str, value: str) -> Switches:

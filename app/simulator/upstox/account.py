@@ -175,10 +175,11 @@ class AccountRoutes:
     async def positions(self, _request: web.Request) -> web.Response:
         """GET /v2/portfolio/short-term-positions."""
         found = list[dict[str, Any]]()
+        nothing = "" if self._faults.switches.no_price == "empty" else None
         for position in self._oms.ledger.account.positions.values():
             quote = self._oms.market.quotes.get(position.token)
             if quote is not None:
-                found.append(rows.position_row(position, quote.listing, quote.last_price, quote.close))
+                found.append(rows.position_row(position, quote.listing, quote.last_price, quote.close, nothing))
         return success(found)
 
     async def mtf_positions(self, _request: web.Request) -> web.Response:

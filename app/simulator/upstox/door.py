@@ -89,7 +89,7 @@ class UpstoxDoor:
         MultiRoutes(self._trading, self._faults).add_to(app)
         GttRoutes(self.triggers, self._trading, self._guard).add_to(app)
         AccountRoutes(self._trading, self.tokens, self._guard, self._faults, self.token_ended).add_to(app)
-        InstrumentRoutes(self._oms.market, self._keys).add_to(app)
+        InstrumentRoutes(self._oms.market, self._keys, lambda: self._faults.switches).add_to(app)
         QuoteRoutes(self._oms.market, self._keys).add_to(app)
         HistoryRoutes(self._oms.market, self._keys).add_to(app)
         ChargeRoutes(self._trading, self._faults).add_to(app)

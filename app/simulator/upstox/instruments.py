@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import date, datetime, time
 from typing import Any
 
@@ -19,6 +19,7 @@ from app.simulator.clock import IST
 from app.simulator.listing import Listing
 from app.simulator.market import Market
 from app.simulator.quote import Quote
+from app.simulator.switches import Switches
 from app.simulator.upstox import greeks
 from app.simulator.upstox.envelope import NOT_FOUND, refuse, success
 from app.simulator.upstox.keys import (
@@ -41,7 +42,8 @@ _END_OF_DAY = time(23, 59, 59)
 class InstrumentRoutes:
     """Handlers over one market."""
 
-    def __init__(self, market: Market, keys: KeyBook) -> None:
+    def __init__(self, market: Market, keys: KeyBook, switches: Callable[[], Switches]) -> None:
+        self._switches = switches
         self._market = market
         self._keys = keys
         self._files: dict[tuple[date, str], bytes] = {}
@@ -51,6 +53,7 @@ class InstrumentRoutes:
         router = app.router
         router.add_get(FOLDER + "/{name}.json.gz", self.file, name="instruments")
         router.add_get("/v2/instruments/search", self.search, name="search")
+        router.add_get("/v2/expired-instruments/{rest:.+}", self.expired, name="expired")
         router.add_get("/v2/option/contract", self.contracts, name="options:contract")
         router.add_get("/v2/option/chain", self.chain, name="options:chain")
 
@@ -112,6 +115,12 @@ class InstrumentRoutes:
             "total_records": len(found),
         }
         return success(found[(number - 1) * size : number * size], meta_data={"page": page})
+
+    async def expired(self, _request: web.Request) -> web.Response:
+        """GET /v2/expired-instruments/…: for Plus; contracts that expired are not kept, so there are none."""
+        if self._switches().plus_plan != "on":
+            raise refuse("UDAPI1149", "This API is available with Upstox Plus only.")
+        return success([])
 
     # -- options
 

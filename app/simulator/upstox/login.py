@@ -101,7 +101,7 @@ class LoginPage:
         if not self._tokens.knows_app(asked.get("client_id", "")) or asked.get("redirect_uri") != self._redirect_url():
             words = "UDAPI100068: Check your 'client_id' and 'redirect_uri'; one or both are incorrect."
             return page("Unknown app", f"<p>{html.escape(words)}</p>", status=400)
-        if asked.get("response_type") != "code":
+        if asked.get("response_type") not in (None, "", "code"):  # the official client leaves it out
             words = "UDAPI100016: The login address needs <code>response_type=code</code>."
             return page("Unknown response type", f"<p>{words}</p>", status=400)
         return None

@@ -119,8 +119,10 @@ def trade_row(fill: Fill, order: Order | None, listing: Listing, *, words: bool)
     }
 
 
-def position_row(position: Position, listing: Listing, last: int, close: int) -> dict[str, Any]:
-    """A row of the short-term positions."""
+def position_row(
+    position: Position, listing: Listing, last: int, close: int, nothing: str | None = None
+) -> dict[str, Any]:
+    """A row of the short-term positions. `nothing`: what a side without trades has for its price."""
     units = multiplier(listing)
     (bought, buy_value), (sold, sell_value) = position.buy, position.sell
     quantity, carried = position.quantity, position.overnight_quantity
@@ -138,12 +140,12 @@ def position_row(position: Position, listing: Listing, last: int, close: int) ->
         "buy_value": buy_value / 100,
         "overnight_quantity": carried,
         "day_buy_value": position.bought_value / 100,
-        "day_buy_price": _price(position.bought_value, position.bought * units) if position.bought else "",
+        "day_buy_price": _price(position.bought_value, position.bought * units) if position.bought else nothing,
         "overnight_buy_amount": position.overnight_value / 100 if carried > 0 else 0.0,
         "overnight_buy_quantity": max(0, carried),
         "day_buy_quantity": position.bought,
         "day_sell_value": position.sold_value / 100,
-        "day_sell_price": _price(position.sold_value, position.sold * units) if position.sold else "",
+        "day_sell_price": _price(position.sold_value, position.sold * units) if position.sold else nothing,
         "overnight_sell_amount": position.overnight_value / 100 if carried < 0 else 0.0,
         "overnight_sell_quantity": max(0, -carried),
         "day_sell_quantity": position.sold,

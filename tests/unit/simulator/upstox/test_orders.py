@@ -34,8 +34,15 @@ async def test_a_market_order_fills_and_every_reading_agrees(upstox: UpstoxBench
     assert sum(trade["quantity"] for trade in trades) == 10
     assert {trade["exchange_order_id"] for trade in trades} == {row["exchange_order_id"]}
     (position,) = await upstox.get("/v2/portfolio/short-term-positions")
-    assert (position["quantity"], position["product"], position["day_sell_price"]) == (10, "I", "")
+    assert (position["quantity"], position["product"], position["day_sell_price"]) == (10, "I", None)
     assert position["average_price"] == pytest.approx(row["average_price"])
+
+
+async def test_a_price_of_nothing_is_what_the_switch_says(upstox: UpstoxBench) -> None:
+    await upstox.place()
+    upstox.faults("no_price=empty")
+    (position,) = await upstox.get("/v2/portfolio/short-term-positions")
+    assert position["day_sell_price"] == ""
 
 
 async def test_history_shows_every_state_by_id_and_by_tag(upstox: UpstoxBench) -> None:

@@ -11,7 +11,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app import __version__
-from app.cli.commands import COULD_NOT_START, FINE, Connect, DataCommand, Doctor, Restore, Simulate, Sync, Workstation
+from app.cli.commands import (
+    COULD_NOT_START,
+    FINE,
+    Connect,
+    DataCommand,
+    Doctor,
+    InstrumentCommand,
+    InstrumentStats,
+    InstrumentSync,
+    Restore,
+    Simulate,
+    Sync,
+    Workstation,
+)
 from app.cli.main import parse
 from app.domain.events import Level, Noticed
 from app.runtime.files import no_core_files
@@ -24,6 +37,8 @@ if TYPE_CHECKING:
 
 ANOTHER_COMMAND_SECONDS = 120.0
 """How long a command waits for another one on the same profile."""
+
+Headless = Connect | Sync | DataCommand | InstrumentCommand
 
 OPENING_POSITIONS = ("NSE:RELIANCE=50@MIS", "NSE:SBIN=200@MIS")
 """What a new paper account holds, so that there is something to guard in the first minute."""
@@ -146,7 +161,7 @@ def _tell_crashes(crashes: CrashReporter, desk: LocalDesk) -> None:
     )
 
 
-def _headless(command: Connect | Sync | DataCommand) -> int:
+def _headless(command: Headless) -> int:
     """A command: through the workstation that runs on the profile, else with a desk of its own."""
     from app.cli.output import Output
     from app.desk.data_verbs import RemoteData
@@ -196,7 +211,7 @@ def _owned(lock: ProfileLock, paths: ProfilePaths) -> bool:
             return True
 
 
-async def _with_own_desk(paths: ProfilePaths, command: Connect | Sync | DataCommand, out: Any) -> int:
+async def _with_own_desk(paths: ProfilePaths, command: Headless, out: Any) -> int:
     from app.cli.data import told
     from app.cli.passphrase import Passphrases, open_vault
     from app.desk.data_verbs import DirectData
@@ -211,8 +226,9 @@ async def _with_own_desk(paths: ProfilePaths, command: Connect | Sync | DataComm
             damage = await desk.health.look_closed(passphrases.known)
             if damage:
                 return told(damage, out)
-        await open_vault(desk.session, passphrases, create=isinstance(command, Connect))
-        await desk.session.resumed()
+        await open_vault(desk.session, passphrases, create=isinstance(command, Connect | InstrumentSync))
+        if not isinstance(command, InstrumentStats):
+            await desk.session.resumed()
         if isinstance(command, DataCommand):
             return await _data_command(DirectData(desk), command, out, passphrases)
         return await _command(DirectDesk(desk), command, out)
@@ -227,10 +243,13 @@ async def _data_command(desk: Any, command: DataCommand, out: Any, passphrases: 
     return await run_data(desk, command, out, passphrases or Passphrases(os.environ, terminal=sys.stdin.isatty()))
 
 
-async def _command(desk: Any, command: Connect | Sync, out: Any) -> int:
+async def _command(desk: Any, command: Connect | Sync | InstrumentCommand, out: Any) -> int:
     from app.cli.connect import run_connect
+    from app.cli.instruments import run_instruments
     from app.cli.sync import run_sync
 
+    if isinstance(command, InstrumentCommand):
+        return await run_instruments(desk.instruments, command, out)
     if isinstance(command, Connect):
         return await run_connect(desk, command, out, sys.stdin.readline)
     return await run_sync(desk, command, out)
@@ -239,9 +258,11 @@ async def _command(desk: Any, command: Connect | Sync, out: Any) -> int:
 async def build_desk(paths: ProfilePaths, *, paper: bool, guarding: bool = True) -> LocalDesk:
     """Every concrete part of a desk, wired. On the loop thread."""
     from app.analytics.charge_table import ChargeTable
+    from app.brokers import instrument_files
     from app.brokers.registry import Registry
     from app.desk.data import DataDesk
     from app.desk.desk import LocalDesk
+    from app.desk.instruments import InstrumentDesk
     from app.desk.paper import PaperExchange
     from app.desk.settle import settle
     from app.desk.upkeep import declared
@@ -278,7 +299,8 @@ async def build_desk(paths: ProfilePaths, *, paper: bool, guarding: bool = True)
     async def end_helpers() -> None:
         await asyncio.gather(helper.stop(), store_helper.stop())
 
-    return LocalDesk(workspace, bus, tasks, data, exchange, last=end_helpers)
+    instruments = InstrumentDesk(workspace, instrument_files, helper)
+    return LocalDesk(workspace, bus, tasks, data, instruments, exchange, last=end_helpers)
 
 
 def _provider_folders() -> list[str]:

@@ -7,17 +7,19 @@ tells apart what provably never left (`Unreachable`) from what was sent and not 
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import ssl
 import time
 import uuid
 import zlib
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import certifi
@@ -25,8 +27,10 @@ import httpx
 
 from app import __version__
 from app.brokers.documents import cut_rows, decode_json, encode_json
-from app.domain.errors import BadAnswer, BrokerError, OutcomeUnknown, Unreachable
+from app.domain.errors import BadAnswer, BrokerError, DiskFull, OutcomeUnknown, StorageError, Unreachable
 from app.runtime.helper import Helper, HelperDied
+
+T = TypeVar("T")
 
 MEGABYTE = 1 << 20
 INLINE = 64 * 1024
@@ -141,6 +145,33 @@ class HttpClient:
         log.debug("%s %s %d %.0f ms [%s]", method, path, response.status_code, since_ms(started), action)
         return Answer(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body)
 
+    async def save(self, path: str, into: Path, *, deadline: float, cap: int) -> Answer:
+        """A GET whose body goes to a file as it came over the wire (gzip stays gzip), piece by piece.
+
+        An answer that is not 200, or is a web page or JSON envelope of an error, is returned with its body (at most
+        64 KB) and nothing is written. Raises Unreachable, BadAnswer (too big), DiskFull, StorageError.
+        """
+        started = time.perf_counter()
+        request = self._client.build_request(
+            "GET", self.base_url + path, timeout=httpx.Timeout(deadline, connect=min(5.0, deadline))
+        )
+        try:
+            async with asyncio.timeout(deadline):
+                response = await self._client.send(request, stream=True)
+                try:
+                    headers = {k.lower(): v for k, v in response.headers.items()}
+                    kind = headers.get("content-type", "")
+                    if response.status_code != 200 or "html" in kind:
+                        return Answer(response.status_code, headers, await _read(response, INLINE))
+                    await _write(response, into, cap)
+                finally:
+                    await response.aclose()
+        except (httpx.HTTPError, httpx.StreamError, TimeoutError, OSError, BrokerError) as failure:
+            log.info("GET %s failed: %s", path, type(failure).__name__)
+            raise self._translated(failure, placement=False, sent=True) from failure
+        log.debug("GET %s saved in %.0f ms", path, since_ms(started))
+        return Answer(response.status_code, headers, b"")
+
     async def rows(self, body: bytes | bytearray, at: tuple[str, ...]) -> AsyncGenerator[list[Any], None]:
         """The array at a path of keys in a JSON body, in batches; a big body is cut up in the helper process.
 
@@ -205,6 +236,32 @@ async def _read(response: httpx.Response, cap: int) -> bytearray:
     if unpacker is not None and not unpacker.eof:
         raise BadAnswer("The broker's answer was cut off.")
     return body  # not copied: megabytes would hold the interpreter lock
+
+
+async def _write(response: httpx.Response, into: Path, cap: int) -> None:
+    """The body as it comes; not on the loop thread, for a disk may hang."""
+    size = 0
+    file = await asyncio.to_thread(_disk, lambda: into.open("wb"))
+    try:
+        async for chunk in response.aiter_raw(256 * 1024):
+            size += len(chunk)
+            if size > cap:
+                raise BadAnswer(f"The broker's file is larger than {cap // MEGABYTE} MB and was not read.")
+            await asyncio.to_thread(_disk, lambda chunk=chunk: file.write(chunk))
+    finally:
+        await asyncio.to_thread(_disk, file.close)
+
+
+def _disk(work: Callable[[], T]) -> T:
+    """What the disk says, in words and not taken for the network's."""
+    try:
+        return work()
+    except OSError as failure:
+        if failure.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull("There is no space left to write the download.", detail=str(failure)) from failure
+        raise StorageError(
+            "The download cannot be written.", "Check the profile's folder.", detail=str(failure)
+        ) from failure
 
 
 def _why(failure: BaseException) -> str:

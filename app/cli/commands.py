@@ -88,6 +88,29 @@ class Doctor:
     as_json: bool
 
 
+@dataclass(frozen=True, slots=True)
+class InstrumentSync:
+    """Import the brokers' instrument lists."""
+
+    profile: Path
+    list_name: str | None
+    source: str | None
+    """A file, a web address, or a kind of source; None: in order."""
+    confirmed: bool
+    """What the list lost may become inactive."""
+    as_json: bool
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentStats:
+    """Count what is stored of them."""
+
+    profile: Path
+    as_json: bool
+
+
 DataCommand = Backup | Restore | Doctor
 
-Command = Workstation | Simulate | Connect | Sync | DataCommand
+InstrumentCommand = InstrumentSync | InstrumentStats
+
+Command = Workstation | Simulate | Connect | Sync | DataCommand | InstrumentCommand

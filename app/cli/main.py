@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 
 from app import __version__
-from app.cli import data
+from app.cli import data, instruments
 from app.cli.commands import Command, Connect, Simulate, Sync, Workstation
 from app.domain.account import Endpoints
 from app.domain.ids import AccountId
@@ -31,6 +31,7 @@ examples:
   main.py sync --json                  bring today's trades home, result as JSON
   main.py backup                       an encrypted, verified copy; `restore FILE` brings it back
   main.py doctor                       is everything well?
+  main.py instruments sync             refresh the instrument lists; --source FILE takes over a file
 
 The passphrase is read from STOPLINE_PASSPHRASE, or asked for on the terminal.
 Exit codes: 0 all fine, 1 something failed, 2 could not start.
@@ -62,6 +63,8 @@ def parse(arguments: Sequence[str]) -> Command:
         return Sync(profile, account, asked.json, asked.since, asked.until)
     if asked.command in data.NAMES:
         return data.parsed(asked, profile)
+    if asked.command == instruments.NAME:
+        return instruments.parsed(asked, profile)
     return Workstation(profile, paper=asked.paper)
 
 
@@ -84,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_connect(commands, common)
     _add_sync(commands, common)
     data.add_commands(commands, common)
+    instruments.add_commands(commands, common)
     return parser
 
 

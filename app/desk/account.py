@@ -160,6 +160,10 @@ class AccountDesk:
             raise SessionExpired("The account is not logged in.")
         return self._broker
 
+    def instrument(self, instrument: InstrumentId) -> Instrument | None:
+        """As the account's broker lists it: number, key, lot and tick are the broker's own."""
+        return self._trading.instrument(instrument)
+
     @property
     def blind(self) -> int:
         """Armed stops that no live price reaches."""

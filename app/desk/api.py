@@ -36,6 +36,7 @@ from app.domain.gtt import Gtt, GttRequest
 from app.domain.health import Finding, PreflightReport
 from app.domain.ids import AccountId, BrokerOrderId, GttId, InstrumentId, Nanos, OrderId, StopId
 from app.domain.instrument import Instrument
+from app.domain.listing import ImportReport, InstrumentList
 from app.domain.market import Interval, Tick
 from app.domain.money import Price
 from app.domain.order import Order, OrderRequest
@@ -122,6 +123,33 @@ class MarketVerbs(Protocol):
     async def close_chart(self, consumer: str) -> None: ...
     async def watchlists(self) -> Sequence[WatchlistView]: ...
     async def save_watchlist(self, watchlist: WatchlistView) -> None: ...
+
+
+class InstrumentVerbs(Protocol):
+    """The brokers' instrument lists (D1 to D6)."""
+
+    async def lists(self) -> Sequence[InstrumentList]:
+        """Every list that an account needs or that was imported, with its statistics."""
+        ...
+
+    async def log(self, limit: int = 50) -> Sequence[ImportReport]:
+        """Imports, newest first."""
+        ...
+
+    async def sync(
+        self, name: str | None = None, source: str | None = None, trigger: str = "manual", *, confirmed: bool = False
+    ) -> Sequence[ImportReport]:
+        """Imports one list or all. `source`: a kind of source, a web address or a file; None tries them in order.
+
+        A failed import is in its report. Raises Denied when another one runs, Cancelled.
+        """
+        ...
+
+    async def confirm(self, name: str) -> ImportReport:
+        """What the list that lost a segment no longer has becomes inactive."""
+        ...
+
+    async def cancel(self) -> None: ...
 
 
 class TradingVerbs(Protocol):
@@ -300,6 +328,8 @@ class Desk(Protocol):
     def session(self) -> SessionVerbs: ...
     @property
     def market(self) -> MarketVerbs: ...
+    @property
+    def instruments(self) -> InstrumentVerbs: ...
     @property
     def trading(self) -> TradingVerbs: ...
     @property

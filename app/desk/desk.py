@@ -11,6 +11,7 @@ from app.desk.api import EventHandler
 from app.desk.data import DataDesk
 from app.desk.doctor import Doctor
 from app.desk.gtts import GttDesk
+from app.desk.instruments import InstrumentDesk
 from app.desk.market import MarketDesk
 from app.desk.order_history import OrderHistory
 from app.desk.paper import PaperExchange
@@ -42,6 +43,7 @@ class LocalDesk:
         bus: Bus,
         tasks: Tasks,
         data: DataDesk,
+        instruments: InstrumentDesk,
         paper: PaperExchange | None = None,
         last: Callable[[], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
@@ -52,6 +54,7 @@ class LocalDesk:
         self._tasks = tasks
         self.session = SessionDesk(workspace, paper)
         self.market = MarketDesk(workspace)
+        self.instruments = instruments
         self.trading = TradingDesk(workspace)
         self.stops = StopDesk(workspace)
         self.sync = SyncDesk(workspace)
@@ -90,6 +93,7 @@ class LocalDesk:
         if self._workspace.is_open:
             await self.sync.cancel()
             await self._history.write()
+            await self.instruments.cancel()
         await self.session.close()
         await self._tasks.stop()
         if self._workspace.is_open:
@@ -110,6 +114,10 @@ class LocalDesk:
             start(self.data.keep(), "housekeeping")
             start(self.recorder.keep(), "recorder of ticks")
             start(self.gtts.keep_watch(), "triggers at the broker")
+            self._tasks.start(self.data.keep(), "housekeeping")
+            self._tasks.start(self.gtts.keep_watch(), "triggers at the broker")
+            self._tasks.start(self.instruments.keep_fresh(), "instruments of the day")
+        self._tasks.start(self._history.keep(), "orders into the book")
 
     def _on_session(self, event: SessionChanged) -> None:
         if event.state is SessionState.ACTIVE:

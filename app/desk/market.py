@@ -56,7 +56,7 @@ class MarketDesk:
         if desk is None:
             return
         for consumer, instruments in self._wanted.items():
-            known = [self._workspace.master.get(name) for name in instruments]
+            known = [desk.instrument(name) for name in instruments]
             desk.hub.want(f"view:{consumer}", {i.token: i.id for i in known if i is not None})
         charted = self._workspace.charts.tokens(desk.account)
         desk.hub.want("charts", {token: instrument.id for token, instrument in charted.items()})
@@ -74,6 +74,7 @@ class MarketDesk:
         desk = self._display()
         if desk is None:
             return ChartSeries(known, interval, (), complete=False, cause="No account is logged in.")
+        known = desk.instrument(instrument) or known
         hours = desk.hours.of_instrument(known)
         chart = self._workspace.charts.open(consumer, desk.account, known, interval, hours)
         self.resubscribe()

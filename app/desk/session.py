@@ -24,6 +24,7 @@ from app.domain.broker import BrokerListing
 from app.domain.errors import AppError, Denied, LoginFailed, Unreachable
 from app.domain.events import FeedState, Level, Noticed, SessionState
 from app.domain.ids import AccountId
+from app.domain.listing import list_name
 from app.runtime.clock import SECOND, SystemClock
 from app.runtime.redaction import redact
 from app.runtime.secret import Secret
@@ -108,8 +109,10 @@ class SessionDesk:
         stops = await journal.open_stops()
         for record in await book.accounts.load():
             workspace.records[record.id] = record
-            await workspace.master.load(book, record.broker)
+            await workspace.master.load(book.instruments, list_name(record.broker, paper=record.endpoints.paper))
             self._add_desk(record).adopt([stop for stop in stops if stop.key.account == record.id])
+        for name in await book.instruments.names():  # imported without an account
+            await workspace.master.load(book.instruments, name)
         start = workspace.tasks.start
         if self._paper is not None:
             self._resuming.append(start(self._start_paper(self._paper), "paper exchange"))
@@ -133,7 +136,7 @@ class SessionDesk:
         self._workspace.publish(Noticed(level, f"{what} had to be started anew", cause, next_step))
 
     def _add_desk(self, record: AccountRecord) -> AccountDesk:
-        desk = AccountDesk(record.id, self._workspace.trading(), self._sessions.died)
+        desk = AccountDesk(record.id, self._workspace.trading(record), self._sessions.died)
         self._workspace.accounts[record.id] = desk
         return desk
 

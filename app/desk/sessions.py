@@ -148,7 +148,7 @@ class Sessions:
         record = self._workspace.record(account)
         factory = self._workspace.factory(record.broker)
         broker = factory.session(session, self.credentials(record), record.endpoints)
-        await self._workspace.master.ensure(self._workspace.book, broker, record.broker)
+        await self._workspace.list_instruments(broker, record)
         await self._workspace.account(account).begin(session, broker, guard=self._workspace.guarding)
         await self.set_state(account, SessionState.ACTIVE, "")
 

@@ -14,6 +14,7 @@ import msgspec
 
 from app import __version__
 from app.desk.api import Desk
+from app.desk.instrument_verbs import DirectInstruments, RemoteInstruments, instrument_verbs
 from app.desk.messages import AccountView, LoginPage, SyncSummary, VaultState
 from app.desk.remote import Verb, call
 from app.domain.account import Endpoints
@@ -63,6 +64,7 @@ class DirectDesk:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self.instruments = DirectInstruments(desk)
 
     async def begin_connect(
         self, broker: str, api_key: str, api_secret: Secret, endpoints: Endpoints | None
@@ -110,6 +112,7 @@ class RemoteDesk:
 
     def __init__(self, paths: ProfilePaths) -> None:
         self._paths = paths
+        self.instruments = RemoteInstruments(paths)
 
     async def begin_connect(
         self, broker: str, api_key: str, api_secret: Secret, endpoints: Endpoints | None
@@ -198,4 +201,5 @@ def remote_verbs(desk: Desk, show: Callable[[], None]) -> dict[str, Verb]:
         "connect.begin": begin,
         "connect.complete": complete,
         "connect.hand": by_hand,
+        **instrument_verbs(desk),
     }

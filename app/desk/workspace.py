@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+import asyncio
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import fields, replace
+from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from app.analytics.charge_table import ChargeTable
-from app.brokers.base import BrokerFactory
+from app.brokers.base import BrokerFactory, ReadSession
 from app.desk.account import AccountDesk, Trading
 from app.domain.broker import BrokerListing, ProviderProblem
 from app.domain.calendar import Calendar
@@ -16,6 +18,7 @@ from app.domain.errors import Denied, SessionExpired, VaultLocked
 from app.domain.events import Event
 from app.domain.ids import AccountId, InstrumentId
 from app.domain.instrument import Instrument
+from app.domain.listing import broker_of_list, list_name
 from app.domain.market import Candle, Interval
 from app.engine.rules import ExitRules
 from app.market.charts import Charts
@@ -26,6 +29,18 @@ from app.storage.book import Book
 from app.storage.journal import Journal
 from app.storage.snapshot import SEALED
 from app.vault.vault import Vault
+
+TAUGHT_AT_ONCE = 300
+"""Instruments that an adapter learns before the loop gets its turn."""
+
+
+@runtime_checkable
+class LearnsInstruments(Protocol):
+    """A broker's factory that must know the list: its wire has keys where we have ids."""
+
+    def learn(self, instruments: Iterable[Instrument]) -> None:
+        """Takes them up."""
+        ...
 
 
 class Brokers(Protocol):
@@ -78,6 +93,9 @@ class Workspace:
         self.records: dict[AccountId, AccountRecord] = {}
         self.session_died: Callable[[AccountId, SessionExpired], Coroutine[Any, Any, None]] = _nobody
         """Who takes over when a session turns out to be dead: the session desk."""
+        self.list_instruments: Callable[[ReadSession, AccountRecord], Coroutine[Any, Any, None]] = _as_stored
+        """Who sees to it that a session begins with the list of the day: the instrument desk."""
+        self.master.on_list.append(self._teach)
         self._book: Book | None = None
         self._journal: Journal | None = None
 
@@ -104,14 +122,15 @@ class Workspace:
             raise VaultLocked("The profile is locked.")
         return self._journal
 
-    def trading(self) -> Trading:
-        """What every account's engine gets."""
+    def trading(self, record: AccountRecord) -> Trading:
+        """What an account's engine gets."""
+        mine = list_name(record.broker, paper=record.endpoints.paper)
         return Trading(
             journal=self.journal,
             rules=self.rules,
             calendar=self.calendar,
             charges=self.charges,
-            instrument=self.master.get,
+            instrument=lambda instrument: self.master.get(instrument, mine),
             ends_in_auction=self.master.ends_in_auction,
             info=lambda account: self.factory(account.partition("-")[0]).info,
             charts=self.charts,
@@ -155,6 +174,18 @@ class Workspace:
         self.records[record.id] = record
         await self.book.accounts.save(record)
 
+    async def _teach(self, name: str, instruments: Collection[Instrument]) -> None:
+        """Adapters whose broker goes by keys learn them, a few at a time."""
+        broker = broker_of_list(name)
+        if all(listed.info.name != broker for listed in self.brokers.available()):
+            return  # the list of a provider whose package is gone
+        factory = self.factory(broker)
+        if isinstance(factory, LearnsInstruments):
+            rest = iter(instruments)
+            while part := list(islice(rest, TAUGHT_AT_ONCE)):
+                factory.learn(part)
+                await asyncio.sleep(0)
+
     async def _keep_candles(self, instrument: InstrumentId, interval: Interval, candles: Sequence[Candle]) -> None:
         if self._book is not None:
             await self._book.candles.put(instrument, interval, candles)
@@ -168,6 +199,10 @@ class Workspace:
         if book is not None:
             await book.close()
         self.vault.lock()
+
+
+async def _as_stored(session: ReadSession, record: AccountRecord) -> None:
+    raise RuntimeError(f"nobody brings the instruments of {record.id} for {session.account}")
 
 
 async def _nobody(account: AccountId, cause: SessionExpired) -> None:

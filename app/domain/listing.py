@@ -11,6 +11,7 @@ from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 
+from app.domain.events import Event
 from app.domain.ids import InstrumentId, Nanos
 from app.domain.instrument import Exchange, Instrument, InstrumentKind, Segment
 
@@ -184,6 +185,10 @@ class ImportReport:
     error: str = ""
     passed_over: tuple[str, ...] = ()
     """Sources that were tried before, and why they did not serve."""
+    exchanges: tuple[str, ...] = ()
+    """Of the list's lines."""
+    one_exchange: bool = False
+    """The list was one exchange's, and touched that one only."""
     awaits: bool = False
     """Nothing was deactivated, and the trader is asked whether to."""
 
@@ -196,3 +201,46 @@ class ImportReport:
     def fine(self) -> bool:
         """Taken over, and every check passed."""
         return self.counts is not None and all(check.passed for check in self.checks)
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentList:
+    """One broker's list as it stands."""
+
+    name: str
+    broker: str
+    paper: bool
+    stats: ListStats
+    last: ImportReport | None
+    """The newest import, however it ended."""
+    awaits: bool
+    """A list that lost a segment waits for the trader's word."""
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentsProgressed(Event):
+    """How far an import is."""
+
+    broker: str
+    step: str
+    """fetching, reading, saving; then done, failed or cancelled."""
+    lines: int = 0
+    source: ListSource = ListSource.API
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentsChanged(Event):
+    """A list was taken over: what is known of an instrument may be out of date."""
+
+    broker: str
+
+
+def list_name(broker: str, *, paper: bool) -> str:
+    """Under which name a broker's list is stored. A paper exchange trades its own few instruments with numbers of its
+    own: its list must never get into the real one."""
+    return f"{broker}-paper" if paper else broker
+
+
+def broker_of_list(name: str) -> str:
+    """The broker whose list it is."""
+    return name.removesuffix("-paper")

@@ -59,20 +59,26 @@ _DEACTIVATE = """
 UPDATE instruments SET active = 0
 WHERE broker = :broker AND active = 1 AND id NOT IN (SELECT id FROM incoming)
   AND (:exchange IS NULL OR exchange = :exchange)"""
-# Contracts that are about to vanish while their token lives on under another id. Same underlying, kind and expiry: the
-# exchange changed symbol and strike (split, bonus). Anything else: the token was given to another contract.
+# Contracts whose token lives on under another id. Same underlying, kind and expiry: the exchange changed symbol and
+# strike (split, bonus), and the old symbol may already name a new contract. Anything else: the token was given away.
+# CROSS keeps the order of the two: a look-up by token for each line, over the index.
 _SUCCESSION = """
 SELECT o.id AS old_id, n.id AS new_id, n.token AS token,
        o.kind = n.kind AND o.expiry IS n.expiry AND (o.expiry IS NULL OR o.name = n.name) AS same
-FROM incoming n JOIN instruments o ON o.broker = :broker AND o.token = n.token AND o.active = 1 AND o.id <> n.id
-WHERE o.id NOT IN (SELECT id FROM incoming) AND (:exchange IS NULL OR o.exchange = :exchange)
-  AND o.exchange = n.exchange"""
-_RETIRE = "UPDATE instruments SET active = 0 WHERE broker = :broker AND id = :old_id"
+FROM incoming n
+CROSS JOIN instruments o INDEXED BY ix_instruments_broker_token
+  ON o.broker = :broker AND o.token = n.token AND o.active = 1 AND o.id <> n.id
+WHERE (:exchange IS NULL OR o.exchange = :exchange) AND o.exchange = n.exchange"""
+_RETIRE = """
+UPDATE instruments SET active = 0
+WHERE broker = :broker AND id = :old_id AND id NOT IN (SELECT id FROM incoming)"""
 _REMEMBER = """
 INSERT OR REPLACE INTO instrument_renames (broker, old_id, at, new_id, token)
 VALUES (:broker, :old_id, :at, :new_id, :token)"""
 _FOLLOW = """
-UPDATE OR IGNORE watchlist_items SET instrument = :new_id WHERE instrument = :old_id"""
+UPDATE OR IGNORE watchlist_items SET instrument = (
+    SELECT new_id FROM instrument_renames WHERE broker = :broker AND at = :at AND old_id = watchlist_items.instrument)
+WHERE instrument IN (SELECT old_id FROM instrument_renames WHERE broker = :broker AND at = :at)"""
 _STATS = """
 SELECT exchange, segment, kind, active, COUNT(*) AS found FROM instruments
 WHERE broker = :broker GROUP BY exchange, segment, kind, active"""
@@ -135,6 +141,19 @@ class Instruments:
     async def stats(self, broker: str) -> ListStats:
         """What is stored of a broker's list."""
         return await self._store.run(lambda c: _stats(c, broker))
+
+    async def shared_tokens(self, broker: str) -> int:
+        """Tokens that name more than one live contract: there should be none."""
+        query = text(
+            "SELECT COUNT(*) FROM (SELECT token FROM instruments WHERE broker = :broker AND active = 1"
+            " GROUP BY token HAVING COUNT(*) > 1)"
+        )
+        return int(await self._store.run(lambda c: c.execute(query, {"broker": broker}).scalar_one()))
+
+    async def names(self) -> list[str]:
+        """Lists that were ever imported."""
+        query = select(instrument_imports.c.broker).distinct().order_by(instrument_imports.c.broker)
+        return list(await self._store.run(lambda c: list(c.execute(query).scalars())))
 
     async def log_import(self, report: ImportReport) -> None:
         """Keeps what an import did."""
@@ -207,14 +226,12 @@ def _take_over(
     connection.execute(text(_MERGE), {"broker": broker})
     # A token names one live contract, so the one that had it is gone for certain, even if the list is doubted.
     gone = [{"broker": broker, "old_id": old} for old in {row.old_id for row in succession}]
-    if gone:
-        connection.execute(text(_RETIRE), gone)
-    deactivated = len(gone)
+    deactivated = connection.execute(text(_RETIRE), gone).rowcount if gone else 0
     if not withheld:
         deactivated += connection.execute(text(_DEACTIVATE), where).rowcount
     if renamed:
         connection.execute(text(_REMEMBER), renamed)
-        connection.execute(text(_FOLLOW), renamed)
+        connection.execute(text(_FOLLOW), {"broker": broker, "at": at})
     connection.exec_driver_sql("DROP TABLE temp.incoming")
     return ImportCounts(
         read=counts.read,

@@ -58,6 +58,7 @@ from app.runtime.secret import Secret
 from tests.ui import scripted_market as market
 from tests.ui.script import Script
 from tests.ui.scripted_data import ScriptedData, ScriptedHealth
+from tests.ui.scripted_instruments import ScriptedInstruments
 from tests.ui.scripted_sync import sync_status
 
 
@@ -457,6 +458,7 @@ class ScriptedDesk:
             )  # fmt: skip
         self.session = ScriptedSession(self.script)
         self.market = ScriptedMarket(self.script)
+        self.instruments = ScriptedInstruments(self.script)
         self.trading = ScriptedTrading(self.script)
         self.stops = ScriptedStops(self.script)
         self.data = ScriptedData(self.script)

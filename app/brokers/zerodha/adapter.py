@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from urllib.parse import quote
 
 from app.brokers.base import (
@@ -141,6 +142,10 @@ class ZerodhaSession(ZerodhaSpecials):
     async def instruments(self, exchange: Exchange | None = None) -> Sequence[Instrument]:
         """The broker's list of the day."""
         return await self._rest.instruments(exchange or "")
+
+    async def save_instruments(self, into: Path) -> None:
+        """The broker's list of the day to a file."""
+        await self._rest.save_instruments(into)
 
     async def last_prices(self, instruments: Sequence[InstrumentId]) -> Mapping[InstrumentId, Price]:
         """Last traded prices. What the broker does not know is missing from the answer."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 from app.brokers.base import Credentials, ExchangeClockReading
@@ -193,6 +194,15 @@ class ZerodhaRest:
                 detail=f"{len(found)} read, {malformed} malformed",
             )
         return found
+
+    async def save_instruments(self, into: Path, exchange: str = "") -> None:
+        """The same list to a file, unread."""
+        await self._limits.reads.turn()
+        path = f"/instruments/{exchange}" if exchange else "/instruments"
+        answer = await self._http.save(path, into, deadline=INSTRUMENT_DEADLINE, cap=INSTRUMENT_CAP)
+        if answer.status != 200 or answer.body:
+            self._data(answer, placement=False)
+            raise BadAnswer("The broker's instrument list is not a list.")
 
     async def clock(self) -> ExchangeClockReading:
         """The exchange's time: of a paper exchange from its own clock, of the real one from its Date header."""

@@ -27,10 +27,12 @@ from app.simulator.kite.alert_routes import AlertRoutes
 from app.simulator.kite.alerts import Alerts
 from app.simulator.kite.calculators import CalculatorRoutes
 from app.simulator.kite.depository import DepositoryPage
+from app.simulator.kite.funds import FundRoutes
 from app.simulator.kite.gtt import GttRoutes
 from app.simulator.kite.login import LoginPage, landing
 from app.simulator.kite.orders import OrderRoutes
 from app.simulator.kite.portfolios import PortfolioRoutes
+from app.simulator.kite.postback import Postback
 from app.simulator.kite.quotes import QuoteRoutes
 from app.simulator.kite.server import Gate
 from app.simulator.kite.server import route_of as kite_route
@@ -97,6 +99,8 @@ class Plan:
     cash: int = OPENING_CASH
     delay: tuple[float, float] = (0.005, 0.020)
     openings: Sequence[Opening] = field(default_factory=tuple)
+    postback: str = ""
+    """Registered address of the app, on this machine."""
     brokers: Sequence[str] = ("zerodha",)
     """Whose wires it speaks, a port each."""
     upstox: UpstoxCredentials | None = None
@@ -115,13 +119,14 @@ class Exchange:
         self.faults = Faults(plan.faults, plan.seed)
         self.sessions = Sessions(plan.credentials, plan.market.clock, self.book, self.faults)
         self.ledger = Ledger(Account(plan.credentials.user_id, plan.cash), plan.market, self.book)
+        self.postback = Postback(plan.postback, self.faults)
         self.updates = Updates(self.faults, self._send_update)
         self.oms = OrderSystem(
             plan.market,
             self.ledger,
             Records(self.book, trading_day(plan.market.clock.now())),
             self.faults,
-            self.updates.announce,
+            self._announce,
             api_secret=plan.credentials.api_secret,
             seed=plan.seed,
             delay=plan.delay,
@@ -174,6 +179,7 @@ class Exchange:
             asyncio.create_task(self.market.run()),
             asyncio.create_task(self._watch()),
             asyncio.create_task(self._remember()),
+            asyncio.create_task(self.postback.run()),
         ]
         for task in self._tasks:
             task.add_done_callback(_report)
@@ -193,6 +199,10 @@ class Exchange:
         self.book.close()
 
     # -- the parts talk
+
+    def _announce(self, update: dict[str, Any]) -> None:
+        self.updates.announce(update)
+        self.postback.announce(update)
 
     def _send_update(self, update: dict[str, Any]) -> None:
         self.hub.order_update(str(update["user_id"]), update)
@@ -310,6 +320,7 @@ class Exchange:
         PortfolioRoutes(self.oms, self.auctions, self.depository).add_to(app)
         CalculatorRoutes(self.oms).add_to(app)
         QuoteRoutes(self.market).add_to(app)
+        FundRoutes().add_to(app)
         AlertRoutes(self.alerts, self.credentials.user_id).add_to(app)
         GttRoutes(self.gtts, self.market.listings, self.credentials.user_id).add_to(app)
         DepositoryPage(self.sessions, self.depository).add_to(app)
@@ -324,7 +335,7 @@ class Exchange:
     def _admin(self, app: web.Application) -> None:
         """The exchange's own door, on every port."""
         AdminRoutes(self.oms, self.faults, self._clock_changed).add_to(app)
-        Backstage(self.gtts, self.auctions, self.happenings, self.market).add_to(app)
+        Backstage(self.gtts, self.auctions, self.happenings, self.postback, self.market).add_to(app)
 
     async def _listen(self, app: web.Application, broker: str, asked: int) -> int:
         """Serves a wire on the asked port, else on the remembered one, else on a free one. Raises CannotStart."""

@@ -18,6 +18,7 @@ from app.simulator.book import BookInUse
 from app.simulator.clock import IST
 from app.simulator.exchange import UPSTOX, ZERODHA, CannotStart, Exchange, Opening, Plan
 from app.simulator.faults import Faults
+from app.simulator.kite.postback import checked
 from app.simulator.kite.sessions import Credentials
 from app.simulator.opening import open_market
 from app.simulator.tls import certificate
@@ -126,6 +127,7 @@ def _plan(options: argparse.Namespace) -> tuple[Plan, Path | None]:
         cash=options.cash,
         delay=options.order_delay,
         openings=options.opening_position,
+        postback=options.postback,
         brokers=brokers,
         upstox=upstox,
         upstox_port=0 if ZERODHA in brokers else options.port,
@@ -202,6 +204,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--credentials", choices=(FROM_STDIN,), help="- reads them as one JSON line from standard input")
     add("--opening-position", type=opening, action="append", default=[], metavar="NSE:INFY=100@MIS[@PRICE]")
     add("--cash", type=_rupees, default=10_00_000_00, help="opening cash in rupees (default 10,00,000)")
+    add("--postback", type=_postback, default="", metavar="URL", help="where order news are posted; this machine only")
     add("--order-delay", type=_delay, default=(0.005, 0.020), metavar="FROM-TO", help="ms, default 5-20")
     return parser
 
@@ -221,6 +224,13 @@ def opening(text: str) -> Opening:
     if product == "CNC" and count < 0:
         raise argparse.ArgumentTypeError(f"{text!r}: shares cannot be held short")
     return Opening(key, count, product, paise)
+
+
+def _postback(text: str) -> str:
+    try:
+        return checked(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _port(text: str) -> int:

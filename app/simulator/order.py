@@ -76,6 +76,8 @@ class Order:
     cancelling: bool = False
     held: int = 0
     """Units that a scripted fault keeps from filling until it is released."""
+    own_app: bool = True
+    """Placed with the app's own key; else on another terminal."""
     waiting: bool = False
     """Taken while the market is closed; on its way when it opens."""
     validity_ttl: int = 0
@@ -185,7 +187,7 @@ class Order:
         del row["tags"], row["modified"], row["account_id"], row["validity_ttl"]
         row["status"] = status
         row["user_id"] = self.placed_by
-        row["app_id"] = APP_ID
+        row["app_id"] = APP_ID if self.own_app else 0
         row["unfilled_quantity"] = self.left
         signed = f"{self.order_id}{self.order_timestamp}{api_secret}"
         row["checksum"] = hashlib.sha256(signed.encode()).hexdigest()

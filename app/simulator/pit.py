@@ -29,6 +29,7 @@ class Pit(Floor):
         """
         order = self.new_order(form, listing, 0)
         order.limit = order.price
+        order.own_app = False
         order.exchange_order_id = self.records.next_exchange_order_id(order.exchange)
         order.exchange_timestamp = stamp(self.market.clock.now())
         self.records.add(order)

@@ -52,6 +52,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "modify_bucket": ("orders", "other"),
     # Whether two orders of the client itself that meet trade with each other: one trade id, both sides.
     "self_match": ("off", "on"),
+    # D6: the content type of a postback.
+    "postback_content": ("application/json", "application/x-www-form-urlencoded"),
     # D4: how autoslice answers: the order with its children, or the plain list of the July 2026 page.
     "autoslice_answer": ("children", "list"),
     # Whether later legs of an iceberg name the first one (the samples show a first leg only).
@@ -112,6 +114,7 @@ class Switches:
     holding_status: str = "400"
     modify_bucket: str = "orders"
     self_match: str = "off"
+    postback_content: str = "application/json"
     autoslice_answer: str = "children"
     iceberg_parent: str = "none"
     gtt_market: str = "refused"

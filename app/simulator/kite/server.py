@@ -95,7 +95,7 @@ class Gate:
         except web.HTTPRedirection:
             raise
         except web.HTTPException as error:
-            return failure(_translated(error, request.path))
+            return failure(_translated(error))
         except Exception as error:  # noqa: BLE001 - a bug is answered as Kite answers one, and told on standard error
             traceback.print_exception(error)
             return failure(Refused(500, "GeneralException", "Something went wrong. Please try again later."))
@@ -115,15 +115,7 @@ def _kind(status: int) -> str:
     return _KINDS.get(status, "GeneralException")
 
 
-_LATER = {
-    "/mf/": "Mutual funds",
-}
-
-
-def _translated(error: web.HTTPException, path: str) -> Refused:
-    for prefix, what in _LATER.items():
-        if path.startswith(prefix):
-            return Refused(404, "GeneralException", f"{what} are not available on the paper exchange yet.")
+def _translated(error: web.HTTPException) -> Refused:
     if error.status == web.HTTPNotFound.status_code:
         return Refused(404, "GeneralException", "Route not found")
     if error.status == web.HTTPMethodNotAllowed.status_code:

@@ -172,13 +172,13 @@ async def test_derivatives_go_by_lot_freeze_and_product(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("variety", ["amo", "co", "iceberg", "auction", "nonsense"])
-async def test_other_varieties_are_refused_in_words(bench: Bench, variety: str) -> None:
+async def test_a_variety_without_its_fields_is_refused_in_words(bench: Bench, variety: str) -> None:
     answer = await bench.http.post(f"/orders/{variety}", data={"exchange": "NSE"})
     assert (answer.status_code, answer.json()["error_type"]) == (400, "InputException")
 
 
-@pytest.mark.parametrize("path", ["/mf/orders", "/nowhere"])
-async def test_routes_that_are_not_there_answer_in_the_envelope(bench: Bench, path: str) -> None:
+@pytest.mark.parametrize("path", ["/mf/orders/1", "/nowhere"])
+async def test_what_is_not_there_is_answered_in_the_envelope(bench: Bench, path: str) -> None:
     answer = await bench.http.get(path)
     assert (answer.status_code, answer.json()["status"]) == (404, "error")
     assert (await bench.http.post("/orders")).status_code == 405

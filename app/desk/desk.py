@@ -114,10 +114,7 @@ class LocalDesk:
             start(self.data.keep(), "housekeeping")
             start(self.recorder.keep(), "recorder of ticks")
             start(self.gtts.keep_watch(), "triggers at the broker")
-            self._tasks.start(self.data.keep(), "housekeeping")
-            self._tasks.start(self.gtts.keep_watch(), "triggers at the broker")
-            self._tasks.start(self.instruments.keep_fresh(), "instruments of the day")
-        self._tasks.start(self._history.keep(), "orders into the book")
+            start(self.instruments.keep_fresh(), "instruments of the day")
 
     def _on_session(self, event: SessionChanged) -> None:
         if event.state is SessionState.ACTIVE:

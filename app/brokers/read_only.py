@@ -171,7 +171,7 @@ class ReadingSession:
         """Never sent."""
         raise self._denied("takes no orders", order)
 
-    def feed(self, sink: FeedSink, *, orders: bool = True) -> Feed:  # noqa: ARG002 - the protocol's
+    def feed(self, sink: FeedSink, **_: bool) -> Feed:
         """One that says at once that there are no prices."""
         return NoFeed(sink, self._title)
 

@@ -195,7 +195,6 @@ class AccountDesk:
                 await broker.close()
                 raise
             self.session, self._broker = session, broker
-            self.rights.refused = ""
             self._recovered.clear()
             if not guard:
                 self.state.attach(broker)
@@ -207,7 +206,8 @@ class AccountDesk:
             info = self._trading.info(self.account)
             known = [self._trading.instrument(name) for name in info.canaries]
             canaries = {instrument.token: instrument.id for instrument in known if instrument is not None}
-            self.hub.start(lambda sink, orders: broker.feed(sink, orders=orders), info.stream, canaries)
+            if self.rights.begin(info):
+                self.hub.start(lambda sink, orders: broker.feed(sink, orders=orders), info.stream, canaries)
             start = self._trading.tasks.start
             self._tasks = [
                 start(self._recover(), f"recovery {self.account}"),

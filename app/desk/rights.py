@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from app.brokers.base import BrokerFactory, BrokerSession, Credentials, Session
 from app.brokers.parts import TokenLogin
 from app.domain.account import Endpoints
-from app.domain.broker import AuthKind
+from app.domain.broker import AuthKind, BrokerInfo, Support
 from app.domain.errors import AppError, Denied, NotPermitted, SessionExpired
 from app.domain.events import Event, Level, Noticed
 from app.domain.ids import AccountId, InstrumentId
@@ -43,12 +43,18 @@ class DataRights:
         self.refused = ""
         """Why not, in the broker's words; empty while nothing speaks against it."""
 
+    def begin(self, info: BrokerInfo) -> bool:
+        """A session is there. Returns whether the broker has a price stream at all."""
+        streams = info.capabilities.streaming is not Support.NO
+        self.refused = "" if streams else f"{info.title} streams no prices."
+        return streams
+
     def deny(self) -> None:
         """Raises Denied where no stop can be armed, because no price would ever reach it."""
         if self.refused:
             raise Denied(
-                "This key gives no live prices, so no stop of ours can watch them.",
-                "Use a key with data rights, or place a stop-loss order that rests at the broker.",
+                "This account gives no live prices, so no stop of ours can watch them.",
+                "Use a key with data rights, or an order that rests at the broker.",
                 detail=self.refused,
             )
 

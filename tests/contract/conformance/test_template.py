@@ -19,16 +19,21 @@ from typing import Any
 
 import pytest
 
+from app.bootstrap import build_desk
 from app.brokers.base import Credentials, Session
 from app.brokers.parts import CalendarSource, GttBroker, HistoryBroker
 from app.brokers.registry import Registry
 from app.domain.account import Endpoints
 from app.domain.broker import Support
 from app.domain.errors import Denied
+from app.domain.events import FeedState, SessionState
 from app.domain.ids import AccountId, InstrumentId
 from app.domain.instrument import Product
 from app.domain.order import OrderKind, OrderRequest, Side
+from app.domain.portfolio import PositionKey
+from app.runtime.paths import ProfilePaths
 from app.runtime.secret import Secret
+from tests.fakes.paper_exchange import eventually
 from tests.program import ROOT, program
 
 TEMPLATE = ROOT / "packaging" / "provider_template"
@@ -161,6 +166,41 @@ def service_of(template: Path) -> ModuleType:
     return module
 
 
+async def test_at_the_desk_it_is_read_and_neither_stops_nor_orders_are_taken(
+    template: tuple[Path, Path], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = service_of(template[0])
+    monkeypatch.setenv("STOPLINE_PROVIDERS", str(folder))
+    paths = ProfilePaths(tmp_path / "profile")
+    paths.create()
+    desk = await build_desk(paths, paper=False)
+    try:
+        await desk.session.create_vault(Secret("correct horse battery"), False)
+        assert "ledgerline" in {listing.info.name for listing in await desk.session.brokers()}
+        with service.serving() as running:
+            where = Endpoints(running.url, f"{running.url}/login", "ws://127.0.0.1:1", service.REDIRECT)
+            account = await desk.session.add_account("ledgerline", service.KEY, Secret(service.SECRET), where)
+            page = await desk.session.begin_login(account)
+            running.codes.add("code")
+            state = page.url.rpartition("state=")[2]
+            view = await desk.session.complete_login(account, f"{service.REDIRECT}?code=code&state={state}")
+            assert (view.client_name, view.state, view.feed) == ("Asha Rao", SessionState.ACTIVE, FeedState.OFF)
+            key = PositionKey(account, InstrumentId("NFO:NIFTY26NOVFUT"), Product.NRML)
+
+            async def held() -> bool:
+                return any(position.key == key for position in await desk.portfolio.positions())
+
+            await eventually(held)
+            with pytest.raises(Denied, match="gives no live prices"):
+                await desk.stops.arm(key, 2_480_000)
+            exit_it = OrderRequest(account, key.instrument, Side.BUY, 75, Product.NRML, OrderKind.MARKET)
+            with pytest.raises(Denied, match="Ledgerline takes no orders"):
+                await desk.trading.place(exit_it)
+            await desk.session.disconnect(account)
+    finally:
+        await desk.stop()
+
+
 @pytest.mark.e2e
 def test_the_program_connects_and_syncs_a_third_partys_broker(template: tuple[Path, Path], tmp_path: Path) -> None:
     source, packages = template
@@ -188,6 +228,5 @@ def test_the_program_connects_and_syncs_a_third_partys_broker(template: tuple[Pa
         keys = ["--api-key", service.KEY, "--api-secret-file", str(secret), "--redirect-url", service.REDIRECT]
         account = run("connect", "ledgerline", *keys, "--request-token", "code-of-the-page", *where)["account"]
         assert (account["broker"], account["client_name"], account["paper"]) == ("ledgerline", "Asha Rao", True)
-        (first,), (again,) = run("sync")["accounts"], run("sync")["accounts"]
+        (first,) = run("sync")["accounts"]
         assert (first["step"], first["fetched"], first["created"]) == ("completed", 2, 2)
-        assert (again["step"], again["created"], again["updated"], again["skipped"]) == ("completed", 0, 0, 2)

@@ -140,7 +140,7 @@ class Exchange:
         self.alerts = Alerts(plan.market, self.legs, self.book)
         self.memory = MarketMemory(plan.market, self.book)
         plan.market.add_listener(self._before_ticks)
-        self.hub = TickerHub(plan.market, self.sessions.user_of, lambda: self.faults.switches.plan)
+        self.hub = TickerHub(plan.market, self.sessions.user_of, lambda: self.faults.switches)
         plan.market.add_listener(self.oms.on_quotes)
         plan.market.add_listener(self.gtts.on_quotes)
         plan.market.add_listener(self.alerts.on_quotes)

@@ -54,6 +54,8 @@ def check(form: OrderForm, listing: Listing | None, last_price: int, switches: S
         raise bad_input(f"{form.exchange} is not traded on the paper exchange yet.")
     if (form.validity == "TTL") != (form.validity_ttl > 0):
         raise bad_input("Invalid `validity_ttl`: validity TTL needs minutes, and only it takes them.")
+    if form.validity == "IOC" and listing.exchange == "MCX":
+        raise bad_input("Validity IOC is not allowed for API orders on MCX.")
     _check_product(form, listing)
     _check_type(form, listing, switches)
     check_quantity(form.quantity, listing, sliced=form.autoslice)

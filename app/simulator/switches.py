@@ -54,6 +54,12 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "self_match": ("off", "on"),
     # D6: the content type of a postback.
     "postback_content": ("application/json", "application/x-www-form-urlencoded"),
+    # D3: the mode of an instrument after a bare subscribe.
+    "stream_mode": ("quote", "full", "ltp"),
+    # A17.2: whether the first packet after a subscribe is a snapshot, or ticks simply start.
+    "stream_snapshot": ("on", "off"),
+    # A17.4: text events of types that no document names.
+    "stream_meta": ("off", "on"),
     # D4: how autoslice answers: the order with its children, or the plain list of the July 2026 page.
     "autoslice_answer": ("children", "list"),
     # Whether later legs of an iceberg name the first one (the samples show a first leg only).
@@ -115,6 +121,9 @@ class Switches:
     modify_bucket: str = "orders"
     self_match: str = "off"
     postback_content: str = "application/json"
+    stream_mode: str = "quote"
+    stream_snapshot: str = "on"
+    stream_meta: str = "off"
     autoslice_answer: str = "children"
     iceberg_parent: str = "none"
     gtt_market: str = "refused"

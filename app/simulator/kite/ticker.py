@@ -18,6 +18,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from app.simulator.kite import wire
 from app.simulator.market import Market
 from app.simulator.quote import Quote
+from app.simulator.switches import Switches
 
 CONNECTIONS_PER_KEY = 3
 TOKENS_PER_CONNECTION = 3000
@@ -26,9 +27,6 @@ QUIET = 1.0
 BACKLOG = 64 * 1024 * 1024
 """Bytes that may wait for a client that does not read; beyond, it is cut off."""
 LARGEST_REQUEST = 1024 * 1024
-
-DEFAULT_MODE = wire.QUOTE
-"""After a bare subscribe (undocumented; the official client books it so)."""
 
 
 class _Raw(bytes):
@@ -101,10 +99,10 @@ class TickerHub:
     """All ticker connections of one exchange. Lives on the loop thread; `market` tells it every batch."""
 
     def __init__(
-        self, market: Market, authorise: Callable[[str, str], str | None], plan: Callable[[], str] = lambda: "connect"
+        self, market: Market, authorise: Callable[[str, str], str | None], switches: Callable[[], Switches] = Switches
     ) -> None:
         self._market = market
-        self._plan = plan
+        self._switches = switches
         self._authorise = authorise
         self._connections: set[Connection] = set()
         self._silent = False
@@ -143,7 +141,7 @@ class TickerHub:
         user_id = self._authorise(api_key, request.query.get("access_token", ""))
         if user_id is None:
             return _refusal(403, "Incorrect `api_key` or `access_token`.", "TokenException")
-        if self._plan() == "personal":
+        if self._switches().plan == "personal":
             return _refusal(403, "Insufficient permission for that call.", "PermissionException")
         if self._per_key[api_key] >= CONNECTIONS_PER_KEY:
             return _refusal(429, "Too many WebSocket connections of this `api_key`.", "NetworkException")
@@ -162,6 +160,9 @@ class TickerHub:
         connection = Connection(socket, transport, user_id)
         connection.silent = self._silent
         self._connections.add(connection)
+        if self._switches().stream_meta == "on":
+            meta = {"type": "instruments_meta", "data": {"count": len(self._market.quotes), "etag": "W/paper"}}
+            connection.text(json.dumps(meta, separators=(",", ":")))
         writer = asyncio.create_task(self._write(connection))
         try:
             async for message in socket:
@@ -197,7 +198,7 @@ class TickerHub:
             connection.text(_error("Invalid request"))
 
     def _subscribe(self, connection: Connection, tokens: list[int]) -> None:
-        refused = 0
+        refused, switches = 0, self._switches()
         for token in tokens:
             quote = self._market.quotes.get(token)
             if quote is None:
@@ -206,8 +207,9 @@ class TickerHub:
                 if len(connection.modes) >= TOKENS_PER_CONNECTION:
                     refused += 1
                     continue
-                self._want(connection, token, DEFAULT_MODE)
-            connection.packet(wire.packet(quote, connection.modes[token]))
+                self._want(connection, token, switches.stream_mode)
+            if switches.stream_snapshot == "on":
+                connection.packet(wire.packet(quote, connection.modes[token]))
         if refused:
             connection.text(
                 _error(

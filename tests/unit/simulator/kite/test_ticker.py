@@ -19,6 +19,7 @@ from app.simulator.kite import wire
 from app.simulator.kite.ticker import CONNECTIONS_PER_KEY, TOKENS_PER_CONNECTION, TickerHub
 from app.simulator.listing import COLUMNS, load_file, load_sample
 from app.simulator.market import Market
+from app.simulator.switches import Switches
 
 NIFTY, SBIN, INFY = 256265, 779521, 408065
 USERS = {("key", "token"): "AB1234", ("key", "other"): "CD5678", ("app", "token"): "AB1234"}
@@ -29,7 +30,8 @@ class Desk:
 
     def __init__(self, market: Market) -> None:
         self.market = market
-        self.hub = TickerHub(market, lambda key, token: USERS.get((key, token)))
+        self.switches = Switches()
+        self.hub = TickerHub(market, lambda key, token: USERS.get((key, token)), lambda: self.switches)
         self.http = aiohttp.ClientSession()
         self._sockets: list[aiohttp.ClientWebSocketResponse] = []
         self.url = ""
@@ -96,6 +98,32 @@ async def test_a_bad_token_is_refused_on_the_handshake(desk: Desk, key: str, tok
     with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
         await desk.connect(key, token)
     assert refused.value.status == 403
+
+
+@pytest.mark.parametrize("mode", ["quote", "full", "ltp"])
+async def test_the_mode_after_a_bare_subscribe(desk: Desk, mode: str) -> None:
+    desk.switches = Switches(stream_mode=mode)
+    client = await desk.connect()
+    await client.ask("subscribe", [SBIN])
+    (tick,) = await client.ticks(1)
+    assert tick["mode"] == mode
+
+
+async def test_ticks_simply_start_where_there_is_no_snapshot(desk: Desk) -> None:
+    desk.switches = Switches(stream_snapshot="off")
+    client = await desk.connect()
+    await client.ask("subscribe", [SBIN])
+    await client.ask("nonsense", [])  # answered after the subscription is in force
+    assert (await client.next())["type"] == "error"
+    desk.market.set_price("NSE:SBIN", desk.market.quotes[SBIN].last_price)
+    (tick,) = await client.ticks(1)
+    assert tick["instrument_token"] == SBIN
+
+
+async def test_events_of_types_that_no_document_names(desk: Desk) -> None:
+    desk.switches = Switches(stream_meta="on")
+    client = await desk.connect()
+    assert (await client.next())["type"] == "instruments_meta"
 
 
 async def test_a_subscription_begins_with_a_snapshot_in_quote_mode(desk: Desk) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import SplitResult, urlsplit
 
 from app.domain.account import LOOPBACK, Endpoints
@@ -54,6 +54,15 @@ def problems(
 def check(info: BrokerInfo, values: Mapping[str, str], endpoints: Endpoints | None = None) -> None:
     """Raises Denied with the first problem; the others stand in its detail."""
     raise_first(problems(info, values, endpoints))
+
+
+def completed(info: BrokerInfo, endpoints: Endpoints | None) -> Endpoints:
+    """The broker's own addresses, with what was entered beside them (the redirect URL); or all that were entered."""
+    if endpoints is None:
+        return info.endpoints
+    if endpoints.api_url or endpoints.login_url or endpoints.ws_url:
+        return endpoints
+    return replace(info.endpoints, redirect_url=endpoints.redirect_url, ca_file=endpoints.ca_file)
 
 
 def check_endpoints(info: BrokerInfo, endpoints: Endpoints) -> None:

@@ -28,6 +28,7 @@ examples:
   main.py --paper                      the window, with the paper exchange to try things on
   main.py simulate --port 0            the paper exchange alone; `simulate --help` tells more
   main.py connect zerodha --api-key K --api-secret-file FILE
+  main.py connect upstox --api-key K --api-secret-file FILE --redirect-url URL
   main.py sync --json                  bring today's trades home, result as JSON
   main.py backup                       an encrypted, verified copy; `restore FILE` brings it back
   main.py doctor                       is everything well?
@@ -103,7 +104,7 @@ def _add_connect(
         description="Connects an account. Without --request-token the login page's address is printed, and the "
         "address that it ends on is read from the terminal.",
     )
-    connect.add_argument("broker", metavar="BROKER", help="zerodha, or what an installed provider is called")
+    connect.add_argument("broker", metavar="BROKER", help="zerodha, upstox, or what an installed provider is called")
     connect.add_argument("--api-key", required=True, metavar="K", help="from the broker's developer page")
     connect.add_argument(
         "--api-secret-file", required=True, metavar="F", help="file holding the API secret (never given as an argument)"
@@ -115,7 +116,7 @@ def _add_connect(
     where.add_argument("--api-url", metavar="URL")
     where.add_argument("--login-url", metavar="URL")
     where.add_argument("--ws-url", metavar="URL")
-    where.add_argument("--redirect-url", metavar="URL", default="")
+    where.add_argument("--redirect-url", metavar="URL", default="", help="as registered with the broker")
     where.add_argument("--ca-file", metavar="F", default="", help="PEM of a private authority, for TLS")
     connect.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -150,6 +151,8 @@ def _endpoints(parser: argparse.ArgumentParser, asked: argparse.Namespace) -> En
     given = [asked.api_url, asked.login_url, asked.ws_url]
     if not any([*given, asked.redirect_url, asked.ca_file]):
         return None
-    if not all(given):
+    if any(given) and not all(given):
         parser.error("--api-url, --login-url and --ws-url go together")
-    return Endpoints(asked.api_url, asked.login_url, asked.ws_url, asked.redirect_url, asked.ca_file)
+    # A redirect URL alone stands beside the broker's own addresses.
+    api_url, login_url, ws_url = (address or "" for address in given)
+    return Endpoints(api_url, login_url, ws_url, asked.redirect_url, asked.ca_file)

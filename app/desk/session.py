@@ -210,8 +210,8 @@ class SessionDesk:
         """The account that these keys belong to, new or known, and its addresses. Raises Denied in words."""
         info = self._workspace.factory(broker).info
         api_key = api_key.strip()
-        configuration.check(info, {"api_key": api_key, "api_secret": api_secret.reveal()}, endpoints)
-        where = endpoints or info.endpoints
+        where = configuration.completed(info, endpoints)
+        configuration.check(info, {"api_key": api_key, "api_secret": api_secret.reveal()}, where)
         known = next((r for r in self._workspace.records.values() if r.broker == broker and r.api_key == api_key), None)
         if known is None:
             return AccountId(f"{broker}-{secrets.token_hex(4).upper()}"), where

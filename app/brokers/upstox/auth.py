@@ -15,12 +15,12 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from app.brokers.base import Credentials, Profile, Session
+from app.brokers.base import Credentials, Session
 from app.brokers.rows import Row
 from app.brokers.upstox import mapping
 from app.brokers.upstox.rest import UpstoxRest
 from app.domain.account import Endpoints
-from app.domain.errors import BadAnswer, BrokerError, LoginFailed, RateLimited, SessionExpired, Unreachable
+from app.domain.errors import BadAnswer, BrokerError, Denied, LoginFailed, RateLimited, SessionExpired, Unreachable
 from app.domain.ids import AccountId, Nanos
 from app.runtime.clock import SECOND, from_datetime, to_datetime
 from app.runtime.secret import Secret
@@ -89,7 +89,12 @@ class UpstoxLogin:
         self._endpoints = endpoints
 
     def login_url(self, state: str) -> str:
-        """The authorise dialog; `state` comes back with the redirect (A2)."""
+        """The authorise dialog; `state` comes back with the redirect (A2). Raises Denied without a redirect URL."""
+        if not self._endpoints.redirect_url:
+            raise Denied(
+                "Upstox wants to hear the redirect URL that is registered for this API key.",
+                "Enter it among the account's addresses, exactly as on Upstox's developer page.",
+            )
         query = {
             "response_type": "code",
             "client_id": self._credentials.api_key,
@@ -99,13 +104,7 @@ class UpstoxLogin:
         return f"{self._endpoints.login_url}?{urlencode(query)}"
 
     async def exchange(self, request_token: str) -> Session:
-        """The code of the redirect for a session; or a session by a token that was made by hand at Upstox's site (an
-        access token, an analytics token), which is checked with a real call.
-
-        Raises LoginFailed, Unreachable, RateLimited, BadAnswer.
-        """
-        if claims(Secret(request_token)) is not None:
-            return await self._by_hand(Secret(request_token))
+        """The code of the redirect for a session. Raises LoginFailed, Unreachable, RateLimited, BadAnswer."""
         rest = UpstoxRest(None, self._endpoints)
         fields = {
             "code": request_token,
@@ -151,16 +150,21 @@ class UpstoxLogin:
         finally:
             await rest.close()
 
-    async def _by_hand(self, token: Secret) -> Session:
-        rest = UpstoxRest(token, self._endpoints)
+    async def adopt(self, access_token: Secret) -> Session:
+        """A session by a token that the trader has: the day's access token, an extended or an analytics token. The
+        last two live for a year and only read. Raises LoginFailed, NotPermitted, Unreachable, BadAnswer."""
+        again = "Make a new one at Upstox's site."
+        if claims(access_token) is None:
+            raise LoginFailed("This is no token of Upstox.", "Copy it again, alone: three parts with a dot between.")
+        rest = UpstoxRest(access_token, self._endpoints)
         try:
             now = (await rest.clock()).now
-            end = end_of(token) or next_death(now)
+            end = end_of(access_token) or next_death(now)
             if end <= now:
-                raise LoginFailed("This token has expired.", "Make a new one at Upstox's site.")
-            profile: Profile = mapping.profile_from(await rest.get("/v2/user/profile"))
+                raise LoginFailed("This token has expired.", again)
+            profile = mapping.profile_from(await rest.get("/v2/user/profile"))
         except SessionExpired as dead:
-            raise LoginFailed("Upstox does not accept this token.", "Make a new one at Upstox's site.") from dead
+            raise LoginFailed("Upstox does not accept this token.", again) from dead
         finally:
             await rest.close()
         long = end - now > LONGEST_DAY_TOKEN
@@ -168,7 +172,7 @@ class UpstoxLogin:
             account=self._account,
             user_id=profile.user_id,
             user_name=profile.user_name,
-            access_token=token,
+            access_token=access_token,
             issued_at=now,
             expires_at=end,
             scopes=(READS,) if long else (TRADES, READS),

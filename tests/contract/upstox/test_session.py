@@ -8,6 +8,7 @@ from datetime import datetime
 import pytest
 
 from app.brokers.base import Credentials
+from app.brokers.parts import TokenLogin
 from app.brokers.upstox.adapter import UpstoxSession
 from app.domain.errors import Denied, LoginFailed, Rejected, SessionExpired
 from app.domain.ids import BrokerOrderId, InstrumentId, Tag
@@ -80,7 +81,8 @@ async def test_logout_kills_the_session_and_a_dead_one_may_be_logged_out(exchang
 
 async def test_an_analytics_token_made_by_hand_reads_and_takes_no_orders(exchange: Upstox) -> None:
     login = FACTORY.login(A, exchange.credentials, exchange.endpoints)
-    session = await login.exchange(exchange.line["analytics_token"])
+    assert isinstance(login, TokenLogin)
+    session = await login.adopt(Secret(exchange.line["analytics_token"]))
     assert session.scopes == ("read",)
     assert session.user_id == exchange.line["user_id"]
     broker = FACTORY.session(session, exchange.credentials, exchange.endpoints)

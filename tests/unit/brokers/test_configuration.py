@@ -7,7 +7,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from app.brokers.configuration import check, check_same_money, problems
+from app.brokers.configuration import check, check_same_money, completed, problems
 from app.brokers.info import parse_info, shipped_info
 from app.domain.account import Endpoints
 from app.domain.broker import Environment
@@ -101,3 +101,13 @@ def test_metadata_that_is_not_metadata_is_named_by_its_field() -> None:
     told["capabilities"]["gtt"] = "perhaps"
     with pytest.raises(ValueError, match=r"\$\.capabilities\.gtt"):
         parse_info(msgspec.json.encode(told))
+
+
+def test_a_redirect_url_alone_stands_beside_the_brokers_own_addresses() -> None:
+    info = shipped_info("upstox")
+    alone = Endpoints("", "", "", "http://127.0.0.1:8321/done")
+    assert completed(info, alone) == replace(info.endpoints, redirect_url="http://127.0.0.1:8321/done")
+    assert completed(info, None) == info.endpoints
+    assert completed(info, PAPER) == PAPER
+    half = replace(alone, api_url="https://api.upstox.com")
+    assert "is missing" in problems(info, RIGHT, completed(info, half))[0].cause

@@ -67,7 +67,13 @@ def test_connect_to_another_address() -> None:
 
 def test_half_an_address_is_refused() -> None:
     assert "go together" in refusal(*CONNECT, "--api-url", "http://a")
-    assert "go together" in refusal(*CONNECT, "--redirect-url", "http://a")
+    assert "go together" in refusal(*CONNECT, "--ws-url", "ws://a", "--redirect-url", "http://a")
+
+
+def test_a_redirect_url_stands_alone_beside_the_brokers_addresses() -> None:
+    asked = parse([*CONNECT, "--redirect-url", "http://127.0.0.1:8321/done"])
+    assert isinstance(asked, Connect)
+    assert asked.endpoints == Endpoints("", "", "", "http://127.0.0.1:8321/done")
 
 
 @pytest.mark.parametrize("arguments", [["connect"], ["connect", "nobroker"], ["sinc"], ["sync", "--jso"], ["--papr"]])

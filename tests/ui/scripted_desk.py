@@ -36,6 +36,7 @@ from app.domain.errors import Denied, LoginFailed, VaultLocked, WrongPassphrase
 from app.domain.events import (
     BookChanged,
     FeedState,
+    GttsChanged,
     OrderChanged,
     PositionsChanged,
     SessionChanged,
@@ -45,12 +46,13 @@ from app.domain.events import (
     SyncStep,
 )
 from app.domain.fill import Charges
-from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, Nanos, OrderId, StopId
+from app.domain.gtt import Gtt, GttRequest, GttStatus
+from app.domain.ids import AccountId, BrokerOrderId, GttId, InstrumentId, Nanos, OrderId, StopId
 from app.domain.instrument import Instrument
 from app.domain.market import Interval, Tick
 from app.domain.money import Price
 from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus
-from app.domain.portfolio import Funds, Holding, Position, PositionKey
+from app.domain.portfolio import Conversion, Funds, Holding, HoldingsAuthorisation, Position, PositionKey
 from app.domain.stop import Stop, StopState, new_stop_id
 from app.domain.sync import Conflicts, SyncPlan
 from app.runtime.clock import SECOND, from_datetime
@@ -268,6 +270,53 @@ class ScriptedTrading:
         self.script.publish(PositionsChanged(position.account, tuple(self.script.positions.values()), market.NOW))
         return order
 
+    async def convert(self, conversion: Conversion) -> None:
+        await self.script.enter("convert", conversion)
+        held = self.script.positions.pop(conversion.position)
+        rest = abs(held.quantity) - conversion.quantity
+        moved = replace(held, key=replace(held.key, product=conversion.to), quantity=conversion.quantity)
+        self.script.positions[moved.key] = moved
+        self.script.positions[held.key] = replace(held, quantity=rest)
+        self.script.publish(PositionsChanged(held.key.account, tuple(self.script.positions.values()), market.NOW))
+
+    async def authorise(self, account: AccountId, instrument: InstrumentId | None = None) -> HoldingsAuthorisation:
+        await self.script.enter("authorise", account, instrument)
+        return HoldingsAuthorisation(account, "https://kite.example/connect/portfolio/authorise/holdings/key/request")
+
+
+class ScriptedGtts:
+    """Triggers that rest at the broker."""
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self.kept: dict[GttId, Gtt] = {}
+
+    async def gtts(self) -> Sequence[Gtt]:
+        await self.script.enter("gtts")
+        return tuple(self.kept.values())
+
+    async def place(self, request: GttRequest) -> GttId:
+        await self.script.enter("place_gtt", request)
+        number = GttId(str(len(self.kept) + 1))
+        self._keep(number, request)
+        return number
+
+    async def modify(self, gtt: GttId, request: GttRequest) -> None:
+        await self.script.enter("modify_gtt", gtt, request)
+        self._keep(gtt, request)
+
+    async def delete(self, account: AccountId, gtt: GttId) -> None:
+        await self.script.enter("delete_gtt", account, gtt)
+        self.kept[gtt] = replace(self.kept[gtt], status=GttStatus.DELETED)
+        self.script.publish(GttsChanged(account, tuple(self.kept.values())))
+
+    def _keep(self, number: GttId, request: GttRequest) -> None:
+        self.kept[number] = Gtt(
+            request.account, number, request.instrument, request.kind, GttStatus.ACTIVE, request.last_price,
+            request.legs, tuple(None for _ in request.legs), market.NOW, market.NOW, market.NOW + 365 * 86_400 * SECOND,
+        )  # fmt: skip
+        self.script.publish(GttsChanged(request.account, tuple(self.kept.values())))
+
 
 class ScriptedStops:
     """Local stops."""
@@ -461,6 +510,7 @@ class ScriptedDesk:
         self.instruments = ScriptedInstruments(self.script)
         self.trading = ScriptedTrading(self.script)
         self.stops = ScriptedStops(self.script)
+        self.gtts = ScriptedGtts(self.script)
         self.data = ScriptedData(self.script)
         self.health = ScriptedHealth(self.script)
         self.portfolio = ScriptedPortfolio(self.script)

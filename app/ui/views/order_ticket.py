@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 
-from PySide6.QtCore import Qt, QTimer
-from PySide6.QtGui import QKeyEvent
+from PySide6.QtCore import Qt, QTimer, QUrl
+from PySide6.QtGui import QDesktopServices, QKeyEvent
 
 from app.desk.messages import AccountView, OrderPreview
-from app.domain.errors import AppError, OutcomeUnknown
+from app.domain.errors import AppError, AuthorisationNeeded, OutcomeUnknown
 from app.domain.events import OrderUnresolved, SessionState
+from app.domain.gtt import GttRequest
 from app.domain.ids import AccountId, OrderId
 from app.domain.instrument import Instrument, Product, Segment
 from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Side
@@ -19,7 +19,8 @@ from app.ui import theme
 from app.ui.bridge import Bridge
 from app.ui.models.facts import Facts
 from app.ui.views.ticket_form import TicketForm
-from app.ui.views.words import price_of, quantity_of
+from app.ui.views.ticket_words import PRODUCTS, Intent, account_words, plain, same
+from app.ui.views.words import price_of
 from app.ui.widgets.instrument_search import describe
 from app.ui.widgets.text import caption
 
@@ -28,20 +29,6 @@ _PAUSE_MS = 250
 
 _FOLLOW_MS = 1200
 """The same after the chart went to another instrument: who walks down a list asks nothing on the way."""
-
-_PRODUCTS = {
-    Product.MIS: "Intraday (MIS)",
-    Product.CNC: "Delivery (CNC)",
-    Product.NRML: "Carried (NRML)",
-    Product.MTF: "Margin funded (MTF)",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Intent:
-    """What the trader means by pressing the button: the same intent is not sent twice while its outcome is open."""
-
-    request: OrderRequest
 
 
 class OrderTicket(TicketForm):
@@ -56,6 +43,8 @@ class OrderTicket(TicketForm):
         self._unresolved: OrderId | None = None
         self._asked: asyncio.Task[object] | None = None
         self._preview: OrderPreview | None = None
+        self.page = ""
+        """Where the depository asks for the authorisation of the last sale that needed one."""
         self._begun = False
         """The trader means something by this ticket: it does not follow the chart any more."""
         self.setObjectName("ticket")
@@ -71,7 +60,12 @@ class OrderTicket(TicketForm):
             edit.textEdited.connect(lambda _text: self._begin())
         for group in (self._sides, self._kinds):
             group.buttonClicked.connect(lambda _button: self._begin())
+        self.special.changed.connect(self._on_special)
+        self.special.touched.connect(self._begin)
+        for edit in self.special.edits:
+            edit.returnPressed.connect(self._submit)
         self.send.clicked.connect(self._submit)
+        self.authorise.clicked.connect(lambda: QDesktopServices.openUrl(QUrl(self.page)))
         self._pause = QTimer(self)
         self._pause.setSingleShot(True)
         self._pause.timeout.connect(self._ask)
@@ -124,6 +118,7 @@ class OrderTicket(TicketForm):
         self._what.setText(describe(instrument))
         self.quantity.set_instrument(instrument)
         self.price.set_instrument(instrument)
+        self.special.set_instrument(instrument)
         self._fill_products(instrument)
         self._bridge.start(self._watch(instrument), "subscribe ticket")
         return True
@@ -151,8 +146,9 @@ class OrderTicket(TicketForm):
         self._product.blockSignals(True)
         self._product.clear()
         cash = instrument.segment is Segment.EQUITY
-        for product in (Product.MIS, Product.CNC if cash else Product.NRML):
-            self._product.addItem(_PRODUCTS[product], product)
+        carried = Product.CNC if cash else Product.NRML
+        for product in (carried,) if self.special.way.rests else (Product.MIS, carried):
+            self._product.addItem(PRODUCTS[product], product)
         at = self._product.findData(kept)
         self._product.setCurrentIndex(max(at, 0))
         self._product.blockSignals(False)
@@ -163,15 +159,29 @@ class OrderTicket(TicketForm):
         """What would be sent; None while something is missing."""
         account, instrument = self._account.currentData(), self._instrument
         quantity = self.quantity.value
-        limit = self._limit.isChecked()
+        limit = self._is_limit()
         price = self.price.value if limit else None
         product = self._product.currentData()
         if account is None or instrument is None or not quantity or product is None or (limit and price is None):
             return None
-        return OrderRequest(
+        order = OrderRequest(
             AccountId(account), instrument.id, self.side, quantity, Product(product),
             OrderKind.LIMIT if limit else OrderKind.MARKET, price,
         )  # fmt: skip
+        return self.special.apply(order)
+
+    def gtt(self, request: OrderRequest) -> GttRequest | None:
+        """The same as a trigger, where one was chosen and nothing is missing."""
+        return self.special.gtt(request, self._facts.last(request.instrument))
+
+    def _is_limit(self) -> bool:
+        """What a trigger sends is always a limit order."""
+        return self._limit.isChecked() or self.special.way.rests
+
+    def _on_special(self) -> None:
+        if self._instrument is not None:
+            self._fill_products(self._instrument)  # a trigger outlives the day, an intraday position does not
+        self._changed()
 
     def _changed(self) -> None:
         self._preview = None
@@ -182,7 +192,7 @@ class OrderTicket(TicketForm):
         if self._asked is not None:
             self._asked.cancel()
         request = self.request()
-        if request is not None and self.isVisible():
+        if request is not None and self.isVisible() and not self.special.way.rests:
             self._asked = self._bridge.start(self._read_preview(request), "preview order")
 
     async def _read_preview(self, request: OrderRequest) -> None:
@@ -200,15 +210,37 @@ class OrderTicket(TicketForm):
         request = self.request()
         if request is None or not self.send.isEnabled():
             return
-        self._open = Intent(request)
+        gtt = self.gtt(request) if self.special.way.rests else None
+        self._open = Intent(request, gtt)
         self._unresolved = None
         self.message.clear()
+        self.authorise.hide()
         self._refresh()
-        self._bridge.start(self._send(request), "place order")
+        if gtt is not None:
+            self._bridge.start(self._send_gtt(gtt), "place trigger")
+        else:
+            self._bridge.start(self._send(request), "place order")
+
+    async def _send_gtt(self, gtt: GttRequest) -> None:
+        try:
+            await self._bridge.call(self._bridge.desk.gtts.place(gtt))
+        except AppError as failure:
+            self.message.say(f"No trigger was confirmed. {failure}", "strip-danger")
+        else:
+            self._begun = False
+            self.message.say("The trigger waits at the broker: see the list of triggers.", "strip")
+        finally:
+            self._open = None
+            self._refresh()
 
     async def _send(self, request: OrderRequest) -> None:
         try:
             await self._bridge.call(self._bridge.desk.trading.place(request))
+        except AuthorisationNeeded as needed:
+            self._open = self._unresolved = None
+            self.page = needed.url
+            self.authorise.setVisible(bool(needed.url))
+            self.message.say(f"Not placed. {needed}", "strip-danger")
         except OutcomeUnknown as unknown:
             # Locked until the order book has told: see _on_order.
             self.message.say(str(unknown), "strip-danger")
@@ -227,7 +259,7 @@ class OrderTicket(TicketForm):
     # What happened
 
     def _on_unresolved(self, event: OrderUnresolved) -> None:
-        if self._open is not None and _same(self._open.request, event.request):
+        if self._open is not None and same(self._open.request, event.request):
             self._unresolved = event.order_id
             self._refresh()
 
@@ -252,7 +284,7 @@ class OrderTicket(TicketForm):
         self._account.blockSignals(True)
         self._account.clear()
         for view in self._facts.accounts.values():
-            self._account.addItem(_account_words(view), view.id)
+            self._account.addItem(account_words(view), view.id)
         at = self._account.findData(kept)
         self._account.setCurrentIndex(max(at, 0) if self._account.count() else -1)
         self._account.blockSignals(False)
@@ -271,8 +303,8 @@ class OrderTicket(TicketForm):
 
     def _refresh(self) -> None:
         request, instrument = self.request(), self._instrument
-        limit = self._limit.isChecked()
-        self._form.setRowVisible(self.price, limit)
+        self._form.setRowVisible(self.price, self._is_limit())
+        self._market.setEnabled(not self.special.way.rests)
         side = self.side
         theme.set_role(self._buy, "buy" if side is Side.BUY else "")
         theme.set_role(self._sell, "sell" if side is Side.SELL else "")
@@ -289,10 +321,16 @@ class OrderTicket(TicketForm):
             self.send.setText("Choose an instrument")
         else:
             quantity = self.quantity.value
-            words = f"{side.capitalize()} {fmt.group(quantity) if quantity else ''} {instrument.symbol}"
+            when = " at a trigger" if self.special.way.rests else ""
+            words = f"{side.capitalize()} {fmt.group(quantity) if quantity else ''} {instrument.symbol}{when}"
             self.send.setText(caption(" ".join(words.split())))
-        self.send.setEnabled(request is not None and not locked and not self._blocked())
-        self._sentence.setText(self._plain(request) if request is not None else self._missing())
+        ready = request is not None and (not self.special.way.rests or self.gtt(request) is not None)
+        self.send.setEnabled(ready and not locked and not self._blocked())
+        missing = self.special.problem or (self._missing() if request is None else "")
+        view = self._view()
+        self._sentence.setText(
+            missing or (plain(request, instrument, view, self.special.words(instrument)) if request is not None else "")
+        )
 
     def _blocked(self) -> str:
         view = self._view()
@@ -307,26 +345,11 @@ class OrderTicket(TicketForm):
             return "Connect an account to trade."
         if self._instrument is None:
             return "Pick an instrument above, or press B or S on a row of the watchlist."
-        return self.quantity.problem or (self.price.problem if self._limit.isChecked() else "")
+        return self.quantity.problem or (self.price.problem if self._is_limit() else "")
 
     def _view(self) -> AccountView | None:
         account = self._account.currentData()
         return self._facts.accounts.get(AccountId(account)) if account is not None else None
-
-    def _plain(self, request: OrderRequest) -> str:
-        """The order as a sentence."""
-        instrument = self._facts.instruments.get(request.instrument)
-        name = instrument.symbol if instrument else request.instrument
-        at = (
-            "at market, with market protection"
-            if request.price is None
-            else f"at {price_of(instrument, request.price)} or better"
-        )
-        view = self._facts.accounts.get(request.account)
-        money = "" if view is None else " Play money." if view.paper else " Real money."
-        carried = {Product.MIS: "squared off today", Product.CNC: "for delivery", Product.NRML: "carried overnight"}
-        rest = carried.get(request.product, str(request.product))
-        return f"{request.side.capitalize()} {quantity_of(instrument, request.quantity)} {name} {at}, {rest}.{money}"
 
     def _show_last(self) -> None:
         instrument = self._instrument
@@ -374,15 +397,3 @@ class OrderTicket(TicketForm):
             self.message.clear()
         else:
             super().keyPressEvent(event)
-
-
-def _account_words(view: AccountView) -> str:
-    return f"{view.broker.capitalize()} {view.user_id or view.id} · {'PAPER' if view.paper else 'LIVE'}"
-
-
-def _same(one: OrderRequest, other: OrderRequest) -> bool:
-    """The same intent: the desk adds its tag before it sends."""
-    mine = (one.account, one.instrument, one.side, one.quantity, one.product, one.kind, one.price)
-    return mine == (
-        other.account, other.instrument, other.side, other.quantity, other.product, other.kind, other.price
-    )  # fmt: skip

@@ -15,6 +15,7 @@ from PySide6.QtWidgets import (
 )
 
 from app.ui.bridge import Bridge
+from app.ui.views.ticket_special import TicketSpecial
 from app.ui.widgets.badge import MoneyBadge
 from app.ui.widgets.instrument_search import InstrumentSearch
 from app.ui.widgets.price_edit import PriceEdit
@@ -60,6 +61,11 @@ class TicketForm(QWidget):
         self.price = PriceEdit()
         self.price.setObjectName("ticket.price")
         self.price.setAccessibleName("Limit price")
+        self.special = TicketSpecial()
+        self.authorise = QPushButton("&Authorise the sale…")
+        self.authorise.setObjectName("ticket.authorise")
+        self.authorise.setToolTip("Opens the depository's page in your browser. Send the order again afterwards.")
+        self.authorise.hide()
         self._sentence = label("", wrap=True, name="ticket.sentence")
         self._figures = {name: label("", name=f"ticket.{name}") for name in ("margin", "charges", "available")}
         self.message = Message(name="ticket.message")
@@ -107,9 +113,11 @@ class TicketForm(QWidget):
         layout.addLayout(pair(self._buy, self._sell))
         layout.addLayout(pair(self._market, self._limit))
         layout.addLayout(form)
+        layout.addWidget(self.special)
         layout.addLayout(figures)
         layout.addWidget(self._sentence)
         layout.addWidget(self.warnings)
         layout.addWidget(self.message)
+        layout.addWidget(self.authorise)
         layout.addWidget(self.send)
         layout.addStretch(1)

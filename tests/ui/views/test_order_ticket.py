@@ -2,18 +2,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any, cast
 
 import pytest
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QObject, Qt, QUrl, Slot
+from PySide6.QtGui import QDesktopServices
 from PySide6.QtTest import QTest
 
-from app.domain.errors import Denied, OutcomeUnknown, Rejected
+from app.domain.errors import AuthorisationNeeded, Denied, OutcomeUnknown, Rejected
 from app.domain.events import OrderChanged, OrderUnresolved, SessionChanged, SessionState
+from app.domain.gtt import GttLeg, GttRequest
 from app.domain.ids import BrokerOrderId, InstrumentId, OrderId, Tag
 from app.domain.instrument import Product
-from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Side
+from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Side, Variety
 from app.ui.models.facts import Facts
 from app.ui.views.order_ticket import OrderTicket
+from app.ui.views.ticket_special import Way
+from app.ui.widgets.number_edit import NumberEdit
 from tests.ui import scripted_market as market
 from tests.ui.charts.stage import Stage
 
@@ -220,3 +225,121 @@ def test_the_ticket_follows_the_chart_until_the_trader_means_something_by_it(sta
     QTest.keyClick(ticket, Qt.Key.Key_Escape)
     ticket.follow(INFY)
     assert ticket.send.text() == "Buy 1 INFY"
+
+
+def choose(ticket: OrderTicket, way: Way) -> None:
+    ticket.special.choice.setCurrentIndex(ticket.special.choice.findData(way))
+
+
+def type_into(edit: NumberEdit, text: str) -> None:
+    edit.selectAll()
+    QTest.keyClicks(edit, text)
+
+
+def test_an_order_after_hours_says_when_it_will_be_sent(stage: Stage, ticket: OrderTicket) -> None:
+    ready(stage, ticket)
+    choose(ticket, Way.AFTER_MARKET)
+    stage.until(ticket.send.isEnabled)
+    assert "when the market opens next" in ticket._sentence.text()
+    QTest.mouseClick(ticket.send, Qt.MouseButton.LeftButton)
+    stage.until(lambda: bool(placed(stage)))
+    assert placed(stage)[0].variety is Variety.AMO
+
+
+def test_an_iceberg_goes_out_with_its_legs(stage: Stage, ticket: OrderTicket) -> None:
+    ready(stage, ticket)
+    choose(ticket, Way.ICEBERG)
+    ticket.special.legs.setValue(10)
+    type_into(ticket.quantity, "1000")
+    stage.until(ticket.send.isEnabled)
+    assert "in 10 legs" in ticket._sentence.text()
+    QTest.mouseClick(ticket.send, Qt.MouseButton.LeftButton)
+    stage.until(lambda: bool(placed(stage)))
+    assert (placed(stage)[0].variety, placed(stage)[0].iceberg_legs) == (Variety.ICEBERG, 10)
+
+
+def test_slices_are_asked_for_with_a_tick(stage: Stage, ticket: OrderTicket) -> None:
+    ready(stage, ticket)
+    assert not ticket.request().autoslice  # type: ignore[union-attr]  # ready
+    ticket.special.sliced.setChecked(True)
+    assert ticket.request().autoslice  # type: ignore[union-attr]  # ready
+
+
+def test_a_trigger_is_placed_from_the_ticket_and_costs_nothing_until_it_fires(
+    stage: Stage, ticket: OrderTicket
+) -> None:
+    ready(stage, ticket)
+    choose(ticket, Way.TRIGGER)
+    stage.settle()
+    assert not ticket.send.isEnabled()
+    assert ticket._sentence.text() == "Trigger is missing."
+    assert [ticket._product.itemData(n) for n in range(ticket._product.count())] == [Product.CNC]
+    type_into(ticket.special.trigger, "1450")
+    type_into(ticket.price, "1452")
+    stage.until(ticket.send.isEnabled)
+    assert ticket.send.text() == "Buy 1 INFY at a trigger"
+    assert "once the price reaches 1,450.00; it waits at the broker" in ticket._sentence.text()
+    asked = len(stage.desk.script.called("preview_order"))
+    QTest.mouseClick(ticket.send, Qt.MouseButton.LeftButton)
+    stage.until(lambda: "waits at the broker" in ticket.message.text)
+    ((request,),) = stage.desk.script.called("place_gtt")
+    assert request == GttRequest(
+        market.ACCOUNT, INFY.id, market.LASTS["NSE:INFY"], (GttLeg(1_450_00, Side.BUY, 1, Product.CNC, 1_452_00),)
+    )
+    assert placed(stage) == []
+    assert len(stage.desk.script.called("preview_order")) == asked
+
+
+def test_stop_and_target_go_out_with_the_lower_trigger_first(stage: Stage, ticket: OrderTicket) -> None:
+    ticket.open_for(INFY, Side.SELL)
+    stage.until(ticket.send.isEnabled)
+    choose(ticket, Way.STOP_AND_TARGET)
+    type_into(ticket.special.trigger, "1600")  # the target typed where the stop belongs: the prices decide
+    type_into(ticket.price, "1598")
+    type_into(ticket.special.target_trigger, "1450")
+    assert not ticket.send.isEnabled()
+    type_into(ticket.special.target, "1448")
+    stage.until(ticket.send.isEnabled)
+    QTest.keyClick(ticket.special.target, Qt.Key.Key_Return)
+    stage.until(lambda: bool(stage.desk.script.called("place_gtt")))
+    ((request,),) = stage.desk.script.called("place_gtt")
+    assert isinstance(request, GttRequest)
+    assert [(leg.trigger, leg.price) for leg in request.legs] == [(1_450_00, 1_448_00), (1_600_00, 1_598_00)]
+
+
+def test_a_refused_trigger_is_said_in_place_and_unlocks(stage: Stage, ticket: OrderTicket) -> None:
+    ready(stage, ticket)
+    choose(ticket, Way.TRIGGER)
+    type_into(ticket.special.trigger, "1450")
+    type_into(ticket.price, "1452")
+    stage.desk.script.fail("place_gtt", Rejected("The broker refused."))
+    stage.until(ticket.send.isEnabled)
+    QTest.mouseClick(ticket.send, Qt.MouseButton.LeftButton)
+    stage.until(lambda: "No trigger was confirmed" in ticket.message.text)
+    assert ticket.send.isEnabled()
+
+
+def test_a_sale_that_needs_authorisation_offers_the_page(stage: Stage, ticket: OrderTicket) -> None:
+    opened = []
+
+    class Browser(QObject):
+        @Slot(QUrl)
+        def show(self, url: QUrl) -> None:
+            opened.append(url.toString())
+
+    browser, method = Browser(), cast("Any", "show")  # the stub says bytes, the function wants a string
+    QDesktopServices.setUrlHandler("https", browser, method)
+    try:
+        ticket.open_for(INFY, Side.SELL)
+        needed = AuthorisationNeeded("The shares are not authorised.", url="https://kite.example/authorise/1")
+        stage.desk.script.fail("place", needed)
+        stage.until(ticket.send.isEnabled)
+        assert not ticket.authorise.isVisible()
+        QTest.mouseClick(ticket.send, Qt.MouseButton.LeftButton)
+        stage.until(ticket.authorise.isVisible)
+        assert "TPIN" in ticket.message.text
+        QTest.mouseClick(ticket.authorise, Qt.MouseButton.LeftButton)
+        assert opened == ["https://kite.example/authorise/1"]
+        assert ticket.send.isEnabled()
+    finally:
+        QDesktopServices.unsetUrlHandler("https")

@@ -1,0 +1,152 @@
+"""The part of the order ticket for orders that are more than "now": after hours, in legs, or waiting at the broker."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from enum import StrEnum
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QCheckBox, QComboBox, QFormLayout, QSpinBox, QWidget
+
+from app.domain.gtt import GttLeg, GttRequest
+from app.domain.instrument import Instrument
+from app.domain.money import Price
+from app.domain.order import OrderRequest, Variety
+from app.ui.views.words import price_of
+from app.ui.widgets.price_edit import PriceEdit
+
+MOST_LEGS = 50
+"""That the field offers; how many the broker takes it says itself."""
+
+
+class Way(StrEnum):
+    """How an order reaches the market."""
+
+    NOW = "Now"
+    AFTER_MARKET = "After market (AMO)"
+    ICEBERG = "In legs (iceberg)"
+    TRIGGER = "At a trigger (GTT)"
+    STOP_AND_TARGET = "Stop and target (GTT)"
+
+    @property
+    def rests(self) -> bool:
+        """It waits at the broker for a price, for up to a year."""
+        return self in (Way.TRIGGER, Way.STOP_AND_TARGET)
+
+
+class TicketSpecial(QWidget):
+    """Fields that show themselves as the way asks for them. GUI thread."""
+
+    changed = Signal()
+    touched = Signal()
+    """By the trader's own hand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.choice = QComboBox()
+        self.choice.setObjectName("ticket.way")
+        self.choice.setAccessibleName("When")
+        for way in Way:
+            self.choice.addItem(way.value, way)
+        self.legs = QSpinBox()
+        self.legs.setObjectName("ticket.legs")
+        self.legs.setAccessibleName("Legs")
+        self.legs.setRange(2, MOST_LEGS)
+        self.legs.setValue(5)
+        self.trigger = self._price("ticket.trigger", "Trigger")
+        self.target_trigger = self._price("ticket.targettrigger", "Target trigger")
+        self.target = self._price("ticket.target", "Target price")
+        self.sliced = QCheckBox("Slice above the &freeze quantity")
+        self.sliced.setObjectName("ticket.slice")
+        self.sliced.setAccessibleName("Slice above the freeze quantity")
+        self._form = QFormLayout(self)
+        self._form.setContentsMargins(0, 0, 0, 0)
+        self._form.setVerticalSpacing(8)
+        self._form.setHorizontalSpacing(12)
+        self._form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        self._form.addRow("&When", self.choice)
+        self._form.addRow("Le&gs", self.legs)
+        self._form.addRow("&Trigger", self.trigger)
+        self._form.addRow("Target tri&gger", self.target_trigger)
+        self._form.addRow("Target pri&ce", self.target)
+        self._form.addRow(self.sliced)
+        self.choice.currentIndexChanged.connect(lambda _row: self._show())
+        self.choice.activated.connect(lambda _row: self.touched.emit())
+        self.legs.valueChanged.connect(lambda _value: self.changed.emit())
+        self.sliced.toggled.connect(lambda _on: self.changed.emit())
+        self._show()
+
+    def _price(self, name: str, words: str) -> PriceEdit:
+        edit = PriceEdit()
+        edit.setObjectName(name)
+        edit.setAccessibleName(words)
+        edit.setPlaceholderText(words)
+        edit.value_changed.connect(lambda _value: self.changed.emit())
+        edit.textEdited.connect(lambda _text: self.touched.emit())
+        return edit
+
+    @property
+    def way(self) -> Way:
+        """What the trader chose."""
+        return Way(self.choice.currentData())
+
+    @property
+    def edits(self) -> tuple[PriceEdit, ...]:
+        """Its price fields."""
+        return (self.trigger, self.target_trigger, self.target)
+
+    @property
+    def problem(self) -> str:
+        """What is missing, in words; empty when nothing is."""
+        wanted = {Way.TRIGGER: (self.trigger,), Way.STOP_AND_TARGET: self.edits}.get(self.way, ())
+        return next((edit.problem or f"{edit.accessibleName()} is missing." for edit in wanted if not edit.value), "")
+
+    def set_instrument(self, instrument: Instrument) -> None:
+        """Whose tick holds; prices of another instrument mean nothing here."""
+        for edit in self.edits:
+            edit.set_instrument(instrument)
+
+    def apply(self, request: OrderRequest) -> OrderRequest:
+        """The order with what was chosen here."""
+        variety = {Way.AFTER_MARKET: Variety.AMO, Way.ICEBERG: Variety.ICEBERG}.get(self.way, Variety.REGULAR)
+        return replace(
+            request,
+            variety=variety,
+            iceberg_legs=self.legs.value() if variety is Variety.ICEBERG else 0,
+            autoslice=self.sliced.isChecked() and variety is Variety.REGULAR,
+        )
+
+    def gtt(self, order: OrderRequest, last: Price | None) -> GttRequest | None:
+        """The order as a trigger at the broker; None while something is missing."""
+        trigger, price = self.trigger.value, order.price
+        if not self.way.rests or not trigger or not price or not last:
+            return None
+        legs = [GttLeg(trigger, order.side, order.quantity, order.product, price)]
+        if self.way is Way.STOP_AND_TARGET:
+            if not self.target_trigger.value or not self.target.value:
+                return None
+            legs.append(replace(legs[0], trigger=self.target_trigger.value, price=self.target.value))
+        legs.sort(key=lambda leg: leg.trigger)
+        return GttRequest(order.account, order.instrument, last, tuple(legs))
+
+    def words(self, instrument: Instrument | None) -> str:
+        """The choice as part of a sentence."""
+        if self.way is Way.AFTER_MARKET:
+            return ", when the market opens next"
+        if self.way is Way.ICEBERG:
+            return f", in {self.legs.value()} legs"
+        if not self.way.rests:
+            return ", in slices if the exchange wants it" if self.sliced.isChecked() else ""
+        at = [price_of(instrument, edit.value) for edit in (self.trigger, self.target_trigger) if edit.value]
+        if self.way is Way.TRIGGER:
+            at = at[:1]
+        return f", once the price reaches {' or '.join(at)}; it waits at the broker for up to a year"
+
+    def _show(self) -> None:
+        way = self.way
+        self._form.setRowVisible(self.legs, way is Way.ICEBERG)
+        self._form.setRowVisible(self.trigger, way.rests)
+        self._form.setRowVisible(self.target_trigger, way is Way.STOP_AND_TARGET)
+        self._form.setRowVisible(self.target, way is Way.STOP_AND_TARGET)
+        self._form.setRowVisible(self.sliced, way is Way.NOW)
+        self.changed.emit()

@@ -1,0 +1,57 @@
+"""What the order ticket says in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.desk.messages import AccountView
+from app.domain.gtt import GttRequest
+from app.domain.instrument import Instrument, Product
+from app.domain.order import OrderRequest
+from app.ui.views.words import price_of, quantity_of
+
+PRODUCTS = {
+    Product.MIS: "Intraday (MIS)",
+    Product.CNC: "Delivery (CNC)",
+    Product.NRML: "Carried (NRML)",
+    Product.MTF: "Margin funded (MTF)",
+    Product.CO: "Cover order (CO)",
+}
+
+_CARRIED = {Product.MIS: "squared off today", Product.CNC: "for delivery", Product.NRML: "carried overnight"}
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What the trader means by pressing the button: the same intent is not sent twice while its outcome is open."""
+
+    request: OrderRequest
+    gtt: GttRequest | None = None
+
+
+def plain(request: OrderRequest, instrument: Instrument | None, view: AccountView | None, special: str) -> str:
+    """The order as a sentence."""
+    name = instrument.symbol if instrument else request.instrument
+    at = (
+        "at market, with market protection"
+        if request.price is None
+        else f"at {price_of(instrument, request.price)} or better"
+    )
+    money = "" if view is None else " Play money." if view.paper else " Real money."
+    rest = _CARRIED.get(request.product, str(request.product))
+    what = f"{request.side.capitalize()} {quantity_of(instrument, request.quantity)} {name}"
+    return f"{what} {at}, {rest}{special}.{money}"
+
+
+def account_words(view: AccountView) -> str:
+    """An account in the list of accounts."""
+    return f"{view.broker.capitalize()} {view.user_id or view.id} · {'PAPER' if view.paper else 'LIVE'}"
+
+
+def same(one: OrderRequest, other: OrderRequest) -> bool:
+    """The same intent: the desk adds its tag before it sends."""
+    mine = (one.account, one.instrument, one.side, one.quantity, one.product, one.kind, one.price, one.variety)
+    return mine == (
+        other.account, other.instrument, other.side, other.quantity, other.product, other.kind, other.price,
+        other.variety,
+    )  # fmt: skip

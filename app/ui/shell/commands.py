@@ -39,10 +39,16 @@ def declare(window: MainWindow) -> None:
     add(Command("trade.sell_row", "Sell the selected row…", "&Trade", _nothing, "S", "in the watchlist, in positions"))
     add(Command("trade.stop", "Set or move the stop", "&Trade", _nothing, "T", "in positions, in stops"))
     add(Command("trade.exit", "Exit the selected position", "&Trade", _nothing, "X", "in positions"))
-    add(Command("trade.modify", "Modify the selected order", "&Trade", _nothing, "E", "in orders"))
+    add(Command("trade.convert", "Convert the selected position", "&Trade", _nothing, "C", "in positions"))
+    add(Command("trade.modify", "Change the selected order or trigger", "&Trade", _nothing, "E", "in orders, triggers"))
     add(
         Command(
-            "trade.cancel", "Cancel the order, disarm the stop, remove the row", "&Trade", _nothing, "Del", "in tables"
+            "trade.cancel",
+            "Cancel the order, disarm the stop, delete the row",
+            "&Trade",
+            _nothing,
+            "Del",
+            "in tables",
         )
     )
     add(Command("trade.chart", "Show the row's chart", "&Trade", _nothing, "Return", "in tables"))

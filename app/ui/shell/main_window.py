@@ -26,6 +26,7 @@ from app.ui.shell.status_bar import StatusBar, mode_of
 from app.ui.theme import DARK
 from app.ui.views.audit import AuditPanel
 from app.ui.views.chart import ChartView
+from app.ui.views.gtts import GttsPanel
 from app.ui.views.holdings import HoldingsPanel
 from app.ui.views.notices import Entry, NoticeList, NoticesPanel
 from app.ui.views.order_ticket import OrderTicket
@@ -72,7 +73,8 @@ class MainWindow(QMainWindow):
         self.positions = PositionsPanel(bridge, self.facts)
         self.orders = OrdersPanel(bridge, self.facts)
         self.stops = StopsPanel(bridge, self.facts)
-        self.holdings = HoldingsPanel(self.facts)
+        self.gtts = GttsPanel(bridge, self.facts)
+        self.holdings = HoldingsPanel(bridge, self.facts)
         self.trades = TradeBookPanel(bridge, self.facts)
         self.sync = SyncPanel(bridge, self.facts)
         self.audit = AuditPanel(bridge, self.facts)
@@ -207,6 +209,7 @@ class MainWindow(QMainWindow):
             Place("ticket", "Order ticket", RIGHT, "ticket", self.ticket, "Ctrl+2"),
             Place("positions", "Positions", BOTTOM, "tables", self.positions, "Ctrl+3"),
             Place("orders", "Orders", BOTTOM, "tables", self.orders, "Ctrl+4"),
+            Place("gtts", "Triggers", BOTTOM, "tables", self.gtts, "Ctrl+T"),
             Place("trades", "Trade book", BOTTOM, "tables", self.trades, "Ctrl+6"),
             Place("pnl", "Day's P&L", BOTTOM, "tables", self.pnl, "Ctrl+0"),
             Place("holdings", "Holdings", BOTTOM, "tables", self.holdings, "Ctrl+7"),
@@ -247,7 +250,7 @@ class MainWindow(QMainWindow):
         self.setMenuWidget(top)
 
     def _connect(self) -> None:
-        for view in (self.watchlist, self.positions, self.stops, self.orders, self.trades, self.holdings):
+        for view in (self.watchlist, self.positions, self.stops, self.orders, self.gtts, self.trades, self.holdings):
             view.chart_asked.connect(self.show_chart)
         self.watchlist.chart_offered.connect(self._offer_chart)
         self.watchlist.ticket_asked.connect(self.open_ticket)

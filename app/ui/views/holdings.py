@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import QUrl, Signal
+from PySide6.QtGui import QAction, QDesktopServices
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
+from app.domain.errors import AppError
 from app.domain.ids import AccountId, InstrumentId
 from app.domain.instrument import Instrument
 from app.domain.portfolio import Holding
 from app.ui import format as fmt
+from app.ui.bridge import Bridge
 from app.ui.models.facts import Facts
-from app.ui.models.table import Column, TableModel, Tone, tone_of
-from app.ui.views.table_view import TableView
+from app.ui.models.table import Column, Key, TableModel, Tone, tone_of
+from app.ui.views.table_view import TableView, action
 from app.ui.views.words import price_of, symbol_of
+from app.ui.widgets.text import Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,28 @@ COLUMNS: tuple[Column[HoldingRow], ...] = (
         tone=lambda _r: Tone.DIM,
         help="Bought, not yet delivered",
     ),
+    Column(
+        "authorised",
+        "Authorised",
+        lambda r: r.holding.authorised_quantity,
+        fmt.group,
+        number=True,
+        width=84,
+        tone=lambda _r: Tone.DIM,
+        help="Released at the depository for sale today",
+        spare=2,
+    ),
+    Column(
+        "pledged",
+        "Pledged",
+        lambda r: r.holding.collateral_quantity,
+        fmt.group,
+        number=True,
+        width=72,
+        tone=lambda _r: Tone.DIM,
+        help="Given as collateral; not there to be sold",
+        spare=3,
+    ),
     Column("average", "Avg", lambda r: r.holding.average_price, lambda v: fmt.decimal(v, 2), number=True, width=90),
     Column("last", "Last", lambda r: r.last, shown=lambda r: price_of(r.instrument, r.last), number=True, width=90),
     Column("value", "Value", lambda r: r.value, fmt.rupees, number=True, width=120),
@@ -82,8 +109,9 @@ class HoldingsPanel(QWidget):
 
     chart_asked = Signal(object)
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, bridge: Bridge, facts: Facts) -> None:
         super().__init__()
+        self._bridge = bridge
         self._facts = facts
         self._held: dict[tuple[AccountId, InstrumentId], Holding] = {}
         self._model: TableModel[HoldingRow] = TableModel(COLUMNS, self, self._row_of)
@@ -96,12 +124,42 @@ class HoldingsPanel(QWidget):
         )
         self.table.sortable()
         self.table.activated_key.connect(lambda key: self.chart_asked.emit(key[1]))
+        self.table.set_menu(self._menu)
+        self.message = Message(name="holdings.message")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self.message)
         layout.addWidget(self.table)
         facts.holdings_changed.connect(self._refresh)
         facts.instruments_known.connect(self._on_known)
         facts.ticks_changed.connect(self._on_ticks)
+
+    def authorise(self, account: AccountId, instrument: InstrumentId | None) -> None:
+        """Opens the depository's page for one holding, or for all of the account."""
+        self._bridge.start(self._authorise(account, instrument), "authorise holdings")
+
+    async def _authorise(self, account: AccountId, instrument: InstrumentId | None) -> None:
+        self.message.clear()
+        try:
+            page = await self._bridge.call(self._bridge.desk.trading.authorise(account, instrument))
+        except AppError as failure:
+            self.message.say(f"The sale could not be authorised: {failure}", "strip-danger")
+            return
+        QDesktopServices.openUrl(QUrl(page.url))
+        self.message.say(
+            "Authorise the sale on the page in your browser (TPIN). It holds for today's session.", "strip"
+        )
+
+    def _menu(self, key: Key) -> Sequence[QAction]:
+        if not isinstance(key, tuple):
+            return ()
+        account, instrument = key
+        return (
+            action(self, "Authorise for sale…", lambda: self.authorise(account, instrument)),
+            action(self, "Authorise all holdings for sale…", lambda: self.authorise(account, None)),
+            action(self, "Chart\tEnter", lambda: self.chart_asked.emit(instrument), "chart"),
+        )
 
     def _refresh(self) -> None:
         self._held = {(h.account, h.instrument): h for some in self._facts.holdings.values() for h in some}

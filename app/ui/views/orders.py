@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from app.domain.errors import AppError, OutcomeUnknown
 from app.domain.instrument import Instrument
-from app.domain.order import Order, OrderKind, OrderStatus
+from app.domain.order import Order, OrderKind, OrderStatus, Variety
 from app.ui import format as fmt
 from app.ui.bridge import Bridge
 from app.ui.models.facts import Facts, OrderKey, order_key
@@ -45,10 +45,27 @@ def _priced(row: OrderRow, value: int | None) -> str:
 
 def _price_words(row: OrderRow) -> str:
     order = row.order
+    if order.protection is not None:
+        return "market"  # the broker shows it as a LIMIT at the edge of its band
     if order.kind in (OrderKind.MARKET, OrderKind.SL_M):
         return "market" if order.trigger_price is None else f"market at {_priced(row, order.trigger_price)}"
     limit = _priced(row, order.price)
     return limit if order.trigger_price is None else f"{limit} at {_priced(row, order.trigger_price)}"
+
+
+def _price_tip(row: OrderRow) -> str:
+    protection = row.order.protection
+    if protection is None:
+        return ""
+    at = _priced(row, row.order.price)
+    return f"Market order with {protection.normalize():f} % protection; what is left stands as a limit at {at}."
+
+
+def _kind_words(order: Order) -> str:
+    if order.iceberg is not None:
+        return f"iceberg {order.iceberg.leg} of {order.iceberg.legs}"
+    sliced = any(tag.startswith("autoslice") for tag in order.tags)
+    return "slice" if sliced else "" if order.variety == Variety.REGULAR else str(order.variety)
 
 
 COLUMNS: tuple[Column[OrderRow], ...] = (
@@ -77,6 +94,7 @@ COLUMNS: tuple[Column[OrderRow], ...] = (
         "Price",
         lambda r: (r.order.price or 0, r.order.trigger_price or 0),
         shown=_price_words,
+        tip=_price_tip,
         number=True,
         width=80,
     ),
@@ -102,6 +120,15 @@ COLUMNS: tuple[Column[OrderRow], ...] = (
         "cancel", "", lambda r: "Cancel" if r.can_change else "", width=72, tip=lambda _r: "Cancel this order (Del)"
     ),
     Column("product", "Product", lambda r: r.order.product, tone=lambda _r: Tone.DIM, width=62, spare=1),
+    Column(
+        "variety",
+        "Way",
+        lambda r: _kind_words(r.order),
+        tone=lambda _r: Tone.DIM,
+        width=84,
+        spare=3,
+        help="After market (amo), iceberg leg, slice, cover order (co), auction",
+    ),
     Column(
         "words",
         "Broker says",

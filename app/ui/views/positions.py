@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 
 from PySide6.QtCore import Signal
@@ -13,7 +12,6 @@ from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 from app.domain.errors import AppError, OutcomeUnknown
 from app.domain.events import PositionsUnknown
 from app.domain.ids import AccountId, InstrumentId
-from app.domain.instrument import Instrument
 from app.domain.order import Order, OrderStatus, Side
 from app.domain.portfolio import Position, PositionKey
 from app.domain.stop import Stop
@@ -22,144 +20,16 @@ from app.ui import theme
 from app.ui.bridge import Bridge
 from app.ui.frame import NextFrame
 from app.ui.models.facts import Facts
-from app.ui.models.table import Column, Key, TableModel, Tone, tone_of
+from app.ui.models.table import Key, TableModel
 from app.ui.views.buttons import ButtonDelegate
+from app.ui.views.convert_strip import ConvertStrip, targets
+from app.ui.views.position_columns import COLUMNS, PositionRow
 from app.ui.views.stop_strip import StopStrip
 from app.ui.views.table_view import TableView, action
-from app.ui.views.words import price_of, quantity_of, symbol_of
+from app.ui.views.words import symbol_of
 from app.ui.widgets.text import Message, label
 
 _CONSUMER = "positions"
-
-
-@dataclass(frozen=True, slots=True)
-class PositionRow:
-    """One position as the table shows it."""
-
-    position: Position
-    instrument: Instrument | None
-    last: int
-    stop: Stop | None
-    blind: bool
-    closing: bool
-    several: bool
-    """More than one account is connected, so the account is worth a word."""
-
-    @property
-    def pnl(self) -> Decimal:
-        """The day's P&L in rupees, before charges."""
-        return self.position.pnl_at(self.last)
-
-
-def _stop_words(row: PositionRow) -> str:
-    if row.position.quantity == 0:
-        return ""
-    if row.stop is None:
-        return "Set stop"
-    words = price_of(row.instrument, row.stop.trigger, row.stop.price_scale)
-    return f"{words} blind" if row.blind else words
-
-
-def _exit_words(row: PositionRow) -> str:
-    if row.position.quantity == 0:
-        return ""
-    return "Closing…" if row.closing else "Exit"
-
-
-def _stop_tip(row: PositionRow) -> str:
-    if row.position.quantity == 0:
-        return ""
-    if row.stop is None:
-        return "No stop guards this position. Click to set one."
-    return "Armed, but no live price reaches it." if row.blind else f"Stop is {row.stop.state}. Click to move it."
-
-
-def _exit_tip(row: PositionRow) -> str:
-    if row.position.quantity == 0:
-        return ""
-    side = row.position.exit_side
-    return (
-        f"{side.capitalize()}s {quantity_of(row.instrument, abs(row.position.quantity))} at market. "
-        f"Last {price_of(row.instrument, row.last)}, day's P&L {fmt.rupees(row.pnl, signed=True)}."
-    )
-
-
-COLUMNS: tuple[Column[PositionRow], ...] = (
-    Column(
-        "symbol",
-        "Instrument",
-        lambda r: r.position.key.instrument,
-        shown=lambda r: symbol_of(r.position.key.instrument),
-        tip=lambda r: f"{r.position.key.instrument} · {r.position.key.account}",
-        whole=True,
-        width=128,
-    ),
-    Column(
-        "quantity",
-        "Qty",
-        lambda r: r.position.quantity,
-        shown=lambda r: quantity_of(r.instrument, r.position.quantity),
-        number=True,
-        width=76,
-        tone=lambda r: Tone.DIM if r.position.quantity == 0 else Tone.BUY if r.position.quantity > 0 else Tone.SELL,
-        help="Units, negative when short",
-    ),
-    Column(
-        "average",
-        "Avg",
-        lambda r: r.position.average_price if r.position.quantity else None,
-        lambda v: fmt.decimal(v, 2),
-        number=True,
-        width=78,
-        help="Average price as the broker computes it",
-        spare=1,
-    ),
-    Column(
-        "last",
-        "Last",
-        lambda r: r.last,
-        shown=lambda r: price_of(r.instrument, r.last, r.position.price_scale),
-        number=True,
-        width=78,
-    ),
-    Column(
-        "pnl",
-        "Day's P&L",
-        lambda r: r.pnl,
-        lambda v: fmt.rupees(v, signed=True),
-        number=True,
-        width=90,
-        tone=lambda r: tone_of(r.pnl),
-        help="Realised and unrealised today, before charges",
-    ),
-    Column(
-        "stop",
-        "Stop",
-        _stop_words,
-        width=82,
-        tip=_stop_tip,
-        tone=lambda r: Tone.WARN if r.blind or r.stop is None else Tone.PLAIN,
-        help="The local stop that guards it. Click to set or move.",
-    ),
-    Column("exit", "", _exit_words, width=60, tip=_exit_tip, tone=lambda _r: Tone.SELL),
-    Column(
-        "product",
-        "Product",
-        lambda r: r.position.key.product,
-        tone=lambda _r: Tone.DIM,
-        help="MIS intraday, NRML carried, CNC delivery",
-        width=62,
-        spare=2,
-    ),
-    Column(
-        "account",
-        "Account",
-        lambda r: r.position.key.account if r.several else "",
-        tone=lambda _r: Tone.DIM,
-        width=96,
-        spare=3,
-    ),
-)
 
 
 class PositionsPanel(QWidget):
@@ -195,9 +65,11 @@ class PositionsPanel(QWidget):
         self.table.activated_key.connect(self._on_chosen)
         self.table.key("T", self._stop_current)
         self.table.key("X", self._exit_current)
+        self.table.key("C", self._convert_current)
         self.table.key("B", lambda: self._ask_ticket(Side.BUY))
         self.table.key("S", lambda: self._ask_ticket(Side.SELL))
         self.strip = StopStrip(bridge, facts)
+        self.convert_strip = ConvertStrip(bridge, facts)
         self.message = Message(name="positions.message")
         self._total = label("", name="positions.total")
         foot = QWidget()
@@ -214,6 +86,7 @@ class PositionsPanel(QWidget):
         layout.addWidget(self.message)
         layout.addWidget(self.table, 1)
         layout.addWidget(self.strip)
+        layout.addWidget(self.convert_strip)
         layout.addWidget(foot)
         self._pnl: dict[PositionKey, Decimal] = {}
         self._moved: set[PositionKey] = set()
@@ -233,6 +106,17 @@ class PositionsPanel(QWidget):
         position = self._facts.positions.get(key)
         if position is not None and position.quantity != 0:
             self.strip.open_for(position)
+
+    def convert(self, key: PositionKey) -> None:
+        """Opens the line for another product."""
+        position = self._facts.positions.get(key)
+        if position is not None:
+            self.convert_strip.open_for(position)
+
+    def _convert_current(self) -> None:
+        key = self.table.current
+        if isinstance(key, PositionKey):
+            self.convert(key)
 
     def square_off(self, key: PositionKey) -> None:
         """Closes a whole position. Locked by intent: a second click does nothing until the outcome is known."""
@@ -300,9 +184,11 @@ class PositionsPanel(QWidget):
             return ()
         position = self._facts.positions.get(key)
         is_open = position is not None and position.quantity != 0
+        able = targets(position, self._facts.instruments.get(key.instrument)) if position is not None else ()
         return (
             action(self, "Set or move stop\tT", lambda: self.set_stop(key), "stop", enabled=is_open),
             action(self, "Exit at market\tX", lambda: self.square_off(key), "close", enabled=is_open),
+            action(self, "Convert to another product\tC", lambda: self.convert(key), enabled=bool(able)),
             action(self, "Buy…\tB", lambda: self._ask_ticket(Side.BUY)),
             action(self, "Sell…\tS", lambda: self._ask_ticket(Side.SELL)),
             action(self, "Chart\tEnter", lambda: self.chart_asked.emit(key.instrument), "chart"),

@@ -1,0 +1,149 @@
+"""One line to change a trigger that rests at the broker: triggers, limit prices and quantity."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QKeyEvent
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QToolButton, QWidget
+
+from app.domain.errors import AppError, OutcomeUnknown
+from app.domain.gtt import Gtt, GttRequest
+from app.ui import theme
+from app.ui.bridge import Bridge
+from app.ui.models.facts import Facts
+from app.ui.widgets.price_edit import PriceEdit
+from app.ui.widgets.quantity_edit import QuantityEdit
+from app.ui.widgets.text import label
+
+
+class GttStrip(QFrame):
+    """Hidden until a trigger is named. Return sends, Esc backs out. Locked while the outcome is not known."""
+
+    def __init__(self, bridge: Bridge, facts: Facts, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._bridge = bridge
+        self._facts = facts
+        self._gtt: Gtt | None = None
+        self._busy = False
+        self.setObjectName("gtt.strip")
+        theme.set_role(self, "strip")
+        self._title = label("", name="gtt.title")
+        self.quantity = QuantityEdit()
+        self.quantity.setObjectName("gtt.quantity")
+        self.quantity.setAccessibleName("New quantity")
+        self.quantity.setFixedWidth(110)
+        self.triggers = tuple(self._price(f"gtt.trigger{n}", f"Trigger {n}") for n in (1, 2))
+        self.prices = tuple(self._price(f"gtt.price{n}", f"Limit {n}") for n in (1, 2))
+        self._words = label("", "muted", wrap=True, name="gtt.words")
+        self._button = QPushButton("&Change")
+        self._button.setObjectName("gtt.change")
+        theme.set_role(self._button, "primary")
+        self._button.clicked.connect(self._submit)
+        close = QToolButton()
+        close.setIcon(theme.icon("close"))
+        close.setToolTip("Leave the trigger as it is (Esc)")
+        close.setAccessibleName("Leave the trigger as it is")
+        close.clicked.connect(self.put_away)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(12, 6, 8, 6)
+        layout.addWidget(self._title)
+        layout.addWidget(self.quantity)
+        for trigger, price in zip(self.triggers, self.prices, strict=True):
+            layout.addWidget(trigger)
+            layout.addWidget(price)
+        layout.addWidget(self._button)
+        layout.addWidget(self._words, 1)
+        layout.addWidget(close)
+        self.quantity.returnPressed.connect(self._submit)
+        self.hide()
+
+    def _price(self, name: str, words: str) -> PriceEdit:
+        edit = PriceEdit()
+        edit.setObjectName(name)
+        edit.setAccessibleName(words)
+        edit.setToolTip(words)
+        edit.setFixedWidth(96)
+        edit.returnPressed.connect(self._submit)
+        return edit
+
+    def open_for(self, gtt: Gtt) -> None:
+        """Offers what it says now."""
+        instrument = self._facts.instruments.get(gtt.instrument)
+        if instrument is None or self._busy:
+            return
+        self._gtt = gtt
+        self._title.setText(f"{gtt.legs[0].side.capitalize()} {instrument.symbol}")
+        self.quantity.set_instrument(instrument)
+        self.quantity.set_value(gtt.legs[0].quantity)
+        for n, (trigger, price) in enumerate(zip(self.triggers, self.prices, strict=True)):
+            for edit in (trigger, price):
+                edit.set_instrument(instrument)
+                edit.setVisible(n < len(gtt.legs))
+            if n < len(gtt.legs):
+                trigger.set_value(gtt.legs[n].trigger)
+                price.set_value(gtt.legs[n].price)
+        self._say("", "muted")
+        self.show()
+        self.triggers[0].setFocus()
+        self.triggers[0].selectAll()
+
+    def put_away(self) -> None:
+        """Nothing was changed."""
+        self._gtt = None
+        self.hide()
+
+    def request(self) -> GttRequest | None:
+        """What would be sent; None while something is missing."""
+        gtt, quantity = self._gtt, self.quantity.value
+        if gtt is None or not quantity:
+            return None
+        legs = []
+        for leg, trigger, price in zip(gtt.legs, self.triggers, self.prices, strict=False):
+            if not trigger.value or not price.value:
+                return None
+            legs.append(replace(leg, trigger=trigger.value, price=price.value, quantity=quantity))
+        last = self._facts.last(gtt.instrument) or gtt.last_price
+        return GttRequest(gtt.account, gtt.instrument, last, tuple(sorted(legs, key=lambda leg: leg.trigger)))
+
+    def _submit(self) -> None:
+        gtt, request = self._gtt, self.request()
+        if gtt is None or self._busy:
+            return
+        if request is None:
+            self._say("Type prices and a quantity that this instrument trades at.", "warning")
+        elif request.legs == gtt.legs:
+            self.put_away()
+        else:
+            self._lock(busy=True)
+            self._say("Sent to the broker…", "muted")
+            self._bridge.start(self._send(gtt, request), "change trigger")
+
+    async def _send(self, gtt: Gtt, request: GttRequest) -> None:
+        try:
+            await self._bridge.call(self._bridge.desk.gtts.modify(gtt.id, request))
+        except OutcomeUnknown as unknown:
+            self._say(str(unknown), "danger")
+        except AppError as failure:
+            self._say(f"Not changed: {failure}", "danger")
+        else:
+            self.put_away()
+        finally:
+            self._lock(busy=False)
+
+    def _lock(self, *, busy: bool) -> None:
+        self._busy = busy
+        for widget in (*self.triggers, *self.prices, self.quantity, self._button):
+            widget.setEnabled(not busy)
+
+    def _say(self, text: str, role: str) -> None:
+        self._words.setText(text)
+        theme.set_role(self._words, role)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Qt. Esc backs out."""
+        if event.key() == Qt.Key.Key_Escape:
+            self.put_away()
+        else:
+            super().keyPressEvent(event)

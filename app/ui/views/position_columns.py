@@ -1,0 +1,143 @@
+"""One open position as the table shows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from app.domain.instrument import Instrument
+from app.domain.portfolio import Position
+from app.domain.stop import Stop
+from app.ui import format as fmt
+from app.ui.models.table import Column, Tone, tone_of
+from app.ui.views.words import price_of, quantity_of, symbol_of
+
+
+@dataclass(frozen=True, slots=True)
+class PositionRow:
+    """One position as the table shows it."""
+
+    position: Position
+    instrument: Instrument | None
+    last: int
+    stop: Stop | None
+    blind: bool
+    closing: bool
+    several: bool
+    """More than one account is connected, so the account is worth a word."""
+
+    @property
+    def pnl(self) -> Decimal:
+        """The day's P&L in rupees, before charges."""
+        return self.position.pnl_at(self.last)
+
+
+def _stop_words(row: PositionRow) -> str:
+    if row.position.quantity == 0:
+        return ""
+    if row.stop is None:
+        return "Set stop"
+    words = price_of(row.instrument, row.stop.trigger, row.stop.price_scale)
+    return f"{words} blind" if row.blind else words
+
+
+def _exit_words(row: PositionRow) -> str:
+    if row.position.quantity == 0:
+        return ""
+    return "Closing…" if row.closing else "Exit"
+
+
+def _stop_tip(row: PositionRow) -> str:
+    if row.position.quantity == 0:
+        return ""
+    if row.stop is None:
+        return "No stop guards this position. Click to set one."
+    return "Armed, but no live price reaches it." if row.blind else f"Stop is {row.stop.state}. Click to move it."
+
+
+def _exit_tip(row: PositionRow) -> str:
+    if row.position.quantity == 0:
+        return ""
+    side = row.position.exit_side
+    return (
+        f"{side.capitalize()}s {quantity_of(row.instrument, abs(row.position.quantity))} at market. "
+        f"Last {price_of(row.instrument, row.last)}, day's P&L {fmt.rupees(row.pnl, signed=True)}."
+    )
+
+
+COLUMNS: tuple[Column[PositionRow], ...] = (
+    Column(
+        "symbol",
+        "Instrument",
+        lambda r: r.position.key.instrument,
+        shown=lambda r: symbol_of(r.position.key.instrument),
+        tip=lambda r: f"{r.position.key.instrument} · {r.position.key.account}",
+        whole=True,
+        width=128,
+    ),
+    Column(
+        "quantity",
+        "Qty",
+        lambda r: r.position.quantity,
+        shown=lambda r: quantity_of(r.instrument, r.position.quantity),
+        number=True,
+        width=76,
+        tone=lambda r: Tone.DIM if r.position.quantity == 0 else Tone.BUY if r.position.quantity > 0 else Tone.SELL,
+        help="Units, negative when short",
+    ),
+    Column(
+        "average",
+        "Avg",
+        lambda r: r.position.average_price if r.position.quantity else None,
+        lambda v: fmt.decimal(v, 2),
+        number=True,
+        width=78,
+        help="Average price as the broker computes it",
+        spare=1,
+    ),
+    Column(
+        "last",
+        "Last",
+        lambda r: r.last,
+        shown=lambda r: price_of(r.instrument, r.last, r.position.price_scale),
+        number=True,
+        width=78,
+    ),
+    Column(
+        "pnl",
+        "Day's P&L",
+        lambda r: r.pnl,
+        lambda v: fmt.rupees(v, signed=True),
+        number=True,
+        width=90,
+        tone=lambda r: tone_of(r.pnl),
+        help="Realised and unrealised today, before charges",
+    ),
+    Column(
+        "stop",
+        "Stop",
+        _stop_words,
+        width=82,
+        tip=_stop_tip,
+        tone=lambda r: Tone.WARN if r.blind or r.stop is None else Tone.PLAIN,
+        help="The local stop that guards it. Click to set or move.",
+    ),
+    Column("exit", "", _exit_words, width=60, tip=_exit_tip, tone=lambda _r: Tone.SELL),
+    Column(
+        "product",
+        "Product",
+        lambda r: r.position.key.product,
+        tone=lambda _r: Tone.DIM,
+        help="MIS intraday, NRML carried, CNC delivery",
+        width=62,
+        spare=2,
+    ),
+    Column(
+        "account",
+        "Account",
+        lambda r: r.position.key.account if r.several else "",
+        tone=lambda _r: Tone.DIM,
+        width=96,
+        spare=3,
+    ),
+)

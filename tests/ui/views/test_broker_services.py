@@ -1,0 +1,227 @@
+"""What rests at the broker, what is converted, what must be authorised: as the trader meets it in the window."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+from PySide6.QtCore import QObject, Qt, QUrl, Slot
+from PySide6.QtGui import QDesktopServices
+from PySide6.QtTest import QTest
+
+from app.domain.errors import Denied, OutcomeUnknown, Rejected, Unreachable
+from app.domain.events import GttsChanged, HoldingsChanged, OrderChanged
+from app.domain.gtt import Gtt, GttKind, GttLeg, GttRequest, GttResult, GttStatus
+from app.domain.ids import BrokerOrderId, GttId
+from app.domain.instrument import Product
+from app.domain.order import IcebergLeg, Order, OrderKind, OrderStatus, Side
+from app.domain.portfolio import Conversion, Position
+from app.ui.models.facts import Facts
+from app.ui.models.table import TableModel
+from app.ui.views.gtts import GttsPanel
+from app.ui.views.holdings import HoldingsPanel
+from app.ui.views.orders import OrdersPanel
+from app.ui.views.positions import PositionsPanel
+from tests.ui import scripted_market as market
+from tests.ui.charts.stage import Stage
+
+INFY = next(i for i in market.INSTRUMENTS if i.symbol == "INFY")
+
+
+@pytest.fixture
+def facts(stage: Stage) -> Facts:
+    found = Facts(stage.bridge)
+    stage.loop.run_until_complete(found.load())
+    stage.loop.run_until_complete(found.need([INFY.id]))
+    return found
+
+
+def cells(model: TableModel[Any], row: int = 0) -> dict[str, str]:
+    return {column.key: str(model.index(row, n).data() or "") for n, column in enumerate(model.columns)}
+
+
+def gtt(**changes: Any) -> Gtt:
+    legs = (
+        GttLeg(1_450_00, Side.SELL, 5, Product.CNC, 1_448_00),
+        GttLeg(1_600_00, Side.SELL, 5, Product.CNC, 1_598_00),
+    )
+    made = Gtt(
+        market.ACCOUNT, GttId("112127"), INFY.id, GttKind.TWO_LEG, GttStatus.ACTIVE, 1_530_00, legs, (None, None),
+        market.NOW, market.NOW, market.NOW,
+    )  # fmt: skip
+    return replace(made, **changes)
+
+
+# -- triggers --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def gtts(stage: Stage, facts: Facts) -> Iterator[GttsPanel]:
+    panel = GttsPanel(stage.bridge, facts)
+    panel.resize(900, 300)
+    panel.show()
+    stage.until(lambda: bool(stage.desk.script.called("gtts")))
+    yield panel
+    panel.close()
+
+
+def test_a_trigger_says_its_prices_and_that_it_waits(stage: Stage, gtts: GttsPanel) -> None:
+    stage.publish(GttsChanged(market.ACCOUNT, (gtt(),)))
+    stage.until(lambda: gtts._model.rowCount() == 1)
+    shown = cells(gtts._model)
+    assert (shown["symbol"], shown["side"], shown["status"]) == ("INFY", "SELL", "active")
+    assert (shown["trigger"], shown["price"]) == ("1,450.00 / 1,600.00", "1,448.00 / 1,598.00")
+    assert gtts._sum.text() == "1 waiting"
+
+
+def test_a_trigger_that_fired_for_nothing_is_loud(stage: Stage, gtts: GttsPanel) -> None:
+    refused = GttResult("failed", None, 1_600_00, market.NOW, "Your order price is lower than the circuit limit.")
+    stage.publish(GttsChanged(market.ACCOUNT, (gtt(status=GttStatus.TRIGGERED, results=(None, refused)),)))
+    stage.until(lambda: gtts._model.rowCount() == 1)
+    shown = cells(gtts._model)
+    assert (shown["status"], shown["delete"]) == ("triggered, no order", "")
+    assert "circuit limit" in shown["words"]
+    assert gtts._sum.text() == "0 waiting · 1 fired for nothing"
+
+
+def test_a_trigger_is_deleted_with_one_click_and_a_refusal_is_said(stage: Stage, gtts: GttsPanel) -> None:
+    stage.desk.gtts.kept[GttId("112127")] = gtt()
+    stage.publish(GttsChanged(market.ACCOUNT, (gtt(),)))
+    stage.until(lambda: gtts._model.rowCount() == 1)
+    stage.desk.script.fail("delete_gtt", Rejected("The broker refused."))
+    gtts.delete((market.ACCOUNT, GttId("112127")))
+    stage.until(lambda: "was not deleted" in gtts.message.text)
+    gtts.delete((market.ACCOUNT, GttId("112127")))
+    stage.until(lambda: cells(gtts._model)["status"] == "deleted")
+    assert gtts.message.text == ""
+
+
+def test_a_trigger_is_changed_in_one_line(stage: Stage, gtts: GttsPanel) -> None:
+    stage.desk.gtts.kept[GttId("112127")] = gtt()
+    stage.publish(GttsChanged(market.ACCOUNT, (gtt(),)))
+    stage.until(lambda: gtts._model.rowCount() == 1)
+    gtts.modify((market.ACCOUNT, GttId("112127")))
+    assert gtts.strip.isVisible()
+    assert [edit.value for edit in gtts.strip.triggers] == [1_450_00, 1_600_00]
+    gtts.strip.prices[1].selectAll()
+    QTest.keyClicks(gtts.strip.prices[1], "1590")
+    stage.desk.script.fail("modify_gtt", OutcomeUnknown("The broker did not answer."))
+    QTest.keyClick(gtts.strip.prices[1], Qt.Key.Key_Return)
+    stage.until(lambda: "did not answer" in gtts.strip._words.text())
+    QTest.keyClick(gtts.strip.prices[1], Qt.Key.Key_Return)
+    stage.until(gtts.strip.isHidden)
+    sent = stage.desk.script.called("modify_gtt")[-1]
+    assert sent[0] == "112127"
+    assert isinstance(sent[1], GttRequest)
+    assert [leg.price for leg in sent[1].legs] == [1_448_00, 1_590_00]
+
+
+def test_a_list_that_cannot_be_read_is_not_an_empty_list(stage: Stage, gtts: GttsPanel) -> None:
+    stage.publish(GttsChanged(market.ACCOUNT, (gtt(),)))
+    stage.until(lambda: gtts._model.rowCount() == 1)
+    stage.desk.script.fail("gtts", Unreachable("The broker could not answer."))
+    gtts.look()
+    stage.until(lambda: "could not be read" in gtts.message.text)
+    assert gtts._model.rowCount() == 1
+
+
+# -- conversion ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def positions(stage: Stage, facts: Facts) -> Iterator[PositionsPanel]:
+    panel = PositionsPanel(stage.bridge, facts)
+    panel.resize(900, 300)
+    panel.show()
+    panel._refresh_all()
+    yield panel
+    panel.close()
+
+
+def test_a_position_is_converted_from_its_row(stage: Stage, facts: Facts, positions: PositionsPanel) -> None:
+    held = next(p for p in facts.open_positions() if p.key.product is Product.MIS)
+    positions.convert(held.key)
+    strip = positions.convert_strip
+    assert strip.isVisible()
+    assert strip.quantity.value == abs(held.quantity)
+    stage.desk.script.fail("convert", Denied("Only 5 units are there to convert."))
+    QTest.keyClick(strip.quantity, Qt.Key.Key_Return)
+    stage.until(lambda: "Only 5 units" in strip._words.text())
+    QTest.keyClick(strip.quantity, Qt.Key.Key_Return)
+    stage.until(strip.isHidden)
+    conversion = stage.desk.script.called("convert")[-1][0]
+    assert isinstance(conversion, Conversion)
+    assert (conversion.position, conversion.quantity) == (held.key, abs(held.quantity))
+    stage.until(lambda: replace(held.key, product=conversion.to) in facts.positions)
+
+
+def test_a_closed_position_offers_no_conversion(stage: Stage, facts: Facts, positions: PositionsPanel) -> None:
+    held = facts.open_positions()[0]
+    closed: Position = replace(held, quantity=0)
+    facts.positions[held.key] = closed
+    positions.convert(held.key)
+    stage.settle()
+    assert positions.convert_strip.isHidden()
+
+
+# -- authorisation ---------------------------------------------------------------------------------------------------
+
+
+def test_a_holding_is_authorised_from_its_row(stage: Stage, facts: Facts) -> None:
+    opened = []
+
+    class Browser(QObject):
+        @Slot(QUrl)
+        def show(self, url: QUrl) -> None:
+            opened.append(url.toString())
+
+    browser, method = Browser(), cast("Any", "show")  # the stub says bytes, the function wants a string
+    QDesktopServices.setUrlHandler("https", browser, method)
+    panel = HoldingsPanel(stage.bridge, facts)
+    panel.show()
+    try:
+        held = market.holdings()[0]
+        stage.desk.script.fail("authorise", Rejected("The broker refused."))
+        panel.authorise(held.account, held.instrument)
+        stage.until(lambda: "could not be authorised" in panel.message.text)
+        panel.authorise(held.account, held.instrument)
+        stage.until(lambda: bool(opened))
+        assert "TPIN" in panel.message.text
+        assert stage.desk.script.called("authorise")[-1] == (held.account, held.instrument)
+        labels = [found.text() for found in panel._menu((held.account, held.instrument))]
+        assert "Authorise for sale…" in labels
+        stage.publish(HoldingsChanged(held.account, (replace(held, authorised_quantity=7, collateral_quantity=3),)))
+        stage.until(lambda: cells(panel._model)["authorised"] == "7")
+        assert cells(panel._model)["pledged"] == "3"
+    finally:
+        QDesktopServices.unsetUrlHandler("https")
+        panel.close()
+
+
+# -- what the order list says of special orders ----------------------------------------------------------------------
+
+
+def test_a_protected_market_order_reads_as_market_and_a_leg_as_a_leg(stage: Stage, facts: Facts) -> None:
+    panel = OrdersPanel(stage.bridge, facts)
+    panel.show()
+    try:
+        facts.orders.clear()
+        order = Order(
+            market.ACCOUNT, BrokerOrderId("1953341975595868160"), INFY.id, Side.BUY, Product.CNC, OrderKind.LIMIT,
+            OrderStatus.OPEN, 10, 0, 10, None, 1_540_00, tags=("mktp", "mktp:2.00"), placed_at=market.NOW,
+        )  # fmt: skip
+        stage.publish(OrderChanged(order))
+        stage.until(lambda: panel._model.rowCount() == 1)
+        assert cells(panel._model)["price"] == "market"
+        tip = panel._model.index(0, panel._model.column("price")).data(Qt.ItemDataRole.ToolTipRole)
+        assert "2 % protection" in tip
+        leg = replace(
+            order, tags=(), iceberg=IcebergLeg(2, 5, 10, 50, 30), variety="iceberg", updated_at=market.NOW + 1
+        )
+        stage.publish(OrderChanged(leg))
+        stage.until(lambda: cells(panel._model)["variety"] == "iceberg 2 of 5")
+        assert cells(panel._model)["price"] == "1,540.00"
+    finally:
+        panel.close()

@@ -17,13 +17,15 @@ from app.simulator.listing import Listing
 from app.simulator.order import Fill
 from app.simulator.refusals import multiplier
 
-DELIVERY, INTRADAY, FUTURE, OPTION, COMMODITY_FUTURE, COMMODITY_OPTION = (
+DELIVERY, INTRADAY, FUTURE, OPTION, COMMODITY_FUTURE, COMMODITY_OPTION, CURRENCY_FUTURE, CURRENCY_OPTION = (
     "delivery",
     "intraday",
     "future",
     "option",
     "commodity future",
     "commodity option",
+    "currency future",
+    "currency option",
 )
 SHARES = (DELIVERY, INTRADAY)
 Rates = Sequence[tuple[str, str]]
@@ -78,15 +80,23 @@ EXCHANGE: dict[tuple[str, str], Rates] = {
     ("BSE", INTRADAY): (("2022-12-01", "0.0000375"),),
     ("BFO", FUTURE): (("2018-01-01", "0"),),
     ("BFO", OPTION): (("2024-10-01", "0.000325"),),
+    ("CDS", CURRENCY_FUTURE): (("2024-10-01", "0.0000035"),),
+    ("CDS", CURRENCY_OPTION): (("2024-10-01", "0.000311"),),
+    ("BCD", CURRENCY_FUTURE): (("2024-10-01", "0.0000045"),),
+    ("BCD", CURRENCY_OPTION): (("2018-01-01", "0.00001"),),
     ("MCX", COMMODITY_FUTURE): (("2024-10-01", "0.000021"), ("2018-01-01", "0.000026")),
     ("MCX", COMMODITY_OPTION): (("2024-10-01", "0.000418"), ("2018-01-01", "0.0005")),
 }
+BSE_INDEX_OPTIONS = frozenset({"SENSEX", "BANKEX"})
+BSE_OTHER_OPTIONS: Rates = (("2024-10-01", "0.00005"),)
 _IPFT_SHARES: Rates = (("2026-03-01", "0.000000001"), ("2023-04-01", "0.000001"), ("2009-10-01", "0.000000001"))
 PROTECTION: dict[tuple[str, str], Rates] = {
     ("NSE", DELIVERY): _IPFT_SHARES,
     ("NSE", INTRADAY): _IPFT_SHARES,
     ("NFO", FUTURE): _IPFT_SHARES,
     ("NFO", OPTION): (("2026-03-01", "0.000000001"), ("2023-04-01", "0.000005"), ("2018-01-01", "0.000000001")),
+    ("CDS", CURRENCY_FUTURE): (("2023-04-01", "0.0000005"),),
+    ("CDS", CURRENCY_OPTION): (("2023-04-01", "0.00002"),),
 }
 SEBI: Rates = (
     ("2021-04-01", "0.000001"),
@@ -101,12 +111,17 @@ STAMP = {
     COMMODITY_FUTURE: "0.00002",
     OPTION: "0.00003",
     COMMODITY_OPTION: "0.00003",
+    CURRENCY_FUTURE: "0.000001",
+    CURRENCY_OPTION: "0.000001",
 }
 STAMP_SINCE = date(2020, 7, 1)
 GST = Decimal("0.18")
 FLAT_FEE = Decimal(20)
 PERCENT_FEE = Decimal("0.0003")
-"""Intraday shares and futures: 0.03 % or the flat fee, whichever is less; options the flat fee; delivery nothing."""
+FUNDED_FEE = Decimal("0.003")
+"""Intraday shares and futures: 0.03 % or the flat fee, whichever is less; options the flat fee; delivery nothing;
+margin funding 0.3 % or the flat fee.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +161,8 @@ def segment_of(listing: Listing, product: str) -> str:
     """Which row of the tables an order falls in."""
     if listing.exchange in ("MCX", "NCO"):
         return COMMODITY_OPTION if listing.is_option else COMMODITY_FUTURE
+    if listing.exchange in ("CDS", "BCD"):
+        return CURRENCY_OPTION if listing.is_option else CURRENCY_FUTURE
     if listing.is_option:
         return OPTION
     if listing.instrument_type == "FUT":
@@ -161,29 +178,37 @@ def rate(rates: Rates, on: date) -> Decimal:
     return Decimal(rates[-1][1]) if rates else Decimal(0)
 
 
-def brokerage(segment: str, turnover: Decimal) -> Decimal:
+def brokerage(segment: str, product: str, turnover: Decimal) -> Decimal:
     """Of one order."""
+    if product == "MTF":
+        return min(FLAT_FEE, turnover * FUNDED_FEE)
     if segment == DELIVERY:
         return Decimal(0)
-    if segment in (OPTION, COMMODITY_OPTION):
+    if segment in (OPTION, COMMODITY_OPTION, CURRENCY_OPTION):
         return FLAT_FEE
     return min(FLAT_FEE, turnover * PERCENT_FEE)
+
+
+_TAX_KIND = {COMMODITY_FUTURE: "ctt", COMMODITY_OPTION: "ctt", CURRENCY_FUTURE: "", CURRENCY_OPTION: ""}
 
 
 def note(listing: Listing, product: str, side: str, turnover: Decimal, on: date) -> Note:
     """Charges of one order with this turnover in rupees (premium for options)."""
     segment = segment_of(listing, product)
     where = (listing.exchange, segment)
-    exact_exchange = turnover * rate(EXCHANGE.get(where, ()), on)
+    rates = EXCHANGE.get(where, ())
+    if where == ("BFO", OPTION) and listing.name not in BSE_INDEX_OPTIONS:
+        rates = BSE_OTHER_OPTIONS
+    exact_exchange = turnover * rate(rates, on)
     levy = turnover * rate(PROTECTION.get(where, ()), on)
     sebi = turnover * rate(SEBI, on)
-    fee = brokerage(segment, turnover)
+    fee = brokerage(segment, product, turnover)
     stamp = Decimal(0)
     if side == "BUY" and on >= STAMP_SINCE:
         stamp = (turnover * Decimal(STAMP[segment])).quantize(Decimal(1), ROUND_HALF_UP)
     return Note(
         tax=turnover * rate(TAX.get((segment, side), ()), on),
-        tax_kind="ctt" if segment in (COMMODITY_FUTURE, COMMODITY_OPTION) else "stt",
+        tax_kind=_TAX_KIND.get(segment, "stt"),
         exchange=exact_exchange + levy,
         sebi=sebi,
         brokerage=fee,

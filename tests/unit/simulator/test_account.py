@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -181,6 +182,19 @@ def test_rates_since_april_2026() -> None:
     assert charges(FUTURE, "NRML", "SELL", "1657500", on)["transaction_tax"] == 828.75
     assert charges(PUT, "NRML", "SELL", "110000", on)["transaction_tax"] == 165
     assert charges(SHARE, "CNC", "BUY", "5000000", on)["stamp_duty"] == 750
+
+
+def test_what_is_not_taxed_and_what_is_funded() -> None:
+    on = date(2026, 11, 20)
+    dollar = replace(FUTURE, exchange="CDS", tradingsymbol="USDINR26DECFUT", name="USDINR", lot_size=1000)
+    row = charges(dollar, "NRML", "BUY", "1000000", on)
+    assert (row["transaction_tax"], row["transaction_tax_type"]) == (0, "")
+    # 0.00035 % and the levy of 0.00005 %; stamp 0.0001 %
+    assert (row["exchange_turnover_charge"], row["stamp_duty"]) == (4, 1)
+    other = replace(PUT, exchange="BFO", name="RELIANCE")
+    assert charges(other, "NRML", "BUY", "100000", on)["exchange_turnover_charge"] == 5
+    assert charges(replace(other, name="SENSEX"), "NRML", "BUY", "100000", on)["exchange_turnover_charge"] == 32.5
+    assert [charges(SHARE, "MTF", "BUY", worth, on)["brokerage"] for worth in ("1000", "100000")] == [3, 20]
 
 
 # -- over the wire

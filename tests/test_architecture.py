@@ -45,6 +45,11 @@ PLANTED = {
     "app/desk/planted.py": ("import PySide6.QtCore\n", "app.desk.planted -> PySide6"),
     "app/sync/planted.py": ("import sqlalchemy\n", "app.sync.planted -> sqlalchemy"),
     "app/simulator/planted.py": ("import app.domain.money\n", "app.simulator.planted -> app.domain.money"),
+    "app/brokers/upstox/planted.py": (
+        "import app.brokers.zerodha.rest\n",
+        "app.brokers.upstox.planted -> app.brokers.zerodha.rest",
+    ),
+    "app/brokers/planted.py": ("import app.brokers.conformance\n", "app.brokers.planted -> app.brokers.conformance"),
     "app/misc/__init__.py": ("", "app.misc"),
 }
 

@@ -167,10 +167,8 @@ class AccountDesk:
     @property
     def blind(self) -> int:
         """Armed stops that no live price reaches."""
-        return self.stops.armed if not (self.active and self.hub.live) else self.stops.armed - self._reached()
-
-    def _reached(self) -> int:
-        return min(self.stops.armed, self.stops.watching + self.stops.exiting)
+        live = self.active and self.hub.live
+        return max(0, self.stops.armed - (self.stops.watching + self.stops.exiting if live else 0))
 
     def adopt(self, stops: Sequence[Stop]) -> None:
         """The journal's stops, before the first login of this run."""

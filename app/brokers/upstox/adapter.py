@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
+from pathlib import Path
 from urllib.parse import quote
 
 from app.brokers.base import ExchangeClockReading, ExitLine, Feed, FeedSink, OrderCost, Profile, Session
@@ -140,6 +141,10 @@ class UpstoxSession(UpstoxSpecials):
             self._directory.learn(found[start : start + LEARN_SLICE])
             await asyncio.sleep(0)
         return found if exchange is None else [one for one in found if one.exchange is exchange]
+
+    async def save_instruments(self, into: Path) -> None:
+        """The broker's list of the day to a file."""
+        await self._rest.save_instruments("complete", into)
 
     async def last_prices(self, instruments: Sequence[InstrumentId]) -> Mapping[InstrumentId, Price]:
         """Last traded prices. What the broker does not know is missing from the answer."""

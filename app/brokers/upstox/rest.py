@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 from app.brokers.base import ExchangeClockReading
@@ -157,6 +158,16 @@ class UpstoxRest:
         row = Row(await self.get(path, params, urgent=True), "stream address")
         given = row.maybe_text("authorized_redirect_uri") or row.text("authorizedRedirectUri")
         return checked_socket(given, self._endpoints)
+
+    async def save_instruments(self, name: str, into: Path) -> None:
+        """A file of the instrument list, unread."""
+        answer = await self._files.save(f"{FILES}/{name}.json.gz", into, deadline=120.0, cap=64 * MEGABYTE)
+        if answer.status != 200 or answer.body:
+            raise BadAnswer(
+                f"{self._files.host} did not give the instrument list.",
+                "The one before stays in use.",
+                detail=f"HTTP {answer.status}",
+            )
 
     async def instruments(self, name: str) -> list[Instrument]:
         """A file of the instrument list. Malformed lines are left out and counted in the log."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from app.domain.order import Side
 from app.ui.actions import Command
 from app.ui.dialogs.data import DataDialog
+from app.ui.dialogs.instruments import InstrumentsDialog
 from app.ui.dialogs.palette import CommandPalette, KeyMap
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def declare(window: MainWindow) -> None:
     add(Command("book.sync", "&Sync all accounts", "&Book", lambda: _sync(window), "Ctrl+R"))
     add(Command("book.cancel", "&Cancel the sync", "&Book", window.sync.cancel))
     add(Command("book.data", "&Data: backups, keys, health…", "&Book", lambda: _data(window), "Ctrl+Shift+D"))
+    add(Command("book.instruments", "&Instruments…", "&Book", lambda: _instruments(window), "Ctrl+Shift+I"))
     add(Command("book.preflight", "&Pre-flight…", "&Book", window.open_preflight, "Ctrl+Shift+F"))
     add(Command("view.search", "&Find an instrument", "&View", lambda: _search(window), "Ctrl+F"))
     for name, title, key in window.view_keys():
@@ -83,6 +85,10 @@ def _sync(window: MainWindow) -> None:
 
 def _data(window: MainWindow) -> None:
     window.open_dialog(DataDialog(window.bridge, window))
+
+
+def _instruments(window: MainWindow) -> None:
+    window.open_dialog(InstrumentsDialog(window.bridge, window))
 
 
 def _search(window: MainWindow) -> None:

@@ -42,6 +42,7 @@ class Doctor:
             found += await self._part("store", self._stores())
             found += await self._part("backup", self._backup())
         found.append(await self._disk())
+        found += checks.brokers(self._workspace.brokers.available(), self._workspace.brokers.problems)
         found.append(checks.calendar(self._workspace.calendar, ist_date(self._clock.now())))
         if self._workspace.is_open:
             found += await self._part("instruments", self._instruments())

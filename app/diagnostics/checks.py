@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date, timedelta
 
+from app.domain.broker import BrokerListing, ProviderProblem
 from app.domain.calendar import Calendar, DayKind
 from app.domain.events import FeedState, SessionState
 from app.domain.health import Finding, HealthState, Remedy
@@ -40,6 +41,20 @@ def warning(name: str, words: str, next_step: str, remedy: Remedy = Remedy.NONE,
 def failure(name: str, words: str, next_step: str, remedy: Remedy = Remedy.NONE, about: str = "") -> Finding:
     """It does not work."""
     return Finding(name, HealthState.FAILED, words, next_step, remedy, about)
+
+
+def brokers(listings: Sequence[BrokerListing], problems: Sequence[ProviderProblem]) -> list[Finding]:
+    """What can be connected, and third parties' providers that cannot."""
+    named = [listing.info.title + (f" ({listing.package})" if listing.package else "") for listing in listings]
+    return [
+        fine("brokers", ", ".join(named)),
+        *(
+            warning(
+                f"provider {problem.provider}", f"{problem.package} is left out: {problem.cause}", problem.next_step
+            )
+            for problem in problems
+        ),
+    ]
 
 
 def store(name: str, size: int, damage: str) -> Finding:

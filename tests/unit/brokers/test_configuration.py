@@ -111,3 +111,23 @@ def test_a_redirect_url_alone_stands_beside_the_brokers_own_addresses() -> None:
     assert completed(info, PAPER) == PAPER
     half = replace(alone, api_url="https://api.upstox.com")
     assert "is missing" in problems(info, RIGHT, completed(info, half))[0].cause
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"capabilites": {}}, "$.capabilites"),
+        ({"capabilities": {"gtts": "yes"}}, "$.capabilities.gtts"),
+        ({"rate_limits": [{"kind": "read", "amount": 1, "seconds": 1, "per": "key"}]}, "$.rate_limits[0].per"),
+    ],
+)
+def test_a_misspelt_field_is_named_and_never_ignored(change: dict[str, object], named: str) -> None:
+    told = {**msgspec.json.decode(msgspec.json.encode(ZERODHA)), **change}
+    with pytest.raises(ValueError, match="there is no field") as caught:
+        parse_info(msgspec.json.encode(told))
+    assert str(caught.value).endswith(named)
+
+
+@pytest.mark.parametrize("name", ["zerodha", "upstox"])
+def test_the_shipped_metadata_has_no_misspelt_field(name: str) -> None:
+    assert shipped_info(name).name == name

@@ -6,7 +6,9 @@ from datetime import date
 
 import pytest
 
+from app.brokers.info import shipped_info
 from app.diagnostics import checks
+from app.domain.broker import BrokerListing, ProviderProblem
 from app.domain.calendar import AlwaysOpen, TradingCalendar
 from app.domain.events import FeedState, SessionState
 from app.domain.health import Finding, HealthState
@@ -85,3 +87,13 @@ def test_the_ways_into_the_vault(
         recovery_key=recovery,
     )
     assert [finding.state for finding in found] == states
+
+
+def test_a_third_partys_broken_provider_is_a_finding_and_not_a_failure_of_ours() -> None:
+    listings = [BrokerListing(shipped_info("zerodha")), BrokerListing(shipped_info("upstox"), "some-package 1.0")]
+    broken = ProviderProblem("stopline-x 2.5", "x", "It failed to load: ImportError: y", "Ask its author.")
+    there, left_out = checks.brokers(listings, [broken])
+    assert (there.state, there.words) == (HealthState.OK, "Zerodha, Upstox (some-package 1.0)")
+    assert left_out.state is HealthState.WARNING
+    assert "stopline-x 2.5 is left out" in left_out.words
+    assert left_out.next_step

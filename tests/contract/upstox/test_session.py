@@ -11,7 +11,8 @@ from app.brokers.base import Credentials
 from app.brokers.parts import TokenLogin
 from app.brokers.upstox.adapter import UpstoxSession
 from app.domain.errors import Denied, LoginFailed, Rejected, SessionExpired
-from app.domain.ids import BrokerOrderId, InstrumentId, Tag
+from app.domain.gtt import GttLeg, GttRequest, GttStatus
+from app.domain.ids import BrokerOrderId, GttId, InstrumentId, Tag
 from app.domain.instrument import Exchange, InstrumentKind, Product
 from app.domain.market import Interval
 from app.domain.order import OrderKind, OrderRequest, OrderStatus, Side, Variety
@@ -229,3 +230,19 @@ async def test_the_history_of_trades_is_read_page_by_page(broker: UpstoxSession)
     assert page.number == 1
     with pytest.raises(Denied):
         await broker.fills_between(day, day.replace(year=2025))
+
+
+async def test_a_gtt_is_placed_listed_changed_and_ended(broker: UpstoxSession) -> None:
+    last = await traded_at(broker)
+    trigger = last * 90 // 100 // 10 * 10
+    leg = GttLeg(trigger, Side.BUY, 10, Product.CNC, 0, OrderKind.MARKET)
+    gtt = await broker.place_gtt(GttRequest(A, INFY, last, (leg,)))
+    found = await broker.gtt(gtt)
+    assert (found.status, found.instrument, found.legs[0].trigger) == (GttStatus.ACTIVE, INFY, trigger)
+    await broker.modify_gtt(gtt, GttRequest(A, INFY, last, (replace(leg, trigger=trigger - 100),)))
+    assert (await broker.gtt(gtt)).legs[0].trigger == trigger - 100
+    assert gtt in [one.id for one in await broker.gtts()]
+    await broker.delete_gtt(gtt)
+    assert (await broker.gtt(gtt)).status is GttStatus.CANCELLED
+    with pytest.raises(Rejected):
+        await broker.delete_gtt(GttId("GTT-C0000000000"))

@@ -1,0 +1,124 @@
+"""A whole desk on an Upstox account of the paper exchange: the stop that fires, and the desk that comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from app.bootstrap import build_desk
+from app.desk.desk import LocalDesk
+from app.domain.ids import AccountId, InstrumentId
+from app.domain.instrument import Product
+from app.domain.market import Interval
+from app.domain.money import Price
+from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Side
+from app.domain.portfolio import PositionKey
+from app.domain.stop import Stop, StopState
+from app.runtime.paths import ProfilePaths
+from app.vault.vault import Vault
+from tests.contract.upstox.conftest import Upstox, upstox_exchange
+from tests.e2e.host import CHEAP, PASSPHRASE
+from tests.fakes.paper_exchange import eventually
+
+INFY = InstrumentId("NSE:INFY")
+
+
+class Seat:
+    """A desk with one Upstox account."""
+
+    def __init__(self, desk: LocalDesk, account: AccountId) -> None:
+        self.desk = desk
+        self.account = account
+        self.key = PositionKey(account, INFY, Product.MIS)
+
+    async def last(self) -> Price:
+        async def known() -> Price | None:
+            return self.desk._workspace.account(self.account).last_price(INFY)
+
+        price: Price = await eventually(known)
+        return price
+
+    async def held(self) -> int:
+        reading = await self.desk._workspace.account(self.account).state.read_positions()
+        return reading.quantity(self.key)
+
+    async def stop(self) -> Stop:
+        (stop,) = await self.desk.stops.stops()
+        return stop
+
+
+@asynccontextmanager
+async def seated(exchange: Upstox, paths: ProfilePaths, *, first: bool) -> AsyncIterator[Seat]:
+    if first:
+        vault = Vault(paths.root, cost=CHEAP)
+        await asyncio.to_thread(vault.create, PASSPHRASE, False)
+        vault.lock()
+    desk = await build_desk(paths, paper=False)
+    try:
+        await desk.session.unlock(PASSPHRASE)
+        if first:
+            credentials = exchange.credentials
+            account = await desk.session.add_account(
+                "upstox", credentials.api_key, credentials.api_secret, exchange.endpoints
+            )
+            page = await desk.session.begin_login(account)
+            view = await desk.session.complete_login(account, await exchange.browse(page.url))
+            assert view.paper
+        else:
+            await desk.session.resumed()
+            (view,) = await desk.session.accounts()
+            account = view.id
+        await desk._workspace.account(account).recovered()
+        await desk.market.subscribe("test", (INFY,))
+        yield Seat(desk, account)
+    finally:
+        await desk.stop()
+
+
+async def test_a_stop_survives_a_restart_and_gets_out_exactly_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    # How fast it is on a busy machine is for the benchmark to judge.
+    caplog.set_level(logging.ERROR, logger="app.engine.firing")
+    paths = ProfilePaths(tmp_path / "profile")
+    with upstox_exchange("--seed", "7", "--clock", "2026-11-20T10:00:00", "--fault", "limits=off") as exchange:
+        async with seated(exchange, paths, first=True) as seat:
+            await seat.desk.trading.place(OrderRequest(seat.account, INFY, Side.BUY, 10, Product.MIS, OrderKind.MARKET))
+            assert await eventually(lambda: _is(seat.held, 10))
+            trigger = (await seat.last()) * 97 // 100 // 10 * 10
+            armed = await seat.desk.stops.arm(seat.key, trigger)
+            assert armed.state is StopState.ARMED
+            series = await seat.desk.market.open_chart("test", INFY, Interval.MINUTE)
+            assert series is not None
+        async with seated(exchange, paths, first=False) as seat:
+            again = await seat.stop()
+            assert (again.id, again.state, again.trigger) == (armed.id, StopState.ARMED, trigger)
+            await seat.last()
+            await exchange.control("PUT", "/market", {INFY: (trigger - 100) / 100})
+            assert await eventually(lambda: _is(seat.held, 0))
+
+            async def exits() -> list[Order]:
+                broker = seat.desk._workspace.account(seat.account).broker
+                return [o for o in await broker.orders() if o.tag and o.tag.startswith(armed.id)]
+
+            (sold,) = await exits()
+            assert (sold.side, sold.status, sold.filled_quantity) == (Side.SELL, OrderStatus.FILLED, 10)
+
+            async def done() -> bool:
+                return not [s for s in await seat.desk.stops.stops() if s.state in (StopState.ARMED, StopState.FIRED)]
+
+            assert await eventually(done)
+            summary = await seat.desk.portfolio.sync()
+            assert [run.error for run in summary.accounts] == [""]
+            assert summary.accounts[0].fetched == 2
+            assert len(await exits()) == 1
+
+
+async def _is(read: object, wanted: int) -> bool:
+    assert callable(read)
+    return bool(await read() == wanted)

@@ -59,6 +59,10 @@ class LoginAttempts:
         for attempt in [a for a in self._open if a.account == account]:
             self._spend(attempt, "ended")
 
+    def waits(self, account: AccountId) -> bool:
+        """Whether an attempt of the account is still open."""
+        return any(attempt.account == account for attempt in self._open)
+
     def check(self, account: AccountId, redirected_to: str, parameter: str = "request_token") -> str:
         """The one-time token of a redirect that answers the account's attempt, which is used up by that.
 

@@ -45,6 +45,8 @@ class Connect:
     endpoints: Endpoints | None
     as_json: bool
     access_token_file: Path | None = None
+    browser: bool = False
+    """Log in with the system's browser, and wait until it comes back to this computer."""
 
     def __repr__(self) -> str:
         return f"Connect({self.broker}, {self.profile})"  # the request token opens a session

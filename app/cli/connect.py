@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import webbrowser
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit, urlunsplit
@@ -48,6 +50,11 @@ async def _way_in(
     if command.access_token_file is not None:
         token = _secret_in(command.access_token_file, "access token")
         return lambda: desk.connect_by_hand(command.broker, command.api_key, secret, token, command.endpoints)
+    if command.browser:
+        waited_for = await desk.begin_browser(command.broker, command.api_key, secret, command.endpoints)
+        out.say(f"Log in with your browser; if it does not open by itself, open this page:\n\n  {waited_for.url}\n")
+        await asyncio.to_thread(webbrowser.open, waited_for.url)
+        return lambda: desk.finish_browser(waited_for.account)
     page = await desk.begin_connect(command.broker, command.api_key, secret, command.endpoints)
 
     async def by_page() -> AccountView:

@@ -54,6 +54,7 @@ def parse(arguments: Sequence[str]) -> Command:
             api_secret_file=Path(asked.api_secret_file),
             request_token=asked.request_token,
             access_token_file=None if asked.access_token_file is None else Path(asked.access_token_file),
+            browser=asked.browser,
             endpoints=_endpoints(parser, asked),
             as_json=asked.json,
         )
@@ -112,6 +113,9 @@ def _add_connect(
     token = connect.add_mutually_exclusive_group()
     token.add_argument("--request-token", metavar="T", help="the one-time token of a login just made")
     token.add_argument("--access-token-file", metavar="F", help="file holding an access token: no login page then")
+    token.add_argument(
+        "--browser", action="store_true", help="log in with the system's browser; the redirect URL is on 127.0.0.1"
+    )
     where = connect.add_argument_group("another address than the broker's (stored with the account)")
     where.add_argument("--api-url", metavar="URL")
     where.add_argument("--login-url", metavar="URL")

@@ -102,6 +102,21 @@ class SessionVerbs(Protocol):
         ...
 
 
+class BrowserLoginVerbs(Protocol):
+    """Logins through the trader's own browser (A3)."""
+
+    async def begin(self, account: AccountId, redirect_url: str = "") -> LoginPage:
+        """Listens at the redirect URL registered with the broker, and gives the page to open. Raises Denied in words
+        where nobody can listen there."""
+        ...
+
+    async def finish(self, account: AccountId) -> AccountView:
+        """Waits until the browser came back. Raises LoginFailed in words, Cancelled when the trader gave up."""
+        ...
+
+    async def cancel(self, account: AccountId) -> None: ...
+
+
 class MarketVerbs(Protocol):
     """Prices, instruments, candles, watchlists."""
 
@@ -344,6 +359,8 @@ class Desk(Protocol):
     def health(self) -> HealthVerbs: ...
     @property
     def gtts(self) -> GttVerbs: ...
+    @property
+    def browser(self) -> BrowserLoginVerbs: ...
 
     def listen(self, handler: EventHandler) -> None: ...
     def unlisten(self, handler: EventHandler) -> None: ...

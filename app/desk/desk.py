@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from app.desk.api import EventHandler
+from app.desk.browser_login import BrowserLogins
 from app.desk.data import DataDesk
 from app.desk.doctor import Doctor
 from app.desk.gtts import GttDesk
@@ -62,6 +63,7 @@ class LocalDesk:
         self.data = data
         self.health = Doctor(workspace, data)
         self.gtts = GttDesk(workspace)
+        self.browser = BrowserLogins(workspace, self.session)
         self._history = OrderHistory(workspace)
         self.recorder = TickRecorder(workspace, self.market.subscribe)
         data.on_settings = self.recorder.follow
@@ -94,6 +96,7 @@ class LocalDesk:
             await self.sync.cancel()
             await self._history.write()
             await self.instruments.cancel()
+        await self.browser.close()
         await self.session.close()
         await self._tasks.stop()
         if self._workspace.is_open:

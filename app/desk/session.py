@@ -291,6 +291,10 @@ class SessionDesk:
         """The page was closed: a redirect that still comes is refused."""
         self._attempts.cancel(account)
 
+    def awaits_login(self, account: AccountId) -> bool:
+        """A page of the account is out, and its redirect has not come yet."""
+        return self._attempts.waits(account)
+
     async def paper_login(self, account: AccountId) -> PaperLogin | None:
         """What to type into the paper exchange's page, for the exchange that this program started."""
         if self._paper is None or account != self._paper_id():

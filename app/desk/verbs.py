@@ -26,7 +26,14 @@ from app.runtime import redaction
 from app.runtime.paths import ProfilePaths
 from app.runtime.secret import Secret
 
-_SECONDS = {"sync": 600.0, "connect.begin": 90.0, "connect.complete": 90.0, "connect.hand": 90.0}
+_SECONDS = {
+    "sync": 600.0,
+    "connect.begin": 90.0,
+    "connect.complete": 90.0,
+    "connect.hand": 90.0,
+    "connect.browser": 90.0,
+    "connect.back": 660.0,
+}
 """How long a workstation may take to answer."""
 
 Progress = Callable[[SyncProgressed], None]
@@ -43,6 +50,16 @@ class CommandDesk(Protocol):
 
     async def complete_connect(self, account: AccountId, redirected_to: Secret) -> AccountView:
         """Ends the login with the address that the page redirected to."""
+        ...
+
+    async def begin_browser(
+        self, broker: str, api_key: str, api_secret: Secret, endpoints: Endpoints | None
+    ) -> LoginPage:
+        """The same, for the system's browser: somebody listens where it will come back to."""
+        ...
+
+    async def finish_browser(self, account: AccountId) -> AccountView:
+        """Waits until it came back."""
         ...
 
     async def connect_by_hand(
@@ -77,6 +94,18 @@ class DirectDesk:
     async def complete_connect(self, account: AccountId, redirected_to: Secret) -> AccountView:
         """The login ends in a session."""
         return await self._desk.session.complete_login(account, redirected_to.reveal())
+
+    async def begin_browser(
+        self, broker: str, api_key: str, api_secret: Secret, endpoints: Endpoints | None
+    ) -> LoginPage:
+        """A listener on this computer waits for the browser."""
+        redaction.redact(api_secret)
+        account = await self._desk.session.add_account(broker, api_key, api_secret, endpoints)
+        return await self._desk.browser.begin(account)
+
+    async def finish_browser(self, account: AccountId) -> AccountView:
+        """Until it came back, ten minutes at most."""
+        return await self._desk.browser.finish(account)
 
     async def connect_by_hand(
         self, broker: str, api_key: str, api_secret: Secret, access_token: Secret, endpoints: Endpoints | None
@@ -130,6 +159,22 @@ class RemoteDesk:
         """The same, in the workstation."""
         params = {"account": account, "redirected_to": redirected_to.reveal()}
         return msgspec.convert(await self._call("connect.complete", params), AccountView)
+
+    async def begin_browser(
+        self, broker: str, api_key: str, api_secret: Secret, endpoints: Endpoints | None
+    ) -> LoginPage:
+        """The workstation listens."""
+        params = {
+            "broker": broker,
+            "api_key": api_key,
+            "api_secret": api_secret.reveal(),
+            "endpoints": msgspec.to_builtins(endpoints),
+        }
+        return msgspec.convert(await self._call("connect.browser", params), LoginPage)
+
+    async def finish_browser(self, account: AccountId) -> AccountView:
+        """The same, in the workstation."""
+        return msgspec.convert(await self._call("connect.back", {"account": account}), AccountView)
 
     async def connect_by_hand(
         self, broker: str, api_key: str, api_secret: Secret, access_token: Secret, endpoints: Endpoints | None
@@ -190,6 +235,13 @@ def remote_verbs(desk: Desk, show: Callable[[], None]) -> dict[str, Verb]:
         secret, token = Secret(params["api_secret"]), Secret(params["access_token"])
         return await direct.connect_by_hand(params["broker"], params["api_key"], secret, token, endpoints)
 
+    async def browser(params: Mapping[str, Any]) -> LoginPage:
+        endpoints = msgspec.convert(params["endpoints"], Endpoints | None)
+        return await direct.begin_browser(params["broker"], params["api_key"], Secret(params["api_secret"]), endpoints)
+
+    async def back(params: Mapping[str, Any]) -> AccountView:
+        return await direct.finish_browser(params["account"])
+
     async def complete(params: Mapping[str, Any]) -> AccountView:
         return await direct.complete_connect(params["account"], Secret(params["redirected_to"]))
 
@@ -201,5 +253,7 @@ def remote_verbs(desk: Desk, show: Callable[[], None]) -> dict[str, Verb]:
         "connect.begin": begin,
         "connect.complete": complete,
         "connect.hand": by_hand,
+        "connect.browser": browser,
+        "connect.back": back,
         **instrument_verbs(desk),
     }

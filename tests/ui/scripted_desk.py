@@ -6,6 +6,7 @@ events with `publish`. It answers as the protocol says: typed errors, acknowledg
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
@@ -32,7 +33,7 @@ from app.desk.messages import (
 )
 from app.domain.account import Endpoints
 from app.domain.broker import BrokerListing
-from app.domain.errors import Denied, LoginFailed, VaultLocked, WrongPassphrase
+from app.domain.errors import Cancelled, Denied, LoginFailed, VaultLocked, WrongPassphrase
 from app.domain.events import (
     BookChanged,
     FeedState,
@@ -154,6 +155,31 @@ class ScriptedSession:
         view = replace(self.script.accounts[account], state=SessionState.LOGGED_OUT)
         self.script.accounts[account] = view
         self.script.publish(SessionChanged(account, view.broker, view.client_name, view.state, view.paper))
+
+
+class ScriptedBrowser:
+    """Logins through the trader's own browser; `came_back` ends them."""
+
+    def __init__(self, session: ScriptedSession) -> None:
+        self.script = session.script
+        self._session = session
+        self.came_back = asyncio.Event()
+        self.address = ""
+
+    async def begin(self, account: AccountId, redirect_url: str = "") -> LoginPage:
+        await self.script.enter("begin_browser", account, redirect_url)
+        self.came_back.clear()
+        return await self._session.begin_login(account)
+
+    async def finish(self, account: AccountId) -> AccountView:
+        await self.came_back.wait()
+        if not self.address:
+            raise Cancelled("The login was given up.")
+        return await self._session.complete_login(account, self.address)
+
+    async def cancel(self, account: AccountId) -> None:
+        await self.script.enter("cancel_browser", account)
+        self.came_back.set()
 
 
 class ScriptedMarket:
@@ -511,6 +537,7 @@ class ScriptedDesk:
         self.trading = ScriptedTrading(self.script)
         self.stops = ScriptedStops(self.script)
         self.gtts = ScriptedGtts(self.script)
+        self.browser = ScriptedBrowser(self.session)
         self.data = ScriptedData(self.script)
         self.health = ScriptedHealth(self.script)
         self.portfolio = ScriptedPortfolio(self.script)

@@ -6,13 +6,14 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtGui import QCloseEvent, QKeyEvent
+from PySide6.QtCore import Qt, QTimer, QUrl, Signal
+from PySide6.QtGui import QCloseEvent, QDesktopServices, QKeyEvent
 from PySide6.QtWidgets import (
     QApplication,
     QFrame,
     QGridLayout,
     QHBoxLayout,
+    QLineEdit,
     QPushButton,
     QToolButton,
     QVBoxLayout,
@@ -20,7 +21,7 @@ from PySide6.QtWidgets import (
 )
 
 from app.desk.messages import AccountView, LoginPage, PaperLogin
-from app.domain.errors import AppError
+from app.domain.errors import AppError, Cancelled
 from app.ui import theme
 from app.ui.bridge import Bridge
 from app.ui.widgets.text import Message, label
@@ -43,6 +44,8 @@ class LoginWindow(QFrame):
         self._browser: LoginBrowser | None = None
         self._waiting_for_broker = False
         self._succeeded = False
+        self._outside = False
+        """The page is in the trader's own browser."""
         self.setObjectName("login")
         self.setWindowTitle(f"Log in to {account.broker.capitalize()}")
         theme.set_role(self, "card")
@@ -56,6 +59,16 @@ class LoginWindow(QFrame):
         self._again.setObjectName("login.again")
         self._again.clicked.connect(lambda: bridge.start(self.begin(), "begin login"))
         self._again.hide()
+        self._own = QPushButton("Use my own &browser")
+        self._own.setObjectName("login.own")
+        self._own.setToolTip("With your password manager. The broker must send it back to this computer.")
+        self._own.clicked.connect(lambda: bridge.start(self._in_own_browser(), "login in the browser"))
+        self._redirect = QLineEdit()
+        self._redirect.setObjectName("login.redirect")
+        self._redirect.setAccessibleName("Redirect URL")
+        self._redirect.setPlaceholderText("Redirect URL as registered: http://127.0.0.1:8765/stopline")
+        self._redirect.returnPressed.connect(self._own.click)
+        self._redirect.hide()
         self._cancel = QPushButton("&Cancel")
         self._cancel.setObjectName("login.cancel")
         self._cancel.clicked.connect(self.close)
@@ -75,6 +88,8 @@ class LoginWindow(QFrame):
         bottom = QHBoxLayout()
         bottom.setContentsMargins(16, 8, 16, 12)
         bottom.setSpacing(8)
+        bottom.addWidget(self._own)
+        bottom.addWidget(self._redirect, 1)
         bottom.addStretch(1)
         bottom.addWidget(self._again)
         bottom.addWidget(self._cancel)
@@ -88,6 +103,7 @@ class LoginWindow(QFrame):
 
     async def begin(self) -> None:
         """A fresh attempt: a fresh page with a fresh state."""
+        await self._leave_own_browser()
         self._message.clear()
         self._again.hide()
         self._drop_browser()
@@ -114,6 +130,38 @@ class LoginWindow(QFrame):
         self._address.setText(page.allowed_hosts[0] if page.allowed_hosts else "")
         self._browser.start()
         self._browser.setFocus()
+
+    async def _in_own_browser(self) -> None:
+        """The same page in the system's browser; this window waits until it comes back."""
+        self._message.clear()
+        self._drop_browser()
+        verbs = self._bridge.desk.browser
+        try:
+            page = await self._bridge.call(verbs.begin(self._account.id, self._redirect.text().strip()))
+        except AppError as failure:
+            self._redirect.show()
+            self._fail(str(failure))
+            return
+        self._outside = True
+        self._again.show()
+        self._status.setText("Log in on the broker's page in your browser. Stopline waits for it to come back.")
+        QDesktopServices.openUrl(QUrl(page.url))
+        try:
+            view = await self._bridge.call(verbs.finish(self._account.id))
+        except Cancelled:
+            return
+        except AppError as failure:
+            self._fail(str(failure))
+        else:
+            self._succeeded = True
+            self.logged_in.emit(view)
+            self.close()
+        finally:
+            self._outside = False
+
+    async def _leave_own_browser(self) -> None:
+        if self._outside:
+            await self._bridge.call(self._bridge.desk.browser.cancel(self._account.id))
 
     def _on_loaded(self, ok: bool) -> None:
         if ok:
@@ -167,7 +215,9 @@ class LoginWindow(QFrame):
         self._drop_browser()
         self._paper.stop()
         if not self._succeeded and not self._waiting_for_broker:
-            self._bridge.start(self._bridge.call(self._bridge.desk.session.cancel_login(self._account.id)))
+            desk = self._bridge.desk
+            verb = desk.browser.cancel if self._outside else desk.session.cancel_login
+            self._bridge.start(self._bridge.call(verb(self._account.id)))
         event.accept()
         self.gone.emit()
 

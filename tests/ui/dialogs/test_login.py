@@ -3,13 +3,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from PySide6.QtWidgets import QApplication, QLabel, QPushButton
+from PySide6.QtWidgets import QApplication, QLabel, QLineEdit, QPushButton
 
 from app.desk.messages import LoginPage, PaperLogin
-from app.domain.errors import LoginFailed
+from app.domain.errors import Denied, LoginFailed
 from app.domain.events import SessionState
 from app.ui.dialogs.login import LoginWindow
 from tests.ui import scripted_market as market
+from tests.ui.browser import system_browser
 from tests.ui.charts.stage import Stage
 from tests.ui.web.server import Site, serving
 
@@ -90,3 +91,40 @@ def test_the_paper_strip_shows_what_to_type_and_renews_the_code(stage: Stage, si
     assert said(login, "login.paper.password") == "sunrise-4417"
     stage.desk.script.paper = PaperLogin("PAPER1", "sunrise-4417", "222222", 30)
     stage.until(lambda: said(login, "login.paper.code") == "222222", within=20)
+
+
+def test_the_traders_own_browser_opens_the_page_and_the_window_waits_for_it(stage: Stage, login: LoginWindow) -> None:
+    done: list[object] = []
+    login.logged_in.connect(done.append)
+    own, redirect = login.findChild(QPushButton, "login.own"), login.findChild(QLineEdit, "login.redirect")
+    assert own is not None
+    assert redirect is not None
+    stage.desk.script.fail("begin_browser", Denied("Port 8765 of this computer is taken by another program."))
+    with system_browser("http") as opened:
+        own.click()
+        stage.until(lambda: "is taken" in said(login, "login.message.text"))
+        assert redirect.isVisible()
+        redirect.setText(" http://127.0.0.1:8766/stopline ")
+        own.click()
+        stage.until(lambda: bool(opened))
+    page = stage.desk.script.login_page
+    assert page is not None
+    assert opened == [page.url]
+    assert "in your browser" in said(login, "login.status")
+    assert stage.desk.script.called("begin_browser")[-1] == (market.ACCOUNT, "http://127.0.0.1:8766/stopline")
+    stage.desk.browser.address = f"{REDIRECT}?status=success&request_token=t&state=s"
+    stage.thread.loop.call_soon_threadsafe(stage.desk.browser.came_back.set)
+    stage.until(lambda: bool(done))
+    assert not login.isVisible()
+
+
+def test_who_gives_up_the_own_browser_is_not_waited_for(stage: Stage, login: LoginWindow) -> None:
+    own = login.findChild(QPushButton, "login.own")
+    assert own is not None
+    with system_browser("http") as opened:
+        own.click()
+        stage.until(lambda: bool(opened))
+    login.close()
+    stage.until(lambda: stage.desk.script.called("cancel_browser") == [(market.ACCOUNT,)])
+    stage.settle()
+    assert said(login, "login.message.text") == ""

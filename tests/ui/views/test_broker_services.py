@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from PySide6.QtCore import QObject, Qt, QUrl, Slot
-from PySide6.QtGui import QDesktopServices
+from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 
 from app.domain.errors import Denied, OutcomeUnknown, Rejected, Unreachable
@@ -25,6 +24,7 @@ from app.ui.views.holdings import HoldingsPanel
 from app.ui.views.orders import OrdersPanel
 from app.ui.views.positions import PositionsPanel
 from tests.ui import scripted_market as market
+from tests.ui.browser import system_browser
 from tests.ui.charts.stage import Stage
 
 INFY = next(i for i in market.INSTRUMENTS if i.symbol == "INFY")
@@ -170,34 +170,23 @@ def test_a_closed_position_offers_no_conversion(stage: Stage, facts: Facts, posi
 
 
 def test_a_holding_is_authorised_from_its_row(stage: Stage, facts: Facts) -> None:
-    opened = []
-
-    class Browser(QObject):
-        @Slot(QUrl)
-        def show(self, url: QUrl) -> None:
-            opened.append(url.toString())
-
-    browser, method = Browser(), cast("Any", "show")  # the stub says bytes, the function wants a string
-    QDesktopServices.setUrlHandler("https", browser, method)
     panel = HoldingsPanel(stage.bridge, facts)
     panel.show()
-    try:
+    with system_browser() as opened:
         held = market.holdings()[0]
         stage.desk.script.fail("authorise", Rejected("The broker refused."))
         panel.authorise(held.account, held.instrument)
         stage.until(lambda: "could not be authorised" in panel.message.text)
         panel.authorise(held.account, held.instrument)
         stage.until(lambda: bool(opened))
-        assert "TPIN" in panel.message.text
-        assert stage.desk.script.called("authorise")[-1] == (held.account, held.instrument)
-        labels = [found.text() for found in panel._menu((held.account, held.instrument))]
-        assert "Authorise for sale…" in labels
-        stage.publish(HoldingsChanged(held.account, (replace(held, authorised_quantity=7, collateral_quantity=3),)))
-        stage.until(lambda: cells(panel._model)["authorised"] == "7")
-        assert cells(panel._model)["pledged"] == "3"
-    finally:
-        QDesktopServices.unsetUrlHandler("https")
-        panel.close()
+    assert "TPIN" in panel.message.text
+    assert stage.desk.script.called("authorise")[-1] == (held.account, held.instrument)
+    labels = [found.text() for found in panel._menu((held.account, held.instrument))]
+    assert "Authorise for sale…" in labels
+    stage.publish(HoldingsChanged(held.account, (replace(held, authorised_quantity=7, collateral_quantity=3),)))
+    stage.until(lambda: cells(panel._model)["authorised"] == "7")
+    assert cells(panel._model)["pledged"] == "3"
+    panel.close()
 
 
 # -- what the order list says of special orders ----------------------------------------------------------------------

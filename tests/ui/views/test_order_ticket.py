@@ -2,11 +2,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, cast
 
 import pytest
-from PySide6.QtCore import QObject, Qt, QUrl, Slot
-from PySide6.QtGui import QDesktopServices
+from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 
 from app.domain.errors import AuthorisationNeeded, Denied, OutcomeUnknown, Rejected
@@ -20,6 +18,7 @@ from app.ui.views.order_ticket import OrderTicket
 from app.ui.views.ticket_special import Way
 from app.ui.widgets.number_edit import NumberEdit
 from tests.ui import scripted_market as market
+from tests.ui.browser import system_browser
 from tests.ui.charts.stage import Stage
 
 INFY = next(i for i in market.INSTRUMENTS if i.symbol == "INFY")
@@ -320,26 +319,15 @@ def test_a_refused_trigger_is_said_in_place_and_unlocks(stage: Stage, ticket: Or
 
 
 def test_a_sale_that_needs_authorisation_offers_the_page(stage: Stage, ticket: OrderTicket) -> None:
-    opened = []
-
-    class Browser(QObject):
-        @Slot(QUrl)
-        def show(self, url: QUrl) -> None:
-            opened.append(url.toString())
-
-    browser, method = Browser(), cast("Any", "show")  # the stub says bytes, the function wants a string
-    QDesktopServices.setUrlHandler("https", browser, method)
-    try:
-        ticket.open_for(INFY, Side.SELL)
-        needed = AuthorisationNeeded("The shares are not authorised.", url="https://kite.example/authorise/1")
-        stage.desk.script.fail("place", needed)
-        stage.until(ticket.send.isEnabled)
-        assert not ticket.authorise.isVisible()
-        QTest.mouseClick(ticket.send, Qt.MouseButton.LeftButton)
-        stage.until(ticket.authorise.isVisible)
-        assert "TPIN" in ticket.message.text
+    ticket.open_for(INFY, Side.SELL)
+    needed = AuthorisationNeeded("The shares are not authorised.", url="https://kite.example/authorise/1")
+    stage.desk.script.fail("place", needed)
+    stage.until(ticket.send.isEnabled)
+    assert not ticket.authorise.isVisible()
+    QTest.mouseClick(ticket.send, Qt.MouseButton.LeftButton)
+    stage.until(ticket.authorise.isVisible)
+    assert "TPIN" in ticket.message.text
+    with system_browser() as opened:
         QTest.mouseClick(ticket.authorise, Qt.MouseButton.LeftButton)
         assert opened == ["https://kite.example/authorise/1"]
-        assert ticket.send.isEnabled()
-    finally:
-        QDesktopServices.unsetUrlHandler("https")
+    assert ticket.send.isEnabled()

@@ -21,6 +21,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -223,6 +224,14 @@ class Host:
 
     async def do_sync(self) -> None:
         await self._desk.portfolio.sync()
+
+    async def do_rotate(self) -> dict[str, Any]:
+        """New keys for the profile."""
+        return asdict(await self._desk.data.rotate_key(PASSPHRASE))
+
+    async def do_backup(self) -> str:
+        """A verified backup; its file."""
+        return str((await self._desk.data.backup()).file)
 
     async def do_die(self, at: str, account: str, after: float = 0.0) -> None:
         """Chooses the moment of death."""

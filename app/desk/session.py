@@ -38,6 +38,8 @@ from app.vault.strength import estimate
 log = logging.getLogger(__name__)
 
 LOGIN_SECONDS = 600
+ENDED_STOPS = 200
+"""Of those that ended last: an exit order of theirs may still turn up, and the trader sees today's."""
 
 
 class SessionDesk:
@@ -106,7 +108,7 @@ class SessionDesk:
         workspace.opened(book, journal)
         self._tell(journal_found, "The journal", Level.ALARM, "Armed stops may be missing: check every open position.")
         self._tell(book_found, "The trade book", Level.WARNING, "Sync brings today's trades back; use a backup.")
-        stops = await journal.open_stops()
+        stops = await journal.recent_stops(ENDED_STOPS)
         for record in await book.accounts.load():
             workspace.records[record.id] = record
             await workspace.master.load(book.instruments, list_name(record.broker, paper=record.endpoints.paper))

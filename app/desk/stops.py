@@ -9,6 +9,7 @@ from app.analytics.charge_table import ChargesUnknown
 from app.desk.account import AccountDesk
 from app.desk.messages import AuditLine, StopPreview
 from app.desk.workspace import Workspace
+from app.domain.calendar import ist_date
 from app.domain.errors import Denied
 from app.domain.ids import StopId
 from app.domain.money import Price, Rounding, to_tick
@@ -26,8 +27,13 @@ class StopDesk:
         self._workspace = workspace
 
     async def stops(self) -> Sequence[Stop]:
-        """All that are not final, and those that ended in this run."""
-        return [stop for desk in self._workspace.accounts.values() for stop in desk.stops.stops]
+        """All that are not final, and those that ended today."""
+        return [
+            stop
+            for desk in self._workspace.accounts.values()
+            for stop in desk.stops.stops
+            if not stop.state.is_final or ist_date(stop.closed_at or 0) == ist_date(desk.clock.now())
+        ]
 
     async def preview(self, position: PositionKey, trigger: Price) -> StopPreview:
         """What a stop at a price would mean; `denied` says why it cannot be armed there."""

@@ -13,25 +13,21 @@ from dataclasses import replace
 from app.brokers.base import BrokerSession, ExitLine, Mark
 from app.domain.errors import AppError, Denied
 from app.domain.events import Event, StopChanged
-from app.domain.ids import AccountId, InstrumentId, StopId
-from app.domain.instrument import Instrument, Product
+from app.domain.ids import InstrumentId, StopId
+from app.domain.instrument import Instrument
 from app.domain.money import Price, in_rupees
-from app.domain.order import Order
 from app.domain.portfolio import Position, PositionKey
-from app.domain.stop import Stop, StopState, new_stop_id, stop_of_tag
+from app.domain.stop import Stop, StopState, new_stop_id
 from app.engine.account import AccountState, PositionReading
 from app.engine.arming import deny_trigger, open_position
 from app.engine.exit_plan import LOOKUP_SPACING
 from app.engine.firing import Firing
+from app.engine.late import LateOrders
 from app.engine.record import StopJournal, StopRecord
 from app.engine.rules import ExitRules
 from app.engine.watch import Counts, Watch
 from app.engine.watching import Watching
 from app.runtime.loop import Tasks
-
-VIGIL = 60_000_000_000
-"""Nanoseconds of exchange time after a stop has closed its position during which an order that was under way before may
-not turn it round."""
 
 
 class StopEngine:
@@ -63,12 +59,11 @@ class StopEngine:
         )
         self._watching = Watching(rules, state.clock, counts, self._firing.on_shots, self._firing.replied, last_price)
         self._firing.watching = self._watching
-        self._firing.on_settled = self._on_settled
+        self._late = LateOrders(state, self._record, self._stops, self._firing, self._watching, self._set, self.follow)
         self.check: Callable[[Iterable[Mark], int], None] = self._watching.check
         """Hot path: every frame of the account's own feed."""
         self.watched = self._watching.watches
         state.on_positions.append(self._on_positions)
-        state.on_order.append(self._on_order)
 
     # -- what others may know ----------------------------------------------------------------------------------------
 
@@ -197,8 +192,11 @@ class StopEngine:
     # -- recovery ----------------------------------------------------------------------------------------------------
 
     def adopt(self, stop: Stop) -> None:
-        """A stop from the journal, before anything is known of it at the broker."""
+        """A stop from the journal, before anything is known of it at the broker. One that has ended is kept for the
+        sake of orders that may turn up late."""
         self._set(stop)
+        if stop.state.is_final:
+            self._late.ended_earlier(stop.id)
 
     def unwatched(self) -> list[Stop]:
         """Open stops that nothing watches or follows, and that no verb is busy with."""
@@ -293,54 +291,6 @@ class StopEngine:
         detail = f"from {stop.quantity} to {quantity}"
         self._tasks.start(self._record.keep(resized, "resized", detail), f"journal resize {stop.id}")
 
-    def _on_order(self, order: Order) -> None:
-        """Orders that turn up where none should be any more (F4, F5)."""
-        stop = self._stops.get(stop_of_tag(order.tag) or StopId(""))
-        if stop is None:
-            self._on_foreign_order(order)
-        elif stop.id in self._firing or order.side is not stop.side or not _may_move(order):
-            return
-        elif stop.state is StopState.ARMED:
-            watch = self._watching.of(stop.id)
-            if watch is not None and not watch.fired and order.tag != stop.tag():
-                self._record.note(stop, "fired earlier", f"order {order.broker_order_id} of an earlier run turned up")
-                self.follow(stop)
-        elif stop.state.is_final:
-            settled = self._firing.settled.get(stop.id, {})
-            if not order.status.is_final or order.filled_quantity > settled.get(order.broker_order_id, 0):
-                self._record.alarm(stop, "A late exit order turned up after the stop had ended.", "Check the position.")
-                self._clean_up(stop, f"late order {order.broker_order_id}")
-
-    def _on_foreign_order(self, order: Order) -> None:
-        """An order that was under way when a stop closed its position, and filled after: two exits have crossed."""
-        if not order.filled_quantity or order.placed_at is None:
-            return
-        now = self._state.clock.now()
-        for stop in self._stops.values():
-            closed = stop.closed_at or 0
-            if (
-                stop.state is StopState.CLOSED
-                and stop.id not in self._firing
-                and stop.exit_order is not None
-                and order.side is stop.side
-                and (order.account, order.instrument, order.product) == _where(stop.key)
-                and order.placed_at <= closed
-                and now - closed < VIGIL
-            ):
-                self._clean_up(stop, f"order {order.broker_order_id} filled after the position was closed")
-
-    def _clean_up(self, stop: Stop, why: str) -> None:
-        reopened = replace(stop, state=StopState.EXITING, note=why)
-        self._set(reopened)
-        self._record.note(reopened, "reopened", why)
-        self._firing.follow(reopened, cleanup=True)
-
-    def _on_settled(self, stop: StopId) -> None:
-        """News that came in the last moment of a follower."""
-        for order in tuple(self._state.orders.values()):
-            if stop_of_tag(order.tag) == stop:
-                self._on_order(order)
-
     # -- helpers -----------------------------------------------------------------------------------------------------
 
     def _begin_watching(self, stop: Stop, watch: Watch, line: ExitLine | None) -> None:
@@ -385,15 +335,6 @@ class StopEngine:
     def _set(self, stop: Stop) -> None:
         self._stops[stop.id] = stop
         self._publish(StopChanged(stop))
-
-
-def _may_move(order: Order) -> bool:
-    """It has moved the position, or still may."""
-    return bool(order.filled_quantity) or not order.status.is_final
-
-
-def _where(key: PositionKey) -> tuple[AccountId, InstrumentId, Product]:
-    return key.account, key.instrument, key.product
 
 
 def _level(stop: Stop) -> str:

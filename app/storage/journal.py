@@ -72,6 +72,25 @@ class Journal:
         )
         return await self._store.run(lambda c: [_stop(row) for row in c.execute(query)])
 
+    async def recent_stops(self, ended: int) -> list[Stop]:
+        """The open ones, and so many of those that ended last."""
+        query = (
+            select(stops)
+            .where(
+                or_(
+                    stops.c.state.not_in(_FINAL),
+                    stops.c.id.in_(
+                        select(stops.c.id)
+                        .where(stops.c.state.in_(_FINAL))
+                        .order_by(stops.c.updated_at.desc(), stops.c.id)
+                        .limit(ended)
+                    ),
+                )
+            )
+            .order_by(stops.c.armed_at, stops.c.id)
+        )
+        return await self._store.run(lambda c: [_stop(row) for row in c.execute(query)])
+
     async def record_intent(self, order_id: OrderId, request: OrderRequest, entry: AuditEntry) -> None:
         """An order that is about to be sent. Raises StorageError when its tag or order id was used before."""
 

@@ -429,8 +429,7 @@ def restarted(rig: Rig) -> Rig:
     rig.broker.state = None
     fresh = Rig(broker=rig.broker, journal=rig.journal)
     for stop in rig.journal.stops.values():
-        if not stop.state.is_final:
-            fresh.engine.adopt(stop)
+        fresh.engine.adopt(stop)
     return fresh
 
 
@@ -518,6 +517,38 @@ def test_a_refused_order_of_the_earlier_run_changes_nothing() -> None:
         assert rig.engine.watching == 1
 
     after_a_restart(nothing, after)
+
+
+def test_the_exit_of_a_stop_that_ended_in_an_earlier_run_disturbs_nobody() -> None:
+    async def before(rig: Rig) -> None:
+        rig.tick(98_900)
+        await rig.ended(rig.engine.stops[0])
+
+    async def after(rig: Rig, stop: Stop) -> None:
+        await settle()
+        assert rig.of(stop).state is StopState.CLOSED
+        assert rig.alarms == []
+        assert rig.broker.cancelled == []
+
+    assert len(after_a_restart(before, after).exits) == 1
+
+
+def test_a_late_exit_of_a_stop_that_ended_in_an_earlier_run_is_cancelled_with_an_alarm() -> None:
+    async def before(rig: Rig) -> None:
+        rig.tick(98_900)
+        await rig.ended(rig.engine.stops[0])
+
+    async def after(rig: Rig, stop: Stop) -> None:
+        await settle()
+        second = replace(stop, attempt=2)
+        late = rig.broker.accept(exit_request(second, 100, kinds([rig.journal.intents[0]])[0]))
+        await rig.ended(stop)
+        await asyncio.sleep(2)
+        assert rig.broker.cancelled == [late.broker_order_id]
+        assert rig.broker.held[KEY] == 0
+        assert any("late exit order" in alarm.lower() for alarm in rig.alarms)
+
+    after_a_restart(before, after)
 
 
 def test_recovery_waits_for_a_broker_that_cannot_be_read() -> None:

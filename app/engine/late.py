@@ -1,0 +1,112 @@
+"""Orders that turn up where none should be any more (F4, F5): a late exit of a stop that had ended, an exit of ours
+that a crash had hidden, an order from elsewhere that crossed ours. Loop thread only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from app.domain.ids import AccountId, InstrumentId, StopId
+from app.domain.instrument import Product
+from app.domain.order import Order
+from app.domain.portfolio import PositionKey
+from app.domain.stop import Stop, StopState, stop_of_tag
+from app.engine.account import AccountState
+from app.engine.firing import Firing
+from app.engine.record import StopRecord
+from app.engine.watching import Watching
+
+VIGIL = 60_000_000_000
+"""Nanoseconds of exchange time after a stop has closed its position during which an order that was under way before may
+not turn it round."""
+
+
+class LateOrders:
+    """Looks at every order's news of one account."""
+
+    def __init__(
+        self,
+        state: AccountState,
+        record: StopRecord,
+        stops: dict[StopId, Stop],
+        firing: Firing,
+        watching: Watching,
+        changed: Callable[[Stop], None],
+        follow: Callable[[Stop], None],
+    ) -> None:
+        self._state = state
+        self._record = record
+        self._stops = stops
+        self._firing = firing
+        self._watching = watching
+        self._changed = changed
+        self._follow = follow
+        self._earlier: set[StopId] = set()
+        firing.on_settled = self._on_settled
+        state.on_order.append(self._on_order)
+
+    def ended_earlier(self, stop: StopId) -> None:
+        """It ended in an earlier run: its orders that are final when they are first seen belong to that end."""
+        self._earlier.add(stop)
+
+    def _on_order(self, order: Order) -> None:
+        stop = self._stops.get(stop_of_tag(order.tag) or StopId(""))
+        if stop is None:
+            self._on_foreign_order(order)
+        elif stop.id in self._firing or order.side is not stop.side or not _may_move(order):
+            return
+        elif stop.state is StopState.ARMED:
+            watch = self._watching.of(stop.id)
+            if watch is not None and not watch.fired and order.tag != stop.tag():
+                self._record.note(stop, "fired earlier", f"order {order.broker_order_id} of an earlier run turned up")
+                self._follow(stop)
+        elif stop.state.is_final:
+            self._on_order_of_ended(stop, order)
+
+    def _on_order_of_ended(self, stop: Stop, order: Order) -> None:
+        settled = self._firing.settled.setdefault(stop.id, {})
+        if stop.id in self._earlier and order.status.is_final and order.broker_order_id not in settled:
+            settled[order.broker_order_id] = order.filled_quantity
+        elif not order.status.is_final or order.filled_quantity > settled.get(order.broker_order_id, 0):
+            self._record.alarm(stop, "A late exit order turned up after the stop had ended.", "Check the position.")
+            self._clean_up(stop, f"late order {order.broker_order_id}")
+
+    def _on_foreign_order(self, order: Order) -> None:
+        """An order that was under way when a stop closed its position, and filled after: two exits have crossed."""
+        if not order.filled_quantity or order.placed_at is None:
+            return
+        now = self._state.clock.now()
+        for stop in self._stops.values():
+            closed = stop.closed_at or 0
+            if (
+                stop.state is StopState.CLOSED
+                and stop.id not in self._firing
+                and stop.exit_order is not None
+                and order.side is stop.side
+                and (order.account, order.instrument, order.product) == _where(stop.key)
+                and order.placed_at <= closed
+                and now - closed < VIGIL
+            ):
+                self._clean_up(stop, f"order {order.broker_order_id} filled after the position was closed")
+
+    def _clean_up(self, stop: Stop, why: str) -> None:
+        reopened = replace(stop, state=StopState.EXITING, note=why)
+        self._changed(reopened)
+        self._record.note(reopened, "reopened", why)
+        self._firing.follow(reopened, cleanup=True)
+
+    def _on_settled(self, stop: StopId) -> None:
+        """News that came in the last moment of a follower."""
+        for order in tuple(self._state.orders.values()):
+            if stop_of_tag(order.tag) == stop:
+                self._on_order(order)
+
+
+def _may_move(order: Order) -> bool:
+    """It has moved the position, or still may."""
+    return bool(order.filled_quantity) or not order.status.is_final
+
+
+def _where(key: PositionKey) -> tuple[AccountId, InstrumentId, Product]:
+    return key.account, key.instrument, key.product

@@ -125,6 +125,14 @@ class Photographer:
         """The price of a position, as the exchange has it."""
         return next(float(row["last_price"]) for row in self.exchange.book()["net"] if row["tradingsymbol"] == symbol)
 
+    def dialog(self, shortcut: str, name: str) -> None:
+        """A page over the window, once it has read what it shows."""
+        self.work.front()
+        self.screen.key(shortcut)
+        time.sleep(2.0)
+        self.take(name)
+        self.screen.key("Escape")
+
     def one_row(self, shortcut: str) -> None:
         """A table with its first row selected, not all of them."""
         self.work.front()
@@ -219,6 +227,10 @@ def main(arguments: Sequence[str]) -> int:
         day.take("day")
         screen.key("ctrl+7")
         day.take("holdings")
+        day.dialog("ctrl+shift+f", "pre-flight")
+        day.dialog("ctrl+shift+a", "connect")
+        day.dialog("ctrl+shift+d", "data")
+        day.dialog("ctrl+shift+i", "instruments")
 
         work.chart_of("SBIN")
         time.sleep(2)

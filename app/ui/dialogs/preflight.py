@@ -8,7 +8,7 @@ from typing import Any
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QDialog, QFrame, QGridLayout, QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
-from app.domain.errors import AppError
+from app.domain.errors import AppError, Denied
 from app.domain.health import Finding, HealthState, PreflightReport, Remedy
 from app.domain.ids import AccountId
 from app.ui import format as fmt
@@ -115,10 +115,18 @@ class PreflightDialog(QDialog):
             self._start(self._bridge.desk.health.reconnect(AccountId(finding.about)), "Reconnecting…")
         elif finding.remedy is Remedy.BACK_UP:
             self._start(self._bridge.desk.data.backup(), "Making a backup…")
+        elif finding.remedy is Remedy.IMPORT_INSTRUMENTS:
+            self._start(self._import(finding.about), "Importing instruments…")
 
     def _start(self, verb: Coroutine[Any, Any, object], words: str) -> None:
         self.message.say(words)
         self._bridge.start(self._run(verb), "remedy")
+
+    async def _import(self, broker: str) -> None:
+        """A list that could not be taken over is a failure here; its own page has the whole report."""
+        for report in await self._bridge.desk.instruments.sync(broker):
+            if report.error:
+                raise Denied(report.error, "See Instruments in the Book menu.")
 
     async def _run(self, verb: Coroutine[Any, Any, object]) -> None:
         try:

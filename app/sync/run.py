@@ -224,7 +224,7 @@ class AccountRun:
             return
         day_now = current_day(self.target.schedule, self.target.calendar, fetched.at)
         if day_now is not None:
-            closing = "closing sync" if self.progress.started_at >= day_now.ends else ""
+            closing = "closing sync" if self.progress.started_at >= day_now.closes else ""
             await days.synced(account, day_now.day.isoformat(), fetched.at, closing)
 
     def _states(self, fetched: Fetched | None) -> list[DataSetState]:

@@ -129,7 +129,17 @@ class Scheduler:
         """A run of whatever origin ended: the next one counts from it, and it may have closed a day."""
         if progress.step in (SyncStep.COMPLETED, SyncStep.FAILED) and progress.operation == "today":
             self._last[progress.account] = max(self._last.get(progress.account, 0), progress.started_at)
+        if progress.step is SyncStep.COMPLETED and progress.operation == "today":
+            self._mark_closed(progress)
         self._noted.pop(progress.account, None)
+
+    def _mark_closed(self, progress: SyncProgressed) -> None:
+        """As the run wrote it into the book; what is due next is asked before that is read again."""
+        for target in self._targets():
+            if target.account == progress.account:
+                day = current_day(target.schedule, target.calendar, progress.started_at)
+                if day is not None and progress.started_at >= day.closes:
+                    self._closed.setdefault(target.account, []).append(day.day.isoformat())
 
     def plan_changed(self) -> None:
         """Looks at once."""

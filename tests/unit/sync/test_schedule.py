@@ -143,6 +143,6 @@ def test_runs_move_on_and_no_trading_day_goes_without_its_closing_sync(
         assert last is None or found.at > last
         now = last = max(now, found.at) + delay * 10**9
         here = current_day(plan, CALENDAR, now)
-        if here is not None and now >= here.ends:
+        if here is not None and now >= here.closes:
             closed.append(here.day.isoformat())
         now += 10**9 + 1

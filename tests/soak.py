@@ -14,6 +14,8 @@ import sys
 from tests.exchange import ROOT
 
 KILLS = "tests/e2e/test_kill_points.py"
+SYNC_KILLS = "tests/e2e/test_sync_kills.py"
+WEEK = "tests/contract/zerodha/test_sync_week.py"
 ROTATIONS = "tests/unit/desk/test_rotation_kills.py"
 FAULTS = ("tests/e2e/test_engine_faults.py", "tests/e2e/test_blind_stops.py")
 
@@ -23,18 +25,24 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="soak", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--kills", type=int, default=200, help="of every point, each leaving two positions behind")
     parser.add_argument("--rotations", type=int, default=200, help="kills while the profile's keys are changed")
+    parser.add_argument("--syncs", type=int, default=200, help="kills in the middle of a sync")
+    parser.add_argument("--sync-days", type=int, default=5, help="trading days of syncs that nobody watches")
     parser.add_argument("--rounds", type=int, default=3, help="of all order, feed and session faults")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**9), help="where the seeds begin")
     options = parser.parse_args()
     sys.stdout.write(
         f"seed {options.seed}: {options.kills} kills of each point, {options.rotations} of a change of keys, "
-        f"{options.rounds} rounds of faults\n"
+        f"{options.syncs} of a sync, {options.rounds} rounds of faults\n"
     )
     sys.stdout.flush()
     environment = {**os.environ, "STOPLINE_KILLS": str(options.kills), "STOPLINE_SEED": str(options.seed)}
     environment["STOPLINE_ROTATION_KILLS"] = str(options.rotations)
     failed = _pytest(environment, KILLS) if options.kills else 0
     failed |= _pytest(environment, ROTATIONS) if options.rotations else 0
+    environment["STOPLINE_SYNC_KILLS"] = str(options.syncs)
+    environment["STOPLINE_SYNC_DAYS"] = str(options.sync_days)
+    failed |= _pytest(environment, SYNC_KILLS) if options.syncs else 0
+    failed |= _pytest(environment, WEEK) if options.sync_days else 0
     for _ in range(options.rounds):
         failed |= _pytest(environment, *FAULTS)
     return failed

@@ -119,6 +119,10 @@ class LocalDesk:
             start(self.gtts.keep_watch(), "triggers at the broker")
             start(self.instruments.keep_fresh(), "instruments of the day")
 
+    async def _keep_schedule(self) -> None:
+        await self.session.resumed()  # an account that is about to be logged in is not one without a login
+        await self.sync.keep_schedule()
+
     def _on_session(self, event: SessionChanged) -> None:
         if event.state is SessionState.ACTIVE:
             self.market.resubscribe()

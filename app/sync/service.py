@@ -94,7 +94,8 @@ class SyncService:
     async def _of(self, target: SyncTarget, run: str, trigger: str, dates: Dates | None) -> SyncProgressed:
         wanted = TODAY if dates is None else str(dates)
         while (under_way := self._running.get(target.account)) is not None:
-            if under_way.work.progress.operation == wanted:
+            late = under_way.work.target.broker is None and target.broker is not None  # logged in meanwhile
+            if under_way.work.progress.operation == wanted and not late:
                 return await asyncio.shield(under_way.task)
             await asyncio.wait([under_way.task])
         work = AccountRun(self._tools, target, run, trigger, dates)

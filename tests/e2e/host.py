@@ -222,8 +222,22 @@ class Host:
         """Ends an account's session."""
         await self._desk.session.disconnect(AccountId(account))
 
-    async def do_sync(self) -> None:
-        await self._desk.portfolio.sync()
+    async def do_sync(self) -> list[dict[str, Any]]:
+        """How each account's sync ended."""
+        summary = await self._desk.portfolio.sync()
+        return [{"step": run.step, "created": run.created, "error": run.error} for run in summary.accounts]
+
+    async def do_book(self) -> dict[str, Any]:
+        """The fills that count, leases, and groups whose trades lag behind."""
+        book = self._desk._workspace.book
+        fills = [[f.id.trade_id, f.side.value, f.quantity] for f in await book.fills.all()]
+        trades = await book.trades.page(limit=10_000)
+        return {
+            "fills": fills,
+            "leases": await book.leases.load(),
+            "stale": len(await book.fills.stale_groups()),
+            "units": sum(t.quantity for t in trades.rows),
+        }
 
     async def do_rotate(self) -> dict[str, Any]:
         """New keys for the profile."""

@@ -113,7 +113,7 @@ class LocalDesk:
         if self._workspace.guarding:  # a command does its one thing
             watch = PreflightWatch(self._workspace, self.health.preflight, self._bus.publish)
             start(watch.run(), "pre-flight")
-            start(self.sync.keep_schedule(), "sync schedule")
+            start(self._keep_schedule(), "sync schedule")
             start(self.data.keep(), "housekeeping")
             start(self.recorder.keep(), "recorder of ticks")
             start(self.gtts.keep_watch(), "triggers at the broker")

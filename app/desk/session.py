@@ -284,9 +284,14 @@ class SessionDesk:
         factory = self._workspace.factory(record.broker)
         token = self._attempts.check(account, redirected_to, factory.info.redirect_parameter)
         login = factory.login(account, self._sessions.credentials(record), record.endpoints)
-        session = await login.exchange(token)
-        _check_client(record, session)
+        try:
+            session = await login.exchange(token)
+            _check_client(record, session)
+        except AppError:
+            await self._workspace.login_ended(account, False)
+            raise
         await self._sessions.take(account, session)
+        await self._workspace.login_ended(account, True)
         return self._view(self._workspace.record(account))
 
     async def cancel_login(self, account: AccountId) -> None:

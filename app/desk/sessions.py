@@ -95,7 +95,13 @@ class Sessions:
         login = self._workspace.factory(record.broker).login(account, self.credentials(record), record.endpoints)
         if session is None or not isinstance(login, RefreshingLogin):
             raise SessionExpired("This broker renews no session.", "Log in again.")
-        await self.take(account, await login.refresh(session))
+        try:
+            fresh = await login.refresh(session)
+        except AppError:
+            await self._workspace.login_ended(account, False)
+            raise
+        await self.take(account, fresh)
+        await self._workspace.login_ended(account, True)
 
     async def died(self, account: AccountId, cause: SessionExpired) -> None:
         """The token is dead: stops are blind until the next login, which is offered in place."""

@@ -36,6 +36,7 @@ class SyncDesk:
         self._scheduler: Scheduler | None = None
         self._plans: dict[AccountId, SyncPlan] | None = None
         self._loading = asyncio.Lock()
+        workspace.login_ended = self.login_ended
 
     # -- runs --------------------------------------------------------------------------------------------------------
 
@@ -164,8 +165,8 @@ class SyncDesk:
             raise Denied(f"There is no account {account}.", "Connect it first.")
         await self._workspace.book.sync_days.synced(account, day, target.now(), "checked by the trader")
 
-    async def refreshed(self, account: AccountId, *, good: bool) -> None:
-        """A login or a refresh ended (C12)."""
+    async def login_ended(self, account: AccountId, good: bool) -> None:
+        """A login or a renewal ended (C12)."""
         await self.service.refreshed(account, self._workspace.account(account).broker_time, good=good)
 
     # -- inside ------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import fields, replace
 from itertools import islice
@@ -60,6 +61,9 @@ class Brokers(Protocol):
         ...
 
 
+log = logging.getLogger(__name__)
+
+
 class Workspace:
     """Built locked; `SessionDesk` opens it."""
 
@@ -93,6 +97,8 @@ class Workspace:
         self.records: dict[AccountId, AccountRecord] = {}
         self.session_died: Callable[[AccountId, SessionExpired], Coroutine[Any, Any, None]] = _nobody
         """Who takes over when a session turns out to be dead: the session desk."""
+        self.login_ended: Callable[[AccountId, bool], Coroutine[Any, Any, None]] = _uncounted
+        """Who counts logins and renewals, good and failed: the sync desk."""
         self.list_instruments: Callable[[ReadSession, AccountRecord], Coroutine[Any, Any, None]] = _as_stored
         """Who sees to it that a session begins with the list of the day: the instrument desk."""
         self.master.on_list.append(self._teach)
@@ -207,3 +213,7 @@ async def _as_stored(session: ReadSession, record: AccountRecord) -> None:
 
 async def _nobody(account: AccountId, cause: SessionExpired) -> None:
     raise RuntimeError(f"nobody takes over {account}: {cause.cause}")
+
+
+async def _uncounted(account: AccountId, good: bool) -> None:
+    log.debug("login of %s, good: %s", account, good)

@@ -14,7 +14,7 @@ import time
 import uuid
 import zlib
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib import import_module
@@ -33,6 +33,9 @@ from app.runtime.helper import Helper, HelperDied
 T = TypeVar("T")
 
 MEGABYTE = 1 << 20
+CONNECTIONS = 10
+KEPT_FOR_ORDERS = 2
+"""Connections that no read may hold: a broker whose reads hang must not keep an order from leaving."""
 INLINE = 64 * 1024
 """Bodies above this are parsed in the helper process: `json.loads` of 3.7 MB holds the interpreter lock for 29 ms."""
 
@@ -93,8 +96,9 @@ class HttpClient:
             # No proxy from the environment: the broker knows our registered address, not a proxy's.
             trust_env=False,
             timeout=httpx.Timeout(deadline, connect=min(5.0, deadline)),
-            limits=httpx.Limits(max_connections=10, max_keepalive_connections=4, keepalive_expiry=30.0),
+            limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=4, keepalive_expiry=30.0),
         )
+        self._reads = asyncio.Semaphore(CONNECTIONS - KEPT_FOR_ORDERS)
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -133,7 +137,7 @@ class HttpClient:
             extensions={"trace": sent, "timeout": httpx.Timeout(seconds, connect=min(5.0, seconds)).as_dict()},
         )
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds), nullcontext() if placement else self._reads:
                 response = await self._client.send(request, stream=True)
                 try:
                     body = await _read(response, self._cap if cap is None else cap)

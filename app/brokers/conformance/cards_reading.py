@@ -242,7 +242,7 @@ class TestWhatIsNoAnswer:
 
 DOWNLOADS = frozenset({"instruments", "candles", "fills_between"})
 """Long ones may wait longer."""
-PUBLIC = frozenset({"instruments", "candles"})
+PUBLIC = frozenset({"instruments", "candles", "market_days"})
 """Some brokers give these to anybody."""
 
 

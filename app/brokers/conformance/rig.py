@@ -20,7 +20,7 @@ from app.brokers.base import (
 )
 from app.brokers.conformance.bench import Bench
 from app.brokers.conformance.door import Door
-from app.brokers.parts import HistoryBroker
+from app.brokers.parts import AddressSource, AlertBroker, AuctionSource, CalendarSource, GttBroker, HistoryBroker
 from app.domain.account import Endpoints
 from app.domain.errors import AppError, BadAnswer, Unreachable
 from app.domain.ids import BrokerOrderId, InstrumentId, Tag
@@ -130,6 +130,16 @@ class Rig:
             candles, instrument = session, await self.instrument(scout, share)
             now = await scout.exchange_time()
             reads["candles"] = lambda: candles.candles(instrument, Interval.MINUTE, now - HOUR, now)
+        if isinstance(session, GttBroker):
+            reads["gtts"] = session.gtts
+        if isinstance(session, AlertBroker):
+            reads["alerts"] = session.alerts
+        if isinstance(session, AuctionSource):
+            reads["auctions"] = session.auctions
+        if isinstance(session, CalendarSource):
+            reads["market_days"] = session.market_days
+        if isinstance(session, AddressSource):
+            reads["registered_addresses"] = session.registered_addresses
         if isinstance(session, HistoryBroker) and self.bench.history is not None:
             past, days = session, self.bench.history
             reads["fills_between"] = lambda: past.fills_between(*days)

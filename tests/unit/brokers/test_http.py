@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import gzip
 import socket
 from collections.abc import AsyncIterator
@@ -8,7 +9,7 @@ from decimal import Decimal
 import pytest
 
 from app.brokers.documents import cut_rows, decode_json
-from app.brokers.http import INLINE, HttpClient, correlation
+from app.brokers.http import CONNECTIONS, INLINE, KEPT_FOR_ORDERS, HttpClient, correlation
 from app.domain.errors import BadAnswer, OutcomeUnknown, Unreachable
 from app.runtime.helper import Helper
 from tests.fakes.scripted_server import CLOSE_AFTER, HANG, Script, ScriptedServer, Seen, answer
@@ -189,3 +190,25 @@ async def test_a_big_damaged_body_is_a_bad_answer_across_the_process_boundary(he
             pass
     await client.close()
     assert "JSON" in caught.value.cause
+
+
+async def test_reads_that_hang_keep_no_order_from_leaving() -> None:
+    hanging = asyncio.Semaphore(0)
+
+    def script(seen: Seen) -> bytes:
+        if seen.method == "GET":
+            hanging.release()
+            return HANG
+        return answer(b'{"id": 1}')
+
+    async with ScriptedServer(script) as server:
+        client = HttpClient(server.url, deadline=30.0)
+        reads = [asyncio.create_task(client.request("GET", f"/{n}")) for n in range(3 * CONNECTIONS)]
+        for _ in range(CONNECTIONS - KEPT_FOR_ORDERS):
+            await hanging.acquire()
+        got = await client.request("POST", "/orders", form={"a": "1"}, placement=True, deadline=5.0)
+        assert decode_json(got.body) == {"id": 1}
+        for read in reads:
+            read.cancel()
+        await asyncio.gather(*reads, return_exceptions=True)
+        await client.close()

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 
+from app.brokers.parts import RefreshingLogin
 from app.brokers.registry import Registry
 from app.brokers.zerodha.adapter import ZerodhaSession
-from app.domain.errors import AddressRefused, Rejected
+from app.brokers.zerodha.postback import order_from_postback
+from app.domain.alert import AlertKind, AlertRequest, AlertStatus, Comparison
+from app.domain.errors import AddressRefused, BadAnswer, PlanRefused, Rejected, SessionExpired
 from app.domain.gtt import Gtt, GttLeg, GttRequest, GttStatus
 from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, Tag
 from app.domain.instrument import Exchange, Product
 from app.domain.money import Price
 from app.domain.order import OrderKind, OrderRequest, OrderStatus, Side, Variety
 from app.domain.portfolio import Conversion
+from app.runtime.secret import Secret
 from tests.contract.zerodha.test_session import filled, log_in
 from tests.fakes.paper_exchange import PaperExchange, eventually, paper_exchange
+from tests.fakes.scripted_server import ScriptedServer, Seen, answer
 
 A = AccountId("zerodha-paper")
 INFY = InstrumentId("NSE:INFY")
@@ -78,12 +85,15 @@ async def test_a_trigger_is_placed_read_changed_and_taken_back(broker: ZerodhaSe
         await broker.delete_gtt(number)
 
 
-async def test_a_two_leg_trigger_fires_one_leg_and_its_order_is_in_the_book(broker: ZerodhaSession) -> None:
+async def test_a_two_leg_trigger_fires_one_leg_and_its_order_is_in_the_book(
+    broker: ZerodhaSession, exchange: PaperExchange
+) -> None:
     await broker.place(buy(2, Product.CNC))
     last = await last_price(broker)
-    stop, target = leg(last * 80 // 100, Side.SELL), leg(last + 10, Side.SELL)
+    stop, target = leg(last * 80 // 100, Side.SELL), leg(last + 500, Side.SELL)
     target = replace(target, price=last * 97 // 100 // 10 * 10)
     number = await broker.place_gtt(GttRequest(A, INFY, last, (stop, target)))
+    await exchange.control("PUT", "/market", {INFY: target.trigger / 100})
 
     async def fired() -> Gtt | None:
         gtt = await broker.gtt(number)
@@ -203,3 +213,84 @@ async def test_holdings_and_auctions_are_told(broker: ZerodhaSession, exchange: 
     number = await broker.place(replace(sale, variety=Variety.AUCTION, auction_number="22"))
     assert (await broker.order_history(number))[-1].auction_number == "22"
     await cancelled(broker, number)
+
+
+async def test_alerts_are_kept_by_the_broker(broker: ZerodhaSession) -> None:
+    request = AlertRequest(A, "INFY high", INFY, Comparison.AT_LEAST, Decimal(100_000))
+    alert = await broker.create_alert(request)
+    assert alert in await broker.alerts()
+    changed = await broker.modify_alert(alert.id, replace(request, amount=Decimal(200_000)))
+    assert changed.amount == Decimal(200_000)
+    assert await broker.alert_history(alert.id) == []
+    await broker.delete_alerts([alert.id])
+    assert alert.id not in {one.id for one in await broker.alerts() if one.status is not AlertStatus.DELETED}
+
+
+async def test_an_alert_that_fired_is_in_its_history(broker: ZerodhaSession, exchange: PaperExchange) -> None:
+    last = await last_price(broker)
+    alert = await broker.create_alert(AlertRequest(A, "INFY now", INFY, Comparison.AT_LEAST, Decimal(last) / 200))
+
+    async def fired() -> bool:
+        return bool(await broker.alert_history(alert.id))
+
+    await eventually(fired, within=30)
+    (firing, *_) = await broker.alert_history(alert.id)
+    assert (firing.alert, firing.kind) == (alert.id, AlertKind.SIMPLE)
+    assert firing.at > 0
+    (told,) = [one for one in await broker.alerts() if one.id == alert.id]
+    assert told.fired >= 1
+
+
+async def test_a_key_without_the_data_plan_trades_and_has_no_prices(
+    broker: ZerodhaSession, exchange: PaperExchange
+) -> None:
+    await exchange.control("POST", "/faults", {"faults": ["plan=personal"]})
+    try:
+        for status in ("403", "400"):
+            await exchange.control("POST", "/faults", {"faults": [f"plan_status={status}"]})
+            with pytest.raises(PlanRefused) as caught:
+                await broker.last_prices([INFY])
+            assert "data plan" in str(caught.value)
+        assert (await broker.profile()).user_id
+        assert await broker.place(buy(1))
+    finally:
+        await exchange.control("POST", "/faults", {"faults": ["plan=connect", "plan_status=403"]})
+
+
+async def test_a_session_is_renewed_where_the_broker_gives_a_refresh_token(exchange: PaperExchange) -> None:
+    assert (await log_in(exchange)).refresh_token is None
+    await exchange.control("POST", "/faults", {"faults": ["renewal=given"]})
+    try:
+        session = await log_in(exchange)
+        login = FACTORY.login(A, exchange.credentials, exchange.endpoints)
+        assert isinstance(login, RefreshingLogin)
+        fresh = await login.refresh(session)
+        assert fresh.access_token != session.access_token
+        renewed = FACTORY.session(fresh, exchange.credentials, exchange.endpoints)
+        assert (await renewed.profile()).user_id == session.user_id
+        await renewed.close()
+        await login.logout(fresh)
+        with pytest.raises(SessionExpired):
+            await login.refresh(fresh)
+    finally:
+        await exchange.control("POST", "/faults", {"faults": ["renewal=none"]})
+
+
+async def test_a_postback_of_the_broker_carries_our_signature(broker: ZerodhaSession, exchange: PaperExchange) -> None:
+    posted: asyncio.Queue[bytes] = asyncio.Queue()
+
+    def hear(seen: Seen) -> bytes:
+        posted.put_nowait(seen.body)
+        return answer(b"{}")
+
+    async with ScriptedServer(hear) as listener:
+        for content in ("application/json", "application/x-www-form-urlencoded"):  # Kite does not state it
+            await exchange.control("POST", "/faults", {"faults": [f"postback_content={content}"]})
+            await exchange.control("PUT", "/postback", {"url": listener.url + "/postback"})
+            number = await broker.place(buy(1))
+            body = await posted.get()
+            order = order_from_postback(body, exchange.credentials.api_secret, A)
+            assert order.broker_order_id == number
+            with pytest.raises(BadAnswer, match="not signed"):
+                order_from_postback(body, Secret("another-secret"), A)
+            await exchange.control("PUT", "/postback", {"url": ""})

@@ -14,6 +14,8 @@ from app import __version__
 from app.cli.commands import (
     COULD_NOT_START,
     FINE,
+    AccountCommand,
+    AccountList,
     Connect,
     DataCommand,
     Doctor,
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
 ANOTHER_COMMAND_SECONDS = 120.0
 """How long a command waits for another one on the same profile."""
 
-Headless = Connect | Sync | DataCommand | InstrumentCommand
+Headless = Connect | Sync | DataCommand | InstrumentCommand | AccountCommand
 
 OPENING_POSITIONS = ("NSE:RELIANCE=50@MIS", "NSE:SBIN=200@MIS")
 """What a new paper account holds, so that there is something to guard in the first minute."""
@@ -227,7 +229,7 @@ async def _with_own_desk(paths: ProfilePaths, command: Headless, out: Any) -> in
             if damage:
                 return told(damage, out)
         await open_vault(desk.session, passphrases, create=isinstance(command, Connect | InstrumentSync))
-        if not isinstance(command, InstrumentStats):
+        if not isinstance(command, InstrumentStats | AccountList):
             await desk.session.resumed()
         if isinstance(command, DataCommand):
             return await _data_command(DirectData(desk), command, out, passphrases)
@@ -243,13 +245,16 @@ async def _data_command(desk: Any, command: DataCommand, out: Any, passphrases: 
     return await run_data(desk, command, out, passphrases or Passphrases(os.environ, terminal=sys.stdin.isatty()))
 
 
-async def _command(desk: Any, command: Connect | Sync | InstrumentCommand, out: Any) -> int:
+async def _command(desk: Any, command: Connect | Sync | InstrumentCommand | AccountCommand, out: Any) -> int:
+    from app.cli.accounts import run_accounts
     from app.cli.connect import run_connect
     from app.cli.instruments import run_instruments
     from app.cli.sync import run_sync
 
     if isinstance(command, InstrumentCommand):
         return await run_instruments(desk.instruments, command, out)
+    if isinstance(command, AccountCommand):
+        return await run_accounts(desk.accounts, command, out)
     if isinstance(command, Connect):
         return await run_connect(desk, command, out, sys.stdin.readline)
     return await run_sync(desk, command, out)

@@ -111,8 +111,27 @@ class InstrumentStats:
     as_json: bool
 
 
+@dataclass(frozen=True, slots=True)
+class AccountList:
+    """Say who is connected."""
+
+    profile: Path
+    as_json: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnect:
+    """End an account's session and wipe its tokens."""
+
+    profile: Path
+    account: AccountId
+    as_json: bool
+
+
 DataCommand = Backup | Restore | Doctor
+
+AccountCommand = AccountList | Disconnect
 
 InstrumentCommand = InstrumentSync | InstrumentStats
 
-Command = Workstation | Simulate | Connect | Sync | DataCommand | InstrumentCommand
+Command = Workstation | Simulate | Connect | Sync | DataCommand | InstrumentCommand | AccountCommand

@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 
 from app import __version__
-from app.cli import data, instruments
+from app.cli import accounts, data, instruments
 from app.cli.commands import Command, Connect, Simulate, Sync, Workstation
 from app.domain.account import Endpoints
 from app.domain.ids import AccountId
@@ -32,6 +32,7 @@ examples:
   main.py sync --json                  bring today's trades home, result as JSON
   main.py backup                       an encrypted, verified copy; `restore FILE` brings it back
   main.py doctor                       is everything well?
+  main.py accounts                     who is connected; `accounts disconnect ID` ends a session
   main.py instruments sync             refresh the instrument lists; --source FILE takes over a file
 
 The passphrase is read from STOPLINE_PASSPHRASE, or asked for on the terminal.
@@ -67,6 +68,8 @@ def parse(arguments: Sequence[str]) -> Command:
         return data.parsed(asked, profile)
     if asked.command == instruments.NAME:
         return instruments.parsed(asked, profile)
+    if asked.command == accounts.NAME:
+        return accounts.parsed(asked, profile)
     return Workstation(profile, paper=asked.paper)
 
 
@@ -90,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_sync(commands, common)
     data.add_commands(commands, common)
     instruments.add_commands(commands, common)
+    accounts.add_commands(commands, common)
     return parser
 
 

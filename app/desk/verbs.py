@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import msgspec
 
 from app import __version__
+from app.desk.account_verbs import DirectAccounts, RemoteAccounts, account_verbs
 from app.desk.api import Desk
 from app.desk.instrument_verbs import DirectInstruments, RemoteInstruments, instrument_verbs
 from app.desk.messages import AccountView, LoginPage, SyncSummary, VaultState
@@ -82,6 +83,7 @@ class DirectDesk:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self.instruments = DirectInstruments(desk)
+        self.accounts = DirectAccounts(desk)
 
     async def begin_connect(
         self, broker: str, api_key: str, api_secret: Secret, endpoints: Endpoints | None
@@ -142,6 +144,7 @@ class RemoteDesk:
     def __init__(self, paths: ProfilePaths) -> None:
         self._paths = paths
         self.instruments = RemoteInstruments(paths)
+        self.accounts = RemoteAccounts(paths)
 
     async def begin_connect(
         self, broker: str, api_key: str, api_secret: Secret, endpoints: Endpoints | None
@@ -256,4 +259,5 @@ def remote_verbs(desk: Desk, show: Callable[[], None]) -> dict[str, Verb]:
         "connect.browser": browser,
         "connect.back": back,
         **instrument_verbs(desk),
+        **account_verbs(desk),
     }

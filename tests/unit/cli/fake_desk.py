@@ -44,6 +44,7 @@ class FakeSession:
         self.added: list[tuple[str, str, Secret, Endpoints | None]] = []
         self.by_hand: list[tuple[str, str, Secret, Secret, Endpoints | None]] = []
         self.redirects: list[str] = []
+        self.gone: list[AccountId] = []
         self.login_error: AppError | None = None
 
     async def vault(self) -> VaultInfo:
@@ -67,6 +68,11 @@ class FakeSession:
         if self.state is not VaultState.OPEN:
             raise VaultLocked("The profile is locked.")
         return [view(account) for account in self.known]
+
+    async def disconnect(self, account: AccountId) -> None:
+        if self.login_error is not None:
+            raise self.login_error
+        self.gone.append(account)
 
     async def add_account(
         self, broker: str, api_key: str, api_secret: Secret, endpoints: Endpoints | None = None

@@ -10,7 +10,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from app.cli.commands import FINE, SOME_FAILED, Connect, Sync
+from app.cli.accounts import run_accounts
+from app.cli.commands import FINE, SOME_FAILED, AccountList, Connect, Disconnect, Sync
 from app.cli.connect import redirect_address, run_connect
 from app.cli.output import Output
 from app.cli.passphrase import VARIABLE, Passphrases, open_vault
@@ -329,3 +330,32 @@ async def test_sync_makes_no_profile(fake: FakeDesk) -> None:
     fake.session.state = VaultState.ABSENT
     with pytest.raises(Denied, match="no profile in /home/a/profile"):
         await open_vault(fake.as_desk().session, by_variable("right"), create=False)
+
+
+# -- accounts --------------------------------------------------------------------------------------------------------
+
+
+async def test_accounts_are_listed_with_their_ids(desk: DirectDesk | RemoteDesk, fake: FakeDesk) -> None:
+    fake.session.known = [ACCOUNT, AccountId("zerodha-CD5678")]
+    out = output()
+    assert await run_accounts(desk.accounts, AccountList(Path(), False), out) == FINE
+    assert [line.split()[0] for line in told(out).splitlines()] == [ACCOUNT, "zerodha-CD5678"]
+    assert "PAPER  active  Asha Rao (AB1234)" in told(out)
+    out = output(as_json=True)
+    assert await run_accounts(desk.accounts, AccountList(Path(), True), out) == FINE
+    assert [account["id"] for account in one_object(out)["accounts"]] == [ACCOUNT, "zerodha-CD5678"]
+
+
+async def test_one_account_is_disconnected_and_a_refusal_is_said(desk: DirectDesk | RemoteDesk, fake: FakeDesk) -> None:
+    fake.session.known = [ACCOUNT, AccountId("zerodha-CD5678")]
+    out = output()
+    assert await run_accounts(desk.accounts, Disconnect(Path(), AccountId("zerodha-CD5678"), False), out) == FINE
+    assert fake.session.gone == ["zerodha-CD5678"]
+    out = output()
+    assert await run_accounts(desk.accounts, Disconnect(Path(), AccountId("zerodha-XX"), False), out) == SOME_FAILED
+    assert "There is no account zerodha-XX." in said(out)
+    fake.session.login_error = Denied("2 stops are armed on this account.", "Disarm them first, then disconnect.")
+    out = output(as_json=True)
+    assert await run_accounts(desk.accounts, Disconnect(Path(), ACCOUNT, True), out) == SOME_FAILED
+    assert one_object(out)["error"]["next_step"] == "Disarm them first, then disconnect."
+    assert fake.session.gone == ["zerodha-CD5678"]

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from app import __version__
-from app.cli.commands import Connect, Simulate, Sync, Workstation
+from app.cli.commands import AccountList, Connect, Disconnect, Simulate, Sync, Workstation
 from app.cli.main import parse
 from app.domain.account import Endpoints
+from app.domain.ids import AccountId
 from app.runtime.paths import default_profile
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -97,3 +98,17 @@ def test_the_secret_itself_cannot_be_given_as_an_argument() -> None:
 def test_the_version_is_the_projects() -> None:
     with (ROOT / "pyproject.toml").open("rb") as file:
         assert tomllib.load(file)["project"]["version"] == __version__
+
+
+def test_accounts_are_listed_or_one_is_disconnected() -> None:
+    assert parse(["accounts", "--json", "--profile", "/p"]) == AccountList(Path("/p"), True)
+    assert parse(["accounts", "disconnect", "zerodha-AB", "--profile", "/p"]) == Disconnect(
+        Path("/p"), AccountId("zerodha-AB"), False
+    )
+
+
+def test_connect_through_the_systems_browser_takes_no_token_beside_it() -> None:
+    command = parse([*CONNECT, "--browser", "--redirect-url", "http://127.0.0.1:8765/stopline"])
+    assert isinstance(command, Connect)
+    assert command.browser
+    assert "not allowed with" in refusal(*CONNECT, "--browser", "--request-token", "t")

@@ -1,0 +1,81 @@
+"""What the command line asks of the accounts, of a desk here or of the workstation that runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from app.desk.api import Desk
+from app.desk.messages import AccountView
+from app.desk.remote import Verb, call
+from app.domain.errors import Denied
+from app.domain.ids import AccountId
+from app.runtime.paths import ProfilePaths
+
+SECONDS = 60.0
+"""How long a workstation may take."""
+
+
+class AccountCommands(Protocol):
+    """The part of a desk that the command uses. Raises AppError."""
+
+    async def accounts(self) -> Sequence[AccountView]:
+        """All that were ever connected."""
+        ...
+
+    async def disconnect(self, account: AccountId) -> AccountView:
+        """Ends its session and wipes its tokens. Raises Denied while stops are armed."""
+        ...
+
+
+class DirectAccounts:
+    """A desk in this process."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def accounts(self) -> Sequence[AccountView]:
+        """All that were ever connected."""
+        return await self._desk.session.accounts()
+
+    async def disconnect(self, account: AccountId) -> AccountView:
+        """Says which account it does not know."""
+        known = {view.id for view in await self.accounts()}
+        if account not in known:
+            raise Denied(f"There is no account {account}.", f"There are: {', '.join(sorted(known)) or 'none'}.")
+        await self._desk.session.disconnect(account)
+        return next(view for view in await self.accounts() if view.id == account)
+
+
+class RemoteAccounts:
+    """The desk of the workstation that runs on a profile."""
+
+    def __init__(self, paths: ProfilePaths) -> None:
+        self._paths = paths
+
+    async def accounts(self) -> Sequence[AccountView]:
+        """The same, in the workstation."""
+        answer = await asyncio.to_thread(call, self._paths, "accounts.list", {}, timeout=SECONDS)
+        return msgspec.convert(answer, list[AccountView])
+
+    async def disconnect(self, account: AccountId) -> AccountView:
+        """The same, in the workstation."""
+        params = {"account": account}
+        answer = await asyncio.to_thread(call, self._paths, "accounts.disconnect", params, timeout=SECONDS)
+        return msgspec.convert(answer, AccountView)
+
+
+def account_verbs(desk: Desk) -> dict[str, Verb]:
+    """What a workstation answers on its local socket."""
+    direct = DirectAccounts(desk)
+
+    async def listed(_: Mapping[str, Any]) -> Sequence[AccountView]:
+        return await direct.accounts()
+
+    async def disconnect(params: Mapping[str, Any]) -> AccountView:
+        return await direct.disconnect(params["account"])
+
+    return {"accounts.list": listed, "accounts.disconnect": disconnect}

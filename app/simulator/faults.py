@@ -2,8 +2,8 @@
 
     SPEC    = NAME[=VALUE][:KEY=VALUE[,KEY=VALUE ...]]      a fault, or SWITCH=VALUE (see app.simulator.switches)
     KEY     = route        place modify cancel orders order trades positions holdings margins quote historical
-                           instruments session profile charges gtt alerts mf; any when absent (of requests that
-                           match NAME)
+                           instruments session profile charges gtt alerts mf history calendar socket; any when
+                           absent (of requests that match NAME)
               instrument   NSE:INFY
               nth          from the nth matching event on (counted from when the fault was set); default 1
               count        how many times it strikes; default 1, 0 = until it is released
@@ -100,6 +100,9 @@ ROUTES = frozenset(
         "gtt",
         "alerts",
         "mf",
+        "history",
+        "calendar",
+        "socket",
         "login",
         "other",
     }

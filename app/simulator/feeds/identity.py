@@ -60,7 +60,8 @@ def identify(stem: str, known: Listings) -> Listing:
         for exchange in ("NSE", "NFO", "BSE"):
             if listing := known.by_key.get(f"{exchange}:{symbol}"):
                 return listing
-    return _made_up(stem.upper())
+    made = _made_up(stem.upper())
+    return replace(made, isin=match[2]) if match is not None and match[1] == "EQ" else made
 
 
 def _by_isin(isin: str, known: Listings) -> Listing | None:

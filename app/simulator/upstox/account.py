@@ -61,9 +61,9 @@ class AccountRoutes:
         return json_response(self._tokens.exchange(form))
 
     async def request_token(self, request: web.Request) -> web.Response:
-        """POST /v3/login/auth/token/request/{client_id}: the client approves at once; the token waits for the app."""
+        """POST /v3/login/auth/token/request/{client_id}: no webhook is registered that would get the token."""
         body = await json_of(request)
-        _, dies = self._tokens.approve(request.match_info["client_id"], str(body.get("client_secret", "")))
+        dies = self._tokens.death_of_request(request.match_info["client_id"], str(body.get("client_secret", "")))
         return success({"authorization_expiry": str(dies), "notifier_url": ""})
 
     async def logout(self, request: web.Request) -> web.Response:

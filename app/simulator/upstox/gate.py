@@ -58,9 +58,9 @@ class Gate:
     async def pass_through(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Outermost first: the CDN, faults, the envelope, then who is asking."""
         request[RECEIVED] = time.monotonic_ns()
-        if request.path.startswith(_NO_GATE):
-            return await self._enveloped(request, handler)
         route = route_of(request)
+        if not route:
+            return await self._enveloped(request, handler)
         if route != "feed" and self._is_library(request.headers.get("User-Agent", "")):
             return web.Response(text="error code: 1010", status=403, content_type="text/plain")
         instrument = await _instrument_of(request) if route == "place" else ""
@@ -123,7 +123,9 @@ _ACCOUNT_ROUTES = frozenset(
 
 
 def route_of(request: web.Request) -> str:
-    """The name that faults know a request by."""
+    """The name that faults know a request by; empty for the exchange's own routes."""
+    if request.path.startswith(_NO_GATE):
+        return ""
     name = request.match_info.route.name
     return name.partition(":")[0] if name else "other"
 

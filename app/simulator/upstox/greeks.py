@@ -15,7 +15,8 @@ from app.simulator.market import Market
 from app.simulator.pricing import INDEX_KEYS, RATE, SHORTEST, YEAR, black76, forward
 from app.simulator.quote import Quote
 
-LOWEST, HIGHEST, STEPS = 0.01, 5.0, 40
+LOWEST, HIGHEST, STEPS = 0.01, 5.0, 24
+"""Halvings find the volatility to a millionth."""
 _EXPIRES = time(15, 30)
 
 

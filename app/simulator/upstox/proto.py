@@ -7,7 +7,7 @@ texts and absent fields are not written; a message that is there but empty is. P
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 Message = Mapping[str, object]
@@ -117,33 +117,30 @@ SCHEMA: dict[str, tuple[Field, ...]] = {
 FEEDS = SCHEMA["FeedResponse"][1]
 
 
+Writer = Callable[[bytearray, object], None]
+"""Appends one field's bytes; nothing for a zero."""
+
+
 def encode(name: str, message: Message) -> bytes:
-    """The bytes of a message. Raises ValueError for a value that its field cannot hold."""
+    """The bytes of a message. Raises TypeError or ValueError for a value that its field cannot hold."""
     out = bytearray()
-    for field in SCHEMA[name]:
-        value = message.get(field.name)
-        if value is None:
-            continue
-        if field.map:
-            for key, item in _mapping(value).items():
-                out += entry(field, key, _payload(field.kind, item))
-        elif field.many:
-            for item in _items(value):
-                out += _delimited(field.number, encode(field.kind, _mapping(item)))
-        else:
-            out += _single(field, value)
+    _write(out, name, message)
     return bytes(out)
 
 
 def entry(field: Field, key: str, payload: bytes) -> bytes:
     """One entry of a map, its value encoded already: parts of a message that many receive are made once."""
-    body = _delimited(1, key.encode()) + payload
-    return _delimited(field.number, body)
+    body = bytearray()
+    _WRITERS["KEY"][0][1](body, key)
+    body += payload
+    return _tag(field.number, _LENGTH) + varint(len(body)) + bytes(body)
 
 
 def map_value(kind: str, message: Message) -> bytes:
-    """What `entry` takes for a message."""
-    return _payload(kind, message)
+    """What `entry` takes for a message: written even when it is empty."""
+    out = bytearray()
+    _message_writer(2, kind)(out, message)
+    return bytes(out)
 
 
 def response(kind: str, entries: Iterable[bytes], at_ms: int) -> bytes:
@@ -152,27 +149,11 @@ def response(kind: str, entries: Iterable[bytes], at_ms: int) -> bytes:
     return head + b"".join(entries) + encode("FeedResponse", {"currentTs": at_ms})
 
 
-def _payload(kind: str, value: object) -> bytes:
-    """Field 2 of a map entry: a message is written even when it is empty."""
-    return _single(Field(2, "value", kind), value)
-
-
-def _single(field: Field, value: object) -> bytes:
-    kind = field.kind
-    if kind == "double":
-        number = _float(value)
-        return _tag(field.number, _FIXED64) + _DOUBLE.pack(number) if number else b""
-    if kind == "int64" or kind == "bool" or kind in ENUMS:
-        whole = ENUMS[kind][str(value)] if kind in ENUMS else _int(value)
-        return _tag(field.number, _VARINT) + varint(whole) if whole else b""
-    if kind == "string":
-        return _delimited(field.number, str(value).encode()) if value else b""
-    return _delimited(field.number, encode(kind, _mapping(value)))
-
-
 def varint(value: int) -> bytes:
     """Seven bits a byte, least first; negative numbers as two's complement of 64 bits."""
     value &= _MASK64
+    if value < len(_SMALL):
+        return _SMALL[value]
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
@@ -181,33 +162,115 @@ def varint(value: int) -> bytes:
     return bytes(out)
 
 
+_SMALL = [bytes((value,)) for value in range(0x80)]
+
+
+def _write(out: bytearray, name: str, message: Message) -> None:
+    get = message.get
+    for key, write in _WRITERS[name]:
+        value = get(key)
+        if value is not None:
+            write(out, value)
+
+
 def _tag(number: int, wire: int) -> bytes:
     return varint(number << 3 | wire)
 
 
-def _delimited(number: int, body: bytes) -> bytes:
-    return _tag(number, _LENGTH) + varint(len(body)) + body
+def _writer(field: Field) -> Writer:
+    """Made once for every field of the schema: tags are constants."""
+    if field.map:
+        value_field = Field(2, "value", field.kind)
+
+        def write_map(out: bytearray, value: object) -> None:
+            write_value = _writer(value_field)
+            for key, item in _mapping(value).items():
+                payload = bytearray()
+                write_value(payload, item)
+                out += entry(field, key, bytes(payload))
+
+        return write_map
+    if field.many:
+        write_one = _message_writer(field.number, field.kind)
+
+        def write_many(out: bytearray, value: object) -> None:
+            if not isinstance(value, list | tuple):
+                raise TypeError(f"{value!r} is no list")
+            for item in value:
+                write_one(out, item)
+
+        return write_many
+    return _scalar_writer(field) or _message_writer(field.number, field.kind)
 
 
-def _float(value: object) -> float:
-    if isinstance(value, int | float | str):
-        return float(value)
-    raise ValueError(f"{value!r} is no number")
+def _scalar_writer(field: Field) -> Writer | None:
+    if field.kind == "double":
+        return _double_writer(_tag(field.number, _FIXED64))
+    if field.kind == "string":
+        return _text_writer(_tag(field.number, _LENGTH))
+    if field.kind in ENUMS:
+        return _enum_writer(_tag(field.number, _VARINT), ENUMS[field.kind])
+    if field.kind in ("int64", "bool"):
+        return _whole_writer(_tag(field.number, _VARINT))
+    return None
 
 
-def _int(value: object) -> int:
-    if isinstance(value, int | float | str):
-        return int(value)
-    raise ValueError(f"{value!r} is no number")
+def _double_writer(tag: bytes) -> Writer:
+    pack = _DOUBLE.pack
+
+    def write(out: bytearray, value: object) -> None:
+        if not isinstance(value, int | float | str):
+            raise TypeError(f"{value!r} is no number")
+        if number := float(value):
+            out += tag + pack(number)
+
+    return write
+
+
+def _whole_writer(tag: bytes) -> Writer:
+    def write(out: bytearray, value: object) -> None:
+        if not isinstance(value, int | float | str):
+            raise TypeError(f"{value!r} is no number")
+        if whole := int(value):
+            out += tag + varint(whole)
+
+    return write
+
+
+def _enum_writer(tag: bytes, words: Mapping[str, int]) -> Writer:
+    def write(out: bytearray, value: object) -> None:
+        if whole := words[str(value)]:
+            out += tag + varint(whole)
+
+    return write
+
+
+def _text_writer(tag: bytes) -> Writer:
+    def write(out: bytearray, value: object) -> None:
+        if raw := str(value).encode():
+            out += tag + varint(len(raw)) + raw
+
+    return write
+
+
+def _message_writer(number: int, kind: str) -> Writer:
+    tag = _tag(number, _LENGTH)
+
+    def write(out: bytearray, value: object) -> None:
+        body = bytearray()
+        _write(body, kind, _mapping(value))
+        out += tag + varint(len(body)) + body
+
+    return write
 
 
 def _mapping(value: object) -> Message:
     if isinstance(value, Mapping):
         return value
-    raise ValueError(f"{value!r} is no message")
+    raise TypeError(f"{value!r} is no message")
 
 
-def _items(value: object) -> Iterable[object]:
-    if isinstance(value, list | tuple):
-        return value
-    raise ValueError(f"{value!r} is no list")
+_WRITERS: dict[str, tuple[tuple[str, Writer], ...]] = {
+    "KEY": (("key", _text_writer(_tag(1, _LENGTH))),),
+    **{name: tuple((field.name, _writer(field)) for field in fields) for name, fields in SCHEMA.items()},
+}

@@ -18,7 +18,7 @@ import string
 import time
 import uuid
 from dataclasses import asdict, dataclass, fields
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pyotp
@@ -152,16 +152,16 @@ class Tokens:
         self._book.commit(durable=True)
         return answer
 
-    def approve(self, client_id: str, client_secret: str) -> tuple[str, int]:
-        """The semi-automatic login, approved at once: an access token and its death (epoch ms). Raises Refused."""
+    def death_of_request(self, client_id: str, client_secret: str) -> int:
+        """The semi-automatic login: until when its token would live, epoch milliseconds. Raises Refused.
+
+        The token goes to the app's registered webhook; none is registered here, so none is made.
+        """
         if not self.knows_app(client_id) or not hmac.compare_digest(
             client_secret.encode(), self.credentials.api_secret.encode()
         ):
             raise refuse("UDAPI100016", "Invalid Credentials", 401)
-        dies = self._next_death()
-        token = self._issue(ACCESS, dies)
-        self._book.commit(durable=True)
-        return token, dies * 1000
+        return self._next_death() * 1000
 
     def analytics(self) -> str:
         """The account's analytics token, the same until it dies."""
@@ -294,8 +294,3 @@ def _packed(raw: bytes) -> str:
 
 def _random(length: int, alphabet: str = string.ascii_letters + string.digits) -> str:
     return "".join(secrets.choice(alphabet) for _ in range(length))
-
-
-def utc_ms(moment: datetime) -> int:
-    """Epoch milliseconds."""
-    return int(moment.timestamp() * 1000)

@@ -179,7 +179,7 @@ class MakeUpstox:
         state: Path | None = None,
         openings: tuple[Opening, ...] = (),
         cash: int = 10_00_000_00,
-        now: datetime = MORNING,
+        now: datetime | None = MORNING,
         login: bool = True,
         brokers: tuple[str, ...] = ("upstox",),
         feed: str = "random",

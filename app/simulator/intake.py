@@ -111,7 +111,7 @@ def change_of(order: Order, form: ModifyForm, quote: Quote, switches: Switches) 
     if order.modifications >= MAX_MODIFICATIONS:
         raise Refused(400, "OrderException", "Maximum allowed order modifications exceeded.")
     listing = quote.listing
-    if order.variety in ("co", "auction"):
+    if order.variety in ("co", "auction", "iceberg"):
         varieties.check_change(order, form, listing, quote.last_price)
     kind = form.order_type or order.order_type
     quantity = order.quantity

@@ -71,8 +71,12 @@ def check_cover(side: str, price: int, trigger: int, listing: Listing, last_pric
 
 def check_change(order: Order, form: ModifyForm, listing: Listing, last_price: int) -> None:
     """Of a cover order its price (while it is a waiting LIMIT) and its trigger can be changed; of an auction bid the
-    price.
+    price; of an iceberg's leg all but the quantity. Raises Refused.
     """
+    if order.iceberg is not None:
+        if form.quantity not in (None, order.quantity):
+            raise bad_input("The quantity of an iceberg's leg cannot be changed.")
+        return
     kind = None if form.order_type == order.order_type else form.order_type
     others = (form.quantity, kind, form.validity, form.disclosed_quantity, form.market_protection)
     stop = order.variety == "co" and order.is_stop

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from app.simulator.account import Conversion
 from app.simulator.form import ModifyForm
+from app.simulator.gtt import Leg
 from app.simulator.kite.form import modify_form, order_form
 from app.simulator.matching import crosses
 from app.simulator.refusal import Refused
@@ -72,6 +74,66 @@ def act(bench: Bench, chance: random.Random) -> None:
         assert refused.status == 400, refused.message  # noqa: PT017 - most refusals are right, none may be a bug
 
 
+def act_widely(bench: Bench, chance: random.Random) -> None:
+    """Also icebergs, cover orders, conversions, triggers, other terminals and trades that are taken back."""
+    made, last = bench.exchange, bench.last(INFY)
+    draw = chance.random()
+    try:
+        if draw < 0.15:
+            form = random_order(chance, last) | {"iceberg_legs": "3"}
+            made.legs.place(order_form(form, "iceberg"))
+        elif draw < 0.3:
+            form = random_order(chance, last) | {"product": "MIS"}
+            away = 60 * TICK * (-1 if form["transaction_type"] == "BUY" else 1)
+            made.legs.place(order_form(form | {"trigger_price": f"{(last + away) / 100}"}, "co"))
+        elif draw < 0.35:
+            covers = [order for order in made.oms.records.live() if order.variety == "co"]
+            if covers:
+                made.legs.exit(chance.choice(covers).order_id)
+        elif draw < 0.4:
+            old, new = chance.sample(["MIS", "CNC"], 2)
+            move = Conversion(old, new, chance.choice(["BUY", "SELL"]), chance.randint(1, 200), overnight=False)
+            listing = made.market.listings.by_key[INFY]
+            made.ledger.convert(listing, move, made.oms.records.live())
+        elif draw < 0.45:
+            trigger = last + chance.choice([-9, 9]) * TICK
+            leg = Leg(trigger, trigger > last, "BUY", chance.randint(1, 99), "CNC", "LIMIT", trigger)
+            made.gtts.create("single", made.market.listings.by_key[INFY], last, [leg])
+        elif draw < 0.48:
+            made.happenings.trade_elsewhere(INFY, chance.choice([-50, 50]))
+        elif draw < 0.5:
+            plain = [fill for fill in made.oms.records.fills if fill.product == "MIS"]
+            if plain:
+                made.oms.withdraw(plain[-1])
+        else:
+            act(bench, chance)
+    except Refused as refused:
+        assert refused.status == 400, refused.message  # noqa: PT017 - most refusals are right, none may be a bug
+
+
+def check_widely(bench: Bench) -> None:
+    oms, account = bench.exchange.oms, bench.exchange.ledger.account
+    filled: dict[str, int] = {}
+    net = 0
+    for fill in oms.records.fills:
+        filled[fill.order_id] = filled.get(fill.order_id, 0) + fill.quantity
+        net += fill.quantity if fill.side == "BUY" else -fill.quantity
+    assert sum(position.quantity for position in account.positions.values()) == net
+    live = {order.order_id for order in oms.records.live()}
+    entries: dict[str, int] = {}
+    for order in oms.records.orders.values():
+        assert order.filled == filled.get(order.order_id, 0)
+        assert order.filled + order.cancelled <= order.quantity
+        assert order.final != (order.order_id in live)
+        if order.parent_order_id:
+            entries[order.parent_order_id] = entries.get(order.parent_order_id, 0) + order.filled
+        if order.iceberg:
+            assert order.quantity <= order.iceberg["leg_quantity"]
+            assert order.iceberg["leg"] <= order.iceberg["legs"]
+    for entry, closed in entries.items():  # a stop never sells more than its entry bought
+        assert closed <= oms.records.orders[entry].filled
+
+
 def check(bench: Bench) -> None:
     oms, account = bench.exchange.oms, bench.exchange.ledger.account
     filled: dict[str, int] = {}
@@ -116,6 +178,22 @@ async def test_random_trading_keeps_the_books_straight(make: Make, seed: int) ->
     await bench.settle()
     check(bench)
     assert known > 50
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_every_kind_of_order_at_random_keeps_the_books_straight(make: Make, seed: int) -> None:
+    bench = await make(cash=80_00_000_00)
+    chance = random.Random(seed)
+    bench.price(INFY, 1120_00)
+    for _ in range(300):
+        act_widely(bench, chance)
+        if chance.random() < 0.7:
+            await bench.settle()
+        check_widely(bench)
+    await bench.settle()
+    check_widely(bench)
+    kinds = {order.variety for order in bench.exchange.oms.records.orders.values()}
+    assert kinds >= {"regular", "iceberg", "co"}
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -164,6 +164,8 @@ async def test_a_cancelled_leg_ends_the_iceberg_and_the_last_leg_may_be_smaller(
     await bench.settle()
     rows = await bench.get("/orders")
     assert [row["quantity"] for row in rows] == [34, 34, 32]
+    more = await bench.http.put(f"/orders/iceberg/{rows[-1]['order_id']}", data={"quantity": "40"})
+    assert more.json()["message"] == "The quantity of an iceberg's leg cannot be changed."
     assert (await bench.http.delete(f"/orders/iceberg/{rows[-1]['order_id']}")).status_code == 200
     await bench.settle()
     rows = await bench.get("/orders")

@@ -18,7 +18,7 @@ from app.desk.hours import TradingHours
 from app.desk.outcome import Outcome, charges_of
 from app.desk.rights import DataRights
 from app.domain.broker import BrokerInfo
-from app.domain.calendar import AlwaysOpen, Calendar, ist_date
+from app.domain.calendar import Calendar, ist_date
 from app.domain.errors import AppError, Denied, SessionExpired
 from app.domain.events import Event, FeedState, FundsChanged, HoldingsChanged, Level, Noticed
 from app.domain.fill import Fill
@@ -343,8 +343,7 @@ class AccountDesk:
         self._broker_clock.set(reading.now, reading.speed)
         if broker.paper:
             self.clock.set(reading.now, reading.speed)
-            calendar: Calendar = AlwaysOpen() if reading.always_open else self._trading.calendar
-            self._hours.follow(calendar)
+            self._hours.set_always_open(reading.always_open)
 
     def _on_order(self, order: Order) -> None:
         before = self.state.orders.get(order.broker_order_id)

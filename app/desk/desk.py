@@ -9,6 +9,7 @@ from typing import Any
 
 from app.desk.api import EventHandler
 from app.desk.browser_login import BrowserLogins
+from app.desk.calendar_news import CalendarNews
 from app.desk.data import DataDesk
 from app.desk.doctor import Doctor
 from app.desk.gtts import GttDesk
@@ -65,6 +66,7 @@ class LocalDesk:
         self.gtts = GttDesk(workspace)
         self.browser = BrowserLogins(workspace, self.session)
         self._history = OrderHistory(workspace)
+        self._calendar = CalendarNews(workspace)
         self.recorder = TickRecorder(workspace, self.market.subscribe)
         data.on_settings = self.recorder.follow
         bus.subscribe(TicksConflated, self.recorder.heard)
@@ -118,6 +120,7 @@ class LocalDesk:
             start(self.recorder.keep(), "recorder of ticks")
             start(self.gtts.keep_watch(), "triggers at the broker")
             start(self.instruments.keep_fresh(), "instruments of the day")
+            start(self._calendar.opened(), "calendar news")
 
     async def _keep_schedule(self) -> None:
         await self.session.resumed()  # an account that is about to be logged in is not one without a login
@@ -126,6 +129,8 @@ class LocalDesk:
     def _on_session(self, event: SessionChanged) -> None:
         if event.state is SessionState.ACTIVE:
             self.market.resubscribe()
+            if self._workspace.guarding:
+                self._tasks.start(self._calendar.ask(event.account), f"calendar of {event.account}")
 
     async def _beat(self) -> None:
         clock = SystemClock()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date
 
-from app.domain.calendar import Calendar, Window, ist_date, midnight_seconds
+from app.domain.calendar import AlwaysOpen, Calendar, Window, ist_date, midnight_seconds
 from app.domain.ids import InstrumentId, Nanos
 from app.domain.instrument import Instrument, Segment
 
@@ -24,7 +24,7 @@ class TradingHours:
         instrument: Callable[[InstrumentId], Instrument | None],
         ends_in_auction: Callable[[Instrument], bool],
     ) -> None:
-        self._calendar = calendar
+        self._calendar = self._published = calendar
         self._instrument = instrument
         self._ends_in_auction = ends_in_auction
         self._windows: dict[tuple[Segment, bool, int], tuple[Window, ...]] = {}
@@ -35,9 +35,18 @@ class TradingHours:
         return self._calendar
 
     def follow(self, calendar: Calendar) -> None:
-        """Another calendar from now on: a paper exchange may never close."""
-        self._calendar = calendar
-        self._windows.clear()
+        """Another calendar from now on; a market that never closes goes on without one."""
+        always_open = self._calendar is not self._published
+        self._published = calendar
+        if not always_open:
+            self._calendar = calendar
+            self._windows.clear()
+
+    def set_always_open(self, always_open: bool) -> None:
+        """Whether a paper exchange closes at all."""
+        if always_open is not isinstance(self._calendar, AlwaysOpen):
+            self._calendar = AlwaysOpen() if always_open else self._published
+            self._windows.clear()
 
     def counts(self, instrument: InstrumentId, seconds: int, now: Nanos) -> bool:
         """Whether a tick of that exchange second may fire a stop now (F2).

@@ -8,7 +8,8 @@ never open. A tick counts for a stop only in the CONTINUOUS phase (F2). Whoever 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import date, time, timedelta, timezone
 from enum import StrEnum
 from typing import Any, Final, Protocol
@@ -121,10 +122,24 @@ class _Market:
     source: str
 
 
+@dataclass(frozen=True, slots=True)
+class DayNews:
+    """What a broker says of a day that is not like others, in one market."""
+
+    on: date
+    segment: Segment
+    """Any of the market's."""
+    name: str
+    windows: tuple[Window, ...]
+    """Its sessions, in seconds since midnight IST; empty: closed."""
+
+
 class TradingCalendar:
     """Sessions and holidays of the Indian exchanges. Immutable after `parse`; answers are remembered."""
 
-    def __init__(self, markets: tuple[_Market, ...]) -> None:
+    def __init__(self, markets: tuple[_Market, ...], news: tuple[DayNews, ...] = ()) -> None:
+        self.news = news
+        """What a broker told and was taken over."""
         self._market: dict[Segment, _Market] = {}
         for market in markets:
             for segment in market.segments:
@@ -140,6 +155,25 @@ class TradingCalendar:
             return cls(tuple(_market(json.loads(text)) for text in texts))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise BadCalendar("A calendar file cannot be read.", detail=f"{type(error).__name__}: {error}") from error
+
+    def with_news(self, news: Iterable[DayNews], today: date) -> tuple[TradingCalendar, tuple[DayNews, ...]]:
+        """The same calendar with what a broker knows better, and which of it that was.
+
+        Hours that are on file stand; a broker's fill in sessions that were not announced or not known. That a day is
+        closed is believed from tomorrow on: no word of a broker blinds a stop today.
+        """
+        changed = {id(market): market for market in self._market.values()}
+        taken: list[DayNews] = []
+        for one in news:
+            market = self._market.get(one.segment)
+            if market is None:
+                continue
+            market = changed[id(market)]
+            told = _with_day(market, one, self.day_kind(one.on, one.segment), today)
+            if told is not market:
+                changed[id(self._market[one.segment])] = told
+                taken.append(one)
+        return (TradingCalendar(tuple(changed.values()), tuple(taken)) if taken else self), tuple(taken)
 
     def phase(self, segment: Segment, at: Nanos, *, cas: bool = False) -> Phase:
         """What the segment is doing at a moment."""
@@ -245,6 +279,21 @@ class TradingCalendar:
             if hours.segment is segment and hours.cas in (None, cas) and hours.since <= on <= hours.until:
                 return hours.phases
         return None
+
+
+def _with_day(market: _Market, news: DayNews, kind: DayKind, today: date) -> _Market:
+    """The market with a day of a broker's; the same one where ours says as much or stands."""
+    if not news.windows:
+        if kind is not DayKind.TRADING or news.on <= today:
+            return market
+        special = {on: row for on, row in market.special.items() if on != news.on}
+        return replace(market, holidays={**market.holidays, news.on: news.name}, special=special)
+    named, phases = market.special.get(news.on, (_FULL, None))
+    announced = kind is DayKind.TRADING and (named == _FULL or phases is not None)
+    if announced or kind is DayKind.UNKNOWN or news.on < today:
+        return market
+    hours = tuple((start, end, Phase.CONTINUOUS) for start, end in sorted(news.windows))
+    return replace(market, special={**market.special, news.on: (news.name, hours)})
 
 
 class AlwaysOpen:

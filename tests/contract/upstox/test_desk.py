@@ -93,6 +93,14 @@ async def test_a_stop_survives_a_restart_and_gets_out_exactly_once(
             trigger = (await seat.last()) * 97 // 100 // 10 * 10
             armed = await seat.desk.stops.arm(seat.key, trigger)
             assert armed.state is StopState.ARMED
+
+            async def calendar_asked() -> bool:
+                settings = seat.desk._workspace.book.settings
+                return await settings.get("calendar.asked_on") == "2026-11-20" and bool(
+                    await settings.get("calendar.news")
+                )
+
+            assert await eventually(calendar_asked)
             series = await seat.desk.market.open_chart("test", INFY, Interval.MINUTE)
             assert series is not None
         async with seated(exchange, paths, first=False) as seat:

@@ -72,6 +72,7 @@ class Legs:
                     raise
                 taken.append(refused)
             else:
+                self._oms.records.placed_today += bool(parent)  # every slice counts for the day (A4)
                 parent = parent or order.order_id
                 taken.append(order)
         return taken

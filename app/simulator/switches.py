@@ -48,7 +48,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "redirect_extras": ("on", "off"),
     # A3: the status of a sale of shares that are not held.
     "holding_status": ("400", "403"),
-    # A4: whether changing and cancelling orders share the bucket of placing them.
+    # A4: whether changing and cancelling orders, and triggers, share the bucket of placing orders.
     "modify_bucket": ("orders", "other"),
     # Whether two orders of the client itself that meet trade with each other: one trade id, both sides.
     "self_match": ("off", "on"),

@@ -74,7 +74,8 @@ class Gate:
             self._oms.records.placed_today += 1  # refused ones count too (A4)
         if switches.limits == "off":
             return
-        if route == "place" or (route in _ORDER_ROUTES and switches.modify_bucket == "orders"):
+        changes = route in _ORDER_ROUTES or (route == "gtt" and request.method != "GET")
+        if route == "place" or (changes and switches.modify_bucket == "orders"):
             self._limits.order(time.time(), self._oms.records.placed_today, placement=route == "place")
         elif route not in _NO_SESSION:
             self._limits.request(_LIMIT_CLASS.get(route, "other"), time.monotonic())

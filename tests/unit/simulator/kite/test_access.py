@@ -141,9 +141,17 @@ async def test_the_redirect_with_and_without_what_the_documents_do_not_say(make:
 
 async def test_changes_in_a_bucket_of_their_own(make: Make) -> None:
     bench = await make("limits=on", "modify_bucket=other")
-    answers = await asyncio.gather(*(bench.http.delete("/orders/regular/1") for _ in range(40)))
-    assert {answer.status_code for answer in answers} == {400, 429}
+    changes = [bench.http.delete("/orders/regular/1") for _ in range(20)]
+    changes += [bench.http.delete("/gtt/triggers/x") for _ in range(20)]
+    assert {answer.status_code for answer in await asyncio.gather(*changes)} == {400, 429}
     assert (await bench.try_place()).status_code == 200  # placing has its own
+
+
+async def test_changes_in_the_bucket_of_orders(make: Make) -> None:
+    bench = await make("limits=on")
+    answers = await asyncio.gather(*(bench.http.delete("/gtt/triggers/x") for _ in range(40)))
+    assert {answer.status_code for answer in answers} == {400, 429}
+    assert (await bench.http.get("/user/profile")).status_code == 200  # the others have their own
 
 
 async def test_the_whole_profile(bench: Bench) -> None:

@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 
 from app.simulator.kite.postback import checked
+from tests.shared_data import shared_data
 from tests.unit.simulator.conftest import SECRETS, Bench
 
 INFY = "NSE:INFY"
@@ -65,7 +66,8 @@ async def test_each_ending_and_change_is_posted_and_signed(bench: Bench, desk: D
     assert partly["unfilled_quantity"] == 6
     signed = f"{order_id}{partly['order_timestamp']}{SECRETS.api_secret}"
     assert partly["checksum"] == hashlib.sha256(signed.encode()).hexdigest()
-    assert not {"tags", "modified"} & set(partly)
+    sample = json.loads(shared_data("kite", "postback.json").read_text())
+    assert set(partly) == set(sample)
     await bench.http.put(f"/orders/regular/{order_id}", data={"price": "1119.00"})
     await bench.settle()
     assert (await desk.news())["price"] == 1119

@@ -12,7 +12,7 @@ from app.domain.account import Endpoints
 from app.domain.ids import AccountId, InstrumentId
 from app.domain.instrument import Product
 from app.domain.money import Price
-from app.domain.order import OrderRequest
+from app.domain.order import OrderKind, OrderRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,8 @@ class Bench(ABC):
     """In which `share` may be bought."""
     lots: InstrumentId = InstrumentId("")
     """A derivative whose lot is more than one unit; empty: the broker has none."""
+    gtt_kind: OrderKind = OrderKind.LIMIT
+    """What a resting trigger sends."""
     refused: OrderRequest | None = None
     """An order that the broker refuses."""
 

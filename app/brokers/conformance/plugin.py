@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 pytest.register_assert_rewrite(
     *(f"app.brokers.conformance.{name}" for name in ("rig", "cards_factory", "cards_reading", "cards_trading")),
     "app.brokers.conformance.cards_stream",
+    "app.brokers.conformance.cards_parts",
 )
 
 _outcomes: dict[tuple[int, str], set[str]] = {}

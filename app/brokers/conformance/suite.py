@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from app.brokers.conformance.cards_factory import TestHowASessionBegins, TestWhatItSaysOfItself
+from app.brokers.conformance.cards_parts import TestOtherParts, TestRestingTriggers
 from app.brokers.conformance.cards_reading import TestHistory, TestWhatIsNoAnswer, TestWhatItTells
 from app.brokers.conformance.cards_stream import TestExits, TestPrices
 from app.brokers.conformance.cards_trading import TestOrders
@@ -12,7 +13,9 @@ __all__ = [
     "TestHistory",
     "TestHowASessionBegins",
     "TestOrders",
+    "TestOtherParts",
     "TestPrices",
+    "TestRestingTriggers",
     "TestWhatIsNoAnswer",
     "TestWhatItSaysOfItself",
     "TestWhatItTells",

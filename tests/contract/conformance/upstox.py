@@ -39,6 +39,7 @@ class UpstoxBench(Bench):
     account = AccountId("upstox-paper")
     share = InstrumentId("NSE:INFY")
     product = Product.MIS
+    gtt_kind = OrderKind.MARKET
     refused = OrderRequest(
         AccountId("upstox-paper"), share, Side.BUY, 1, Product.MIS, OrderKind.LIMIT, price=100_003
     )  # off the tick

@@ -88,6 +88,16 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "history_today": ("excluded", "included"),
     # B8: the price of a side on which nothing was done today: null or an empty text.
     "no_price": ("null", "empty"),
+    # B7.4: are a multi-order's buyers placed before its sellers?
+    "multi_order": ("buys-first", "as-given"),
+    # B7.4: does the exit of all positions leave delivered shares alone?
+    "exit_delivery": ("skipped", "sold"),
+    # B11: do the historical candles hold the running day?
+    "candles_today": ("excluded", "included"),
+    # B13: at which moment of its day a contract's expiry stands in the instrument file.
+    "expiry_moment": ("end", "start"),
+    # B15.1: requests of the feed that come in text frames.
+    "text_frames": ("ignored", "taken"),
     # B16: what a portfolio stream without update_types tells of.
     "stream_default": ("order", "all"),
 }
@@ -139,6 +149,11 @@ class Switches:
     funds_night: str = "closed"
     history_today: str = "excluded"
     no_price: str = "null"
+    multi_order: str = "buys-first"
+    exit_delivery: str = "skipped"
+    candles_today: str = "excluded"
+    expiry_moment: str = "end"
+    text_frames: str = "ignored"
     stream_default: str = "order"
 
     def turned(self, name: str, value: str) -> Switches:

@@ -91,7 +91,7 @@ class UpstoxDoor:
         AccountRoutes(self._trading, self.tokens, self._guard, self._faults, self.token_ended).add_to(app)
         InstrumentRoutes(self._oms.market, self._keys, lambda: self._faults.switches).add_to(app)
         QuoteRoutes(self._oms.market, self._keys).add_to(app)
-        HistoryRoutes(self._oms.market, self._keys).add_to(app)
+        HistoryRoutes(self._oms.market, self._keys, self._faults).add_to(app)
         ChargeRoutes(self._trading, self._faults).add_to(app)
         CalendarRoutes(self._oms.market, self._faults).add_to(app)
         SocketRoutes(self.feed, self.portfolio, self._sockets).add_to(app)

@@ -117,7 +117,7 @@ class MarketFeed:
         writer = asyncio.create_task(line.write())
         try:
             async for message in line.socket:
-                if message.type is WSMsgType.BINARY:  # text frames are ignored
+                if message.type is WSMsgType.BINARY or self._faults.switches.text_frames == "taken":
                     self._request(subscriber, message.data)
         finally:
             self._forget(subscriber)
@@ -126,7 +126,7 @@ class MarketFeed:
                 await writer
         return line.socket
 
-    def _request(self, subscriber: Subscriber, raw: bytes) -> None:
+    def _request(self, subscriber: Subscriber, raw: bytes | str) -> None:
         """What makes no sense is ignored: there are no answers to requests."""
         try:
             match json.loads(raw):

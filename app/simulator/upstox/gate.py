@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 import traceback
 from decimal import Decimal, InvalidOperation
@@ -42,6 +43,7 @@ _LIBRARIES = {
     "libraries": ("python-urllib", "python-requests", "python-httpx", "python/", "aiohttp", "curl/", "go-http-client"),
     "urllib": ("python-urllib",),
 }
+_ALGO = re.compile(r"[\w -]{1,64}")
 _READ_ONLY = frozenset({"GET"})
 
 
@@ -85,8 +87,12 @@ class Gate:
         api = request.match_info.route.name or request.path
         if request.match_info.http_exception is not None:
             raise request.match_info.http_exception
+        if request.headers.get("Api-Version", "2.0") not in ("2.0", "3.0"):
+            raise refuse("UDAPI100015", "The Api-Version header is invalid", value=request.headers["Api-Version"])
         if route not in _OPEN:
             self._authorise(request, route)
+        if route in ORDER_ROUTES and _ALGO.fullmatch(request.headers.get("X-Algo-Name", "none")) is None:
+            raise refuse("UDAPI1156", "Invalid algo name", path="X-Algo-Name", value=request.headers["X-Algo-Name"])
         if self._faults.switches.static_ip == "on" and route in ORDER_ROUTES:
             raise refuse("UDAPI1154", "Access denied: the request came from an IP address that is not registered.", 403)
         if self._faults.switches.limits == "on" and route != "login":

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from app.simulator.candles import Bar, bucket, day_start, local_day
 from app.simulator.clock import IST
+from app.simulator.faults import Faults
 from app.simulator.market import Market
 from app.simulator.upstox.envelope import refuse, success
 from app.simulator.upstox.keys import KeyBook
@@ -55,7 +56,8 @@ class Asked:
 class HistoryRoutes:
     """Handlers over one market."""
 
-    def __init__(self, market: Market, keys: KeyBook) -> None:
+    def __init__(self, market: Market, keys: KeyBook, faults: Faults) -> None:
+        self._faults = faults
         self._market = market
         self._keys = keys
 
@@ -71,7 +73,7 @@ class HistoryRoutes:
         router.add_get(v2 + "/{key}/{interval}/{to}/{from}", self.past, name="historical:range2")
 
     async def past(self, request: web.Request) -> web.Response:
-        """Candles of whole days before today."""
+        """Candles of the days before today, by default."""
         asked, path = _asked(request), request.match_info
         until = _day(path["to"], "to_date")
         since = _day(path["from"], "from_date") if "from" in path else None
@@ -80,8 +82,10 @@ class HistoryRoutes:
             since = until - timedelta(days=(most or 3653) - 1)
         elif since > until or (most and (until - since).days > most):
             raise refuse("UDAPI1148", "Invalid date range", path="from_date", value=path["from"])
-        today = self._market.clock.now().date()
-        return success({"candles": self._candles(path["key"], asked, since, min(until, today - timedelta(days=1)))})
+        last = self._market.clock.now().date()
+        if self._faults.switches.candles_today == "excluded":
+            last -= timedelta(days=1)
+        return success({"candles": self._candles(path["key"], asked, since, min(until, last))})
 
     async def intraday(self, request: web.Request) -> web.Response:
         """Candles of today."""

@@ -36,7 +36,7 @@ from app.simulator.upstox.keys import (
 FOLDER = "/market-quote/instruments/exchange"
 FILES = ("complete", "NSE", "BSE", "MCX", "suspended-instrument", "MTF", "NSE_MIS", "BSE_MIS")
 MOST_FOUND = 30
-_END_OF_DAY = time(23, 59, 59)
+_MOMENTS = {"end": time(23, 59, 59), "start": time()}
 
 
 class InstrumentRoutes:
@@ -46,7 +46,7 @@ class InstrumentRoutes:
         self._switches = switches
         self._market = market
         self._keys = keys
-        self._files: dict[tuple[date, str], bytes] = {}
+        self._files: dict[tuple[date, str, str], bytes] = {}
 
     def add_to(self, app: web.Application) -> None:
         """Registers the routes."""
@@ -65,11 +65,12 @@ class InstrumentRoutes:
         if name not in FILES:
             raise refuse(NOT_FOUND, "Resource not Found.", 404)
         today = self._market.clock.now().date()
-        if (today, name) not in self._files:
+        made = (today, name, self._switches().expiry_moment)
+        if made not in self._files:
             self._files = {key: body for key, body in self._files.items() if key[0] == today}
             rows = self._rows_of(name)
-            self._files[today, name] = await asyncio.to_thread(_packed, rows)
-        return web.Response(body=self._files[today, name], content_type="application/gzip")
+            self._files[made] = await asyncio.to_thread(_packed, rows)
+        return web.Response(body=self._files[made], content_type="application/gzip")
 
     def _rows_of(self, name: str) -> list[dict[str, Any]]:
         shares = self._shares()
@@ -78,9 +79,12 @@ class InstrumentRoutes:
             return []
         if name in ("NSE_MIS", "BSE_MIS"):
             exchange = name.partition("_")[0]
-            return [file_row(row, shares) for row in listings if row.exchange == exchange and row.tradable]
-        rows = [file_row(row, shares) for row in listings]
+            return [self._row(row, shares) for row in listings if row.exchange == exchange and row.tradable]
+        rows = [self._row(row, shares) for row in listings]
         return rows if name == "complete" else [row for row in rows if row["exchange"] == name]
+
+    def _row(self, listing: Listing, shares: dict[str, str]) -> dict[str, Any]:
+        return file_row(listing, shares, self._switches().expiry_moment)
 
     def _shares(self) -> dict[str, str]:
         """Symbol of a share -> its key, NSE before BSE."""
@@ -197,7 +201,7 @@ class InstrumentRoutes:
         ]
 
 
-def file_row(listing: Listing, shares: dict[str, str]) -> dict[str, Any]:
+def file_row(listing: Listing, shares: dict[str, str], moment: str = "end") -> dict[str, Any]:
     """A row of the instrument files."""
     segment = segment_of(listing)
     identity = {
@@ -225,7 +229,7 @@ def file_row(listing: Listing, shares: dict[str, str]) -> dict[str, Any]:
     kind = "COM" if listing.exchange in ("MCX", "NCO") else "CUR" if listing.exchange in ("CDS", "BCD") else "EQUITY"
     if "_INDEX|" in underlying_key(listing, shares):
         kind = "INDEX"
-    end = datetime.combine(listing.expiry, _END_OF_DAY, IST)
+    end = datetime.combine(listing.expiry, _MOMENTS[moment], IST)
     return {
         **identity,
         **sizes,

@@ -33,10 +33,12 @@ class MultiRoutes:
         app.router.add_post("/v2/order/positions/exit", self.exit, name="place:exit")
 
     async def place(self, request: web.Request) -> web.Response:
-        """POST /v2/order/multi/place: every BUY before the first SELL, each line for itself."""
+        """POST /v2/order/multi/place: each line for itself, perhaps every BUY before the first SELL."""
         lines = self._lines(await any_json(request))
         done, failed = list[dict[str, Any]](), list[dict[str, Any]]()
-        for line in sorted(lines, key=lambda line: line.get("transaction_type") == "SELL"):
+        if self._faults.switches.multi_order == "buys-first":
+            lines = sorted(lines, key=lambda line: line.get("transaction_type") == "SELL")
+        for line in lines:
             name = str(line["correlation_id"])
             try:
                 orders = self._trading.place(line, request[RECEIVED])
@@ -82,7 +84,7 @@ class MultiRoutes:
         return _result({"order_ids": done}, failed, summary, len(done))
 
     async def exit(self, request: web.Request) -> web.Response:
-        """POST /v2/order/positions/exit: market orders against every open position but delivered shares."""
+        """POST /v2/order/positions/exit: market orders against every open position, but perhaps delivered shares."""
         tag, segment = _filter(request)
         oms = self._trading.oms
         by_token = oms.market.listings.by_token
@@ -90,7 +92,7 @@ class MultiRoutes:
             position
             for position in oms.ledger.account.positions.values()
             if position.quantity
-            and position.product != "CNC"
+            and (position.product != "CNC" or self._faults.switches.exit_delivery == "sold")
             and (segment is None or segment_of(by_token[position.token]) == segment)
             and (tag is None or self._is_tagged(position.token, position.product, tag))
         ]

@@ -134,6 +134,9 @@ async def test_text_frames_and_nonsense_are_ignored(upstox: UpstoxBench) -> None
             await line.send(nonsense)
         await ask(line, "sub", [NIFTY], "ltpc")
         assert (await read(line))["feeds"].keys() == {NIFTY}
+        upstox.faults("text_frames=taken")
+        await line.send(json.dumps(request))
+        assert (await read(line))["feeds"].keys() == {INFY}
 
 
 async def test_two_connections_and_five_with_plus(upstox: UpstoxBench) -> None:

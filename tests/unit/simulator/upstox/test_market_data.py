@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import json
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -81,6 +82,9 @@ async def test_candles_come_newest_first_and_end_with_yesterday(upstox: UpstoxBe
     assert days[0][5] == sum(row[5] for row in rows[:75])
     weeks = (await upstox.get(f"/v3/historical-candle/{INFY}/weeks/1/2026-11-19/2026-11-09"))["candles"]
     assert [row[0][:10] for row in weeks] == ["2026-11-16", "2026-11-09"]
+    upstox.faults("candles_today=included")
+    more = (await upstox.get(f"/v3/historical-candle/{INFY}/days/1/2026-11-25/2026-11-19"))["candles"]
+    assert [row[0][:10] for row in more] == ["2026-11-20", "2026-11-19"]
     today = (await upstox.get(f"/v3/historical-candle/intraday/{INFY}/minutes/1"))["candles"]
     assert {row[0][:10] for row in today} == {"2026-11-20"}
     assert (await upstox.get(f"/v2/historical-candle/{INFY}/day/2026-11-19/2026-11-18"))["candles"] == days
@@ -108,6 +112,29 @@ async def test_the_instrument_file_needs_no_token_and_has_ticks_in_paise(upstox:
     assert end.isoformat() == f"{end.date()}T23:59:59+05:30"
     assert option["trading_symbol"] == f"NIFTY {option['strike_price']:.0f} CE {end:%d %b %y}".upper()
     assert await upstox.refused("GET", upstox.urls["instruments_url"] + "/other.json.gz") == (404, "UDAPI100060")
+    upstox.faults("expiry_moment=start")
+    other = await upstox.http.get(upstox.urls["instruments_url"] + "/complete.json.gz")
+    moved = {row["instrument_key"]: row for row in json.loads(gzip.decompress(other.content))}
+    assert option["expiry"] - moved[option["instrument_key"]]["expiry"] == 86_399_000
+
+
+async def test_the_type_alone_does_not_tell_an_ordinary_share(few: Path, tmp_path: Path) -> None:
+    fund = "2707457,10576,NIFTYBEES,NIPPON INDIA ETF,0,,0,0.01,1,EQ,NSE,NSE,INF204KB14I2,280.5,224.4,336.6,0,100000\n"
+    listed = tmp_path / "with_a_fund.csv"
+    _extend(few, listed, fund)
+    made = MakeUpstox(listed)
+    bench = await made()
+    answer = await bench.http.get(bench.urls["instruments_url"] + "/NSE.json.gz")
+    rows = [row for row in json.loads(gzip.decompress(answer.content)) if row["instrument_type"] == "EQ"]
+    isins = {row["trading_symbol"]: row["isin"] for row in rows if row["segment"] == "NSE_EQ"}
+    await made.end(bench)
+    ordinary = {symbol for symbol, isin in isins.items() if isin.startswith("INE") and isin[7:9] == "01"}
+    assert isins["NIFTYBEES"] == "INF204KB14I2"
+    assert ordinary == isins.keys() - {"NIFTYBEES"}
+
+
+def _extend(source: Path, target: Path, line: str) -> None:
+    target.write_text(source.read_text() + line)
 
 
 async def test_the_cdn_guards_the_instrument_file_too(upstox: UpstoxBench) -> None:

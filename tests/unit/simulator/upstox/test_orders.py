@@ -202,6 +202,9 @@ async def test_some_lines_of_many_may_fail(upstox: UpstoxBench) -> None:
     assert [row["correlation_id"] for row in document["data"]] == ["buy", "sell"], "buyers first"
     assert [(row["correlation_id"], row["error_code"]) for row in document["errors"]] == [("none", "UDAPI1052")]
     assert document["summary"] == {"total": 3, "payload_error": 0, "success": 2, "error": 1}
+    upstox.faults("multi_order=as-given")
+    given = (await upstox.http.post("/v2/order/multi/place", json=lines)).json()
+    assert [row["correlation_id"] for row in given["data"]] == ["sell", "buy"]
     good = await upstox.http.post("/v2/order/multi/place", json=lines[2:])
     assert (good.status_code, good.json()["status"], good.json()["errors"]) == (200, "success", None)
     bad = await upstox.http.post("/v2/order/multi/place", json=lines[1:2])
@@ -268,6 +271,8 @@ async def test_exit_closes_all_but_delivered_shares(make_upstox: MakeUpstox) -> 
         ("INFY", "D"): 10,
     }
     assert await bench.refused("POST", "/v2/order/positions/exit") == (400, "UDAPI1111")
+    bench.faults("exit_delivery=sold")
+    assert (await bench.http.post("/v2/order/positions/exit")).json()["summary"]["success"] == 1
 
 
 async def test_the_registered_address_and_the_kill_switch_stop_orders_alone(upstox: UpstoxBench) -> None:
@@ -283,6 +288,14 @@ async def test_the_registered_address_and_the_kill_switch_stop_orders_alone(upst
     await upstox.clock(MORNING + timedelta(hours=12))
     assert (await upstox.http.post("/v2/user/kill-switch", json=again)).status_code == 200
     await upstox.place()
+
+
+async def test_headers_that_are_wrong_are_named(upstox: UpstoxBench) -> None:
+    for headers, code in (({"Api-Version": "1.0"}, "UDAPI100015"), ({"X-Algo-Name": "a/b"}, "UDAPI1156")):
+        refused = await upstox.refused("POST", "/v3/order/place", json=upstox.body(), headers=headers)
+        assert refused == (400, code)
+    answer = await upstox.http.post("/v3/order/place", json=upstox.body(), headers={"X-Algo-Name": "stopline"})
+    assert answer.status_code == 200
 
 
 async def test_rate_limits_count_every_api_by_itself(make_upstox: MakeUpstox) -> None:

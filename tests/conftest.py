@@ -120,7 +120,11 @@ def _children() -> dict[int, str]:
     """Live child processes with their command lines; empty where the system has no /proc."""
     found: dict[int, str] = {}
     for task in Path("/proc/self/task").glob("*/children"):
-        for pid in map(int, task.read_text().split()):
+        try:
+            children = task.read_text().split()
+        except OSError:  # the thread ended between the look and the reading
+            continue
+        for pid in map(int, children):
             try:
                 command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             except OSError:

@@ -14,6 +14,7 @@ import random
 import sys
 import tempfile
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from time import perf_counter_ns
 from typing import Any
@@ -24,6 +25,7 @@ from aiohttp import web
 from app.simulator.exchange import Exchange, Opening, Plan
 from app.simulator.kite.sessions import Credentials
 from app.simulator.opening import open_market
+from app.simulator.order import Fill
 from app.simulator.quote import Quote
 from app.simulator.tls import certificate
 
@@ -106,8 +108,40 @@ async def serve(positions: int, seed: int) -> None:
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     while line := await reader.readline():
         command = json.loads(line)
+        if "fills" in command:
+            say(add_fills(exchange, command["fills"]))
+            continue
         say(await breach(exchange, watch, command["triggers"], command["every"], random.Random(seed)))
     await exchange.stop()
+
+
+def add_fills(exchange: Exchange, count: int) -> int:
+    """So many executions more in the day's list: in and out again, in shares beyond the guarded ones. How many now."""
+    records, market = exchange.oms.records, exchange.market
+    now = market.clock.now()
+    first = len(records.fills)
+    for n in range(first, first + count):
+        listing = market.listings.by_key[f"NSE:BENCH{1_000 + n // 2 % 500:04d}"]
+        at = now - timedelta(seconds=(first + count - n) // 20)
+        stamp = at.strftime("%Y-%m-%d %H:%M:%S")
+        records.fills.append(
+            Fill(
+                trade_id=str(60_000_000 + n),
+                order_id=f"{at:%y%m%d}{9_000_000_000 + n:013d}",
+                exchange_order_id=str(1_300_000_000_000_000 + n),
+                token=listing.token,
+                exchange="NSE",
+                tradingsymbol=listing.key.partition(":")[2],
+                product="MIS",
+                side="BUY" if n % 2 == 0 else "SELL",
+                quantity=10,
+                price=100_000 + 5 * (n % 400),
+                fill_timestamp=stamp,
+                order_time=stamp[11:],
+                filled_ns=int(at.timestamp() * 1e9),
+            )
+        )
+    return len(records.fills)
 
 
 async def breach(

@@ -26,6 +26,8 @@ from app.runtime.secret import Secret
 from tests.bench._exchange import SHARES, own_core
 
 STOP_AT = 0.96
+LOOK_MS = 5
+"""How often the window's thread is looked at."""
 WATCHED = 100
 """Rows of the watchlist in the window."""
 
@@ -42,6 +44,8 @@ class Driver:
         self.desk = self.run(build_desk(ProfilePaths(self.profile), paper=False))
         self.account = AccountId("")
         self.paints: list[float] = []
+        self.window_lag = 0.0
+        """Seconds by which the window came round late, at worst since it was set to nought."""
 
     def run(self, coroutine: Any) -> Any:
         """A coroutine on the loop thread, awaited from another."""
@@ -78,6 +82,29 @@ class Driver:
             triggers[name.partition(":")[2]] = trigger
         return triggers
 
+    async def sync(self) -> dict[str, Any]:
+        """One sync, and the longest time that the loop thread did not come round meanwhile."""
+        worst, done = 0.0, asyncio.Event()
+
+        async def watch() -> None:
+            nonlocal worst
+            loop = asyncio.get_running_loop()
+            while not done.is_set():
+                due = loop.time() + 0.001
+                await asyncio.sleep(0.001)
+                worst = max(worst, loop.time() - due)
+
+        watching = asyncio.ensure_future(watch())
+        began = time.perf_counter()
+        (run,) = (await self.desk.portfolio.sync()).accounts
+        took = time.perf_counter() - began
+        done.set()
+        await watching
+        return {
+            "seconds": took, "loop_ms": worst * 1000, "step": run.step, "created": run.created, "skipped": run.skipped,
+            "error": run.error,
+        }  # fmt: skip
+
     async def figures(self) -> list[int]:
         """Microseconds from socket readable to last byte written, of each exit."""
         return [us for desk in self.desk._workspace.accounts.values() for us in desk.stops.engine_us]
@@ -89,6 +116,9 @@ class Driver:
             return "connected"
         if command["do"] == "arm":
             return self.run(self.arm(command["first"], command["count"]))
+        if command["do"] == "sync":
+            self.window_lag = 0.0
+            return {**self.run(self.sync()), "window_ms": self.window_lag * 1000}
         if command["do"] == "figures":
             paints = list(self.paints)
             span = paints[-1] - paints[0] if len(paints) > 1 else 0.0
@@ -107,7 +137,7 @@ class Driver:
 
 def with_window(driver: Driver) -> int:
     """The full window on the desk; paints are counted where Qt delivers them."""
-    from PySide6.QtCore import QEvent, QObject, QTimer
+    from PySide6.QtCore import QEvent, QObject, Qt, QTimer
     from PySide6.QtWidgets import QApplication, QMainWindow
 
     from app.ui.application import WindowOptions, run_window
@@ -122,6 +152,9 @@ def with_window(driver: Driver) -> int:
             return False
 
     counter = Paints()
+    last = time.perf_counter()
+    turn = QTimer()
+    turn.setTimerType(Qt.TimerType.PreciseTimer)
 
     def begin() -> None:
         app = QApplication.instance()
@@ -129,6 +162,15 @@ def with_window(driver: Driver) -> int:
             raise RuntimeError("no application")
         app.installEventFilter(counter)
         threading.Thread(target=finish, daemon=True).start()
+        turn.start(LOOK_MS)
+
+    def look() -> None:
+        nonlocal last
+        now = time.perf_counter()
+        driver.window_lag = max(driver.window_lag, now - last - LOOK_MS / 1000)
+        last = now
+
+    turn.timeout.connect(look)
 
     def finish() -> None:
         driver.serve()

@@ -1,0 +1,70 @@
+"""Sync: 10,000 fills from the paper exchange into the book, stops firing meanwhile; then the same again.
+
+`loop_ms` and `window_ms` are the longest times that the loop thread and the window's thread did not come round.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from tests.bench.tick_to_order import Process, _display, percentiles
+
+FILLS = 10_000
+STOPS = 40
+EVERY = 0.08
+SETTLE = 1.6
+"""Seconds that the exchange waits before the first breach: then the sync begins."""
+QUICK = os.environ.get("STOPLINE_BENCH_QUICK") == "1"
+BUDGET = {"seconds": 3.0, "window_ms": 50.0, "engine_p999_ms": 5.0}
+
+
+def run() -> dict[str, object]:
+    """Without and with the window."""
+    result: dict[str, object] = {"headless": measure("headless", "")}
+    server, display = _display()
+    try:
+        result["with_window"] = measure("window", display)
+    finally:
+        if server is not None:
+            server.terminate()
+            server.wait()
+    result["budget"] = dict(BUDGET)
+    return result
+
+
+def measure(mode: str, display: str) -> dict[str, object]:
+    """One setting."""
+    fills = FILLS // 10 if QUICK else FILLS
+    exchange = Process("tests.bench._exchange", str(STOPS), "7")
+    station: Process | None = None
+    try:
+        urls = exchange.hear()
+        station = Process("tests.bench._workstation", mode, display=display)
+        station.tell(urls)
+        station.hear()
+        exchange.ask({"fills": fills})
+        triggers = station.ask({"do": "arm", "first": 0, "count": STOPS})
+        exchange.tell({"triggers": triggers, "every": EVERY})
+        time.sleep(SETTLE)
+        first = station.ask({"do": "sync"})
+        taken = exchange.hear()
+        again = station.ask({"do": "sync"})
+        figures = station.ask({"do": "figures"})
+    finally:
+        if station is not None:
+            station.end()
+        exchange.end()
+    for told in (first, again):
+        if told["step"] != "completed":
+            raise RuntimeError(f"the sync {told['step']}: {told['error']}")
+    if first["created"] < fills or again["skipped"] < fills:
+        raise RuntimeError(f"{first} {again}")
+    return {"first": _rounded(first), "again": _rounded(again), "engine_ms": percentiles(figures["engine_us"]),
+            "stops_missing": taken["missing"], "stops_doubled": taken["doubled"]}  # fmt: skip
+
+
+def _rounded(told: dict[str, Any]) -> dict[str, Any]:
+    names = ("seconds", "loop_ms", "window_ms", "created", "skipped")
+    return {name: round(told[name], 2) for name in names}

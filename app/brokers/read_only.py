@@ -29,10 +29,12 @@ from app.brokers.base import (
     ReadFactory,
     ReadSession,
     Session,
+    StreamBroker,
+    TradeBroker,
 )
 from app.brokers.parts import CalendarSource, FillPage, HistoryBroker, MarketDay, SessionTiming
 from app.domain.account import Endpoints
-from app.domain.broker import BrokerInfo
+from app.domain.broker import BrokerInfo, Support
 from app.domain.errors import Denied, NotPermitted
 from app.domain.fill import Fill
 from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, Nanos
@@ -41,6 +43,16 @@ from app.domain.market import Candle, Interval, Tick
 from app.domain.money import Price
 from app.domain.order import Order, OrderRequest
 from app.domain.portfolio import Funds, Holding, Position
+
+_TRADING: tuple[type, ...] = (
+    ReadSession,
+    InstrumentSource,
+    QuoteSource,
+    CandleSource,
+    CostSource,
+    TradeBroker,
+    StreamBroker,
+)
 
 
 class ReadingFactory:
@@ -58,7 +70,16 @@ class ReadingFactory:
     def session(self, session: Session, credentials: Credentials, endpoints: Endpoints) -> BrokerSession:
         """The provider's, with the rest denied; a provider that trades is passed on as it is."""
         made = self._provider.session(session, credentials, endpoints)
-        return made if isinstance(made, BrokerSession) else reading_session(made, self.info.title)
+        if isinstance(made, BrokerSession):
+            return made
+        if self.info.capabilities.trading is Support.YES:
+            # Not taken for one that only reads: its stops would be gone without a word.
+            lacks = [part.__name__ for part in _TRADING if not isinstance(made, part)]
+            raise Denied(
+                f"{self.info.title}'s provider says that it trades and lacks what that needs: {', '.join(lacks)}.",
+                "Ask its author.",
+            )
+        return reading_session(made, self.info.title)
 
 
 class ReadingSession:

@@ -9,8 +9,12 @@ from textwrap import dedent
 
 import pytest
 
+from app.brokers.base import Credentials, Session
 from app.brokers.registry import Registry
+from app.domain.account import Endpoints
 from app.domain.errors import Denied
+from app.domain.ids import AccountId
+from app.runtime.secret import Secret
 
 GOOD = """
     from app.domain.account import Endpoints
@@ -117,3 +121,21 @@ def test_a_provider_that_asks_for_what_is_not_stored_is_refused(folder: Path) ->
     )
     install(folder, "asks", source)
     assert "pin" in registry(folder).problems[0].cause
+
+
+def test_a_provider_that_says_it_trades_and_cannot_is_not_taken_for_one_that_only_reads(folder: Path) -> None:
+    source = GOOD.format(name="halfbroker").replace("import AuthKind,", "import AuthKind, Capabilities, Support,")
+    source = source.replace(
+        '"wss://x.example"))', '"wss://x.example"), capabilities=Capabilities(trading=Support.YES))'
+    )
+    source = source.replace("session(self, session, credentials, endpoints): raise NotImplementedError", HALF)
+    install(folder, "halfbroker", source)
+    found = registry(folder)
+    assert found.problems == ()
+    here = Endpoints("http://127.0.0.1:1", "http://127.0.0.1:1/login", "ws://127.0.0.1:1")
+    session = Session(AccountId("halfbroker-1"), "1", "A", Secret("t"), 0, 0)
+    with pytest.raises(Denied, match=r"says that it trades and lacks what that needs: .*StreamBroker"):
+        found.factory("halfbroker").session(session, Credentials("k", Secret("s")), here)
+
+
+HALF = "session(self, session, credentials, endpoints): return object()"

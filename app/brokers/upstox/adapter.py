@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote
 
 from app.brokers.base import ExchangeClockReading, ExitLine, Feed, FeedSink, OrderCost, Profile, Session
 from app.brokers.documents import encode_json
 from app.brokers.parts import PlacedOrder
-from app.brokers.upstox import mapping, requests
+from app.brokers.rows import Row
+from app.brokers.upstox import mapping, quotes, requests
+from app.brokers.upstox.auth import only_reads
 from app.brokers.upstox.exit_line import UpstoxExitLine
 from app.brokers.upstox.keys import Directory
 from app.brokers.upstox.outcomes import order_id_of, order_ids_of, outcomes_from
@@ -23,12 +27,14 @@ from app.domain.errors import Denied
 from app.domain.fill import Fill
 from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, Nanos
 from app.domain.instrument import Exchange, Instrument
-from app.domain.market import Candle, Interval
+from app.domain.market import Candle, Interval, Quote, Tick
 from app.domain.money import Price
 from app.domain.order import Order, OrderRequest, Placement, SliceOutcome
 from app.domain.portfolio import Funds, Holding, Position
 from app.runtime.clock import to_datetime
 from app.runtime.helper import Helper
+
+T = TypeVar("T")
 
 QUOTE_KEYS = 200
 """Keys a quote request carries. Upstox allows 500; the length of the address bites first."""
@@ -69,7 +75,9 @@ class UpstoxSession(UpstoxSpecials):
         return self._endpoints.paper
 
     def feed(self, sink: FeedSink, *, orders: bool = True) -> Feed:
-        """A price connection of the account; with `orders` the portfolio stream beside it."""
+        """A price connection of the account; with `orders` the portfolio stream beside it. A token that only
+        reads opens none of orders."""
+        orders = orders and not only_reads(self._session)
         return UpstoxFeed(
             self._session.account, self._rest, self._endpoints, self._directory, sink, self._notice, orders=orders
         )
@@ -148,13 +156,29 @@ class UpstoxSession(UpstoxSpecials):
 
     async def last_prices(self, instruments: Sequence[InstrumentId]) -> Mapping[InstrumentId, Price]:
         """Last traded prices. What the broker does not know is missing from the answer."""
+        return await self._quoted("ltp", instruments, quotes.last_price)
+
+    async def day_prices(self, instruments: Sequence[InstrumentId]) -> Mapping[InstrumentId, Tick]:
+        """Last price, open, high and low of the day."""
+        now = time.time_ns()
+        return await self._quoted("ohlc", instruments, lambda row, one: quotes.day(row, one, now))
+
+    async def quotes(self, instruments: Sequence[InstrumentId]) -> Mapping[InstrumentId, Quote]:
+        """Everything, with depth and circuit limits."""
+        now = time.time_ns()
+        return await self._quoted("quotes", instruments, lambda row, one: quotes.quote(row, one, now))
+
+    async def _quoted(
+        self, what: str, instruments: Sequence[InstrumentId], read: Callable[[Row, Instrument], T]
+    ) -> dict[InstrumentId, T]:
         keys = [known.key for known in map(self._directory.get, instruments) if known is not None]
-        prices: dict[InstrumentId, Price] = {}
+        found: dict[InstrumentId, T] = {}
         for start in range(0, len(keys), QUOTE_KEYS):
             asked = [("instrument_key", ",".join(keys[start : start + QUOTE_KEYS]))]
-            answer = await self._rest.get("/v3/market-quote/ltp", asked)
-            prices.update(mapping.last_prices_from(answer, self._directory))
-        return prices
+            if what == "ohlc":
+                asked.append(("interval", "1d"))
+            found.update(quotes.entries(await self._rest.get(f"/v3/market-quote/{what}", asked), self._directory, read))
+        return found
 
     async def candles(self, instrument: Instrument, interval: Interval, start: Nanos, end: Nanos) -> Sequence[Candle]:
         """Past candles, oldest first, both ends included. Days are asked for whole, the newest first, in as many
@@ -217,6 +241,11 @@ class UpstoxSession(UpstoxSpecials):
         answer = await self._rest.send("POST", "/v2/order/place", body=body)
         return order_id_of(answer)
 
+    async def cancel_v2(self, order: BrokerOrderId) -> None:
+        """The older call."""
+        self._deny_reading()
+        await self._rest.send("DELETE", "/v2/order/cancel", params=[("order_id", order)])
+
     async def _place(self, request: OrderRequest, *, slices: bool) -> Placement:
         self._deny_reading()
         body = requests.order_body(request, self._directory, slices=slices)
@@ -247,10 +276,25 @@ class UpstoxSession(UpstoxSpecials):
         trigger_price: Price | None = None,
     ) -> None:
         """Changes what is given; what stays is sent again as it was last read. Quantity is the order's total."""
+        await self._modify(f"{_ORDERS}/modify", order, quantity, price, trigger_price)
+
+    async def modify_v2(
+        self,
+        order: BrokerOrderId,
+        *,
+        quantity: int | None = None,
+        price: Price | None = None,
+        trigger_price: Price | None = None,
+    ) -> None:
+        """The older call."""
+        await self._modify("/v2/order/modify", order, quantity, price, trigger_price)
+
+    async def _modify(
+        self, path: str, order: BrokerOrderId, quantity: int | None, price: Price | None, trigger_price: Price | None
+    ) -> None:
         self._deny_reading()
         known = self._seen.get(order) or await self.order_details(order)
-        body = requests.modify_body(known, quantity, price, trigger_price)
-        await self._rest.send("PUT", f"{_ORDERS}/modify", body=body)
+        await self._rest.send("PUT", path, body=requests.modify_body(known, quantity, price, trigger_price))
         self._seen.pop(order, None)  # whether it was taken shows in the next read
 
     async def cancel(self, order: BrokerOrderId) -> None:

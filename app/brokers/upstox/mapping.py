@@ -329,19 +329,6 @@ def candle_from_row(data: Any, scale: int) -> Candle:
         raise BadAnswer("The broker sent a candle that cannot be read.", detail=repr(data)[:80]) from bad
 
 
-def last_prices_from(data: object, directory: Directory) -> dict[InstrumentId, int]:
-    """The v3 quotes. The outer key is segment and symbol, and two may share one: the inner key tells."""
-    if not isinstance(data, Mapping):
-        raise BadAnswer("The broker's quotes cannot be read.", detail=type(data).__name__)
-    found: dict[InstrumentId, int] = {}
-    for one in data.values():
-        row = Row(one, "quote")
-        known = directory.by_key(row.text("instrument_token"))
-        if known is not None:
-            found[known.id] = row.price("last_price", known.price_scale)
-    return found
-
-
 def cost_from(margin: object, note: object) -> OrderCost:
     """What an order takes: the margin answer, and the brokerage answer for the charges."""
     block = Row(margin, "margin")

@@ -246,3 +246,36 @@ async def test_a_gtt_is_placed_listed_changed_and_ended(broker: UpstoxSession) -
     assert (await broker.gtt(gtt)).status is GttStatus.CANCELLED
     with pytest.raises(Rejected):
         await broker.delete_gtt(GttId("GTT-C0000000000"))
+
+
+async def test_the_older_calls_still_place_change_and_cancel(broker: UpstoxSession) -> None:
+    last = await traded_at(broker)
+    low = last * 95 // 100 // 10 * 10
+    order = await broker.place_v2(buy(kind=OrderKind.LIMIT, price=low))
+    assert await reaches(broker, order, OrderStatus.OPEN)
+    await broker.modify_v2(order, price=low - 100)
+
+    async def changed() -> bool:
+        return (await broker.order_details(order)).price == low - 100
+
+    assert await eventually(changed)
+    await broker.cancel_v2(order)
+    assert await reaches(broker, order, OrderStatus.CANCELLED)
+
+
+async def test_quotes_tell_depth_limits_and_the_day(broker: UpstoxSession) -> None:
+    nifty, unknown = InstrumentId("NSE:NIFTY 50"), InstrumentId("NSE:NOBODY")
+    asked = [INFY, nifty, unknown]
+    found = await broker.quotes(asked)
+    assert found.keys() == {INFY, nifty}
+    share, index = found[INFY], found[nifty]
+    assert share.tick.depth is not None
+    assert share.tick.depth.bids[0].price < share.tick.depth.asks[0].price
+    assert share.lower_circuit is not None
+    assert share.upper_circuit is not None
+    assert share.lower_circuit < share.tick.last_price < share.upper_circuit
+    assert share.tick.close is not None
+    assert (index.tick.depth, index.tick.volume) == (None, None)
+    days = await broker.day_prices(asked)
+    assert days[INFY].open == share.tick.open
+    assert days.keys() == {INFY, nifty}

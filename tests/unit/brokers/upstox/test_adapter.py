@@ -385,6 +385,28 @@ async def test_quotes_are_matched_by_the_inner_key() -> None:
     assert query(server.seen[0]) == {"instrument_key": "NSE_EQ|INE002A01018,NSE_FO|43919"}
 
 
+async def test_a_whole_quote_is_read_with_times_as_texts_and_empty_places_left_out() -> None:
+    nobody = {"quantity": 0, "price": 0.0, "orders": 0}
+    row = {
+        "instrument_token": "NSE_EQ|INE002A01018", "symbol": "RELIANCE", "last_price": 1400.5, "volume": 123456,
+        "average_price": 1399.8, "oi": 0, "net_change": 2.5, "last_trade_time": "1789977601000",
+        "ohlc": {"open": 1399.0, "high": 1402.0, "low": 1395.1, "close": 1400.5},
+        "timestamp": "2026-09-21T13:30:01.234+05:30", "total_buy_quantity": 1000.0, "total_sell_quantity": 2000.0,
+        "lower_circuit_limit": 1258.2, "upper_circuit_limit": 1537.8, "oi_day_high": 0, "oi_day_low": 0,
+        "depth": {"buy": [{"quantity": 5, "price": 1400.4, "orders": 1}, nobody], "sell": [nobody]},
+    }  # fmt: skip
+    async with session(lambda _: success({"NSE_EQ:RELIANCE": row})) as (broker, server):
+        quote = (await broker.quotes([SHARE.id]))[SHARE.id]
+    assert server.seen[0].path.startswith("/v3/market-quote/quotes?")
+    tick = quote.tick
+    assert (tick.last_price, tick.close, tick.open, tick.volume) == (140050, 139800, 139900, 123456)
+    assert tick.last_trade_time == 1789977601000_000_000
+    assert tick.exchange_time == from_datetime(datetime(2026, 9, 21, 13, 30, 1, 234_000, tzinfo=IST))
+    assert tick.depth is not None
+    assert (len(tick.depth.bids), len(tick.depth.asks), tick.open_interest) == (1, 0, None)
+    assert (quote.lower_circuit, quote.upper_circuit) == (125820, 153780)
+
+
 async def test_candles_are_asked_for_in_pieces_and_turned_round() -> None:
     def script(seen: Seen) -> bytes:
         path = unquote(seen.path)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QToolButton, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from app.domain.errors import AppError, OutcomeUnknown
 from app.domain.gtt import Gtt, GttRequest
@@ -46,16 +46,22 @@ class GttStrip(QFrame):
         close.setToolTip("Leave the trigger as it is (Esc)")
         close.setAccessibleName("Leave the trigger as it is")
         close.clicked.connect(self.put_away)
-        layout = QHBoxLayout(self)
+        what, prices = QHBoxLayout(), QHBoxLayout()
+        what.addWidget(self._title)
+        what.addWidget(self.quantity)
+        what.addWidget(self._words, 1)
+        what.addWidget(close)
+        self._marks = tuple((label("At", "muted"), label("limit", "muted")) for _ in self.triggers)
+        for trigger, price, (at, limit) in zip(self.triggers, self.prices, self._marks, strict=True):
+            for widget in (at, trigger, limit, price):
+                prices.addWidget(widget)
+        prices.addStretch(1)
+        prices.addWidget(self._button)
+        layout = QVBoxLayout(self)
         layout.setContentsMargins(12, 6, 8, 6)
-        layout.addWidget(self._title)
-        layout.addWidget(self.quantity)
-        for trigger, price in zip(self.triggers, self.prices, strict=True):
-            layout.addWidget(trigger)
-            layout.addWidget(price)
-        layout.addWidget(self._button)
-        layout.addWidget(self._words, 1)
-        layout.addWidget(close)
+        layout.setSpacing(6)
+        layout.addLayout(what)
+        layout.addLayout(prices)
         self.quantity.returnPressed.connect(self._submit)
         self.hide()
 
@@ -80,7 +86,8 @@ class GttStrip(QFrame):
         for n, (trigger, price) in enumerate(zip(self.triggers, self.prices, strict=True)):
             for edit in (trigger, price):
                 edit.set_instrument(instrument)
-                edit.setVisible(n < len(gtt.legs))
+            for widget in (trigger, price, *self._marks[n]):
+                widget.setVisible(n < len(gtt.legs))
             if n < len(gtt.legs):
                 trigger.set_value(gtt.legs[n].trigger)
                 price.set_value(gtt.legs[n].price)

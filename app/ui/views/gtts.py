@@ -83,7 +83,7 @@ COLUMNS: tuple[Column[GttRow], ...] = (
         lambda r: r.gtt.legs[0].quantity,
         shown=lambda r: quantity_of(r.instrument, r.gtt.legs[0].quantity),
         number=True,
-        width=76,
+        width=56,
     ),
     Column(
         "trigger",
@@ -91,7 +91,7 @@ COLUMNS: tuple[Column[GttRow], ...] = (
         lambda r: tuple(leg.trigger for leg in r.gtt.legs),
         shown=lambda r: _prices(r, [leg.trigger for leg in r.gtt.legs]),
         number=True,
-        width=130,
+        width=150,
         help="The price that fires it; of two, the one that comes first ends the other",
     ),
     Column(
@@ -102,10 +102,11 @@ COLUMNS: tuple[Column[GttRow], ...] = (
         number=True,
         width=130,
         help="Worst price accepted, of the order that is sent then",
+        spare=1,
     ),
-    Column("status", "Status", lambda r: r.status, tone=_tone, tip=lambda r: r.refusal, whole=True, width=120),
+    Column("status", "Status", lambda r: r.status, tone=_tone, tip=lambda r: r.refusal, whole=True, width=80),
     Column("delete", "", lambda r: "Delete" if r.can_change else "", width=72, tip=lambda _r: "Take it back (Del)"),
-    Column("product", "Product", lambda r: r.gtt.legs[0].product, tone=lambda _r: Tone.DIM, width=62, spare=1),
+    Column("product", "Product", lambda r: r.gtt.legs[0].product, tone=lambda _r: Tone.DIM, width=62, spare=2),
     Column(
         "expires",
         "Until",
@@ -113,10 +114,10 @@ COLUMNS: tuple[Column[GttRow], ...] = (
         fmt.day_of,
         tone=lambda _r: Tone.DIM,
         width=92,
-        spare=2,
+        spare=3,
         help="It waits at the broker for up to a year, also while Stopline is closed",
     ),
-    Column("words", "Broker says", lambda r: r.refusal, tone=lambda _r: Tone.DIM, width=180, spare=3),
+    Column("words", "Broker says", lambda r: r.refusal, tone=lambda _r: Tone.DIM, width=180, spare=4),
 )
 
 

@@ -137,10 +137,14 @@ class TicketSpecial(QWidget):
             return f", in {self.legs.value()} legs"
         if not self.way.rests:
             return ", in slices if the exchange wants it" if self.sliced.isChecked() else ""
-        at = [price_of(instrument, edit.value) for edit in (self.trigger, self.target_trigger) if edit.value]
+        waits = "; it waits at the broker for up to a year"
+        stop = f", once the price reaches {price_of(instrument, self.trigger.value)}"
         if self.way is Way.TRIGGER:
-            at = at[:1]
-        return f", once the price reaches {' or '.join(at)}; it waits at the broker for up to a year"
+            return stop + waits
+        target = (
+            f" or {price_of(instrument, self.target_trigger.value)}, then at {price_of(instrument, self.target.value)}"
+        )
+        return f"{stop}{target} or better{waits}"
 
     def _show(self) -> None:
         way = self.way

@@ -109,9 +109,11 @@ def leg(trigger: Price, side: Side = Side.BUY) -> GttLeg:
     return GttLeg(trigger // 10 * 10, side, 2, Product.CNC, trigger // 10 * 10)
 
 
-async def test_a_trigger_is_placed_changed_and_deleted_and_the_window_hears_of_it(trader: Trader) -> None:
+async def test_a_trigger_is_placed_changed_and_deleted_and_everybody_hears_of_it(trader: Trader) -> None:
     last = await trader.last()
     request = GttRequest(trader.account, INFY, last, (leg(last * 80 // 100),))
+    with pytest.raises(Denied, match="tick"):
+        await trader.desk.gtts.place(replace(request, legs=(replace(request.legs[0], trigger=10_003),)))
     number = await trader.desk.gtts.place(request)
     (listed,) = [gtt for gtt in await trader.desk.gtts.gtts() if gtt.id == number]
     assert listed.status is GttStatus.ACTIVE
@@ -137,13 +139,6 @@ async def test_a_lost_answer_to_a_trigger_is_looked_up_and_never_sent_twice(trad
     await trader.exchange.control("POST", "/faults", {"faults": ["lost-before:route=gtt,nth=2"]})
     with pytest.raises((Denied, OutcomeUnknown)):
         await trader.desk.gtts.place(replace(request, legs=(leg(last * 60 // 100),)))
-
-
-async def test_a_trigger_off_the_tick_is_denied_in_words(trader: Trader) -> None:
-    last = await trader.last()
-    wrong = GttRequest(trader.account, INFY, last, (replace(leg(last * 80 // 100), trigger=10_003),))
-    with pytest.raises(Denied, match="tick"):
-        await trader.desk.gtts.place(wrong)
 
 
 async def test_a_trigger_that_the_broker_fires_for_nothing_is_an_alarm(trader: Trader) -> None:
@@ -191,7 +186,9 @@ async def test_a_conversion_that_the_broker_refuses_leaves_the_stop_where_it_was
     await trader.desk.stops.disarm(armed[0].id)
 
 
-async def test_part_of_a_position_is_converted_and_the_stop_stays_with_the_rest(trader: Trader) -> None:
+async def test_part_of_a_position_is_converted_the_stop_stays_with_the_rest_and_nonsense_is_denied(
+    trader: Trader,
+) -> None:
     await trader.buy(6, Product.MIS)
     last = await trader.last()
     stop = await trader.desk.stops.arm(trader.key(Product.MIS), last * 90 // 100 // 10 * 10)
@@ -204,11 +201,6 @@ async def test_part_of_a_position_is_converted_and_the_stop_stays_with_the_rest(
 
     await eventually(smaller)
     await trader.desk.stops.disarm(stop.id)
-
-
-async def test_a_senseless_conversion_is_denied(trader: Trader) -> None:
-    if await trader.quantity(Product.MIS) == 0:
-        await trader.buy(1, Product.MIS)
     one = Conversion(trader.key(Product.MIS), Side.BUY, 1, Product.CNC)
     for wrong, words in (
         (replace(one, quantity=10_000), "are there to convert"),
@@ -241,6 +233,12 @@ async def test_an_iceberg_shows_its_legs_and_stands_in_the_book(trader: Trader) 
 
 async def test_a_sale_of_unauthorised_holdings_names_the_page_and_goes_through_after_it(trader: Trader) -> None:
     await trader.last(SBIN)
+    await trader.desk._workspace.account(trader.account).refresh()
+    page = await trader.desk.trading.authorise(trader.account, SBIN)
+    assert f"/authorise/holdings/{trader.exchange.line['api_key']}/" in page.url
+    assert (await trader.desk.trading.authorise(trader.account)).url != page.url
+    with pytest.raises(Denied, match="None of"):
+        await trader.desk.trading.authorise(trader.account, InstrumentId("NSE:TCS"))
     sale = OrderRequest(trader.account, SBIN, Side.SELL, 5, Product.CNC, OrderKind.MARKET)
     await trader.exchange.control("POST", "/faults", {"faults": ["authorisation=needed"]})
     with pytest.raises(AuthorisationNeeded) as caught:
@@ -259,12 +257,3 @@ async def test_a_sale_of_unauthorised_holdings_names_the_page_and_goes_through_a
 
     await trader.desk._workspace.account(trader.account).refresh()
     await eventually(shown)
-
-
-async def test_a_holding_is_authorised_before_it_is_sold(trader: Trader) -> None:
-    await trader.desk._workspace.account(trader.account).refresh()
-    page = await trader.desk.trading.authorise(trader.account, SBIN)
-    assert f"/authorise/holdings/{trader.exchange.line['api_key']}/" in page.url
-    assert (await trader.desk.trading.authorise(trader.account)).url != page.url
-    with pytest.raises(Denied, match="None of"):
-        await trader.desk.trading.authorise(trader.account, InstrumentId("NSE:TCS"))

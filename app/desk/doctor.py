@@ -19,6 +19,7 @@ from app.domain.calendar import ist_date
 from app.domain.errors import AppError
 from app.domain.health import Finding, PreflightReport
 from app.domain.ids import AccountId
+from app.domain.listing import list_name
 from app.runtime.clock import SECOND, SystemClock
 from app.runtime.secret import Secret
 from app.storage.accounts import AccountRecord
@@ -129,7 +130,8 @@ class Doctor:
     async def _instruments(self) -> Sequence[Finding]:
         found = []
         lists = self._workspace.book.instruments
-        for broker in sorted({record.broker for record in self._workspace.records.values()}):
+        records = self._workspace.records.values()
+        for broker in sorted({list_name(one.broker, paper=one.endpoints.paper) for one in records}):
             stats = await lists.stats(broker)
             read = [done.ended_at for done in await lists.imports(broker, 20) if done.counts is not None]
             found.append(checks.instruments(broker, stats.active, max(read, default=None), self._clock.now()))

@@ -55,6 +55,8 @@ class InstrumentDesk:
 
             async def reload(name: str) -> None:
                 await self._workspace.master.reload(book.instruments, name)
+                if name in self._needed():
+                    await self._workspace.teach(name)
 
             self._imports = InstrumentImports(
                 book.instruments, self._files, self._helper, self._workspace.profile, self._clock,
@@ -124,6 +126,10 @@ class InstrumentDesk:
         Raises AppError only when there is none at all.
         """
         name = list_name(record.broker, paper=record.endpoints.paper)
+        await self._todays(name, session)
+        await self._workspace.teach(name)
+
+    async def _todays(self, name: str, session: ReadSession) -> None:
         async with self._one:
             day = list_day((await session.exchange_clock()).now, *self._files.refresh_hour())
             master = self._workspace.master

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import fields, replace
 from itertools import islice
 from pathlib import Path
@@ -31,7 +31,7 @@ from app.storage.journal import Journal
 from app.storage.snapshot import SEALED
 from app.vault.vault import Vault
 
-TAUGHT_AT_ONCE = 300
+TAUGHT_AT_ONCE = 100
 """Instruments that an adapter learns before the loop gets its turn."""
 
 
@@ -101,7 +101,8 @@ class Workspace:
         """Who counts logins and renewals, good and failed: the sync desk."""
         self.list_instruments: Callable[[ReadSession, AccountRecord], Coroutine[Any, Any, None]] = _as_stored
         """Who sees to it that a session begins with the list of the day: the instrument desk."""
-        self.master.on_list.append(self._teach)
+        self._taught: dict[str, object] = {}
+        """By list: which one its broker's adapter has learnt."""
         self._book: Book | None = None
         self._journal: Journal | None = None
 
@@ -180,17 +181,17 @@ class Workspace:
         self.records[record.id] = record
         await self.book.accounts.save(record)
 
-    async def _teach(self, name: str, instruments: Collection[Instrument]) -> None:
-        """Adapters whose broker goes by keys learn them, a few at a time."""
-        broker = broker_of_list(name)
-        if all(listed.info.name != broker for listed in self.brokers.available()):
-            return  # the list of a provider whose package is gone
-        factory = self.factory(broker)
-        if isinstance(factory, LearnsInstruments):
-            rest = iter(instruments)
-            while part := list(islice(rest, TAUGHT_AT_ONCE)):
-                factory.learn(part)
-                await asyncio.sleep(0)
+    async def teach(self, name: str) -> None:
+        """An adapter whose broker goes by keys learns the list that was read, a few lines at a time."""
+        table = self.master.table(name)
+        factory = self.factory(broker_of_list(name))
+        if table is None or self._taught.get(name) is table or not isinstance(factory, LearnsInstruments):
+            return
+        self._taught[name] = table
+        rest = iter(table)
+        while part := list(islice(rest, TAUGHT_AT_ONCE)):
+            factory.learn(part)
+            await asyncio.sleep(0)
 
     async def _keep_candles(self, instrument: InstrumentId, interval: Interval, candles: Sequence[Candle]) -> None:
         if self._book is not None:

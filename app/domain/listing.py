@@ -32,6 +32,19 @@ class ListPart:
     first_malformed: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class PackedList:
+    """A whole stored list in four pieces, ordered by id."""
+
+    data: bytes
+    """The lines, each packed, one behind the other."""
+    starts: bytes
+    """Where each begins and the last one ends: signed 64-bit integers of the machine."""
+    ids: bytes
+    """Of equal width, filled up with zeros."""
+    id_width: int
+
+
 def is_test_contract(symbol: str) -> bool:
     """The exchange's own: `011NSETEST36DECFUT`. Nobody can trade them."""
     return "NSETEST" in symbol

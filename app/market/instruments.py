@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from app.domain.ids import InstrumentId
-from app.domain.instrument import Exchange, Instrument, InstrumentKind
+from app.domain.instrument import Instrument, InstrumentKind
+from app.domain.listing import PackedList
 from app.market.search import SearchIndex
+from app.market.table import InstrumentTable, Shelf, Shelves
 
 
 class InstrumentStore(Protocol):
     """What the master needs of the book's instruments."""
 
-    async def all_active(self, broker: str) -> list[Instrument]:
+    async def packed(self, broker: str) -> PackedList:
         """The stored list."""
         ...
 
@@ -24,64 +26,61 @@ class InstrumentMaster:
     those of the broker whose list is asked for, or of the one that was read last."""
 
     def __init__(self) -> None:
-        self._by_id: ById = {}
-        self._by_list: dict[str, ById] = {}
-        self._with_derivatives: frozenset[str] = frozenset()
+        self._tables: dict[str, InstrumentTable] = {}
+        """By the name of the list, the one that was read last at the end."""
+        self._count = 0
         self._index: SearchIndex | None = None
         self._taking = asyncio.Lock()
-        self.on_list: list[Callable[[str, Collection[Instrument]], Awaitable[None]]] = []
-        """Called with every list that was read: adapters learn the broker's keys from it."""
 
     def get(self, instrument: InstrumentId, name: str = "") -> Instrument | None:
         """An active instrument by id, as the list of that name has it; as any has it, when that one does not."""
-        return self._by_list.get(name, self._by_id).get(instrument) or self._by_id.get(instrument)
+        own = self._tables.get(name)
+        found = own.get(instrument) if own is not None else None
+        if found is not None:
+            return found
+        for table in reversed(self._tables.values()):
+            found = table.get(instrument)
+            if found is not None:
+                return found
+        return None
+
+    def table(self, name: str) -> InstrumentTable | None:
+        """A whole list."""
+        return self._tables.get(name)
 
     def ends_in_auction(self, instrument: Instrument) -> bool:
         """Whether a share ends its day in the closing auction: those with derivatives do, since 2026-08-03."""
-        return instrument.kind is InstrumentKind.SHARE and instrument.symbol in self._with_derivatives
+        named = self._index.with_futures if self._index is not None else frozenset()
+        return instrument.kind is InstrumentKind.SHARE and instrument.symbol in named
 
     def search(self, text: str, limit: int = 30) -> list[Instrument]:
         """Best matches first, as the trader types (D6)."""
         return [] if self._index is None else self._index.search(text, limit)
 
     def __len__(self) -> int:
-        return len(self._by_id)
+        return self._count
 
     def has(self, name: str) -> bool:
         """Whether there is a list of that name, with something in it."""
-        return bool(self._by_list.get(name))
+        return bool(len(self._tables.get(name, ())))
 
     async def load(self, store: InstrumentStore, name: str) -> None:
         """The stored list, unless it was read before."""
-        if name not in self._by_list:
+        if name not in self._tables:
             await self.reload(store, name)
 
     async def reload(self, store: InstrumentStore, name: str) -> None:
-        """The stored list anew. Whatever walks over all of it does so in a thread: 140,000 rows take 50 ms."""
+        """The stored list anew. Whatever walks over all of it does so in a thread."""
         async with self._taking:
-            rows = await store.all_active(name)
-            others = [known for other, known in self._by_list.items() if other != name]
-            mine, merged, named, index = await asyncio.to_thread(_arranged, others, rows)
-            self._by_list[name] = mine
-            self._by_id, self._with_derivatives, self._index = merged, named, index
-            for hear in self.on_list:
-                await hear(name, mine.values())
+            mine = InstrumentTable(await store.packed(name))
+            others = [table for other, table in self._tables.items() if other != name and len(table)]
+            count, index = await asyncio.to_thread(_arranged, [mine, *reversed(others)])
+            self._tables.pop(name, None)
+            self._tables[name] = mine
+            self._count, self._index = count, index
 
 
-ById = dict[InstrumentId, Instrument]
-
-
-def _arranged(others: Sequence[ById], rows: Sequence[Instrument]) -> tuple[ById, ById, frozenset[str], SearchIndex]:
-    """(the list's own, all, names with derivatives, the index of all)."""
-    mine = {row.id: row for row in rows}
-    merged: ById = mine
-    if any(others):
-        merged = {}
-        for known in (*others, mine):
-            merged.update(known)
-    named = frozenset(
-        row.name
-        for row in merged.values()
-        if row.exchange in (Exchange.NFO, Exchange.BFO) and row.kind is InstrumentKind.FUTURE
-    )
-    return mine, merged, named, SearchIndex(merged.values())
+def _arranged(tables: Sequence[InstrumentTable]) -> tuple[int, SearchIndex]:
+    """(how many there are, the index of all)."""
+    whole: Shelf = tables[0] if len(tables) == 1 else Shelves(tables)
+    return len(whole), SearchIndex(whole)

@@ -17,7 +17,7 @@ works in short steps and numpy sorts, so that it does not hold the interpreter l
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Final
@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.domain.instrument import Exchange, Instrument, InstrumentKind
+from app.market.table import Shelf
 
 Ints = npt.NDArray[np.int32]
 Words = npt.NDArray[np.bytes_]
@@ -59,7 +60,10 @@ class SearchIndex:
     def __init__(self, instruments: Iterable[Instrument]) -> None:
         columns = _Columns(instruments)
         order = columns.best_first()
-        self._instruments = [columns.instruments[row] for row in order.tolist()]
+        self._source = columns.instruments
+        self._order = order.astype(np.int32)
+        self.with_futures = frozenset(columns.with_futures)
+        """Names of the shares and indices on which NSE and BSE have futures."""
         self._group = columns.group[order]
         row_of = np.empty(len(order), np.int32)
         row_of[order] = np.arange(len(order), dtype=np.int32)
@@ -73,7 +77,7 @@ class SearchIndex:
         self._name_words, self._name_starts, self._name_rows = _postings(columns.company_words(), row_of)
 
     def __len__(self) -> int:
-        return len(self._instruments)
+        return len(self._order)
 
     def search(self, query: str, limit: int = 30) -> list[Instrument]:
         """The best `limit` instruments for what was typed so far; nothing for nothing."""
@@ -116,14 +120,17 @@ class SearchIndex:
             keep = ranks <= worst
             rows, ranks = rows[keep], ranks[keep]
         best = rows[np.argsort(ranks, kind="stable")[:limit]].tolist()
-        return [self._instruments[row] for row in best]
+        return [self._source[int(self._order[row])] for row in best]
 
 
 class _Columns:
     """The list as columns of small numbers, and the words that each number stands for."""
 
     def __init__(self, instruments: Iterable[Instrument]) -> None:
-        self.instruments = [one for one in instruments if one.active]
+        # A list may be too long to be kept as objects; then they are made once for this walk and again when found.
+        listed = instruments if isinstance(instruments, Shelf) else [one for one in instruments if one.active]
+        self.instruments: Sequence[Instrument] = listed
+        self.with_futures: set[str] = set()
         count = len(self.instruments)
         self.symbols: Words = np.zeros(count, f"S{_WIDTH}")
         self.group = np.zeros(count, np.int16)
@@ -143,6 +150,8 @@ class _Columns:
             stem = _stem(one, symbol)
             if one.expiry is not None:
                 derived.add(stem)
+                if one.kind is InstrumentKind.FUTURE and one.exchange in (Exchange.NFO, Exchange.BFO):
+                    self.with_futures.add(one.name)
             elif stem in _INDEX_OF and one.kind is InstrumentKind.INDEX:
                 self.aliases.append((_bytes(stem), number))
             codes.append(

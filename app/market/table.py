@@ -1,0 +1,110 @@
+"""A whole instrument list in a few pieces of memory. Instruments are made when somebody asks for them.
+
+Two hundred thousand objects would take three times the memory, and every full garbage collection would walk over them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import overload
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from app.domain.ids import InstrumentId
+from app.domain.instrument import Instrument
+from app.domain.listing import InstrumentMaker, InstrumentRow, PackedList
+
+_CACHED = 20_000
+"""Instruments that were asked for by id and stay made."""
+
+
+class Shelf(Sequence[Instrument]):
+    """Active instruments, made as they are read. Safe to read from any thread but for `get`."""
+
+    def ids(self) -> npt.NDArray[np.bytes_]:
+        """In the order of the places."""
+        raise NotImplementedError
+
+    @overload
+    def __getitem__(self, place: int) -> Instrument: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Instrument]: ...
+    def __getitem__(self, place: int | slice) -> Instrument | Sequence[Instrument]:
+        if isinstance(place, slice):
+            return [self.at(one) for one in range(*place.indices(len(self)))]
+        return self.at(place)
+
+    def at(self, place: int) -> Instrument:
+        """One by its place."""
+        raise NotImplementedError
+
+
+class InstrumentTable(Shelf):
+    """One broker's list."""
+
+    def __init__(self, packed: PackedList) -> None:
+        self._data = memoryview(packed.data)
+        self._starts = np.frombuffer(packed.starts, np.int64)
+        self._ids: npt.NDArray[np.bytes_] = np.frombuffer(packed.ids, f"S{max(1, packed.id_width)}")
+        self._maker = InstrumentMaker()
+        self._decode = msgspec.msgpack.Decoder(InstrumentRow).decode
+        self._made: dict[InstrumentId, Instrument | None] = {}
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __iter__(self) -> Iterator[Instrument]:
+        return (self.at(place) for place in range(len(self)))
+
+    def ids(self) -> npt.NDArray[np.bytes_]:
+        """Ascending."""
+        return self._ids
+
+    def at(self, place: int) -> Instrument:
+        """One by its place among the ids."""
+        return self._maker.make(self._decode(self._data[self._starts[place] : self._starts[place + 1]]))
+
+    def get(self, instrument: InstrumentId) -> Instrument | None:
+        """One by id. Loop thread."""
+        if instrument in self._made:
+            return self._made[instrument]
+        if len(self._made) >= _CACHED:
+            self._made.clear()
+        asked = np.bytes_(instrument.encode())
+        place = int(np.searchsorted(self._ids, asked))
+        found = self.at(place) if place < len(self) and self._ids[place] == asked else None
+        self._made[instrument] = found
+        return found
+
+
+class Shelves(Shelf):
+    """Several lists as one: of an instrument that more than one has, the first list's."""
+
+    def __init__(self, tables: Sequence[InstrumentTable]) -> None:
+        self._tables = tables
+        self._places: list[npt.NDArray[np.intp]] = []
+        seen = np.zeros(0, "S1")
+        for table in tables:
+            places = np.flatnonzero(~np.isin(table.ids(), seen)) if len(seen) else np.arange(len(table))
+            self._places.append(places)
+            seen = np.concatenate([seen, table.ids()[places]])
+        self._ends = np.cumsum([len(places) for places in self._places])
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    def __iter__(self) -> Iterator[Instrument]:
+        for table, places in zip(self._tables, self._places, strict=True):
+            for place in places.tolist():
+                yield table.at(place)
+
+    def at(self, place: int) -> Instrument:
+        """One of all."""
+        which = int(np.searchsorted(self._ends, place, side="right"))
+        before = int(self._ends[which - 1]) if which else 0
+        return self._tables[which].at(int(self._places[which][place - before]))
+
+
+EMPTY = PackedList(b"", np.zeros(1, np.int64).tobytes(), b"", 1)

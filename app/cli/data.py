@@ -12,7 +12,7 @@ from app.cli.output import Output
 from app.cli.passphrase import Passphrases
 from app.desk.data_messages import Restored
 from app.desk.data_verbs import DataCommands
-from app.domain.errors import AppError, Denied, WrongPassphrase
+from app.domain.errors import AppError, Denied, VaultLocked, WrongPassphrase
 from app.domain.health import Finding, HealthState, failed
 
 _MARKS = {HealthState.OK: "ok     ", HealthState.WARNING: "warning", HealthState.FAILED: "FAILED "}
@@ -69,7 +69,7 @@ async def run_data(desk: DataCommands, command: DataCommand, out: Output, passph
         return await _restore(desk, command, out, passphrases)
     try:
         made = await desk.backup(str(command.file) if command.file is not None else None)
-    except Denied as error:
+    except (Denied, VaultLocked) as error:
         out.failed(error)
         return COULD_NOT_START
     except AppError as error:

@@ -43,6 +43,8 @@ T = TypeVar("T")
 SETTLE_SECONDS = 60.0
 """After the start: first the stops, then the housekeeping."""
 LOOK_SECONDS = 600.0
+HELPER_SECONDS = 30.0
+"""A process of low priority on a busy machine takes its time to end."""
 DAY: Nanos = 86_400 * SECOND
 HOUR: Nanos = 3_600 * SECOND
 MEGABYTE = 1_000_000
@@ -128,14 +130,18 @@ class DataDesk:
 
     async def change_passphrase(self, current: Secret | None, new: Secret) -> None:
         """The backups in the folder open with the new one from now on, too. Raises AppError."""
-        await asyncio.to_thread(self._workspace.vault.change_passphrase, current, new)
-        await self._backups.new_heads(self._folder(await self._settings()))
+        vault = self._workspace.vault
+        await self._alone(self._wrapped_anew(lambda: vault.change_passphrase(current, new)))
 
     async def make_recovery_key(self, current: Secret | None) -> Secret:
         """To be shown once. Raises AppError."""
-        shown = await asyncio.to_thread(self._workspace.vault.make_recovery_key, current)
+        vault = self._workspace.vault
+        return await self._alone(self._wrapped_anew(lambda: vault.make_recovery_key(current)))
+
+    async def _wrapped_anew(self, change: Callable[[], T]) -> T:
+        done = await asyncio.to_thread(change)
         await self._backups.new_heads(self._folder(await self._settings()))
-        return shown
+        return done
 
     async def check_files(self) -> tuple[FileCheck, ...]:
         """Every page of both databases. Raises AppError when that was not possible."""
@@ -194,6 +200,9 @@ class DataDesk:
         await asyncio.sleep(SETTLE_SECONDS)
         while True:
             await self.look_after()
+            if not self._one.locked():
+                # It is needed once a day; its memory is not to be held until then.
+                await self._helper.stop(HELPER_SECONDS)
             await asyncio.sleep(LOOK_SECONDS)
 
     async def look_after(self) -> None:
@@ -270,10 +279,7 @@ class DataDesk:
             work.close()
             raise Denied("The profile's files are being worked on already.", "Wait until that is done.")
         async with self._one:
-            try:
-                return await work
-            finally:
-                await self._helper.stop()  # it is needed once a day; its memory is not to be held until then
+            return await work
 
     async def _settings(self) -> UpkeepSettings:
         if not self._workspace.is_open:

@@ -185,11 +185,14 @@ class KeyRotation:
             # The list goes before the files are opened: done again later, it would remove their logs.
             await asyncio.to_thread(carry_through, self._profile, todo, vault)
         except StorageError as failure:
-            raise StorageError(
+            unfinished = StorageError(
                 "The keys were changed, but the disk did not let the new files take their places; nothing is lost.",
                 "Close Stopline and start it again at once: it ends the change first. Until then stops are not kept.",
                 detail=failure.cause,
-            ) from failure
+            )
+            for store, _ in stores:
+                await store.refuse(unfinished)
+            raise unfinished from failure
         vault.adopt(rotation)
         for store, kind in stores:
             await store.open_file(vault.database_key(kind.value))

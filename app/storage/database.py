@@ -86,7 +86,7 @@ def in_words(error: Exception, path: Path) -> AppError:
     inner = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     extended = getattr(inner, "sqlite_errorcode", None) or 0
     code, name, said = extended & 0xFF, path.name, str(inner)
-    if code == _FULL or (isinstance(inner, OSError) and inner.errno in (errno.ENOSPC, errno.EDQUOT)):
+    if code == _FULL or (isinstance(inner, OSError) and inner.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)):
         return DiskFull(f"There is no space left to write {name}.", detail=said)
     if code in (_NOTADB, _CORRUPT) or extended in (_IOERR_SHORT_READ, _IOERR_CORRUPTFS):
         return Damaged(
@@ -104,6 +104,8 @@ def in_words(error: Exception, path: Path) -> AppError:
         return StorageError(f"The disk failed at {name}.", "Check the disk; make a copy of the profile.", detail=said)
     if code == _CONSTRAINT:
         return StorageError(f"{name} refused a row that contradicts what it holds.", detail=said)
+    if isinstance(inner, OSError):
+        return StorageError(f"{name} could not be read or written.", f"Check the folder {path.parent}.", detail=said)
     return StorageError(f"{name} could not do what was asked.", detail=said)
 
 

@@ -187,6 +187,8 @@ def _rekey(copy: Source, key: str, reseals: Sequence[Reseal]) -> None:
         answer = connection.execute(f"PRAGMA rekey = \"x'{key}'\"").fetchall()
         if answer != [("ok",)]:
             raise StorageError(f"{copy.path.name} could not be re-keyed.", detail=str(answer))
+        # As the stores keep their files: whoever opens the copy must not write to it first, the disk may be full.
+        connection.execute("PRAGMA journal_mode = WAL")
     finally:
         connection.close()
 

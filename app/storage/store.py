@@ -65,6 +65,10 @@ class HeldStore:
         """Folds the log into the file and lets go of it. Nothing may be asked of the store before `open_file`."""
         await self._held.call(self._store.close_file)
 
+    async def refuse(self, why: StorageError) -> None:
+        """Nothing is read or written any more: what was, would be lost."""
+        await self._held.call(lambda: self._store.refuse(why))
+
     async def open_file(self, key: Secret) -> None:
         """Takes the file up again, which may be another one by now, with its key."""
         await self._held.call(lambda: self._store.open_file(key))
@@ -78,6 +82,7 @@ class Store:
         self._worker = worker
         self._engine = engine
         self._connection = connection
+        self._refusal: StorageError | None = None
 
     async def run(self, function: Callable[[Connection], T]) -> T:
         """The function's result; its changes are committed, flushed to disk, when this returns.
@@ -132,6 +137,10 @@ class Store:
 
     def _in_transaction(self, function: Callable[[Connection], T]) -> T:
         def work() -> T:
+            if self._refusal is not None:
+                raise self._refusal
+            if self._connection.closed:  # a file that was replaced could not be opened at once
+                self._connection = self._engine.connect()
             with self._connection.begin():
                 return function(self._connection)
 
@@ -143,11 +152,14 @@ class Store:
         translated(self.path, self._connection.close)
         self._engine.dispose()
 
-    def open_file(self, key: Secret) -> None:
+    def refuse(self, why: StorageError) -> None:
         """Only on the store's own thread, after `close_file`."""
-        engine = engine_for(self.path, key)
-        self._connection = translated(self.path, engine.connect)
-        self._engine = engine
+        self._refusal = why
+
+    def open_file(self, key: Secret) -> None:
+        """Only on the store's own thread, after `close_file`. Where it fails, the next work tries it again."""
+        self._engine = engine_for(self.path, key)
+        self._connection = translated(self.path, self._engine.connect)
 
     def freeze_file(self, also: Callable[[Connection], T]) -> T:
         """Only on the store's own thread."""

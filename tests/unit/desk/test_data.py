@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -318,3 +320,74 @@ async def test_only_scheduled_backups_beyond_the_kept_ones_go(tmp_path: Path) ->
         again = kept
         await desk.data.look_after()  # made a moment ago: nothing is due
         assert [path.name for path in backup_files(folder)] == again
+
+
+SMALL_FILES = """
+import asyncio, resource, sys
+from pathlib import Path
+from app.domain.errors import StorageError
+from tests.unit.desk.profiles import PASSPHRASE, opened
+
+async def main():
+    async with opened(Path(sys.argv[1])) as desk:
+        await desk.data.check_files()  # the logs are empty
+        await desk.data._helper.call(len, "")  # the helper has no limit: what is short here is the last step
+        for limit in (20, 350, 450, 550, 650, 800, 1000):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+            try:
+                await desk.data.rotate_key(PASSPHRASE)
+            except StorageError as failure:
+                print("failed", bool(failure.next_step), flush=True)
+            else:
+                print("done", flush=True)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX limits")
+async def test_a_disk_that_is_full_at_any_small_file_of_the_change_leaves_old_or_new(tmp_path: Path) -> None:
+    """Vault, key checks, the list that commits the change: each is tried with a limit that it does not fit into."""
+    before = await make_profile(tmp_path, fills=5)
+    ran = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-c", SMALL_FILES, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    told = ran.stdout.split("\n")[:-1]
+    assert len(told) == 7, ran.stderr
+    assert told[0] == "failed True"
+    assert {line for line in told if line != "done"} == {"failed True"}
+    async with opened(tmp_path) as desk:
+        assert await rows(desk) == before
+    assert left_over(tmp_path) == []
+
+
+async def test_a_committed_change_that_the_disk_does_not_let_end_is_ended_by_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is written to the old files meanwhile: it would be lost."""
+    before = await make_profile(tmp_path, fills=5)
+    async with opened(tmp_path) as desk:
+        with monkeypatch.context() as patch:
+
+            def refused(self: Path, target: Path) -> Path:
+                if self.parent.name == "staging" and target.parent.name != "staging":
+                    raise OSError(5, "Input/output error")
+                return rename(self, target)
+
+            rename = Path.replace
+            patch.setattr(Path, "replace", refused)
+            with pytest.raises(StorageError, match="start it again at once"):
+                await desk.data.rotate_key(PASSPHRASE)
+        for store in (desk._workspace.book.store, desk._workspace.journal.store):
+            with pytest.raises(StorageError, match="start it again at once"):
+                await store.run(lambda c: c.exec_driver_sql("SELECT 1"))
+        desk._workspace.accounts.clear()  # their stops cannot be read either
+    async with opened(tmp_path) as desk:
+        assert await rows(desk) == before
+    assert left_over(tmp_path) == []

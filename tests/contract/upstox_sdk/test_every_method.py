@@ -332,7 +332,7 @@ def test_what_is_not_served_is_refused_in_the_envelope(sdk: Sdk, name: str) -> N
         if parameter.default is parameter.empty and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
     ]
     with pytest.raises(ApiException) as refused:
-        call(*({} if parameter.name == "body" else "1" for parameter in needed))
+        call(*({"body": {}, "api_version": V}.get(parameter.name, "1") for parameter in needed))
     assert refused.value.status in (400, 404, 410)
     (error,) = json.loads(refused.value.body or "")["errors"]
     assert error["error_code"] == ("UDAPI1149" if NOT_SERVED[name] is PLUS else "UDAPI100060")

@@ -28,7 +28,7 @@ from app.brokers.upstox.keys import Directory
 from app.brokers.upstox.mapping import order_from_row
 from app.brokers.upstox.rest import UpstoxRest
 from app.domain.account import Endpoints
-from app.domain.errors import AppError, Unreachable
+from app.domain.errors import AppError, SessionExpired, Unreachable
 from app.domain.ids import AccountId, InstrumentId, Nanos
 from app.domain.market import Tick
 from app.domain.order import Order
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 MARKET = "/v3/feed/market-data-feed/authorize"
 PORTFOLIO = "/v2/feed/portfolio-stream-feed/authorize"
-UPDATES = [("update_types", "order")]
+UPDATES = (("update_types", "order"),)
 """What the portfolio stream is asked for: its positions and holdings carry no prices, they are read instead."""
 
 BATCH = 500
@@ -162,7 +162,7 @@ class UpstoxFeed:
         """One connection from its address to its end. Returns why it ended."""
         stream = Stream(self._on_binary, self._on_odd_text)
         try:
-            await stream.open(await self._rest.socket(MARKET), self._tls, _HEADERS)
+            await self._open(stream, MARKET, ())
             self._prices = stream
             self._change(frozenset(), frozenset())
             self._say_connected()
@@ -172,6 +172,15 @@ class UpstoxFeed:
         finally:
             self._prices = None
             stream.close()
+
+    async def _open(self, stream: Stream, path: str, params: Sequence[tuple[str, str]]) -> None:
+        """Fetches an address and dials it. Raises SessionExpired (of the fetching alone), Unreachable and others."""
+        address = await self._rest.socket(path, params)
+        try:
+            await stream.open(address, self._tls, _HEADERS)
+        except SessionExpired as refused:
+            # The token was good a moment ago: the address is used up, or there are too many connections.
+            raise Unreachable("The broker refused one more stream.", detail=refused.detail) from refused
 
     def _change(self, old_full: frozenset[int], old_ltpc: frozenset[int]) -> None:
         """Sends the difference between two wanted sets."""
@@ -208,7 +217,7 @@ class UpstoxFeed:
         """The same for order updates."""
         stream = Stream(lambda payload, _: self._on_text(payload), self._on_text)
         try:
-            await stream.open(await self._rest.socket(PORTFOLIO, UPDATES), self._tls, _HEADERS)
+            await self._open(stream, PORTFOLIO, UPDATES)
             self._orders = stream
             self._say_connected()
             return await stream.closed()

@@ -6,6 +6,7 @@ import html
 import json
 import re
 import signal
+import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -36,7 +37,10 @@ class Upstox:
     def __init__(self, line: dict[str, str]) -> None:
         self.line = line
         self.credentials = Credentials(line["api_key"], Secret(line["api_secret"]))
-        self.endpoints = Endpoints(line["api_url"], line["login_url"], line["ws_url"], line["redirect_url"])
+        self.endpoints = Endpoints(
+            line["api_url"], line["login_url"], line["ws_url"], line["redirect_url"], line.get("ca_file", "")
+        )
+        self._trust = ssl.create_default_context(cafile=self.endpoints.ca_file or None)
 
     async def browse(self, login_url: str) -> str:
         """Fills in the dialog's pages as a trader does; the address that it redirects to."""
@@ -45,7 +49,9 @@ class Upstox:
             {"totp": pyotp.TOTP(self.line["totp_secret"]).now()},
             {"pin": self.line["password"]},
         )
-        async with httpx.AsyncClient(trust_env=False, headers={"User-Agent": "Browser/1"}) as browser:
+        async with httpx.AsyncClient(
+            trust_env=False, headers={"User-Agent": "Browser/1"}, verify=self._trust
+        ) as browser:
             page = await browser.get(login_url)
             for fields in typed:
                 hidden = {name: html.unescape(value) for name, value in _HIDDEN.findall(page.text)}
@@ -63,7 +69,7 @@ class Upstox:
 
     async def control(self, method: str, path: str, body: object = None) -> object:
         """The exchange's own switches."""
-        async with httpx.AsyncClient(trust_env=False, headers={"User-Agent": "Test/1"}) as client:
+        async with httpx.AsyncClient(trust_env=False, headers={"User-Agent": "Test/1"}, verify=self._trust) as client:
             answer = await client.request(method, f"{self.line['api_url']}/simulator{path}", json=body)
         assert answer.status_code == 200, answer.text
         return answer.json()

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from app.brokers.base import ExitReply, Feed, Mark
 from app.brokers.upstox.adapter import UpstoxSession
-from app.domain.errors import SessionExpired
+from app.domain.errors import SessionExpired, Unreachable
 from app.domain.ids import InstrumentId, Nanos, Tag
 from app.domain.instrument import Product
 from app.domain.market import Tick
@@ -183,3 +183,37 @@ async def test_a_refused_exit_says_why_and_the_line_stays_up(broker: UpstoxSessi
         await until(lambda: line.ready == 4)
     finally:
         await line.stop()
+
+
+async def test_one_stream_too_many_is_refused_and_is_no_dead_session(broker: UpstoxSession) -> None:
+    async with listening(broker, INFY) as one, listening(broker, INFY) as two:
+        await until(lambda: one.connections and two.connections)
+        async with listening(broker, INFY) as three:
+            await until(lambda: three.ends)
+            assert isinstance(three.ends[0], Unreachable)
+            assert not three.connections
+        await until(lambda: INFY in one.ticks and INFY in two.ticks)
+
+
+async def test_everything_goes_over_tls() -> None:
+    with upstox_exchange("--seed", "7", "--clock", "2026-11-20T10:00:00", "--tls") as exchange:
+        assert exchange.line["api_url"].startswith("https://")
+        session = FACTORY.session(await exchange.log_in(), exchange.credentials, exchange.endpoints)
+        assert isinstance(session, UpstoxSession)
+        line = session.exit_line()
+        replies: asyncio.Queue[ExitReply] = asyncio.Queue()
+        try:
+            async with listening(session, INFY) as ear:
+                await until(lambda: INFY in ear.ticks and ear.connections == 1)
+                await line.start()
+                await until(lambda: line.ready)
+                request = OrderRequest(
+                    A, INFY, Side.SELL, 3, Product.MIS, OrderKind.MARKET, tag=Tag("ABCDEFABCDEF0501")
+                )
+                line.fire(line.prepare(request, 100), replies.put_nowait)
+                async with asyncio.timeout(5):
+                    assert (await replies.get()).order is not None
+                await until(lambda: any(order.tag == request.tag for order in ear.orders))
+        finally:
+            await line.stop()
+            await session.close()

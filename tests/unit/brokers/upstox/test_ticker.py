@@ -1,0 +1,93 @@
+"""What is asked of the feed when more is wanted than a mode carries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+
+from app.brokers.base import Mark, Session
+from app.brokers.upstox.adapter import UpstoxSession
+from app.brokers.upstox.keys import Directory
+from app.brokers.upstox.ticker import FULL_ALONE, FULL_MIXED, LTPC_MIXED, UpstoxFeed
+from app.domain.account import Endpoints
+from app.domain.ids import AccountId, InstrumentId, Nanos
+from app.domain.instrument import Exchange, Instrument, InstrumentKind, Segment
+from app.domain.order import Order
+from app.runtime.secret import Secret
+
+A = AccountId("upstox-X")
+NOWHERE = Endpoints("http://127.0.0.1:1", "http://127.0.0.1:1", "ws://127.0.0.1:1")
+
+
+class Sink:
+    """A stop is armed on the last token of all."""
+
+    def __init__(self, armed: int) -> None:
+        self.armed = armed
+
+    def watched(self, token: int) -> bool:
+        return token == self.armed
+
+    def marks(self, marks: Iterable[Mark], readable_ns: int) -> None:
+        raise AssertionError
+
+    def frame(self, payload: bytes, received_at: Nanos) -> None:
+        raise AssertionError
+
+    def order_update(self, order: Order) -> None:
+        raise AssertionError
+
+    def connected(self) -> None:
+        raise AssertionError
+
+    def disconnected(self, cause: Exception) -> None:
+        raise AssertionError
+
+    def malformed(self, reason: str, sample: bytes) -> None:
+        raise AssertionError
+
+
+def contract(number: int) -> Instrument:
+    name = InstrumentId(f"NFO:X{number}CE")
+    return Instrument(
+        name, number << 8 | 2, Exchange.NFO, Segment.OPTIONS, InstrumentKind.CALL, "X", 5, 1, key=f"NSE_FO|{number}"
+    )
+
+
+async def feed_of(count: int) -> tuple[UpstoxFeed, list[int]]:
+    directory = Directory()
+    contracts = [contract(number) for number in range(1, count + 1)]
+    directory.learn(contracts)
+    tokens = [one.token for one in contracts]
+    session = UpstoxSession(Session(A, "X", "X", Secret("t"), 0, 1), NOWHERE, directory)
+    feed = session.feed(Sink(tokens[-1]))
+    assert isinstance(feed, UpstoxFeed)
+    await session.close()
+    return feed, tokens
+
+
+async def test_what_fits_is_asked_for_in_full() -> None:
+    feed, tokens = await feed_of(FULL_ALONE)
+    feed.subscribe(tokens)
+    assert (len(feed._full), len(feed._ltpc)) == (FULL_ALONE, 0)
+
+
+async def test_what_does_not_fit_gets_last_prices_and_stops_stay_in_full() -> None:
+    feed, tokens = await feed_of(FULL_ALONE + 500)
+    feed.subscribe(tokens)
+    assert (len(feed._full), len(feed._ltpc)) == (FULL_MIXED, FULL_ALONE + 500 - FULL_MIXED)
+    assert tokens[-1] in feed._full
+
+
+@pytest.mark.expects_log("100 get no prices")
+async def test_what_no_connection_carries_is_said() -> None:
+    feed, tokens = await feed_of(FULL_MIXED + LTPC_MIXED + 100)
+    feed.subscribe(tokens)
+    assert (len(feed._full), len(feed._ltpc)) == (FULL_MIXED, LTPC_MIXED)
+
+
+async def test_a_contract_without_a_key_is_left_out() -> None:
+    feed, tokens = await feed_of(3)
+    feed.subscribe([*tokens, 99 << 8 | 2])
+    assert feed._full == frozenset(tokens)

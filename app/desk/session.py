@@ -6,7 +6,6 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from urllib.parse import urlsplit
 
@@ -21,7 +20,7 @@ from app.desk.sessions import Sessions
 from app.desk.workspace import Workspace
 from app.domain.account import Endpoints
 from app.domain.broker import BrokerListing
-from app.domain.errors import AppError, Denied, LoginFailed, Unreachable
+from app.domain.errors import AppError, Denied, LoginFailed
 from app.domain.events import FeedState, Level, Noticed, SessionState
 from app.domain.ids import AccountId
 from app.domain.listing import list_name
@@ -234,26 +233,34 @@ class SessionDesk:
     async def disconnect(self, account: AccountId) -> None:
         """Ends the session at the broker and wipes the tokens; history stays (A7)."""
         desk = self._workspace.account(account)
-        if desk.stops.armed:
-            raise Denied(f"{desk.stops.armed} stops are armed on this account.", "Disarm them first, then disconnect.")
-        record = self._workspace.record(account)
-        if desk.session is not None:
-            credentials = self._sessions.credentials(record)
-            login = self._workspace.factory(record.broker).login(account, credentials, record.endpoints)
-            with suppress(Unreachable):  # the token dies by itself in the morning
-                await login.logout(desk.session)
+        armed = desk.stops.armed
+        if armed:
+            count = "One stop is" if armed == 1 else f"{armed} stops are"
+            raise Denied(f"{count} armed on this account.", "Disarm first, then disconnect.")
+        left = await self._sessions.end_at_broker(account, desk.session)
         await desk.end(FeedState.OFF)
         await self._workspace.book.accounts.remove_tokens(account)
         await self._workspace.save(
             replace(
-                record,
+                self._workspace.record(account),
                 state=SessionState.LOGGED_OUT,
                 sealed_token=None,
                 token_issued_at=None,
                 token_expires_at=None,
+                last_error="",
                 disconnected_at=self._clock.now(),
             )
         )
+        if left:
+            self._workspace.publish(
+                Noticed(
+                    Level.WARNING,
+                    "The session could not be ended at the broker",
+                    left,
+                    "Its tokens are wiped here. To end it there too, log out of all sessions at the broker's site.",
+                    account,
+                )
+            )
         self._sessions.announce(self._workspace.record(account))
 
     # -- login -------------------------------------------------------------------------------------------------------

@@ -103,6 +103,19 @@ class Sessions:
         await self.take(account, fresh)
         await self._workspace.login_ended(account, True)
 
+    async def end_at_broker(self, account: AccountId, live: Session | None) -> str:
+        """Kills the session at the broker: the live one, or the one that is stored of an account that could not be
+        taken up. Why it could not, in words; empty when it is dead."""
+        record = self._workspace.record(account)
+        try:
+            session = live or self._stored(record)
+            if session is not None:
+                factory = self._workspace.factory(record.broker)
+                await factory.login(account, self.credentials(record), record.endpoints).logout(session)
+        except AppError as failure:
+            return str(failure)
+        return ""
+
     async def died(self, account: AccountId, cause: SessionExpired) -> None:
         """The token is dead: stops are blind until the next login, which is offered in place."""
         if account in self._ending:

@@ -22,7 +22,7 @@ from app.desk.desk import LocalDesk
 from app.desk.messages import LoginPage
 from app.desk.verbs import DirectDesk
 from app.domain.errors import Cancelled, Denied, LoginFailed
-from app.domain.events import SessionState
+from app.domain.events import Noticed, SessionState
 from app.domain.ids import AccountId
 from app.runtime.paths import ProfilePaths
 from app.vault.vault import Vault
@@ -185,6 +185,13 @@ async def test_two_accounts_of_one_broker_stand_beside_each_other(desk: LocalDes
             answer = await client.get(f"{other.line['api_url']}/user/profile", headers=header)
         assert (answer.status_code, answer.json()["error_type"]) == (403, "TokenException")
         assert [run.account for run in (await desk.portfolio.sync(first)).accounts] == [first]
+        # A broker that cannot be asked keeps no token here alive, and it is said.
+        notices: list[Noticed] = []
+        desk.listen(lambda event: notices.append(event) if isinstance(event, Noticed) else None)
+        await exchange.control("PUT", "/faults", {"faults": ["status=503:route=session"]})
+        await desk.session.disconnect(first)
+        assert {r.id: r.sealed_token for r in await desk._workspace.book.accounts.load()}[first] is None
+        assert "could not be ended at the broker" in notices[-1].title
 
 
 async def test_a_wrong_login_of_a_known_account_is_refused(desk: LocalDesk, exchange: PaperExchange) -> None:

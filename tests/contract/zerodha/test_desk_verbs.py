@@ -163,6 +163,8 @@ async def test_a_converted_position_takes_its_stop_along(trader: Trader) -> None
     await trader.buy(10, Product.MIS)
     last = await trader.last()
     old = await trader.desk.stops.arm(trader.key(Product.MIS), last * 90 // 100 // 10 * 10)
+    with pytest.raises(Denied, match="One stop is armed on this account"):
+        await trader.desk.session.disconnect(trader.account)
     held = await trader.quantity(Product.MIS)
     carried = await trader.quantity(Product.CNC)
     await trader.desk.trading.convert(Conversion(trader.key(Product.MIS), Side.BUY, held, Product.CNC))

@@ -21,7 +21,7 @@ from app.domain.alert import Alert, AlertFiring, AlertRequest
 from app.domain.errors import BrokerError
 from app.domain.fill import Charges, Fill
 from app.domain.gtt import Gtt, GttRequest
-from app.domain.ids import AlertId, BrokerOrderId, GttId, Nanos
+from app.domain.ids import AccountId, AlertId, BrokerOrderId, GttId, Nanos
 from app.domain.instrument import Segment
 from app.domain.margin import BasketMargin, PlannedNote
 from app.domain.money import Price
@@ -74,6 +74,15 @@ class HistoryBroker(Protocol):
         A page past the last one is empty, with the true `pages`. Raises Denied for a range that begins before the
         broker's history or ends before it begins.
         """
+        ...
+
+
+@runtime_checkable
+class TradebookReader(Protocol):
+    """A factory that reads the broker's own tradebook file, for days that its API does not tell of."""
+
+    def read_tradebook(self, text: str, account: AccountId) -> Sequence[PastFill]:
+        """Every fill of the file. Raises Denied for another file, BadAnswer for one that cannot be read whole."""
         ...
 
 

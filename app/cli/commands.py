@@ -62,6 +62,8 @@ class Sync:
     since: date | None = None
     """First date of a range; None: what the brokers list today."""
     until: date | None = None
+    file: Path | None = None
+    """A tradebook file to take instead of asking the broker."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,10 @@ def parse(arguments: Sequence[str]) -> Command:
         if asked.until is not None and asked.since is None:
             parser.error("--to needs --from")
         account = AccountId(asked.account) if asked.account else None
-        return Sync(profile, account, asked.json, asked.since, asked.until)
+        if asked.file is not None and (account is None or asked.since is not None):
+            parser.error("--file needs --account, and takes all dates of the file")
+        file = Path(asked.file) if asked.file is not None else None
+        return Sync(profile, account, asked.json, asked.since, asked.until, file)
     if asked.command in data.NAMES:
         return data.parsed(asked, profile)
     if asked.command == instruments.NAME:
@@ -145,6 +148,7 @@ def _add_sync(
     sync.add_argument(
         "--to", dest="until", type=_date, metavar="DATE", help="up to and with this date (default: today)"
     )
+    sync.add_argument("--file", metavar="F", help="take the broker's tradebook file instead (Zerodha: Console, CSV)")
     sync.add_argument("--json", action="store_true", help="print one JSON object")
 
 

@@ -21,7 +21,10 @@ async def run_sync(desk: CommandDesk, command: Sync, out: Output) -> int:
         out.say(f"{event.account}: {event.step}")
 
     try:
-        summary = await desk.sync(command.account, progress, command.since, command.until)
+        if command.file is not None and command.account is not None:
+            summary = await desk.import_file(command.account, str(command.file.resolve()))
+        else:
+            summary = await desk.sync(command.account, progress, command.since, command.until)
     except AppError as error:
         out.failed(error)
         return COULD_NOT_START

@@ -312,6 +312,10 @@ class SyncVerbs(Protocol):
         """Fetches the past in the background. Raises Denied where the broker keeps none."""
         ...
 
+    async def import_file(self, account: AccountId, path: str) -> SyncSummary:
+        """Takes the broker's tradebook file. Raises Denied and BadAnswer in words; then nothing was imported."""
+        ...
+
     async def close_day(self, account: AccountId, day: str) -> None:
         """The trader has checked a flagged day against the contract note."""
         ...

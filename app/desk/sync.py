@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 
+from app.brokers.parts import PastFill, TradebookReader
 from app.desk.account import AccountDesk
 from app.desk.messages import SyncRun, SyncStatus, SyncSummary
 from app.desk.sync_view import account_view
@@ -158,6 +160,16 @@ class SyncDesk:
             raise Denied(f"There is no account {account}.", "Connect it first.")
         await self.scheduler.backfill(target, since)
 
+    async def import_file(self, account: AccountId, path: str) -> SyncSummary:
+        """A tradebook file of the broker's web site. Raises Denied and BadAnswer in words; then nothing was taken."""
+        record = self._workspace.record(account)
+        factory = self._workspace.factory(record.broker)
+        if not isinstance(factory, TradebookReader):
+            raise Denied(f"Tradebook files of {factory.info.title} are not read.", "Fetch the dates instead.")
+        await self._ready()
+        fills = await asyncio.to_thread(_read_file, factory, Path(path), account)
+        return _summary((await self.service.take_file(account, fills),))
+
     async def close_day(self, account: AccountId, day: str) -> None:
         """The trader has checked a flagged day."""
         target = next((target for target in self._targets() if target.account == account), None)
@@ -276,6 +288,16 @@ class SyncDesk:
 
     def _now(self, account: AccountId) -> Nanos:
         return self._workspace.account(account).broker_time
+
+
+def _read_file(reader: TradebookReader, path: Path, account: AccountId) -> Sequence[PastFill]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as failure:
+        raise Denied(
+            f"{path.name} cannot be read.", "Choose the CSV file as it was downloaded.", detail=str(failure)
+        ) from failure
+    return reader.read_tradebook(text, account)
 
 
 def _summary(results: Sequence[SyncProgressed]) -> SyncSummary:

@@ -29,6 +29,7 @@ from app.runtime.secret import Secret
 
 _SECONDS = {
     "sync": 600.0,
+    "sync.file": 600.0,
     "connect.begin": 90.0,
     "connect.complete": 90.0,
     "connect.hand": 90.0,
@@ -74,6 +75,10 @@ class CommandDesk(Protocol):
     ) -> SyncSummary:
         """The sync of C1, of one account or of all, of today or of some dates. Raises Denied when there is none to
         sync, and where the broker does not keep the dates."""
+        ...
+
+    async def import_file(self, account: AccountId, path: str) -> SyncSummary:
+        """Takes the broker's tradebook file into the book."""
         ...
 
 
@@ -136,6 +141,10 @@ class DirectDesk:
             return await self._desk.portfolio.sync(account, trigger="command line")
         finally:
             self._desk.unlisten(hear)
+
+    async def import_file(self, account: AccountId, path: str) -> SyncSummary:
+        """All of the file, or nothing."""
+        return await self._desk.sync.import_file(account, path)
 
 
 class RemoteDesk:
@@ -203,6 +212,11 @@ class RemoteDesk:
         params = {"account": account, "since": msgspec.to_builtins(since), "until": msgspec.to_builtins(until)}
         return msgspec.convert(await self._call("sync", params), SyncSummary)
 
+    async def import_file(self, account: AccountId, path: str) -> SyncSummary:
+        """The same, in the workstation; it reads the file itself."""
+        params = {"account": account, "path": path}
+        return msgspec.convert(await self._call("sync.file", params), SyncSummary)
+
     async def _call(self, verb: str, params: Mapping[str, Any]) -> Any:
         return await asyncio.to_thread(call, self._paths, verb, params, timeout=_SECONDS[verb])
 
@@ -229,6 +243,9 @@ def remote_verbs(desk: Desk, show: Callable[[], None]) -> dict[str, Verb]:
         since, until = (msgspec.convert(params.get(name), date | None) for name in ("since", "until"))
         return await direct.sync(params.get("account"), lambda _: None, since, until)
 
+    async def import_file(params: Mapping[str, Any]) -> SyncSummary:
+        return await direct.import_file(AccountId(params["account"]), params["path"])
+
     async def begin(params: Mapping[str, Any]) -> LoginPage:
         endpoints = msgspec.convert(params["endpoints"], Endpoints | None)
         return await direct.begin_connect(params["broker"], params["api_key"], Secret(params["api_secret"]), endpoints)
@@ -253,6 +270,7 @@ def remote_verbs(desk: Desk, show: Callable[[], None]) -> dict[str, Verb]:
         "ping": ping,
         "status": status,
         "sync": sync,
+        "sync.file": import_file,
         "connect.begin": begin,
         "connect.complete": complete,
         "connect.hand": by_hand,

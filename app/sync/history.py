@@ -96,6 +96,7 @@ def completed(past: Iterable[PastFill], known: Mapping[FillId, Fill]) -> list[tu
         fill = item.fill
         ours = known.get(fill.id) if item.order_known else by_rest.get(_rest(fill))
         if ours is not None:
+            fill = replace(fill, source=ours.source)
             if not item.order_known:
                 order = BrokerOrderId(ours.broker_order_id)
                 fill = replace(fill, id=ours.id, broker_order_id=order)

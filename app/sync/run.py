@@ -11,7 +11,7 @@ from typing import Any
 
 from app.analytics.charge_table import ChargeTable
 from app.brokers.base import ReadBroker
-from app.brokers.parts import HistoryBroker
+from app.brokers.parts import HistoryBroker, PastFill
 from app.domain.calendar import ist_date
 from app.domain.errors import AppError, BrokerPaused, SessionExpired
 from app.domain.events import Event, SyncPaused, SyncProgressed, SyncStep
@@ -27,7 +27,7 @@ from app.sync.history import completed, read_range, refusal
 from app.sync.patience import class_of
 from app.sync.reader import Guard, Reader
 from app.sync.schedule import current_day
-from app.sync.target import Dates, SyncTarget
+from app.sync.target import FILE, TODAY, Dates, SyncTarget
 
 log = logging.getLogger(__name__)
 
@@ -59,10 +59,20 @@ class Tools:
 class AccountRun:
     """One account's pipeline. Loop thread; used once."""
 
-    def __init__(self, tools: Tools, target: SyncTarget, run: str, trigger: str, dates: Dates | None) -> None:
+    def __init__(
+        self,
+        tools: Tools,
+        target: SyncTarget,
+        run: str,
+        trigger: str,
+        dates: Dates | None,
+        file: Sequence[PastFill] | None = None,
+    ) -> None:
         self._tools = tools
         self.target = target
         self.dates = dates
+        self._file = file
+        """Fills of a tradebook file, in place of what the broker tells."""
         self.saving = False
         """From here on it is written whole: not to be cancelled."""
         self.begun = asyncio.Event()
@@ -73,7 +83,7 @@ class AccountRun:
             SyncStep.STARTED,
             trigger,
             started_at=target.now(),
-            operation="today" if dates is None else str(dates),
+            operation=FILE if file is not None else TODAY if dates is None else str(dates),
         )
         info = target.info
         self._reader = Reader(
@@ -87,7 +97,7 @@ class AccountRun:
 
     async def outcome(self) -> SyncProgressed:
         """The last word, whatever happens; its lease is given back, also on failure. Not yet in the log."""
-        if self.target.broker is None:
+        if self.target.broker is None and self._file is None:
             return self._ended(SyncStep.SKIPPED, ErrorClass.NONE, "The account is not logged in.")
         refused = None if self.dates is None else refusal(self.target, self.dates)
         if refused is not None:
@@ -112,7 +122,7 @@ class AccountRun:
         """The last word of a run that was ended."""
         return self._ended(SyncStep.CANCELLED, ErrorClass.NONE, "Cancelled.")
 
-    async def _guarded(self, broker: ReadBroker) -> SyncProgressed:
+    async def _guarded(self, broker: ReadBroker | None) -> SyncProgressed:
         renewing = asyncio.ensure_future(self._keep_lease())
         try:
             async with asyncio.timeout(LONGEST_RUN):
@@ -138,9 +148,13 @@ class AccountRun:
             renewing.cancel()
             await asyncio.gather(renewing, return_exceptions=True)
 
-    async def _work(self, broker: ReadBroker) -> SyncProgressed:
+    async def _work(self, broker: ReadBroker | None) -> SyncProgressed:
         await self._step(replace(self.progress, step=SyncStep.FETCHING))
-        fetched, refused = await self._fetch(broker)
+        refused: dict[DataSet, AppError] = {}
+        if self._file is not None or broker is None:
+            fetched = Fetched(await self._completed(self._file or ()), None, None, None, self.target.now(), None)
+        else:
+            fetched, refused = await self._fetch(broker)
         self.saving = True
         await self._step(replace(self.progress, step=SyncStep.SAVING, fetched=len(fetched.fills or ())))
         applied = await apply(
@@ -202,7 +216,10 @@ class AccountRun:
             return None
 
     async def _past(self, broker: HistoryBroker, dates: Dates) -> list[tuple[Fill, str]]:
-        past = await read_range(broker, self._reader, dates)
+        return await self._completed(await read_range(broker, self._reader, dates))
+
+    async def _completed(self, past: Sequence[PastFill]) -> list[tuple[Fill, str]]:
+        """With names for those that have none, and with what the book knows better."""
         named = identified(item.fill for item in past)
         past = [replace(item, fill=fill) for item, fill in zip(past, named, strict=True)]
         done: list[tuple[Fill, str]] = []
@@ -216,6 +233,12 @@ class AccountRun:
     async def _day_done(self, fetched: Fetched) -> None:
         """Whether this closed a trading day."""
         days, account = self._tools.book.sync_days, self.target.account
+        if self._file is not None:
+            there = {past.fill.id.trade_date for past in self._file}
+            for day in await days.open(account=account):
+                if day.day in there:
+                    await days.synced(account, day.day, fetched.at, "imported file")
+            return
         if self.dates is not None:
             yesterday = ist_date(fetched.at).isoformat()
             for day in await days.open(before=yesterday, account=account):

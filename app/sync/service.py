@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 from app.analytics.charge_table import ChargeTable
+from app.brokers.parts import PastFill
 from app.domain.errors import AppError, Denied, SessionExpired
 from app.domain.events import Event, SyncProgressed, SyncStep
 from app.domain.ids import AccountId, Nanos
@@ -91,14 +92,29 @@ class SyncService:
         waiting = [self._of(target, run, trigger, dates) for target in targets]
         return tuple(await asyncio.gather(*waiting))
 
-    async def _of(self, target: SyncTarget, run: str, trigger: str, dates: Dates | None) -> SyncProgressed:
+    async def take_file(self, account: AccountId, fills: Sequence[PastFill]) -> SyncProgressed:
+        """Fills of a tradebook file into the book, as a run of its own: those that are there already change nothing.
+        Raises Denied for an unknown account."""
+        target = next((target for target in self._targets() if target.account == account), None)
+        if target is None:
+            raise Denied(f"There is no account {account}.", "Connect it first.")
+        return await self._of(target, uuid.uuid4().hex[:12], "file import", None, fills)
+
+    async def _of(
+        self,
+        target: SyncTarget,
+        run: str,
+        trigger: str,
+        dates: Dates | None,
+        file: Sequence[PastFill] | None = None,
+    ) -> SyncProgressed:
         wanted = TODAY if dates is None else str(dates)
         while (under_way := self._running.get(target.account)) is not None:
             late = under_way.work.target.broker is None and target.broker is not None  # logged in meanwhile
-            if under_way.work.progress.operation == wanted and not late:
+            if under_way.work.progress.operation == wanted and not late and file is None:
                 return await asyncio.shield(under_way.task)
             await asyncio.wait([under_way.task])
-        work = AccountRun(self._tools, target, run, trigger, dates)
+        work = AccountRun(self._tools, target, run, trigger, dates, file)
         task = asyncio.get_running_loop().create_task(self._account(work), name=f"sync {target.account}")
         self._running[target.account] = _Running(work, task)
         return await asyncio.shield(task)

@@ -67,6 +67,10 @@ TODAY = "today"
 """The operation without a range: what the broker lists now."""
 
 
+FILE = "file"
+"""The operation that takes a tradebook file."""
+
+
 def dates_of(operation: str) -> Dates | None:
     """The range that an operation's name says; None for today's."""
     since, dots, until = operation.partition("..")

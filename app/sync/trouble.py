@@ -10,6 +10,7 @@ from app.domain.ids import AccountId, Nanos
 from app.domain.sync import ErrorClass, SyncFigures
 from app.storage.book import Book
 from app.storage.sync_trouble import TRIES_BEFORE_LISTED
+from app.sync.target import FILE
 
 SECOND: Nanos = 1_000_000_000
 HOUR = 3600 * SECOND
@@ -76,6 +77,8 @@ class Aftermath:
     async def _failed(self, progress: SyncProgressed) -> None:
         if progress.error_class is ErrorClass.STORAGE:
             return  # it could not be written down either
+        if progress.operation == FILE:
+            return  # whoever picked the file is told, and picks it again
         job = await self._book.failed_jobs.failed(
             progress.account, progress.operation, progress.started_at, progress.error_class, progress.error
         )

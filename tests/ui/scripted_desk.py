@@ -517,6 +517,10 @@ class ScriptedSync:
     async def backfill(self, account: AccountId, since: date) -> None:
         await self.script.enter("backfill", account, since)
 
+    async def import_file(self, account: AccountId, path: str) -> SyncSummary:
+        await self.script.enter("import file", account, path)
+        return SyncSummary("r4", ())
+
     async def close_day(self, account: AccountId, day: str) -> None:
         await self.script.enter("close day", account, day)
 

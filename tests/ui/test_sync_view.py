@@ -111,6 +111,12 @@ def test_an_open_day_where_the_broker_keeps_no_history_says_where_its_trades_are
     view.tabs.setCurrentIndex(1)
     view.trouble.table.select(("day", ACCOUNT, "2026-11-17"))
     assert "Console" in named(view, "sync.trouble.words").text()
+    first = view.findChild(QPushButton, "sync.trouble.first")
+    assert isinstance(first, QPushButton)
+    assert first.text() == "Import a &file…"
+    stage.loop.run_until_complete(view.take_file(ACCOUNT, "/tradebook.csv"))
+    assert ("import file", (ACCOUNT, "/tradebook.csv")) in stage.desk.script.calls
+    assert "new fills from the file" in named(view, "sync.progress").text()
     press(view, "sync.trouble.second", stage)
     assert ("close day", (ACCOUNT, "2026-11-17")) in stage.desk.script.calls
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from app.brokers.base import CONTRACT, BrokerSession, Credentials, ExchangeClockReading, Login, Profile, Session
 from app.brokers.configuration import check_endpoints
 from app.brokers.info import shipped_info
+from app.brokers.parts import PastFill
 from app.brokers.zerodha.adapter import ZerodhaSession
 from app.brokers.zerodha.auth import ZerodhaLogin
 from app.brokers.zerodha.mapping import profile_from
 from app.brokers.zerodha.rest import Limits, ZerodhaRest
+from app.brokers.zerodha.tradebook import read_tradebook
 from app.domain.account import Endpoints
 from app.domain.ids import AccountId
 from app.runtime.helper import Helper
@@ -52,3 +56,7 @@ class ZerodhaFactory:
         check_endpoints(self.info, endpoints)
         limits = self._limits.setdefault(credentials.api_key, Limits())
         return ZerodhaSession(session, credentials, endpoints, self._helper, limits)
+
+    def read_tradebook(self, text: str, account: AccountId) -> Sequence[PastFill]:
+        """Console's tradebook file."""
+        return read_tradebook(text, account)

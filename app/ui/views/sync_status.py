@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from PySide6.QtCore import QTimer, Signal
 from PySide6.QtGui import QHideEvent, QShowEvent
-from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QPushButton, QTabWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QPushButton, QTabWidget, QVBoxLayout, QWidget
 
 from app.desk.messages import SyncRun, SyncStatus
 from app.domain.errors import AppError
 from app.domain.events import SyncPaused, SyncProgressed, SyncStep
+from app.domain.ids import AccountId
 from app.ui import format as fmt
 from app.ui import theme
 from app.ui.bridge import Bridge
@@ -57,7 +58,7 @@ class SyncPanel(QWidget):
         self.message = Message(name="sync.message")
         self.tabs = QTabWidget()
         self.tabs.setDocumentMode(True)
-        self.trouble = TroublePage(bridge, facts, self._look)
+        self.trouble = TroublePage(bridge, facts, self._look, self.ask_file)
         self.tabs.addTab(self.states, "Accounts")
         self.tabs.addTab(self.trouble, "To settle")
         self.tabs.addTab(self._limits_page(), "Limits and health")
@@ -104,12 +105,14 @@ class SyncPanel(QWidget):
         self.cancel_button.setEnabled(False)
         self._range_button = _button("&Dates…", "sync.range", self._ask_range)
         self._range_button.setToolTip("Fetch the trades of earlier days, where the broker keeps them")
+        self._file_button = _button("&Import file…", "sync.file", self._on_file)
+        self._file_button.setToolTip("Take the tradebook file of the broker's web site (Zerodha: Console, CSV)")
         self._plan_button = _button("Sc&hedule…", "sync.plan", self._edit_plan)
         self._plan_button.setToolTip("When each account is synced by itself")
         bar = QWidget()
         layout = QHBoxLayout(bar)
         layout.setContentsMargins(8, 6, 12, 6)
-        for button in (self.sync_button, self.cancel_button, self._range_button, self._plan_button):
+        for button in (self.sync_button, self.cancel_button, self._range_button, self._file_button, self._plan_button):
             layout.addWidget(button)
         layout.addSpacing(8)
         layout.addWidget(self._progress, 1)
@@ -294,6 +297,33 @@ class SyncPanel(QWidget):
             dialog = SyncPlanDialog(self._bridge, self._facts, self._status.accounts, account, self)
             dialog.finished.connect(lambda _code: self._look())
             dialog.open()
+
+    def _on_file(self) -> None:
+        self.ask_file()
+
+    def ask_file(self, account: AccountId | None = None) -> None:
+        """A tradebook file for an account: the chosen one, or the first."""
+        if self._status is None or not self._status.accounts:
+            return
+        if account is None:
+            chosen = self.states.current
+            account = AccountId(str(chosen[0])) if isinstance(chosen, tuple) else self._status.accounts[0].account
+        name = self._facts.account_name(account)
+        path, _ = QFileDialog.getOpenFileName(self, f"Tradebook of {name}", "", "Tradebook (*.csv)")
+        if path:
+            self._bridge.start(self.take_file(account, path), "import file")
+
+    async def take_file(self, account: AccountId, path: str) -> None:
+        """All of it, or nothing; what it brought is said."""
+        try:
+            summary = await self._bridge.call(self._bridge.desk.sync.import_file(account, path))
+        except AppError as failure:
+            self.message.say(str(failure), "strip-danger")
+            return
+        await self.load()
+        created = sum(run.created for run in summary.accounts)
+        known = sum(run.skipped for run in summary.accounts)
+        self._progress.setText(f"{fmt.group(created)} new fills from the file, {fmt.group(known)} were known")
 
     def _ask_range(self) -> None:
         if self._status is not None and self._status.accounts:

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QPushButton, QSplitter, 
 
 from app.desk.messages import SyncStatus
 from app.domain.fill import Fill
+from app.domain.ids import AccountId
 from app.domain.sync import Conflicts, FailedJob, FillConflict, OpenDay
 from app.ui import format as fmt
 from app.ui import theme
@@ -35,11 +36,18 @@ _FIELDS: tuple[tuple[str, Callable[[Fill], str]], ...] = (
 class TroublePage(QWidget):
     """The list, and beside it what can be done about the chosen line."""
 
-    def __init__(self, bridge: Bridge, facts: Facts, changed: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        bridge: Bridge,
+        facts: Facts,
+        changed: Callable[[], object],
+        ask_file: Callable[[AccountId], object],
+    ) -> None:
         super().__init__()
         self._bridge = bridge
         self._facts = facts
         self._changed = changed
+        self._ask_file = ask_file
         self._status: SyncStatus | None = None
         self._shown: TroubleRow | None = None
         self._model: TableModel[TroubleRow] = TableModel(TROUBLE_COLUMNS, self)
@@ -149,7 +157,7 @@ class TroublePage(QWidget):
                 "The broker lists the trades of today only. Compare with the contract note, or import the tradebook "
                 "file of the day from the broker's web site (Zerodha: Console, Reports, Tradebook)."
             )
-            first = ""
+            first = "Import a &file…"
         last = "" if thing.last_sync is None else f" Its last sync was at {fmt.clock(thing.last_sync)}."
         self._say(f"{row.name}: {day} has no closing sync", f"{words}{last}", first, "I have &checked it")
 
@@ -162,7 +170,6 @@ class TroublePage(QWidget):
         self._title.setText(title)
         self._words.setText(words)
         self._first.setText(first)
-        self._first.setVisible(bool(first))
         self._second.setText(second)
 
     def _compare(self, conflict: FillConflict) -> None:
@@ -184,6 +191,9 @@ class TroublePage(QWidget):
             work = sync.discard(thing.id) if button else sync.retry(thing.id)
         elif button:
             work = sync.close_day(thing.account, thing.day)
+        elif not self._keeps_history(thing):
+            self._ask_file(thing.account)
+            return
         else:
             on = date.fromisoformat(thing.day)
             work = sync.run(thing.account, "manual", on, on)

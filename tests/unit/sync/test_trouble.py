@@ -14,9 +14,11 @@ import pytest
 
 from app.brokers.info import shipped_info
 from app.brokers.zerodha.adapter import ZerodhaSession
+from app.brokers.zerodha.tradebook import read_tradebook
 from app.domain.calendar import AlwaysOpen, ist_date
 from app.domain.errors import BadAnswer, Denied, SessionExpired, Unreachable
 from app.domain.events import Level, Noticed, SyncStep
+from app.domain.fill import Source
 from app.domain.ids import AccountId
 from app.domain.order import Side
 from app.domain.sync import Conflicts, ErrorClass, SyncFigures, SyncPlan
@@ -371,6 +373,30 @@ async def test_a_fill_of_today_is_found_again_in_a_history_that_knows_less(past:
     (result,) = await past.service.run(dates=Dates(date(2026, 11, 19), date(2026, 11, 20)))
     assert (result.created, result.skipped, result.updated, result.conflicting) == (1, 1, 0, 0)
     assert today in await book.fills.all(U)
+
+
+async def test_a_tradebook_file_fills_the_days_that_the_broker_no_longer_tells_of(
+    desk: Desk, book: Book, broker: ZerodhaSession
+) -> None:
+    target = SyncTarget(A, broker, desk, ZERODHA)
+    service = service_of(desk, book, target)
+    desk.trades = ROUND_TRIP
+    await service.run()
+    (bought, _) = await book.fills.all(A)
+    await book.sync_days.note(A, ["2026-11-18", "2026-11-19"])
+    lines = [
+        "symbol,isin,trade_date,exchange,segment,trade_type,quantity,price,trade_id,order_id,order_execution_time",
+        "INFY,INE009A01021,2026-11-19,NSE,EQ,buy,10.000000,1500.050000,7,70,2026-11-19T09:20:00",
+        f"INFY,INE009A01021,{DAY},NSE,EQ,buy,10.000000,1000.000000,1,1,{DAY}T09:16:01",
+    ]
+    file = read_tradebook("\n".join(lines), A)
+    result = await service.take_file(A, file)
+    assert (result.step, result.trigger, result.created, result.skipped) == (SyncStep.COMPLETED, "file import", 1, 1)
+    assert bought in await book.fills.all(A)  # what today's sync knew better stands: its product, its source
+    assert [day.day for day in await book.sync_days.open(before=DAY)] == ["2026-11-18"]
+    again = await service.take_file(A, file)
+    assert (again.created, again.updated, again.skipped) == (0, 0, 2)
+    assert {fill.source for fill in await book.fills.all(A)} == {Source.SYNC, Source.FILE}
 
 
 async def test_a_backfill_goes_on_where_it_was_interrupted(past: Past, desk: Desk, book: Book) -> None:

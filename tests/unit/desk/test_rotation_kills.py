@@ -9,12 +9,15 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from app.bootstrap import build_desk
+from app.runtime.paths import ProfilePaths
 from app.storage import switch
 from tests.unit.desk.profiles import PASSPHRASE, left_over, make_profile, opened, rows
 
@@ -92,15 +95,16 @@ async def test_a_change_of_keys_that_is_killed_leaves_the_old_or_the_new_state(t
         assert [found.damage for found in await desk.data.check_files()] == ["", ""]
 
 
-@pytest.mark.skipif(os.name == "nt", reason="SIGKILL")
-async def test_a_kill_before_each_rename_of_the_switch_is_finished_by_the_next_start(tmp_path: Path) -> None:
+@pytest.mark.parametrize("verb", ["rotate", "restore"])
+async def test_a_kill_before_each_rename_of_the_switch_is_finished_by_the_next_start(tmp_path: Path, verb: str) -> None:
     """Not at random: every step after the commit, on one profile."""
     before = await make_profile(tmp_path, fills=5)
     async with opened(tmp_path) as desk:
         made = await desk.data.backup()
+    do = rotated_here if verb == "rotate" else partial(restored_here, made.file)
     steps = 0
     for step in range(1, 40):
-        states = await killed_in_switch(tmp_path, step)
+        states = await killed_in_switch(tmp_path, step, do)
         async with opened(tmp_path) as desk:
             assert await rows(desk) == before, step
         assert left_over(tmp_path) == []
@@ -115,7 +119,7 @@ class Killed(BaseException):
     """Nobody catches this."""
 
 
-async def killed_in_switch(profile: Path, step: int) -> str:
+async def killed_in_switch(profile: Path, step: int, do: Callable[[Path], Awaitable[None]]) -> str:
     """A committed change whose carrying out is cut off before its `step`th rename or deletion."""
     left = step
     real = {name: getattr(Path, name) for name in ("rename", "replace", "unlink")}
@@ -135,7 +139,7 @@ async def killed_in_switch(profile: Path, step: int) -> str:
         for name in real:
             patch.setattr(Path, name, counted(name))
         try:
-            await rotated_here(profile)
+            await do(profile)
         except Killed:
             return "killed"
     return "done"
@@ -144,3 +148,12 @@ async def killed_in_switch(profile: Path, step: int) -> str:
 async def rotated_here(profile: Path) -> None:
     async with opened(profile) as desk:
         await desk.data.rotate_key(PASSPHRASE)
+
+
+async def restored_here(file: str, profile: Path) -> None:
+    """As the command does it: the profile is not opened."""
+    desk = await build_desk(ProfilePaths(profile), paper=False, guarding=False)
+    try:
+        await desk.data.restore(file, PASSPHRASE)
+    finally:
+        await desk.stop()

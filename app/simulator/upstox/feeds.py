@@ -49,11 +49,12 @@ def _first_level(body: Mapping[str, Any]) -> Message:
 
 
 def _told(quote: Quote, market: Market, *, with_rest: bool) -> dict[str, Any]:
+    scale = quote.listing.price_scale
     ltpc: dict[str, Any] = {
-        "ltp": quote.last_price / 100,
+        "ltp": quote.last_price / scale,
         "ltt": (quote.last_trade_time or quote.timestamp) * 1000,
         "ltq": quote.last_quantity,
-        "cp": quote.close / 100,
+        "cp": quote.close / scale,
     }
     if not with_rest:
         return {"ltpc": ltpc}
@@ -72,7 +73,7 @@ def _told(quote: Quote, market: Market, *, with_rest: bool) -> dict[str, Any]:
             "vega": found.vega,
             "rho": found.rho,
         },
-        "atp": quote.average_price / 100,
+        "atp": quote.average_price / scale,
         "vtt": quote.volume,
         "oi": float(quote.oi),
         "iv": found.iv,
@@ -85,36 +86,36 @@ def _level(quote: Quote, place: int) -> Message:
     level: dict[str, object] = {}
     for levels, count, price in ((quote.depth_buy, "bidQ", "bidP"), (quote.depth_sell, "askQ", "askP")):
         if place < len(levels):
-            level[count], level[price] = levels[place][1], levels[place][0] / 100
+            level[count], level[price] = levels[place][1], levels[place][0] / quote.listing.price_scale
     return level
 
 
 def _candles(quote: Quote, market: Market) -> list[Message]:
     """Of the day so far, and of the last whole minute."""
-    now = int(market.clock.epoch())
+    now, scale = int(market.clock.epoch()), quote.listing.price_scale
     day: dict[str, object] = {
         "interval": "1d",
-        "open": quote.open / 100,
-        "high": quote.high / 100,
-        "low": quote.low / 100,
-        "close": quote.last_price / 100,
+        "open": quote.open / scale,
+        "high": quote.high / scale,
+        "low": quote.low / scale,
+        "close": quote.last_price / scale,
         "vol": quote.volume,
         "ts": day_start(local_day(now)) * 1000,
     }
     minute = now // 60 * 60
     whole = market.bars.between(quote.listing.token, minute - LOOK_BACK, minute)
-    return [day, candle("I1", whole[-1])] if whole else [day]
+    return [day, candle("I1", whole[-1], scale)] if whole else [day]
 
 
-def candle(interval: str, bar: Bar) -> Message:
+def candle(interval: str, bar: Bar, scale: int) -> Message:
     """A bar as the feed writes it."""
     start, opening, high, low, close, volume, _ = bar
     return {
         "interval": interval,
-        "open": opening / 100,
-        "high": high / 100,
-        "low": low / 100,
-        "close": close / 100,
+        "open": opening / scale,
+        "high": high / scale,
+        "low": low / scale,
+        "close": close / scale,
         "vol": volume,
         "ts": start * 1000,
     }

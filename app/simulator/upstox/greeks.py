@@ -39,13 +39,15 @@ def of(quote: Quote, market: Market) -> Greeks:
         return Greeks()
     end = datetime.combine(listing.expiry, _EXPIRES, IST).timestamp()
     years = max(SHORTEST, (end - market.clock.epoch()) / YEAR)
-    return greeks(spot, float(listing.strike), years, quote.last_price / 100, call=listing.instrument_type == "CE")
+    return greeks(
+        spot, float(listing.strike), years, quote.last_price / listing.price_scale, call=listing.instrument_type == "CE"
+    )
 
 
 def _spot(listing: Listing, market: Market) -> float:
     key = INDEX_KEYS.get(listing.underlying, f"NSE:{listing.underlying}")
     found = market.listings.by_key.get(key)
-    return market.quotes[found.token].last_price / 100 if found is not None else 0.0
+    return market.quotes[found.token].last_price / found.price_scale if found is not None else 0.0
 
 
 def greeks(spot: float, strike: float, years: float, price: float, *, call: bool) -> Greeks:

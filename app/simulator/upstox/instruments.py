@@ -68,31 +68,12 @@ class InstrumentRoutes:
         made = (today, name, self._switches().expiry_moment)
         if made not in self._files:
             self._files = {key: body for key, body in self._files.items() if key[0] == today}
-            rows = self._rows_of(name)
-            self._files[made] = await asyncio.to_thread(_packed, rows)
+            listings = list(self._market.listings.by_token.values())
+            self._files[made] = await asyncio.to_thread(_file, name, listings, self._switches().expiry_moment)
         return web.Response(body=self._files[made], content_type="application/gzip")
 
-    def _rows_of(self, name: str) -> list[dict[str, Any]]:
-        shares = self._shares()
-        listings = self._market.listings.by_token.values()
-        if name in ("suspended-instrument", "MTF"):
-            return []
-        if name in ("NSE_MIS", "BSE_MIS"):
-            exchange = name.partition("_")[0]
-            return [self._row(row, shares) for row in listings if row.exchange == exchange and row.tradable]
-        rows = [self._row(row, shares) for row in listings]
-        return rows if name == "complete" else [row for row in rows if row["exchange"] == name]
-
-    def _row(self, listing: Listing, shares: dict[str, str]) -> dict[str, Any]:
-        return file_row(listing, shares, self._switches().expiry_moment)
-
     def _shares(self) -> dict[str, str]:
-        """Symbol of a share -> its key, NSE before BSE."""
-        found: dict[str, str] = {}
-        for row in self._market.listings.by_token.values():
-            if row.tradable and row.exchange in ("NSE", "BSE") and (row.exchange == "NSE" or row.name not in found):
-                found[row.tradingsymbol] = key_of(row)
-        return found
+        return shares_of(self._market.listings.by_token.values())
 
     # -- search
 
@@ -108,9 +89,7 @@ class InstrumentRoutes:
             contract_row(listing, shares)
             for listing in self._market.listings.by_token.values()
             if all(word in f"{symbol_of(listing)} {listing.name}".upper() for word in words)
-            and wanted.get("exchanges", {EXCHANGES[segment_of(listing)]}) >= {EXCHANGES[segment_of(listing)]}
-            and wanted.get("segments", {segment_of(listing)}) >= {segment_of(listing)}
-            and wanted.get("instrument_types", {_type(listing)}) >= {_type(listing)}
+            and _passes(listing, wanted)
         ]
         page = {
             "page_number": number,
@@ -154,7 +133,7 @@ class InstrumentRoutes:
                 "pcr": puts.oi / calls.oi if puts is not None and calls is not None and calls.oi else 0.0,
                 "strike_price": strike,
                 "underlying_key": key,
-                "underlying_spot_price": spot.last_price / 100,
+                "underlying_spot_price": spot.last_price / spot.listing.price_scale,
             }
             for side, quote in (("call_options", calls), ("put_options", puts)):
                 if quote is not None:
@@ -164,17 +143,17 @@ class InstrumentRoutes:
 
     def _side(self, quote: Quote) -> dict[str, Any]:
         bid, ask = (levels[0] if levels else (0, 0, 0) for levels in (quote.depth_buy, quote.depth_sell))
-        found = greeks.of(quote, self._market)
+        found, scale = greeks.of(quote, self._market), quote.listing.price_scale
         return {
             "instrument_key": key_of(quote.listing),
             "market_data": {
-                "ltp": quote.last_price / 100,
+                "ltp": quote.last_price / scale,
                 "volume": quote.volume,
                 "oi": float(quote.oi),
-                "close_price": quote.close / 100,
-                "bid_price": bid[0] / 100,
+                "close_price": quote.close / scale,
+                "bid_price": bid[0] / scale,
                 "bid_qty": bid[1],
-                "ask_price": ask[0] / 100,
+                "ask_price": ask[0] / scale,
                 "ask_qty": ask[1],
                 "prev_oi": float(quote.oi_day_low),
             },
@@ -201,13 +180,35 @@ class InstrumentRoutes:
         ]
 
 
+def shares_of(listings: Iterable[Listing]) -> dict[str, str]:
+    """Symbol of a share -> its key, NSE before BSE."""
+    found: dict[str, str] = {}
+    for row in listings:
+        if row.tradable and row.expiry is None and (row.exchange == "NSE" or row.tradingsymbol not in found):
+            found[row.tradingsymbol] = key_of(row)
+    return found
+
+
+def _file(name: str, listings: list[Listing], moment: str) -> bytes:
+    """One of the files, packed. Takes a while for a whole market: not on the loop."""
+    shares = shares_of(listings)
+    if name in ("suspended-instrument", "MTF"):
+        return _packed([])
+    if name in ("NSE_MIS", "BSE_MIS"):
+        exchange = name.partition("_")[0]
+        listed = [row for row in listings if row.exchange == exchange and row.tradable]
+    else:
+        listed = [row for row in listings if name in ("complete", EXCHANGES.get(segment_of(row), row.exchange))]
+    return _packed(file_row(row, shares, moment) for row in listed)
+
+
 def file_row(listing: Listing, shares: dict[str, str], moment: str = "end") -> dict[str, Any]:
     """A row of the instrument files."""
     segment = segment_of(listing)
     identity = {
         "segment": segment,
         "name": index_name(listing) if not listing.tradable else listing.name,
-        "exchange": EXCHANGES[segment],
+        "exchange": EXCHANGES.get(segment, listing.exchange),
         "instrument_type": _type(listing),
         "instrument_key": key_of(listing),
         "exchange_token": str(listing.exchange_token),
@@ -252,6 +253,13 @@ def contract_row(listing: Listing, shares: dict[str, str]) -> dict[str, Any]:
     if listing.expiry is not None:
         row["expiry"] = listing.expiry.isoformat()
     return row
+
+
+def _passes(listing: Listing, wanted: dict[str, set[str]]) -> bool:
+    segment = segment_of(listing)
+    exchange = EXCHANGES.get(segment, listing.exchange)
+    facts = {"exchanges": exchange, "segments": segment, "instrument_types": _type(listing)}
+    return all(facts[name] in words for name, words in wanted.items())
 
 
 def _type(listing: Listing) -> str:

@@ -126,10 +126,12 @@ class KeyBook:
     """Keys of all that is listed, both ways. Identities do not change while an exchange runs."""
 
     def __init__(self, listings: Iterable[Listing]) -> None:
-        rows = list(listings)
-        self._token = {key_of(row): row.token for row in rows}
-        self._key = {token: key for key, token in self._token.items()}
-        self._name = {key_of(row): row.key for row in rows}
+        self._token: dict[str, int] = {}
+        self._key: dict[int, str] = {}
+        self._name: dict[str, str] = {}
+        for row in listings:
+            key = key_of(row)
+            self._token[key], self._key[row.token], self._name[key] = row.token, key, row.key
 
     def token(self, key: str) -> int | None:
         """The exchange's token of a key."""

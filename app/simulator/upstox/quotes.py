@@ -67,7 +67,7 @@ class QuoteRoutes:
 
         def told(quote: Quote) -> dict[str, Any]:
             bar = self._bars(quote, minutes)[-1]
-            return {**_last(quote), "ohlc": _prices(bar)}
+            return {**_last(quote), "ohlc": _prices(bar, quote.listing.price_scale)}
 
         return success(self._each(request, "symbol", told))
 
@@ -76,9 +76,9 @@ class QuoteRoutes:
         minutes = _interval(request)
 
         def told(quote: Quote) -> dict[str, Any]:
-            bars = self._bars(quote, minutes)
-            before = _bar(bars[-2]) if len(bars) > 1 and minutes else None
-            return {**_last(quote), "prev_ohlc": before, "live_ohlc": _bar(bars[-1])}
+            bars, scale = self._bars(quote, minutes), quote.listing.price_scale
+            before = _bar(bars[-2], scale) if len(bars) > 1 and minutes else None
+            return {**_last(quote), "prev_ohlc": before, "live_ohlc": _bar(bars[-1], scale)}
 
         return success(self._each(request, "instrument_key", told))
 
@@ -112,38 +112,38 @@ class QuoteRoutes:
         return found
 
     def _full(self, quote: Quote) -> dict[str, Any]:
-        listing = quote.listing
+        listing, scale = quote.listing, quote.listing.price_scale
         return {
-            "ohlc": {name: value / 100 for name, value in _day(quote).items()},
-            "depth": {"buy": _levels(quote.depth_buy), "sell": _levels(quote.depth_sell)},
+            "ohlc": {name: value / scale for name, value in _day(quote).items()},
+            "depth": {"buy": _levels(quote.depth_buy, scale), "sell": _levels(quote.depth_sell, scale)},
             "timestamp": _iso(self._market.clock.now()),
             "instrument_token": key_of(listing),
             "symbol": symbol_of(listing),
-            "last_price": quote.last_price / 100,
+            "last_price": quote.last_price / scale,
             "volume": quote.volume,
-            "average_price": quote.average_price / 100,
+            "average_price": quote.average_price / scale,
             "oi": float(quote.oi),
-            "net_change": (quote.last_price - quote.close) / 100,
+            "net_change": (quote.last_price - quote.close) / scale,
             "total_buy_quantity": float(quote.buy_quantity),
             "total_sell_quantity": float(quote.sell_quantity),
-            "lower_circuit_limit": listing.lower_circuit / 100,
-            "upper_circuit_limit": listing.upper_circuit / 100,
+            "lower_circuit_limit": listing.lower_circuit / scale,
+            "upper_circuit_limit": listing.upper_circuit / scale,
             "last_trade_time": str((quote.last_trade_time or quote.timestamp) * 1000),
             "oi_day_high": float(quote.oi_day_high),
             "oi_day_low": float(quote.oi_day_low),
         }
 
     def _full_v3(self, quote: Quote) -> dict[str, Any]:
-        row = self._full(quote)
+        row, scale = self._full(quote), quote.listing.price_scale
         now = int(self._market.clock.epoch())
         days = self._market.feed.days(quote.listing.token, now - YEAR_DAYS * DAY, now)
         highs, lows = [bar[2] for bar in days] + [quote.high], [bar[3] for bar in days] + [quote.low]
         row["ohlc"] = {**row["ohlc"], "volume": quote.volume, "ts": day_start(local_day(now)) * 1000}
         return {
             **row,
-            "prev_close_price": quote.close / 100,
-            "year_high": max(highs) / 100,
-            "year_low": min(low for low in lows if low or len(lows) == 1) / 100,
+            "prev_close_price": quote.close / scale,
+            "year_high": max(highs) / scale,
+            "year_low": min(low for low in lows if low or len(lows) == 1) / scale,
             "previous_oi": float(days[-1][6]) if days else 0.0,
             "indicative_equilibrium_price": 0.0,
             "reference_price": 0.0,
@@ -178,24 +178,29 @@ def _day(quote: Quote) -> dict[str, int]:
 
 
 def _last(quote: Quote) -> dict[str, Any]:
-    return {"last_price": quote.last_price / 100, "instrument_token": key_of(quote.listing)}
+    return {"last_price": quote.last_price / quote.listing.price_scale, "instrument_token": key_of(quote.listing)}
 
 
 def _last_v3(quote: Quote) -> dict[str, Any]:
-    return {**_last(quote), "ltq": quote.last_quantity, "volume": quote.volume, "cp": quote.close / 100}
+    return {
+        **_last(quote),
+        "ltq": quote.last_quantity,
+        "volume": quote.volume,
+        "cp": quote.close / quote.listing.price_scale,
+    }
 
 
-def _prices(bar: Bar) -> dict[str, float]:
-    return {name: bar[place] / 100 for place, name in enumerate(("open", "high", "low", "close"), start=1)}
+def _prices(bar: Bar, scale: int) -> dict[str, float]:
+    return {name: bar[place] / scale for place, name in enumerate(("open", "high", "low", "close"), start=1)}
 
 
-def _bar(bar: Bar) -> dict[str, Any]:
-    return {**_prices(bar), "volume": bar[5], "ts": bar[0] * 1000}
+def _bar(bar: Bar, scale: int) -> dict[str, Any]:
+    return {**_prices(bar, scale), "volume": bar[5], "ts": bar[0] * 1000}
 
 
-def _levels(levels: list[Level]) -> list[dict[str, Any]]:
+def _levels(levels: list[Level], scale: int) -> list[dict[str, Any]]:
     rows = [
-        {"quantity": quantity, "price": price / 100, "orders": orders} for price, quantity, orders in levels[:DEPTH]
+        {"quantity": quantity, "price": price / scale, "orders": orders} for price, quantity, orders in levels[:DEPTH]
     ]
     return rows + [{"quantity": 0, "price": 0.0, "orders": 0}] * (DEPTH - len(rows))
 

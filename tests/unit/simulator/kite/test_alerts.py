@@ -142,28 +142,28 @@ async def test_they_survive_the_death_of_the_exchange(make: Make, tmp_path: Path
     assert (await second.get(f"/alerts/{alert['uuid']}"))["alert_count"] == 1
 
 
-@pytest.mark.parametrize(
-    ("changed", "words"),
-    [
-        ({"name": ""}, "Invalid `name`"),
-        ({"type": "loud"}, "Invalid `type`"),
-        ({"operator": "!="}, "Invalid `operator`"),
-        ({"lhs_attribute": "Volume"}, "Invalid `lhs_attribute`"),
-        ({"lhs_tradingsymbol": "NIFTY 50"}, "NSE:NIFTY 50 does not exist"),
-        ({"rhs_constant": ""}, "Invalid `rhs_constant`"),
-        ({"rhs_constant": "True"}, "failed to decode rhs_constant"),
-        ({"rhs_type": "instrument"}, "Invalid `rhs_attribute`"),
-        ({"type": "ato"}, "Invalid `basket`: JSON"),
-        ({"type": "ato", "basket": "{}"}, "items are expected"),
-        ({"type": "ato", "basket": basket(order_type="GUESS")}, "Invalid `order_type`"),
-        ({"type": "ato", "basket": basket(gtt={"target": 5, "stoploss": 2})}, "not available"),
-    ],
-)
-async def test_what_is_refused(bench: Bench, changed: dict[str, str], words: str) -> None:
-    answer = await bench.http.post("/alerts", data=form(**changed))
-    assert answer.status_code == 400, answer.text
-    assert words in answer.json()["message"]
-    assert await bench.get("/alerts") == []
+REFUSED: list[tuple[dict[str, str], str]] = [
+    ({"name": ""}, "Invalid `name`"),
+    ({"type": "loud"}, "Invalid `type`"),
+    ({"operator": "!="}, "Invalid `operator`"),
+    ({"lhs_attribute": "Volume"}, "Invalid `lhs_attribute`"),
+    ({"lhs_tradingsymbol": "NIFTY 50"}, "NSE:NIFTY 50 does not exist"),
+    ({"rhs_constant": ""}, "Invalid `rhs_constant`"),
+    ({"rhs_constant": "True"}, "failed to decode rhs_constant"),
+    ({"rhs_type": "instrument"}, "Invalid `rhs_attribute`"),
+    ({"type": "ato"}, "Invalid `basket`: JSON"),
+    ({"type": "ato", "basket": "{}"}, "items are expected"),
+    ({"type": "ato", "basket": basket(order_type="GUESS")}, "Invalid `order_type`"),
+    ({"type": "ato", "basket": basket(gtt={"target": 5, "stoploss": 2})}, "not available"),
+]
+
+
+async def test_what_is_refused(bench: Bench) -> None:
+    for changed, words in REFUSED:
+        answer = await bench.http.post("/alerts", data=form(**changed))
+        assert answer.status_code == 400, answer.text
+        assert words in answer.json()["message"]
+        assert await bench.get("/alerts") == []
 
 
 async def test_an_unknown_one(bench: Bench) -> None:

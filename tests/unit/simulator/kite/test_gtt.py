@@ -176,29 +176,29 @@ async def test_it_survives_the_death_of_the_exchange(make: Make, tmp_path: Path)
     assert await placed(second, form(1090.0, last=1160.0)) > fired
 
 
-@pytest.mark.parametrize(
-    ("sent", "expected"),
-    [
-        ({"type": "oco"}, "Invalid `type`"),
-        ({"condition": "{"}, "Invalid `condition`: JSON is expected."),
-        ({"orders": "[]"}, "needs 1 `trigger_values`"),
-        (form(1110.0, product="MIS"), "Invalid product MIS"),
-        (form(1110.0, product="NRML"), "Invalid product NRML for NSE"),
-        (form(1110.0, quantity=0), "Invalid `quantity`"),
-        (form(1110.0, quantity=1.5), "Invalid `quantity`"),
-        (form(1110.0, transaction_type="HOLD"), "Invalid `transaction_type`"),
-        (form(1110.0, tradingsymbol="SBIN"), "of the condition's instrument"),
-        (form(1120.0), "Trigger already met"),
-        (form(1110.0, key="NSE:NOSUCH"), "does not exist"),
-        (form(1110.0, key="NSE:NIFTY 50"), "is an index"),
-        (form(1150.0, 1100.0), "on both sides of the last price"),
-        (form(1100.0, 1150.0, transaction_type="BUY"), "allowed for F&O only"),
-        (form(1110.0, last=0), "Invalid `last_price`"),
-    ],
-)
-async def test_what_is_refused(bench: Bench, sent: dict[str, str], expected: str) -> None:
-    answer = await bench.http.post("/gtt/triggers", data={**form(1110.0), **sent})
-    assert expected in words(answer)
+REFUSED: list[tuple[dict[str, str], str]] = [
+    ({"type": "oco"}, "Invalid `type`"),
+    ({"condition": "{"}, "Invalid `condition`: JSON is expected."),
+    ({"orders": "[]"}, "needs 1 `trigger_values`"),
+    (form(1110.0, product="MIS"), "Invalid product MIS"),
+    (form(1110.0, product="NRML"), "Invalid product NRML for NSE"),
+    (form(1110.0, quantity=0), "Invalid `quantity`"),
+    (form(1110.0, quantity=1.5), "Invalid `quantity`"),
+    (form(1110.0, transaction_type="HOLD"), "Invalid `transaction_type`"),
+    (form(1110.0, tradingsymbol="SBIN"), "of the condition's instrument"),
+    (form(1120.0), "Trigger already met"),
+    (form(1110.0, key="NSE:NOSUCH"), "does not exist"),
+    (form(1110.0, key="NSE:NIFTY 50"), "is an index"),
+    (form(1150.0, 1100.0), "on both sides of the last price"),
+    (form(1100.0, 1150.0, transaction_type="BUY"), "allowed for F&O only"),
+    (form(1110.0, last=0), "Invalid `last_price`"),
+]
+
+
+async def test_what_is_refused(bench: Bench) -> None:
+    for sent, expected in REFUSED:
+        answer = await bench.http.post("/gtt/triggers", data={**form(1110.0), **sent})
+        assert expected in words(answer)
 
 
 async def test_two_legs_may_buy_derivatives(bench: Bench) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from PySide6.QtCore import QObject, Signal
 
 from app.desk.messages import AccountView
+from app.domain.broker import Capabilities
 from app.domain.events import (
     EngineBeat,
     FeedChanged,
@@ -68,6 +69,7 @@ class Facts(QObject):
         self.funds: dict[AccountId, Funds] = {}
         self.feeds: dict[AccountId, FeedChanged] = {}
         self.last_beat: EngineBeat | None = None
+        self._brokers: dict[str, Capabilities] = {}
         self._guards: dict[PositionKey, Stop] = {}
         self._held_in: dict[InstrumentId, list[PositionKey]] = {}
         self._stops_in: dict[InstrumentId, set[StopId]] = {}
@@ -110,6 +112,9 @@ class Facts(QObject):
 
     async def load_accounts(self) -> None:
         """Reads the accounts again: one was connected, logged in, expired."""
+        if not self._brokers:
+            for listing in await self._bridge.call(self._bridge.desk.session.brokers()):
+                self._brokers[listing.info.name] = listing.info.capabilities
         views = await self._bridge.call(self._bridge.desk.session.accounts())
         self.accounts = {view.id: view for view in views}
         self.accounts_changed.emit()
@@ -152,6 +157,10 @@ class Facts(QObject):
     def stops_in(self, instruments: Iterable[InstrumentId]) -> list[StopId]:
         """Stops on any of these instruments, ended ones too."""
         return [stop for instrument in instruments for stop in self._stops_in.get(instrument, ())]
+
+    def can(self, view: AccountView | None) -> Capabilities | None:
+        """What an account's broker can do; None while nobody has said."""
+        return None if view is None else self._brokers.get(view.broker)
 
     def account_name(self, account: AccountId) -> str:
         """What a trader calls it: `Zerodha AB1234`."""

@@ -362,6 +362,7 @@ class OrderTicket(TicketForm):
 
     def _show_badge(self) -> None:
         view = self._view()
+        self.special.offer(self._facts.can(view))
         self._badge.show_paper(None if view is None else view.paper)
 
     def _show_preview(self) -> None:

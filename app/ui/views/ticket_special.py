@@ -6,8 +6,10 @@ from dataclasses import replace
 from enum import StrEnum
 
 from PySide6.QtCore import Signal
+from PySide6.QtGui import QStandardItemModel
 from PySide6.QtWidgets import QCheckBox, QComboBox, QFormLayout, QSpinBox, QWidget
 
+from app.domain.broker import Capabilities, Support
 from app.domain.gtt import GttLeg, GttRequest
 from app.domain.instrument import Instrument
 from app.domain.money import Price
@@ -43,6 +45,7 @@ class TicketSpecial(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
+        self._can: Capabilities | None = None
         self.choice = QComboBox()
         self.choice.setObjectName("ticket.way")
         self.choice.setAccessibleName("When")
@@ -84,6 +87,22 @@ class TicketSpecial(QWidget):
         edit.value_changed.connect(lambda _value: self.changed.emit())
         edit.textEdited.connect(lambda _text: self.touched.emit())
         return edit
+
+    def offer(self, can: Capabilities | None) -> None:
+        """Greys out what the broker is known not to take. What nobody has said stays: the broker will say it."""
+        if can == self._can:
+            return
+        self._can = can
+        model = self.choice.model()
+        lacking = _lacking(can) if can is not None else frozenset()
+        if isinstance(model, QStandardItemModel):
+            for row, way in enumerate(Way):
+                model.item(row).setEnabled(way not in lacking)
+        self.sliced.setEnabled(can is None or can.autoslice is not Support.NO)
+        if not self.sliced.isEnabled():
+            self.sliced.setChecked(False)
+        if self.way in lacking:
+            self.choice.setCurrentIndex(0)
 
     @property
     def way(self) -> Way:
@@ -154,3 +173,13 @@ class TicketSpecial(QWidget):
         self._form.setRowVisible(self.target, way is Way.STOP_AND_TARGET)
         self._form.setRowVisible(self.sliced, way is Way.NOW)
         self.changed.emit()
+
+
+def _lacking(can: Capabilities) -> frozenset[Way]:
+    needs = {
+        Way.AFTER_MARKET: (can.amo,),
+        Way.ICEBERG: (can.iceberg,),
+        Way.TRIGGER: (can.gtt,),
+        Way.STOP_AND_TARGET: (can.gtt, can.gtt_two_leg),
+    }
+    return frozenset(way for way, wanted in needs.items() if any(one is Support.NO for one in wanted))

@@ -5,8 +5,10 @@ from dataclasses import replace
 
 import pytest
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QStandardItemModel
 from PySide6.QtTest import QTest
 
+from app.domain.broker import Capabilities, Support
 from app.domain.errors import AuthorisationNeeded, Denied, OutcomeUnknown, Rejected
 from app.domain.events import OrderChanged, OrderUnresolved, SessionChanged, SessionState
 from app.domain.gtt import GttLeg, GttRequest
@@ -331,3 +333,26 @@ def test_a_sale_that_needs_authorisation_offers_the_page(stage: Stage, ticket: O
         QTest.mouseClick(ticket.authorise, Qt.MouseButton.LeftButton)
         assert opened == ["https://kite.example/authorise/1"]
     assert ticket.send.isEnabled()
+
+
+def test_what_the_broker_does_not_take_is_not_offered(stage: Stage, ticket: OrderTicket) -> None:
+    ready(stage, ticket)
+    choose(ticket, Way.STOP_AND_TARGET)
+    can = Capabilities(gtt=Support.YES, gtt_two_leg=Support.NO, iceberg=Support.NO, autoslice=Support.NO)
+    ticket._facts._brokers["zerodha"] = can
+    ticket._on_accounts()
+    offered = ticket.special.choice.model()
+    assert isinstance(offered, QStandardItemModel)
+    assert {way for row, way in enumerate(Way) if offered.item(row).isEnabled()} == {
+        Way.NOW, Way.AFTER_MARKET, Way.TRIGGER,
+    }  # fmt: skip
+    assert ticket.special.way is Way.NOW
+    assert not ticket.special.sliced.isEnabled()
+
+
+def test_the_ticket_asks_what_its_accounts_broker_can_do(stage: Stage, ticket: OrderTicket) -> None:
+    ready(stage, ticket)
+    view = ticket._facts.accounts[market.ACCOUNT]
+    can = ticket._facts.can(view)
+    assert can is not None
+    assert ticket.special._can == can

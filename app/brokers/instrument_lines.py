@@ -111,7 +111,7 @@ def csv_lines(unpacked: Unpacked) -> Iterator[tuple[str, list[str]]]:
             continue
         if line[0] == '"' and line[-1] == '"':
             fields = line[1:-1].split('","')
-            if not any('"' in field for field in fields):
+            if line.count('"') == 2 * len(fields):
                 yield line, fields
                 continue
         try:

@@ -180,9 +180,12 @@ class InstrumentImports:
                 await self._store.drop_list()
         report = replace(report, ended_at=self._clock.now())
         if report.counts is not None:
-            report = replace(report, after=await self._store.stats(name))
-            report = replace(report, checks=checked(report, await self._store.shared_tokens(name)))
-            await self._reload(name)
+            # The book counts while the list that was read is arranged for search.
+            _, after, shared = await asyncio.gather(
+                self._reload(name), self._store.stats(name), self._store.shared_tokens(name)
+            )
+            report = replace(report, after=after, ended_at=self._clock.now())
+            report = replace(report, checks=checked(report, shared))
         try:
             await self._store.log_import(report)
         except StorageError as failure:

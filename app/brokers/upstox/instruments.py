@@ -178,7 +178,6 @@ def _row(fields: Fields) -> InstrumentRow:
     """Raises ValueError for what is not as documented."""
     if fields.segment not in SEGMENTS:
         raise ValueError(f"segment {fields.segment}")
-    exchange, code = SEGMENTS[fields.segment]
     prefix, _, at_broker = fields.instrument_key.partition("|")
     if prefix != fields.segment or not at_broker:
         raise ValueError("instrument key")
@@ -189,22 +188,22 @@ def _row(fields: Fields) -> InstrumentRow:
     strike = fields.strike_price if kind in _OPTIONS else None
     if kind in _OPTIONS and (strike is None or strike <= 0):
         raise ValueError("an option without a strike")
-    scale = PRICE_SCALE[exchange]
+    exchange, code, segment, what, scale, in_lots = _market(fields.segment, kind)
     symbol, name = _names(fields, kind, expiry, strike, at_broker)
     if not symbol or "\ufffd" in symbol or "\ufffd" in name:
         raise ValueError("trading symbol")
     return (
-        instrument_id(exchange.value, symbol),
+        instrument_id(exchange, symbol),
         int(fields.exchange_token) * 256 + code,
-        exchange.value,
-        _segment(exchange, kind).value,
-        kind.value,
+        exchange,
+        segment,
+        what,
         name,
         _tick(fields.tick_size, scale) or INDEX_TICK,
-        1 if exchange in IN_LOTS else int(fields.lot_size or 0) or 1,
+        1 if in_lots else int(fields.lot_size or 0) or 1,
         scale,
-        None if expiry is None else expiry.isoformat(),
-        None if strike is None else plain(strike),
+        None if expiry is None else _iso(expiry),
+        None if strike is None else _plain(strike),
         fields.instrument_key,
     )
 
@@ -221,6 +220,19 @@ def _kind(fields: Fields, expiry: date | None) -> InstrumentKind:
     if fields.instrument_type in ("INDEX", "COM"):
         return InstrumentKind.INDEX
     raise ValueError(f"instrument type {fields.instrument_type}")
+
+
+@lru_cache(256)
+def _market(segment: str, kind: InstrumentKind) -> tuple[str, int, str, str, int, bool]:
+    """(exchange, low byte of the token, our segment, kind, price scale, whether orders count lots), as rows have it."""
+    exchange, code = SEGMENTS[segment]
+    ours = _segment(exchange, kind)
+    return exchange.value, code, ours.value, kind.value, PRICE_SCALE[exchange], exchange in IN_LOTS
+
+
+@lru_cache(4096)
+def _iso(day: date) -> str:
+    return day.isoformat()
 
 
 def _segment(exchange: Exchange, kind: InstrumentKind) -> Segment:
@@ -268,7 +280,7 @@ def _contract_names(fields: Fields, kind: InstrumentKind, expiry: date, strike: 
 def tails(kind: InstrumentKind, expiry: date, strike: Decimal | None) -> tuple[str, str]:
     """The end of a compact symbol, as a month's contract and as a week's."""
     end = "FUT" if kind is InstrumentKind.FUTURE else "CE" if kind is InstrumentKind.CALL else "PE"
-    price = "" if strike is None else plain(strike)
+    price = "" if strike is None else _plain(strike)
     month, week = _expiry_codes(expiry)
     return f"{month}{price}{end}", f"{week}{price}{end}"
 
@@ -286,6 +298,9 @@ def _expiry(told: int | str | None) -> date | None:
     if isinstance(told, str):
         return date.fromisoformat(told)
     return (datetime.fromtimestamp(told / 1000, UTC) + _INDIA).date()
+
+
+_plain = lru_cache(50_000)(plain)
 
 
 @lru_cache(4096)
@@ -322,11 +337,16 @@ def _from_csv(values: Sequence[str]) -> Fields:
         symbol,
         option or ("" if kind == "EQUITY" else kind),
         name,
-        _number(tick) * 100 if segment in _IN_RUPEES else _number(tick),
+        _paise(tick, segment in _IN_RUPEES),
         _number(lot),
         expiry or None,
         _number(strike) or None,
     )
+
+
+@lru_cache(4096)
+def _paise(text: str, in_rupees: bool) -> Decimal:
+    return _number(text) * 100 if in_rupees else _number(text)
 
 
 @lru_cache(50_000)

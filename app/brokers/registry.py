@@ -50,9 +50,9 @@ class Registry:
         return None if package is None else package or OURS
 
     def available(self) -> tuple[BrokerListing, ...]:
-        """What can be connected: ours first, then third parties', each by title."""
+        """What can be connected: ours first, in their order, then third parties' by title."""
         listings = [BrokerListing(self._factories[name].info, package) for name, package in self._packages.items()]
-        return tuple(sorted(listings, key=lambda listing: (bool(listing.package), listing.info.title)))
+        return tuple(sorted(listings, key=lambda listing: listing.info.title if listing.package else ""))
 
     def factory(self, name: str) -> BrokerFactory:
         """The parts of one broker. Raises Denied for an unknown name."""

@@ -136,7 +136,7 @@ class ConnectDialog(QDialog):
         layout.addLayout(buttons)
         self._show_badge()
         self._key.setFocus()
-        self._go.setEnabled(False)
+        self._submitted_early = False
         bridge.start(self._load(), "list brokers")
 
     async def _load(self) -> None:
@@ -148,7 +148,8 @@ class ConnectDialog(QDialog):
         for listing in self._listings:
             whose = f" ({listing.package}, a third party's)" if listing.package else ""
             self._broker.addItem(f"{listing.info.title}{whose}", listing.info.name)
-        self._go.setEnabled(True)
+        if self._submitted_early:
+            self._submit()
 
     @property
     def _info(self) -> BrokerInfo | None:
@@ -202,6 +203,9 @@ class ConnectDialog(QDialog):
 
     def _submit(self) -> None:
         if not self._go.isEnabled():
+            return
+        if not self._listings:  # quicker than the list of brokers: nothing typed is lost
+            self._submitted_early = True
             return
         key, secret = self._key.text().strip(), self._secret.text().strip()
         if not key or not secret:

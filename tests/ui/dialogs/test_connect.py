@@ -104,6 +104,18 @@ def test_with_a_token_it_is_proved_and_connected_without_a_page(stage: Stage, di
     assert edit(dialog, "access_token").text() == edit(dialog, "api_secret").text() == ""
 
 
+def test_who_is_quicker_than_the_list_of_brokers_loses_nothing(stage: Stage) -> None:
+    dialog = ConnectDialog(stage.bridge)
+    dialog.show()
+    added: list[object] = []
+    dialog.added.connect(added.append)
+    typed(dialog)
+    button(dialog).click()
+    stage.until(lambda: bool(added))
+    dialog.deleteLater()
+    QApplication.processEvents()
+
+
 @pytest.mark.parametrize("token", ["", "canary-token"])
 def test_what_is_wrong_is_said_in_place_and_can_be_mended(stage: Stage, dialog: ConnectDialog, token: str) -> None:
     words = "This token has expired." if token else "The API key has blanks in it."

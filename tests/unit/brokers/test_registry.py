@@ -35,6 +35,10 @@ def test_yes_no_and_unknown_are_never_taken_for_true_or_false() -> None:
     assert Capabilities().said()["gtt"] is Support.UNKNOWN
 
 
+def test_brokers_are_offered_in_our_order() -> None:
+    assert [listing.info.name for listing in Registry().available()] == ["zerodha", "upstox"]
+
+
 def test_an_unknown_broker_is_denied_in_words() -> None:
     with pytest.raises(Denied, match="nobody"):
         Registry().factory("nobody")

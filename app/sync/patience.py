@@ -12,6 +12,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 from app.domain.errors import (
     BadAnswer,
     BrokerPaused,
+    Denied,
     NotPermitted,
     RateLimited,
     Rejected,
@@ -37,6 +38,7 @@ _CLASSES: tuple[tuple[type[BaseException], ErrorClass], ...] = (
     (SessionExpired, ErrorClass.AUTH),
     (RateLimited, ErrorClass.RATE_LIMIT),
     (BrokerPaused, ErrorClass.PAUSED),
+    (Denied, ErrorClass.CLIENT),
     (Rejected, ErrorClass.CLIENT),
     (NotPermitted, ErrorClass.CLIENT),
     (BadAnswer, ErrorClass.ANSWER),

@@ -1,0 +1,123 @@
+"""Sync with the paper exchange's Upstox side: today, and the days before by date, which know less than the day did."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.brokers.upstox.adapter import UpstoxSession
+from app.domain.events import SyncProgressed, SyncStep
+from app.domain.ids import InstrumentId
+from app.domain.instrument import Product
+from app.domain.order import OrderKind, OrderRequest, Side
+from app.runtime.clock import AccountClock
+from app.runtime.secret import Secret
+from app.storage.book import Book
+from app.storage.database import StoreKind
+from app.storage.store import open_store
+from app.sync.service import SyncService
+from app.sync.target import Dates, SyncTarget
+from tests.contract.upstox.conftest import FACTORY, A, Upstox, upstox_exchange
+from tests.fakes.paper_exchange import eventually
+from tests.unit.sync.conftest import charge_table
+
+INFY = InstrumentId("NSE:INFY")
+FRIDAY, MONDAY = date(2026, 11, 20), date(2026, 11, 23)
+
+
+@pytest.fixture
+def own() -> Iterator[Upstox]:
+    """Its clock is moved: no other test shares it."""
+    with upstox_exchange("--seed", "9", "--clock", "2026-11-20T10:00:00", "--order-delay", "0") as running:
+        yield running
+
+
+class Rig:
+    """An Upstox account, its book and its sync."""
+
+    def __init__(self, exchange: Upstox, book: Book) -> None:
+        self.exchange = exchange
+        self.book = book
+        self.clock = AccountClock()
+        self.broker: UpstoxSession | None = None
+        self.service = SyncService(book, charge_table(), self._targets, lambda _event: None, self._on_dead)
+
+    def _targets(self) -> list[SyncTarget]:
+        return [SyncTarget(A, self.broker, self.clock, FACTORY.info)]
+
+    async def _on_dead(self, *told: object) -> None:
+        raise AssertionError(told)
+
+    async def morning(self, at: str) -> None:
+        """The exchange's clock is set, and somebody logs in."""
+        await self.exchange.control("PUT", "/clock", {"now": at})
+        await self.close()
+        broker = FACTORY.session(await self.exchange.log_in(), self.exchange.credentials, self.exchange.endpoints)
+        assert isinstance(broker, UpstoxSession)
+        await broker.instruments()
+        self.broker = broker
+        self.clock.set((await broker.exchange_clock()).now)
+
+    async def close(self) -> None:
+        if self.broker is not None:
+            await self.broker.close()
+
+    async def trade(self, side: Side, quantity: int) -> None:
+        assert self.broker is not None
+        broker = self.broker
+        order = await broker.place(OrderRequest(A, INFY, side, quantity, Product.MIS, OrderKind.MARKET))
+
+        async def done() -> bool:
+            return sum(f.quantity for f in await broker.fills() if f.broker_order_id == order) == quantity
+
+        await eventually(done)
+
+    async def sync(self, dates: Dates | None = None) -> SyncProgressed:
+        (result,) = await self.service.run(A, dates=dates)
+        assert result.step is SyncStep.COMPLETED, result.error
+        return result
+
+    async def units(self) -> dict[tuple[str, str], int]:
+        """Units by day and side in the book."""
+        found: dict[tuple[str, str], int] = {}
+        for fill in await self.book.fills.all():
+            key = (fill.id.trade_date, fill.side.value)
+            found[key] = found.get(key, 0) + fill.quantity
+        return found
+
+
+@pytest.fixture
+async def rig(own: Upstox, tmp_path: Path) -> AsyncIterator[Rig]:
+    store, _ = await open_store(tmp_path, Secret("cd" * 32), StoreKind.BOOK)
+    made = Rig(own, Book(store))
+    yield made
+    await made.close()
+    await store.close()
+
+
+async def test_a_day_that_was_synced_is_found_again_and_one_that_was_missed_is_filled(rig: Rig) -> None:
+    await rig.morning("2026-11-20T10:00:00+05:30")
+    await rig.trade(Side.BUY, 20)
+    first = await rig.sync()
+    assert first.created == first.fetched > 0
+    again = await rig.sync()
+    assert (again.created, again.updated, again.skipped) == (0, 0, first.fetched)
+    synced = await rig.book.fills.all()
+    await rig.trade(Side.SELL, 20)  # and no sync any more that day
+    await rig.morning("2026-11-23T10:00:00+05:30")
+    await rig.trade(Side.BUY, 5)
+    await rig.sync()
+    assert await rig.units() == {("2026-11-20", "BUY"): 20, ("2026-11-23", "BUY"): 5}
+    past = await rig.sync(Dates(FRIDAY, FRIDAY))
+    assert (past.skipped, past.updated, past.conflicting) == (len(synced), 0, 0)
+    expected = {("2026-11-20", "BUY"): 20, ("2026-11-20", "SELL"): 20, ("2026-11-23", "BUY"): 5}
+    assert await rig.units() == expected
+    whole = await rig.sync(Dates(FRIDAY, MONDAY))
+    assert (whole.created, whole.updated) == (0, 0)
+    assert await rig.units() == expected
+    known: list[Any] = await rig.book.fills.all()
+    assert all(fill in known for fill in synced)  # order, time and product as the day knew them

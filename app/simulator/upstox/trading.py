@@ -131,5 +131,6 @@ class Trading:
         ]
 
     def _check_hours(self) -> None:
-        if not self.oms.market.always_open and self.oms.market.clock.now().time() < MORNING:
+        sleepless = self.oms.market.always_open and self._faults.switches.hours == "feed"
+        if not sleepless and self.oms.market.clock.now().time() < MORNING:
             raise closed_at_night()

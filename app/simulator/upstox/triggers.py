@@ -196,17 +196,21 @@ class TriggerEngine:
             self._save(trigger)
 
     def _fire(self, trigger: Trigger, rule: Rule, listing: Listing, side: str) -> None:
-        try:
-            order = self._oms.place(_form(trigger, rule, listing, side))
-        except Refused as refused:
-            rule.status, rule.message = FAILED, refused.message
-            if rule.strategy == ENTRY:
-                for other in trigger.exits:
-                    other.status = CANCELLED
-        else:
+        def fired(order: Order) -> None:
+            """In the same transaction as the order: a crash never leaves one without the other."""
             rule.status, rule.order_id = COMPLETED, order.order_id
             if rule.strategy == ENTRY and trigger.exits:
                 self._by_order[order.order_id] = trigger
+            self._book.put("upstox-gtt", trigger.id, asdict(trigger))
+
+        try:
+            self._oms.place(_form(trigger, rule, listing, side), prepare=fired)
+        except Refused as refused:
+            self._by_order.pop(rule.order_id, None)
+            rule.status, rule.message, rule.order_id = FAILED, refused.message, ""
+            if rule.strategy == ENTRY:
+                for other in trigger.exits:
+                    other.status = CANCELLED
         self._save(trigger)
 
     def _on_order(self, order: Order) -> None:

@@ -183,6 +183,13 @@ async def test_faults_of_the_feed(upstox: UpstoxBench) -> None:
         upstox.price(KEY, 111_005)
         with pytest.raises(ConnectionClosed):
             await asyncio.wait_for(line.recv(), 10)
+    async with socket(upstox) as line:
+        upstox.faults("ticker-cut")
+        upstox.price(KEY, 111_000)
+        with pytest.raises(DecodeError):
+            FeedResponse.FromString(await line.recv())
+        with pytest.raises(ConnectionClosed):
+            await asyncio.wait_for(line.recv(), 10)
 
 
 async def test_a_silent_feed_keeps_its_line(upstox: UpstoxBench) -> None:

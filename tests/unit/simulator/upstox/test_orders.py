@@ -257,6 +257,13 @@ async def test_an_order_outside_of_the_session_waits_for_the_next_one(make_upsto
     assert (await bench.order(waiting))["status"] == "complete"
 
 
+async def test_no_orders_before_half_past_five(make_upstox: MakeUpstox) -> None:
+    bench = await make_upstox("hours=clock", now=MORNING.replace(hour=5, minute=29))
+    assert await bench.not_placed() == (400, "UDAPI100074")
+    await bench.clock(MORNING.replace(hour=5, minute=30))
+    assert (await bench.order(await bench.place()))["is_amo"] is True
+
+
 async def test_exit_closes_all_but_delivered_shares(make_upstox: MakeUpstox) -> None:
     openings = (Opening(KEY, 10, "MIS"), Opening("NSE:SBIN", -5, "MIS"))
     bench = await make_upstox(openings=openings)

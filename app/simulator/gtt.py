@@ -195,25 +195,39 @@ class GttEngine:
                 self._active.setdefault(gtt.token, {})[gtt.id] = gtt
 
     def _fire(self, gtt: Gtt, leg: Leg, quote: Quote) -> None:
-        order_id, refusal = "", ""
-        try:
-            order_id = self._oms.place(_form(quote.listing, leg)).order_id
-        except Refused as refused:
-            refusal = refused.message
+        """The order and the end of the trigger reach the disk together: a crash never fires it twice."""
         self._oms.records.placed_today += 1
+        try:
+            self._oms.place(
+                _form(quote.listing, leg), 0, lambda order: self._fired(gtt, leg, quote, order.order_id, "")
+            )
+        except Refused as refused:
+            self._fired(gtt, leg, quote, "", refused.message)
+            self._book.commit(durable=True)
+
+    def _fired(self, gtt: Gtt, leg: Leg, quote: Quote, order_id: str, refusal: str) -> None:
         leg.outcome = Outcome(stamp(self._oms.market.clock.now()), quote.last_price, order_id, refusal)
-        self._end(gtt, TRIGGERED)
+        self._over(gtt, TRIGGERED)
 
     def _end(self, gtt: Gtt, status: str) -> Gtt:
-        gtt.status = status
-        self._active.get(gtt.token, {}).pop(gtt.id, None)
-        self._touch(gtt)
+        self._over(gtt, status)
+        self._book.commit(durable=True)
         return gtt
 
-    def _touch(self, gtt: Gtt) -> None:
+    def _over(self, gtt: Gtt, status: str) -> None:
+        """Ended, in the book's next commit."""
+        gtt.status = status
+        self._active.get(gtt.token, {}).pop(gtt.id, None)
+        self._stamp(gtt)
+
+    def _stamp(self, gtt: Gtt) -> None:
         now = self._oms.market.clock.now()
         gtt.updated, gtt.updated_at = stamp(now), now.timestamp()
-        self._save(gtt)
+        self._book.put("gtt", f"{gtt.id:012d}", asdict(gtt))
+
+    def _touch(self, gtt: Gtt) -> None:
+        self._stamp(gtt)
+        self._book.commit(durable=True)
 
     def _save(self, gtt: Gtt) -> None:
         self._book.put("gtt", f"{gtt.id:012d}", asdict(gtt))

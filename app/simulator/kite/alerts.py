@@ -153,6 +153,8 @@ class Alerts:
     def _fire(self, alert: Alert) -> None:
         wish = alert.wish
         alert.count += 1
+        if wish.kind == ATO:  # on the disk before its orders are: a crash never places them twice
+            self._end(alert, DISABLED, "Orders were placed.")
         against = wish.rhs_constant or wish.rhs.partition(":")[2]
         alert.history.append(
             {
@@ -164,10 +166,7 @@ class Alerts:
                 "order_meta": self._place(wish.basket) if wish.basket else None,
             }
         )
-        if wish.kind == ATO:
-            self._end(alert, DISABLED, "Orders were placed.")
-        else:
-            self._save(alert)
+        self._save(alert)
 
     def _place(self, basket: Mapping[str, Any]) -> list[dict[str, Any]]:
         results = []

@@ -152,6 +152,28 @@ async def test_it_expires_after_a_year_and_leaves_the_list_a_week_later(bench: B
     assert (await bench.get(f"/gtt/triggers/{gtt_id}"))["status"] == "expired"
 
 
+async def test_its_order_and_its_end_reach_the_disk_together(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    gtt_id = await placed(bench, form(1110.0))
+    book, saved = bench.exchange.book, list[set[tuple[str, str]]]()
+    put, commit = book.put, book.commit
+    pending: dict[tuple[str, str], Any] = {}
+
+    def remember(kind: str, key: str, value: Any) -> None:
+        pending[kind, key] = value
+        put(kind, key, value)
+
+    def look(*, durable: bool = False) -> None:
+        saved.append({(kind, value["status"]) for (kind, _), value in pending.items() if kind in ("order", "gtt")})
+        pending.clear()
+        commit(durable=durable)
+
+    monkeypatch.setattr(book, "put", remember)
+    monkeypatch.setattr(book, "commit", look)
+    bench.price(INFY, 1110_00)
+    assert {("gtt", "triggered"), ("order", "PUT ORDER REQ RECEIVED")} in saved
+    assert (await bench.get(f"/gtt/triggers/{gtt_id}"))["status"] == "triggered"
+
+
 async def test_the_broker_itself_can_end_one(bench: Bench) -> None:
     gtt_id = await placed(bench, form(1110.0))
     ended = {"id": gtt_id, "status": "disabled", "reason": "Corporate action"}

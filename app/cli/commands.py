@@ -130,7 +130,15 @@ class Disconnect:
     as_json: bool
 
 
-DataCommand = Backup | Restore | Doctor
+@dataclass(frozen=True, slots=True)
+class RotateKeys:
+    """Encrypt the profile anew; the old keys open nothing afterwards."""
+
+    profile: Path
+    as_json: bool
+
+
+DataCommand = Backup | Restore | Doctor | RotateKeys
 
 AccountCommand = AccountList | Disconnect
 

@@ -1,29 +1,33 @@
-"""`backup`, `restore`, `doctor`: the verbs of the Data page, with exit codes."""
+"""`backup`, `restore`, `rotate-keys`, `doctor`: the verbs of the Data page, with exit codes."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
-from app.cli.commands import COULD_NOT_START, FINE, SOME_FAILED, Backup, DataCommand, Doctor, Restore
+from app.cli.commands import COULD_NOT_START, FINE, SOME_FAILED, Backup, DataCommand, Doctor, Restore, RotateKeys
 from app.cli.output import Output
 from app.cli.passphrase import Passphrases
-from app.desk.data_messages import Restored
 from app.desk.data_verbs import DataCommands
 from app.domain.errors import AppError, Denied, VaultLocked, WrongPassphrase
 from app.domain.health import Finding, HealthState, failed
+from app.runtime.secret import Secret
+
+T = TypeVar("T")
 
 _MARKS = {HealthState.OK: "ok     ", HealthState.WARNING: "warning", HealthState.FAILED: "FAILED "}
 
-NAMES = ("backup", "restore", "doctor")
+NAMES = ("backup", "restore", "doctor", "rotate-keys")
 
 
 def add_commands(
     commands: argparse._SubParsersAction[argparse.ArgumentParser], common: argparse.ArgumentParser
 ) -> None:
-    """The three commands for the parser."""
+    """The commands for the parser."""
 
     def add(name: str, words: str, description: str) -> argparse.ArgumentParser:
         parser = commands.add_parser(name, parents=[common], allow_abbrev=False, help=words, description=description)
@@ -45,6 +49,12 @@ def add_commands(
     )
     restore.add_argument("file", metavar="FILE")
     add(
+        "rotate-keys",
+        "encrypt the profile anew",
+        "Makes a new master key, seals every secret anew and re-keys both databases. The old keys open nothing "
+        "afterwards, backups in the backup folder included; the recovery key ends.",
+    )
+    add(
         "doctor",
         "is everything well?",
         "Looks at store, vault, backups, disk, clock, brokers, feeds, instruments and calendar. Exit code 1 when "
@@ -58,6 +68,8 @@ def parsed(asked: argparse.Namespace, profile: Path) -> DataCommand:
         return Backup(profile, Path(asked.file).absolute() if asked.file else None, asked.json)
     if asked.command == "restore":
         return Restore(profile, Path(asked.file).absolute(), asked.json)
+    if asked.command == "rotate-keys":
+        return RotateKeys(profile, asked.json)
     return Doctor(profile, asked.json)
 
 
@@ -67,6 +79,8 @@ async def run_data(desk: DataCommands, command: DataCommand, out: Output, passph
         return await _doctor(desk, out)
     if isinstance(command, Restore):
         return await _restore(desk, command, out, passphrases)
+    if isinstance(command, RotateKeys):
+        return await _rotate(desk, out, passphrases)
     try:
         made = await desk.backup(str(command.file) if command.file is not None else None)
     except (Denied, VaultLocked) as error:
@@ -85,7 +99,7 @@ async def _restore(desk: DataCommands, command: Restore, out: Output, passphrase
         out.failed(Denied(f"There is no file {command.file}."))
         return COULD_NOT_START
     try:
-        done = await _restored(desk, command, passphrases)
+        done = await _with_passphrase(lambda typed: desk.restore(str(command.file), typed), passphrases)
     except (Denied, WrongPassphrase) as error:
         out.failed(error)
         return COULD_NOT_START
@@ -101,15 +115,30 @@ async def _restore(desk: DataCommands, command: Restore, out: Output, passphrase
     return FINE
 
 
-async def _restored(desk: DataCommands, command: Restore, passphrases: Passphrases) -> Restored:
+async def _rotate(desk: DataCommands, out: Output, passphrases: Passphrases) -> int:
+    try:
+        done = await _with_passphrase(desk.rotate_keys, passphrases)
+    except (Denied, VaultLocked, WrongPassphrase) as error:
+        out.failed(error)
+        return COULD_NOT_START
+    except AppError as error:
+        out.failed(error)
+        return SOME_FAILED
+    words = f"new keys are in use, {done.secrets} secrets sealed anew"
+    words += "; the recovery key has ended: make a new one" if done.recovery_key_ended else ""
+    out.result({"ok": True, **msgspec.to_builtins(done)}, words)
+    return FINE
+
+
+async def _with_passphrase(verb: Callable[[Secret | None], Awaitable[T]], passphrases: Passphrases) -> T:
     """Without a passphrase where none is needed: the vault that is open, or this machine's keyring."""
     try:
-        return await desk.restore(str(command.file), passphrases.given)
+        return await verb(passphrases.given)
     except WrongPassphrase:
         asked = None if passphrases.given is not None else passphrases.known()
         if asked is None:
             raise
-    return await desk.restore(str(command.file), asked)
+    return await verb(asked)
 
 
 async def _doctor(desk: DataCommands, out: Output) -> int:

@@ -196,7 +196,10 @@ class DataDesk:
 
     async def keep(self) -> None:
         """For as long as the profile is open: backups when due, retention and a look at large files once a day."""
-        await self.on_settings(await self._settings())
+        try:
+            await self.on_settings(await self._settings())
+        except AppError as failure:
+            self._notice(Level.WARNING, "The data settings could not be read", failure.cause, failure.next_step)
         await asyncio.sleep(SETTLE_SECONDS)
         while True:
             await self.look_after()

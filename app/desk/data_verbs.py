@@ -1,5 +1,5 @@
-"""Backup, restore and doctor for the command line: the same three verbs, whether the desk is in this process or in a
-running workstation on the other end of the profile's local socket.
+"""Backup, restore, new keys and doctor for the command line: the same verbs, whether the desk is in this process or in
+a running workstation on the other end of the profile's local socket.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import msgspec
 
 from app.desk.api import Desk
-from app.desk.data_messages import BackupMade, Restored
+from app.desk.data_messages import BackupMade, KeyRotated, Restored
 from app.desk.remote import Verb, call
 from app.domain.health import Finding
 from app.runtime import redaction
@@ -31,6 +31,10 @@ class DataCommands(Protocol):
 
     async def restore(self, file: str, passphrase: Secret | None) -> Restored:
         """A backup in the profile's place, now or at the workstation's next start."""
+        ...
+
+    async def rotate_keys(self, passphrase: Secret | None) -> KeyRotated:
+        """New keys for everything; the passphrase is asked for again where there is one."""
         ...
 
     async def doctor(self) -> tuple[Finding, ...]:
@@ -54,6 +58,10 @@ class DirectData:
             redaction.redact(passphrase)
         return await self._desk.data.restore(file, passphrase)
 
+    async def rotate_keys(self, passphrase: Secret | None) -> KeyRotated:
+        """As the desk does it."""
+        return await self._desk.data.rotate_key(passphrase)
+
     async def doctor(self) -> tuple[Finding, ...]:
         """As the desk sees it."""
         return tuple(await self._desk.health.look())
@@ -74,6 +82,11 @@ class RemoteData:
         params = {"file": file, "passphrase": None if passphrase is None else passphrase.reveal()}
         return msgspec.convert(await self._call("restore", params), Restored)
 
+    async def rotate_keys(self, passphrase: Secret | None) -> KeyRotated:
+        """The same, in the workstation; stops stay watched."""
+        params = {"passphrase": None if passphrase is None else passphrase.reveal()}
+        return msgspec.convert(await self._call("rotate-keys", params), KeyRotated)
+
     async def doctor(self) -> tuple[Finding, ...]:
         """The same, in the workstation: its feeds and its open stores are looked at."""
         return msgspec.convert(await self._call("doctor", {}), tuple[Finding, ...])
@@ -93,7 +106,11 @@ def data_verbs(desk: Desk) -> dict[str, Verb]:
         typed = params["passphrase"]
         return await direct.restore(params["file"], None if typed is None else Secret(typed))
 
+    async def rotate(params: Mapping[str, Any]) -> KeyRotated:
+        typed = params["passphrase"]
+        return await direct.rotate_keys(None if typed is None else Secret(typed))
+
     async def doctor(_: Mapping[str, Any]) -> tuple[Finding, ...]:
         return await direct.doctor()
 
-    return {"backup": backup, "restore": restore, "doctor": doctor}
+    return {"backup": backup, "restore": restore, "rotate-keys": rotate, "doctor": doctor}

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from app.bootstrap import build_desk
-from app.cli.commands import Backup, DataCommand, Doctor, Restore
+from app.cli.commands import Backup, DataCommand, Doctor, Restore, RotateKeys
 from app.cli.data import run_data
 from app.cli.main import parse
 from app.cli.output import Output
@@ -25,6 +25,7 @@ from app.desk.remote import RemoteServer
 from app.runtime import redaction
 from app.runtime.loop import LoopThread
 from app.runtime.paths import ProfilePaths
+from app.runtime.secret import Secret
 from tests.exchange import ROOT
 from tests.unit.desk.profiles import PASSPHRASE, Rows, make_profile, opened, rows
 
@@ -112,9 +113,10 @@ class Workstation:
         self.loop.stop()
 
 
-def asked(profile: Path, command: DataCommand) -> tuple[int, dict[str, object]]:
+def asked(profile: Path, command: DataCommand, given: Secret | None = None) -> tuple[int, dict[str, object]]:
     out = Output(io.StringIO(), io.StringIO(), as_json=True)
-    code = asyncio.run(run_data(RemoteData(ProfilePaths(profile)), command, out, Passphrases({}, terminal=False)))
+    passphrases = Passphrases({VARIABLE: given.reveal()} if given else {}, terminal=False)
+    code = asyncio.run(run_data(RemoteData(ProfilePaths(profile)), command, out, passphrases))
     assert isinstance(out.stdout, io.StringIO)
     return code, json.loads(out.stdout.getvalue())
 
@@ -135,8 +137,14 @@ def test_the_same_through_a_running_workstation(tmp_path: Path) -> None:
         assert states["store book.db"] == states["store journal.db"] == states["vault"] == "ok"
         assert states["broker zerodha-AB1234"] == "failed"
         assert states["instruments zerodha"] == "warning"
+        code, told = asked(tmp_path, RotateKeys(tmp_path, as_json=True))
+        assert (code, told["ok"]) == (2, False)  # the passphrase is asked for again, and nobody is there
+        code, told = asked(tmp_path, RotateKeys(tmp_path, as_json=True), PASSPHRASE)
+        assert (code, told["secrets"]) == (0, 5)
         code, done = asked(tmp_path, Restore(tmp_path, tmp_path / "kept.stopline", as_json=True))
-        assert (code, done["at_next_start"]) == (0, True)  # the vault is open: no passphrase was needed
+        assert (code, done["ok"]) == (2, False)  # of another vault now: it lies outside of the backup folder
+        code, done = asked(tmp_path, Restore(tmp_path, tmp_path / "kept.stopline", as_json=True), PASSPHRASE)
+        assert (code, done["at_next_start"]) == (0, True)
         code, _ = asked(tmp_path, Restore(tmp_path, tmp_path / "absent", as_json=True))
         assert code == 2
     finally:
@@ -150,6 +158,7 @@ def test_the_same_through_a_running_workstation(tmp_path: Path) -> None:
         (["backup"], Backup(Path("/p"), None, as_json=False)),
         (["backup", "/f", "--json"], Backup(Path("/p"), Path("/f"), as_json=True)),
         (["restore", "/f"], Restore(Path("/p"), Path("/f"), as_json=False)),
+        (["rotate-keys", "--json"], RotateKeys(Path("/p"), as_json=True)),
         (["doctor", "--json"], Doctor(Path("/p"), as_json=True)),
     ],
 )

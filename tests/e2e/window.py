@@ -527,8 +527,10 @@ def connect(work: Workstation, line: dict[str, str]) -> None:
     screen.type(line["api_secret"])
     screen.key("Tab")  # the access token, which nobody has here
     screen.key("Tab")
+    screen.type(line["redirect_url"])
+    screen.key("Tab")
     screen.key("space")
-    for name in ("api_url", "login_url", "ws_url", "redirect_url"):
+    for name in ("api_url", "login_url", "ws_url"):
         screen.key("Tab")
         screen.type(line[name])
     work.shot("connect")

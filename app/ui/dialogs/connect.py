@@ -28,7 +28,6 @@ _ENDPOINTS = (
     ("api_url", "&API address", "https://…"),
     ("login_url", "&Login page", "https://…"),
     ("ws_url", "&Price stream", "wss://…"),
-    ("redirect_url", "&Redirect URL", "as registered with the broker"),
     ("ca_file", "Certificate &file", "PEM of a private authority, if any"),
 )
 
@@ -66,6 +65,11 @@ class ConnectDialog(QDialog):
         self._token.setEchoMode(QLineEdit.EchoMode.Password)
         self._token.setInputMethodHints(self._secret.inputMethodHints())
         self._token.textChanged.connect(self._show_go)
+        self._redirect = QLineEdit()
+        self._redirect.setObjectName("connect.redirect_url")
+        self._redirect.setAccessibleName("Redirect URL")
+        self._redirect.setPlaceholderText("as registered, e.g. http://127.0.0.1:8765/stopline")
+        self._redirect.setToolTip("The login page ends on it. To log in with your own browser it is on this computer.")
         self._about = label("", "faint", wrap=True, name="connect.about")
         self._form = form = QFormLayout()
         form.setVerticalSpacing(8)
@@ -75,6 +79,7 @@ class ConnectDialog(QDialog):
         form.addRow("API &key", self._key)
         form.addRow("API &secret", self._secret)
         form.addRow("Access &token", self._token)
+        form.addRow("&Redirect URL", self._redirect)
         self._more = QToolButton()
         self._more.setObjectName("connect.more")
         self._more.setText("Other addresses (paper exchange, test systems)")
@@ -181,9 +186,10 @@ class ConnectDialog(QDialog):
         self._go.setText("&Connect" if self._token.text().strip() else "&Continue to login")
 
     def _endpoints(self) -> Endpoints | None:
-        if not self._more.isChecked():
-            return None
-        values = {name: edit.text().strip() for name, edit in self._addresses.items()}
+        values = dict.fromkeys(self._addresses, "")
+        if self._more.isChecked():
+            values = {name: edit.text().strip() for name, edit in self._addresses.items()}
+        values["redirect_url"] = self._redirect.text().strip()
         return Endpoints(**values) if any(values.values()) else None
 
     def _show_more(self, shown: bool) -> None:
@@ -214,8 +220,16 @@ class ConnectDialog(QDialog):
             return
         token = self._token.text().strip()
         endpoints = self._endpoints()
-        if endpoints is not None and not (endpoints.api_url and endpoints.login_url and endpoints.ws_url):
-            self.message.say("Other addresses need all of: API, login page and price stream.")
+        if self._more.isChecked() and endpoints is not None:
+            others = (endpoints.api_url, endpoints.login_url, endpoints.ws_url)
+            if any(others) and not all(others):
+                self.message.say("Other addresses need all of: API, login page and price stream.")
+                return
+        info = self._info
+        by_page = info is not None and info.auth is AuthKind.LOGIN_PAGE and not token
+        if by_page and not (endpoints and endpoints.redirect_url):
+            self.message.say("Type the redirect URL that is registered with the broker: the login ends on it.")
+            self._redirect.setFocus()
             return
         self.message.clear()
         self._go.setEnabled(False)

@@ -15,6 +15,7 @@ from app.runtime.secret import Secret
 from app.ui.dialogs.connect import ConnectDialog
 from tests.ui.charts.stage import Stage
 
+REDIRECT = "http://127.0.0.1:8765/stopline"
 READS = BrokerInfo(
     "ledgerline",
     "Ledgerline",
@@ -63,6 +64,7 @@ def typed(dialog: ConnectDialog, token: str = "") -> None:
     edit(dialog, "api_key").setText("abcd")
     edit(dialog, "api_secret").setText("canary-secret")
     edit(dialog, "access_token").setText(token)
+    edit(dialog, "redirect_url").setText(REDIRECT)
 
 
 def test_it_offers_what_the_desk_knows_and_says_whose_it_is_and_what_it_can(dialog: ConnectDialog) -> None:
@@ -89,7 +91,9 @@ def test_without_a_token_the_account_goes_on_to_its_login_page(stage: Stage, dia
     assert "login" in button(dialog).text()
     button(dialog).click()
     stage.until(lambda: bool(added))
-    assert stage.desk.script.called("add_account") == [("zerodha", "abcd", Secret("canary-secret"), None)]
+    assert stage.desk.script.called("add_account") == [
+        ("zerodha", "abcd", Secret("canary-secret"), Endpoints("", "", "", REDIRECT))
+    ]
     assert stage.desk.script.called("connect_by_hand") == []
 
 
@@ -138,3 +142,12 @@ def test_a_broker_whose_token_is_made_by_hand_asks_for_it(stage: Stage) -> None:
     dialog.close()
     dialog.deleteLater()
     QApplication.processEvents()
+
+
+def test_a_login_page_needs_the_redirect_url_that_it_ends_on(stage: Stage, dialog: ConnectDialog) -> None:
+    typed(dialog)
+    edit(dialog, "redirect_url").setText("")
+    button(dialog).click()
+    stage.settle()
+    assert "redirect URL" in dialog.message.text
+    assert stage.desk.script.called("add_account") == []

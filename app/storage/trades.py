@@ -8,7 +8,7 @@ from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, select, true
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, delete, func, insert, select, true
 
 from app.domain.fill import Charges, Source, Trade
 from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, Nanos
@@ -34,6 +34,14 @@ _THE_CONTRACT = and_(instruments.c.broker == trades.c.broker, instruments.c.id =
 """Instruments that expired stay on file (D2), so old trades keep their expiry and strike."""
 
 
+_REMOVE = tuple(
+    delete(table).where(
+        table.c.account == bindparam("a"), table.c.instrument == bindparam("i"), table.c.product == bindparam("p")
+    )
+    for table in (trades, stale_groups)
+)
+
+
 class Trades:
     """The trades of the book."""
 
@@ -44,14 +52,18 @@ class Trades:
         self, account: AccountId, instrument: InstrumentId, product: Product, found: Sequence[Trade]
     ) -> None:
         """All trades of one position, in place of the ones before; the group is no longer marked stale."""
-        rows = [_row(trade) for trade in found]
+        await self.replace_many([((account, instrument, product), found)])
+
+    async def replace_many(
+        self, groups: Sequence[tuple[tuple[AccountId, InstrumentId, Product], Sequence[Trade]]]
+    ) -> None:
+        """The same of several positions, in one transaction."""
+        rows = [_row(trade) for _, found in groups for trade in found]
+        keys = [{"a": account, "i": instrument, "p": product.value} for (account, instrument, product), _ in groups]
 
         def work(connection: Connection) -> None:
-            for table in (trades, stale_groups):
-                of_group = and_(
-                    table.c.account == account, table.c.instrument == instrument, table.c.product == product.value
-                )
-                connection.execute(delete(table).where(of_group))
+            for change in _REMOVE:
+                connection.execute(change, keys)
             if rows:
                 connection.execute(insert(trades), rows)
 

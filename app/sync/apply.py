@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from app.analytics.charge_table import ChargeTable
 from app.domain.fill import Fill, Trade
@@ -21,10 +21,14 @@ from app.sync.diff import Conflict, Difference, compare
 from app.sync.recompute import Group, Note, Recomputed, note_of, recompute, touched_groups
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 FEW = 100
 """Fills up to which work stays on the loop thread: about 0.3 ms of it. More goes through a thread of its own, which
 the interpreter interrupts every 0.1 ms."""
+
+TOGETHER = 1_000
+"""Trades that one transaction writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +71,7 @@ async def apply(
     `rebuild` at start) finishes the rest. `rule` settles what the broker tells differently now.
     """
     listed = fetched.fills or ()
-    raw = {fill.id: words for fill, words in listed}
-    by_day: dict[str, list[Fill]] = {fetched.whole_day: []} if fetched.whole_day else {}
-    for fill, _ in listed:
-        by_day.setdefault(fill.id.trade_date, []).append(fill)
+    raw, by_day = await aside(len(listed), _sorted_out, listed, fetched.whole_day)
     created = updated = skipped = 0
     conflicts: list[Conflict] = []
     notes: set[Note] = set()
@@ -81,7 +82,7 @@ async def apply(
         skipped += difference.skipped
         conflicts += settled.open
         if not difference.empty:
-            notes |= {note_of(f) for f in (*difference.created, *difference.updated, *difference.withdrawn)}
+            notes |= await aside(len(fills), _notes_of, difference)
             counts = await _written(book, difference, raw, fetched.at)
             created += counts.created
             updated += counts.updated + counts.withdrawn
@@ -102,8 +103,9 @@ async def rebuild(book: Book, table: ChargeTable, notes: Collection[Note] = ()) 
         mine = {group for group in stale if group[0] == account}
         done = await _recomputed(book, account, mine, [note for note in notes if note[0] == account], table)
         # Stale groups last: while one is marked, a crash in between makes the next start do all of them again.
-        for group in sorted(done.trades, key=lambda g: (g in mine, *g)):
-            await _replaced(book, group, done.trades[group])
+        ordered = sorted(done.trades, key=lambda g: (g in mine, *g))
+        for part in _parts([(group, done.trades[group]) for group in ordered]):
+            await _replaced(book, part)
         uncharged += done.uncharged
     return tuple(uncharged)
 
@@ -117,8 +119,8 @@ async def _recomputed(
     fills: list[Fill] = []
     pending, read = set(stale), False
     while pending or not read:
-        firsts = [found[0] for group in sorted(pending) if (found := await book.fills.of_group(*group))]
-        starts = [_start_of(fill.id.trade_date) for fill in firsts]
+        first = await book.fills.first_date(pending)
+        starts = [] if first is None else [_start_of(first)]
         if since is not None:
             starts.append(since)
         groups |= pending
@@ -135,11 +137,48 @@ def _start_of(day: str) -> Nanos:
     return from_datetime(datetime.fromisoformat(day).replace(tzinfo=IST))
 
 
-async def _replaced(book: Book, group: Group, trades: Sequence[Trade]) -> None:
-    def replace() -> Coroutine[Any, Any, None]:
-        return book.trades.replace(*group, trades)
+Part = list[tuple[Group, Sequence[Trade]]]
 
-    await (replace() if len(trades) <= FEW else off_loop(replace))
+
+def _parts(groups: Sequence[tuple[Group, Sequence[Trade]]]) -> list[Part]:
+    """Groups that are written together: a transaction for each of them would be a wait for the disk for each."""
+    parts: list[Part] = [[]]
+    size = 0
+    for group, trades in groups:
+        if parts[-1] and size + len(trades) > TOGETHER:
+            parts.append([])
+            size = 0
+        parts[-1].append((group, trades))
+        size += len(trades) + 1
+    return [part for part in parts if part]
+
+
+async def _replaced(book: Book, part: Part) -> None:
+    def replace() -> Coroutine[Any, Any, None]:
+        return book.trades.replace_many(part)
+
+    await (replace() if sum(len(trades) for _, trades in part) <= FEW else off_loop(replace))
+
+
+async def aside(size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """The work's result; what is long is worked out in a thread, where a firing stop interrupts it."""
+    if size <= FEW:
+        return work(*args, **kwargs)
+    return await asyncio.to_thread(work, *args, **kwargs)
+
+
+def _sorted_out(
+    listed: Sequence[tuple[Fill, str]], whole_day: str | None
+) -> tuple[dict[FillId, str], dict[str, list[Fill]]]:
+    """The broker's words by fill, and the fills by day."""
+    by_day: dict[str, list[Fill]] = {whole_day: []} if whole_day else {}
+    for fill, _ in listed:
+        by_day.setdefault(fill.id.trade_date, []).append(fill)
+    return {fill.id: words for fill, words in listed}, by_day
+
+
+def _notes_of(difference: Difference) -> set[Note]:
+    return {note_of(fill) for fill in (*difference.created, *difference.updated, *difference.withdrawn)}
 
 
 async def _compared(known: Mapping[FillId, Fill], fills: list[Fill], whole_day: bool) -> Difference:
@@ -149,14 +188,13 @@ async def _compared(known: Mapping[FillId, Fill], fills: list[Fill], whole_day: 
 
 
 async def _written(book: Book, difference: Difference, raw: Mapping[FillId, str], at: Nanos) -> WriteCounts:
-    created = [(fill, raw[fill.id]) for fill in difference.created]
-    updated = [(fill, raw[fill.id]) for fill in difference.updated]
-    withdrawn = [fill.id for fill in difference.withdrawn]
-
     def write() -> Coroutine[Any, Any, WriteCounts]:
-        return book.fills.write(created, updated, withdrawn, at)
+        created = [(fill, raw[fill.id]) for fill in difference.created]
+        updated = [(fill, raw[fill.id]) for fill in difference.updated]
+        return book.fills.write(created, updated, [fill.id for fill in difference.withdrawn], at)
 
-    return await write() if len(created) + len(updated) <= FEW else await off_loop(write)
+    few = len(difference.created) + len(difference.updated) + len(difference.withdrawn) <= FEW
+    return await write() if few else await off_loop(write)
 
 
 async def off_loop(start: Callable[[], Coroutine[Any, Any, T]]) -> T:

@@ -22,7 +22,7 @@ from app.runtime.process import own_process
 from app.storage.book import Book
 from app.storage.leases import Lease
 from app.sync import announce
-from app.sync.apply import Fetched, apply
+from app.sync.apply import Fetched, apply, aside
 from app.sync.history import completed, read_range, refusal
 from app.sync.patience import class_of
 from app.sync.reader import Guard, Reader
@@ -194,7 +194,7 @@ class AccountRun:
         reported = answers[DataSet.TRADES]
         return (
             Fetched(
-                None if reported is None else _normalised(reported),
+                None if reported is None else await aside(len(reported), _normalised, reported),
                 answers[DataSet.POSITIONS],
                 answers[DataSet.HOLDINGS],
                 answers[DataSet.FUNDS],

@@ -239,6 +239,7 @@ class SessionDesk:
             raise Denied(f"{count} armed on this account.", "Disarm first, then disconnect.")
         left = await self._sessions.end_at_broker(account, desk.session)
         await desk.end(FeedState.OFF)
+        await self._workspace.readers.end(account)
         await self._workspace.book.accounts.remove_tokens(account)
         await self._workspace.save(
             replace(
@@ -336,6 +337,7 @@ class SessionDesk:
     async def close(self) -> None:
         """Ends all sessions here (not at the brokers) and stops the paper exchange."""
         await asyncio.gather(*(desk.end(FeedState.OFF) for desk in self._workspace.accounts.values()))
+        await self._workspace.readers.close()
         if self._paper is not None:
             await self._paper.stop()
 

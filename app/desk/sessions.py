@@ -33,6 +33,7 @@ class Sessions:
         self._workspace = workspace
         self._ending: set[AccountId] = set()
         self._clock = SystemClock()
+        self.readers = workspace.readers
         self.watch = TokenWatch(self._watched, self.renew, workspace.publish)
         workspace.session_died = self.died
 
@@ -126,6 +127,8 @@ class Sessions:
             await desk.end(FeedState.REFUSED)
             if desk.active:
                 return  # a new login was quicker
+            if not await self.readers.end(account):
+                self._read_on(account)
             await self.set_state(account, SessionState.EXPIRED, cause.cause)
             armed = desk.stops.armed
             # At night nobody is woken for what can wait: the watch over tokens asks before the session opens.
@@ -142,6 +145,15 @@ class Sessions:
                 )
         finally:
             self._ending.discard(account)
+
+    def _read_on(self, account: AccountId) -> None:
+        """By the token that outlives the day, where the login brought one."""
+        record = self._workspace.record(account)
+        session = self._stored(record)
+        if session is not None:
+            factory = self._workspace.factory(record.broker)
+            now = self._workspace.account(account).clock.now()
+            self.readers.begin(session, factory, self.credentials(record), record.endpoints, now)
 
     async def set_state(self, account: AccountId, state: SessionState, reason: str) -> None:
         """Kept and told."""
@@ -169,6 +181,7 @@ class Sessions:
         broker = factory.session(session, self.credentials(record), record.endpoints)
         await self._workspace.list_instruments(broker, record)
         await self._workspace.account(account).begin(session, broker, guard=self._workspace.guarding)
+        await self.readers.end(account)
         await self.set_state(account, SessionState.ACTIVE, "")
 
     def _stored(self, record: AccountRecord) -> Session | None:

@@ -233,7 +233,7 @@ class SyncDesk:
         record = self._workspace.record(desk.account)
         return SyncTarget(
             desk.account,
-            desk.broker if desk.active else None,
+            desk.broker if desk.active else self._workspace.readers.get(desk.account),
             desk.clock,
             self._workspace.factory(record.broker).info,
             self._plan(desk.account),

@@ -13,6 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 from app.analytics.charge_table import ChargeTable
 from app.brokers.base import BrokerFactory, ReadSession
 from app.desk.account import AccountDesk, Trading
+from app.desk.readers import Readers
 from app.domain.broker import BrokerListing, ProviderProblem
 from app.domain.calendar import Calendar
 from app.domain.errors import Denied, SessionExpired, VaultLocked
@@ -92,6 +93,7 @@ class Workspace:
         self.publish = publish
         self.tasks = tasks
         self.master = InstrumentMaster()
+        self.readers = Readers()
         self.charts = Charts(publish, self._keep_candles)
         self.accounts: dict[AccountId, AccountDesk] = {}
         self.records: dict[AccountId, AccountRecord] = {}

@@ -256,8 +256,12 @@ def _or_nothing(row: Row, name: str) -> Decimal:
 
 
 def holding_from_row(data: object, account: AccountId, directory: Directory) -> Holding:
-    """A row of the long-term holdings."""
+    """A row of the long-term holdings. Its `quantity` is all that is held, with what was bought and is not delivered
+    yet ("the total holding qty", official client)."""
     row = Row(data, "holding")
+    total, undelivered = row.whole("quantity"), row.whole("t1_quantity")
+    if undelivered > total:
+        raise row.bad("t1_quantity")
     exchange = exchange_of(row)
     scale = PRICE_SCALE[exchange]
     key = key_of(row)
@@ -265,8 +269,8 @@ def holding_from_row(data: object, account: AccountId, directory: Directory) -> 
         account=account,
         instrument=directory.name(key, symbol_of(row)),
         isin=row.maybe_text("isin") or "",
-        quantity=row.whole("quantity"),
-        t1_quantity=row.whole("t1_quantity"),
+        quantity=total - undelivered,
+        t1_quantity=undelivered,
         average_price=row.number("average_price"),
         last_price=row.price("last_price", scale),
         close_price=row.price("close_price", scale),

@@ -12,6 +12,8 @@ import pytest
 
 from app.bootstrap import build_desk
 from app.desk.desk import LocalDesk
+from app.domain.errors import SessionExpired
+from app.domain.events import SessionState, SyncStep
 from app.domain.ids import AccountId, InstrumentId
 from app.domain.instrument import Product
 from app.domain.market import Interval
@@ -127,6 +129,37 @@ async def test_a_stop_survives_a_restart_and_gets_out_exactly_once(
             assert len(await exits()) == 1
 
 
-async def _is(read: object, wanted: int) -> bool:
+async def test_the_sync_goes_on_by_the_extended_token_when_the_day_is_over(tmp_path: Path) -> None:
+    paths = ProfilePaths(tmp_path / "profile")
+    with upstox_exchange("--seed", "7", "--clock", "2026-11-20T10:00:00", "--fault", "limits=off") as exchange:
+        async with seated(exchange, paths, first=True) as seat:
+            desk = seat.desk
+            await desk.trading.place(OrderRequest(seat.account, INFY, Side.BUY, 10, Product.CNC, OrderKind.MARKET))
+            await exchange.control("PUT", "/clock", {"now": "2026-11-23T09:20:00"})  # the day's token died at 03:30
+
+            async def state() -> SessionState:
+                (view,) = await desk.session.accounts()
+                return view.state
+
+            assert await eventually(lambda: _is(state, SessionState.EXPIRED))
+            assert await eventually(lambda: _read_by(desk, seat.account))
+            summary = await desk.portfolio.sync()
+            assert [(run.error, run.step) for run in summary.accounts] == [("", SyncStep.COMPLETED)]
+            held = [one for one in await desk._workspace.book.holdings.load(seat.account) if one.instrument == INFY]
+            assert [one.quantity + one.t1_quantity for one in held] == [10]
+            with pytest.raises(SessionExpired):
+                await desk.trading.place(OrderRequest(seat.account, INFY, Side.SELL, 1, Product.CNC, OrderKind.MARKET))
+            assert await state() is SessionState.EXPIRED
+            page = await desk.session.begin_login(seat.account)
+            await desk.session.complete_login(seat.account, await exchange.browse(page.url))
+            assert await state() is SessionState.ACTIVE
+            assert not await _read_by(desk, seat.account)
+
+
+async def _read_by(desk: LocalDesk, account: AccountId) -> bool:
+    return desk._workspace.readers.get(account) is not None
+
+
+async def _is(read: object, wanted: object) -> bool:
     assert callable(read)
     return bool(await read() == wanted)

@@ -356,7 +356,7 @@ async def test_trades_positions_and_holdings_are_read() -> None:
     assert (fill.price, fill.quantity, fill.id.trade_date, fill.id.trade_id) == (16005, 4, "2026-11-25", "9")
     assert json.loads(raw)["trade_id"] == "9"
     assert (held.quantity, held.buy_quantity, held.key.product, held.average_price) == (3, 3, Product.CNC, Decimal(0))
-    assert (share.quantity, share.t1_quantity, share.used_quantity, share.collateral_quantity) == (9, 3, 1, 2)
+    assert (share.quantity, share.t1_quantity, share.used_quantity, share.collateral_quantity) == (6, 3, 1, 2)
     assert share.average_price == Decimal("1200.123")
 
 

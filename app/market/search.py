@@ -34,6 +34,8 @@ Words = npt.NDArray[np.bytes_]
 _WIDTH: Final = 40
 """Longest word or symbol that is told apart, in characters."""
 _CHUNK: Final = 2048
+_GATHERED: Final = 100_000
+"""Rows of words that are gathered at a time."""
 _PARTS: Final = re.compile(r"[^A-Z0-9&.]+")
 _CONTRACT: Final = re.compile(r"\d\d(?:[A-Z]{3}|[1-9OND]\d\d)(?:FUT|\d+(?:\.\d+)?(?:CE|PE))$")
 _MONTHS: Final = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
@@ -132,7 +134,7 @@ class _Columns:
         self.instruments: Sequence[Instrument] = listed
         self.with_futures: set[str] = set()
         count = len(self.instruments)
-        self.symbols: Words = np.zeros(count, f"S{_WIDTH}")
+        self.symbols: Words = np.zeros(count, f"S{_longest(listed)}")
         self.group = np.zeros(count, np.int16)
         self.aliases: list[tuple[bytes, int]] = []
         self._stems: dict[str, int] = {}
@@ -279,6 +281,13 @@ def _expiry_words(day: date) -> tuple[bytes, ...]:
     return tuple(word.encode() for word in dict.fromkeys(words))
 
 
+def _longest(listed: Sequence[Instrument]) -> int:
+    """Room for a symbol: as much as the longest takes."""
+    if isinstance(listed, Shelf):
+        return min(_WIDTH, max(1, listed.ids().dtype.itemsize))
+    return min(_WIDTH, max([1, *(len(one.symbol) for one in listed)]))
+
+
 def _bytes(word: str) -> bytes:
     return word.encode("ascii", "replace")[:_WIDTH]
 
@@ -308,9 +317,16 @@ def _postings(sources: Iterable[tuple[Ints, list[tuple[bytes, int]]]], row_of: I
     order = np.argsort(word, kind="stable")
     word, first, count = word[order], first[order], count[order]
     ends = np.cumsum(count, dtype=np.int32)
-    where = np.repeat(first - (ends - count), count)
-    where += np.arange(len(where), dtype=np.int32)
-    rows = np.concatenate(pools)[where]
+    gathered = np.concatenate(pools)
+    rows = np.empty(int(ends[-1]) if len(ends) else 0, np.int32)
+    # Word by word would be slow, all at once would take five times the memory.
+    cuts = np.searchsorted(ends, np.arange(_GATHERED, len(rows), _GATHERED), side="left") + 1
+    for some in np.split(np.arange(len(count)), np.unique(cuts)):
+        if len(some):
+            begin, end = int(ends[some[0]] - count[some[0]]), int(ends[some[-1]])
+            where = np.repeat(first[some] - (ends[some] - count[some]), count[some])
+            where += np.arange(begin, end, dtype=np.int32)
+            rows[begin:end] = gathered[where]
     distinct, places = np.unique(word, return_index=True)
     starts = np.append((ends - count)[places], np.int32(len(rows)))
     return distinct, starts, rows

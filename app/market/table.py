@@ -95,6 +95,10 @@ class Shelves(Shelf):
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0
 
+    def ids(self) -> npt.NDArray[np.bytes_]:
+        """Those of the first list, then those that only the next has, and so on."""
+        return np.concatenate([t.ids()[places] for t, places in zip(self._tables, self._places, strict=True)])
+
     def __iter__(self) -> Iterator[Instrument]:
         for table, places in zip(self._tables, self._places, strict=True):
             for place in places.tolist():
@@ -105,6 +109,3 @@ class Shelves(Shelf):
         which = int(np.searchsorted(self._ends, place, side="right"))
         before = int(self._ends[which - 1]) if which else 0
         return self._tables[which].at(int(self._places[which][place - before]))
-
-
-EMPTY = PackedList(b"", np.zeros(1, np.int64).tobytes(), b"", 1)

@@ -111,12 +111,11 @@ class Workstation:
         assert process is not None
         self.front()
         self.screen.key("ctrl+q")
-        try:
-            return process.wait(3)
-        except subprocess.TimeoutExpired:
-            self.screen.window("Close Stopline?")
+        asked = "Close Stopline?"
+        eventually(lambda: process.poll() is not None or self.screen.has_window(asked), 30)
+        if process.poll() is None:
             self.screen.key("alt+c")
-            return process.wait(30)
+        return process.wait(30)
 
     def end(self) -> None:
         """Whatever state it is in; a paper exchange that it left behind too."""

@@ -10,7 +10,7 @@ Wire facts: Upstox documentation, instruments; fields of both layouts as the fil
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
@@ -19,31 +19,11 @@ import msgspec
 
 from app.brokers.instrument_lines import INDEX_TICK, Parts, Source, Unpacked, csv_lines, opened, pack, plain
 from app.brokers.rows import PRICE_SCALE, to_exact_price
+from app.brokers.upstox.segments import IN_LOTS, NOT_CARRIED, SEGMENTS
 from app.domain.errors import BadAnswer
 from app.domain.ids import instrument_id
 from app.domain.instrument import Exchange, InstrumentKind, Segment
 from app.domain.listing import InstrumentRow, ListPart, is_test_contract
-
-SEGMENTS: Mapping[str, tuple[Exchange, int]] = {
-    "NSE_EQ": (Exchange.NSE, 1),
-    "NSE_FO": (Exchange.NFO, 2),
-    "NCD_FO": (Exchange.CDS, 3),
-    "BSE_EQ": (Exchange.BSE, 4),
-    "BSE_FO": (Exchange.BFO, 5),
-    "BCD_FO": (Exchange.BCD, 6),
-    "MCX_FO": (Exchange.MCX, 7),
-    "NSE_INDEX": (Exchange.NSE, 9),
-    "BSE_INDEX": (Exchange.BSE, 10),
-    "MCX_INDEX": (Exchange.MCX, 11),
-    "NSE_COM": (Exchange.NCO, 12),
-}
-"""Upstox's segment -> our exchange, and the low byte of the token; Kite's numbers where Kite has one."""
-
-IN_LOTS = frozenset({Exchange.MCX, Exchange.NCO})
-"""Orders here count lots, everywhere else units (place order, quantity); so a lot is the unit here."""
-
-NOT_CARRIED = frozenset({"GLOBAL_INDEX", "GLOBAL_INDICATOR"})
-"""Quotes from abroad: no orders, no place in our calendar."""
 
 COLUMNS = (
     "instrument_key", "exchange_token", "tradingsymbol", "name", "last_price", "expiry", "strike", "tick_size",

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-from app.brokers.upstox.instruments import SEGMENTS, tails
+from app.brokers.upstox.instruments import tails
+from app.brokers.upstox.segments import SEGMENTS
 from app.domain.errors import BadAnswer, Denied
 from app.domain.ids import InstrumentId, instrument_id
 from app.domain.instrument import Exchange, Instrument, InstrumentKind, Segment

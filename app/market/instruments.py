@@ -11,6 +11,7 @@ from app.domain.instrument import Instrument, InstrumentKind
 from app.domain.listing import PackedList
 from app.market.search import SearchIndex
 from app.market.table import InstrumentTable, Shelf, Shelves
+from app.runtime.memory import give_back
 
 
 class InstrumentStore(Protocol):
@@ -78,6 +79,7 @@ class InstrumentMaster:
             self._tables.pop(name, None)
             self._tables[name] = mine
             self._count, self._index = count, index
+        await asyncio.to_thread(give_back)
 
 
 def _arranged(tables: Sequence[InstrumentTable]) -> tuple[int, SearchIndex]:

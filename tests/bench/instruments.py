@@ -20,6 +20,7 @@ from app.brokers import instrument_files
 from app.market.imports import InstrumentImports
 from app.market.instruments import InstrumentMaster
 from app.runtime.clock import SystemClock
+from app.runtime.garbage import GarbageCollector
 from app.runtime.helper import Helper
 from app.runtime.loop import SWITCH_INTERVAL, new_event_loop
 from app.storage.book import Book
@@ -36,6 +37,7 @@ BEAT = 0.002
 def run() -> dict[str, object]:
     """Seconds, memory, search and the loop's worst pause of a first import, and of the same list once more."""
     sys.setswitchinterval(SWITCH_INTERVAL)
+    GarbageCollector().take_over()  # as the program does: no collection in the middle of something
     with tempfile.TemporaryDirectory() as folder, asyncio.Runner(loop_factory=new_event_loop) as runner:
         path, broker = _list(Path(folder))
         return runner.run(_measured(Path(folder), path, broker))

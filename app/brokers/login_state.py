@@ -89,7 +89,8 @@ class LoginAttempts:
 
     def _query(self, account: AccountId, redirected_to: str) -> dict[str, str]:
         given = urlsplit(redirected_to)
-        expected = {a.redirect_url for a in self._open if a.account == account}
+        # Where nobody said which address is registered (a pasted one), the mark alone proves that the login is ours.
+        expected = {a.redirect_url for a in self._open if a.account == account and a.redirect_url}
         if expected and not any(_same_place(redirected_to, url) for url in expected):
             raise LoginFailed(
                 "The login page led to another address than the one registered for this account.",

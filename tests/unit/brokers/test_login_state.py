@@ -97,3 +97,9 @@ def test_a_state_works_for_its_own_account_only(attempts: LoginAttempts) -> None
 def test_a_doubled_parameter_is_refused(attempts: LoginAttempts) -> None:
     state = attempts.begin(A, HERE).state
     refused(attempts, redirect(state) + "&request_token=other", "twice")
+
+
+def test_an_address_that_nobody_registered_here_is_proved_by_its_mark(attempts: LoginAttempts) -> None:
+    state = attempts.begin(A, "").state
+    refused(attempts, redirect("somebody-elses", where="https://my.example/kite"), "not ours")
+    assert attempts.check(A, redirect(state, where="https://my.example/kite")) == "tok"

@@ -32,16 +32,20 @@ class ListPart:
     first_malformed: str = ""
 
 
+PACKED_TOGETHER = 256
+"""Lines in one piece of a packed list."""
+
+
 @dataclass(frozen=True, slots=True)
 class PackedList:
-    """A whole stored list in four pieces, ordered by id."""
+    """A whole stored list, ordered by id, in pieces: one of twenty megabytes could not be copied without a pause."""
 
-    data: bytes
-    """The lines, each packed, one behind the other."""
-    starts: bytes
-    """Where each begins and the last one ends: signed 64-bit integers of the machine."""
-    ids: bytes
-    """Of equal width, filled up with zeros."""
+    data: tuple[bytes, ...]
+    """The lines, each packed, `PACKED_TOGETHER` to a piece, the last piece maybe fewer."""
+    ends: tuple[bytes, ...]
+    """Of each piece: where its lines end in it, signed 32-bit integers of the machine."""
+    ids: tuple[bytes, ...]
+    """Of each piece: its lines' ids, of equal width, filled up with zeros."""
     id_width: int
 
 

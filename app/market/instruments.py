@@ -73,7 +73,7 @@ class InstrumentMaster:
     async def reload(self, store: InstrumentStore, name: str) -> None:
         """The stored list anew. Whatever walks over all of it does so in a thread."""
         async with self._taking:
-            mine = InstrumentTable(await store.packed(name))
+            mine = await asyncio.to_thread(InstrumentTable, await store.packed(name))
             others = [table for other, table in self._tables.items() if other != name and len(table)]
             count, index = await asyncio.to_thread(_arranged, [mine, *reversed(others)])
             self._tables.pop(name, None)

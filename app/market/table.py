@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from app.domain.ids import InstrumentId
 from app.domain.instrument import Instrument
-from app.domain.listing import InstrumentMaker, InstrumentRow, PackedList
+from app.domain.listing import PACKED_TOGETHER, InstrumentMaker, InstrumentRow, PackedList
 
 _CACHED = 20_000
 """Instruments that were asked for by id and stay made."""
@@ -45,9 +45,15 @@ class InstrumentTable(Shelf):
     """One broker's list."""
 
     def __init__(self, packed: PackedList) -> None:
-        self._data = memoryview(packed.data)
-        self._starts = np.frombuffer(packed.starts, np.int64)
-        self._ids: npt.NDArray[np.bytes_] = np.frombuffer(packed.ids, f"S{max(1, packed.id_width)}")
+        width = max(1, packed.id_width)
+        count = sum(len(ids) for ids in packed.ids) // width
+        self._data = packed.data
+        self._ends = np.empty(count, np.int32)
+        self._ids: npt.NDArray[np.bytes_] = np.empty(count, f"S{width}")
+        for number, (ends, ids) in enumerate(zip(packed.ends, packed.ids, strict=True)):
+            piece = slice(number * PACKED_TOGETHER, number * PACKED_TOGETHER + len(ids) // width)
+            self._ends[piece] = np.frombuffer(ends, np.int32)
+            self._ids[piece] = np.frombuffer(ids, f"S{width}")
         self._maker = InstrumentMaker()
         self._decode = msgspec.msgpack.Decoder(InstrumentRow).decode
         self._made: dict[InstrumentId, Instrument | None] = {}
@@ -64,7 +70,9 @@ class InstrumentTable(Shelf):
 
     def at(self, place: int) -> Instrument:
         """One by its place among the ids."""
-        return self._maker.make(self._decode(self._data[self._starts[place] : self._starts[place + 1]]))
+        piece, line = divmod(place, PACKED_TOGETHER)
+        begin = self._ends[place - 1] if line else 0
+        return self._maker.make(self._decode(self._data[piece][begin : self._ends[place]]))
 
     def get(self, instrument: InstrumentId) -> Instrument | None:
         """One by id. Loop thread."""

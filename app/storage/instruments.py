@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ from sqlalchemy import Connection, insert, select, text
 from app.domain.ids import InstrumentId, Nanos
 from app.domain.instrument import Exchange, Instrument, InstrumentKind, Segment
 from app.domain.listing import (
+    PACKED_TOGETHER,
     ImportCounts,
     ImportReport,
     InstrumentMaker,
@@ -84,8 +86,6 @@ WHERE instrument IN (SELECT old_id FROM instrument_renames WHERE broker = :broke
 _WIDTH = "SELECT MAX(LENGTH(CAST(id AS BLOB))) FROM instruments WHERE broker = :broker AND active = 1"
 _PACKED = f"""
 SELECT {", ".join(_COLUMNS)} FROM instruments WHERE broker = ? AND active = 1 ORDER BY id"""  # noqa: S608 - as above
-_FETCHED = 256
-"""Lines at a time."""
 _STATS = """
 SELECT exchange, segment, kind, active, COUNT(*) AS found FROM instruments
 WHERE broker = :broker GROUP BY exchange, segment, kind, active"""
@@ -259,17 +259,19 @@ def _take_over(
 def _packed(connection: Connection, broker: str) -> PackedList:
     where = {"broker": broker}
     width = connection.execute(text(_WIDTH), where).scalar_one() or 1
-    data, starts, ids = bytearray(), array("q", [0]), bytearray()
+    data: list[bytes] = []
+    ends: list[bytes] = []
+    ids: list[bytes] = []
     encode = msgspec.msgpack.Encoder().encode
     # The driver's own cursor: a row object for each line would cost as much again.
     cursor = connection.exec_driver_sql(_PACKED, (broker,)).cursor
     assert cursor is not None  # noqa: S101 - a SELECT has one
-    while rows := cursor.fetchmany(_FETCHED):
-        for row in rows:
-            data += encode(row)
-            starts.append(len(data))
-            ids += row[0].encode().ljust(width, b"\0")
-    return PackedList(bytes(data), starts.tobytes(), bytes(ids), width)
+    while rows := cursor.fetchmany(PACKED_TOGETHER):
+        lines = [encode(row) for row in rows]
+        data.append(b"".join(lines))
+        ends.append(array("i", accumulate(map(len, lines))).tobytes())
+        ids.append(b"".join([row[0].encode().ljust(width, b"\0") for row in rows]))
+    return PackedList(tuple(data), tuple(ends), tuple(ids), width)
 
 
 def _stats(connection: Connection, broker: str) -> ListStats:

@@ -30,6 +30,10 @@ log = logging.getLogger(__name__)
 __all__ = ["SyncService", "SyncTarget"]
 
 
+SCHEDULED = "scheduled"
+"""The trigger of runs that nobody waits for."""
+
+
 class SyncService:
     """Runs syncs, at most one an account at a time. Loop thread.
 
@@ -79,9 +83,10 @@ class SyncService:
     ) -> tuple[SyncProgressed, ...]:
         """Syncs one account or all: what the broker lists today, or a range of dates.
 
-        An account whose sync of the same is under way is not started twice; its result is shared. Another one waits
-        its turn. Returns the last word of each. A failure is in there, in words. Raises Denied when none of them can
-        tell of these dates, StorageError when not even the log can be written.
+        An account whose sync of the same is about to begin is not started twice; its result is shared, and the
+        schedule shares one that reads already. Another one waits its turn. Returns the last word of each. A failure is
+        in there, in words. Raises Denied when none of them can tell of these dates, StorageError when not even the log
+        can be written.
         """
         run = uuid.uuid4().hex[:12]
         targets = [target for target in self._targets() if account is None or target.account == account]
@@ -111,7 +116,9 @@ class SyncService:
         wanted = TODAY if dates is None else str(dates)
         while (under_way := self._running.get(target.account)) is not None:
             late = under_way.work.target.broker is None and target.broker is not None  # logged in meanwhile
-            if under_way.work.progress.operation == wanted and not late and file is None:
+            same = under_way.work.progress.operation == wanted and not late and file is None
+            # What reads already may have missed what the trader has just done, and means to see.
+            if same and (trigger == SCHEDULED or under_way.work.progress.step is SyncStep.STARTED):
                 return await asyncio.shield(under_way.task)
             await asyncio.wait([under_way.task])
         work = AccountRun(self._tools, target, run, trigger, dates, file)

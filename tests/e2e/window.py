@@ -114,6 +114,7 @@ class Workstation:
         asked = "Close Stopline?"
         eventually(lambda: process.poll() is not None or self.screen.has_window(asked), 30)
         if process.poll() is None:
+            self.screen.window(asked)  # with the keyboard in it
             self.screen.key("alt+c")
         return process.wait(30)
 

@@ -262,6 +262,22 @@ async def test_a_second_click_shares_the_sync_under_way(service: SyncService, de
     assert len(await book.sync_log.recent()) == 1
 
 
+async def test_a_click_while_a_sync_reads_is_answered_by_one_that_reads_afterwards(
+    service: SyncService, desk: Desk, book: Book
+) -> None:
+    desk.broken["/user/margins"] = [HANG]
+    scheduled = asyncio.ensure_future(service.run(trigger="scheduled"))
+    await desk.struck.wait()
+    clicked = asyncio.ensure_future(service.run())
+    shared = asyncio.ensure_future(service.run(trigger="scheduled"))
+    desk.trades = ROUND_TRIP  # the first may have read before it
+    await service.cancel()
+    await asyncio.gather(scheduled, shared)
+    assert (await shared)[0].step is SyncStep.CANCELLED
+    (result,) = await clicked
+    assert (result.step, result.created) == (SyncStep.COMPLETED, 2)
+
+
 async def test_a_crash_between_fills_and_trades_is_finished_at_the_next_start(
     service: SyncService, desk: Desk, book: Book, broker: ZerodhaSession
 ) -> None:

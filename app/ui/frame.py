@@ -14,6 +14,9 @@ from PySide6.QtCore import QObject, Qt, QTimer
 FRAME_MS = 30
 """Thirty-three frames a second."""
 
+MANY = 100
+"""Rows up to which a table is put in order anew with every frame; beyond, `SUM_MS` apart."""
+
 SUM_MS = 250
 """Between two sums below a table while prices move: they are for reading, not for watching."""
 
@@ -33,6 +36,11 @@ class NextFrame(QTimer):
         self.setSingleShot(True)
         self.setTimerType(Qt.TimerType.PreciseTimer)
         self.timeout.connect(do)
+
+    def ask_for(self, rows: int) -> None:
+        """As often as so many rows allow."""
+        self.pause = 0 if rows <= MANY else SUM_MS
+        self.ask()
 
     def ask(self) -> None:
         """Once more is still once."""

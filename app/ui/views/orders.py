@@ -14,6 +14,7 @@ from app.domain.instrument import Instrument
 from app.domain.order import Order, OrderKind, OrderStatus, Variety
 from app.ui import format as fmt
 from app.ui.bridge import Bridge
+from app.ui.frame import NextFrame
 from app.ui.models.facts import Facts, OrderKey, order_key
 from app.ui.models.table import Column, Key, TableModel, Tone
 from app.ui.views.buttons import ButtonDelegate
@@ -194,7 +195,9 @@ class OrdersPanel(QWidget):
         facts.order_gone.connect(self._model.drop)
         facts.instruments_known.connect(self._on_known)
         self.table.selectionModel().currentRowChanged.connect(lambda *_: self._show_foot())
-        self._model.flushed.connect(lambda _keys: self._show_foot())
+        self._rebuild = NextFrame(self, self.refresh)
+        self._summing = NextFrame(self, self._show_foot)
+        self._model.flushed.connect(lambda _keys: self._summing.ask_for(len(facts.orders)))
         self._show_foot()
 
     def refresh(self) -> None:
@@ -245,8 +248,7 @@ class OrdersPanel(QWidget):
 
     def _on_order(self, order: Order) -> None:
         if self._model.latest(order_key(order)) is None:
-            self._model.flush()
-            self.refresh()
+            self._rebuild.ask_for(len(self._facts.orders))
         else:
             self._model.put(order_key(order), self._row(order))
 

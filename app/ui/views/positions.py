@@ -91,6 +91,7 @@ class PositionsPanel(QWidget):
         self._pnl: dict[PositionKey, Decimal] = {}
         self._moved: set[PositionKey] = set()
         self._summing = NextFrame(self, self._show_total)
+        self._rebuild = NextFrame(self, self._refresh_all)
         facts.positions_changed.connect(self._on_positions)
         facts.positions_unknown.connect(self._on_unknown)
         facts.ticks_changed.connect(self._on_ticks)
@@ -202,7 +203,7 @@ class PositionsPanel(QWidget):
             self.message.clear()
         for key in list(self._closing):
             self._settle(key)
-        self._refresh_all()
+        self._rebuild.ask_for(len(self._facts.positions))
         wanted = tuple(sorted({p.key.instrument for p in self._facts.positions.values()}))
         if wanted != self._subscribed:
             self._subscribed = wanted

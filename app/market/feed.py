@@ -35,6 +35,8 @@ DECODE_SLICE = 64
 """Packets decoded in one go: the loop, and with it the next tick, never waits longer than this takes (about 0.3 ms)."""
 JUDGE_SECONDS = 0.25
 REPORT_SECONDS = 1.0
+MOVE_SECONDS = 0.5
+"""An instrument that is carried already waits this long for the connection that fits it."""
 GUARDED = ("stops", "positions")
 """Consumers whose instruments ride on the guarding connection."""
 
@@ -87,6 +89,7 @@ class FeedHub:
         self._canaries: frozenset[int] = frozenset()
         self._lanes = [Lane(0, self, check, watched)]
         self._urgent = False
+        self._move: asyncio.TimerHandle | None = None
         self._gaps: dict[int, Nanos] = {}
         """Since when nothing comes, by the number of the connection."""
         self._names: dict[int, InstrumentId] = {}
@@ -124,6 +127,9 @@ class FeedHub:
     async def stop(self, state: FeedState = FeedState.OFF) -> None:
         """Lets go of the connections. What consumers want is kept for the next ones."""
         self._connect = None
+        if self._move is not None:
+            self._move.cancel()
+            self._move = None
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
@@ -157,7 +163,10 @@ class FeedHub:
             self._wanted[consumer] = wanted
         else:
             self._wanted.pop(consumer, None)
-        self._subscribe()
+        if any(wanted <= lane.tokens for lane in self._lanes):
+            self._move_soon()
+        else:
+            self._subscribe()
 
     def set_urgent(self, urgent: bool) -> None:
         """Stops are armed: never back off when reconnecting."""
@@ -178,7 +187,15 @@ class FeedHub:
         """The last price in minor units, of any instrument that ticked."""
         return self._prices.get(token)
 
+    def _move_soon(self) -> None:
+        """Nothing new is wanted: what may change connections, or end, changes once for many exits in a row."""
+        if self._move is None:
+            self._move = asyncio.get_running_loop().call_later(MOVE_SECONDS, self._subscribe)
+
     def _subscribe(self) -> None:
+        if self._move is not None:
+            self._move.cancel()
+            self._move = None
         connect = self._connect
         if connect is None:
             return

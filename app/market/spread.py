@@ -33,7 +33,9 @@ def spread(
     room = limits.instruments - len(canaries)
     home = {token: number for number, lane in enumerate(before) if number for token in lane}
     wanted = sorted(guarded - canaries)
-    crowd = [*wanted[room:], *sorted(others - guarded - canaries, key=lambda token: (token not in home, token))]
+    rest = others - guarded - canaries
+    # Who is there already comes before who is new, should there not be room for all.
+    crowd = [*wanted[room:], *sorted(rest & home.keys()), *sorted(rest - home.keys())]
     lanes: list[set[int]] = [set(wanted[:room])]
     if limits.connections == 1:
         free = room - len(lanes[0])

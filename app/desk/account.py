@@ -361,9 +361,10 @@ class AccountDesk:
             except AppError:  # said aloud by PositionsUnknown; too many requests is over in a second
                 await asyncio.sleep(pause)
         if not self._after_fill:
-            # Many fills in a row cost one read of trades and funds: nothing waits for those.
+            # Many fills in a row cost one read of trades and funds: nothing waits for those, and the longer the day's
+            # list has grown, the less often it is read through.
             self._after_fill = True
-            await asyncio.sleep(AFTER_FILL_SECONDS)
+            await asyncio.sleep(AFTER_FILL_SECONDS * (1 + len(self.fills) / 100))
             self._after_fill = False
             with contextlib.suppress(AppError):
                 await self._read_fills()

@@ -41,7 +41,7 @@ from app.domain.market import Interval, Tick
 from app.domain.money import Price
 from app.domain.order import Order, OrderRequest
 from app.domain.portfolio import Conversion, Funds, Holding, HoldingsAuthorisation, Position, PositionKey
-from app.domain.stop import Stop
+from app.domain.stop import Stop, StopPlan
 from app.domain.sync import Conflicts, SyncPlan
 from app.runtime.secret import Secret
 
@@ -223,7 +223,7 @@ class StopVerbs(Protocol):
         ...
 
     async def preview(self, position: PositionKey, trigger: Price) -> StopPreview: ...
-    async def arm(self, position: PositionKey, trigger: Price) -> Stop:
+    async def arm(self, position: PositionKey, plan: StopPlan) -> Stop:
         """Returns when the exit is durable in the journal and the stop watches. Raises Denied in words."""
         ...
 

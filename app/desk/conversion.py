@@ -54,7 +54,7 @@ async def _arm_again(workspace: Workspace, desk: AccountDesk, stop: Stop, keys: 
         reading = await desk.state.read_positions()
         key = next((key for key in keys if reading.quantity(key) != 0), keys[0])
         if desk.stops.stop_on(key) is None:  # else the position there has a stop of its own, which grows with it
-            await desk.stops.arm(key, stop.trigger)
+            await desk.stops.arm(key, replace(stop.plan, trigger=stop.trigger))
     except AppError as failure:
         workspace.publish(
             Noticed(

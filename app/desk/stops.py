@@ -14,7 +14,7 @@ from app.domain.errors import Denied
 from app.domain.ids import StopId
 from app.domain.money import Price, Rounding, to_tick
 from app.domain.portfolio import Position, PositionKey
-from app.domain.stop import Stop
+from app.domain.stop import Stop, StopPlan
 from app.engine.arming import deny_trigger, open_position
 
 HUNDREDTH = Decimal("0.01")
@@ -69,11 +69,11 @@ class StopDesk:
         """What would be lost from the last price to the trigger, in paise."""
         return abs(held.quantity * held.multiplier * (last - trigger)) * 100 // held.price_scale
 
-    async def arm(self, position: PositionKey, trigger: Price) -> Stop:
+    async def arm(self, position: PositionKey, plan: StopPlan) -> Stop:
         """Returns when the exit is durable and the level watches."""
         desk = self._workspace.account(position.account)
         desk.rights.deny()
-        return await desk.stops.arm(position, trigger)
+        return await desk.stops.arm(position, plan)
 
     async def move(self, stop: StopId, trigger: Price) -> Stop:
         """Another level."""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, replace
+from datetime import date, time
+from decimal import Decimal
 from enum import StrEnum
 
-from app.domain.ids import BrokerOrderId, Nanos, StopId, Tag
+from app.domain.ids import BrokerOrderId, InstrumentId, Nanos, StopId, Tag
+from app.domain.market import Interval
 from app.domain.money import Price
 from app.domain.order import Side
 from app.domain.portfolio import PositionKey
@@ -21,6 +24,8 @@ class StopState(StrEnum):
     ARMING = "arming"
     """Asked for; its exit is not yet durable in the journal."""
     ARMED = "armed"
+    SUSPENDED = "suspended"
+    """Not watched until the trader has answered: the instrument's price seems to have been restated (split, bonus)."""
     FIRED = "fired"
     """The exit's bytes were written; whether the broker has the order is not known."""
     EXITING = "exiting"
@@ -35,9 +40,102 @@ class StopState(StrEnum):
         return self in (StopState.CLOSED, StopState.DISARMED)
 
 
+class TriggerSource(StrEnum):
+    """Which price is compared with the levels."""
+
+    LAST = "last price"
+    DOUBLE_LAST = "two trades"
+    """Two trades in a row at or beyond the level: a single freak trade does not fire."""
+    BID_ASK = "bid or ask"
+    """What an exit would get: a SELL looks at the bid, a BUY at the ask."""
+    MID = "mid"
+    """Half way between bid and ask."""
+    UNDERLYING = "underlying"
+    """The price of what an option or future is written on. Where an index stands still in the closing auction, its
+    nearest future stands in for it."""
+
+
+class TrailKind(StrEnum):
+    """How far behind the best price a trailing stop stays."""
+
+    POINTS = "points"
+    PERCENT = "percent"
+    ATR = "ATR"
+    """Multiples of Wilder's average true range."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trail:
+    """A trigger that follows the best price since arming, and never goes back."""
+
+    kind: TrailKind
+    amount: Decimal
+    """POINTS: minor units; PERCENT: of the best price; ATR: multiples of the range."""
+    step: Price = 0
+    """The level moves by so much at least, in minor units; 0: tick by tick."""
+    period: int = 14
+    """ATR: candles that the average spans."""
+    interval: Interval = Interval.MINUTES_5
+    """ATR: of these candles."""
+
+
+@dataclass(frozen=True, slots=True)
+class BreakEven:
+    """Once the position is so far in profit, its stop goes to where it was entered."""
+
+    after: Price
+    """Profit per unit, in minor units, that moves the stop."""
+    offset: Price = 0
+    """Beyond the entry, in the position's favour."""
+    with_charges: bool = True
+    """The entry is the price at which closing nets zero after all charges, not the average price paid."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimeExit:
+    """The position is closed at a time of the exchange's day, whatever the price.
+
+    One of `at` and `before_end`. A time after continuous trading has ended means its last minute.
+    """
+
+    at: time | None = None
+    """India Standard Time."""
+    before_end: int = 0
+    """Minutes before continuous trading in the instrument ends (so before a closing auction)."""
+    day: date | None = None
+    """None: the first time that it comes after arming."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopPlan:
+    """What the trader asks of a stop. All prices in the instrument's minor units.
+
+    With `UNDERLYING`, `trigger` and `target` are prices of the underlying.
+    """
+
+    trigger: Price
+    """Where it begins; a trail or a break-even move tightens it from there."""
+    target: Price | None = None
+    """Fires as well, on the other side; one cancels the other, for there is one exit only."""
+    trail: Trail | None = None
+    break_even: BreakEven | None = None
+    time_exit: TimeExit | None = None
+    source: TriggerSource = TriggerSource.LAST
+    underlying: InstrumentId | None = None
+    """For `UNDERLYING`: whose price."""
+    longest_wait: int = 5
+    """Seconds that another source than the last price may hold an exit back; then the last price alone decides."""
+    last_trigger: Price | None = None
+    """For `UNDERLYING`: the instrument's own last price that decides when the underlying is silent for too long."""
+    quantity: int | None = None
+    """Units of the position that this stop owns; None: all that no other stop owns."""
+    strategy: str | None = None
+    """Whose share it is; None: the trader's."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """A fixed stop on a position.
+    """A stop on a position, or on a share of it.
 
     Fires by a level test: the first tick that counts at or beyond the trigger, whatever lies between (F2).
     """
@@ -47,11 +145,13 @@ class Stop:
     side: Side
     """Of the exit: SELL guards a long position."""
     trigger: Price
+    """The level in force now; `plan.trigger` is where it began."""
     quantity: int
     """Units the exit closes; follows the position."""
     state: StopState
     armed_at: Nanos
     """In the account's exchange time. Only ticks later than this count."""
+    plan: StopPlan
     attempt: int = 1
     """Which exit order is prepared or was sent, 1-based."""
     token: int = 0
@@ -65,10 +165,22 @@ class Stop:
     exit_average: Price | None = None
     note: str = ""
     """Why it stands where it stands, in words for the trader."""
+    best: Price | None = None
+    """The best price since arming that a trail has seen."""
+    exit_at: Nanos | None = None
+    """When the time exit comes, in the account's exchange time."""
+    seen_price: Price | None = None
+    """The last price known while it was armed, of `seen_at`; tells a split from a fall on the next day."""
+    seen_at: Nanos | None = None
 
     def is_hit(self, last: Price) -> bool:
         """Whether a last price is at or beyond the trigger."""
         return last <= self.trigger if self.side is Side.SELL else last >= self.trigger
+
+    @property
+    def strategy(self) -> str | None:
+        """Whose share of the position it guards; None: the trader's."""
+        return self.plan.strategy
 
     def tag(self, slice_number: int = 1) -> Tag:
         """The mark of the exit order now prepared: stop, attempt and slice."""

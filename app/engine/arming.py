@@ -6,6 +6,7 @@ from app.domain.errors import Denied
 from app.domain.instrument import Instrument, Product
 from app.domain.money import Price
 from app.domain.portfolio import Position, PositionKey
+from app.domain.stop import StopPlan
 from app.engine.account import PositionReading
 
 
@@ -31,3 +32,10 @@ def deny_trigger(position: Position, instrument: Instrument, trigger: Price, las
         raise Denied("A stop at or above the last price would fire at once.", "Set it below the last price.")
     if position.quantity < 0 and trigger <= last:
         raise Denied("A stop at or below the last price would fire at once.", "Set it above the last price.")
+
+
+def deny_plan(position: Position, instrument: Instrument, plan: StopPlan, last: Price | None) -> None:
+    """Raises Denied when a plan makes no sense for the position."""
+    if plan != StopPlan(plan.trigger):
+        raise Denied("This kind of stop cannot be armed yet.", "Arm a fixed stop.")
+    deny_trigger(position, instrument, plan.trigger, last)

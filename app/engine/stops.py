@@ -17,9 +17,9 @@ from app.domain.ids import InstrumentId, StopId
 from app.domain.instrument import Instrument
 from app.domain.money import Price, in_rupees
 from app.domain.portfolio import Position, PositionKey
-from app.domain.stop import Stop, StopState, new_stop_id
+from app.domain.stop import Stop, StopPlan, StopState, new_stop_id
 from app.engine.account import AccountState, PositionReading
-from app.engine.arming import deny_trigger, open_position
+from app.engine.arming import deny_plan, deny_trigger, open_position
 from app.engine.exit_plan import LOOKUP_SPACING
 from app.engine.firing import Firing
 from app.engine.late import LateOrders
@@ -115,21 +115,22 @@ class StopEngine:
 
     # -- verbs -------------------------------------------------------------------------------------------------------
 
-    async def arm(self, key: PositionKey, trigger: Price) -> Stop:
+    async def arm(self, key: PositionKey, plan: StopPlan) -> Stop:
         """Guards a position. Returns when the exit is durable and the level watches. Raises Denied in words."""
         if self.stop_on(key) is not None:
             raise Denied("This position already has a stop.", "Move that one.")
         with self._claim(key):
             position, instrument = self._guardable(key)
-            deny_trigger(position, instrument, trigger, self._last_price(instrument.id) or position.last_price)
+            deny_plan(position, instrument, plan, self._last_price(instrument.id) or position.last_price)
             stop = Stop(
                 id=new_stop_id(),
                 key=key,
                 side=position.exit_side,
-                trigger=trigger,
+                trigger=plan.trigger,
                 quantity=abs(position.quantity),
                 state=StopState.ARMED,
                 armed_at=self._state.clock.now(),
+                plan=plan,
                 token=instrument.token,
                 tick_size=instrument.tick_size,
                 price_scale=instrument.price_scale,

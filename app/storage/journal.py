@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, Row, insert, or_, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from app.domain.errors import StorageError
+from app.domain.errors import Damaged, StorageError
 from app.domain.events import AuditEntry
 from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, Nanos, OrderId, StopId, Tag
 from app.domain.instrument import Product
 from app.domain.order import OrderKind, OrderRequest, OrderStatus, Side, Validity, Variety
 from app.domain.portfolio import PositionKey
-from app.domain.stop import Stop, StopState
+from app.domain.stop import Stop, StopPlan, StopState
 from app.storage.schema_journal import audit, intents, runtime_state, stops
 from app.storage.store import Store
 
@@ -213,6 +214,11 @@ def _stop_row(stop: Stop, at: Nanos) -> dict[str, Any]:
         "exit_average": stop.exit_average,
         "note": stop.note,
         "updated_at": at,
+        "plan": msgspec.json.encode(stop.plan).decode(),
+        "best_price": stop.best,
+        "exit_at": stop.exit_at,
+        "seen_price": stop.seen_price,
+        "seen_at": stop.seen_at,
     }
 
 
@@ -225,6 +231,7 @@ def _stop(row: Row[Any]) -> Stop:
         quantity=row.quantity,
         state=StopState(row.state),
         armed_at=row.armed_at,
+        plan=_plan(row),
         attempt=row.attempt,
         token=row.token,
         tick_size=row.tick_size,
@@ -235,7 +242,21 @@ def _stop(row: Row[Any]) -> Stop:
         closed_at=row.closed_at,
         exit_average=row.exit_average,
         note=row.note,
+        best=row.best_price,
+        exit_at=row.exit_at,
+        seen_price=row.seen_price,
+        seen_at=row.seen_at,
     )
+
+
+def _plan(row: Row[Any]) -> StopPlan:
+    """As it was asked; a stop from before there were plans is fixed at its trigger. Raises Damaged."""
+    if row.plan is None:
+        return StopPlan(row.trigger_price)
+    try:
+        return msgspec.json.decode(row.plan, type=StopPlan)
+    except msgspec.DecodeError as error:
+        raise Damaged(f"The plan of stop {row.id} cannot be read.", "Restore a backup.", detail=str(error)) from error
 
 
 def _request_row(request: OrderRequest) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from app.domain.account import Endpoints
 from app.domain.ids import AccountId, InstrumentId
 from app.domain.instrument import Product
 from app.domain.portfolio import PositionKey
+from app.domain.stop import StopPlan
 from app.runtime.loop import SWITCH_INTERVAL, LoopThread
 from app.runtime.paths import ProfilePaths
 from app.runtime.secret import Secret
@@ -78,7 +79,7 @@ class Driver:
         for n in range(first, first + count):
             name = InstrumentId(f"NSE:BENCH{n:04d}")
             trigger = int(last[name] * STOP_AT) // 5 * 5
-            await self.desk.stops.arm(PositionKey(self.account, name, Product.MIS), trigger)
+            await self.desk.stops.arm(PositionKey(self.account, name, Product.MIS), StopPlan(trigger))
             triggers[name.partition(":")[2]] = trigger
         return triggers
 

@@ -15,7 +15,7 @@ from app.domain.instrument import Product
 from app.domain.money import Price
 from app.domain.order import OrderRequest, Side
 from app.domain.portfolio import PositionKey
-from app.domain.stop import Stop, StopState
+from app.domain.stop import Stop, StopPlan, StopState
 from app.engine.watch import Watch, WatchTable
 
 TOKENS = 3_000
@@ -57,7 +57,17 @@ def _table() -> WatchTable:
     table = WatchTable(_DeadLine(), lambda watch, seconds: True, lambda shots: None)  # type: ignore[arg-type]  # never fires
     for n in range(STOPS):
         key = PositionKey(AccountId("zerodha-X"), InstrumentId(f"NSE:S{n}"), Product.MIS)
-        stop = Stop(StopId(f"{n:012d}"), key, Side.SELL, 90_000, 10, StopState.ARMED, 0, token=(6 * n + 1) * 256 + 1)
+        stop = Stop(
+            StopId(f"{n:012d}"),
+            key,
+            Side.SELL,
+            90_000,
+            10,
+            StopState.ARMED,
+            0,
+            StopPlan(90_000),
+            token=(6 * n + 1) * 256 + 1,
+        )
         table.add(Watch(stop, _Prepared(), _ignore, None))
     return table
 

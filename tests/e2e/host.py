@@ -43,7 +43,7 @@ from app.domain.ids import AccountId, InstrumentId, StopId
 from app.domain.instrument import Product
 from app.domain.order import OrderKind, OrderRequest, OrderStatus, Side
 from app.domain.portfolio import PositionKey
-from app.domain.stop import StopState
+from app.domain.stop import StopPlan, StopState
 from app.runtime.log import Logs
 from app.runtime.loop import new_event_loop
 from app.runtime.paths import ProfilePaths
@@ -186,7 +186,7 @@ class Host:
         return str(await self._desk.trading.square_off(_key(account, instrument, product)))
 
     async def do_arm(self, account: str, instrument: str, trigger: int, product: str = "MIS") -> str:
-        return str((await self._desk.stops.arm(_key(account, instrument, product), trigger)).id)
+        return str((await self._desk.stops.arm(_key(account, instrument, product), StopPlan(trigger))).id)
 
     async def do_move(self, stop: str, trigger: int) -> None:
         await self._desk.stops.move(StopId(stop), trigger)

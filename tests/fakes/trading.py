@@ -17,7 +17,7 @@ from app.domain.instrument import Exchange, Instrument, InstrumentKind, Product,
 from app.domain.money import Price
 from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Side
 from app.domain.portfolio import Position, PositionKey
-from app.domain.stop import Stop
+from app.domain.stop import Stop, StopPlan
 from app.engine.account import AccountState
 from app.engine.recovery import recover
 from app.engine.rules import ExitRules
@@ -301,7 +301,7 @@ class Rig:
         """A position and its stop."""
         self.broker.hold(key, quantity)
         await self.state.read_positions()
-        return await self.engine.arm(key, trigger)
+        return await self.engine.arm(key, StopPlan(trigger))
 
     def tick(self, price: Price, token: int = INFY.token, seconds: int = 1_800_000_000) -> None:
         self.engine.check([(token, price, 0, seconds)], 1)

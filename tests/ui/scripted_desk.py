@@ -54,7 +54,7 @@ from app.domain.market import Interval, Tick
 from app.domain.money import Price
 from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus
 from app.domain.portfolio import Conversion, Funds, Holding, HoldingsAuthorisation, Position, PositionKey
-from app.domain.stop import Stop, StopState, new_stop_id
+from app.domain.stop import Stop, StopPlan, StopState, new_stop_id
 from app.domain.sync import Conflicts, SyncPlan
 from app.runtime.clock import SECOND, from_datetime
 from app.runtime.secret import Secret
@@ -364,11 +364,12 @@ class ScriptedStops:
             "The price is already beyond this stop: it would fire at once." if wrong else "",
         )  # fmt: skip
 
-    async def arm(self, position: PositionKey, trigger: Price) -> Stop:
-        await self.script.enter("arm", position, trigger)
+    async def arm(self, position: PositionKey, plan: StopPlan) -> Stop:
+        await self.script.enter("arm", position, plan.trigger)
         held = self.script.positions[position]
         stop = Stop(
-            new_stop_id(), position, held.exit_side, trigger, abs(held.quantity), StopState.ARMED, market.NOW,
+            new_stop_id(), position, held.exit_side, plan.trigger, abs(held.quantity), StopState.ARMED, market.NOW,
+            plan,
             tick_size=self.script.instruments[position.instrument].tick_size,
         )  # fmt: skip
         return self._keep(stop)

@@ -12,7 +12,7 @@ from app.domain.instrument import Exchange, Instrument, InstrumentKind, Product,
 from app.domain.market import Candle, Tick
 from app.domain.order import Order, OrderKind, OrderStatus, Side
 from app.domain.portfolio import Funds, Holding, Position, PositionKey
-from app.domain.stop import Stop, StopState
+from app.domain.stop import Stop, StopPlan, StopState
 from app.runtime.clock import IST, SECOND, from_datetime
 
 ACCOUNT = AccountId("zerodha-AB1234")
@@ -185,6 +185,7 @@ def stops() -> list[Stop]:
             75,
             StopState.ARMED,
             NOW - 3600 * SECOND,
+            StopPlan(25_930_00),
             tick_size=10,
         ),
         Stop(
@@ -195,6 +196,7 @@ def stops() -> list[Stop]:
             500,
             StopState.CLOSED,
             NOW - 5400 * SECOND,
+            StopPlan(964_30),
             fired_at=NOW - 1800 * SECOND,
             fired_price=964_20,
             closed_at=NOW - 1799 * SECOND,

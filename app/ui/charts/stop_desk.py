@@ -15,7 +15,7 @@ from app.domain.ids import AccountId, InstrumentId
 from app.domain.instrument import Instrument
 from app.domain.money import Paise, Price
 from app.domain.portfolio import Position, PositionKey
-from app.domain.stop import Stop
+from app.domain.stop import Stop, StopPlan
 from app.ui import format as fmt
 from app.ui.bridge import Bridge
 from app.ui.charts.overlays import PositionMark
@@ -180,7 +180,7 @@ class StopDesk:
                 if trigger is None:
                     line.answer()
                     return
-                answer = await self._bridge.call(desk.stops.arm(line.key, trigger))
+                answer = await self._bridge.call(desk.stops.arm(line.key, StopPlan(trigger)))
             elif trigger is None:
                 answer = await self._bridge.call(desk.stops.disarm(stop.id))
             else:

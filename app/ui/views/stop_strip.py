@@ -15,7 +15,7 @@ from app.domain.errors import AppError
 from app.domain.instrument import Instrument
 from app.domain.money import Price, Rounding, to_tick
 from app.domain.portfolio import Position, PositionKey
-from app.domain.stop import Stop, StopState
+from app.domain.stop import Stop, StopPlan, StopState
 from app.ui import format as fmt
 from app.ui import theme
 from app.ui.bridge import Bridge
@@ -148,7 +148,7 @@ class StopStrip(QFrame):
             self._say(f"The stop is {stop.state}; it cannot be moved now.", "warning")
             return
         verbs = self._bridge.desk.stops
-        verb = verbs.arm(self._key, trigger) if stop is None else verbs.move(stop.id, trigger)
+        verb = verbs.arm(self._key, StopPlan(trigger)) if stop is None else verbs.move(stop.id, trigger)
         self._busy = True
         self._button.setEnabled(False)
         self.price.setEnabled(False)

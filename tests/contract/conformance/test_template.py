@@ -31,6 +31,7 @@ from app.domain.ids import AccountId, InstrumentId
 from app.domain.instrument import Product
 from app.domain.order import OrderKind, OrderRequest, Side
 from app.domain.portfolio import PositionKey
+from app.domain.stop import StopPlan
 from app.runtime.paths import ProfilePaths
 from app.runtime.secret import Secret
 from tests.fakes.paper_exchange import eventually
@@ -192,7 +193,7 @@ async def test_at_the_desk_it_is_read_and_neither_stops_nor_orders_are_taken(
 
             await eventually(held)
             with pytest.raises(Denied, match="gives no live prices"):
-                await desk.stops.arm(key, 2_480_000)
+                await desk.stops.arm(key, StopPlan(2_480_000))
             exit_it = OrderRequest(account, key.instrument, Side.BUY, 75, Product.NRML, OrderKind.MARKET)
             with pytest.raises(Denied, match="Ledgerline takes no orders"):
                 await desk.trading.place(exit_it)

@@ -20,7 +20,7 @@ from app.domain.market import Interval
 from app.domain.money import Price
 from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Side
 from app.domain.portfolio import PositionKey
-from app.domain.stop import Stop, StopState
+from app.domain.stop import Stop, StopPlan, StopState
 from app.runtime.paths import ProfilePaths
 from app.vault.vault import Vault
 from tests.contract.upstox.conftest import Upstox, upstox_exchange
@@ -93,7 +93,7 @@ async def test_a_stop_survives_a_restart_and_gets_out_exactly_once(
             await seat.desk.trading.place(OrderRequest(seat.account, INFY, Side.BUY, 10, Product.MIS, OrderKind.MARKET))
             assert await eventually(lambda: _is(seat.held, 10))
             trigger = (await seat.last()) * 97 // 100 // 10 * 10
-            armed = await seat.desk.stops.arm(seat.key, trigger)
+            armed = await seat.desk.stops.arm(seat.key, StopPlan(trigger))
             assert armed.state is StopState.ARMED
 
             async def calendar_asked() -> bool:

@@ -17,6 +17,7 @@ from app.domain.ids import InstrumentId
 from app.domain.instrument import Product
 from app.domain.order import OrderKind, OrderRequest, Side
 from app.domain.portfolio import PositionKey
+from app.domain.stop import StopPlan
 from app.runtime.paths import ProfilePaths
 from app.runtime.secret import Secret
 from tests.contract.zerodha.test_session import log_in
@@ -106,7 +107,7 @@ async def test_a_key_without_data_rights_is_no_dead_session_and_arms_no_stop(
 
         await eventually(held)
         with pytest.raises(Denied, match="gives no live prices"):
-            await desk.stops.arm(key, 100_000)
+            await desk.stops.arm(key, StopPlan(100_000))
         await asyncio.sleep(0)
         assert (await desk.session.accounts())[0].state is SessionState.ACTIVE
     finally:

@@ -20,7 +20,7 @@ from app.domain.instrument import Product
 from app.domain.money import Price
 from app.domain.order import OrderKind, OrderRequest, OrderStatus, Side, Variety
 from app.domain.portfolio import Conversion, PositionKey
-from app.domain.stop import StopState
+from app.domain.stop import StopPlan, StopState
 from app.runtime.paths import ProfilePaths
 from app.vault.vault import Vault
 from tests.e2e.host import CHEAP, PASSPHRASE
@@ -162,7 +162,7 @@ async def test_a_trigger_that_the_broker_fires_for_nothing_is_an_alarm(trader: T
 async def test_a_converted_position_takes_its_stop_along(trader: Trader) -> None:
     await trader.buy(10, Product.MIS)
     last = await trader.last()
-    old = await trader.desk.stops.arm(trader.key(Product.MIS), last * 90 // 100 // 10 * 10)
+    old = await trader.desk.stops.arm(trader.key(Product.MIS), StopPlan(last * 90 // 100 // 10 * 10))
     with pytest.raises(Denied, match="One stop is armed on this account"):
         await trader.desk.session.disconnect(trader.account)
     held = await trader.quantity(Product.MIS)
@@ -178,7 +178,7 @@ async def test_a_converted_position_takes_its_stop_along(trader: Trader) -> None
 async def test_a_conversion_that_the_broker_refuses_leaves_the_stop_where_it_was(trader: Trader) -> None:
     await trader.buy(2_000, Product.MIS)  # on margin; there is no money to carry them
     last = await trader.last()
-    await trader.desk.stops.arm(trader.key(Product.MIS), last * 90 // 100 // 10 * 10)
+    await trader.desk.stops.arm(trader.key(Product.MIS), StopPlan(last * 90 // 100 // 10 * 10))
     held = await trader.quantity(Product.MIS)
     with pytest.raises(Rejected):
         await trader.desk.trading.convert(Conversion(trader.key(Product.MIS), Side.BUY, held, Product.CNC))
@@ -193,7 +193,7 @@ async def test_part_of_a_position_is_converted_the_stop_stays_with_the_rest_and_
 ) -> None:
     await trader.buy(6, Product.MIS)
     last = await trader.last()
-    stop = await trader.desk.stops.arm(trader.key(Product.MIS), last * 90 // 100 // 10 * 10)
+    stop = await trader.desk.stops.arm(trader.key(Product.MIS), StopPlan(last * 90 // 100 // 10 * 10))
     held = await trader.quantity(Product.MIS)
     await trader.desk.trading.convert(Conversion(trader.key(Product.MIS), Side.BUY, 2, Product.CNC))
 

@@ -18,7 +18,7 @@ from app.domain.ids import InstrumentId, StopId
 from app.domain.instrument import Product
 from app.domain.order import Side
 from app.domain.portfolio import PositionKey
-from app.domain.stop import Stop, StopState
+from app.domain.stop import Stop, StopPlan, StopState
 from app.ui.charts.stop_line import Phase, StopLine
 from app.ui.charts.stop_paint import PlacedStop
 from app.ui.theme import DARK
@@ -68,7 +68,9 @@ class Bench:
 
     def arm(self, price: int) -> Stop:
         """A stop as the desk would have it."""
-        stop = self.stage.loop.run_until_complete(self.stage.bridge.call(self.stage.desk.stops.arm(INFY, price)))
+        stop = self.stage.loop.run_until_complete(
+            self.stage.bridge.call(self.stage.desk.stops.arm(INFY, StopPlan(price)))
+        )
         self.stage.until(lambda: self.line.phase is Phase.ARMED and self.line.outcome() is not None)
         self.canvas.flush()
         self.stage.desk.script.calls.clear()
@@ -333,7 +335,7 @@ def test_a_short_position_has_its_stop_above(stage: Stage, qtbot: QtBot) -> None
 
 def test_a_new_position_appears_and_a_stop_heard_of_before_it_is_kept(bench: Bench) -> None:
     key = PositionKey(market.ACCOUNT, InstrumentId("NSE:INFY"), Product.CNC)
-    early = Stop(StopId("AAAAAAAAAAAA"), key, Side.SELL, MIDDLE, 10, StopState.ARMED, market.NOW)
+    early = Stop(StopId("AAAAAAAAAAAA"), key, Side.SELL, MIDDLE, 10, StopState.ARMED, market.NOW, StopPlan(MIDDLE))
     held = replace(bench.line.position, key=key, quantity=10, average_price=Decimal(1500))
     bench.stage.desk.script.positions[key] = held
     bench.stage.publish(StopChanged(early))

@@ -14,7 +14,7 @@ from app.domain.ids import BrokerOrderId, InstrumentId, StopId
 from app.domain.instrument import Product
 from app.domain.order import OrderRequest, OrderStatus, Side
 from app.domain.portfolio import PositionKey
-from app.domain.stop import Stop, StopState
+from app.domain.stop import Stop, StopPlan, StopState
 from app.engine.watching import exit_request
 from tests.fakes.fast_loop import run, settle
 from tests.fakes.trading import ACCOUNT, INFY, KEY, Rig, kinds
@@ -80,7 +80,7 @@ def test_one_stop_a_position_two_products_are_two_positions() -> None:
     async def script(rig: Rig) -> None:
         await rig.guard()
         with pytest.raises(Denied, match="already has a stop"):
-            await rig.engine.arm(KEY, 98_000)
+            await rig.engine.arm(KEY, StopPlan(98_000))
         await rig.guard(CNC, 5)
         rig.tick(98_900)
         await settle()
@@ -92,16 +92,16 @@ def test_one_stop_a_position_two_products_are_two_positions() -> None:
 def test_unknown_positions_no_login_and_unknown_instruments_are_denied() -> None:
     async def script(rig: Rig) -> None:
         with pytest.raises(Denied, match="not known yet"):
-            await rig.engine.arm(KEY, 99_000)
+            await rig.engine.arm(KEY, StopPlan(99_000))
         rig.broker.hold(KEY, 100)
         await rig.state.read_positions()
         rig.instruments = {}
         rig.engine._instrument = lambda _: None
         with pytest.raises(Denied, match="not in the instrument list"):
-            await rig.engine.arm(KEY, 99_000)
+            await rig.engine.arm(KEY, StopPlan(99_000))
         rig.log_out()
         with pytest.raises(Denied, match="not logged in"):
-            await rig.engine.arm(KEY, 99_000)
+            await rig.engine.arm(KEY, StopPlan(99_000))
 
     play(script)
 
@@ -116,7 +116,7 @@ def test_a_stop_that_cannot_be_journalled_is_not_armed() -> None:
         last = [event.stop for event in rig.events if isinstance(event, StopChanged)][-1]
         assert last.state is StopState.DISARMED
         rig.journal.broken = False
-        await rig.engine.arm(KEY, 99_000)
+        await rig.engine.arm(KEY, StopPlan(99_000))
 
     play(script)
 
@@ -134,7 +134,7 @@ def test_a_position_that_shrinks_while_the_journal_writes_is_not_oversold() -> N
     async def script(rig: Rig) -> None:
         rig.broker.hold(KEY, 100)
         await rig.state.read_positions()
-        arming = await _held_up(rig, rig.engine.arm(KEY, 99_000))
+        arming = await _held_up(rig, rig.engine.arm(KEY, StopPlan(99_000)))
         rig.broker.hold(KEY, 30)
         await rig.state.read_positions()
         assert rig.journal.gate is not None
@@ -151,7 +151,7 @@ def test_a_login_while_the_journal_writes_gives_the_exit_its_own_line() -> None:
     async def script(rig: Rig) -> None:
         rig.broker.hold(KEY, 100)
         await rig.state.read_positions()
-        arming = await _held_up(rig, rig.engine.arm(KEY, 99_000))
+        arming = await _held_up(rig, rig.engine.arm(KEY, StopPlan(99_000)))
         old = rig.line
         rig.log_out()
         rig.log_in()
@@ -170,7 +170,7 @@ def test_a_session_lost_while_arming_leaves_a_stop_for_the_next_login() -> None:
     async def script(rig: Rig) -> None:
         rig.broker.hold(KEY, 100)
         await rig.state.read_positions()
-        arming = await _held_up(rig, rig.engine.arm(KEY, 99_000))
+        arming = await _held_up(rig, rig.engine.arm(KEY, StopPlan(99_000)))
         rig.log_out()
         assert rig.journal.gate is not None
         rig.journal.gate.set()

@@ -12,7 +12,7 @@ from app.brokers.base import ExitReply
 from app.domain.ids import StopId
 from app.domain.money import Price
 from app.domain.order import OrderKind, OrderRequest, Side
-from app.domain.stop import Stop, StopState
+from app.domain.stop import Stop, StopPlan, StopState
 from app.engine.watch import Shot, Watch, WatchTable
 from tests.fakes.trading import ACCOUNT, INFY, KEY, FakePrepared
 
@@ -49,7 +49,7 @@ class Line:
 
 def stop(number: int = 1, side: Side = Side.SELL, trigger: Price = 99_000, token: int = INFY.token) -> Stop:
     name = StopId(f"{number:012d}")
-    return Stop(name, KEY, side, trigger, 10, StopState.ARMED, ARMED_AT, token=token)
+    return Stop(name, KEY, side, trigger, 10, StopState.ARMED, ARMED_AT, StopPlan(trigger), token=token)
 
 
 def watch(of: Stop, pricer: Callable[[Price], Price] | None = None) -> Watch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date, time
 from decimal import Decimal
 from typing import Any
 
@@ -10,9 +11,10 @@ from app.domain.events import AuditEntry
 from app.domain.fill import Charges, Fill, Trade
 from app.domain.ids import AccountId, BrokerOrderId, FillId, InstrumentId, OrderId, StopId, Tag
 from app.domain.instrument import InstrumentKind, Product, Segment
+from app.domain.market import Interval
 from app.domain.order import OrderKind, OrderRequest, Side, Validity
 from app.domain.portfolio import PositionKey
-from app.domain.stop import Stop, StopState
+from app.domain.stop import BreakEven, Stop, StopPlan, StopState, TimeExit, Trail, TrailKind, TriggerSource
 from app.runtime.secret import Secret
 
 KEY = Secret("ab" * 32)
@@ -20,6 +22,19 @@ OTHER_KEY = Secret("cd" * 32)
 A, B = AccountId("zerodha-AB1234"), AccountId("zerodha-CD5678")
 INFY, NIFTY = InstrumentId("NSE:INFY"), InstrumentId("NFO:NIFTY26NOVFUT")
 DAY = "2026-11-16"
+FULL_PLAN = StopPlan(
+    trigger=2_650_015,
+    target=2_600_000,
+    trail=Trail(TrailKind.ATR, Decimal("2.5"), 20, 21, Interval.MINUTES_15),
+    break_even=BreakEven(5_000, 40, with_charges=False),
+    time_exit=TimeExit(time(15, 10), 7, date(2026, 11, 17)),
+    source=TriggerSource.UNDERLYING,
+    underlying=InstrumentId("NSE:NIFTY 50"),
+    longest_wait=9,
+    last_trigger=2_651_000,
+    quantity=65,
+    strategy="opening range",
+)
 
 
 def stop(number: int = 1, **changes: Any) -> Stop:
@@ -31,6 +46,7 @@ def stop(number: int = 1, **changes: Any) -> Stop:
         quantity=75,
         state=StopState.ARMED,
         armed_at=1_763_000_000_000_000_001,
+        plan=StopPlan(148_005),
         token=408_065,
         tick_size=10,
     )
@@ -46,6 +62,11 @@ def finished_stop(number: int = 2) -> Stop:
         quantity=65,
         state=StopState.CLOSED,
         armed_at=11,
+        plan=FULL_PLAN,
+        best=2_649_000,
+        exit_at=14,
+        seen_price=2_650_010,
+        seen_at=15,
         attempt=3,
         token=14_000_130,
         tick_size=20,

@@ -1,10 +1,11 @@
 """Versions of the journal, oldest first. Never edit one that was released: add the next."""
 
 from app.storage.migrations import Version
-from app.storage.migrations.journal import v0001_first, v0002_varieties, v0003_cover_product
+from app.storage.migrations.journal import v0001_first, v0002_varieties, v0003_cover_product, v0004_stop_plans
 
 VERSIONS = (
     Version("0001", v0001_first.upgrade),
     Version("0002", v0002_varieties.upgrade),
     Version("0003", v0003_cover_product.upgrade),
+    Version("0004", v0004_stop_plans.upgrade),
 )

@@ -272,6 +272,11 @@ class FeedSink(Protocol):
         """No prices until `connected`. SessionExpired: not before a new login."""
         ...
 
+    def order_stream(self, cause: Exception | None) -> None:
+        """Only from brokers that tell of orders on a socket of its own: that one ended, or could not be opened, while
+        prices go on (why), or stands again (None). Nothing is told twice: in between the books must be read."""
+        ...
+
     def malformed(self, reason: str, sample: bytes) -> None:
         """A message that cannot be read was dropped."""
         ...
@@ -318,7 +323,8 @@ class StreamBroker(Protocol):
     def feed(self, sink: FeedSink, *, orders: bool = True) -> Feed:
         """One price connection of the account, of which `BrokerInfo.stream` says how many there may be. With `orders`
         (one of them) order updates come to the same sink, also where the broker has a second socket for them: the
-        adapter keeps both, and says `connected` when both are up."""
+        adapter keeps both, and says `connected` when both are up, or when the prices are and the other one has failed
+        (`order_stream`)."""
         ...
 
     def exit_line(self) -> ExitLine: ...

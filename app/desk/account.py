@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from app.analytics.charge_table import ChargesUnknown, ChargeTable
 from app.brokers.base import BrokerSession, ExitLine, Session
 from app.desk.hours import TradingHours
+from app.desk.order_watch import OrderWatch
 from app.desk.outcome import Outcome, charges_of
 from app.desk.rights import DataRights
 from app.domain.broker import BrokerInfo
@@ -86,7 +87,7 @@ class AccountDesk:
         self._trading = trading
         self._publish = trading.publish
         self._dead = on_session_dead
-        self._hours = TradingHours(trading.calendar, trading.instrument, trading.ends_in_auction)
+        self.hours = TradingHours(trading.calendar, trading.instrument, trading.ends_in_auction)
         self.state = AccountState(account, self.clock, trading.publish)
         self.stops = StopEngine(
             self.state,
@@ -107,14 +108,16 @@ class AccountDesk:
             trading.publish,
             trading.tasks,
         )
+        self._order_watch = OrderWatch(self.state, trading.publish, trading.tasks)
         self.hub = FeedHub(
             account,
             self.stops.check,
             self.stops.watched,
             self._on_order,
             self._on_connected,
+            self._order_watch.stream,
             self._on_feed_refused,
-            lambda: self._hours.open_at(self.clock.now()),
+            lambda: self.hours.open_at(self.clock.now()),
             self.clock.now,
             trading.charts.of_account(account),
             trading.publish,
@@ -137,11 +140,6 @@ class AccountDesk:
         """Held while a session begins or ends: one ends whole before the next begins."""
         self._dying: BrokerSession | None = None
         self._after_fill = False
-
-    @property
-    def hours(self) -> TradingHours:
-        """The calendar that this account's market follows."""
-        return self._hours
 
     @property
     def broker_time(self) -> Nanos:
@@ -234,6 +232,7 @@ class AccountDesk:
                 task.cancel()
         await asyncio.gather(*(t for t in tasks if t is not current), return_exceptions=True)
         self.stops.detach()
+        self._order_watch.stop()
         await self.hub.stop(state)
         line, self._line = self._line, None
         if line is not None:
@@ -290,7 +289,7 @@ class AccountDesk:
     # -- inside ------------------------------------------------------------------------------------------------------
 
     def _counts(self, watch: Watch, seconds: int) -> bool:
-        return self._hours.counts(watch.instrument, seconds, self.clock.now())
+        return self.hours.counts(watch.instrument, seconds, self.clock.now())
 
     async def _recover(self) -> None:
         try:
@@ -343,7 +342,7 @@ class AccountDesk:
         self._broker_clock.set(reading.now, reading.speed)
         if broker.paper:
             self.clock.set(reading.now, reading.speed)
-            self._hours.set_always_open(reading.always_open)
+            self.hours.set_always_open(reading.always_open)
 
     def _on_order(self, order: Order) -> None:
         before = self.state.orders.get(order.broker_order_id)

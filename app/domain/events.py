@@ -76,6 +76,8 @@ class FeedChanged(Event):
     """Receive time less exchange time of the newest tick."""
     unheard: int = 0
     """Instruments of watchlists and charts of which nothing comes, while the stops' own connection may well live."""
+    orders_are_read: bool = False
+    """Order updates have stopped while prices go on: the order book is read every few seconds instead."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,7 @@ class FeedHub:
         watched: Callable[[int], bool],
         on_order: Callable[[Order], None],
         on_connected: Callable[[], None],
+        on_order_stream: Callable[[Exception | None], None],
         on_session_dead: Callable[[SessionExpired], None],
         market_open: Callable[[], bool],
         now: Callable[[], Nanos],
@@ -78,6 +79,7 @@ class FeedHub:
         self._watched = watched
         self._on_order = on_order
         self._on_connected = on_connected
+        self._on_order_stream = on_order_stream
         self._on_session_dead = on_session_dead
         self._market_open = market_open
         self._now = now
@@ -103,6 +105,8 @@ class FeedHub:
         self._digestion: asyncio.Handle | None = None
         self._ticks: dict[InstrumentId, Tick] = {}
         self._prices: dict[int, int] = {}
+        self._orders_read = False
+        """Order updates do not come by themselves."""
         self._reported_at = 0.0
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -116,6 +120,7 @@ class FeedHub:
         self._names.update(canaries)
         self._lanes = [Lane(number, self, self._check, self._watched) for number in range(limits.connections)]
         self._gaps.clear()
+        self._orders_read = False
         self._subscribe()
         self._report()
         loop = asyncio.get_running_loop()
@@ -140,6 +145,7 @@ class FeedHub:
             self._digestion = None
         self._frames.clear()
         self._packets.clear()
+        self._orders_read = False
         self._report()
 
     async def redial(self) -> None:
@@ -260,6 +266,14 @@ class FeedHub:
         """An order changed, from whatever origin."""
         self._on_order(order)
 
+    def order_stream(self, cause: Exception | None) -> None:
+        """Order updates stopped alone (why), or come again. Prices and stops go on."""
+        self._orders_read = cause is not None
+        if isinstance(cause, SessionExpired):
+            self._on_session_dead(cause)
+        self._on_order_stream(cause)
+        self._report()
+
     def malformed(self, reason: str, sample: bytes) -> None:
         """A message was dropped."""
         log.info("feed of %s: malformed packet (%s), begins %s", self.account, reason, sample.hex())
@@ -314,7 +328,10 @@ class FeedHub:
         self._reported_at = time.monotonic()
         subscribed = len(frozenset[int]().union(*self._wanted.values()))
         unheard = sum(len(lane.tokens) for lane in self._lanes[1:] if lane.tokens and lane.state in _UNHEARD)
-        self._publish(FeedChanged(self.account, self.state, self._lanes[0].data_age_ms, subscribed, unheard=unheard))
+        age = self._lanes[0].data_age_ms
+        self._publish(
+            FeedChanged(self.account, self.state, age, subscribed, unheard=unheard, orders_are_read=self._orders_read)
+        )
 
     # -- to the window -----------------------------------------------------------------------------------------------
 

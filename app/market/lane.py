@@ -37,6 +37,10 @@ class Hub(Protocol):
         """Its state is another one now."""
         ...
 
+    def order_stream(self, cause: Exception | None) -> None:
+        """Order updates stopped alone, or come again."""
+        ...
+
     def malformed(self, reason: str, sample: bytes) -> None:
         """A message was dropped."""
         ...
@@ -157,6 +161,10 @@ class Lane:
         """No prices until `connected`."""
         self._connected = False
         self._become(FeedState.REFUSED if isinstance(cause, SessionExpired) else FeedState.DOWN, cause)
+
+    def order_stream(self, cause: Exception | None) -> None:
+        """Order updates stopped alone, or come again."""
+        self._hub.order_stream(cause)
 
     def malformed(self, reason: str, sample: bytes) -> None:
         """A message was dropped."""

@@ -25,6 +25,7 @@ At the broker, tied to a request: end-session (before it)  withdraw (before it, 
 Of an order:  reject:text=... (REJECTED after acceptance)  partial=N (N units fill, the rest waits until released)
 Of an update: update-drop  update-duplicate  update-delay=S  update-reorder (sent after the next one)
 Of the ticker (an event is a batch of ticks): ticker-disconnect  ticker-cut  ticker-malformed  ticker-silence=S
+Of order updates with a stream of their own (Upstox): order-stream-down (cut, and none is opened until released)
 """
 
 from __future__ import annotations
@@ -59,6 +60,8 @@ REQUEST = frozenset(
 HAPPENING = frozenset({"end-session", "withdraw", "fill-before", "fill-after"})
 ORDER = frozenset({"reject", "partial"})
 UPDATE = frozenset({"update-drop", "update-duplicate", "update-delay", "update-reorder"})
+STANDING = frozenset({"order-stream-down"})
+"""Not met by events: they hold from when they are set until they are released."""
 TICKER = frozenset({"ticker-disconnect", "ticker-cut", "ticker-malformed", "ticker-silence"})
 _NEEDS_NUMBER = frozenset(
     {
@@ -158,7 +161,7 @@ class Faults:
         if name in CHOICES:
             self.switches = self.switches.turned(name, value)
             return None
-        if name not in REQUEST | HAPPENING | ORDER | UPDATE | TICKER:
+        if name not in REQUEST | HAPPENING | ORDER | UPDATE | TICKER | STANDING:
             raise ValueError(f"there is no fault or switch called {name!r}")
         fault = Fault(self._next, spec.strip(), name, value)
         if name in _NEEDS_NUMBER:
@@ -191,6 +194,10 @@ class Faults:
     def holds(self, instrument: str) -> bool:
         """Whether a `partial` fault still stands for an instrument: until it goes, the rest does not fill."""
         return any(f.name == "partial" and f.instrument in ("", instrument) for f in self._faults.values())
+
+    def stands(self, name: str) -> bool:
+        """Whether one of `STANDING` is set."""
+        return any(fault.name == name for fault in self._faults.values())
 
     def strike(self, kinds: frozenset[str], route: str = "", instrument: str = "") -> Fault | None:
         """The first fault that an event meets and that is due; counts the event on every fault that it meets."""

@@ -56,6 +56,11 @@ class Heard:
         """Down."""
         self.causes.append(cause)
 
+    def order_stream(self, cause: Exception | None) -> None:
+        """No card loses it alone."""
+        if cause is not None:
+            self.causes.append(cause)
+
     def malformed(self, reason: str, sample: bytes) -> None:
         """No card sends such a frame."""
         self.faults.append(f"{reason}: {sample[:20].hex()}")

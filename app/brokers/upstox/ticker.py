@@ -80,6 +80,10 @@ class UpstoxFeed:
         """Never shrinks: a price may still arrive behind an unsubscribe."""
         self._prices: Stream | None = None
         self._orders: Stream | None = None
+        self._orders_failed = False
+        """The order updates' socket ended, and the sink was told."""
+        self._said = False
+        """Of the present price connection: the sink knows that it stands."""
         self._texts: deque[bytes] = deque()
         self._tls: ssl.SSLContext | None = None
         self._loop = asyncio.get_running_loop()
@@ -164,6 +168,7 @@ class UpstoxFeed:
         try:
             await self._open(stream, MARKET, ())
             self._prices = stream
+            self._said = False
             self._change(frozenset(), frozenset())
             self._say_connected()
             return await stream.closed()
@@ -219,6 +224,9 @@ class UpstoxFeed:
         try:
             await self._open(stream, PORTFOLIO, UPDATES)
             self._orders = stream
+            if self._orders_failed:
+                self._orders_failed = False
+                self._sink.order_stream(None)
             self._say_connected()
             return await stream.closed()
         except AppError as failure:
@@ -228,14 +236,20 @@ class UpstoxFeed:
             stream.close()
 
     def _say_connected(self) -> None:
-        """Once both are up, and again whenever one of them is up again: there is no replay, so books must be read."""
-        both = (self._prices, self._orders) if self._with_orders else (self._prices,)
-        if all(stream is not None and stream.ready for stream in both):
+        """Once for every price connection, when the order updates have come as far as they come: there is no replay,
+        so books must be read."""
+        settled = not self._with_orders or self._orders_failed or (self._orders is not None and self._orders.ready)
+        if settled and not self._said and self._prices is not None and self._prices.ready:
+            self._said = True
             self._sink.connected()
 
     def _orders_lost(self, cause: Exception) -> None:
-        """Prices go on; what happens to orders meanwhile is read when the stream is back."""
+        """Prices go on; what happens to orders until the stream is back must be read."""
         log.info("order updates of %s: %s", self._account, cause)
+        if not self._orders_failed or isinstance(cause, SessionExpired):
+            self._orders_failed = True
+            self._sink.order_stream(cause)
+        self._say_connected()
 
     def _on_text(self, payload: bytes) -> None:
         """News of an order comes before the next price where a stop guards its instrument; else once all is read."""

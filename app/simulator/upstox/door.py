@@ -94,7 +94,7 @@ class UpstoxDoor:
         HistoryRoutes(self._oms.market, self._keys, self._faults).add_to(app)
         ChargeRoutes(self._trading, self._faults).add_to(app)
         CalendarRoutes(self._oms.market, self._faults).add_to(app)
-        SocketRoutes(self.feed, self.portfolio, self._sockets).add_to(app)
+        SocketRoutes(self.feed, self.portfolio, self._faults, self._sockets).add_to(app)
         login = LoginPage(self.tokens, lambda: self.urls["redirect_url"])
         app.router.add_get(DIALOG, login.show, name="login:show")
         app.router.add_post(DIALOG, login.submit, name="login:submit")
@@ -106,6 +106,8 @@ class UpstoxDoor:
         if self.tokens.bury_dead():
             await self.token_ended()
         self.triggers.on_clock()
+        if self._faults.stands("order-stream-down"):
+            self.portfolio.drop_all()
         self.feed.tell_statuses()
 
     async def token_ended(self) -> None:

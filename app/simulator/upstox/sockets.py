@@ -7,7 +7,8 @@ from typing import Any
 
 from aiohttp import web
 
-from app.simulator.upstox.envelope import NOT_FOUND, refuse, success
+from app.simulator.faults import Faults
+from app.simulator.upstox.envelope import NOT_FOUND, SERVER_ERROR, refuse, success
 from app.simulator.upstox.feed import MarketFeed
 from app.simulator.upstox.portfolio import PortfolioFeed
 from app.simulator.upstox.tickets import Tickets
@@ -18,9 +19,10 @@ MARKET, PORTFOLIO = "market", "portfolio"
 class SocketRoutes:
     """Handlers over both streams. `base` is the address of this port's sockets."""
 
-    def __init__(self, market: MarketFeed, portfolio: PortfolioFeed, base: Callable[[], str]) -> None:
+    def __init__(self, market: MarketFeed, portfolio: PortfolioFeed, faults: Faults, base: Callable[[], str]) -> None:
         self._market = market
         self._portfolio = portfolio
+        self._faults = faults
         self._base = base
         self._tickets = Tickets()
 
@@ -58,6 +60,8 @@ class SocketRoutes:
     async def open(self, request: web.Request) -> web.StreamResponse:
         """A single-use address."""
         stream = request.match_info["stream"]
+        if stream == PORTFOLIO and self._faults.stands("order-stream-down"):
+            raise refuse(SERVER_ERROR, "The portfolio stream is not available", 503)
         ticket = self._tickets.take(stream, request.query.get("code", ""))
         if ticket is None:
             raise refuse("UDAPI100050", "Invalid token used to access API", 403)

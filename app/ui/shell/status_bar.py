@@ -207,6 +207,8 @@ class StatusBar(QStatusBar):
             since = int((now - self._feed_heard.get(account, now)) * 1000)
             age = None if feed.data_age_ms is None else feed.data_age_ms + since
             rank, words, color = feed_words(feed.state, age)
+            if feed.orders_are_read and rank < 2:
+                rank, words, color = 2, f"{words}, orders by reading", DARK.warning
             tips.append(f"{account}: {words}, {feed.subscribed} instruments" + _lag(feed))
             if worst is None or rank > worst[0]:
                 worst = (rank, words, color, "danger" if rank >= 3 else "warning" if rank == 2 else "muted")

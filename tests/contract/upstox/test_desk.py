@@ -13,7 +13,7 @@ import pytest
 from app.bootstrap import build_desk
 from app.desk.desk import LocalDesk
 from app.domain.errors import SessionExpired
-from app.domain.events import SessionState, SyncStep
+from app.domain.events import FeedChanged, FeedState, Noticed, SessionState, SyncStep
 from app.domain.ids import AccountId, InstrumentId
 from app.domain.instrument import Product
 from app.domain.market import Interval
@@ -127,6 +127,52 @@ async def test_a_stop_survives_a_restart_and_gets_out_exactly_once(
             assert [run.error for run in summary.accounts] == [""]
             assert summary.accounts[0].fetched == 2
             assert len(await exits()) == 1
+
+
+async def test_while_order_updates_are_down_alone_the_book_is_read_and_the_trader_is_told(tmp_path: Path) -> None:
+    with upstox_exchange("--seed", "7", "--clock", "2026-11-20T10:00:00", "--fault", "limits=off") as exchange:
+        async with seated(exchange, ProfilePaths(tmp_path / "profile"), first=True) as seat:
+            await seat.last()
+            told, feeds = list[Noticed](), list[FeedChanged]()
+
+            def listen(event: object) -> None:
+                if isinstance(event, Noticed):
+                    told.append(event)
+                elif isinstance(event, FeedChanged):
+                    feeds.append(event)
+
+            seat.desk.listen(listen)
+            await exchange.control("PUT", "/faults", {"faults": ["limits=off", "order-stream-down"]})
+
+            async def said(title: str) -> bool:
+                return title in [one.title for one in told]
+
+            async def read_instead() -> bool:
+                return feeds[-1].orders_are_read
+
+            assert await eventually(lambda: said("Order updates have stopped"))
+            assert await eventually(read_instead)
+            order = OrderRequest(seat.account, INFY, Side.BUY, 10, Product.MIS, OrderKind.MARKET)
+            view = await seat.desk.trading.place(order)
+            state = seat.desk._workspace.account(seat.account).state
+
+            async def shown() -> bool:
+                known = [one for one in state.orders.values() if one.id == view]
+                return bool(known and known[0].status is OrderStatus.FILLED and state.reading is not None)
+
+            assert await eventually(shown)
+
+            async def live() -> bool:
+                return feeds[-1].state is FeedState.LIVE and feeds[-1].orders_are_read
+
+            assert await eventually(live)
+            await exchange.control("PUT", "/faults", {"faults": ["limits=off"]})
+            assert await eventually(lambda: said("Order updates come by themselves again"))
+
+            async def by_themselves() -> bool:
+                return not feeds[-1].orders_are_read
+
+            assert await eventually(by_themselves)
 
 
 async def test_the_sync_goes_on_by_the_extended_token_when_the_day_is_over(tmp_path: Path) -> None:

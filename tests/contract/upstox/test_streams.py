@@ -33,6 +33,7 @@ class Ear:
         self.connections = 0
         self.ends: list[Exception] = []
         self.faults: list[str] = []
+        self.order_streams: list[Exception | None] = []
 
     def marks(self, marks: Iterable[Mark], readable_ns: int) -> None:
         for token, price, _, _ in marks:
@@ -57,6 +58,9 @@ class Ear:
 
     def disconnected(self, cause: Exception) -> None:
         self.ends.append(cause)
+
+    def order_stream(self, cause: Exception | None) -> None:
+        self.order_streams.append(cause)
 
     def malformed(self, reason: str, sample: bytes) -> None:
         self.faults.append(reason)
@@ -129,6 +133,29 @@ async def test_orders_of_every_origin_are_told(broker: UpstoxSession) -> None:
         await until(lambda: any(o.broker_order_id == order and o.status is OrderStatus.FILLED for o in ear.orders))
         last = [o for o in ear.orders if o.broker_order_id == order][-1]
         assert (last.instrument, last.tag, last.filled_quantity) == (INFY, "ABCDEFABCDEF0201", 5)
+
+
+async def test_order_updates_that_end_alone_are_told_and_prices_go_on(broker: UpstoxSession, exchange: Upstox) -> None:
+    async with listening(broker, INFY) as ear:
+        await until(lambda: ear.connections == 1 and INFY in ear.ticks)
+        await exchange.control("PUT", "/faults", {"faults": ["order-stream-down"]})
+        try:
+            cause = await until(lambda: ear.order_streams and ear.order_streams[0])
+            assert isinstance(cause, Unreachable)
+            seen = len(ear.prices[408065])
+            await until(lambda: len(ear.prices[408065]) > seen)
+            assert ear.feed is not None
+            await ear.feed.reconnect()  # prices that come back do not wait for the other socket
+            await until(lambda: ear.connections == 2)
+        finally:
+            await exchange.control("PUT", "/faults", {"faults": []})
+        assert await until(lambda: len(ear.order_streams) == 2)
+        assert ear.order_streams[1] is None
+        assert [type(end) for end in ear.ends] == [Unreachable]
+        order = await broker.place(
+            OrderRequest(A, INFY, Side.BUY, 5, Product.MIS, OrderKind.MARKET, tag=Tag("ABCDEFABCDEF0211"))
+        )
+        await until(lambda: any(o.broker_order_id == order for o in ear.orders))
 
 
 async def test_a_dead_token_ends_the_stream_and_says_so() -> None:

@@ -78,6 +78,7 @@ class Scene:
         self.checked: list[Mark] = []
         self.dead: list[SessionExpired] = []
         self.reconciled = 0
+        self.streams: list[Exception | None] = []
         self.open = True
         self.wanted: dict[int, object] = {}
         self.limits = limits
@@ -87,6 +88,7 @@ class Scene:
             lambda _token: False,
             lambda _order: None,
             self._on_connected,
+            self.streams.append,
             self.dead.append,
             lambda: self.open,
             lambda: int(asyncio.get_running_loop().time() * SECOND),

@@ -44,6 +44,9 @@ class Sink:
     def disconnected(self, cause: Exception) -> None:
         raise AssertionError
 
+    def order_stream(self, cause: Exception | None) -> None:
+        raise AssertionError
+
     def malformed(self, reason: str, sample: bytes) -> None:
         raise AssertionError
 

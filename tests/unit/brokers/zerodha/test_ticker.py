@@ -55,6 +55,9 @@ class Ears:
     def disconnected(self, cause: Exception) -> None:
         self._hear("disconnected", cause)
 
+    def order_stream(self, cause: Exception | None) -> None:
+        raise AssertionError
+
     def malformed(self, reason: str, sample: bytes) -> None:
         self._hear("malformed", reason)
 

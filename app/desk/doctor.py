@@ -41,6 +41,7 @@ class Doctor:
         found = await self._vault()
         if self._workspace.is_open:
             found += await self._part("store", self._stores())
+            found += await self._part("audit trail", self._trail())
             found += await self._part("backup", self._backup())
         found.append(await self._disk())
         found += checks.brokers(self._workspace.brokers.available(), self._workspace.brokers.problems)
@@ -112,6 +113,13 @@ class Doctor:
 
     async def _stores(self) -> Sequence[Finding]:
         return [checks.store(found.name, found.size, found.damage) for found in await self._data.check_files()]
+
+    async def _trail(self) -> Sequence[Finding]:
+        found = await self._workspace.journal.check_audit()
+        places = [place.words for place in found.breaks]
+        if found.more_breaks:
+            places.append(f"and {found.more_breaks} places more")
+        return [checks.audit(found.lines, found.head, places)]
 
     async def _backup(self) -> Sequence[Finding]:
         view = await self._data.view()

@@ -64,6 +64,17 @@ def store(name: str, size: int, damage: str) -> Finding:
     return fine(f"store {name}", f"every page is sound, {_bytes(size)}")
 
 
+def audit(lines: int, head: str, broken: Sequence[str]) -> Finding:
+    """The audit trail, after every seal was followed. `head` is the last one."""
+    if broken:
+        return failure(
+            "audit trail",
+            f"it is not what was written: {'; '.join(broken)}",
+            "Keep this profile as it is, and compare it with a backup: somebody edited it beside Stopline.",
+        )
+    return fine("audit trail", f"{lines:,} lines, unbroken; the last seal is {head[:16]}")
+
+
 def vault(
     *, damaged: bool, keyring_available: bool, with_keyring: bool, with_passphrase: bool, recovery_key: bool
 ) -> list[Finding]:

@@ -16,7 +16,8 @@ from app.domain.instrument import Product
 from app.domain.order import OrderKind, OrderRequest, OrderStatus, Side, Validity, Variety
 from app.domain.portfolio import PositionKey
 from app.domain.stop import Stop, StopPlan, StopState
-from app.storage.schema_journal import audit, intents, runtime_state, stops
+from app.storage import trail
+from app.storage.schema_journal import intents, runtime_state, stops
 from app.storage.store import Store
 
 _FINAL = [state.value for state in StopState if state.is_final]
@@ -55,7 +56,7 @@ class Journal:
             connection.execute(upsert(stops).values(row).on_conflict_do_update(index_elements=["id"], set_=changed))
             if intent is not None:
                 _prepare(connection, stop.id, intent, entry.at, rewritable=before in _BEFORE_FIRING)
-            connection.execute(insert(audit), [_audit_row(entry)])
+            trail.append(connection, entry)
 
         await self._store.run(work)
 
@@ -97,7 +98,7 @@ class Journal:
 
         def work(connection: Connection) -> None:
             _insert_intent(connection, order_id, None, request, entry.at)
-            connection.execute(insert(audit), [_audit_row(entry)])
+            trail.append(connection, entry)
 
         await self._store.run(work)
 
@@ -116,7 +117,7 @@ class Journal:
             found = connection.execute(update(intents).where(intents.c.tag == tag).values(values))
             if found.rowcount != 1:
                 raise StorageError(f"The journal has no order with the tag {tag}.")
-            connection.execute(insert(audit), [_audit_row(entry)])
+            trail.append(connection, entry)
 
         await self._store.run(work)
 
@@ -137,13 +138,15 @@ class Journal:
     async def audit(self, *entries: AuditEntry) -> None:
         """Lines that belong to no other write."""
         if entries:
-            rows = [_audit_row(entry) for entry in entries]
-            await self._store.change(lambda c: c.execute(insert(audit), rows))
+            await self._store.change(lambda c: trail.append(c, *entries))
 
     async def audit_lines(self, limit: int = 200) -> list[AuditEntry]:
         """The newest lines, newest first."""
-        query = select(audit).order_by(audit.c.id.desc()).limit(limit)
-        return await self._store.run(lambda c: [_audit_entry(row) for row in c.execute(query)])
+        return await self._store.run(lambda c: trail.newest(c, limit))
+
+    async def check_audit(self) -> trail.TrailCheck:
+        """Follows the seals from the first line to the last; a stop's write never waits for it."""
+        return await trail.check(self._store)
 
     async def get_state(self, key: str) -> str | None:
         """A value that outlives the program."""
@@ -302,18 +305,3 @@ def _intent(row: Row[Any]) -> Intent:
     )
     stop = None if row.stop is None else StopId(row.stop)
     return Intent(OrderId(row.order_id), Tag(row.tag), request, row.created_at, stop)
-
-
-def _audit_row(entry: AuditEntry) -> dict[str, Any]:
-    return {
-        "at": entry.at,
-        "account": entry.account,
-        "subject": entry.subject,
-        "what": entry.what,
-        "detail": entry.detail,
-        "stop": entry.stop,
-    }
-
-
-def _audit_entry(row: Row[Any]) -> AuditEntry:
-    return AuditEntry(row.at, row.account, row.subject, row.what, row.detail, row.stop)

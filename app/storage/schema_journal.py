@@ -99,6 +99,7 @@ audit = Table(
     Column("what", Words, nullable=False),
     Column("detail", Words, nullable=False),
     Column("stop", Words),
+    Column("chain", Words, nullable=False, server_default=""),
     Index(None, "subject"),
     sqlite_autoincrement=True,
     sqlite_strict=True,
@@ -113,6 +114,8 @@ AUDIT_TRIGGERS = (
     """CREATE TRIGGER audit_only_grows BEFORE INSERT ON audit
     WHEN NEW.id <> -1 AND NEW.id <= (SELECT COALESCE(MAX(id), 0) FROM audit)
     BEGIN SELECT RAISE(ABORT, 'the audit trail only grows'); END""",
+    """CREATE TRIGGER audit_sealed BEFORE INSERT ON audit WHEN length(NEW.chain) <> 64
+    BEGIN SELECT RAISE(ABORT, 'a line of the audit trail has a seal'); END""",
 )
 """The trail is append-only for every program that holds the key, not just for this one's good will (F10)."""
 

@@ -1,11 +1,18 @@
 """Versions of the journal, oldest first. Never edit one that was released: add the next."""
 
 from app.storage.migrations import Version
-from app.storage.migrations.journal import v0001_first, v0002_varieties, v0003_cover_product, v0004_stop_plans
+from app.storage.migrations.journal import (
+    v0001_first,
+    v0002_varieties,
+    v0003_cover_product,
+    v0004_stop_plans,
+    v0005_audit_chain,
+)
 
 VERSIONS = (
     Version("0001", v0001_first.upgrade),
     Version("0002", v0002_varieties.upgrade),
     Version("0003", v0003_cover_product.upgrade),
     Version("0004", v0004_stop_plans.upgrade),
+    Version("0005", v0005_audit_chain.upgrade),
 )

@@ -25,16 +25,22 @@ def note(fills: Sequence[Fill], table: ChargeTable, plan: str = "zerodha", group
 
 
 def allocate(
-    fills: Iterable[Fill], table: ChargeTable, plan: str = "zerodha", groups: Groups = NO_GROUPS
+    fills: Iterable[Fill],
+    table: ChargeTable,
+    plan: str = "zerodha",
+    groups: Groups = NO_GROUPS,
+    *,
+    today: str = "",
 ) -> dict[FillId, Charges]:
     """Every fill's share of its note, to the paisa; the shares of a note add up to it exactly, head by head.
 
     Takes fills of any accounts, days and exchanges. Shares are proportional; each rounding error is carried to the next
     fill in order of time, so no share is off by a paisa or more, and the same fills in another order give the same.
+    `today` as in `note_columns`.
     """
     shares: dict[FillId, Charges] = {}
     for group in by_note(fills).values():
-        columns = note_columns(group, table, plan, groups)
+        columns = note_columns(group, table, plan, groups, today=today)
         for fill, *heads in zip(group, *columns, strict=True):
             shares[fill.id] = charges_of(heads)
     return shares

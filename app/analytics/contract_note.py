@@ -40,6 +40,11 @@ Groups = Mapping[InstrumentId, str]
 
 NO_GROUPS: Final[Groups] = {}
 
+_MATCHED: Final = "by what was bought and sold"
+_MIS_CLOSES: Final = "and what MIS has open will be closed today"
+_MIS_ALONE: Final = "by the product"
+"""Rules for what of a day's shares is intraday."""
+
 
 def by_note(fills: Iterable[Fill]) -> dict[tuple[str, str, str], list[Fill]]:
     """Fills by note, that is by (account, ISO trade date, exchange), each in order of time (ties: order, trade id)."""
@@ -69,10 +74,13 @@ def note_columns(
     groups: Groups = NO_GROUPS,
     *,
     by_product: bool = False,
+    today: str = "",
 ) -> Columns:
     """Each fill's share of one note in paise, by head: the fast path of `note` and `allocate`.
 
     `by_product`: shares are intraday when the product is MIS, whatever else was traded that day (for planned orders).
+    `today` (ISO): on this day what is open in MIS counts as squared off, as it will be; on a day that is over it was
+    delivered.
     """
     if not fills:
         return ([], [], [], [], [], [])
@@ -81,7 +89,8 @@ def note_columns(
     if any(fill.price_scale != scale for fill in fills):
         raise ValueError("prices of one exchange in different units")
     if exchange in (Exchange.NSE, Exchange.BSE):
-        return _share_note(fills, table, plan, groups, exchange, scale, by_product)
+        rule = _MIS_ALONE if by_product else _MIS_CLOSES if fills[0].id.trade_date == today else _MATCHED
+        return _share_note(fills, table, plan, groups, exchange, scale, rule)
     return _derivative_note(fills, table, plan, exchange, scale)
 
 
@@ -114,7 +123,7 @@ def _share_note(
     groups: Groups,
     exchange: Exchange,
     scale: int,
-    by_product: bool,
+    rule: str,
 ) -> Columns:
     on = fills[0].id.trade_date
     scrips: dict[InstrumentId, list[int]] = {}
@@ -132,8 +141,8 @@ def _share_note(
         intraday = table.rates(plan, exchange, "EQ_INTRADAY", on, group)
         delivery = table.rates(plan, exchange, "EQ_DELIVERY", on, group)
         apart = is_trade_for_trade(scrip)
-        squared = _squared_off(fills, indexes, by_product=by_product, apart=apart)
-        average = None if by_product or apart else _average_price(fills, indexes)
+        squared = _squared_off(fills, indexes, rule, apart=apart)
+        average = None if rule is _MIS_ALONE or apart else _average_price(fills, indexes)
         for index, within in zip(indexes, squared, strict=True):
             fill = fills[index]
             left = fill.quantity - within
@@ -171,22 +180,26 @@ def _average_price(fills: Sequence[Fill], indexes: Sequence[int]) -> int:
     return (2 * value + quantity) // (2 * quantity)
 
 
-def _squared_off(fills: Sequence[Fill], indexes: Sequence[int], *, by_product: bool, apart: bool) -> list[int]:
+def _squared_off(fills: Sequence[Fill], indexes: Sequence[int], rule: str, *, apart: bool) -> list[int]:
     """How many units of each fill were squared off within the day.
 
     Of both sides the lesser total; which fills they sit in matters only for stamp and brokerage: MIS first, then the
-    earliest.
+    earliest. While the day runs, what MIS has open is taken as squared off too: the broker does it before the close.
     """
     if apart:
         return [0] * len(indexes)
-    if by_product:
+    if rule is _MIS_ALONE:
         return [fills[i].quantity if fills[i].product.intraday else 0 for i in indexes]
     bought = sum(fills[i].quantity for i in indexes if fills[i].side is Side.BUY)
     sold = sum(fills[i].quantity for i in indexes) - bought
-    matched = min(bought, sold)
+    to_buy = to_sell = 0
+    if rule is _MIS_CLOSES:
+        net = sum(fills[i].side.sign * fills[i].quantity for i in indexes if fills[i].product.intraday)
+        to_buy, to_sell = max(0, -net), max(0, net)
+    matched = min(bought + to_buy, sold + to_sell)
     if not matched:
         return [0] * len(indexes)
-    rest = {Side.BUY: matched, Side.SELL: matched}
+    rest = {Side.BUY: matched - to_buy, Side.SELL: matched - to_sell}
     squared = dict.fromkeys(indexes, 0)
     for i in sorted(indexes, key=lambda i: not fills[i].product.intraday):
         fill = fills[i]

@@ -276,8 +276,8 @@ class AccountDesk:
     async def _read_fills(self) -> None:
         self.fills = tuple(await self.broker.fills())
         try:
-            plan = self.account.partition("-")[0]
-            self.charges_today = charges_of(self.fills, self._trading.charges, plan)
+            plan, today = self.account.partition("-")[0], ist_date(self.clock.now()).isoformat()
+            self.charges_today = charges_of(self.fills, self._trading.charges, plan, today)
         except ChargesUnknown as failure:
             log.info("charges of %s: %s", self.account, failure.cause)
 

@@ -48,7 +48,7 @@ class Outcome:
             price,
             self.day,
         )
-        return self.gross(price) - charges_of([*self.fills, closing], self.table, self.plan)
+        return self.gross(price) - charges_of([*self.fills, closing], self.table, self.plan, self.day)
 
     def break_even(self) -> Price | None:
         """The price at which closing the open part nets nothing after all charges, on a tick; None when none does."""
@@ -61,9 +61,11 @@ class Outcome:
         return break_even(entries, self.instrument.tick_size, self.day, self.table, self.plan)
 
 
-def charges_of(fills: Sequence[Fill], table: ChargeTable, plan: str) -> Paise:
-    """All charges of some fills, note by note. Raises ChargesUnknown."""
-    return sum(paise(total(note_columns(group, table, plan)).total) for group in by_note(fills).values())
+def charges_of(fills: Sequence[Fill], table: ChargeTable, plan: str, today: str) -> Paise:
+    """All charges of some fills, note by note; MIS that is open on `today` (ISO) will be squared off. Raises
+    ChargesUnknown."""
+    notes = by_note(fills).values()
+    return sum(paise(total(note_columns(group, table, plan, today=today)).total) for group in notes)
 
 
 def paise(rupees: Decimal) -> Paise:

@@ -334,6 +334,30 @@ def test_intraday_brokerage_falls_on_what_was_squared_off() -> None:
     assert shares[delivered.id].stamp_duty == Decimal("1.50")
 
 
+def test_mis_that_is_open_today_is_charged_as_what_will_be_squared_off() -> None:
+    day = "2026-03-02"
+    opened = fill(SHARE, BUY, 100, 1000, day, product=Product.MIS)
+    (running,) = allocate([opened], shipped(), today=day).values()
+    (over,) = allocate([opened], shipped(), today="2026-03-03").values()
+    # Intraday: the buyer pays no STT, 0.003 % stamp duty, ₹ 20 at most. Delivery: 0.1 %, 0.015 %, nothing.
+    assert (running.transaction_tax, running.stamp_duty, running.brokerage) == (0, 3, 20)
+    assert (over.transaction_tax, over.stamp_duty, over.brokerage) == (100, 15, 0)
+    closed = fill(SHARE, SELL, 100, 1000, day, product=Product.MIS, order="c", at=1)
+    whole = allocate([opened, closed], shipped(), today=day)
+    assert whole == allocate([opened, closed], shipped())
+    assert whole[opened.id] == running
+
+
+def test_what_mis_has_open_leaves_the_deliveries_of_the_day_alone() -> None:
+    day = "2026-03-02"
+    delivered = fill(SHARE, BUY, 100, 100, day, product=Product.CNC, at=1)
+    shorted = fill(SHARE, SELL, 50, 100, day, product=Product.MIS, at=2)
+    shares = allocate([delivered, shorted], shipped(), today=day)
+    assert shares[delivered.id].stamp_duty == Decimal("1.50")  # all of it: delivery, though half is sold as it stands
+    assert shares[delivered.id].brokerage == 0
+    assert shares[shorted.id].brokerage == Decimal("1.50")
+
+
 def test_a_mixed_note_is_refused() -> None:
     with pytest.raises(ValueError, match="more than one account"):
         note([fill(SHARE, BUY, 1, 1, "2026-03-02"), fill(SHARE, BUY, 1, 1, "2026-03-03")], shipped())

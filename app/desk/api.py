@@ -312,6 +312,10 @@ class SyncVerbs(Protocol):
         """Fetches the past in the background. Raises Denied where the broker keeps none."""
         ...
 
+    async def stop_backfill(self, account: AccountId) -> None:
+        """Ends it; what was fetched stays. Raises Denied when none is under way."""
+        ...
+
     async def import_file(self, account: AccountId, path: str) -> SyncSummary:
         """Takes the broker's tradebook file. Raises Denied and BadAnswer in words; then nothing was imported."""
         ...

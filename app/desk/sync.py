@@ -160,6 +160,11 @@ class SyncDesk:
             raise Denied(f"There is no account {account}.", "Connect it first.")
         await self.scheduler.backfill(target, since)
 
+    async def stop_backfill(self, account: AccountId) -> None:
+        """Ends it; what was fetched stays. Raises Denied when none is under way."""
+        await self._ready()
+        await self.scheduler.stop_backfill(account)
+
     async def import_file(self, account: AccountId, path: str) -> SyncSummary:
         """A tradebook file of the broker's web site. Raises Denied and BadAnswer in words; then nothing was taken."""
         record = self._workspace.record(account)

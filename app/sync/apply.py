@@ -9,10 +9,11 @@ from datetime import datetime
 from typing import Any, ParamSpec, TypeVar
 
 from app.analytics.charge_table import ChargeTable
+from app.domain.calendar import ist_date
 from app.domain.fill import Fill, Trade
 from app.domain.ids import AccountId, FillId, Nanos
 from app.domain.portfolio import Funds, Holding, Position
-from app.domain.sync import Conflicts
+from app.domain.sync import Conflicts, DataSet
 from app.runtime.clock import IST, from_datetime
 from app.storage.book import Book
 from app.storage.fills import WriteCounts
@@ -41,8 +42,8 @@ class Fetched:
     funds: Funds | None
     at: Nanos
     """Exchange time of the read."""
-    whole_day: str | None
-    """The ISO trade date of which `fills` is everything; None when the day changed while reading."""
+    whole_days: frozenset[str] = frozenset()
+    """The ISO trade dates of which `fills` is everything; none when the day changed while reading."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +72,12 @@ async def apply(
     `rebuild` at start) finishes the rest. `rule` settles what the broker tells differently now.
     """
     listed = fetched.fills or ()
-    raw, by_day = await aside(len(listed), _sorted_out, listed, fetched.whole_day)
+    raw, by_day = await aside(len(listed), _sorted_out, listed, fetched.whole_days)
     created = updated = skipped = 0
     conflicts: list[Conflict] = []
     notes: set[Note] = set()
     for day, fills in sorted(by_day.items()):
-        difference = await _compared(await book.fills.of_day(account, day), fills, day == fetched.whole_day)
+        difference = await _compared(await book.fills.of_day(account, day), fills, day in fetched.whole_days)
         settled = await settled_by_rule(book, account, difference, fills, raw, fetched.at, rule)
         difference = settled.difference
         skipped += difference.skipped
@@ -90,18 +91,28 @@ async def apply(
         await book.positions.replace(account, fetched.positions, fetched.at)
     if fetched.holdings is not None:
         await book.holdings.replace(account, fetched.holdings, fetched.at)
-    uncharged = await rebuild(book, table, notes)
+    today = ist_date(fetched.at).isoformat()
+    uncharged = await rebuild(book, table, notes | await _over_since(book, account, today), today)
     return Applied(created, updated, skipped, tuple(conflicts), uncharged)
 
 
-async def rebuild(book: Book, table: ChargeTable, notes: Collection[Note] = ()) -> tuple[str, ...]:
+async def _over_since(book: Book, account: AccountId, today: str) -> set[Note]:
+    """The notes of the day that was the last one to be synced, at the first sync of a later one: what was open in MIS
+    then and was not squared off was delivered."""
+    states = await book.data_sets.load()
+    read = [s.good_at for s in states if (s.account, s.data_set) == (account, DataSet.TRADES) and s.good_at is not None]
+    days = {ist_date(at).isoformat() for at in read} - {today}
+    return {(account, day, exchange) for day in days for exchange in ("NSE", "BSE")}
+
+
+async def rebuild(book: Book, table: ChargeTable, notes: Collection[Note] = (), today: str = "") -> tuple[str, ...]:
     """Works out the trades of all stale groups again, and of the groups that share a note with them or have a fill on
-    one of `notes`. Returns why some fills carry no charges."""
+    one of `notes`. `today` as in `recompute`. Returns why some fills carry no charges."""
     stale = set(await book.fills.stale_groups())
     uncharged: list[str] = []
     for account in sorted({group[0] for group in stale} | {note[0] for note in notes}):
         mine = {group for group in stale if group[0] == account}
-        done = await _recomputed(book, account, mine, [note for note in notes if note[0] == account], table)
+        done = await _recomputed(book, account, mine, [note for note in notes if note[0] == account], table, today)
         # Stale groups last: while one is marked, a crash in between makes the next start do all of them again.
         ordered = sorted(done.trades, key=lambda g: (g in mine, *g))
         for part in _parts([(group, done.trades[group]) for group in ordered]):
@@ -111,7 +122,7 @@ async def rebuild(book: Book, table: ChargeTable, notes: Collection[Note] = ()) 
 
 
 async def _recomputed(
-    book: Book, account: AccountId, stale: set[Group], notes: Collection[Note], table: ChargeTable
+    book: Book, account: AccountId, stale: set[Group], notes: Collection[Note], table: ChargeTable, today: str
 ) -> Recomputed:
     """Reads back to the start of the oldest day that any touched group has a fill on: its notes are needed whole."""
     groups: set[Group] = set()
@@ -129,7 +140,7 @@ async def _recomputed(
             fills = await book.fills.all(account, since)
         read = True
         pending = await asyncio.to_thread(touched_groups, fills, stale, notes) - groups
-    return await asyncio.to_thread(recompute, fills, groups, table)
+    return await asyncio.to_thread(recompute, fills, groups, table, today)
 
 
 def _start_of(day: str) -> Nanos:
@@ -168,10 +179,10 @@ async def aside(size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwar
 
 
 def _sorted_out(
-    listed: Sequence[tuple[Fill, str]], whole_day: str | None
+    listed: Sequence[tuple[Fill, str]], whole_days: Collection[str]
 ) -> tuple[dict[FillId, str], dict[str, list[Fill]]]:
     """The broker's words by fill, and the fills by day."""
-    by_day: dict[str, list[Fill]] = {whole_day: []} if whole_day else {}
+    by_day: dict[str, list[Fill]] = {day: [] for day in whole_days}
     for fill, _ in listed:
         by_day.setdefault(fill.id.trade_date, []).append(fill)
     return {fill.id: words for fill, words in listed}, by_day

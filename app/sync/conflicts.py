@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from app.analytics.charge_table import ChargeTable
+from app.domain.calendar import ist_date
 from app.domain.fill import Fill
 from app.domain.ids import AccountId, FillId, Nanos
 from app.domain.sync import Conflicts
@@ -83,6 +84,6 @@ async def settle(book: Book, conflict: int, take: Conflicts, table: ChargeTable,
     found, raw = await book.conflicts.get(conflict)
     if take is Conflicts.BROKER:
         await book.fills.write([], [(found.theirs, raw)], at=at)
-        await rebuild(book, table, {note_of(found.ours), note_of(found.theirs)})
+        await rebuild(book, table, {note_of(found.ours), note_of(found.theirs)}, ist_date(at).isoformat())
     await book.conflicts.settle(conflict, Conflicts.BROKER.value if take is Conflicts.BROKER else "book", at)
     return found.ours.account

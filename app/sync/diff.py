@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from app.domain.fill import Fill
+from app.domain.fill import Fill, Source
 from app.domain.ids import FillId
 
 
@@ -67,7 +67,9 @@ def compare(known: Mapping[FillId, Fill], broker: Iterable[Fill], *, whole_day: 
             conflicting.append(Conflict(ours, fill))
         else:
             updated.append(fill)
-    gone = [fill for identity, fill in known.items() if identity not in theirs] if whole_day else []
+    gone = []
+    if whole_day:  # a file's, or the user's own, is not the broker's to take back
+        gone = [f for identity, f in known.items() if identity not in theirs and f.source is Source.SYNC]
     return Difference(tuple(created), tuple(updated), skipped, tuple(gone), tuple(conflicting))
 
 

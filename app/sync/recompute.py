@@ -47,8 +47,9 @@ def touched_groups(fills: Sequence[Fill], stale: Collection[Group], notes: Colle
     return set(stale) | {group_of(fill) for fill in fills if note_of(fill) in touched}
 
 
-def recompute(fills: Sequence[Fill], groups: Collection[Group], table: ChargeTable) -> Recomputed:
-    """New trades of the groups. `fills` holds every fill of each note that a fill of theirs stands on.
+def recompute(fills: Sequence[Fill], groups: Collection[Group], table: ChargeTable, today: str = "") -> Recomputed:
+    """New trades of the groups. `fills` holds every fill of each note that a fill of theirs stands on. MIS that is open
+    on `today` (ISO) is charged as what will be squared off.
 
     A note without a rate on file leaves its fills free of charges, and says so.
     """
@@ -58,7 +59,7 @@ def recompute(fills: Sequence[Fill], groups: Collection[Group], table: ChargeTab
     uncharged: list[str] = []
     for note, members in by_note(fill for fill in fills if note_of(fill) in notes).items():
         try:
-            charges.update(allocate(members, table, members[0].id.broker))
+            charges.update(allocate(members, table, members[0].id.broker, today=today))
         except ChargesUnknown as unknown:
             uncharged.append(f"{note[2]} {note[1]}: {unknown.cause}")
     trades: dict[Group, list[Trade]] = {group: [] for group in groups}

@@ -152,7 +152,7 @@ class AccountRun:
         await self._step(replace(self.progress, step=SyncStep.FETCHING))
         refused: dict[DataSet, AppError] = {}
         if self._file is not None or broker is None:
-            fetched = Fetched(await self._completed(self._file or ()), None, None, None, self.target.now(), None)
+            fetched = Fetched(await self._completed(self._file or ()), None, None, None, self.target.now())
         else:
             fetched, refused = await self._fetch(broker)
         self.saving = True
@@ -180,7 +180,8 @@ class AccountRun:
         refused: dict[DataSet, AppError] = {}
         if self.dates is not None and isinstance(broker, HistoryBroker):
             fills = await self._past(broker, self.dates)
-            return Fetched(fills, None, None, None, self.target.now(), None), refused
+            at = self.target.now()
+            return Fetched(fills, None, None, None, at, self.dates.settled(ist_date(at))), refused
         before = ist_date(self.target.now())
         operations: dict[DataSet, Callable[[], Awaitable[Any]]] = {
             DataSet.TRADES: broker.reported_fills,
@@ -199,7 +200,7 @@ class AccountRun:
                 answers[DataSet.HOLDINGS],
                 answers[DataSet.FUNDS],
                 at,
-                before.isoformat() if reported is not None and before == ist_date(at) else None,
+                frozenset({before.isoformat()} if reported is not None and before == ist_date(at) else ()),
             ),
             refused,
         )

@@ -10,7 +10,7 @@ from datetime import date, timedelta
 
 from app.brokers.parts import HistoryBroker
 from app.domain.calendar import ist_date
-from app.domain.errors import AppError
+from app.domain.errors import AppError, Denied
 from app.domain.events import SyncProgressed, SyncStep
 from app.domain.ids import AccountId, Nanos
 from app.domain.sync import Backfill, ErrorClass
@@ -202,6 +202,21 @@ class Scheduler:
         job = Backfill(target.account, since.isoformat(), until.isoformat(), until.isoformat(), 0)
         await self._book.backfills.save(job)
         self._start_backfill(target.account)
+
+    async def stop_backfill(self, account: AccountId) -> None:
+        """Ends it for good; what was fetched stays. Raises Denied when none is under way."""
+        task = self._backfilling.pop(account, None)
+        if task is not None:
+            task.cancel()
+            await self._service.cancel(account, "backfill")
+            await asyncio.gather(task, return_exceptions=True)
+        job = next((job for job in await self._book.backfills.load() if job.account == account), None)
+        if job is None or job.done:
+            raise Denied("The past of this account is not being fetched.")
+        reached = (date.fromisoformat(job.next_day) + timedelta(days=1)).isoformat()
+        await self._book.backfills.save(
+            Backfill(account, reached, job.until, job.next_day, job.fills, "Stopped by you.")
+        )
 
     def _resume_backfill(self, target: SyncTarget) -> None:
         """After a start, and after a login."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from app.analytics.charge_table import ChargeTable
 from app.brokers.parts import PastFill
+from app.domain.calendar import ist_date
 from app.domain.errors import AppError, Denied, SessionExpired
 from app.domain.events import Event, SyncProgressed, SyncStep
 from app.domain.ids import AccountId, Nanos
@@ -66,7 +67,8 @@ class SyncService:
         """Finishes what a crash left: leases of dead owners, trades that lag behind their fills. For the start."""
         for lease in await self._book.leases.clear_void(time.time_ns()):
             log.info("the lease of a dead sync of %s was removed", lease.account)
-        announce.uncharged(self._publish, None, await rebuild(self._book, self._charges))
+        today = max((ist_date(target.now()).isoformat() for target in self._targets()), default="")
+        announce.uncharged(self._publish, None, await rebuild(self._book, self._charges, (), today))
 
     @property
     def running(self) -> dict[AccountId, SyncProgressed]:
@@ -126,9 +128,14 @@ class SyncService:
         self._running[target.account] = _Running(work, task)
         return await asyncio.shield(task)
 
-    async def cancel(self) -> None:
-        """Ends every sync that still reads; one that already saves finishes. Returns when all have ended."""
-        runs = list(self._running.values())
+    async def cancel(self, account: AccountId | None = None, trigger: str | None = None) -> None:
+        """Ends every sync that still reads, of one account or all, of one trigger or any; one that already saves
+        finishes. Returns when all have ended."""
+        runs = [
+            running
+            for of, running in self._running.items()
+            if account in (None, of) and trigger in (None, running.work.progress.trigger)
+        ]
         for running in runs:
             await running.work.begun.wait()  # a task that is cancelled before it began can say nothing
             if not running.work.saving:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 from app.brokers.base import ReadBroker
 from app.domain.broker import BrokerInfo
@@ -14,6 +14,9 @@ from app.domain.sync import SyncPlan
 from app.runtime.clock import Clock
 
 _ALWAYS_OPEN = AlwaysOpen()
+
+HISTORY_SETTLES_DAYS = 2
+"""Brokers publish a day's trades in their history in the night after it; one day more for those that are late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,12 @@ class Dates:
 
     since: date
     until: date
+
+    def settled(self, today: date) -> frozenset[str]:
+        """The ISO dates of which a history has all there is: what it lacks then was withdrawn. Of newer ones it may
+        not have everything yet."""
+        newest = min(self.until, today - timedelta(days=HISTORY_SETTLES_DAYS))
+        return frozenset((self.since + timedelta(days=n)).isoformat() for n in range((newest - self.since).days + 1))
 
     def __str__(self) -> str:
         return f"{self.since.isoformat()}..{self.until.isoformat()}"

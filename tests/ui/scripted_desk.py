@@ -518,6 +518,9 @@ class ScriptedSync:
     async def backfill(self, account: AccountId, since: date) -> None:
         await self.script.enter("backfill", account, since)
 
+    async def stop_backfill(self, account: AccountId) -> None:
+        await self.script.enter("stop backfill", account)
+
     async def import_file(self, account: AccountId, path: str) -> SyncSummary:
         await self.script.enter("import file", account, path)
         return SyncSummary("r4", ())

@@ -80,7 +80,13 @@ def test_limits_breakers_waits_and_figures_are_shown(view: SyncPanel) -> None:
     assert cells(view.limits, 3)[1:4] == ["closed", "open, 5 failures in a row", "▮▮▮▮▮▯▯▯▯▯  4 of 8"]
     assert cells(view.limits, 4)[0] == "17 s"
     assert named(view, "sync.hour").text().startswith("Last hour: 5 syncs · 20 % good")
-    assert named(view, "sync.progress").text().startswith("Waiting as the broker asked:")
+    words = "Upstox failed 5 times and is left alone: Sync works again in 42 s."
+    assert named(view, "sync.progress").text() == words
+
+
+def test_a_past_that_is_being_fetched_is_stopped(view: SyncPanel, stage: Stage) -> None:
+    press(view, "sync.stop_past", stage)
+    stage.until(lambda: ("stop backfill", (OTHER,)) in stage.desk.script.calls)
 
 
 def test_a_conflict_is_shown_side_by_side_and_settled(view: SyncPanel, stage: Stage) -> None:

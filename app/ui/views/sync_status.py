@@ -24,6 +24,7 @@ from app.ui.views.sync_tables import (
     RunRow,
     StateRow,
     figures_words,
+    left_alone_words,
     limit_rows,
     state_rows,
 )
@@ -109,10 +110,20 @@ class SyncPanel(QWidget):
         self._file_button.setToolTip("Take the tradebook file of the broker's web site (Zerodha: Console, CSV)")
         self._plan_button = _button("Sc&hedule…", "sync.plan", self._edit_plan)
         self._plan_button.setToolTip("When each account is synced by itself")
+        self.stop_past_button = _button("St&op fetching the past", "sync.stop_past", self._stop_past)
+        self.stop_past_button.setToolTip("What was fetched stays; fetch on at any time with Dates…")
+        self.stop_past_button.hide()
         bar = QWidget()
         layout = QHBoxLayout(bar)
         layout.setContentsMargins(8, 6, 12, 6)
-        for button in (self.sync_button, self.cancel_button, self._range_button, self._file_button, self._plan_button):
+        for button in (
+            self.sync_button,
+            self.cancel_button,
+            self._range_button,
+            self._file_button,
+            self._plan_button,
+            self.stop_past_button,
+        ):
             layout.addWidget(button)
         layout.addSpacing(8)
         layout.addWidget(self._progress, 1)
@@ -200,10 +211,31 @@ class SyncPanel(QWidget):
         self.trouble.take(status)
         count = self.trouble.count
         self.tabs.setTabText(1, f"To settle ({count})" if count else "To settle")
+        self.stop_past_button.setVisible(bool(self._fetching_past()))
         if not self._running:
             self.message.say(" ".join(status.alerts))
             waits = [f"{name(p.account)}: {p.data_set} in {p.seconds_left:.0f} s" for p in status.pauses]
-            self._progress.setText(f"Waiting as the broker asked: {', '.join(waits)}" if waits else self._idle())
+            asked = f"Waiting as the broker asked: {', '.join(waits)}" if waits else self._idle()
+            self._progress.setText(left_alone_words(status.breakers) or asked)
+
+    def _fetching_past(self) -> list[AccountId]:
+        accounts = self._status.accounts if self._status is not None else ()
+        return [a.account for a in accounts if a.backfill is not None and not a.backfill.done]
+
+    def _stop_past(self) -> None:
+        """Of the chosen account, or of every one."""
+        chosen = self.states.current
+        accounts = self._fetching_past()
+        picked = [account for account in accounts if isinstance(chosen, tuple) and account == chosen[0]]
+        for account in picked or accounts:
+            self._bridge.start(self._stop_past_of(account), "stop fetching the past")
+
+    async def _stop_past_of(self, account: AccountId) -> None:
+        try:
+            await self._bridge.call(self._bridge.desk.sync.stop_backfill(account))
+        except AppError as failure:
+            self.message.say(str(failure), "strip-danger")
+        self._look()
 
     def _idle(self) -> str:
         accounts = self._status.accounts if self._status is not None else ()

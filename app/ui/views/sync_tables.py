@@ -8,7 +8,16 @@ from datetime import date
 
 from app.desk.messages import Health, SyncAccount, SyncRun, SyncStatus
 from app.domain.ids import AccountId, Nanos
-from app.domain.sync import DataSetState, ErrorClass, FailedJob, FillConflict, LimitGauge, OpenDay, SyncFigures
+from app.domain.sync import (
+    BreakerView,
+    DataSetState,
+    ErrorClass,
+    FailedJob,
+    FillConflict,
+    LimitGauge,
+    OpenDay,
+    SyncFigures,
+)
 from app.ui import format as fmt
 from app.ui.models.table import Column, Key, Tone
 
@@ -231,6 +240,15 @@ LIMIT_COLUMNS: tuple[Column[LimitRow], ...] = (
     Column("reset", "Free in", lambda r: r.reset, width=70, tone=lambda _r: Tone.DIM,
            help="Until the window has room again, or the broker is tried again"),
 )  # fmt: skip
+
+
+def left_alone_words(breakers: Iterable[BreakerView]) -> str:
+    """Why a click brings nothing now, and from when on it does; empty when every broker may be asked."""
+    shut = [breaker for breaker in breakers if breaker.retry_s > 0]
+    return " ".join(
+        f"{b.broker.title()} failed {b.failures} times and is left alone: Sync works again in {b.retry_s:.0f} s."
+        for b in shut
+    )
 
 
 def figures_words(title: str, figures: SyncFigures) -> str:

@@ -13,6 +13,7 @@ from datetime import date
 import pytest
 
 from app.brokers.info import shipped_info
+from app.brokers.parts import PastFill
 from app.brokers.zerodha.adapter import ZerodhaSession
 from app.brokers.zerodha.tradebook import read_tradebook
 from app.domain.calendar import AlwaysOpen, ist_date
@@ -375,6 +376,36 @@ async def test_a_fill_of_today_is_found_again_in_a_history_that_knows_less(past:
     assert today in await book.fills.all(U)
 
 
+async def test_a_fill_that_a_history_no_longer_tells_of_is_withdrawn_and_counts_again_when_it_returns(
+    past: Past, desk: Desk, book: Book
+) -> None:
+    fills = {day: [past_fill(U, day, 1), past_fill(U, day, 2)] for day in ("2026-11-17", "2026-11-18", "2026-11-19")}
+    dates = Dates(date(2026, 11, 16), date(2026, 11, 20))
+    past.broker.days = dict(fills)
+    await past.service.run(dates=dates)
+    past.broker.days = {day: rows[:1] for day, rows in fills.items()}
+    past.broker.days["2026-11-17"] = []
+    (result,) = await past.service.run(dates=dates)
+    # Of the 19th, yesterday, the history may not have everything yet.
+    assert (result.step, result.updated, result.skipped) == (SyncStep.COMPLETED, 3, 2)
+    assert {fill.id for fill in await book.fills.all(U)} == {
+        f.id for f in (fills["2026-11-18"][0], *fills["2026-11-19"])
+    }
+    assert await book.fills.raw(fills["2026-11-17"][0].id)  # marked, not deleted
+    past.broker.days = dict(fills)
+    past.broker.order_known = True
+    await past.service.run(dates=dates)
+    assert len(await book.fills.all(U)) == 6
+
+
+async def test_a_range_does_not_take_back_what_a_file_brought(past: Past, desk: Desk, book: Book) -> None:
+    fill = replace(past_fill(U, "2026-11-17", 9), source=Source.FILE)
+    await past.service.take_file(U, [PastFill(fill, "{}", True, True, True)])
+    (result,) = await past.service.run(dates=Dates(date(2026, 11, 16), date(2026, 11, 18)))
+    assert (result.step, result.updated) == (SyncStep.COMPLETED, 0)
+    assert await book.fills.all(U) == [fill]
+
+
 async def test_a_tradebook_file_fills_the_days_that_the_broker_no_longer_tells_of(
     desk: Desk, book: Book, broker: ZerodhaSession
 ) -> None:
@@ -431,6 +462,34 @@ async def test_a_backfill_goes_on_where_it_was_interrupted(past: Past, desk: Des
     assert past.broker.asked[0][:2] == ("2026-11-06", "2026-11-12")  # nothing that was read is read again
     assert {fill.id.trade_date for fill in await book.fills.all(U)} == set(days)
     await again.stop()
+
+
+async def test_a_backfill_that_was_stopped_stays_stopped_and_keeps_what_it_had(
+    past: Past, desk: Desk, book: Book
+) -> None:
+    past.broker.days = {"2026-11-15": [past_fill(U, "2026-11-15", 1)], "2026-10-01": [past_fill(U, "2026-10-01", 2)]}
+    scheduler = Scheduler(
+        book, past.service, lambda: [past.target], lambda _: None, lambda _: None, sleep=lambda _: asyncio.sleep(3600)
+    )
+    with pytest.raises(Denied, match="not being fetched"):
+        await scheduler.stop_backfill(U)
+    await scheduler.backfill(past.target, date(2026, 9, 1))
+
+    async def one_week() -> bool:
+        return any(job.fills for job in await book.backfills.load())
+
+    await eventually(one_week)
+    await scheduler.stop_backfill(U)
+    (job,) = await book.backfills.load()
+    assert job.done
+    assert job.since == "2026-11-13"
+    again = scheduler_of(desk, book, past.service, past.target)  # the next start of the program
+    past.broker.asked.clear()
+    await again.look(past.target)
+    await again.settled()
+    await again.stop()
+    assert not [asked for asked in past.broker.asked if asked[0] < "2026-11"]
+    assert [fill.id.trade_date for fill in await book.fills.all(U)] == ["2026-11-15"]
 
 
 async def test_a_scheduled_sync_fills_the_days_that_were_missed(past: Past, desk: Desk, book: Book) -> None:

@@ -340,8 +340,8 @@ def test_mis_that_is_open_today_is_charged_as_what_will_be_squared_off() -> None
     (running,) = allocate([opened], shipped(), today=day).values()
     (over,) = allocate([opened], shipped(), today="2026-03-03").values()
     # Intraday: the buyer pays no STT, 0.003 % stamp duty, ₹ 20 at most. Delivery: 0.1 %, 0.015 %, nothing.
-    assert (running.transaction_tax, running.stamp_duty, running.brokerage) == (0, 3, 20)
-    assert (over.transaction_tax, over.stamp_duty, over.brokerage) == (100, 15, 0)
+    assert (running.transaction_tax, running.stamp_duty, running.brokerage) == (Decimal(0), Decimal(3), Decimal(20))
+    assert (over.transaction_tax, over.stamp_duty, over.brokerage) == (Decimal(100), Decimal(15), Decimal(0))
     closed = fill(SHARE, SELL, 100, 1000, day, product=Product.MIS, order="c", at=1)
     whole = allocate([opened, closed], shipped(), today=day)
     assert whole == allocate([opened, closed], shipped())

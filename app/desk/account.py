@@ -89,22 +89,24 @@ class AccountDesk:
         self._dead = on_session_dead
         self.hours = TradingHours(trading.calendar, trading.instrument, trading.ends_in_auction)
         self.state = AccountState(account, self.clock, trading.publish)
-        self.stops = StopEngine(
-            self.state,
-            trading.journal,
-            trading.rules,
-            trading.instrument,
-            self.last_price,
-            self._counts,
-            trading.publish,
-            trading.tasks,
-        )
         self.orders = OrderManager(
             self.state,
             trading.journal,
             trading.rules,
             trading.instrument,
             self.last_price,
+            trading.publish,
+            trading.tasks,
+            lambda: trading.info(account),
+        )
+        self.stops = StopEngine(
+            self.state,
+            self.orders,
+            trading.journal,
+            trading.rules,
+            trading.instrument,
+            self.last_price,
+            self._counts,
             trading.publish,
             trading.tasks,
         )
@@ -194,6 +196,7 @@ class AccountDesk:
             self._recovered.clear()
             if not guard:
                 self.state.attach(broker)
+                self.orders.attach(broker)
                 self._recovered.set()
                 return
             self._line = line

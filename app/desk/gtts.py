@@ -12,20 +12,14 @@ from collections.abc import Sequence
 from app.brokers.parts import GttBroker
 from app.desk.account import AccountDesk
 from app.desk.workspace import Workspace
-from app.domain.errors import AppError, BrokerError, Denied, OutcomeUnknown
-from app.domain.events import AuditEntry, GttsChanged, Level, Noticed
-from app.domain.gtt import Gtt, GttLeg, GttRequest
+from app.domain.errors import AppError
+from app.domain.events import GttsChanged, Level, Noticed
+from app.domain.gtt import Gtt, GttRequest
 from app.domain.ids import AccountId, GttId
-from app.domain.instrument import Instrument
-from app.domain.money import in_rupees
-from app.engine.exit_plan import LOOKUP_SPACING, LOOKUPS
-from app.engine.limits import check_gtt
 
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 60.0
-TRIES = 10
-"""Readings of the list before an open question is handed to the trader."""
 
 
 class GttDesk:
@@ -41,35 +35,24 @@ class GttDesk:
 
     async def place(self, request: GttRequest) -> GttId:
         """Sent once. When nobody answered, the list says whether it is there."""
-        instrument, broker = self._checked(request)
-        before = {gtt.id for gtt in await broker.gtts()}
-        await self._audit(request.account, "new", "submitted", _words(request, instrument))
-        try:
-            number = await broker.place_gtt(request)
-        except OutcomeUnknown as failure:
-            number = await self._look_up(broker, request, before, failure)
-        except AppError as failure:
-            await self._audit(request.account, "new", "refused", str(failure))
-            raise
-        await self._audit(request.account, number, "placed", _words(request, instrument))
-        await self._read_quietly(self._workspace.account(request.account))
+        desk = self._workspace.account(request.account)
+        number = await desk.orders.gtts.place(request, self._workspace.instrument(request.instrument))
+        await self._read_quietly(desk)
         return number
 
     async def modify(self, gtt: GttId, request: GttRequest) -> None:
         """The whole of it again."""
-        instrument, broker = self._checked(request)
+        desk = self._workspace.account(request.account)
         try:
-            await broker.modify_gtt(gtt, request)
-            await self._audit(request.account, gtt, "changed", _words(request, instrument))
+            await desk.orders.gtts.modify(gtt, request, self._workspace.instrument(request.instrument))
         finally:
-            await self._read_quietly(self._workspace.account(request.account))
+            await self._read_quietly(desk)
 
     async def delete(self, account: AccountId, gtt: GttId) -> None:
         """Takes it back."""
         desk = self._workspace.account(account)
         try:
-            await _part(desk).delete_gtt(gtt)
-            await self._audit(account, gtt, "deleted", "")
+            await desk.orders.gtts.delete(gtt)
         finally:
             await self._read_quietly(desk)
 
@@ -83,32 +66,8 @@ class GttDesk:
     def _able(self) -> list[AccountDesk]:
         return [desk for desk in self._workspace.live() if isinstance(desk.broker, GttBroker)]
 
-    def _checked(self, request: GttRequest) -> tuple[Instrument, GttBroker]:
-        instrument = self._workspace.instrument(request.instrument)
-        check_gtt(request, instrument)
-        return instrument, _part(self._workspace.account(request.account))
-
-    async def _look_up(
-        self, broker: GttBroker, request: GttRequest, before: set[GttId], failure: OutcomeUnknown
-    ) -> GttId:
-        """A trigger that was not there before and says the same. Absent twice: it never arrived."""
-        absent = 0
-        for _ in range(TRIES):
-            try:
-                for gtt in await broker.gtts():
-                    if gtt.id not in before and (gtt.instrument, gtt.legs) == (request.instrument, request.legs):
-                        return gtt.id
-                absent += 1
-            except BrokerError:
-                absent = 0  # a failed look-up says nothing
-            if absent >= LOOKUPS:
-                await self._audit(request.account, "new", "denied", "absent from the list twice")
-                raise Denied("The trigger did not reach the broker.", "You may send it again.") from failure
-            await asyncio.sleep(LOOKUP_SPACING)
-        raise failure
-
     async def _read(self, desk: AccountDesk) -> tuple[Gtt, ...]:
-        found = tuple(await _part(desk).gtts())
+        found = tuple(await desk.orders.gtts.read())
         before = self._known.get(desk.account)
         self._known[desk.account] = found
         if found != before:
@@ -138,23 +97,3 @@ class GttDesk:
                 f"gtt:{gtt.account}:{gtt.id}",
             )
         )
-
-    async def _audit(self, account: AccountId, gtt: str, what: str, detail: str) -> None:
-        now = self._workspace.account(account).clock.now()
-        await self._workspace.journal.audit(AuditEntry(now, account, f"gtt:{gtt}", what, detail))
-
-
-def _part(desk: AccountDesk) -> GttBroker:
-    broker = desk.broker
-    if not isinstance(broker, GttBroker):
-        raise Denied("This broker keeps no triggers (GTT).", "Use a local stop.")
-    return broker
-
-
-def _words(request: GttRequest, instrument: Instrument) -> str:
-    return "; ".join(_leg(leg, instrument) for leg in request.legs) + f" {request.instrument}"
-
-
-def _leg(leg: GttLeg, instrument: Instrument) -> str:
-    trigger, price = (in_rupees(value, instrument.price_scale) for value in (leg.trigger, leg.price))
-    return f"at {trigger} {leg.side} {leg.quantity} {leg.product} limit {price}"

@@ -55,7 +55,8 @@ class RateLimit:
     """
 
     kind: str
-    """`order`, `quote`, `history`, `read`; a call that has no kind of its own counts as `read`."""
+    """`order` (every request that places, changes or cancels), `placement` (new orders only), `quote`, `history`,
+    `read`; a call that has no kind of its own counts as `read`."""
     amount: int
     seconds: int
     scope: LimitScope = LimitScope.KEY
@@ -195,6 +196,8 @@ class BrokerInfo:
     environments: tuple[Environment, ...] = ()
     """Beside live."""
     rate_limits: tuple[RateLimit, ...] = ()
+    modifications: int | None = None
+    """How often one order may be changed before it has to be cancelled and placed anew; None: nobody has said."""
     stream: StreamLimits = StreamLimits()
     canaries: tuple[InstrumentId, ...] = ()
     """Instruments that trade every second of a session, one per market: a price connection that hears nothing of them

@@ -60,6 +60,17 @@ class Variety(StrEnum):
     """Sells shares in the exchange's auction, for buyers who were not delivered theirs."""
 
 
+class Purpose(StrEnum):
+    """What a request about an order is for; decides who goes first where a broker's limit makes them wait."""
+
+    EXIT = "exit"
+    """Closes or guards a position: before all others, and never held back by a limit of ours."""
+    MANUAL = "manual"
+    """The trader's hand."""
+    ENTRY = "entry"
+    """A strategy opens a position: last."""
+
+
 class OrderStatus(StrEnum):
     """Where an order is. `UNKNOWN`: sent, and nobody has said yet whether it exists."""
 

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from app.brokers.base import BrokerSession
+from app.brokers.base import ReadSession
 from app.domain.errors import AppError, SessionExpired
 from app.domain.events import Event, OrderChanged, PositionsChanged, PositionsUnknown
 from app.domain.ids import AccountId, BrokerOrderId, Nanos, OrderId
@@ -54,7 +54,7 @@ class AccountState:
         self.account = account
         self.clock = clock
         self._publish = publish
-        self._session: BrokerSession | None = None
+        self._session: ReadSession | None = None
         self._active = asyncio.Event()
         self.orders: dict[BrokerOrderId, Order] = {}
         self.reading: PositionReading | None = None
@@ -66,8 +66,8 @@ class AccountState:
         self._positions_read = Coalesced(self._read_positions, f"positions of {account}", READ_SPACING)
 
     @property
-    def session(self) -> BrokerSession:
-        """The live session. Raises SessionExpired when there is none."""
+    def session(self) -> ReadSession:
+        """The live session, to read by: orders leave by the order manager. Raises SessionExpired without one."""
         if self._session is None:
             raise SessionExpired("The account is not logged in.")
         return self._session
@@ -77,7 +77,7 @@ class AccountState:
         """Logged in."""
         return self._session is not None
 
-    def attach(self, session: BrokerSession) -> None:
+    def attach(self, session: ReadSession) -> None:
         """A login succeeded."""
         self._session = session
         self._active.set()
@@ -133,7 +133,7 @@ class AccountState:
             handler(reading)
         return reading
 
-    async def _guard(self, session: BrokerSession, read: Awaitable[T]) -> T:
+    async def _guard(self, session: ReadSession, read: Awaitable[T]) -> T:
         """Passes a read through and notices when it says that the session is dead."""
         try:
             return await read

@@ -13,7 +13,7 @@ from app.domain.errors import AppError, Denied, RateLimited, Rejected
 from app.domain.ids import BrokerOrderId, Tag
 from app.domain.instrument import Instrument
 from app.domain.money import Price, in_rupees
-from app.domain.order import Order, OrderKind, OrderRequest, Side
+from app.domain.order import Order, OrderKind, OrderRequest, Purpose, Side
 from app.domain.stop import Stop, StopState
 from app.engine.account import AccountState, PositionReading
 from app.engine.attempts import Attempts
@@ -28,6 +28,7 @@ from app.engine.exit_plan import (
     Wait,
     next_step,
 )
+from app.engine.orders import OrderManager
 from app.engine.record import StopRecord
 from app.engine.rules import ExitRules, limit_pricer
 from app.engine.watching import exit_request
@@ -54,6 +55,7 @@ class ExitFollower:
         stop: Stop,
         instrument: Instrument,
         state: AccountState,
+        orders: OrderManager,
         record: StopRecord,
         rules: ExitRules,
         line: Callable[[], ExitLine | None],
@@ -65,6 +67,7 @@ class ExitFollower:
         self.stop = stop
         self._instrument = instrument
         self._state = state
+        self._orders = orders
         self._record = record
         self._rules = rules
         self._line = line
@@ -257,7 +260,7 @@ class ExitFollower:
         if line is not None:
             prepared = line.prepare(request, self.stop.price_scale)
             self._attempts.sent(tag)
-            if line.fire(prepared, self.replied, price):
+            if self._orders.fire(line, prepared, self.replied, price):
                 return
         await self._place(replace(request, price=price), tag)
 
@@ -290,7 +293,7 @@ class ExitFollower:
         """The long way, when no connection of the exit line is ready."""
         self._attempts.sent(tag)
         try:
-            order = await self._state.session.place(request)
+            order = await self._orders.send(request, Purpose.EXIT)
             self.replied(ExitReply(tag, order, None, 0, 0))
         except AppError as failure:
             self.replied(ExitReply(tag, None, failure, 0, 0))
@@ -309,14 +312,14 @@ class ExitFollower:
         told = in_rupees(price, self.stop.price_scale)
         self._record.note(self.stop, "priced anew", f"order {step.order} at {told}")
         with contextlib.suppress(Rejected):  # filled or cancelled meanwhile: the next look tells
-            await self._state.session.modify(step.order, price=price)
+            await self._orders.modify(step.order, price=price, purpose=Purpose.EXIT)
         await self._wait(LOOK_SECONDS)
 
     async def _cancel(self, step: CancelOrders) -> None:
         self._record.note(self.stop, "cancelling", f"{', '.join(step.orders)}: {step.reason}")
         for order in step.orders:
             with contextlib.suppress(Rejected):  # filled meanwhile: the next look tells
-                await self._state.session.cancel(order)
+                await self._orders.cancel(order, purpose=Purpose.EXIT)
         self._attempts.acted_at = self._loop_time()
         await self._wait(LOOK_SECONDS)
 

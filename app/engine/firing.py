@@ -18,6 +18,7 @@ from app.domain.money import Price, in_rupees
 from app.domain.stop import Stop, StopState
 from app.engine.account import AccountState
 from app.engine.exits import ExitFollower
+from app.engine.orders import OrderManager
 from app.engine.record import StopRecord
 from app.engine.rules import ExitRules
 from app.engine.watch import Shot
@@ -43,6 +44,7 @@ class Firing:
     def __init__(
         self,
         state: AccountState,
+        orders: OrderManager,
         record: StopRecord,
         rules: ExitRules,
         stops: dict[StopId, Stop],
@@ -53,6 +55,7 @@ class Firing:
         tasks: Tasks,
     ) -> None:
         self._state = state
+        self._orders = orders
         self._record = record
         self._rules = rules
         self._stops = stops
@@ -99,6 +102,7 @@ class Firing:
         self._deliver(stop, ExitReply(self._stops[stop].tag(), None, failure, 0, 0))
 
     def _after(self, shots: list[Shot]) -> None:
+        self._orders.wire.written(sum(shot.written_ns > 0 for shot in shots))
         for shot in shots:
             stop = self._stops[shot.stop]
             if stop.state is StopState.ARMED:
@@ -154,6 +158,7 @@ class Firing:
             stop,
             instrument,
             self._state,
+            self._orders,
             self._record,
             self._rules,
             lambda: None if self.watching is None else self.watching.line,

@@ -1,4 +1,8 @@
-"""Orders of the trader's hand: check, journal, send once, resolve. Loop thread only."""
+"""The one path of every order: check, journal, send once, resolve. Loop thread only.
+
+`place`, `modify` and `cancel` are whole: they journal, wait for their turn, and settle what was not answered. `send`
+and `fire` are for exits of stops, whose follower journals them and settles them itself; they too leave by `wire`.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +13,22 @@ from dataclasses import replace
 from typing import Protocol
 
 from app.brokers.base import BrokerSession
-from app.brokers.parts import SlicingBroker
-from app.domain.errors import AppError, BrokerError, Denied, OutcomeUnknown
+from app.domain.broker import BrokerInfo
+from app.domain.errors import AppError, BrokerError, Denied, OutcomeUnknown, SessionExpired
 from app.domain.events import AuditEntry, Event, Level, Noticed, OrderChanged, OrderUnresolved
 from app.domain.ids import BrokerOrderId, InstrumentId, OrderId, Tag
 from app.domain.instrument import Instrument, Product
 from app.domain.money import Price
-from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Variety
+from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Purpose, Variety
 from app.domain.portfolio import PositionKey
 from app.engine.account import AccountState
 from app.engine.arming import open_position
 from app.engine.attempts import REFUSED
 from app.engine.exit_plan import LOOKUP_SPACING, LOOKUPS
+from app.engine.gtts import GttOrders
 from app.engine.limits import check_order
 from app.engine.rules import ExitRules, limit_pricer
+from app.engine.wire import OrderChange, OrderWire
 from app.runtime.clock import to_datetime
 from app.runtime.loop import Tasks
 
@@ -42,6 +48,10 @@ class OrderJournal(Protocol):
         """What became of it."""
         ...
 
+    async def audit(self, *entries: AuditEntry) -> None:
+        """Lines of the audit trail."""
+        ...
+
 
 def new_order_tag() -> Tag:
     """A mark for a manual order: `M` and 13 letters and digits, so never taken for a stop's (19)."""
@@ -49,7 +59,7 @@ def new_order_tag() -> Tag:
 
 
 class OrderManager:
-    """Places, modifies and cancels for the trader. Exits of stops have a way of their own and wait for nothing here."""
+    """Places, modifies and cancels: nobody else does. A request says what it is for; exits go first."""
 
     def __init__(
         self,
@@ -60,6 +70,7 @@ class OrderManager:
         last_price: Callable[[InstrumentId], Price | None],
         publish: Callable[[Event], None],
         tasks: Tasks,
+        info: Callable[[], BrokerInfo],
     ) -> None:
         self._state = state
         self._journal = journal
@@ -68,8 +79,23 @@ class OrderManager:
         self._last_price = last_price
         self._publish = publish
         self._tasks = tasks
+        self.wire = OrderWire(info)
+        self.fire = self.wire.fire
+        """A prepared exit over the exit line, now."""
+        self.gtts = GttOrders(state, self.wire, journal)
 
-    async def place(self, request: OrderRequest) -> OrderId:
+    def attach(self, session: BrokerSession | None) -> None:
+        """The session over which orders leave from now on; None: there is none."""
+        self.wire.attach(session)
+
+    async def send(self, request: OrderRequest, purpose: Purpose) -> BrokerOrderId:
+        """A request whose intent is in the journal already: sent once, in its turn. The caller settles its outcome.
+
+        Raises what the broker's `place` raises.
+        """
+        return (await self.wire.place(request, purpose)).order
+
+    async def place(self, request: OrderRequest, *, purpose: Purpose = Purpose.MANUAL) -> OrderId:
         """Journals, sends once, returns when the broker acknowledged.
 
         Raises Denied (nothing sent), Rejected and the like (refused for certain), Unreachable (nothing sent), or
@@ -78,14 +104,16 @@ class OrderManager:
         instrument = self._instrument(request.instrument)
         if instrument is None:
             raise Denied(f"{request.instrument} is not in the instrument list.", "Refresh the instruments.")
-        check_order(request, instrument)
-        session = self._state.session
+        if purpose is not Purpose.EXIT:
+            check_order(request, instrument)
+        if not self._state.active:
+            raise SessionExpired("The account is not logged in.")
         tag = new_order_tag()
         order_id = OrderId(tag)
         request = replace(request, tag=tag)
         await self._journal.record_intent(order_id, request, self._entry(tag, "submitted", _words(request)))
         try:
-            placed = await self._send(session, request)
+            placed = await self._send(request, purpose)
         except OutcomeUnknown as failure:
             self._publish(OrderUnresolved(request.account, order_id, tag, request))
             await self._resolve(tag, OrderStatus.UNKNOWN, None, str(failure))
@@ -100,11 +128,9 @@ class OrderManager:
         self._tasks.start(self._refresh(), "orders after a placement")
         return order_id
 
-    async def _send(self, session: BrokerSession, request: OrderRequest) -> BrokerOrderId:
+    async def _send(self, request: OrderRequest, purpose: Purpose) -> BrokerOrderId:
         """Once. Slices that the broker refused, of an order whose others it took, are said aloud."""
-        if not (request.autoslice and isinstance(session, SlicingBroker)):
-            return await session.place(request)
-        placement = await session.place_sliced(request)
+        placement = await self.wire.place(request, purpose)
         if placement.refused:
             self._publish(
                 Noticed(
@@ -140,7 +166,8 @@ class OrderManager:
                 key.product,
                 rule.kind,
                 price=price,
-            )
+            ),
+            purpose=Purpose.EXIT,
         )
 
     async def _leave_cover(self, key: PositionKey) -> OrderId:
@@ -148,7 +175,7 @@ class OrderManager:
         for order in await self._state.read_orders():
             second = order.parent is not None and order.product is Product.CO and not order.status.is_final
             if second and order.instrument == key.instrument:
-                await self.cancel(order.broker_order_id)
+                await self.cancel(order.broker_order_id, purpose=Purpose.EXIT)
                 return OrderId(order.broker_order_id)
         raise Denied("The order that would leave this cover order is not there.", "Leave it at the broker's site.")
 
@@ -159,15 +186,20 @@ class OrderManager:
         quantity: int | None = None,
         price: Price | None = None,
         trigger_price: Price | None = None,
+        purpose: Purpose = Purpose.MANUAL,
     ) -> None:
-        """Changes an open order."""
-        await self._state.session.modify(order, quantity=quantity, price=price, trigger_price=trigger_price)
-        self._tasks.start(self._refresh(), "orders after a change")
+        """Changes an open order. Raises Denied when it was changed as often as the broker allows."""
+        await self.wire.modify(order, OrderChange(quantity, price, trigger_price), purpose)
+        self._read_after("orders after a change", purpose)
 
-    async def cancel(self, order: BrokerOrderId) -> None:
+    async def cancel(self, order: BrokerOrderId, *, purpose: Purpose = Purpose.MANUAL) -> None:
         """Asks for a cancel. It is cancelled when the order book says so."""
-        await self._state.session.cancel(order)
-        self._tasks.start(self._refresh(), "orders after a cancel")
+        await self.wire.cancel(order, purpose)
+        self._read_after("orders after a cancel", purpose)
+
+    def _read_after(self, name: str, purpose: Purpose) -> None:
+        if purpose is not Purpose.EXIT:  # who follows an exit reads for itself
+            self._tasks.start(self._refresh(), name)
 
     async def _look_up(self, request: OrderRequest, tag: Tag, failure: OutcomeUnknown) -> Order:
         """The order by its tag, read twice at least a second apart. Absent twice: it never arrived."""

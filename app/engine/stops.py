@@ -23,6 +23,7 @@ from app.engine.arming import deny_plan, deny_trigger, open_position
 from app.engine.exit_plan import LOOKUP_SPACING
 from app.engine.firing import Firing
 from app.engine.late import LateOrders
+from app.engine.orders import OrderManager
 from app.engine.record import StopJournal, StopRecord
 from app.engine.rules import ExitRules
 from app.engine.watch import Counts, Watch
@@ -36,6 +37,7 @@ class StopEngine:
     def __init__(
         self,
         state: AccountState,
+        orders: OrderManager,
         journal: StopJournal,
         rules: ExitRules,
         instrument: Callable[[InstrumentId], Instrument | None],
@@ -45,6 +47,7 @@ class StopEngine:
         tasks: Tasks,
     ) -> None:
         self._state = state
+        self._orders = orders
         self._record = StopRecord(journal, state.clock, publish)
         self._instrument = instrument
         self._last_price = last_price
@@ -55,7 +58,7 @@ class StopEngine:
         self._unlisted: dict[StopId, float] = {}
         """Since when (loop time) the broker has not listed the position of an armed stop."""
         self._firing = Firing(
-            state, self._record, rules, self._stops, self._known, last_price, self._set, publish, tasks
+            state, orders, self._record, rules, self._stops, self._known, last_price, self._set, publish, tasks
         )
         self._watching = Watching(rules, state.clock, counts, self._firing.on_shots, self._firing.replied, last_price)
         self._firing.watching = self._watching
@@ -105,12 +108,14 @@ class StopEngine:
     def attach(self, session: BrokerSession, line: ExitLine) -> None:
         """A session is there: stops can be prepared and fired. Recovery re-arms what the journal holds."""
         self._state.attach(session)
+        self._orders.attach(session)
         self._watching.attach(line)
 
     def detach(self) -> None:
         """The session is dead: nothing can fire. The stops stay armed in the journal and are shown as blind."""
         for stop in self._watching.detach():
             self._firing.never_sent(stop)
+        self._orders.attach(None)
         self._state.detach()
 
     # -- verbs -------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from app.brokers.base import BrokerSession, ExitReply
+from app.brokers.info import shipped_info
 from app.domain.errors import AppError, Rejected, StorageError
 from app.domain.events import AuditEntry, Event, Level, Noticed
 from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, OrderId, Tag
@@ -19,12 +20,14 @@ from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Side
 from app.domain.portfolio import Position, PositionKey
 from app.domain.stop import Stop, StopPlan
 from app.engine.account import AccountState
+from app.engine.orders import OrderManager
 from app.engine.recovery import recover
 from app.engine.rules import ExitRules
 from app.engine.stops import StopEngine
 from app.runtime.clock import AccountClock
 from app.runtime.loop import Tasks
 
+ZERODHA = shipped_info("zerodha")
 ACCOUNT = AccountId("zerodha-X")
 INFY = Instrument(InstrumentId("NSE:INFY"), 408065, Exchange.NSE, Segment.EQUITY, InstrumentKind.SHARE, "INFOSYS", 5, 1)
 OPTION = Instrument(
@@ -274,10 +277,22 @@ class Rig:
         self.clock.set(1_700_000_000 * 10**9)
         self.tasks = Tasks()
         self.state = AccountState(ACCOUNT, self.clock, self.events.append)
-        self.engine = StopEngine(
+        rules = ExitRules.parse(RULES.read_text(encoding="utf-8"))
+        self.orders = OrderManager(
             self.state,
             self.journal,
-            ExitRules.parse(RULES.read_text(encoding="utf-8")),
+            rules,
+            self.instruments.get,
+            self.last.get,
+            self.events.append,
+            self.tasks,
+            lambda: ZERODHA,
+        )
+        self.engine = StopEngine(
+            self.state,
+            self.orders,
+            self.journal,
+            rules,
             self.instruments.get,
             self.last.get,
             lambda watch, seconds: self.counting,

@@ -26,7 +26,7 @@ def test_zerodha_is_there_with_what_the_registry_knows_of_it() -> None:
     assert (info.name, info.session_dies_at, info.history_days) == ("zerodha", "06:00", 1)
     assert not info.endpoints.paper
     assert (info.capabilities.trading, info.capabilities.trade_history) == (Support.YES, Support.NO)
-    assert {limit.kind for limit in info.rate_limits} == {"order", "quote", "history", "read"}
+    assert {limit.kind for limit in info.rate_limits} == {"order", "placement", "quote", "history", "read"}
 
 
 def test_yes_no_and_unknown_are_never_taken_for_true_or_false() -> None:

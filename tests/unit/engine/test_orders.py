@@ -26,16 +26,7 @@ BUY = OrderRequest(ACCOUNT, INFY.id, Side.BUY, 10, Product.MIS, OrderKind.MARKET
 def play(script: Callable[[Rig, OrderManager], Awaitable[None]]) -> Rig:
     async def scene() -> Rig:
         rig = Rig()
-        manager = OrderManager(
-            rig.state,
-            rig.journal,
-            ExitRules.parse(TEXT),
-            rig.instruments.get,
-            rig.last.get,
-            rig.events.append,
-            rig.tasks,
-        )
-        await script(rig, manager)
+        await script(rig, rig.orders)
         await settle()
         await rig.tasks.stop()
         return rig

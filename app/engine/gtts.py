@@ -1,0 +1,141 @@
+"""Triggers that rest at the broker (GTT): placed, changed, taken back, looked up when nobody answered.
+
+Loop thread only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from app.brokers.parts import GttBroker
+from app.domain.errors import AppError, BrokerError, Denied, OutcomeUnknown
+from app.domain.events import AuditEntry
+from app.domain.gtt import Gtt, GttLeg, GttRequest
+from app.domain.ids import AccountId, GttId
+from app.domain.instrument import Instrument
+from app.domain.money import in_rupees
+from app.domain.order import Purpose
+from app.engine.account import AccountState
+from app.engine.exit_plan import LOOKUP_SPACING, LOOKUPS
+from app.engine.limits import check_gtt
+from app.engine.wire import OrderWire
+
+TRIES = 10
+"""Readings of the list before an open question is handed to the trader."""
+
+
+class Auditor(Protocol):
+    """What is needed of the journal."""
+
+    async def audit(self, *entries: AuditEntry) -> None:
+        """Lines of the audit trail."""
+        ...
+
+
+class GttOrders:
+    """One account's triggers at its broker."""
+
+    def __init__(self, state: AccountState, wire: OrderWire, journal: Auditor) -> None:
+        self._state = state
+        self._wire = wire
+        self._journal = journal
+
+    async def read(self) -> Sequence[Gtt]:
+        """Those that wait, and those that ended lately. Raises Denied where the broker keeps none."""
+        session = self._state.session
+        if not isinstance(session, GttBroker):
+            raise Denied("This broker keeps no triggers (GTT).", "Use a local stop.")
+        return await session.gtts()
+
+    async def place(self, request: GttRequest, instrument: Instrument, *, purpose: Purpose = Purpose.MANUAL) -> GttId:
+        """Sent once. When nobody answered, the list says whether it is there.
+
+        Raises Denied (nothing waits at the broker), Rejected, OutcomeUnknown when the list could not be read either.
+        """
+        check_gtt(request, instrument)
+        before = {gtt.id for gtt in await self.read()}
+        words = gtt_words(request, instrument)
+        await self._audit(request.account, "new", "submitted", words)
+        try:
+            number = await self._wire.place_gtt(request, purpose)
+        except OutcomeUnknown as failure:
+            number = await self._find(request, before, failure)
+        except AppError as failure:
+            await self._audit(request.account, "new", "refused", str(failure))
+            raise
+        await self._audit(request.account, number, "placed", words)
+        return number
+
+    async def modify(
+        self, gtt: GttId, request: GttRequest, instrument: Instrument, *, purpose: Purpose = Purpose.MANUAL
+    ) -> None:
+        """The whole of it again. Raises as `place` does."""
+        check_gtt(request, instrument)
+        try:
+            await self._wire.modify_gtt(gtt, request, purpose)
+        except OutcomeUnknown as failure:
+            found = await self._settled(gtt, failure, lambda known: known is not None and known.legs == request.legs)
+            if not found:
+                raise Denied("The change did not reach the broker; the trigger is as it was.") from failure
+        await self._audit(request.account, gtt, "changed", gtt_words(request, instrument))
+
+    async def delete(self, gtt: GttId, *, purpose: Purpose = Purpose.MANUAL) -> None:
+        """Takes it back. Raises Rejected when it has triggered meanwhile, Denied, OutcomeUnknown."""
+        try:
+            await self._wire.delete_gtt(gtt, purpose)
+        except OutcomeUnknown as failure:
+            if not await self._settled(gtt, failure, lambda known: known is None or not known.status.can_change):
+                raise Denied("The request did not reach the broker; the trigger still waits.") from failure
+        await self._audit(self._state.account, gtt, "deleted", "")
+
+    async def _find(self, request: GttRequest, before: set[GttId], failure: OutcomeUnknown) -> GttId:
+        """A trigger that was not there before and says the same. Absent twice: it never arrived."""
+
+        def same(gtts: Sequence[Gtt]) -> GttId | None:
+            fresh = (gtt for gtt in gtts if gtt.id not in before)
+            return next((g.id for g in fresh if (g.instrument, g.legs) == (request.instrument, request.legs)), None)
+
+        absent = 0
+        for _ in range(TRIES):
+            try:
+                found = same(await self.read())
+                if found is not None:
+                    return found
+                absent += 1
+            except BrokerError:
+                absent = 0  # a failed look-up says nothing
+            if absent >= LOOKUPS:
+                await self._audit(request.account, "new", "denied", "absent from the list twice")
+                raise Denied("The trigger did not reach the broker.", "You may send it again.") from failure
+            await asyncio.sleep(LOOKUP_SPACING)
+        raise failure
+
+    async def _settled(self, gtt: GttId, failure: OutcomeUnknown, done: Callable[[Gtt | None], bool]) -> bool:
+        """Whether the list shows that an unanswered change took effect; not within two readings: it did not."""
+        undone = 0
+        for _ in range(TRIES):
+            try:
+                if done(next((known for known in await self.read() if known.id == gtt), None)):
+                    return True
+                undone += 1
+            except BrokerError:
+                undone = 0
+            if undone >= LOOKUPS:
+                return False
+            await asyncio.sleep(LOOKUP_SPACING)
+        raise failure
+
+    async def _audit(self, account: AccountId, gtt: str, what: str, detail: str) -> None:
+        await self._journal.audit(AuditEntry(self._state.clock.now(), account, f"gtt:{gtt}", what, detail))
+
+
+def gtt_words(request: GttRequest, instrument: Instrument) -> str:
+    """What a trigger does, for the audit trail."""
+    return "; ".join(_leg(leg, instrument) for leg in request.legs) + f" {request.instrument}"
+
+
+def _leg(leg: GttLeg, instrument: Instrument) -> str:
+    trigger, price = (in_rupees(value, instrument.price_scale) for value in (leg.trigger, leg.price))
+    return f"at {trigger} {leg.side} {leg.quantity} {leg.product} limit {price}"

@@ -1,0 +1,153 @@
+"""The one place where an order leaves: every call that places, changes or cancels anything at a broker is here.
+
+`tests/test_one_path.py` proves it. Nothing is decided here but who goes first (`order_queue`) and how often an order
+may still be changed; nothing is repeated. The hot path's write goes through `fire`, or is counted by `written`. Loop
+thread only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from app.brokers.base import BrokerSession, ExitLine, ExitReply, Prepared
+from app.brokers.parts import GttBroker, SlicingBroker
+from app.domain.broker import BrokerInfo
+from app.domain.errors import Denied, RateLimited, SessionExpired, Unreachable
+from app.domain.gtt import GttRequest
+from app.domain.ids import BrokerOrderId, GttId
+from app.domain.money import Price
+from app.domain.order import OrderRequest, Placement, Purpose
+from app.engine.order_queue import OrderQueue
+
+T = TypeVar("T")
+
+KEPT_CHANGES = 5
+"""Of the changes that a broker allows an order, those that only an exit may use."""
+RATE_SECONDS = 1.0
+"""The broker counts orders per calendar second; after "too many" the next second is waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrderChange:
+    """What of an open order is to be different. None: as it is."""
+
+    quantity: int | None = None
+    price: Price | None = None
+    trigger_price: Price | None = None
+
+
+class OrderWire:
+    """One account's way out. Empty between two sessions."""
+
+    def __init__(self, info: Callable[[], BrokerInfo]) -> None:
+        self._info = info
+        self._session: BrokerSession | None = None
+        self.queue = OrderQueue(lambda: info().rate_limits)
+        self.changes: dict[BrokerOrderId, int] = {}
+        """How often each order was changed, as far as this program knows."""
+
+    def attach(self, session: BrokerSession | None) -> None:
+        """The session over which orders leave; None: there is none."""
+        self._session = session
+
+    async def place(
+        self, request: OrderRequest, purpose: Purpose, tell: Callable[[int], None] | None = None
+    ) -> Placement:
+        """In its turn, once. Raises what the broker's `place` raises, Denied when the day's orders are used up."""
+        await self.queue.turn(purpose, placing=True, tell=tell)
+        session = self._live()
+        if request.autoslice and isinstance(session, SlicingBroker):
+            return await self._noticing(session.place_sliced(request))
+        return Placement(await self._noticing(session.place(request)))
+
+    async def modify(self, order: BrokerOrderId, change: OrderChange, purpose: Purpose) -> None:
+        """In its turn, once. Raises what the broker's `modify` raises, Denied when the order was changed too often."""
+        self._deny_change(order, purpose)
+        await self.queue.turn(purpose, placing=False)
+        self.changed(order)
+        try:
+            await self._noticing(
+                self._live().modify(
+                    order, quantity=change.quantity, price=change.price, trigger_price=change.trigger_price
+                )
+            )
+        except (Unreachable, SessionExpired):
+            self.changes[order] -= 1  # it never left, or was not looked at
+            raise
+
+    async def cancel(self, order: BrokerOrderId, purpose: Purpose) -> None:
+        """In its turn, once. Raises what the broker's `cancel` raises."""
+        await self.queue.turn(purpose, placing=False)
+        await self._noticing(self._live().cancel(order))
+
+    async def place_gtt(self, request: GttRequest, purpose: Purpose) -> GttId:
+        """The same of a trigger that rests at the broker."""
+        self._triggers()
+        await self.queue.turn(purpose, placing=False)
+        return await self._noticing(self._triggers().place_gtt(request))
+
+    async def modify_gtt(self, gtt: GttId, request: GttRequest, purpose: Purpose) -> None:
+        """The whole of it again."""
+        self._triggers()
+        await self.queue.turn(purpose, placing=False)
+        await self._noticing(self._triggers().modify_gtt(gtt, request))
+
+    async def delete_gtt(self, gtt: GttId, purpose: Purpose) -> None:
+        """Takes it back."""
+        self._triggers()
+        await self.queue.turn(purpose, placing=False)
+        await self._noticing(self._triggers().delete_gtt(gtt))
+
+    def fire(
+        self, line: ExitLine, prepared: Prepared, on_reply: Callable[[ExitReply], None], price: Price | None = None
+    ) -> int:
+        """A prepared exit, now: it waits for no queue. Returns as `ExitLine.fire` does."""
+        written = line.fire(prepared, on_reply, price)
+        if written:
+            self.written(1)
+        return written
+
+    def written(self, exits: int) -> None:
+        """So many exits have left by the hot path."""
+        self.queue.count(exits)
+
+    @property
+    def allowance(self) -> int | None:
+        """How often the broker lets one order be changed; None where nobody has said."""
+        return self._info().modifications
+
+    def changed(self, order: BrokerOrderId) -> None:
+        """The order was changed once more."""
+        self.changes[order] = self.changes.get(order, 0) + 1
+
+    def _deny_change(self, order: BrokerOrderId, purpose: Purpose) -> None:
+        allowance, used = self.allowance, self.changes.get(order, 0)
+        if allowance is None:
+            return
+        if used >= allowance - (0 if purpose is Purpose.EXIT else KEPT_CHANGES):
+            kept = "" if purpose is Purpose.EXIT else f"; the last {KEPT_CHANGES} are kept for exits"
+            raise Denied(
+                f"The order was changed {used} times, and the broker allows {allowance}{kept}.",
+                "Cancel it and place it anew.",
+            )
+
+    def _live(self) -> BrokerSession:
+        if self._session is None:
+            raise SessionExpired("The account is not logged in.")
+        return self._session
+
+    def _triggers(self) -> GttBroker:
+        session = self._live()
+        if not isinstance(session, GttBroker):
+            raise Denied("This broker keeps no triggers (GTT).", "Use a local stop.")
+        return session
+
+    async def _noticing(self, request: Awaitable[T]) -> T:
+        """Passes an answer through, and slows the others down when the broker says that it was too much."""
+        try:
+            return await request
+        except RateLimited:
+            self.queue.hold(RATE_SECONDS)
+            raise

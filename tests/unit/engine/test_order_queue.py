@@ -1,0 +1,158 @@
+"""Exits before entries, room that only exits may use, and limits that hold back everybody but them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from app.domain.broker import RateLimit
+from app.domain.errors import Denied
+from app.domain.order import Purpose
+from app.engine.order_queue import OrderQueue
+from tests.fakes.fast_loop import run, settle
+
+TEN = RateLimit("order", 10, 1)
+ENTRY, MANUAL, EXIT = Purpose.ENTRY, Purpose.MANUAL, Purpose.EXIT
+
+
+class Counter:
+    """Requests of named callers, with the second in which each left."""
+
+    def __init__(self, *limits: RateLimit) -> None:
+        self.queue = OrderQueue(lambda: limits)
+        self.left: list[tuple[str, float]] = []
+        self.places: dict[str, list[int]] = {}
+        self.began = asyncio.get_running_loop().time()
+
+    async def ask(self, name: str, purpose: Purpose, *, placing: bool = True) -> None:
+        await self.queue.turn(purpose, placing=placing, tell=self.places.setdefault(name, []).append)
+        self.left.append((name, asyncio.get_running_loop().time() - self.began))
+
+    def start(self, purpose: Purpose, count: int) -> Sequence[asyncio.Task[None]]:
+        return [asyncio.ensure_future(self.ask(f"{purpose}{n}", purpose)) for n in range(count)]
+
+    @property
+    def names(self) -> list[str]:
+        return [name for name, _ in self.left]
+
+
+def test_two_of_ten_a_second_are_kept_for_exits() -> None:
+    async def scene() -> None:
+        counter = Counter(TEN)
+        entries = counter.start(ENTRY, 12)
+        await settle()
+        assert len(counter.left) == 8
+        exits = counter.start(EXIT, 2)
+        await settle()
+        assert counter.names[8:] == ["exit0", "exit1"]
+        assert {at for _, at in counter.left} == {0.0}
+        await asyncio.gather(*entries, *exits)
+        assert counter.left[10][1] > 1.0
+
+    run(scene())
+
+
+def test_exits_go_first_then_the_hand_then_strategies_each_in_their_order() -> None:
+    async def scene() -> None:
+        counter = Counter(TEN)
+        first = counter.start(ENTRY, 8)
+        await settle()
+        waiting = [task for purpose in (ENTRY, MANUAL, EXIT) for task in counter.start(purpose, 4)]
+        await asyncio.gather(*first, *waiting)
+        assert [name.rstrip("0123456789") for name in counter.names[8:]] == ["exit"] * 4 + ["manual"] * 4 + [
+            "entry"
+        ] * 4
+        assert counter.names[8:12] == ["exit0", "exit1", "exit2", "exit3"]
+
+    run(scene())
+
+
+def test_never_more_than_the_broker_takes_in_any_second() -> None:
+    async def scene() -> None:
+        counter = Counter(TEN)
+        await asyncio.gather(*counter.start(ENTRY, 40), *counter.start(EXIT, 40))
+        times = sorted(at for _, at in counter.left)
+        assert len(times) == 80
+        assert all(later - earlier >= 1.0 for earlier, later in zip(times, times[10:], strict=False))
+
+    run(scene())
+
+
+def test_what_the_hot_path_wrote_counts_and_did_not_wait() -> None:
+    async def scene() -> None:
+        counter = Counter(TEN)
+        counter.queue.count(15)
+        assert counter.queue.used()[1] == (15, 10)
+        await counter.ask("exit", EXIT)
+        assert counter.left[0][1] > 1.0
+
+    run(scene())
+
+
+def test_who_waits_hears_how_many_are_ahead() -> None:
+    async def scene() -> None:
+        counter = Counter(TEN)
+        tasks = counter.start(ENTRY, 11)
+        await settle()
+        assert [counter.places[f"entry{n}"] for n in (7, 8, 9, 10)] == [[], [0], [1], [2]]
+        more = counter.start(EXIT, 3)
+        await settle()
+        assert counter.places["entry8"] == [0, 1], "one exit waits in front of it"
+        await asyncio.gather(*tasks, *more)
+        assert len(counter.queue) == 0
+
+    run(scene())
+
+
+def test_who_gives_up_leaves_the_queue_to_the_others() -> None:
+    async def scene() -> None:
+        counter = Counter(TEN)
+        counter.queue.count(10)
+        gone, stays = counter.start(EXIT, 2)
+        await settle()
+        gone.cancel()
+        await stays
+        assert counter.names == ["exit1"]
+
+    run(scene())
+
+
+def test_a_used_up_minute_is_refused_in_words_and_never_to_an_exit() -> None:
+    async def scene() -> None:
+        counter = Counter(RateLimit("order", 1_000, 1), RateLimit("placement", 20, 60))
+        await asyncio.gather(*counter.start(ENTRY, 18))
+        with pytest.raises(Denied, match="takes 20 orders a minute, and 18 are used"):
+            await counter.ask("entry", ENTRY)
+        await counter.ask("change", MANUAL, placing=False)
+        await asyncio.gather(*counter.start(EXIT, 30))
+        assert counter.left[-1][1] == 0.0
+        assert counter.queue.used()[60] == (48, 20)
+        await asyncio.sleep(60)
+        await counter.ask("entry", ENTRY)
+
+    run(scene())
+
+
+def test_orders_of_other_programs_count_for_the_day() -> None:
+    async def scene() -> None:
+        counter = Counter(RateLimit("placement", 100, 86_400))
+        counter.queue.listed(95)
+        counter.queue.listed(95)
+        assert counter.queue.used()[86_400] == (95, 100)
+        with pytest.raises(Denied, match="a day"):
+            await counter.ask("entry", ENTRY)
+        await counter.ask("exit", EXIT)
+
+    run(scene())
+
+
+def test_after_too_many_everybody_but_exits_waits() -> None:
+    async def scene() -> None:
+        counter = Counter(TEN)
+        counter.queue.hold(1.0)
+        await asyncio.gather(counter.ask("hand", MANUAL), counter.ask("exit", EXIT))
+        assert [(name, at >= 1.0) for name, at in counter.left] == [("exit", False), ("hand", True)]
+
+    run(scene())

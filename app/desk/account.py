@@ -12,22 +12,21 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from app.analytics.charge_table import ChargesUnknown, ChargeTable
+from app.analytics.charge_table import ChargeTable
 from app.brokers.base import BrokerSession, ExitLine, Session
+from app.desk.account_books import AccountBooks
 from app.desk.hours import TradingHours
 from app.desk.order_watch import OrderWatch
-from app.desk.outcome import Outcome, charges_of
+from app.desk.outcome import Outcome
 from app.desk.rights import DataRights
 from app.domain.broker import BrokerInfo
 from app.domain.calendar import Calendar, ist_date
 from app.domain.errors import AppError, Denied, SessionExpired
-from app.domain.events import Event, FeedState, FundsChanged, HoldingsChanged, Level, Noticed
-from app.domain.fill import Fill
+from app.domain.events import Event, FeedState
 from app.domain.ids import AccountId, InstrumentId, Nanos
 from app.domain.instrument import Instrument
-from app.domain.money import Paise, Price
-from app.domain.order import Order
-from app.domain.portfolio import Funds, Holding, Position
+from app.domain.money import Price
+from app.domain.portfolio import Position
 from app.domain.stop import Stop
 from app.engine.account import AccountState, PositionReading
 from app.engine.orders import OrderJournal, OrderManager
@@ -43,13 +42,9 @@ from app.runtime.loop import Tasks
 
 log = logging.getLogger(__name__)
 
-RECONCILE_SECONDS = 30.0
 CLOCK_SECONDS = 60.0
 PAPER_CLOCK_SECONDS = 2.0
 """A paper exchange's clock may be set or sped up at any moment."""
-AFTER_FILL_SECONDS = 0.5
-READ_AGAIN_SECONDS = (1.0, 2.0, 4.0)
-"""After a fill whose positions could not be read; the next reconciliation may be half a minute away."""
 
 
 class EngineJournal(StopJournal, OrderJournal, Protocol):
@@ -110,12 +105,13 @@ class AccountDesk:
             trading.publish,
             trading.tasks,
         )
+        self.books = AccountBooks(self.state, trading.charges, trading.publish, trading.tasks)
         self._order_watch = OrderWatch(self.state, trading.publish, trading.tasks)
         self.hub = FeedHub(
             account,
             self.stops.check,
             self.stops.watched,
-            self._on_order,
+            self.books.on_order,
             self._on_connected,
             self._order_watch.stream,
             self._on_feed_refused,
@@ -129,11 +125,6 @@ class AccountDesk:
         self.state.on_positions.append(self._on_positions)
         self.rights = DataRights(account, trading.publish)
         self.session: Session | None = None
-        self.fills: tuple[Fill, ...] = ()
-        """Today's, as last read."""
-        self.charges_today: Paise = 0
-        self.holdings: tuple[Holding, ...] = ()
-        self.funds: Funds | None = None
         self._broker: BrokerSession | None = None
         self._line: ExitLine | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -141,7 +132,6 @@ class AccountDesk:
         self._changing = asyncio.Lock()
         """Held while a session begins or ends: one ends whole before the next begins."""
         self._dying: BrokerSession | None = None
-        self._after_fill = False
 
     @property
     def broker_time(self) -> Nanos:
@@ -210,7 +200,7 @@ class AccountDesk:
             start = self._trading.tasks.start
             self._tasks = [
                 start(self._recover(), f"recovery {self.account}"),
-                start(self._keep_reconciled(), f"reconcile {self.account}"),
+                start(self.books.keep_reconciled(), f"reconcile {self.account}"),
                 start(self._keep_time(), f"clock {self.account}"),
                 start(self._trading.charts.run(self.account, broker, self.clock.now), f"candles {self.account}"),
             ]
@@ -249,17 +239,6 @@ class AccountDesk:
         """Until stops are watched or followed again after `begin`."""
         await self._recovered.wait()
 
-    async def refresh(self) -> None:
-        """Orders, positions, fills, holdings and funds, read now. Raises AppError."""
-        await self.state.read_orders()
-        await self.state.read_positions()
-        await self._read_fills()
-        broker = self.broker
-        self.funds = await broker.funds()
-        self._publish(FundsChanged(self.funds))
-        self.holdings = tuple(await broker.holdings())
-        self._publish(HoldingsChanged(self.account, self.holdings))
-
     @property
     def positions(self) -> tuple[Position, ...]:
         """As last read; empty while they are not known."""
@@ -271,18 +250,12 @@ class AccountDesk:
         instrument = self._trading.instrument(position.key.instrument)
         if instrument is None:
             raise Denied(f"{position.key.instrument} is not in the instrument list.", "Refresh the instruments.")
-        fills = [f for f in self.fills if (f.instrument, f.product) == (position.key.instrument, position.key.product)]
+        fills = [
+            f for f in self.books.fills if (f.instrument, f.product) == (position.key.instrument, position.key.product)
+        ]
         day = ist_date(self.clock.now()).isoformat()
         plan = self.account.partition("-")[0]
         return Outcome(position, instrument, fills, self._trading.charges, plan, day)
-
-    async def _read_fills(self) -> None:
-        self.fills = tuple(await self.broker.fills())
-        try:
-            plan, today = self.account.partition("-")[0], ist_date(self.clock.now()).isoformat()
-            self.charges_today = charges_of(self.fills, self._trading.charges, plan, today)
-        except ChargesUnknown as failure:
-            log.info("charges of %s: %s", self.account, failure.cause)
 
     def last_price(self, instrument: InstrumentId) -> Price | None:
         """From the account's own feed; None before its first tick."""
@@ -302,29 +275,7 @@ class AccountDesk:
         finally:
             self._recovered.set()
         with contextlib.suppress(AppError):
-            await self.refresh()
-
-    async def _keep_reconciled(self) -> None:
-        while True:
-            await asyncio.sleep(RECONCILE_SECONDS)
-            await self._reconcile()
-
-    async def _reconcile(self) -> None:
-        try:
-            await self.refresh()
-        except SessionExpired:
-            return
-        except AppError as failure:
-            self._publish(
-                Noticed(
-                    Level.WARNING,
-                    "The broker could not be read",
-                    str(failure),
-                    "What is shown may be old; stops stay armed.",
-                    self.account,
-                    f"reconcile:{self.account}",
-                )
-            )
+            await self.books.refresh()
 
     async def _keep_time(self) -> None:
         while True:
@@ -347,37 +298,11 @@ class AccountDesk:
             self.clock.set(reading.now, reading.speed)
             self.hours.set_always_open(reading.always_open)
 
-    def _on_order(self, order: Order) -> None:
-        before = self.state.orders.get(order.broker_order_id)
-        self.state.order_update(order)
-        if order.filled_quantity > (before.filled_quantity if before is not None else 0):
-            self._trading.tasks.start(self._positions_now(), f"positions after a fill {self.account}")
-
-    async def _positions_now(self) -> None:
-        for pause in READ_AGAIN_SECONDS:
-            try:
-                await self.state.read_positions()
-                break
-            except SessionExpired:
-                break
-            except AppError:  # said aloud by PositionsUnknown; too many requests is over in a second
-                await asyncio.sleep(pause)
-        if not self._after_fill:
-            # Many fills in a row cost one read of trades and funds: nothing waits for those, and the longer the day's
-            # list has grown, the less often it is read through.
-            self._after_fill = True
-            await asyncio.sleep(AFTER_FILL_SECONDS * (1 + len(self.fills) / 100))
-            self._after_fill = False
-            with contextlib.suppress(AppError):
-                await self._read_fills()
-                self.funds = await self.broker.funds()
-                self._publish(FundsChanged(self.funds))
-
     def _on_connected(self) -> None:
         """Events may have been missed while the stream was away: the books are read again."""
         self.hub.set_urgent(self.stops.armed > 0)
         if self._recovered.is_set():
-            self._trading.tasks.start(self._reconcile(), f"reconcile after reconnect {self.account}")
+            self._trading.tasks.start(self.books.reconcile(), f"reconcile after reconnect {self.account}")
 
     def _on_feed_refused(self, cause: SessionExpired) -> None:
         if (broker := self._broker) is not None:

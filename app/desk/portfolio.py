@@ -39,11 +39,11 @@ class PortfolioDesk:
 
     async def holdings(self) -> Sequence[Holding]:
         """Shares in demat."""
-        return [h for desk in self._workspace.accounts.values() for h in desk.holdings]
+        return [h for desk in self._workspace.accounts.values() for h in desk.books.holdings]
 
     async def funds(self) -> Sequence[Funds]:
         """Cash and margin."""
-        return [desk.funds for desk in self._workspace.accounts.values() if desk.funds is not None]
+        return [desk.books.funds for desk in self._workspace.accounts.values() if desk.books.funds is not None]
 
     async def break_even(self, position: PositionKey) -> Price | None:
         """The price at which closing nets zero after all charges."""
@@ -117,4 +117,4 @@ class PortfolioDesk:
         if not desk.positions:
             return None
         gross = sum(paise(p.pnl_at(desk.last_price(p.key.instrument) or p.last_price)) for p in desk.positions)
-        return gross, gross - desk.charges_today
+        return gross, gross - desk.books.charges_today

@@ -100,7 +100,9 @@ class TradingDesk:
             raise Denied("This broker needs no authorisation for sales.", "Sell as usual.")
         if instrument is None:
             return await broker.authorise()
-        shares = [(h.isin, h.sellable) for h in desk.holdings if h.instrument == instrument and h.sellable and h.isin]
+        shares = [
+            (h.isin, h.sellable) for h in desk.books.holdings if h.instrument == instrument and h.sellable and h.isin
+        ]
         if not shares:
             raise Denied(f"None of {instrument} is held that could be sold.", "Refresh the holdings.")
         return await broker.authorise(shares)

@@ -235,7 +235,7 @@ async def test_an_iceberg_shows_its_legs_and_stands_in_the_book(trader: Trader) 
 
 async def test_a_sale_of_unauthorised_holdings_names_the_page_and_goes_through_after_it(trader: Trader) -> None:
     await trader.last(SBIN)
-    await trader.desk._workspace.account(trader.account).refresh()
+    await trader.desk._workspace.account(trader.account).books.refresh()
     page = await trader.desk.trading.authorise(trader.account, SBIN)
     assert f"/authorise/holdings/{trader.exchange.line['api_key']}/" in page.url
     assert (await trader.desk.trading.authorise(trader.account)).url != page.url
@@ -257,5 +257,5 @@ async def test_a_sale_of_unauthorised_holdings_names_the_page_and_goes_through_a
         held = {h.instrument: h for h in await trader.desk.portfolio.holdings()}
         return held[SBIN].authorised_quantity == 20
 
-    await trader.desk._workspace.account(trader.account).refresh()
+    await trader.desk._workspace.account(trader.account).books.refresh()
     await eventually(shown)

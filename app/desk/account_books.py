@@ -1,0 +1,119 @@
+"""What an account's broker lists, kept fresh: orders, positions, today's fills, holdings, funds. Loop thread only.
+
+Read when a session begins, at every reconnect, every 30 s, and after every fill.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+
+from app.analytics.charge_table import ChargesUnknown, ChargeTable
+from app.desk.outcome import charges_of
+from app.domain.calendar import ist_date
+from app.domain.errors import AppError, SessionExpired
+from app.domain.events import Event, FundsChanged, HoldingsChanged, Level, Noticed
+from app.domain.fill import Fill
+from app.domain.money import Paise
+from app.domain.order import Order
+from app.domain.portfolio import Funds, Holding
+from app.engine.account import AccountState
+from app.runtime.loop import Tasks
+
+log = logging.getLogger(__name__)
+
+RECONCILE_SECONDS = 30.0
+AFTER_FILL_SECONDS = 0.5
+READ_AGAIN_SECONDS = (1.0, 2.0, 4.0)
+"""After a fill whose positions could not be read; the next reconciliation may be half a minute away."""
+
+
+class AccountBooks:
+    """One account's. Reads by the session of its `AccountState`."""
+
+    def __init__(
+        self, state: AccountState, charges: ChargeTable, publish: Callable[[Event], None], tasks: Tasks
+    ) -> None:
+        self._state = state
+        self._charges = charges
+        self._publish = publish
+        self._tasks = tasks
+        self._after_fill = False
+        self.fills: tuple[Fill, ...] = ()
+        """Today's, as last read."""
+        self.charges_today: Paise = 0
+        self.holdings: tuple[Holding, ...] = ()
+        self.funds: Funds | None = None
+
+    async def refresh(self) -> None:
+        """Orders, positions, fills, holdings and funds, read now. Raises AppError."""
+        await self._state.read_orders()
+        await self._state.read_positions()
+        await self._read_fills()
+        session = self._state.session
+        self.funds = await session.funds()
+        self._publish(FundsChanged(self.funds))
+        self.holdings = tuple(await session.holdings())
+        self._publish(HoldingsChanged(self._state.account, self.holdings))
+
+    async def keep_reconciled(self) -> None:
+        """Reads everything every 30 s. Runs until cancelled."""
+        while True:
+            await asyncio.sleep(RECONCILE_SECONDS)
+            await self.reconcile()
+
+    async def reconcile(self) -> None:
+        """Reads everything; what cannot be read is said aloud, and what is known stays."""
+        try:
+            await self.refresh()
+        except SessionExpired:
+            return
+        except AppError as failure:
+            account = self._state.account
+            self._publish(
+                Noticed(
+                    Level.WARNING,
+                    "The broker could not be read",
+                    str(failure),
+                    "What is shown may be old; stops stay armed.",
+                    account,
+                    f"reconcile:{account}",
+                )
+            )
+
+    def on_order(self, order: Order) -> None:
+        """News of an order from the stream. A fill moves the position: it is read."""
+        before = self._state.orders.get(order.broker_order_id)
+        self._state.order_update(order)
+        if order.filled_quantity > (before.filled_quantity if before is not None else 0):
+            self._tasks.start(self._positions_now(), f"positions after a fill {self._state.account}")
+
+    async def _positions_now(self) -> None:
+        for pause in READ_AGAIN_SECONDS:
+            try:
+                await self._state.read_positions()
+                break
+            except SessionExpired:
+                break
+            except AppError:  # said aloud by PositionsUnknown; too many requests is over in a second
+                await asyncio.sleep(pause)
+        if not self._after_fill:
+            # Many fills in a row cost one read of trades and funds: nothing waits for those, and the longer the day's
+            # list has grown, the less often it is read through.
+            self._after_fill = True
+            await asyncio.sleep(AFTER_FILL_SECONDS * (1 + len(self.fills) / 100))
+            self._after_fill = False
+            with contextlib.suppress(AppError):
+                await self._read_fills()
+                self.funds = await self._state.session.funds()
+                self._publish(FundsChanged(self.funds))
+
+    async def _read_fills(self) -> None:
+        self.fills = tuple(await self._state.session.fills())
+        try:
+            plan, today = self._state.account.partition("-")[0], ist_date(self._state.clock.now()).isoformat()
+            self.charges_today = charges_of(self.fills, self._charges, plan, today)
+        except ChargesUnknown as failure:
+            log.info("charges of %s: %s", self._state.account, failure.cause)

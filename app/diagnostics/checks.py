@@ -188,7 +188,8 @@ def instruments(broker: str, active: int, read_at: Nanos | None, now: Nanos) -> 
     if read_at is None:
         return fine(name, f"{active:,} active")
     days = max(0, now - read_at) // _DAY
-    words = f"{active:,} active, read {days} days ago"
+    read = "today" if not days else "yesterday" if days == 1 else f"{days} days ago"
+    words = f"{active:,} active, read {read}"
     if days > OLD_INSTRUMENTS_DAYS:
         step = "Bring them in again: new contracts are missing."
         return warning(name, words, step, Remedy.IMPORT_INSTRUMENTS, broker)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from pathlib import Path
 
 from app.domain.ids import Nanos
 from app.domain.money import PAISA, Paise, Price
@@ -210,6 +211,14 @@ def age(milliseconds: int | None) -> str:
 
 
 # --- what a trader types -------------------------------------------------------------------------------------------
+
+
+def from_home(folder: str) -> str:
+    """A path as people write it: `~/.local/share/stopline`."""
+    try:
+        return str("~" / Path(folder).relative_to(Path.home()))
+    except (ValueError, RuntimeError):  # elsewhere, or nobody's home
+        return folder
 
 
 def parse(text: str) -> Decimal:

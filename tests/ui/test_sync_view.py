@@ -17,6 +17,7 @@ from app.domain.sync import Conflicts, DataSet, ErrorClass
 from app.runtime.clock import SECOND
 from app.ui.models.facts import Facts
 from app.ui.views.sync_status import SyncPanel
+from app.ui.views.sync_tables import STATE_COLUMNS
 from tests.ui.charts.stage import Stage
 from tests.ui.scripted_market import ACCOUNT, NOW
 from tests.ui.scripted_sync import OTHER
@@ -70,7 +71,8 @@ def test_each_account_and_data_set_shows_how_it_stands(view: SyncPanel) -> None:
     assert cells(view.states, 4) == ["11:45", "", "", "", "", "11:35", ""]
     words = cells(view.states, 8)
     assert words[0] == "No closing sync on 2026-11-17: fills may be missing."
-    assert "412 fills, back to 2026-08-31" in words[5]
+    assert words[5].startswith("5 syncs in a row failed")
+    assert "412 fills of the past, back to 31 Aug 2026" in named(view, "sync.past").text()
     assert "HTTP 503" in words[6]
     assert "More than a tenth" in view.message.text
 
@@ -82,6 +84,15 @@ def test_limits_breakers_waits_and_figures_are_shown(view: SyncPanel) -> None:
     assert named(view, "sync.hour").text().startswith("Last hour: 5 syncs · 20 % good")
     words = "Upstox failed 5 times and is left alone: Sync works again in 42 s."
     assert named(view, "sync.progress").text() == words
+
+
+def test_in_a_narrow_dock_the_reason_is_in_sight_and_nothing_scrolls_sideways(view: SyncPanel, stage: Stage) -> None:
+    view.resize(640, 300)
+    stage.settle()
+    assert view.width() == 640
+    assert view.states.horizontalScrollBar().maximum() == 0
+    shown = [view.states.isColumnHidden(n) for n in range(len(STATE_COLUMNS))]
+    assert not shown[[column.key for column in STATE_COLUMNS].index("words")]
 
 
 def test_a_past_that_is_being_fetched_is_stopped(view: SyncPanel, stage: Stage) -> None:

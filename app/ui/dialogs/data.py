@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QDialog, QTabWidget, QVBoxLayout, QWidget
 
 from app.desk.data_messages import DataView, UpkeepSettings
 from app.domain.errors import AppError
+from app.ui import format as fmt
 from app.ui.bridge import Bridge
 from app.ui.dialogs.data_pages import BackupPage, HealthPage, KeptPage, KeysPage
 from app.ui.format import moment
@@ -70,7 +71,9 @@ class DataDialog(QDialog):
     def _show(self, view: DataView) -> None:
         self._view = view
         held = view.book_bytes + view.journal_bytes
-        self._where.setText(f"{view.profile}: {megabytes(held)} in use, {megabytes(view.free_bytes)} free on the disk")
+        self._where.setText(
+            f"{fmt.from_home(view.profile)}: {megabytes(held)} in use, {megabytes(view.free_bytes)} free on the disk"
+        )
         self.backups.show_view(view)
         self.keys.show_view(view)
         self.kept.show_view(view)

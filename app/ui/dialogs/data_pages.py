@@ -22,6 +22,7 @@ from PySide6.QtWidgets import (
 from app.desk.data_messages import DataView, UpkeepSettings
 from app.domain.health import Finding, HealthState
 from app.runtime.secret import Secret
+from app.ui import format as fmt
 from app.ui import theme
 from app.ui.format import moment
 from app.ui.widgets.text import Message, label, selectable
@@ -71,9 +72,9 @@ class BackupPage(QWidget):
             newest = view.backups[0]
             count = "1 backup" if len(view.backups) == 1 else f"{len(view.backups)} backups"
             made = f"{moment(newest.made_at):%d %b %Y %H:%M}"
-            self._newest.setText(f"{count} in {view.backup_folder}; the newest is of {made}.")
+            self._newest.setText(f"{count} in {fmt.from_home(view.backup_folder)}; the newest is of {made}.")
         else:
-            self._newest.setText(f"There is no backup in {view.backup_folder} yet.")
+            self._newest.setText(f"There is no backup in {fmt.from_home(view.backup_folder)} yet.")
         self._hours.setValue(view.settings.backup_every_hours)
         self._keep.setValue(view.settings.backups_kept)
         self._folder.setText(view.settings.backup_folder)

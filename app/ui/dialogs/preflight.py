@@ -28,13 +28,17 @@ _BUTTONS = {
 class PreflightDialog(QDialog):
     """The pre-flight page. Looks when it opens, after every remedy, and when asked."""
 
-    def __init__(self, bridge: Bridge, parent: QWidget, log_in: Callable[[AccountId], None]) -> None:
+    def __init__(
+        self, bridge: Bridge, parent: QWidget, log_in: Callable[[AccountId], None], named: Callable[[str], str]
+    ) -> None:
         super().__init__(parent)
         self.setObjectName("preflight")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle("Pre-flight")
         self._bridge = bridge
         self._log_in = log_in
+        self._named = named
+        """Calls accounts by their names, wherever a finding has their ids."""
         self._head = label("Looking…", "heading", name="preflight.head")
         self.message = Message(name="preflight.message")
         self._area = QScrollArea()
@@ -95,8 +99,8 @@ class PreflightDialog(QDialog):
         step = f". {finding.next_step}" if finding.next_step else ""
         texts = (
             label(str(finding.state), _TONES[finding.state]),
-            label(finding.name, "muted"),
-            selectable(label(f"{finding.words}{step}", wrap=True)),
+            label(self._named(finding.name), "muted"),
+            selectable(label(self._named(f"{finding.words}{step}"), wrap=True)),
         )
         for column, text in enumerate(texts):
             text.setAlignment(Qt.AlignmentFlag.AlignTop)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent
@@ -21,6 +20,7 @@ from PySide6.QtWidgets import (
 from app.desk.messages import PassphraseStrength, VaultInfo, VaultState
 from app.domain.errors import AppError
 from app.runtime.secret import Secret
+from app.ui import format as fmt
 from app.ui import theme
 from app.ui.bridge import Bridge
 from app.ui.dialogs.recover import RecoverPage
@@ -70,7 +70,7 @@ class UnlockWindow(QWidget):
     async def ask(self) -> None:
         """Finds out what the profile needs and shows that page; a keyring opens it without a question."""
         info = await self._bridge.call(self._bridge.desk.session.vault())
-        self._profile.setText(f"Profile: {_from_home(info.profile)}")
+        self._profile.setText(f"Profile: {fmt.from_home(info.profile)}")
         if info.state is VaultState.OPEN:
             self._finish()
         elif info.state is VaultState.ABSENT:
@@ -355,14 +355,6 @@ class OpenPage(QWidget):
 def in_words(failure: AppError) -> str:
     """Cause, the other side's words in quotes, next step."""
     return str(failure)
-
-
-def _from_home(folder: str) -> str:
-    """As people write it: `~/.local/share/stopline`."""
-    try:
-        return str("~" / Path(folder).relative_to(Path.home()))
-    except (ValueError, RuntimeError):  # elsewhere, or nobody's home
-        return folder
 
 
 def _secret_edit(name: str, accessible: str) -> QLineEdit:

@@ -268,7 +268,7 @@ class MainWindow(QMainWindow):
     def open_preflight(self) -> None:
         """What stands before the market opens."""
         self.banners.drop("pre-flight")
-        self.open_dialog(PreflightDialog(self.bridge, self, self.accounts.log_in))
+        self.open_dialog(PreflightDialog(self.bridge, self, self.accounts.log_in, self.facts.named))
 
     def _on_preflight(self, event: PreflightDone) -> None:
         waiting = event.report.open

@@ -58,7 +58,9 @@ class NoticeList(QObject):
         key = f"repeat:{notice.repeat_key}" if notice.repeat_key else f"one:{self._count}"
         before = self._entries.pop(key, None)
         named = self._facts.named
-        notice = replace(notice, cause=named(notice.cause), next_step=named(notice.next_step))
+        notice = replace(
+            notice, title=named(notice.title), cause=named(notice.cause), next_step=named(notice.next_step)
+        )
         entry = Entry(self._count, notice, time.time_ns(), account=named(notice.account or ""))
         if before is not None:
             entry = replace(entry, times=before.times + 1)

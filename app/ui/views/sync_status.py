@@ -26,6 +26,7 @@ from app.ui.views.sync_tables import (
     figures_words,
     left_alone_words,
     limit_rows,
+    past_words,
     state_rows,
 )
 from app.ui.views.sync_trouble import TroublePage
@@ -55,7 +56,7 @@ class SyncPanel(QWidget):
         self._runs: dict[tuple[str, str], RunRow] = {}
         """The log as read, newest first; the table shows what the filter leaves."""
         self._make_tables()
-        self._progress = label("", "muted", name="sync.progress")
+        self._progress = label("", "muted", wrap=True, name="sync.progress")
         self.message = Message(name="sync.message")
         self.tabs = QTabWidget()
         self.tabs.setDocumentMode(True)
@@ -68,6 +69,7 @@ class SyncPanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
         layout.addWidget(self._bar())
+        layout.addWidget(self._past_strip())
         layout.addWidget(self.message)
         layout.addWidget(self.tabs, 1)
         self._timer = QTimer(self)
@@ -110,24 +112,27 @@ class SyncPanel(QWidget):
         self._file_button.setToolTip("Take the tradebook file of the broker's web site (Zerodha: Console, CSV)")
         self._plan_button = _button("Sc&hedule…", "sync.plan", self._edit_plan)
         self._plan_button.setToolTip("When each account is synced by itself")
-        self.stop_past_button = _button("St&op fetching the past", "sync.stop_past", self._stop_past)
-        self.stop_past_button.setToolTip("What was fetched stays; fetch on at any time with Dates…")
-        self.stop_past_button.hide()
         bar = QWidget()
         layout = QHBoxLayout(bar)
         layout.setContentsMargins(8, 6, 12, 6)
-        for button in (
-            self.sync_button,
-            self.cancel_button,
-            self._range_button,
-            self._file_button,
-            self._plan_button,
-            self.stop_past_button,
-        ):
+        for button in (self.sync_button, self.cancel_button, self._range_button, self._file_button, self._plan_button):
             layout.addWidget(button)
         layout.addSpacing(8)
         layout.addWidget(self._progress, 1)
         return bar
+
+    def _past_strip(self) -> QWidget:
+        """How far the past was fetched, and the way to end that."""
+        self._past_words = label("", "muted", wrap=True, name="sync.past")
+        stop = _button("St&op fetching", "sync.stop_past", self._stop_past)
+        stop.setToolTip("What was fetched stays; fetch on at any time with Dates…")
+        self._past = QWidget()
+        layout = QHBoxLayout(self._past)
+        layout.setContentsMargins(12, 0, 12, 6)
+        layout.addWidget(self._past_words, 1)
+        layout.addWidget(stop)
+        self._past.hide()
+        return self._past
 
     def _limits_page(self) -> QWidget:
         self._hour = label("", "muted", wrap=True, name="sync.hour")
@@ -211,7 +216,8 @@ class SyncPanel(QWidget):
         self.trouble.take(status)
         count = self.trouble.count
         self.tabs.setTabText(1, f"To settle ({count})" if count else "To settle")
-        self.stop_past_button.setVisible(bool(self._fetching_past()))
+        self._past_words.setText(past_words(status, name))
+        self._past.setVisible(bool(self._past_words.text()))
         if not self._running:
             self.message.say(" ".join(status.alerts))
             waits = [f"{name(p.account)}: {p.data_set} in {p.seconds_left:.0f} s" for p in status.pauses]

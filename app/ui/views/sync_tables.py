@@ -38,6 +38,18 @@ class StateRow:
     name: str
     account: SyncAccount
     state: DataSetState | None
+    today: str = ""
+    """ISO date: of its moments the hour is enough."""
+
+    @property
+    def good_words(self) -> str:
+        """`10:15:09` of today, else the day and the hour."""
+        at = self.good_at
+        if at is None:
+            return fmt.NOTHING
+        if f"{fmt.moment(at):%Y-%m-%d}" == self.today:
+            return fmt.time(at)
+        return f"{fmt.short_day(fmt.moment(at).date())} {fmt.clock(at)}"
 
     @property
     def what(self) -> str:
@@ -75,20 +87,17 @@ class StateRow:
         """Why."""
         if self.state is not None:
             return self.state.error
-        job = self.account.backfill
-        if job is not None and not job.done:
-            past = f"Fetching the past: {fmt.group(job.fills)} fills, back to {job.next_day} of {job.since}."
-            return f"{past} {job.error}".strip() if not self.account.words else f"{self.account.words} {past}"
         return self.account.words
 
 
 def state_rows(status: SyncStatus, name_of: NameOf) -> Iterable[tuple[Key, StateRow]]:
     """Each account, then its data sets."""
+    today = f"{fmt.moment(status.now):%Y-%m-%d}"
     for account in status.accounts:
         name = name_of(account.account)
-        yield (account.account, ""), StateRow(name, account, None)
+        yield (account.account, ""), StateRow(name, account, None, today)
         for state in account.data_sets:
-            yield (account.account, state.data_set.value), StateRow(name, account, state)
+            yield (account.account, state.data_set.value), StateRow(name, account, state, today)
 
 
 def _dim(row: StateRow) -> Tone:
@@ -96,27 +105,28 @@ def _dim(row: StateRow) -> Tone:
 
 
 STATE_COLUMNS: tuple[Column[StateRow], ...] = (
-    Column("account", "Account", lambda r: r.name, whole=True, width=150, tone=_dim),
-    Column("what", "Data", lambda r: r.what, whole=True, width=84, tone=_dim),
-    Column("health", "State", lambda r: r.health, whole=True, width=84, tone=lambda r: r.tone),
+    Column("account", "Account", lambda r: r.name, shown=lambda r: r.name if r.state is None else "", whole=True,
+           width=112),
+    Column("what", "Data", lambda r: r.what, whole=True, width=74, tone=_dim),
+    Column("health", "State", lambda r: r.health, whole=True, width=58, tone=lambda r: r.tone),
     Column(
-        "good", "Last good", lambda r: r.good_at, fmt.date_time, whole=True, width=172, tone=_dim,
+        "good", "Last good", lambda r: r.good_at, shown=lambda r: r.good_words, whole=True, width=74, tone=_dim,
         help="When it was last read and saved whole, in the exchange's time",
     ),
-    Column("next", "Next run", lambda r: r.next_run, whole=True, width=96, help="By the account's schedule"),
+    Column("next", "Next run", lambda r: r.next_run, whole=True, width=66, help="By the account's schedule", spare=1),
     Column(
-        "rows", "Rows", lambda r: None if r.state is None else r.state.rows, fmt.group, number=True, width=60,
-        tone=_dim, help="Of the last good read",
+        "rows", "Rows", lambda r: None if r.state is None else r.state.rows, fmt.group, number=True, width=48,
+        tone=_dim, help="Of the last good read", spare=2,
     ),
     Column(
-        "took", "Took", lambda r: None if r.state is None else r.state.took_ms, fmt.age, number=True, width=60,
-        tone=_dim, spare=2,
+        "took", "Took", lambda r: None if r.state is None else r.state.took_ms, fmt.age, number=True, width=50,
+        tone=_dim, spare=3,
     ),
     Column(
         "retries", "Retries", lambda r: None if r.state is None else r.state.retries, fmt.group, number=True,
-        width=80, tone=lambda r: Tone.WARN if r.state is not None and r.state.retries else Tone.DIM, spare=3,
+        width=62, tone=lambda r: Tone.WARN if r.state is not None and r.state.retries else Tone.DIM, spare=4,
     ),
-    Column("words", "Why", lambda r: r.words, tip=lambda r: r.words, width=200,
+    Column("words", "Why", lambda r: r.words, tip=lambda r: r.words, width=110,
            tone=lambda r: r.tone if r.state is None else _dim(r)),
 )  # fmt: skip
 
@@ -240,6 +250,18 @@ LIMIT_COLUMNS: tuple[Column[LimitRow], ...] = (
     Column("reset", "Free in", lambda r: r.reset, width=70, tone=lambda _r: Tone.DIM,
            help="Until the window has room again, or the broker is tried again"),
 )  # fmt: skip
+
+
+def past_words(status: SyncStatus, name_of: NameOf) -> str:
+    """How far the past of each account was fetched; empty when none is."""
+    told = []
+    for account in status.accounts:
+        job = account.backfill
+        if job is not None and not job.done:
+            back, since = (fmt.day(date.fromisoformat(day)) for day in (job.next_day, job.since))
+            words = f"{name_of(account.account)}: {fmt.group(job.fills)} fills of the past, back to {back} of {since}."
+            told.append(f"{words} {job.error}".strip())
+    return " ".join(told)
 
 
 def left_alone_words(breakers: Iterable[BreakerView]) -> str:

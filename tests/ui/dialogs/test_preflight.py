@@ -17,7 +17,9 @@ class Page:
         self.stage = stage
         self.window = QWidget()
         self.logins: list[str] = []
-        self.dialog = PreflightDialog(stage.bridge, self.window, self.logins.append)
+        self.dialog = PreflightDialog(
+            stage.bridge, self.window, self.logins.append, lambda text: text.replace("zerodha-1", "Zerodha AB1234")
+        )
         self.dialog.show()
         stage.until(lambda: "to see to" in self.text("preflight.head"))
 
@@ -48,7 +50,7 @@ def page(stage: Stage) -> Iterator[Page]:
 def test_the_worst_comes_first_and_every_line_says_what_to_do(page: Page) -> None:
     lines = page.lines()
     assert page.text("preflight.head").startswith("3 things to see to")
-    assert lines[:3] == ["failed", "session zerodha-1", "expired; 2 stops are blind. Log in again."]
+    assert lines[:3] == ["failed", "session Zerodha AB1234", "expired; 2 stops are blind. Log in again."]
     assert lines[-3:] == ["ok", "disk", "50.0 GB free"]
 
 

@@ -26,6 +26,9 @@ AlertId = NewType("AlertId", str)
 StopId = NewType("StopId", str)
 """Ours: 12 letters and digits, the first part of the tag of every exit order the stop sends."""
 
+StrategyId = NewType("StrategyId", str)
+"""Ours: 12 letters and digits."""
+
 Tag = NewType("Tag", str)
 """Our mark on an order at the broker: at most 20 letters and digits (Kite Connect, orders: tag)."""
 

@@ -1,0 +1,1 @@
+"""Strategies: bought by the clock, guarded by a stop, sold by the clock."""

@@ -1,0 +1,112 @@
+"""The life of a strategy as one table: state and happening give the next state and what to do. Pure; no clock, no I/O.
+
+What is not in the table changes nothing: a stop that fired has left BOUGHT, so its sell time finds no row any more,
+and a buy time that comes twice finds none either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from app.domain.strategy import Strategy
+from app.domain.strategy import StrategyState as S
+from app.engine.strategies import rules
+from app.engine.strategies.happenings import (
+    Adopted,
+    Armed,
+    BrokerBack,
+    BrokerDown,
+    End,
+    EntryAbsent,
+    EntryDenied,
+    EntryDue,
+    EntryMissed,
+    EntryNews,
+    EntryRefused,
+    EntryTimeOver,
+    ExitDue,
+    ExitOver,
+    ExitStarted,
+    Happening,
+    NewDay,
+    Pause,
+    Resume,
+    ShareChanged,
+    Start,
+)
+from app.engine.strategies.rules import Decision
+
+Rule = Callable[[Strategy, Any], Decision]
+
+
+def decide(strategy: Strategy, happening: Happening) -> Decision:
+    """The next state and what to do."""
+    rule = TABLE.get((strategy.state, type(happening)))
+    return Decision(strategy) if rule is None else rule(strategy, happening)
+
+
+TABLE: dict[tuple[S, type], Rule] = {
+    (S.IDLE, Start): rules.start,
+    (S.IDLE, EntryNews): rules.late_fill_over,
+    (S.WAITING, Pause): rules.pause,
+    (S.WAITING, End): rules.rest,
+    (S.WAITING, EntryDue): rules.entry_due,
+    (S.WAITING, EntryMissed): rules.entry_missed,
+    (S.PAUSED, Resume): rules.resume,
+    (S.PAUSED, End): rules.rest,
+    (S.PAUSED, EntryMissed): rules.missed_while_paused,
+    (S.BROKER_UNREACHABLE, Pause): rules.pause,
+    (S.BROKER_UNREACHABLE, Resume): rules.resume,
+    (S.BROKER_UNREACHABLE, End): rules.rest,
+    (S.BROKER_UNREACHABLE, BrokerBack): rules.broker_back,
+    (S.BUYING, Pause): rules.pause_buying,
+    (S.BUYING, Resume): rules.resume_later,
+    (S.BUYING, End): rules.end_buying,
+    (S.BUYING, EntryTimeOver): rules.entry_time_over,
+    (S.BUYING, ExitDue): rules.exit_due_buying,
+    (S.BUYING, EntryNews): rules.entry_news,
+    (S.BUYING, EntryRefused): rules.entry_refused,
+    (S.BUYING, EntryDenied): rules.entry_denied,
+    (S.BUYING, EntryAbsent): rules.entry_absent,
+    (S.BUYING, BrokerDown): rules.broker_down,
+    (S.BUYING, Adopted): rules.adopted,
+    (S.BUYING, Armed): rules.armed,
+    (S.BUYING, ShareChanged): rules.share_changed,
+    (S.BUYING, ExitStarted): rules.exit_started,
+    (S.BUYING, ExitOver): rules.closed_elsewhere,
+    (S.BOUGHT, Pause): rules.pause_later,
+    (S.BOUGHT, Resume): rules.resume_later,
+    (S.BOUGHT, End): rules.end_bought,
+    (S.BOUGHT, ExitDue): rules.exit_due,
+    (S.BOUGHT, EntryNews): rules.late_fill_held,
+    (S.BOUGHT, Armed): rules.armed,
+    (S.BOUGHT, ShareChanged): rules.share_changed,
+    (S.BOUGHT, ExitStarted): rules.exit_started,
+    (S.BOUGHT, ExitOver): rules.closed_elsewhere,
+    (S.SELLING, Pause): rules.pause_later,
+    (S.SELLING, Resume): rules.resume_later,
+    (S.SELLING, End): rules.end_selling,
+    (S.SELLING, EntryNews): rules.late_fill_leaving,
+    (S.SELLING, Armed): rules.armed,
+    (S.SELLING, ExitOver): rules.exit_over,
+    (S.SOLD, Start): rules.start,
+    (S.SOLD, Pause): rules.pause,
+    (S.SOLD, End): rules.rest,
+    (S.SOLD, NewDay): rules.new_day,
+    (S.SOLD, EntryNews): rules.late_fill_over,
+    (S.EXITED_BY_SL, Start): rules.start,
+    (S.EXITED_BY_SL, Pause): rules.pause,
+    (S.EXITED_BY_SL, End): rules.rest,
+    (S.EXITED_BY_SL, NewDay): rules.new_day,
+    (S.EXITED_BY_SL, EntryNews): rules.late_fill_over,
+    (S.BUY_FAILED, Start): rules.start,
+    (S.BUY_FAILED, Pause): rules.pause,
+    (S.BUY_FAILED, End): rules.rest,
+    (S.BUY_FAILED, NewDay): rules.new_day,
+    (S.BUY_FAILED, EntryNews): rules.late_fill_over,
+    (S.ABORTED, Start): rules.start,
+    (S.ABORTED, End): rules.rest,
+    (S.ABORTED, EntryNews): rules.late_fill_over,
+}
+"""Everything that changes a strategy."""

@@ -26,7 +26,7 @@ import certifi
 import httpx
 
 from app import __version__
-from app.brokers.documents import cut_rows, decode_json, encode_json
+from app.brokers.documents import cut_rows, decode_json, encode_json, made_rows, unpacked
 from app.domain.errors import BadAnswer, BrokerError, DiskFull, OutcomeUnknown, StorageError, Unreachable
 from app.runtime.helper import Helper, HelperDied
 
@@ -181,7 +181,7 @@ class HttpClient:
 
         Raises BadAnswer when it is not JSON or has no array there.
         """
-        if self._helper is None or len(body) <= INLINE:
+        if self._helper is None or not self.is_big(body):
             for piece in cut_rows(body, at):
                 yield decode_json(piece)
             return
@@ -189,6 +189,24 @@ class HttpClient:
             async with aclosing(self._helper.slices(cut_rows, body, at)) as pieces:
                 async for piece in pieces:
                     yield decode_json(piece)
+        except HelperDied as died:
+            raise Unreachable("The helper process ended while it read the broker's answer.") from died
+
+    def is_big(self, body: bytes | bytearray) -> bool:
+        """Whether a body is read in the helper process."""
+        return self._helper is not None and len(body) > INLINE
+
+    async def made(
+        self, body: bytes | bytearray, at: tuple[str, ...], make: Callable[[Any], T], kind: type[T]
+    ) -> AsyncGenerator[list[T], None]:
+        """As `rows`, of a big body; each row is made into `kind` there, so `make` must be one that can be sent to the
+        helper process: a function of a module, or a `partial` of one."""
+        if self._helper is None:
+            raise ValueError("there is no helper process")
+        try:
+            async with aclosing(self._helper.slices(made_rows, body, at, make)) as pieces:
+                async for piece in pieces:
+                    yield unpacked(piece, kind)
         except HelperDied as died:
             raise Unreachable("The helper process ended while it read the broker's answer.") from died
 

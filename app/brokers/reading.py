@@ -17,10 +17,20 @@ SLICE_SECONDS = 0.0003
 
 
 async def converted(
-    http: HttpClient, body: bytes | bytearray, at: tuple[str, ...], convert: Callable[[Any], T]
+    http: HttpClient,
+    body: bytes | bytearray,
+    at: tuple[str, ...],
+    convert: Callable[[Any], T],
+    kind: type[T] | None = None,
 ) -> list[T]:
-    """The array at a path of keys, each row converted. Raises BadAnswer."""
+    """The array at a path of keys, each row converted. With the `kind` that `convert` gives, a long array is converted
+    in the helper process. Raises BadAnswer."""
     found: list[T] = []
+    if kind is not None and http.is_big(body):
+        async with aclosing(http.made(body, at, convert, kind)) as made:
+            async for rows in made:
+                found += rows
+        return found
     turn = time.perf_counter() + SLICE_SECONDS
     async with aclosing(http.rows(body, at)) as batches:
         async for batch in batches:

@@ -16,13 +16,14 @@ import tempfile
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from time import perf_counter_ns
+from time import perf_counter, perf_counter_ns
 from typing import Any
 
 import uvloop
 from aiohttp import web
 
 from app.simulator.exchange import Exchange, Opening, Plan
+from app.simulator.kite.orders import OrderRoutes
 from app.simulator.kite.sessions import Credentials
 from app.simulator.opening import open_market
 from app.simulator.order import Fill
@@ -55,6 +56,8 @@ class Stopwatch:
     def __init__(self) -> None:
         self.sent: dict[bytes, int] = {}
         self._symbols: dict[bytes, str] = {}
+        self.answer_s = 0.0
+        """Seconds that the longest list of trades took to make."""
 
     def await_breach(self, token: int, symbol: str) -> None:
         """From now on the next frame with this token is stamped."""
@@ -92,6 +95,15 @@ async def serve(positions: int, seed: int) -> None:
         watch.frame(data)
         await send(socket, data, compress)
 
+    trades = OrderRoutes.trades
+
+    async def timed(routes: OrderRoutes, request: web.Request) -> web.Response:
+        began = perf_counter()
+        answer = await trades(routes, request)
+        watch.answer_s = max(watch.answer_s, perf_counter() - began)
+        return answer
+
+    OrderRoutes.trades = timed  # type: ignore[method-assign,assignment]  # likewise
     web.WebSocketResponse.send_bytes = stamped  # type: ignore[method-assign,assignment]  # the stopwatch at the door
     await exchange.start()
     credentials = exchange.credentials
@@ -108,15 +120,14 @@ async def serve(positions: int, seed: int) -> None:
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     while line := await reader.readline():
         command = json.loads(line)
-        if "fills" in command:
-            say(add_fills(exchange, command["fills"]))
-            continue
+        if command.get("fills"):
+            add_fills(exchange, command["fills"])
         say(await breach(exchange, watch, command["triggers"], command["every"], random.Random(seed)))
     await exchange.stop()
 
 
-def add_fills(exchange: Exchange, count: int) -> int:
-    """So many executions more in the day's list: in and out again, in shares beyond the guarded ones. How many now."""
+def add_fills(exchange: Exchange, count: int) -> None:
+    """So many executions more in the day's list: in and out again, in shares beyond the guarded ones."""
     records, market = exchange.oms.records, exchange.market
     now = market.clock.now()
     first = len(records.fills)
@@ -141,7 +152,6 @@ def add_fills(exchange: Exchange, count: int) -> int:
                 filled_ns=int(at.timestamp() * 1e9),
             )
         )
-    return len(records.fills)
 
 
 async def breach(
@@ -164,7 +174,12 @@ async def breach(
         if symbol in wanted and order.side == "SELL":
             doubled += symbol in taken
             taken[symbol] = (order.received_ns - watch.sent[symbol.encode()]) // 1_000
-    return {"outside_us": list(taken.values()), "missing": len(wanted) - len(taken), "doubled": doubled}
+    return {
+        "outside_us": list(taken.values()),
+        "missing": len(wanted) - len(taken),
+        "doubled": doubled,
+        "answer_s": watch.answer_s,
+    }
 
 
 def own_core(first: bool) -> None:

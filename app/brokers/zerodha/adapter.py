@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -20,7 +21,6 @@ from app.brokers.base import (
     Profile,
     Session,
 )
-from app.brokers.documents import encode_json
 from app.brokers.rows import PRICE_SCALE
 from app.brokers.zerodha import mapping, margins, orders, quotes
 from app.brokers.zerodha.rest import Limits, ZerodhaRest
@@ -110,7 +110,7 @@ class ZerodhaSession(ZerodhaSpecials):
 
     async def orders(self) -> Sequence[Order]:
         """Today's order book."""
-        return self._remember(await self._rest.rows("/orders", self._order, urgent=True))
+        return self._remember(await self._rest.rows("/orders", self._order, urgent=True, kind=Order))
 
     async def order_history(self, order: BrokerOrderId) -> Sequence[Order]:
         """The states that an order went through, oldest first."""
@@ -118,26 +118,27 @@ class ZerodhaSession(ZerodhaSpecials):
 
     async def fills(self) -> Sequence[Fill]:
         """Today's executions; Kite has none of earlier days."""
-        return await self._rest.rows("/trades", lambda row: mapping.fill_from_row(row, self.account))
+        return await self._rest.rows("/trades", partial(mapping.fill_from_row, account=self.account), kind=Fill)
 
     async def reported_fills(self) -> Sequence[tuple[Fill, str]]:
         """The same, each with the row that it was made of."""
-        return await self._rest.rows(
-            "/trades", lambda row: (mapping.fill_from_row(row, self.account), encode_json(row).decode())
-        )
+        make = partial(mapping.reported_fill_from_row, account=self.account)
+        return await self._rest.rows("/trades", make, kind=tuple[Fill, str])
 
     async def positions(self) -> Sequence[Position]:
         """Net positions, the closed ones of today with quantity 0."""
         return await self._rest.rows(
             "/portfolio/positions",
-            lambda row: mapping.position_from_row(row, self.account),
+            partial(mapping.position_from_row, account=self.account),
             at=("data", "net"),
             urgent=True,
+            kind=Position,
         )
 
     async def holdings(self) -> Sequence[Holding]:
         """Shares in demat."""
-        return await self._rest.rows("/portfolio/holdings", lambda row: mapping.holding_from_row(row, self.account))
+        make = partial(mapping.holding_from_row, account=self.account)
+        return await self._rest.rows("/portfolio/holdings", make, kind=Holding)
 
     async def instruments(self, exchange: Exchange | None = None) -> Sequence[Instrument]:
         """The broker's list of the day."""
@@ -267,8 +268,9 @@ class ZerodhaSession(ZerodhaSpecials):
             raise Denied("The broker does not list this order.", detail=order)
         return self._seen[order]
 
-    def _order(self, row: object) -> Order:
-        return orders.order_from_row(row, self.account)
+    @property
+    def _order(self) -> Callable[[object], Order]:
+        return partial(orders.order_from_row, account=self.account)
 
     def _remember(self, listed: list[Order]) -> list[Order]:
         for order in listed:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.brokers.base import Profile
+from app.brokers.documents import encode_json
 from app.brokers.rows import PRICE_SCALE, Row, to_decimal, to_exact_price, to_nanos, to_price
 from app.domain.errors import BadAnswer
 from app.domain.fill import Fill
@@ -92,6 +93,11 @@ def fill_from_row(data: object, account: AccountId) -> Fill:
         broker_order_id=order,
         price_scale=scale,
     )
+
+
+def reported_fill_from_row(data: object, account: AccountId) -> tuple[Fill, str]:
+    """The same, with the row that it was made of."""
+    return fill_from_row(data, account), encode_json(data).decode()
 
 
 def position_from_row(data: object, account: AccountId) -> Position:

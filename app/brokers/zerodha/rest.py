@@ -92,10 +92,12 @@ class ZerodhaRest:
         at: tuple[str, ...] = ("data",),
         params: Sequence[tuple[str, str]] = (),
         urgent: bool = False,
+        kind: type[T] | None = None,
     ) -> list[T]:
-        """An array of an answer, each row converted. The loop gets its turn in between, however long the array."""
+        """An array of an answer, each row converted. The loop gets its turn in between, however long the array; with
+        the `kind` that `convert` gives, a long one is converted in the helper process."""
         await self._limits.reads.turn(urgent=urgent)
-        return await self._rows(path, convert, at, params)
+        return await self._rows(path, convert, at, params, kind=kind)
 
     async def _rows(
         self,
@@ -104,11 +106,12 @@ class ZerodhaRest:
         at: tuple[str, ...],
         params: Sequence[tuple[str, str]] = (),
         deadline: float | None = None,
+        kind: type[T] | None = None,
     ) -> list[T]:
         answer = await self._http.request("GET", path, params=params, deadline=deadline)
         if answer.status != 200 or not answer.is_json or len(answer.body) <= INLINE:
             self._data(answer, placement=False)
-        return await converted(self._http, answer.body, at, convert)
+        return await converted(self._http, answer.body, at, convert, kind)
 
     async def command(
         self,

@@ -32,21 +32,22 @@ from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, Tag
 from app.domain.instrument import Exchange, Instrument, InstrumentKind, Product, Segment
 from app.domain.market import Interval
 from app.domain.order import OrderKind, OrderRequest, Side
+from app.runtime.helper import Helper
 from app.runtime.secret import Secret
 from tests.fakes.scripted_server import HANG, Script, ScriptedServer, Seen, answer
 from tests.unit.brokers.zerodha.test_instruments import HEADER
-from tests.unit.brokers.zerodha.test_mapping import ORDER, utc
+from tests.unit.brokers.zerodha.test_mapping import ORDER, POSITION, sample, utc
 
 A = AccountId("zerodha-AB1234")
 SELL = OrderRequest(A, InstrumentId("NSE:M&M"), Side.SELL, 5, Product.MIS, OrderKind.MARKET, tag=Tag("ABC123x1s1"))
 
 
 @asynccontextmanager
-async def session(script: Script) -> AsyncIterator[tuple[ZerodhaSession, ScriptedServer]]:
+async def session(script: Script, helper: Helper | None = None) -> AsyncIterator[tuple[ZerodhaSession, ScriptedServer]]:
     async with ScriptedServer(script) as server:
         endpoints = Endpoints(server.url, server.url + "/connect/login", server.url.replace("http", "ws"))
         logged_in = Session(A, "AB1234", "Asha", Secret("tok-1"), 0, 0)
-        broker = ZerodhaSession(logged_in, Credentials("key-1", Secret("sec-1")), endpoints)
+        broker = ZerodhaSession(logged_in, Credentials("key-1", Secret("sec-1")), endpoints, helper)
         try:
             yield broker, server
         finally:
@@ -352,3 +353,31 @@ async def test_no_secret_in_what_can_be_printed() -> None:
         shown = repr(broker) + repr(caught.value) + str(caught.value) + repr(vars(broker)["_session"])
     assert "tok-1" not in shown
     assert "sec-1" not in shown
+
+
+async def test_long_books_made_in_the_helper_process_are_the_same() -> None:
+    book = {
+        "/orders": sample("order_info.json") * 100,
+        "/trades": sample("trades.json") * 200,
+        "/portfolio/positions": {"net": [POSITION] * 200, "day": []},
+        "/portfolio/holdings": sample("holdings.json") * 200,
+    }
+    helper = Helper()
+    try:
+        async with (
+            session(lambda seen: success(book[seen.path])) as (here, _),
+            session(lambda seen: success(book[seen.path]), helper) as (there, _),
+        ):
+            assert list(await here.orders()) == list(await there.orders())
+            assert list(await here.fills()) == list(await there.fills())
+            assert list(await here.positions()) == list(await there.positions())
+            assert list(await here.holdings()) == list(await there.holdings())
+            told = list(await there.reported_fills())
+            assert told == list(await here.reported_fills())
+            assert len(told) == len(book["/trades"])
+            book["/trades"] = [*book["/trades"], book["/trades"][0] | {"product": "XYZ"}]
+            with pytest.raises(BadAnswer) as caught:
+                await there.fills()
+            assert "XYZ" in caught.value.detail
+    finally:
+        await helper.stop()

@@ -286,7 +286,7 @@ async def build_desk(paths: ProfilePaths, *, paper: bool, guarding: bool = True)
         paths.root,
         vault,
         Registry(helper, third_parties=True, folders=_provider_folders()),
-        ExitRules.parse(_text(resource("rules", "exits.csv"))),
+        ExitRules.parse(*(_text(resource("rules", name)) for name in ("exits.csv", "protection.csv", "freeze.csv"))),
         ChargeTable.parse(*_texts(resource("charges"), "*.csv")),
         TradingCalendar.parse(*_texts(resource("calendar"), "*.json")),
         bus.publish,

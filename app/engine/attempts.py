@@ -1,12 +1,14 @@
 """What is known of one fired stop's own orders: on the wire, seen at the broker, or not accounted for. No I/O.
 
 Accepted is not filled, and not seen is not absent: an order that the broker acknowledged and does not list yet counts
-as existing for longer than one that nobody ever answered for.
+as existing for longer than one that nobody ever answered for. An attempt may be several orders (slices), each with a
+tag and an answer of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from app.brokers.base import ExitReply
 from app.domain.errors import AppError, Denied, NotPermitted, RateLimited, Rejected, SessionExpired, Unreachable
@@ -21,6 +23,22 @@ REFUSED = (Rejected, NotPermitted, SessionExpired, RateLimited, Denied)
 ACKNOWLEDGED_LOOKUPS = 15
 """Readings of the order book that must not show an order which the broker acknowledged before it counts as absent."""
 
+_OF_ATTEMPT = 17
+"""Characters of a tag that name stop and attempt."""
+
+
+@dataclass(slots=True)
+class _LookUp:
+    """An order that may exist."""
+
+    enough: int
+    looked_at: float
+    readings: int = 0
+
+    @property
+    def absent(self) -> bool:
+        return self.readings >= self.enough
+
 
 class Attempts:
     """The orders of one stop. Loop thread only."""
@@ -30,31 +48,27 @@ class Attempts:
         self._side = side
         self._now = now
         self.orders: dict[BrokerOrderId, Order] = {}
-        self.in_flight: Tag | None = None
-        """Written, and neither answered nor seen nor given up."""
-        self.unresolved: Tag | None = None
+        self._in_flight: dict[Tag, int] = {}
+        """Written, and neither answered nor seen nor given up: tag to units."""
+        self._unresolved: dict[Tag, _LookUp] = {}
         """Given up without an answer, or acknowledged and not yet listed: it may exist."""
         self.refused: AppError | None = None
-        """Why the last attempt came to nothing."""
+        """Why an order of the last attempt came to nothing."""
         self.acted_at = now()
         """When an order was last sent or priced."""
-        self._acknowledged = False
-        self._lookups = 0
-        self._looked_up_at = 0.0
 
-    def sent(self, tag: Tag) -> None:
-        """An attempt was written to the wire (or waits for a connection of the exit line)."""
+    def sent(self, tags: Mapping[Tag, int]) -> None:
+        """An attempt was written to the wire (or waits for a connection of the exit line): units by tag."""
         # The stream may have told of it before the follower was there.
-        self.in_flight = None if self._seen(tag) else tag
-        self.unresolved = None
+        self._in_flight = {tag: units for tag, units in tags.items() if not self._seen(tag)}
+        self._unresolved.clear()
         self.refused = None
         self.acted_at = self._now()
 
     def answered(self, reply: ExitReply) -> tuple[str, str]:
         """Takes the broker's answer; what the audit trail says of it."""
         tag = Tag(reply.tag)
-        if self.in_flight == tag:
-            self.in_flight = None
+        self._in_flight.pop(tag, None)
         if reply.error is None:
             if not self._seen(tag):
                 self._look_for(tag, acknowledged=True)
@@ -81,28 +95,43 @@ class Attempts:
             return False
         self.orders[order.broker_order_id] = order
         # Seen at the broker: whatever its answer was or will be, it exists.
-        if order.tag == self.in_flight:
-            self.in_flight = None
-        if order.tag == self.unresolved:
-            self.unresolved = None
+        tag = Tag(order.tag or "")
+        self._in_flight.pop(tag, None)
+        self._unresolved.pop(tag, None)
         return True
 
-    def looked_up(self) -> Tag | None:
+    def looked_up(self) -> list[Tag]:
         """A reading of the order book, begun at least a second after the last, has been taken in.
 
-        The tag of an order that has just been proven absent, else None.
+        The tags of orders that have just been proven absent.
         """
         now = self._now()
-        if self.unresolved is None or now - self._looked_up_at < LOOKUP_SPACING:
-            return None
-        self._lookups += 1
-        self._looked_up_at = now
-        return self.unresolved if self._lookups == self._enough else None
+        gone = []
+        for tag, look in self._unresolved.items():
+            if now - look.looked_at < LOOKUP_SPACING:
+                continue
+            look.readings += 1
+            look.looked_at = now
+            if look.readings == look.enough:
+                gone.append(tag)
+        return gone
+
+    @property
+    def in_flight(self) -> int:
+        """Units on the wire without an answer."""
+        return sum(self._in_flight.values())
+
+    @property
+    def unresolved(self) -> bool:
+        """Some order may exist that nobody has seen."""
+        return bool(self._unresolved)
 
     @property
     def lookups(self) -> int:
-        """As the plan counts them: `LOOKUPS` when the order is proven absent."""
-        return LOOKUPS if self._lookups >= self._enough else min(self._lookups, LOOKUPS - 1)
+        """As the plan counts them: `LOOKUPS` when every such order is proven absent."""
+        if all(look.absent for look in self._unresolved.values()):
+            return LOOKUPS
+        return min(LOOKUPS - 1, *(look.readings for look in self._unresolved.values()))
 
     @property
     def in_order(self) -> tuple[Order, ...]:
@@ -119,24 +148,18 @@ class Attempts:
         """Those that closed something of the position."""
         return tuple(o for o in self.in_order if o.side is self._side and o.filled_quantity)
 
-    def turned_down(self, last: Tag) -> str:
-        """The broker's words when it turned the last attempt's price or kind down; empty otherwise."""
+    def turned_down(self, last: Tag) -> AppError | str:
+        """The broker's answer or words when it turned price or kind of the last attempt down; empty otherwise."""
         if isinstance(self.refused, Rejected):
-            return str(self.refused)
+            return self.refused
         for order in self.orders.values():
-            if order.tag == last and order.status is OrderStatus.REJECTED:
+            of_last = order.tag is not None and order.tag[:_OF_ATTEMPT] == last[:_OF_ATTEMPT]
+            if of_last and order.status is OrderStatus.REJECTED:
                 return order.status_text or "The broker rejected the order."
         return ""
-
-    @property
-    def _enough(self) -> int:
-        return ACKNOWLEDGED_LOOKUPS if self._acknowledged else LOOKUPS
 
     def _seen(self, tag: Tag) -> bool:
         return any(order.tag == tag for order in self.orders.values())
 
     def _look_for(self, tag: Tag, *, acknowledged: bool) -> None:
-        self.unresolved = tag
-        self._acknowledged = acknowledged
-        self._lookups = 0
-        self._looked_up_at = self._now()
+        self._unresolved[tag] = _LookUp(ACKNOWLEDGED_LOOKUPS if acknowledged else LOOKUPS, self._now())

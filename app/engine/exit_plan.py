@@ -1,15 +1,19 @@
 """What a fired stop does next: a pure function of what is known. No clock, no I/O.
 
 The three rules: unknown is not flat (no position read, no conclusion), accepted is not filled (only a flat position
-ends it), and nothing is sent twice while an earlier order may still fill.
+ends it), and nothing is sent twice while an earlier order may still fill. An exit may be several orders (slices of the
+freeze quantity, a backstop that rests at the exchange): together they never ask for more than there is to close.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.domain.ids import BrokerOrderId
-from app.domain.order import Order, OrderKind, Side
+from app.domain.order import Order, OrderKind, OrderStatus, Side
+from app.engine.refusals import Cause
+from app.engine.rules import MAX_SLICES
 
 LOOKUPS = 2
 """Readings of the order book, `LOOKUP_SPACING` apart, that must not show an order before it counts as absent."""
@@ -19,8 +23,12 @@ SETTLED_SECONDS = 3.0
 """How long the broker must insist on an open position when our own fills say that it is flat. Position rows may lag."""
 REPRICE_SECONDS = 3.0
 """A resting exit is priced anew after this long."""
+MODIFICATIONS = 25
+"""The broker's limit for one order."""
 REPRICES = 20
-"""Of the broker's 25 modifications an order; after these it is cancelled and sent anew."""
+"""Of these, how many an exit uses; then it is cancelled and sent anew."""
+CONVERSIONS = 3
+"""Attempts to turn a resting backstop into the exit; then it is cancelled and an exit sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,28 +40,37 @@ class ExitView:
     quantity: int
     """Units the position had when the stop fired."""
     orders: tuple[Order, ...]
-    """Ours, found by their tags, oldest attempt first."""
+    """Ours, found by their tags, oldest attempt first; a backstop of the stop is one of them."""
     position: int | None
     """Signed units now; None: not known."""
     position_age: float = 0.0
     """Seconds that consecutive readings have said the same."""
-    in_flight: bool = False
-    """An attempt was written and neither answered nor given up."""
+    in_flight: int = 0
+    """Units of orders that were written and neither answered nor given up."""
     unresolved: bool = False
     """An attempt was given up without an answer: it may exist."""
     lookups: int = 0
     """Readings of the order book since then that did not show it."""
-    refused: bool = False
-    """The last attempt's price or kind was refused for certain."""
+    refused: Cause | None = None
+    """Why the last attempt was turned down for certain."""
     resting: float = 0.0
-    """Seconds since the live order was sent or last priced."""
-    reprices: int = 0
+    """Seconds since the live orders were sent or last priced."""
+    modifications: int = REPRICES
+    """How often the live orders may still be changed."""
     kind: OrderKind = OrderKind.MARKET
     """Of the last attempt."""
     takes_market: bool = True
     """The broker takes MARKET orders on this class of instrument."""
     cleanup: bool = False
     """The stop was closed already and something turned up late: take it back, close nothing more."""
+    slice_size: int = 0
+    """Units that one order may carry; 0: no limit."""
+    changing: bool = False
+    """A change of a live order was written and not answered."""
+    converts: bool = True
+    """A resting backstop becomes the exit by a change of its kind and price; else it is cancelled first."""
+    conversions: int = 0
+    """How often that was tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +82,30 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """The next attempt: so many units, this kind."""
+    """The next attempt: orders of so many units, this kind."""
 
-    quantity: int
+    sizes: tuple[int, ...]
     kind: OrderKind
     reason: str
+
+    @property
+    def quantity(self) -> int:
+        """Units in all."""
+        return sum(self.sizes)
 
 
 @dataclass(frozen=True, slots=True)
 class Reprice:
-    """The resting exit gets a marketable price."""
+    """Resting exits get a marketable price."""
 
-    order: BrokerOrderId
+    orders: tuple[BrokerOrderId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Convert:
+    """Backstops that rest untriggered become the exit: a marketable price in place of their trigger."""
+
+    orders: tuple[BrokerOrderId, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +131,7 @@ class Close:
     filled: int
 
 
-Step = Wait | Send | Reprice | CancelOrders | SquareOffExcess | Close
+Step = Wait | Send | Reprice | Convert | CancelOrders | SquareOffExcess | Close
 
 
 def next_step(view: ExitView) -> Step:
@@ -111,50 +140,132 @@ def next_step(view: ExitView) -> Step:
     exits = [order for order in live if order.side is view.side]
     if view.cleanup and exits:
         return _cancel(exits, "it turned up after the position was closed")
-    if len(exits) > 1:
-        # A late attempt turned up beside its successor: only the newest may fill.
-        return _cancel(exits[:-1], "an earlier attempt turned up late")
     if exits:
-        return _rest(view, exits[0])
+        return _doubled(view, exits) or _without_need(view, exits) or _rest(view, exits)
     if live:  # an excess on its way back
-        return Wait("the excess is being squared off") if view.resting < REPRICE_SECONDS else _price_anew(view, live[0])
-    if view.in_flight:
-        return Wait("waiting for the broker's answer")
-    if view.unresolved and view.lookups < LOOKUPS:
-        return Wait("looking the order up in the order book")
+        return Wait("the excess is being squared off") if view.resting < REPRICE_SECONDS else _price_anew(view, live)
+    waiting = _unsettled(view)
+    if waiting is not None:
+        return waiting
     if view.position is None:
         return Wait("the position cannot be read")
     return _settle(view, view.position)
 
 
-def _cancel(orders: list[Order], reason: str) -> CancelOrders:
+def cut(quantity: int, size: int, most: int = MAX_SLICES) -> tuple[int, ...]:
+    """Units as orders of at most `size` (0: one order), no more than `most` of them; the rest comes with the next."""
+    if size <= 0 or quantity <= size:
+        return (quantity,) if quantity > 0 and most > 0 else ()
+    whole, rest = divmod(quantity, size)
+    sizes = (size,) * whole + ((rest,) if rest else ())
+    return sizes[:most]
+
+
+def remaining(order: Order) -> int:
+    """Units that may still fill."""
+    return max(order.quantity - order.filled_quantity, 0)
+
+
+def _cancel(orders: Sequence[Order], reason: str) -> CancelOrders:
     return CancelOrders(tuple(order.broker_order_id for order in orders), reason)
 
 
-def _rest(view: ExitView, order: Order) -> Step:
-    if view.position is not None and not _guarded(view, view.position):
-        return _cancel([order], "there is no position left to close")
-    if (
-        view.position is not None
-        and view.position_age >= LOOKUP_SPACING
-        and order.quantity - order.filled_quantity > abs(view.position)
-    ):
-        return _cancel([order], "the position became smaller than the order")
-    if view.resting < REPRICE_SECONDS:
-        return Wait("the exit is in the market")
-    return _price_anew(view, order)
+def _unsettled(view: ExitView) -> Wait | None:
+    """Orders of ours that may exist and are not seen: nothing more is sent before that is known."""
+    if view.in_flight:
+        return Wait("waiting for the broker's answer")
+    if view.unresolved and view.lookups < LOOKUPS:
+        return Wait("looking the order up in the order book")
+    return None
 
 
-def _price_anew(view: ExitView, order: Order) -> Step:
-    if view.reprices < REPRICES:
-        return Reprice(order.broker_order_id)
-    return _cancel([order], "it was priced anew often enough")
+def _doubled(view: ExitView, exits: list[Order]) -> Step | None:
+    """Several that together ask for more than there is: a late attempt turned up beside its successor.
+
+    The newest stay.
+    """
+    if len(exits) + bool(view.in_flight) < 2:
+        return None
+    held = abs(view.position) if view.position is not None and _guarded(view, view.position) else 0
+    room = max(view.quantity - _closed(view), held) - view.in_flight
+    surplus = _surplus(exits, room)
+    return _cancel(surplus, "an earlier attempt turned up late") if surplus else None
+
+
+def _without_need(view: ExitView, exits: list[Order]) -> Step | None:
+    """What the position no longer needs."""
+    if view.position is None:
+        return None
+    if not _guarded(view, view.position):
+        return _cancel(exits, "there is no position left to close")
+    if view.position_age < LOOKUP_SPACING:
+        return None
+    surplus = _surplus(exits, abs(view.position))
+    return _cancel(surplus, "the position became smaller than the order") if surplus else None
+
+
+def _surplus(exits: list[Order], room: int) -> list[Order]:
+    """The oldest that must go so that the others fit."""
+    asked = sum(map(remaining, exits))
+    surplus: list[Order] = []
+    for order in exits:
+        if asked <= room:
+            break
+        surplus.append(order)
+        asked -= remaining(order)
+    return surplus
+
+
+def _rest(view: ExitView, exits: list[Order]) -> Step:
+    """They are in the market, and fit."""
+    if view.changing:
+        return Wait("waiting for the broker's answer")
+    asleep = [order for order in exits if order.status is OrderStatus.TRIGGER_PENDING]
+    if asleep:
+        return _awake(view, asleep)
+    if view.resting >= REPRICE_SECONDS:
+        return _price_anew(view, exits)
+    return _rest_of_it(view, exits) or Wait("the exit is in the market")
+
+
+def _awake(view: ExitView, asleep: list[Order]) -> Step:
+    """The backstop that rests behind the stop is the exit: a second order would ask for margin of its own."""
+    if view.conversions and view.resting < LOOKUP_SPACING:
+        return Wait("the backstop is becoming the exit")
+    if view.converts and view.conversions < CONVERSIONS and view.modifications > 0:
+        return Convert(tuple(order.broker_order_id for order in asleep))
+    return _cancel(asleep, "the backstop makes room for the exit")
+
+
+def _rest_of_it(view: ExitView, exits: list[Order]) -> Step | None:
+    """Units that no live order asks for: slices that were refused, or the next after the first ten."""
+    if view.position is None or view.position_age < LOOKUP_SPACING or _unsettled(view) is not None:
+        return None
+    missing = min(view.quantity - _closed(view), abs(view.position)) - sum(map(remaining, exits))
+    most = MAX_SLICES - len(exits)
+    if missing <= 0 or most <= 0:
+        return None
+    return _send(view, missing, "the rest of the position", most)
+
+
+def _price_anew(view: ExitView, orders: list[Order]) -> Step:
+    if view.modifications > 0:
+        return Reprice(tuple(order.broker_order_id for order in orders))
+    return _cancel(orders, "it was priced anew often enough")
+
+
+def _sold(view: ExitView) -> int:
+    return sum(order.filled_quantity for order in view.orders if order.side is view.side)
+
+
+def _closed(view: ExitView) -> int:
+    """Units that our exits closed, less what was squared off again."""
+    return _sold(view) - sum(order.filled_quantity for order in view.orders if order.side is not view.side)
 
 
 def _settle(view: ExitView, position: int) -> Step:
     """No order of ours is live: what the position says decides."""
-    sold = sum(order.filled_quantity for order in view.orders if order.side is view.side)
-    filled = sold - sum(order.filled_quantity for order in view.orders if order.side is not view.side)
+    sold, filled = _sold(view), _closed(view)
     if position == 0:
         if sold >= view.quantity or view.position_age >= LOOKUP_SPACING:
             return Close(sold)
@@ -165,7 +276,7 @@ def _settle(view: ExitView, position: int) -> Step:
             return Close(sold)  # turned round by somebody else's order; nothing of ours to take back
         if view.position_age < LOOKUP_SPACING:
             return Wait("the position seems to have turned round")
-        return SquareOffExcess(excess, view.side.opposite)
+        return SquareOffExcess(cut(excess, view.slice_size)[0], view.side.opposite)
     if view.cleanup:
         return Close(sold)  # a position that came after the stop is not the stop's to close
     left = view.quantity - filled
@@ -181,10 +292,17 @@ def _guarded(view: ExitView, position: int) -> bool:
     return position > 0 if view.side is Side.SELL else position < 0
 
 
-def _send(view: ExitView, quantity: int, reason: str) -> Send:
-    kind = view.kind
-    if view.refused:
-        other = OrderKind.MARKET if view.takes_market else OrderKind.LIMIT
-        kind = OrderKind.LIMIT if view.kind is OrderKind.MARKET else other
+def _send(view: ExitView, quantity: int, reason: str, most: int = MAX_SLICES) -> Send:
+    if view.refused is not None:
         reason = "the last attempt was refused"
-    return Send(quantity, kind, reason)
+    return Send(cut(quantity, view.slice_size, most), _kind(view), reason)
+
+
+def _kind(view: ExitView) -> OrderKind:
+    """The kind that the refusal leaves."""
+    if view.refused in (Cause.MARKET, Cause.CIRCUIT, Cause.PRICE_BAND):
+        return OrderKind.LIMIT
+    if view.refused is Cause.OTHER:
+        other = OrderKind.MARKET if view.takes_market else OrderKind.LIMIT
+        return OrderKind.LIMIT if view.kind is OrderKind.MARKET else other
+    return view.kind

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from app.brokers.base import ExitLine, ExitReply
@@ -18,8 +18,10 @@ from app.domain.stop import Stop, StopState
 from app.engine.account import AccountState, PositionReading
 from app.engine.attempts import Attempts
 from app.engine.exit_plan import (
+    REPRICES,
     CancelOrders,
     Close,
+    Convert,
     ExitView,
     Reprice,
     Send,
@@ -30,9 +32,9 @@ from app.engine.exit_plan import (
 )
 from app.engine.orders import OrderManager
 from app.engine.record import StopRecord
-from app.engine.rules import ExitRules, limit_pricer
+from app.engine.refusals import Cause, Refusal, read_refusal
+from app.engine.terms import ExitTerms
 from app.engine.watching import exit_request
-from app.runtime.clock import to_datetime
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +47,11 @@ LATEST_SECONDS = 30.0
 """The wait doubles up to this: a broker that refuses all day must not use up the day's orders."""
 RATE_SECONDS = 1.0
 """The broker counts orders per calendar second."""
+WIDEST = 3
+"""Times the usual reach that a price goes at most."""
+NARROWEST = 8
+STEPS_BEFORE_ALARM = 3
+"""New prices of a resting exit before the trader is called."""
 
 
 class ExitFollower:
@@ -57,7 +64,7 @@ class ExitFollower:
         state: AccountState,
         orders: OrderManager,
         record: StopRecord,
-        rules: ExitRules,
+        terms: ExitTerms,
         line: Callable[[], ExitLine | None],
         last_price: Callable[[], Price | None],
         changed: Callable[[Stop], None],
@@ -69,7 +76,7 @@ class ExitFollower:
         self._state = state
         self._orders = orders
         self._record = record
-        self._rules = rules
+        self._terms = terms
         self._line = line
         self._last_price = last_price
         self._changed = changed
@@ -80,7 +87,14 @@ class ExitFollower:
         self._kind = self._usual
         self._sends = 0
         self._not_before = 0.0
-        self._reprices = 0
+        self._steps = 0
+        """How often the exit was priced anew, whichever of its orders: each time it reaches further."""
+        self._narrow = 1
+        """Divides the reach where the exchange said that it was too far."""
+        self._priced: dict[BrokerOrderId, int] = {}
+        self._refusal: Refusal | None = None
+        self._read: AppError | str = ""
+        """What `_refusal` was read from."""
         self._position: int | None = None
         self._position_since = 0.0
         self._position_read_at = 0.0
@@ -96,14 +110,9 @@ class ExitFollower:
 
     def _usual_kind(self) -> OrderKind:
         try:
-            day = to_datetime(self._state.clock.now()).date()
-            return self._rules.rule(self._broker, self._instrument, day).kind
+            return self._terms.kind(self.stop.key.account, self._instrument)
         except Denied:
             return OrderKind.LIMIT
-
-    @property
-    def _broker(self) -> str:
-        return self.stop.key.account.partition("-")[0]
 
     @staticmethod
     def _loop_time() -> float:
@@ -111,10 +120,11 @@ class ExitFollower:
 
     # -- what happens to us ------------------------------------------------------------------------------------------
 
-    def sent(self, tag: Tag) -> None:
-        """The hot path wrote the first attempt to the wire (or it waits for a connection of the exit line)."""
+    def sent(self, tags: Mapping[Tag, int]) -> None:
+        """The hot path wrote the first attempt to the wire (or it waits for a connection of the exit line): units by
+        tag."""
         self._sends = 1
-        self._attempts.sent(tag)
+        self._attempts.sent(tags)
 
     def replied(self, reply: ExitReply) -> None:
         """The broker's answer to an attempt. Called on the loop, from the exit line."""
@@ -180,26 +190,38 @@ class ExitFollower:
             orders=attempts.in_order,
             position=self._position if self._position_is_current else None,
             position_age=now - max(self._position_since, self._fills_at),
-            in_flight=attempts.in_flight is not None,
-            unresolved=attempts.unresolved is not None,
+            in_flight=attempts.in_flight,
+            unresolved=attempts.unresolved,
             lookups=attempts.lookups,
-            refused=bool(attempts.turned_down(self.stop.tag())),
+            refused=self._refused(),
             resting=now - attempts.acted_at,
-            reprices=self._reprices,
+            modifications=REPRICES - max((self._priced.get(order, 0) for order in attempts.live), default=0),
             kind=self._kind,
             takes_market=self._usual is OrderKind.MARKET,
             cleanup=self.cleanup,
+            slice_size=self._terms.slice_size(self._instrument),
         )
+
+    def _refused(self) -> Cause | None:
+        """Why the last attempt was turned down. Read once: what the words teach holds for the rest of the day."""
+        answer = self._attempts.turned_down(self.stop.tag())
+        if not answer:
+            self._refusal, self._read = None, ""
+        elif answer is not self._read:
+            self._refusal, self._read = read_refusal(answer, self.stop.price_scale), answer
+            self._terms.learn(self._instrument, self._refusal)
+            if self._refusal.cause is Cause.PRICE_BAND:
+                self._narrow = min(self._narrow * 2, NARROWEST)
+        return None if self._refusal is None else self._refusal.cause
 
     async def _look(self) -> None:
         """Reads what the next decision needs. A failed read leaves the picture as it was, and unknown where it was."""
-        if self._attempts.in_flight is not None:
+        if self._attempts.in_flight:
             return
         try:
             # Orders before the position: a fill between the two reads shows as "not yet updated", never as doubled.
             await self._state.read_orders()
-            absent = self._attempts.looked_up()
-            if absent is not None:
+            for absent in self._attempts.looked_up():
                 self._record.note(self.stop, "absent", f"order {absent} does not exist")
             began = self._loop_time()
             await self._state.read_positions()
@@ -223,6 +245,8 @@ class ExitFollower:
             await self._send(step)
         elif isinstance(step, Reprice):
             await self._reprice(step)
+        elif isinstance(step, Convert):
+            await self._cancel(CancelOrders(step.orders, "the backstop makes room for the exit"))
         elif isinstance(step, CancelOrders):
             await self._cancel(step)
         elif isinstance(step, SquareOffExcess):
@@ -238,15 +262,19 @@ class ExitFollower:
             await self._save("exiting", f"order {newest.broker_order_id}")
 
     async def _send(self, step: Send) -> None:
-        """The next attempt: intent on disk first, then the wire."""
+        """The next attempt: intents on disk first, then the wire."""
         if not self._may_send():
             await self._wait(min(LOOK_SECONDS, max(0.0, self._not_before - self._loop_time())))
             return  # what was read may be old by now
         self._tell_why(step)
         live = self._attempts.live
         self.stop = replace(self.stop, attempt=self.stop.attempt + 1)
-        request = exit_request(self.stop, step.quantity, step.kind)
-        await self._save("attempt", f"{self.stop.attempt}: {step.quantity} {step.kind}, {step.reason}", request)
+        requests = [
+            replace(exit_request(self.stop, units, step.kind), tag=self.stop.tag(number))
+            for number, units in enumerate(step.sizes, 1)
+        ]
+        told = f"{self.stop.attempt}: {' + '.join(map(str, step.sizes))} {step.kind}, {step.reason}"
+        await self._save("attempt", told, *requests)
         if self._attempts.live - live or not self._still_held(step.quantity):
             return  # while the journal wrote, a late order or a smaller position turned up: decide again
         self._kind = step.kind
@@ -255,14 +283,13 @@ class ExitFollower:
         if later >= 0:
             self._not_before = self._loop_time() + min(LATER_SECONDS * 2 ** min(later, 8), LATEST_SECONDS)
         price = self._limit(self.stop.side) if step.kind is OrderKind.LIMIT else None
-        tag = self.stop.tag()
+        self._attempts.sent({self.stop.tag(n): units for n, units in enumerate(step.sizes, 1)})
         line = self._line()
-        if line is not None:
-            prepared = line.prepare(request, self.stop.price_scale)
-            self._attempts.sent(tag)
-            if self._orders.fire(line, prepared, self.replied, price):
-                return
-        await self._place(replace(request, price=price), tag)
+        for request in requests:
+            if line is None or not self._orders.fire(
+                line, line.prepare(request, self.stop.price_scale), self.replied, price
+            ):
+                await self._place(replace(request, price=price))
 
     def _may_send(self) -> bool:
         return self._loop_time() >= self._not_before
@@ -278,7 +305,8 @@ class ExitFollower:
 
     def _tell_why(self, step: Send) -> None:
         """Calls the trader where an exit did not do its work."""
-        why = self._attempts.turned_down(self.stop.tag())
+        refusal = self._refusal
+        why = refusal.words if refusal is not None else ""
         if self._sends >= FIRST_ATTEMPTS:
             self._record.alarm(
                 self.stop,
@@ -286,12 +314,12 @@ class ExitFollower:
                 "Stopline keeps trying; consider closing it by hand.",
                 why or str(self._attempts.refused or step.reason),
             )
-        elif why:
-            self._record.alarm(self.stop, "The exit was refused; the next price or kind follows at once.", "", why)
+        elif refusal is not None:
+            self._record.alarm(self.stop, f"The exit was refused ({refusal.cause}).", refusal.next_step, why)
 
-    async def _place(self, request: OrderRequest, tag: Tag) -> None:
+    async def _place(self, request: OrderRequest) -> None:
         """The long way, when no connection of the exit line is ready."""
-        self._attempts.sent(tag)
+        tag = request.tag or Tag("")
         try:
             order = await self._orders.send(request, Purpose.EXIT)
             self.replied(ExitReply(tag, order, None, 0, 0))
@@ -301,18 +329,24 @@ class ExitFollower:
     def _limit(self, side: Side) -> Price:
         """The worst price accepted now; each time a little further."""
         last = self._last_price() or self.stop.fired_price or self.stop.trigger
-        day = to_datetime(self._state.clock.now()).date()
-        rule = self._rules.rule(self._broker, self._instrument, day)
-        return limit_pricer(rule, self._instrument, side, widen=min(1 + self._reprices, 3))(last)
+        widen = min(1 + self._steps, WIDEST)
+        return self._terms.pricer(self.stop.key.account, self._instrument, side, widen=widen, narrow=self._narrow)(last)
 
     async def _reprice(self, step: Reprice) -> None:
-        self._reprices += 1
+        self._steps += 1
+        if self._steps == STEPS_BEFORE_ALARM:
+            self._record.alarm(
+                self.stop,
+                f"{self._instrument.symbol} is not sold out: the exit was priced anew {self._steps} times.",
+                "Stopline keeps following the price; nobody may be there to trade.",
+            )
         self._attempts.acted_at = self._loop_time()
-        price = self._limit(self._attempts.orders[step.order].side)
-        told = in_rupees(price, self.stop.price_scale)
-        self._record.note(self.stop, "priced anew", f"order {step.order} at {told}")
-        with contextlib.suppress(Rejected):  # filled or cancelled meanwhile: the next look tells
-            await self._orders.modify(step.order, price=price, purpose=Purpose.EXIT)
+        for order in step.orders:
+            self._priced[order] = self._priced.get(order, 0) + 1
+            price = self._limit(self._attempts.orders[order].side)
+            self._record.note(self.stop, "priced anew", f"order {order} at {in_rupees(price, self.stop.price_scale)}")
+            with contextlib.suppress(Rejected):  # filled or cancelled meanwhile: the next look tells
+                await self._orders.modify(order, price=price, purpose=Purpose.EXIT)
         await self._wait(LOOK_SECONDS)
 
     async def _cancel(self, step: CancelOrders) -> None:
@@ -339,7 +373,8 @@ class ExitFollower:
         if self._usual is OrderKind.LIMIT:
             request = replace(request, price=self._limit(step.side))
         await self._save("excess", f"{step.side} {step.quantity}", request)
-        await self._place(request, self.stop.tag())
+        self._attempts.sent({self.stop.tag(): step.quantity})
+        await self._place(request)
 
     async def _close(self, step: Close) -> None:
         exits = self._attempts.exits
@@ -356,7 +391,7 @@ class ExitFollower:
         )
         await self._save("position flat", f"{step.filled} units by {len(exits)} order{'s' * (len(exits) > 1)}")
 
-    async def _save(self, what: str, detail: str, intent: OrderRequest | None = None) -> None:
+    async def _save(self, what: str, detail: str, *intents: OrderRequest) -> None:
         """State to the journal and to whoever watches the stop."""
-        await self._record.keep(self.stop, what, detail, intent)
+        await self._record.keep(self.stop, what, detail, *intents)
         self._changed(self.stop)

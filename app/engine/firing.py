@@ -21,6 +21,7 @@ from app.engine.exits import ExitFollower
 from app.engine.orders import OrderManager
 from app.engine.record import StopRecord
 from app.engine.rules import ExitRules
+from app.engine.terms import ExitTerms
 from app.engine.watch import Shot
 from app.engine.watching import Watching
 from app.runtime.clock import to_datetime
@@ -57,7 +58,8 @@ class Firing:
         self._state = state
         self._orders = orders
         self._record = record
-        self._rules = rules
+        self.terms = ExitTerms(rules, state.clock)
+        """What exits of this account look like."""
         self._stops = stops
         self._known = known
         self._last_price = last_price
@@ -125,7 +127,7 @@ class Firing:
         except Denied as failure:
             self._record.alarm(stop, "The exit was sent and cannot be followed.", "Check the position.", str(failure))
             return
-        follower.sent(stop.tag())
+        follower.sent({stop.tag(): stop.quantity})
         self._run(follower)
 
     def _unwatch(self, stop: StopId) -> bool:
@@ -160,7 +162,7 @@ class Firing:
             self._state,
             self._orders,
             self._record,
-            self._rules,
+            self.terms,
             lambda: None if self.watching is None else self.watching.line,
             lambda: self._last_price(instrument.id),
             self._changed,

@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 class StopJournal(Protocol):
     """What the engine needs of the journal; every call returns when the entry is durable."""
 
-    async def save_stop(self, stop: Stop, entry: AuditEntry, intent: OrderRequest | None = None) -> None:
-        """Stop, audit line and, where given, the intent of its next exit: one transaction."""
+    async def save_stop(self, stop: Stop, entry: AuditEntry, *intents: OrderRequest) -> None:
+        """Stop, audit line and the intents of its next exit, one for each slice: one transaction."""
         ...
 
     async def audit(self, *entries: AuditEntry) -> None:
@@ -37,14 +37,14 @@ class StopRecord:
         self._publish = publish
         self._notes: set[asyncio.Task[None]] = set()
 
-    async def save(self, stop: Stop, what: str, detail: str, intent: OrderRequest | None = None) -> None:
+    async def save(self, stop: Stop, what: str, detail: str, *intents: OrderRequest) -> None:
         """The stop as it now stands, durable when this returns. Raises StorageError."""
-        await self._journal.save_stop(stop, self._entry(stop, what, detail), intent)
+        await self._journal.save_stop(stop, self._entry(stop, what, detail), *intents)
 
-    async def keep(self, stop: Stop, what: str, detail: str, intent: OrderRequest | None = None) -> None:
+    async def keep(self, stop: Stop, what: str, detail: str, *intents: OrderRequest) -> None:
         """The same where a journal that cannot write must hold nothing back: said aloud, and on."""
         try:
-            await self.save(stop, what, detail, intent)
+            await self.save(stop, what, detail, *intents)
         except AppError as failure:
             self.alarm(stop, "The journal cannot be written.", failure.next_step, str(failure))
 

@@ -1,4 +1,10 @@
-"""Dated rules of order entry, read from a table: which kind an exit takes, and how far its price may reach."""
+"""Dated rules of order entry, read from tables: which kind an exit takes, how far its price may reach, how large one
+order may be.
+
+Three tables under `resources/rules`: `exits.csv` (kind and reach by broker and class of contract), `protection.csv`
+(the exchange's limit price protection: prices further away are refused or cancelled) and `freeze.csv` (freeze
+quantities; one below the true figure costs only more orders).
+"""
 
 from __future__ import annotations
 
@@ -9,11 +15,19 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
+from typing import TypeVar
 
 from app.domain.errors import Denied
-from app.domain.instrument import Instrument, InstrumentKind
-from app.domain.money import Price, Rounding, to_tick
+from app.domain.instrument import Instrument, InstrumentKind, Segment
+from app.domain.money import Price
 from app.domain.order import OrderKind, Side
+from app.engine.pricing import NO_BOUNDS, Bounds, Reach, pricer
+
+ANY = "*"
+MAX_SLICES = 10
+"""Orders that one exit may be cut into at once (brokers' order rules since 2026-04-01)."""
+
+T = TypeVar("T")
 
 
 class InstrumentClass(StrEnum):
@@ -23,19 +37,34 @@ class InstrumentClass(StrEnum):
     FUTURE = "future"
     INDEX_OPTION = "index option"
     STOCK_OPTION = "stock option"
+    COMMODITY_FUTURE = "commodity future"
+    COMMODITY_OPTION = "commodity option"
+    CURRENCY_FUTURE = "currency future"
+    CURRENCY_OPTION = "currency option"
+
+
+_BY_SEGMENT = {
+    (Segment.COMMODITY, False): InstrumentClass.COMMODITY_FUTURE,
+    (Segment.COMMODITY, True): InstrumentClass.COMMODITY_OPTION,
+    (Segment.CURRENCY, False): InstrumentClass.CURRENCY_FUTURE,
+    (Segment.CURRENCY, True): InstrumentClass.CURRENCY_OPTION,
+}
 
 
 def class_of(instrument: Instrument) -> InstrumentClass:
     """Which row applies. Raises Denied for what cannot be traded."""
+    if not instrument.tradable:
+        raise Denied(f"{instrument.symbol} is an index; it cannot be traded.", "Choose its future or an option.")
+    special = _BY_SEGMENT.get((instrument.segment, instrument.is_option))
+    if special is not None:
+        return special
     if instrument.is_stock_option:
         return InstrumentClass.STOCK_OPTION
     if instrument.is_option:
         return InstrumentClass.INDEX_OPTION
     if instrument.kind is InstrumentKind.FUTURE:
         return InstrumentClass.FUTURE
-    if instrument.kind is InstrumentKind.SHARE:
-        return InstrumentClass.SHARE
-    raise Denied(f"{instrument.symbol} is an index; it cannot be traded.", "Choose its future or an option.")
+    return InstrumentClass.SHARE
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,70 +77,167 @@ class ExitRule:
     kind: OrderKind
     bands: tuple[tuple[Decimal, Decimal], ...]
     """(last price below, percent), ascending; the last has an infinite price."""
+    days: int = 0
+    """For contracts that expire so many days from now or later: what lies far ahead trades thinly, and the brokers
+    refuse MARKET there."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Protection:
+    instrument_class: InstrumentClass
+    since: date
+    reaches: tuple[tuple[Decimal, Decimal, bool], ...]
+    """(last price below, amount, whether it is a percentage), ascending."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Freeze:
+    exchange: str
+    name: str
+    since: date
+    quantity: int
 
 
 class ExitRules:
-    """The table. Immutable."""
+    """The tables. Immutable."""
 
-    def __init__(self, rules: Iterable[ExitRule]) -> None:
-        self._rules = sorted(rules, key=lambda rule: rule.since, reverse=True)
+    def __init__(
+        self, rules: Iterable[ExitRule], protections: Iterable[_Protection] = (), freezes: Iterable[_Freeze] = ()
+    ) -> None:
+        self._rules = sorted(rules, key=lambda rule: (rule.since, rule.days), reverse=True)
+        self._protections = sorted(protections, key=lambda row: row.since, reverse=True)
+        self._freezes = sorted(freezes, key=lambda row: (row.name != ANY, row.since), reverse=True)
 
     @classmethod
-    def parse(cls, text: str) -> ExitRules:
-        """Reads `broker,class,since,kind,bands`; bands like `100:2;500:1;*:0.5` (rupees below : percent).
+    def parse(cls, exits: str, protection: str = "", freeze: str = "") -> ExitRules:
+        """Reads the tables.
 
-        Raises ValueError naming the line.
+        `broker,class,since,kind,bands,days` with bands like `100:2;500:1;*:0.5` (rupees below : percent); `days` may be
+        missing. `class,since,reach` with reaches like `50:20;*:40%` (rupees below : rupees or percent).
+        `exchange,underlying,since,quantity` in units, `*` for every underlying that has no line of its own.
+
+        Raises ValueError naming table and line.
         """
-        rules = []
-        for number, row in enumerate(csv.DictReader(io.StringIO(text)), start=2):
-            try:
-                rules.append(
-                    ExitRule(
-                        row["broker"],
-                        InstrumentClass(row["class"]),
-                        date.fromisoformat(row["since"]),
-                        OrderKind(row["kind"]),
-                        tuple(_band(part) for part in row["bands"].split(";")),
-                    )
-                )
-            except (KeyError, ValueError, ArithmeticError) as failure:
-                raise ValueError(f"exit rules, line {number}: {failure}") from None
-        return cls(rules)
+        return cls(
+            _rows("exit rules", exits, _exit_rule),
+            _rows("price protection", protection, _protection),
+            _rows("freeze quantities", freeze, _freeze),
+        )
 
     def rule(self, broker: str, instrument: Instrument, day: date) -> ExitRule:
         """The rule in force. Raises Denied where the table has none: better refused when arming than when firing."""
         wanted = class_of(instrument)
-        for rule in self._rules:
-            if rule.broker == broker and rule.instrument_class is wanted and rule.since <= day:
-                return rule
-        raise Denied(f"There is no exit rule for a {wanted} at {broker} on {day}.", "Update Stopline.")
+        ahead = 0 if instrument.expiry is None else (instrument.expiry - day).days
+        fits = [
+            rule
+            for rule in self._rules
+            if rule.broker == broker
+            and rule.instrument_class is wanted
+            and rule.since <= day
+            and (not rule.days or rule.days <= ahead)
+        ]
+        if not fits:
+            raise Denied(f"There is no exit rule for a {wanted} at {broker} on {day}.", "Update Stopline.")
+        return max(fits, key=lambda rule: (rule.days, rule.since))
+
+    def protection(self, instrument: Instrument, day: date) -> tuple[Reach, ...]:
+        """How far from the last price the exchange takes a limit price; empty where only the circuit limits count."""
+        wanted = class_of(instrument)
+        for row in self._protections:
+            if row.instrument_class is wanted and row.since <= day:
+                scale = instrument.price_scale
+                return tuple(
+                    Reach(_threshold(below, scale), int(amount * (100 if percent else scale)), percent)
+                    for below, amount, percent in row.reaches
+                )
+        return ()
+
+    def slice_size(self, instrument: Instrument, day: date) -> int:
+        """The largest whole lots that one order may carry, in units; 0: no limit is known."""
+        for row in self._freezes:
+            if row.exchange == instrument.exchange and row.name in (instrument.name, ANY) and row.since <= day:
+                lot = max(instrument.lot_size, 1)
+                return row.quantity // lot * lot
+        return 0
+
+    def pricer(
+        self,
+        broker: str,
+        instrument: Instrument,
+        side: Side,
+        day: date,
+        *,
+        widen: int = 1,
+        narrow: int = 1,
+        bounds: Bounds = NO_BOUNDS,
+    ) -> Callable[[Price], Price]:
+        """From a last price to the worst price an exit accepts, inside protection and circuit. Raises Denied."""
+        rule = self.rule(broker, instrument, day)
+        return limit_pricer(rule, instrument, side, widen, narrow, self.protection(instrument, day), bounds)
 
 
-def _band(part: str) -> tuple[Decimal, Decimal]:
-    below, _, percent = part.partition(":")
-    return (Decimal("Infinity") if below == "*" else Decimal(below), Decimal(percent))
-
-
-def limit_pricer(rule: ExitRule, instrument: Instrument, side: Side, widen: int = 1) -> Callable[[Price], Price]:
+def limit_pricer(
+    rule: ExitRule,
+    instrument: Instrument,
+    side: Side,
+    widen: int = 1,
+    narrow: int = 1,
+    protection: tuple[Reach, ...] = (),
+    bounds: Bounds = NO_BOUNDS,
+) -> Callable[[Price], Price]:
     """From a last price to the worst price an exit accepts: the band beyond it, on a tick, rounded towards a fill.
 
-    `widen` multiplies the band for later attempts. Integers only: it runs between breach and write.
+    `widen` multiplies the band for later attempts, `narrow` divides it where the exchange refused it. Integers only: it
+    runs between breach and write.
     """
     # Percent in basis points, thresholds in minor units, computed once when arming.
-    steps = tuple(
-        (None if below == Decimal("Infinity") else int(below * instrument.price_scale), int(percent * 100) * widen)
+    scale = instrument.price_scale
+    reaches = tuple(
+        Reach(_threshold(below, scale), int(percent * 100) * widen // narrow, percent=True)
         for below, percent in rule.bands
     )
-    tick = instrument.tick_size
-    selling = side is Side.SELL
+    return pricer(reaches, instrument.tick_size, side is Side.SELL, protection, bounds)
 
-    def price(last: Price) -> Price:
-        for below, points in steps:
-            if below is None or last < below:
-                reach = last * points // 10_000
-                if selling:
-                    return max(to_tick(last - reach, tick, Rounding.DOWN), tick)
-                return to_tick(last + reach, tick, Rounding.UP)
-        return last
 
-    return price
+def _threshold(below: Decimal, scale: int) -> Price | None:
+    return None if below == Decimal("Infinity") else int(below * scale)
+
+
+def _rows(table: str, text: str, read: Callable[[dict[str, str]], T]) -> list[T]:
+    rows = []
+    for number, row in enumerate(csv.DictReader(io.StringIO(text)), start=2):
+        try:
+            rows.append(read(row))
+        except (KeyError, ValueError, ArithmeticError) as failure:
+            raise ValueError(f"{table}, line {number}: {failure}") from None
+    return rows
+
+
+def _exit_rule(row: dict[str, str]) -> ExitRule:
+    return ExitRule(
+        row["broker"],
+        InstrumentClass(row["class"]),
+        date.fromisoformat(row["since"]),
+        OrderKind(row["kind"]),
+        tuple((below, Decimal(percent)) for below, percent in map(_band, row["bands"].split(";"))),
+        int(row.get("days") or 0),
+    )
+
+
+def _protection(row: dict[str, str]) -> _Protection:
+    reaches = []
+    for below, amount in map(_band, row["reach"].split(";")):
+        reaches.append((below, Decimal(amount.removesuffix("%")), amount.endswith("%")))
+    return _Protection(InstrumentClass(row["class"]), date.fromisoformat(row["since"]), tuple(reaches))
+
+
+def _freeze(row: dict[str, str]) -> _Freeze:
+    quantity = int(row["quantity"])
+    if quantity <= 0:
+        raise ValueError(f"a freeze quantity of {quantity}")
+    return _Freeze(row["exchange"], row["underlying"], date.fromisoformat(row["since"]), quantity)
+
+
+def _band(part: str) -> tuple[Decimal, str]:
+    below, _, amount = part.partition(":")
+    return (Decimal("Infinity") if below == ANY else Decimal(below), amount)

@@ -42,8 +42,8 @@ class Journal:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def save_stop(self, stop: Stop, entry: AuditEntry, intent: OrderRequest | None = None) -> None:
-        """The stop as it now stands, its audit line, and the exit prepared for it: all in one transaction, or none.
+    async def save_stop(self, stop: Stop, entry: AuditEntry, *intents: OrderRequest) -> None:
+        """The stop as it now stands, its audit line, and the orders prepared for its exit: all in one transaction, or none.
 
         An exit's tag is used once. The same tag may be prepared again only while the stop has not fired (a moved or
         resized stop); afterwards StorageError is raised.
@@ -54,7 +54,7 @@ class Journal:
             row = _stop_row(stop, entry.at)
             changed = {name: value for name, value in row.items() if name != "id"}
             connection.execute(upsert(stops).values(row).on_conflict_do_update(index_elements=["id"], set_=changed))
-            if intent is not None:
+            for intent in intents:
                 _prepare(connection, stop.id, intent, entry.at, rewritable=before in _BEFORE_FIRING)
             trail.append(connection, entry)
 

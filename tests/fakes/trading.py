@@ -41,7 +41,11 @@ OPTION = Instrument(
     500,
 )
 KEY = PositionKey(ACCOUNT, INFY.id, Product.MIS)
-RULES = Path(__file__).resolve().parents[2] / "resources" / "rules" / "exits.csv"
+TABLES = Path(__file__).resolve().parents[2] / "resources" / "rules"
+RULES = TABLES / "exits.csv"
+EXIT_RULES = ExitRules.parse(
+    *((TABLES / f"{name}.csv").read_text("utf-8") for name in ("exits", "protection", "freeze"))
+)
 Answer = Callable[[OrderRequest], object]
 
 
@@ -228,11 +232,10 @@ class MemoryJournal:
         self.gate: asyncio.Event | None = None
         """Writes wait for it."""
 
-    async def save_stop(self, stop: Stop, entry: AuditEntry, intent: OrderRequest | None = None) -> None:
+    async def save_stop(self, stop: Stop, entry: AuditEntry, *intents: OrderRequest) -> None:
         await self._write()
         self.stops[stop.id] = stop
-        if intent is not None:
-            self.intents.append(intent)
+        self.intents.extend(intents)
         self.lines.append(entry)
 
     async def audit(self, *entries: AuditEntry) -> None:
@@ -277,11 +280,10 @@ class Rig:
         self.clock.set(1_700_000_000 * 10**9)
         self.tasks = Tasks()
         self.state = AccountState(ACCOUNT, self.clock, self.events.append)
-        rules = ExitRules.parse(RULES.read_text(encoding="utf-8"))
         self.orders = OrderManager(
             self.state,
             self.journal,
-            rules,
+            EXIT_RULES,
             self.instruments.get,
             self.last.get,
             self.events.append,
@@ -292,7 +294,7 @@ class Rig:
             self.state,
             self.orders,
             self.journal,
-            rules,
+            EXIT_RULES,
             self.instruments.get,
             self.last.get,
             lambda watch, seconds: self.counting,
@@ -345,8 +347,8 @@ class Rig:
         return [request for request in self.broker.placed if request.side is Side.SELL]
 
 
-def refusal() -> Rejected:
-    return Rejected("The broker refused.", kind="InputException")
+def refusal(words: str = "") -> Rejected:
+    return Rejected("The broker refused.", detail=words, kind="InputException")
 
 
 def kinds(requests: Sequence[OrderRequest]) -> list[OrderKind]:

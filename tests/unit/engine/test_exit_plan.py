@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, Tag
 from app.domain.instrument import Product
 from app.domain.order import Order, OrderKind, OrderStatus, Side
 from app.engine.exit_plan import (
-    REPRICES,
     CancelOrders,
     Close,
     ExitView,
@@ -20,7 +19,10 @@ from app.engine.exit_plan import (
     SquareOffExcess,
     Wait,
     next_step,
+    remaining,
 )
+from app.engine.refusals import Cause
+from app.engine.rules import MAX_SLICES
 
 
 def order(status: OrderStatus, filled: int = 0, number: int = 1, quantity: int = 100) -> Order:
@@ -44,7 +46,7 @@ LONG = ExitView(Side.SELL, 100, (), 100)
 
 
 def test_an_answer_is_awaited_before_anything_else_is_sent() -> None:
-    assert isinstance(next_step(replace(LONG, in_flight=True)), Wait)
+    assert isinstance(next_step(replace(LONG, in_flight=100)), Wait)
 
 
 def test_a_failed_position_read_is_not_flat() -> None:
@@ -70,7 +72,7 @@ def test_an_unanswered_attempt_is_looked_up_twice_before_the_next() -> None:
 
 
 def test_a_refused_market_exit_goes_out_as_limit() -> None:
-    step = next_step(replace(LONG, refused=True, kind=OrderKind.MARKET))
+    step = next_step(replace(LONG, refused=Cause.MARKET, kind=OrderKind.MARKET))
     assert isinstance(step, Send)
     assert step.kind is OrderKind.LIMIT
 
@@ -94,8 +96,8 @@ def test_a_position_row_that_lags_behind_the_fills_sends_nothing() -> None:
 
 def test_a_resting_exit_is_priced_anew_then_cancelled() -> None:
     resting = replace(LONG, orders=(order(OrderStatus.PARTIALLY_FILLED, 20),), position=80, resting=10.0)
-    assert next_step(resting) == Reprice(BrokerOrderId("1"))
-    assert isinstance(next_step(replace(resting, reprices=REPRICES)), CancelOrders)
+    assert next_step(resting) == Reprice((BrokerOrderId("1"),))
+    assert isinstance(next_step(replace(resting, modifications=0)), CancelOrders)
 
 
 def test_a_late_first_attempt_is_cancelled_and_the_newest_kept() -> None:
@@ -116,36 +118,96 @@ def test_a_double_exit_is_squared_off() -> None:
     assert step == SquareOffExcess(100, Side.BUY)
 
 
-statuses = st.sampled_from([s for s in OrderStatus if s is not OrderStatus.DENIED])
-orders = st.lists(st.tuples(statuses, st.integers(0, 100)), max_size=3).map(
-    lambda rows: tuple(order(s, f, n) for n, (s, f) in enumerate(rows, 1))
-)
+statuses: st.SearchStrategy[OrderStatus] = st.sampled_from([s for s in OrderStatus if s is not OrderStatus.DENIED])
+
+
+def _rows(rows: list[tuple[OrderStatus, int, int, Side]]) -> tuple[Order, ...]:
+    return tuple(
+        replace(order(status, min(filled, quantity), n, quantity), side=side)
+        for n, (status, filled, quantity, side) in enumerate(rows, 1)
+    )
+
+
+orders = st.lists(
+    st.tuples(statuses, st.integers(0, 100), st.integers(1, 100), st.sampled_from([Side.SELL, Side.SELL, Side.BUY])),
+    max_size=12,
+).map(_rows)
 views = st.builds(
     ExitView,
     side=st.sampled_from(Side),
-    quantity=st.integers(1, 200),
+    quantity=st.integers(1, 400),
     orders=orders,
-    position=st.none() | st.integers(-300, 300),
+    position=st.none() | st.integers(-500, 500),
     position_age=st.floats(0, 10),
-    in_flight=st.booleans(),
+    in_flight=st.sampled_from([0, 0, 50]),
     unresolved=st.booleans(),
     lookups=st.integers(0, 3),
-    refused=st.booleans(),
+    refused=st.none() | st.sampled_from(Cause),
     resting=st.floats(0, 10),
-    reprices=st.integers(0, 30),
+    modifications=st.integers(-1, 20),
     kind=st.sampled_from([OrderKind.MARKET, OrderKind.LIMIT]),
+    takes_market=st.booleans(),
+    cleanup=st.booleans(),
+    slice_size=st.sampled_from([0, 1, 25, 30, 100]),
+    changing=st.booleans(),
+    converts=st.booleans(),
+    conversions=st.integers(0, 4),
 )
 
 
+def _asked(view: ExitView) -> int:
+    """Units that live exits may still fill."""
+    return sum(remaining(o) for o in view.orders if not o.status.is_final and o.side is view.side)
+
+
+@settings(max_examples=300)
 @given(views)
 def test_nothing_is_sent_that_could_double_or_turn_the_position(view: ExitView) -> None:
     step = next_step(view)
     if isinstance(step, Send):
-        assert not any(not o.status.is_final for o in view.orders)
         assert not view.in_flight
+        assert not view.unresolved or view.lookups >= 2
         assert view.position is not None
-        assert 0 < step.quantity <= abs(view.position)
         assert (view.position > 0) == (view.side is Side.SELL)
+        assert step.quantity > 0
+        assert _asked(view) + step.quantity <= abs(view.position)
+        live = sum(not o.status.is_final for o in view.orders)
+        assert live + len(step.sizes) <= MAX_SLICES or not live
+        assert len(step.sizes) <= MAX_SLICES
+        assert all(0 < size <= (view.slice_size or size) for size in step.sizes)
+
+
+@settings(max_examples=300)
+@given(views)
+def test_live_exits_that_ask_for_more_than_there_is_are_cut_back_at_once(view: ExitView) -> None:
+    """The remaining sum of two live exits never stays above the position and what the stop had to close."""
+    step = next_step(view)
+    live = [o for o in view.orders if not o.status.is_final and o.side is view.side]
+    if len(live) < 2 or view.cleanup:
+        return
+    held = 0 if view.position is None else max(0, view.position * -view.side.sign)
+    closed = sum(o.filled_quantity * (1 if o.side is view.side else -1) for o in view.orders)
+    room = max(view.quantity - closed, held)
+    if _asked(view) > room:
+        assert isinstance(step, CancelOrders)
+        kept = [o for o in live if o.broker_order_id not in step.orders]
+        assert sum(map(remaining, kept)) <= max(room, 0) or not kept
+
+
+@settings(max_examples=300)
+@given(views)
+def test_there_is_always_a_way_on(view: ExitView) -> None:
+    """Nothing waits for ever: once the broker has answered, readings agree and time has passed, something is done."""
+    late = replace(
+        view,
+        position=view.position or 0,
+        position_age=60.0,
+        in_flight=0,
+        unresolved=False,
+        changing=False,
+        resting=60.0,
+    )
+    assert not isinstance(next_step(late), Wait)
 
 
 @given(views)
@@ -153,7 +215,7 @@ def test_it_closes_only_on_a_position_that_is_proven_not_to_need_it(view: ExitVi
     step = next_step(view)
     if isinstance(step, Close):
         assert view.position is not None
-        assert view.position == 0 or (view.position > 0) != (view.side is Side.SELL)
+        assert view.cleanup or view.position == 0 or (view.position > 0) != (view.side is Side.SELL)
         assert not any(not o.status.is_final for o in view.orders)
 
 
@@ -203,6 +265,7 @@ def test_an_exit_larger_than_what_is_left_is_cancelled_once_the_position_is_sure
 
 
 def test_a_refused_limit_stays_a_limit_where_the_class_takes_nothing_else() -> None:
-    refused = replace(LONG, refused=True, kind=OrderKind.LIMIT)
-    assert next_step(refused) == Send(100, OrderKind.MARKET, "the last attempt was refused")
-    assert next_step(replace(refused, takes_market=False)) == Send(100, OrderKind.LIMIT, "the last attempt was refused")
+    refused = replace(LONG, refused=Cause.OTHER, kind=OrderKind.LIMIT)
+    assert next_step(refused) == Send((100,), OrderKind.MARKET, "the last attempt was refused")
+    limit = next_step(replace(refused, takes_market=False))
+    assert limit == Send((100,), OrderKind.LIMIT, "the last attempt was refused")

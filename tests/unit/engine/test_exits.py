@@ -96,6 +96,74 @@ def test_a_refused_market_order_is_followed_by_a_limit_at_once(answer: Exception
     assert any("refused" in alarm for alarm in rig.alarms)
 
 
+@pytest.mark.parametrize(
+    ("words", "kind", "told"),
+    [
+        ("Market orders are not allowed for this contract.", OrderKind.LIMIT, "market order"),
+        ("Your order price is lower than the current lower circuit limit of 985.", OrderKind.LIMIT, "circuit limit"),
+        ("Insufficient funds. Required margin is 1 but available margin is 0.", OrderKind.MARKET, "margin"),
+        ("100 quantity needs authorisation at depository.", OrderKind.MARKET, "authorisation"),
+    ],
+)
+def test_the_words_of_a_refusal_decide_the_next_kind_and_reach_the_trader(
+    words: str, kind: OrderKind, told: str
+) -> None:
+    rig = fire_with(refusal(words))
+    assert kinds(rig.exits) == [OrderKind.MARKET, kind]
+    assert f"The exit was refused ({told}).{words and ' '}" in " ".join(rig.alarms)
+    assert words in " ".join(rig.alarms)
+
+
+def test_a_circuit_limit_that_a_refusal_names_is_the_next_price() -> None:
+    rig = fire_with(refusal("Your order price is lower than the current lower circuit limit of 987.10."))
+    assert rig.exits[1].price == 98_710
+
+
+def test_an_exit_above_the_freeze_quantity_goes_out_in_slices_each_with_its_tag() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard(quantity=250)
+        rig.broker.answers = [refusal("Quantity 250 is above the freeze quantity 100 of INFY.")]
+        rig.tick(98_900)
+        await rig.ended(stop)
+        assert rig.broker.held[KEY] == 0
+        assert [str(r.tag) for r in rig.exits[1:]] == [exit_tag(stop.id, 2, n) for n in (1, 2, 3)]
+        assert [r.tag for r in rig.journal.intents[-3:]] == [r.tag for r in rig.exits[1:]], "durable before the wire"
+
+    assert [r.quantity for r in play(script).exits] == [250, 100, 100, 50]
+
+
+def test_ten_slices_at_most_go_out_at_once_and_the_next_follow() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard(quantity=250)
+        rig.broker.answers = [refusal("Quantity 250 is above the freeze quantity 20."), *["open"] * 10]
+        rig.tick(98_900)
+        await asyncio.sleep(4)
+        assert [r.quantity for r in rig.exits[1:]] == [20] * 10
+        for order in list(rig.broker.book.values()):
+            rig.broker.fill(order.broker_order_id)
+        await rig.ended(stop)
+        assert rig.broker.held[KEY] == 0
+
+    assert [r.quantity for r in play(script).exits[11:]] == [20, 20, 10]
+
+
+def test_a_slice_that_is_refused_follows_while_the_others_rest() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard(quantity=250)
+        limits = refusal("Quantity 250 is above the freeze quantity 100.")
+        rig.broker.answers = [limits, "open", refusal("Insufficient funds."), "open"]
+        rig.tick(98_900)
+        await asyncio.sleep(5)
+        assert [r.quantity for r in rig.exits] == [250, 100, 100, 50, 100], "never more than there is"
+        for order in list(rig.broker.book.values()):
+            if not order.status.is_final:
+                rig.broker.fill(order.broker_order_id)
+        await rig.ended(stop)
+        assert rig.broker.held[KEY] == 0
+
+    play(script)
+
+
 def test_a_broker_that_refuses_on_and_on_is_asked_less_and_less_and_the_trader_called() -> None:
     async def script(rig: Rig) -> None:
         stop = await rig.guard()

@@ -198,6 +198,7 @@ class Leaving(StrEnum):
     TIME = "sell time"
     STOP = "stop"
     TARGET = "target"
+    PORTFOLIO = "portfolio stop"
     TRADER = "trader"
     ELSEWHERE = "elsewhere"
 

@@ -19,6 +19,7 @@ from app.domain.stop import Stop, StopPlan, StopState
 from app.storage import trail
 from app.storage.schema_journal import intents, runtime_state, stops
 from app.storage.store import Store
+from app.storage.strategies import Strategies
 
 _FINAL = [state.value for state in StopState if state.is_final]
 _BEFORE_FIRING = (StopState.ARMING.value, StopState.ARMED.value)
@@ -41,6 +42,7 @@ class Journal:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self.strategies = Strategies(store)
 
     async def save_stop(self, stop: Stop, entry: AuditEntry, *intents: OrderRequest) -> None:
         """The stop as it now stands, its audit line, and the orders prepared for its exit: all in one transaction, or none.

@@ -10,6 +10,7 @@ from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, MetaData, Tab
 from app.domain.instrument import Product
 from app.domain.order import OrderKind, OrderStatus, Side, Validity
 from app.domain.stop import StopState
+from app.domain.strategy import MarkKind, StrategyState
 from app.storage.columns import NAMING, Whole, Words, one_of
 
 metadata = MetaData(naming_convention=NAMING)
@@ -124,5 +125,47 @@ runtime_state = Table(
     metadata,
     Column("key", Words, primary_key=True),
     Column("value", Words, nullable=False),
+    sqlite_strict=True,
+)
+
+strategies = Table(
+    "strategies",
+    metadata,
+    Column("id", Words, primary_key=True),
+    Column("account", Words, nullable=False),
+    Column("instrument", Words, nullable=False),
+    Column("product", Words, nullable=False),
+    Column("side", Words, nullable=False),
+    Column("quantity", Whole, nullable=False),
+    Column("state", Words, nullable=False),
+    Column("held", Whole, nullable=False),
+    Column("entry_at", Whole),
+    Column("exit_at", Whole),
+    Column("changed_at", Whole, nullable=False),
+    Column("body", Words, nullable=False),
+    one_of("product", Product),
+    one_of("side", Side),
+    one_of("state", StrategyState),
+    CheckConstraint("quantity > 0", name="quantity_positive"),
+    CheckConstraint("held >= 0", name="held_not_negative"),
+    Index(None, "account"),
+    sqlite_strict=True,
+)
+"""What is asked for by column; the whole of a strategy is in its body."""
+
+strategy_marks = Table(
+    "strategy_marks",
+    metadata,
+    Column("id", Whole, primary_key=True),
+    Column("strategy", Words, nullable=False),
+    Column("at", Whole, nullable=False),
+    Column("kind", Words, nullable=False),
+    Column("state", Words, nullable=False),
+    Column("words", Words, nullable=False),
+    Column("price", Whole),
+    Column("quantity", Whole, nullable=False),
+    one_of("kind", MarkKind),
+    one_of("state", StrategyState),
+    Index(None, "strategy", "at"),
     sqlite_strict=True,
 )

@@ -72,6 +72,15 @@ class ExitDue:
 
 
 @dataclass(frozen=True, slots=True)
+class Replanned:
+    """The calendar says something else of its day than before."""
+
+    entry_at: Nanos
+    exit_at: Nanos
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class NewDay:
     """A later day than that of its last entry has begun."""
 
@@ -149,8 +158,13 @@ class Armed:
 
 
 @dataclass(frozen=True, slots=True)
+class GuardLost:
+    """The trader disarmed its exit."""
+
+
+@dataclass(frozen=True, slots=True)
 class ShareChanged:
-    """Somebody else's order made the position smaller than its share."""
+    """Somebody else's order made the position smaller than its share, or what was missing is there again."""
 
     quantity: int
 
@@ -182,6 +196,7 @@ Happening = (
     | EntryMissed
     | EntryTimeOver
     | ExitDue
+    | Replanned
     | NewDay
     | EntryNews
     | EntryRefused
@@ -191,6 +206,7 @@ Happening = (
     | BrokerBack
     | Adopted
     | Armed
+    | GuardLost
     | ShareChanged
     | ExitStarted
     | ExitOver

@@ -29,10 +29,12 @@ from app.engine.strategies.happenings import (
     ExitStarted,
     FireExit,
     Guard,
+    GuardLost,
     NewDay,
     Pause,
     PlaceEntry,
     Release,
+    Replanned,
     Resume,
     ShareChanged,
     Start,
@@ -194,6 +196,16 @@ def _leave(strategy: Strategy, why: Leaving, note: str, *first: Action) -> Decis
     return Decision(replace(strategy, state=S.SELLING, leaving=why, note=note), (*first, FireExit(why)))
 
 
+def replanned(strategy: Strategy, event: Replanned) -> Decision:
+    """Its day has other hours."""
+    return Decision(replace(strategy, entry_at=event.entry_at, exit_at=event.exit_at, note=event.words))
+
+
+def replanned_open(strategy: Strategy, event: Replanned) -> Decision:
+    """The same once it has entered: only the exit is still to come."""
+    return Decision(replace(strategy, exit_at=event.exit_at, note=event.words or strategy.note))
+
+
 def new_day(strategy: Strategy, event: NewDay) -> Decision:
     """Where it repeats, its next day."""
     if event.next is None or strategy.ending or not strategy.plan.days.repeats:
@@ -335,12 +347,19 @@ def armed(strategy: Strategy, event: Armed) -> Decision:
     return Decision(guarded, (Guard(),) if event.quantity < guarded.held else ())
 
 
+def guard_lost(strategy: Strategy, _: GuardLost) -> Decision:
+    """Its times go on; nothing else gets it out."""
+    note = "its stop was disarmed by hand; it is left at its sell time only"
+    return Decision(replace(strategy, stop=None, note=note), (Tell(Level.WARNING, note),))
+
+
 def share_changed(strategy: Strategy, event: ShareChanged) -> Decision:
-    """It never owns more than there is."""
-    if event.quantity >= strategy.held:
+    """It never owns more than there is, nor more than it bought."""
+    held = min(event.quantity, strategy.bought)
+    if held == strategy.held:
         return Decision(strategy)
-    note = f"{strategy.held - event.quantity} units were closed elsewhere; {event.quantity} are left"
-    return Decision(replace(strategy, held=event.quantity, note=note))
+    lost = strategy.bought - held
+    return Decision(replace(strategy, held=held, note=f"{lost} units were closed elsewhere" if lost else ""))
 
 
 def exit_started(strategy: Strategy, event: ExitStarted) -> Decision:

@@ -7,6 +7,7 @@ from app.storage.migrations.journal import (
     v0003_cover_product,
     v0004_stop_plans,
     v0005_audit_chain,
+    v0006_strategies,
 )
 
 VERSIONS = (
@@ -15,4 +16,5 @@ VERSIONS = (
     Version("0003", v0003_cover_product.upgrade),
     Version("0004", v0004_stop_plans.upgrade),
     Version("0005", v0005_audit_chain.upgrade),
+    Version("0006", v0006_strategies.upgrade),
 )

@@ -2,6 +2,7 @@
 
     AppError
       Denied             ours, before sending: limits, market closed, quantity off the lot
+        NeverArrived     sent, and proven absent from the order book
       BrokerError        the broker's side
         Rejected         refused, and proved so
           AuthorisationNeeded  holdings must be released at the depository first; `url` asks for it
@@ -55,6 +56,10 @@ class AppError(Exception):
 
 class Denied(AppError):
     """Refused by us; nothing was sent."""
+
+
+class NeverArrived(Denied):
+    """Sent, not answered, and proven absent from the order book: nothing was traded."""
 
 
 class BrokerError(AppError):

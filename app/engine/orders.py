@@ -14,7 +14,7 @@ from typing import Protocol
 
 from app.brokers.base import BrokerSession
 from app.domain.broker import BrokerInfo
-from app.domain.errors import AppError, BrokerError, Denied, OutcomeUnknown, SessionExpired
+from app.domain.errors import AppError, BrokerError, Denied, NeverArrived, OutcomeUnknown, SessionExpired
 from app.domain.events import AuditEntry, Event, Level, Noticed, OrderChanged, OrderUnresolved
 from app.domain.ids import BrokerOrderId, InstrumentId, OrderId, Tag
 from app.domain.instrument import Instrument, Product
@@ -96,7 +96,7 @@ class OrderManager:
         return (await self.wire.place(request, purpose)).order
 
     async def place(self, request: OrderRequest, *, purpose: Purpose = Purpose.MANUAL) -> OrderId:
-        """Journals, sends once, returns when the broker acknowledged.
+        """Journals, sends once, returns when the broker acknowledged. A tag that the caller has journalled is kept.
 
         Raises Denied (nothing sent), Rejected and the like (refused for certain), Unreachable (nothing sent), or
         OutcomeUnknown when two readings of the order book could not settle it either.
@@ -108,7 +108,7 @@ class OrderManager:
             check_order(request, instrument)
         if not self._state.active:
             raise SessionExpired("The account is not logged in.")
-        tag = new_order_tag()
+        tag = request.tag or new_order_tag()
         order_id = OrderId(tag)
         request = replace(request, tag=tag)
         await self._journal.record_intent(order_id, request, self._entry(tag, "submitted", _words(request)))
@@ -215,7 +215,7 @@ class OrderManager:
             if absent >= LOOKUPS:
                 await self._resolve(tag, OrderStatus.DENIED, None, "absent from the order book twice")
                 self._publish(OrderChanged(_never_arrived(request)))
-                raise Denied(
+                raise NeverArrived(
                     "The order did not reach the broker.", "Nothing was traded; you may send it again."
                 ) from failure
             await asyncio.sleep(LOOKUP_SPACING)

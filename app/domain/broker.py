@@ -129,6 +129,10 @@ class Capabilities:
     """Orders that rest at the broker until a trigger (`parts.GttBroker`)."""
     gtt_two_leg: Support = Support.UNKNOWN
     """Stop and target of which one cancels the other."""
+    gtt_bracket: Support = Support.UNKNOWN
+    """An entry whose fill wakes a target, a stop that may trail, or both (`GttKind.BRACKET`)."""
+    gtt_limit: Support = Support.UNKNOWN
+    """What a trigger sends has a limit price; NO: it goes at market, with protection."""
     amo: Support = Support.UNKNOWN
     """Orders taken after hours for the next session (`Variety.AMO`)."""
     iceberg: Support = Support.UNKNOWN

@@ -1,7 +1,8 @@
 """Orders that rest at the broker for a year and fire by themselves: good till triggered (GTT).
 
-A GTT is a trigger with an order behind it (single), or two of them of which one ends the other (two-leg). Triggered is
-not filled: what the broker made of the order behind the trigger is in its leg.
+A GTT is a trigger with an order behind it (single), two of them of which one ends the other (two-leg), or an entry
+whose fill wakes a target, a stop or both (bracket). Triggered is not filled: what the broker made of the order behind
+the trigger is in its leg.
 """
 
 from __future__ import annotations
@@ -21,6 +22,18 @@ class GttKind(StrEnum):
     SINGLE = "single"
     TWO_LEG = "two-leg"
     """A stop and a target: the one that triggers ends the other."""
+    BRACKET = "entry with exits"
+    """An entry; when its order has filled, a target and a stop, or one of them, begin to wait. One ends the other."""
+
+
+class GttRole(StrEnum):
+    """What a leg is for."""
+
+    TRIGGER = "trigger"
+    """It waits from the beginning: the leg of a single or a two-leg."""
+    ENTRY = "entry"
+    TARGET = "target"
+    STOP = "stop"
 
 
 class GttStatus(StrEnum):
@@ -51,13 +64,19 @@ class GttLeg:
     """Units."""
     product: Product
     price: Price
-    """Worst price accepted, of the limit order that is sent."""
+    """Worst price accepted, of the limit order that is sent; 0 where it goes at market."""
     kind: OrderKind = OrderKind.LIMIT
+    role: GttRole = GttRole.TRIGGER
+    gap: Price = 0
+    """How far a stop trails behind the best price; 0: it stays where it is."""
+    at_once: bool = False
+    """An entry that does not wait; its trigger is the price when it was written."""
 
 
 @dataclass(frozen=True, slots=True)
 class GttRequest:
-    """What we ask for: one leg, or two with the lower trigger first. A change sends all of it again."""
+    """What we ask for: one leg, two with the lower trigger first, or entry, target and stop in this order. A change
+    sends all of it again."""
 
     account: AccountId
     instrument: InstrumentId
@@ -67,7 +86,9 @@ class GttRequest:
 
     @property
     def kind(self) -> GttKind:
-        """By the number of legs."""
+        """By the legs."""
+        if any(leg.role is not GttRole.TRIGGER for leg in self.legs):
+            return GttKind.BRACKET
         return GttKind.SINGLE if len(self.legs) == 1 else GttKind.TWO_LEG
 
 
@@ -105,6 +126,11 @@ class Gtt:
     refusal: str = ""
     """Why the broker refused or disabled it, in its own words."""
     price_scale: int = 100
+
+    @property
+    def entered(self) -> bool:
+        """A bracket whose entry has sent its order: from now on the exits count."""
+        return self.kind is GttKind.BRACKET and self.results[0] is not None
 
     @property
     def failed(self) -> bool:

@@ -12,7 +12,7 @@ from typing import Protocol
 from app.brokers.parts import GttBroker
 from app.domain.errors import AppError, BrokerError, Denied, OutcomeUnknown
 from app.domain.events import AuditEntry
-from app.domain.gtt import Gtt, GttLeg, GttRequest
+from app.domain.gtt import Gtt, GttLeg, GttRequest, GttRole
 from app.domain.ids import AccountId, GttId
 from app.domain.instrument import Instrument
 from app.domain.money import in_rupees
@@ -137,5 +137,7 @@ def gtt_words(request: GttRequest, instrument: Instrument) -> str:
 
 
 def _leg(leg: GttLeg, instrument: Instrument) -> str:
-    trigger, price = (in_rupees(value, instrument.price_scale) for value in (leg.trigger, leg.price))
-    return f"at {trigger} {leg.side} {leg.quantity} {leg.product} limit {price}"
+    trigger, price, gap = (in_rupees(value, instrument.price_scale) for value in (leg.trigger, leg.price, leg.gap))
+    role = "" if leg.role is GttRole.TRIGGER else f"{leg.role} "
+    when = "at once" if leg.at_once else f"at {trigger}" + (f" trailing by {gap}" if leg.gap else "")
+    return f"{role}{when} {leg.side} {leg.quantity} {leg.product} " + (f"limit {price}" if leg.price else "at market")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from app.domain.errors import Denied
-from app.domain.gtt import GttRequest
+from app.domain.gtt import GttKind, GttRequest, GttRole
 from app.domain.instrument import Exchange, Instrument, InstrumentKind, Product
 from app.domain.order import OrderKind, OrderRequest, Side, Validity, Variety
 from app.domain.portfolio import Conversion
 
 _DERIVATIVES = frozenset({Exchange.NFO, Exchange.BFO, Exchange.CDS, Exchange.BCD, Exchange.MCX, Exchange.NCO})
+
+_EXIT_ROLES = ([GttRole.TARGET], [GttRole.STOP], [GttRole.TARGET, GttRole.STOP])
 
 
 def check_order(request: OrderRequest, instrument: Instrument) -> None:
@@ -28,21 +30,40 @@ def check_order(request: OrderRequest, instrument: Instrument) -> None:
 
 
 def check_gtt(request: GttRequest, instrument: Instrument) -> None:
-    """The same for a trigger that rests at the broker; each of its orders is a limit order to be."""
+    """The same for a trigger that rests at the broker; each of its orders is an order to be."""
     if not request.legs:
         raise Denied("A trigger needs an order behind it.", "Enter trigger, quantity and price.")
     for leg in request.legs:
         check_order(
             OrderRequest(
-                request.account, request.instrument, leg.side, leg.quantity, leg.product, leg.kind, price=leg.price
+                request.account, request.instrument, leg.side, leg.quantity, leg.product, leg.kind, leg.price or None
             ),
             instrument,
         )
         if leg.trigger <= 0 or leg.trigger % instrument.tick_size:
             raise Denied("The trigger is not on a tick of the instrument.", "Choose a multiple of the tick size.")
+    if request.kind is GttKind.BRACKET:
+        _check_bracket(request, instrument)
+        return
     triggers = [leg.trigger for leg in request.legs]
     if triggers != sorted(set(triggers)):
         raise Denied("Stop and target are at the same price.", "Give the two triggers different prices.")
+
+
+def _check_bracket(request: GttRequest, instrument: Instrument) -> None:
+    entry, *exits = request.legs
+    roles = [leg.role for leg in exits]
+    if entry.role is not GttRole.ENTRY or roles not in _EXIT_ROLES:
+        raise Denied("An entry has a target, a stop, or both behind it.", "Give at least one of them.")
+    up = 1 if entry.side is Side.BUY else -1
+    for leg in exits:
+        if leg.side is entry.side or leg.quantity != entry.quantity:
+            raise Denied("The exits must close what the entry opens.", "Give them the other side, and its quantity.")
+        if (leg.trigger - entry.trigger) * up * (1 if leg.role is GttRole.TARGET else -1) <= 0:
+            where = "beyond" if leg.role is GttRole.TARGET else "before"
+            raise Denied(f"The {leg.role} must lie {where} the entry.", "Move it to the other side of the entry.")
+        if leg.gap and (leg.role is not GttRole.STOP or leg.gap < 0 or leg.gap % instrument.tick_size):
+            raise Denied("Only a stop trails, by whole ticks.", "Choose a multiple of the tick size.")
 
 
 def check_conversion(conversion: Conversion, held: int, instrument: Instrument) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from app.brokers.rows import PRICE_SCALE
 from app.brokers.upstox.keys import Directory
 from app.domain.errors import Denied
-from app.domain.gtt import GttKind, GttRequest
+from app.domain.gtt import GttKind, GttLeg, GttRequest, GttRole
 from app.domain.ids import split_instrument_id
 from app.domain.instrument import Exchange, Product
 from app.domain.money import Price, from_minor
@@ -20,6 +20,15 @@ PROTECTION_LIMIT = 25
 """Percent; more is refused (UDAPI1159)."""
 
 _PRODUCTS = {Product.CNC: "D", Product.NRML: "D", Product.MIS: "I", Product.MTF: "MTF"}
+
+_GTT_PRODUCTS = (Product.CNC, Product.NRML, Product.MIS, Product.MTF)
+_EXITS = (GttRole.TARGET, GttRole.STOP)
+_STRATEGIES = {
+    GttRole.TRIGGER: "ENTRY",
+    GttRole.ENTRY: "ENTRY",
+    GttRole.TARGET: "TARGET",
+    GttRole.STOP: "STOPLOSS",
+}
 
 _PRICED = (OrderKind.LIMIT, OrderKind.SL)
 _TRIGGERED = (OrderKind.SL, OrderKind.SL_M)
@@ -145,29 +154,39 @@ def convert_body(conversion: Conversion, directory: Directory) -> dict[str, Any]
 
 
 def gtt_body(request: GttRequest, directory: Directory) -> dict[str, Any]:
-    """A GTT of one trigger. Upstox has no stop-and-target pair without an entry in front of it, and its triggers send
-    an order at market with protection. Raises Denied for everything else."""
-    if request.kind is not GttKind.SINGLE:
+    """A GTT: one trigger, or an entry with a target, a stop or both behind it. Upstox has no stop-and-target pair
+    without an entry in front of it, and its triggers send an order at market with protection. Raises Denied for
+    everything else."""
+    if request.kind is GttKind.TWO_LEG:
         raise Denied(
             "Upstox keeps no pair of stop and target for a position that is open already.",
             "Place the stop alone.",
         )
-    leg = request.legs[0]
-    if leg.kind is not OrderKind.MARKET:
+    if any(leg.kind is not OrderKind.MARKET for leg in request.legs):
         raise Denied("A trigger at Upstox sends an order at market, with protection.", "Choose MARKET for its order.")
-    exchange = split_instrument_id(request.instrument)[0]
+    entry = request.legs[0]
+    if entry.product not in _GTT_PRODUCTS:
+        raise Denied(f"Upstox takes no triggers with product {entry.product}.", "Choose another product.")
     return {
-        "type": "SINGLE",
-        "quantity": leg.quantity,
-        "product": _PRODUCTS[leg.product],
+        "type": "MULTIPLE" if request.kind is GttKind.BRACKET else "SINGLE",
+        "quantity": entry.quantity,
+        "product": _PRODUCTS[entry.product],
         "instrument_token": directory.instrument(request.instrument).key,
-        "transaction_type": leg.side.value,
-        "rules": [
-            {
-                "strategy": "ENTRY",
-                "trigger_type": "ABOVE" if leg.trigger > request.last_price else "BELOW",
-                "trigger_price": rupees(leg.trigger, exchange),
-                "market_protection": -1,
-            }
-        ],
+        "transaction_type": entry.side.value,
+        "rules": [_rule(leg, request) for leg in request.legs],
     }
+
+
+def _rule(leg: GttLeg, request: GttRequest) -> dict[str, Any]:
+    """One leg. What follows an entry is IMMEDIATE by its strategy: its price alone says when it fires."""
+    exchange = split_instrument_id(request.instrument)[0]
+    when = "ABOVE" if leg.trigger > request.last_price else "BELOW"
+    rule: dict[str, Any] = {
+        "strategy": _STRATEGIES[leg.role],
+        "trigger_type": "IMMEDIATE" if leg.at_once or leg.role in _EXITS else when,
+        "trigger_price": rupees(leg.trigger, exchange),
+        "market_protection": -1,
+    }
+    if leg.gap:
+        rule["trailing_gap"] = rupees(leg.gap, exchange)
+    return rule

@@ -11,11 +11,15 @@ from collections.abc import Mapping
 from app.brokers.rows import PRICE_SCALE, Row
 from app.brokers.upstox.keys import Directory, market_of_key
 from app.brokers.upstox.mapping import key_of, product_of
-from app.domain.gtt import Gtt, GttKind, GttLeg, GttResult, GttStatus
+from app.domain.gtt import Gtt, GttKind, GttLeg, GttResult, GttRole, GttStatus
 from app.domain.ids import AccountId, BrokerOrderId, GttId
 from app.domain.order import OrderKind, Side
 
-_KINDS: Mapping[str, GttKind] = {"SINGLE": GttKind.SINGLE, "MULTIPLE": GttKind.TWO_LEG}
+_KINDS: Mapping[str, GttKind] = {"SINGLE": GttKind.SINGLE, "MULTIPLE": GttKind.BRACKET}
+
+_ROLES: Mapping[str, GttRole] = {"ENTRY": GttRole.ENTRY, "TARGET": GttRole.TARGET, "STOPLOSS": GttRole.STOP}
+_ORDER = tuple(_ROLES)
+_TYPES = frozenset({"ABOVE", "BELOW", "IMMEDIATE"})
 
 _RULES: Mapping[str, GttStatus] = {
     "PENDING": GttStatus.ACTIVE,
@@ -36,7 +40,7 @@ def gtt_from_row(data: object, account: AccountId, directory: Directory) -> Gtt:
     rules = row.data.get("rules")
     if not isinstance(rules, list) or not rules:
         raise row.bad("rules")
-    parts = [Row(rule, "GTT rule") for rule in rules]
+    parts = sorted((Row(rule, "GTT rule") for rule in rules), key=_place)
     kind = _KINDS.get(str(row.data.get("type")))
     if kind is None:
         raise row.bad("type")
@@ -58,6 +62,9 @@ def gtt_from_row(data: object, account: AccountId, directory: Directory) -> Gtt:
                 product=product,
                 price=0,
                 kind=OrderKind.MARKET,
+                role=GttRole.TRIGGER if kind is GttKind.SINGLE else _ROLES[part.text("strategy")],
+                gap=part.maybe_price("trailing_gap", scale) or 0,
+                at_once=part.text("strategy") == "ENTRY" and _when(part) == "IMMEDIATE",
             )
             for part in parts
         ),
@@ -68,6 +75,21 @@ def gtt_from_row(data: object, account: AccountId, directory: Directory) -> Gtt:
         refusal=next((part.maybe_text("message") or "" for part in parts if part.data.get("status") == "FAILED"), ""),
         price_scale=scale,
     )
+
+
+def _place(rule: Row) -> int:
+    """Entry, target, stop."""
+    strategy = rule.text("strategy")
+    if strategy not in _ROLES:
+        raise rule.bad("strategy")
+    return _ORDER.index(strategy)
+
+
+def _when(rule: Row) -> str:
+    found = rule.text("trigger_type")
+    if found not in _TYPES:
+        raise rule.bad("trigger_type")
+    return found
 
 
 def _state(rule: Row) -> GttStatus:

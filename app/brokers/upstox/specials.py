@@ -99,7 +99,7 @@ class UpstoxSpecials:
         return found[0]
 
     async def place_gtt(self, request: GttRequest) -> GttId:
-        """A single trigger, with an order at market behind it."""
+        """A trigger with an order at market behind it, or an entry with exits."""
         self._deny_reading()
         body = requests.gtt_body(request, self._directory)
         return gtt_ids_of(await self._rest.send("POST", f"{_GTT}/place", body=body))[0]

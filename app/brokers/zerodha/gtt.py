@@ -54,6 +54,8 @@ def trigger_id_from(data: object) -> GttId:
 
 def check_gtt(request: GttRequest) -> None:
     """Raises Denied for what Kite does not take, before anything is sent (Kite Connect, GTT, and its support pages)."""
+    if request.kind is GttKind.BRACKET:
+        raise Denied("Zerodha keeps no exits that wait for an entry.", "Place the entry; then a stop and target.")
     if len(request.legs) not in LEGS.values():
         raise Denied("A trigger has one leg, or two.", "Give one trigger, or a stop and a target.")
     if any(leg.kind is not OrderKind.LIMIT for leg in request.legs):

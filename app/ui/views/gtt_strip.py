@@ -9,13 +9,18 @@ from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from app.domain.errors import AppError, OutcomeUnknown
-from app.domain.gtt import Gtt, GttRequest
+from app.domain.gtt import Gtt, GttKind, GttRequest, GttRole
+from app.domain.instrument import Instrument
+from app.domain.order import OrderKind
 from app.ui import theme
 from app.ui.bridge import Bridge
 from app.ui.models.facts import Facts
 from app.ui.widgets.price_edit import PriceEdit
 from app.ui.widgets.quantity_edit import QuantityEdit
 from app.ui.widgets.text import label
+
+LEGS = (1, 2, 3)
+_AT = {GttRole.TRIGGER: "At", GttRole.ENTRY: "Entry at", GttRole.TARGET: "target at", GttRole.STOP: "stop at"}
 
 
 class GttStrip(QFrame):
@@ -34,8 +39,10 @@ class GttStrip(QFrame):
         self.quantity.setObjectName("gtt.quantity")
         self.quantity.setAccessibleName("New quantity")
         self.quantity.setFixedWidth(110)
-        self.triggers = tuple(self._price(f"gtt.trigger{n}", f"Trigger {n}") for n in (1, 2))
-        self.prices = tuple(self._price(f"gtt.price{n}", f"Limit {n}") for n in (1, 2))
+        self.triggers = tuple(self._price(f"gtt.trigger{n}", f"Trigger {n}") for n in LEGS)
+        self.prices = tuple(self._price(f"gtt.price{n}", f"Limit {n}") for n in LEGS)
+        self.gap = self._price("gtt.gap", "The stop trails by")
+        self._gap_mark = label("trailing by", "muted")
         self._words = label("", "muted", wrap=True, name="gtt.words")
         self._button = QPushButton("&Change")
         self._button.setObjectName("gtt.change")
@@ -55,6 +62,8 @@ class GttStrip(QFrame):
         for trigger, price, (at, limit) in zip(self.triggers, self.prices, self._marks, strict=True):
             for widget in (at, trigger, limit, price):
                 prices.addWidget(widget)
+        prices.addWidget(self._gap_mark)
+        prices.addWidget(self.gap)
         prices.addStretch(1)
         prices.addWidget(self._button)
         layout = QVBoxLayout(self)
@@ -86,15 +95,30 @@ class GttStrip(QFrame):
         for n, (trigger, price) in enumerate(zip(self.triggers, self.prices, strict=True)):
             for edit in (trigger, price):
                 edit.set_instrument(instrument)
-            for widget in (trigger, price, *self._marks[n]):
-                widget.setVisible(n < len(gtt.legs))
-            if n < len(gtt.legs):
-                trigger.set_value(gtt.legs[n].trigger)
-                price.set_value(gtt.legs[n].price)
+            leg = gtt.legs[n] if n < len(gtt.legs) else None
+            at, limit = self._marks[n]
+            for widget in (trigger, at):
+                widget.setVisible(leg is not None)
+            for widget in (price, limit):
+                widget.setVisible(leg is not None and leg.kind is OrderKind.LIMIT)
+            if leg is not None:
+                at.setText(_AT[leg.role])
+                trigger.set_value(leg.trigger)
+                price.set_value(leg.price or None)
+        self._show_gap(gtt, instrument)
+        self._lock(busy=False)
         self._say("", "muted")
         self.show()
-        self.triggers[0].setFocus()
-        self.triggers[0].selectAll()
+        first = next((edit for edit in self.triggers if edit.isEnabled()), self.triggers[0])
+        first.setFocus()
+        first.selectAll()
+
+    def _show_gap(self, gtt: Gtt, instrument: Instrument) -> None:
+        stop = next((leg for leg in gtt.legs if leg.role is GttRole.STOP), None)
+        self.gap.set_instrument(instrument)
+        for widget in (self.gap, self._gap_mark):
+            widget.setVisible(stop is not None)
+        self.gap.set_value((stop.gap if stop is not None else 0) or None)
 
     def put_away(self) -> None:
         """Nothing was changed."""
@@ -108,11 +132,16 @@ class GttStrip(QFrame):
             return None
         legs = []
         for leg, trigger, price in zip(gtt.legs, self.triggers, self.prices, strict=False):
-            if not trigger.value or not price.value:
+            if not trigger.value or (leg.kind is OrderKind.LIMIT and not price.value):
                 return None
-            legs.append(replace(leg, trigger=trigger.value, price=price.value, quantity=quantity))
+            if self.gap.text() and not self.gap.value:
+                return None
+            gap = (self.gap.value or 0) if leg.role is GttRole.STOP else 0
+            legs.append(replace(leg, trigger=trigger.value, price=price.value or 0, quantity=quantity, gap=gap))
         last = self._facts.last(gtt.instrument) or gtt.last_price
-        return GttRequest(gtt.account, gtt.instrument, last, tuple(sorted(legs, key=lambda leg: leg.trigger)))
+        if gtt.kind is not GttKind.BRACKET:
+            legs.sort(key=lambda leg: leg.trigger)
+        return GttRequest(gtt.account, gtt.instrument, last, tuple(legs))
 
     def _submit(self) -> None:
         gtt, request = self._gtt, self.request()
@@ -141,8 +170,14 @@ class GttStrip(QFrame):
 
     def _lock(self, *, busy: bool) -> None:
         self._busy = busy
-        for widget in (*self.triggers, *self.prices, self.quantity, self._button):
+        for widget in (*self.triggers, *self.prices, self.gap, self.quantity, self._button):
             widget.setEnabled(not busy)
+        gtt = self._gtt
+        if gtt is not None and not busy:
+            for trigger, price, result in zip(self.triggers, self.prices, gtt.results, strict=False):
+                for edit in (trigger, price):
+                    edit.setEnabled(result is None)  # what has fired stays as it was
+            self.quantity.setEnabled(not gtt.entered)
 
     def _say(self, text: str, role: str) -> None:
         self._words.setText(text)

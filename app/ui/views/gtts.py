@@ -11,9 +11,10 @@ from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from app.domain.errors import AppError, OutcomeUnknown
 from app.domain.events import GttsChanged, SessionChanged
-from app.domain.gtt import Gtt, GttStatus
+from app.domain.gtt import Gtt, GttKind, GttLeg, GttStatus
 from app.domain.ids import AccountId, GttId
 from app.domain.instrument import Instrument
+from app.domain.order import OrderKind
 from app.ui import format as fmt
 from app.ui.bridge import Bridge
 from app.ui.models.facts import Facts
@@ -48,7 +49,14 @@ class GttRow:
         """In the words of what it means for the trader."""
         if self.gtt.failed:
             return "triggered, no order"
+        if self.can_exit:
+            return "entered, exits wait"
         return str(self.gtt.status)
+
+    @property
+    def can_exit(self) -> bool:
+        """A bracket that is in: a target or a stop waits."""
+        return self.gtt.entered and self.gtt.status.can_change
 
     @property
     def refusal(self) -> str:
@@ -62,8 +70,24 @@ def _tone(row: GttRow) -> Tone:
     return {GttStatus.ACTIVE: Tone.WARN, GttStatus.TRIGGERED: Tone.GOOD}.get(row.gtt.status, Tone.DIM)
 
 
-def _prices(row: GttRow, values: Sequence[int]) -> str:
-    return " / ".join(price_of(row.instrument, value, row.gtt.price_scale) for value in values)
+def _triggers(row: GttRow) -> str:
+    shown = [_trigger(row, leg) for leg in row.gtt.legs]
+    if row.gtt.kind is GttKind.BRACKET:
+        return f"{shown[0]} → {' / '.join(shown[1:])}"
+    return " / ".join(shown)
+
+
+def _trigger(row: GttRow, leg: GttLeg) -> str:
+    if leg.at_once:
+        return "at once"
+    trails = f" ⇡{price_of(row.instrument, leg.gap, row.gtt.price_scale)}" if leg.gap else ""
+    return price_of(row.instrument, leg.trigger, row.gtt.price_scale) + trails
+
+
+def _limits(row: GttRow) -> str:
+    if all(leg.kind is OrderKind.MARKET for leg in row.gtt.legs):
+        return "market"
+    return " / ".join(price_of(row.instrument, leg.price, row.gtt.price_scale) for leg in row.gtt.legs)
 
 
 COLUMNS: tuple[Column[GttRow], ...] = (
@@ -89,19 +113,20 @@ COLUMNS: tuple[Column[GttRow], ...] = (
         "trigger",
         "Trigger",
         lambda r: tuple(leg.trigger for leg in r.gtt.legs),
-        shown=lambda r: _prices(r, [leg.trigger for leg in r.gtt.legs]),
+        shown=_triggers,
         number=True,
-        width=150,
-        help="The price that fires it; of two, the one that comes first ends the other",
+        width=190,
+        help="The price that fires it; of two, the one that comes first ends the other. "
+        "Behind an arrow: the exits that wait for the entry's fill, ⇡ the distance at which a stop trails",
     ),
     Column(
         "price",
         "Limit",
         lambda r: tuple(leg.price for leg in r.gtt.legs),
-        shown=lambda r: _prices(r, [leg.price for leg in r.gtt.legs]),
+        shown=_limits,
         number=True,
         width=130,
-        help="Worst price accepted, of the order that is sent then",
+        help="Worst price accepted, of the order that is sent then; market: with the broker's protection",
         spare=1,
     ),
     Column("status", "Status", lambda r: r.status, tone=_tone, tip=lambda r: r.refusal, whole=True, width=80),
@@ -138,7 +163,7 @@ class GttsPanel(QWidget):
             name="gtts.table",
             title="Triggers",
             empty="No trigger rests at the broker",
-            hint='In the order ticket, choose "At a trigger (GTT)" or "Stop and target (GTT)".',
+            hint='In the order ticket, choose "At a trigger", "Stop and target" or "Entry, then exits".',
         )
         self.table.sortable()
         delete = ButtonDelegate(self.table)

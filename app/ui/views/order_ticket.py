@@ -175,8 +175,8 @@ class OrderTicket(TicketForm):
         return self.special.gtt(request, self._facts.last(request.instrument))
 
     def _is_limit(self) -> bool:
-        """What a trigger sends is always a limit order."""
-        return self._limit.isChecked() or self.special.way.rests
+        """What a trigger sends is a limit order, but for brokers whose triggers send at market."""
+        return self.special.limited if self.special.way.rests else self._limit.isChecked()
 
     def _on_special(self) -> None:
         if self._instrument is not None:
@@ -321,7 +321,7 @@ class OrderTicket(TicketForm):
             self.send.setText("Choose an instrument")
         else:
             quantity = self.quantity.value
-            when = " at a trigger" if self.special.way.rests else ""
+            when = self.special.way.suffix
             words = f"{side.capitalize()} {fmt.group(quantity) if quantity else ''} {instrument.symbol}{when}"
             self.send.setText(caption(" ".join(words.split())))
         ready = request is not None and (not self.special.way.rests or self.gtt(request) is not None)

@@ -11,7 +11,7 @@ from app.brokers.base import Credentials
 from app.brokers.parts import TokenLogin
 from app.brokers.upstox.adapter import UpstoxSession
 from app.domain.errors import Denied, LoginFailed, Rejected, SessionExpired
-from app.domain.gtt import GttLeg, GttRequest, GttStatus
+from app.domain.gtt import Gtt, GttKind, GttLeg, GttRequest, GttRole, GttStatus
 from app.domain.ids import BrokerOrderId, GttId, InstrumentId, Tag
 from app.domain.instrument import Exchange, InstrumentKind, Product
 from app.domain.market import Interval
@@ -246,6 +246,45 @@ async def test_a_gtt_is_placed_listed_changed_and_ended(broker: UpstoxSession) -
     assert (await broker.gtt(gtt)).status is GttStatus.CANCELLED
     with pytest.raises(Rejected):
         await broker.delete_gtt(GttId("GTT-C0000000000"))
+
+
+async def test_an_entry_with_exits_lives_from_its_placement_to_its_stop(
+    broker: UpstoxSession, exchange: Upstox
+) -> None:
+    last = await traded_at(broker)
+    entry = GttLeg(last, Side.BUY, 7, Product.MIS, 0, OrderKind.MARKET, GttRole.ENTRY, at_once=True)
+    target = replace(entry, trigger=rounded(last * 105), side=Side.SELL, role=GttRole.TARGET, at_once=False)
+    stop = replace(target, trigger=rounded(last * 95), role=GttRole.STOP)
+    request = GttRequest(A, INFY, last, (entry, target, stop))
+    number = await broker.place_gtt(request)
+
+    async def entered() -> Gtt | None:
+        found = await broker.gtt(number)
+        return found if found.entered else None
+
+    found: Gtt = await eventually(entered)
+    assert (found.kind, found.status, found.legs) == (GttKind.BRACKET, GttStatus.ACTIVE, request.legs)
+    bought = found.results[0]
+    assert bought is not None
+    assert bought.order is not None
+    assert await reaches(broker, bought.order, OrderStatus.FILLED)
+    nearer = replace(stop, trigger=stop.trigger + 100)
+    await broker.modify_gtt(number, replace(request, legs=(entry, target, nearer)))
+    assert (await broker.gtt(number)).legs[2].trigger == nearer.trigger
+    await exchange.control("PUT", "/market", {INFY: (nearer.trigger - 100) / 100})
+
+    async def over() -> Gtt | None:
+        now = await broker.gtt(number)
+        return now if now.status is GttStatus.TRIGGERED else None
+
+    ended: Gtt = await eventually(over)
+    assert (ended.results[1], ended.failed) == (None, False)
+    with pytest.raises(Rejected):
+        await broker.delete_gtt(number)
+
+
+def rounded(hundredfold: int) -> int:
+    return hundredfold // 100 // 10 * 10
 
 
 async def test_the_older_calls_still_place_change_and_cancel(broker: UpstoxSession) -> None:

@@ -79,6 +79,20 @@ def gtt(sdk: Sdk) -> str:
     return str(gtt_id)
 
 
+def bracket(sdk: Sdk) -> Any:
+    """An entry with both exits, the stop trailing."""
+    rules = [
+        upstox_client.GttRule(strategy="ENTRY", trigger_type="ABOVE", trigger_price=5000),
+        upstox_client.GttRule(strategy="TARGET", trigger_type="IMMEDIATE", trigger_price=5500),
+        upstox_client.GttRule(strategy="STOPLOSS", trigger_type="IMMEDIATE", trigger_price=4900, trailing_gap=20),
+    ]
+    request = upstox_client.GttPlaceOrderRequest(
+        type="MULTIPLE", quantity=1, product="I", instrument_token=INFY, transaction_type="BUY", rules=rules
+    )
+    (gtt_id,) = sdk.api("OrderApiV3").place_gtt_order(request).data.gtt_order_ids
+    return sdk.api("OrderApiV3").get_gtt_order_details(gtt_order_id=gtt_id)
+
+
 def changed_gtt(sdk: Sdk) -> Any:
     rule = upstox_client.GttRule(strategy="ENTRY", trigger_type="ABOVE", trigger_price=5500)
     request = upstox_client.GttModifyOrderRequest(type="SINGLE", quantity=2, rules=[rule], gtt_order_id=gtt(sdk))
@@ -354,6 +368,13 @@ def test_the_rows_are_what_the_models_expect(sdk: Sdk) -> None:
     assert len(quote.depth.buy) == 5
     candles = sdk.api("HistoryV3Api").get_historical_candle_data1(INFY, "days", "1", UNTIL, SINCE).data.candles
     assert [row[0][:10] for row in candles] == [UNTIL, SINCE]
+
+
+def test_an_entry_with_exits_comes_back_with_its_rules(sdk: Sdk) -> None:
+    (row,) = bracket(sdk).data
+    assert (row.type, [rule.strategy for rule in row.rules]) == ("MULTIPLE", ["ENTRY", "TARGET", "STOPLOSS"])
+    assert [rule.transaction_type for rule in row.rules] == ["BUY", "SELL", "SELL"]
+    assert row.rules[2].trailing_gap == 20
 
 
 def test_a_refusal_is_the_sdks_own_exception(sdk: Sdk) -> None:

@@ -12,7 +12,7 @@ from PySide6.QtTest import QTest
 
 from app.domain.errors import Denied, OutcomeUnknown, Rejected, Unreachable
 from app.domain.events import GttsChanged, HoldingsChanged, OrderChanged
-from app.domain.gtt import Gtt, GttKind, GttLeg, GttRequest, GttResult, GttStatus
+from app.domain.gtt import Gtt, GttKind, GttLeg, GttRequest, GttResult, GttRole, GttStatus
 from app.domain.ids import BrokerOrderId, GttId
 from app.domain.instrument import Product
 from app.domain.order import IcebergLeg, Order, OrderKind, OrderStatus, Side
@@ -104,7 +104,8 @@ def test_a_trigger_is_changed_in_one_line(stage: Stage, gtts: GttsPanel) -> None
     stage.until(lambda: gtts._model.rowCount() == 1)
     gtts.modify((market.ACCOUNT, GttId("112127")))
     assert gtts.strip.isVisible()
-    assert [edit.value for edit in gtts.strip.triggers] == [1_450_00, 1_600_00]
+    assert [edit.value for edit in gtts.strip.triggers if edit.isVisible()] == [1_450_00, 1_600_00]
+    assert not gtts.strip.gap.isVisible()
     gtts.strip.prices[1].selectAll()
     QTest.keyClicks(gtts.strip.prices[1], "1590")
     stage.desk.script.fail("modify_gtt", OutcomeUnknown("The broker did not answer."))
@@ -116,6 +117,37 @@ def test_a_trigger_is_changed_in_one_line(stage: Stage, gtts: GttsPanel) -> None
     assert sent[0] == "112127"
     assert isinstance(sent[1], GttRequest)
     assert [leg.price for leg in sent[1].legs] == [1_448_00, 1_590_00]
+
+
+def bracket(**changes: Any) -> Gtt:
+    entry = GttLeg(1_530_00, Side.BUY, 5, Product.CNC, 0, OrderKind.MARKET, GttRole.ENTRY)
+    out = replace(entry, side=Side.SELL, trigger=1_600_00, role=GttRole.TARGET)
+    stop = replace(out, trigger=1_450_00, role=GttRole.STOP, gap=20_00)
+    return gtt(kind=GttKind.BRACKET, legs=(entry, out, stop), results=(None, None, None), **changes)
+
+
+def test_an_entry_with_exits_shows_them_and_after_its_fill_only_they_change(stage: Stage, gtts: GttsPanel) -> None:
+    stage.publish(GttsChanged(market.ACCOUNT, (bracket(),)))
+    stage.until(lambda: gtts._model.rowCount() == 1)
+    shown = cells(gtts._model)
+    assert (shown["trigger"], shown["price"]) == ("1,530.00 → 1,600.00 / 1,450.00 ⇡20.00", "market")
+    filled = replace(bracket(), results=(GttResult("success", BrokerOrderId("7"), None, None), None, None))
+    stage.desk.gtts.kept[GttId("112127")] = filled
+    stage.publish(GttsChanged(market.ACCOUNT, (filled,)))
+    stage.until(lambda: cells(gtts._model)["status"] == "entered, exits wait")
+    gtts.modify((market.ACCOUNT, GttId("112127")))
+    strip = gtts.strip
+    assert [edit.isEnabled() for edit in strip.triggers] == [False, True, True]
+    assert not any(edit.isVisible() for edit in strip.prices)
+    strip.triggers[2].selectAll()
+    QTest.keyClicks(strip.triggers[2], "1470")
+    strip.gap.selectAll()
+    QTest.keyClicks(strip.gap, "15")
+    QTest.keyClick(strip.gap, Qt.Key.Key_Return)
+    stage.until(strip.isHidden)
+    request = stage.desk.script.called("modify_gtt")[-1][1]
+    assert isinstance(request, GttRequest)
+    assert [(leg.trigger, leg.gap) for leg in request.legs] == [(1_530_00, 0), (1_600_00, 0), (1_470_00, 15_00)]
 
 
 def test_a_list_that_cannot_be_read_is_not_an_empty_list(stage: Stage, gtts: GttsPanel) -> None:

@@ -11,10 +11,11 @@ from PySide6.QtTest import QTest
 from app.domain.broker import Capabilities, Support
 from app.domain.errors import AuthorisationNeeded, Denied, OutcomeUnknown, Rejected
 from app.domain.events import OrderChanged, OrderUnresolved, SessionChanged, SessionState
-from app.domain.gtt import GttLeg, GttRequest
+from app.domain.gtt import GttLeg, GttRequest, GttRole
 from app.domain.ids import BrokerOrderId, InstrumentId, OrderId, Tag
 from app.domain.instrument import Product
 from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Side, Variety
+from app.engine.limits import check_gtt
 from app.ui.models.facts import Facts
 from app.ui.views.order_ticket import OrderTicket
 from app.ui.views.ticket_special import Way
@@ -308,6 +309,52 @@ def test_stop_and_target_go_out_with_the_lower_trigger_first(stage: Stage, ticke
     assert [(leg.trigger, leg.price) for leg in request.legs] == [(1_450_00, 1_448_00), (1_600_00, 1_598_00)]
 
 
+def at_market(ticket: OrderTicket) -> None:
+    """The account's broker sends what a trigger reached at market, and knows brackets."""
+    ticket._facts._brokers["zerodha"] = Capabilities(
+        gtt=Support.YES, gtt_two_leg=Support.NO, gtt_bracket=Support.YES, gtt_limit=Support.NO
+    )
+    ticket._on_accounts()
+
+
+def test_where_triggers_send_at_market_no_limit_price_is_asked_for(stage: Stage, ticket: OrderTicket) -> None:
+    ready(stage, ticket)
+    at_market(ticket)
+    choose(ticket, Way.TRIGGER)
+    type_into(ticket.special.trigger, "1450")
+    stage.until(ticket.send.isEnabled)
+    assert not ticket.price.isVisible()
+    assert "at market, with market protection" in ticket._sentence.text()
+    QTest.mouseClick(ticket.send, Qt.MouseButton.LeftButton)
+    stage.until(lambda: bool(stage.desk.script.called("place_gtt")))
+    ((request,),) = stage.desk.script.called("place_gtt")
+    assert isinstance(request, GttRequest)
+    assert request.legs == (GttLeg(1_450_00, Side.BUY, 1, Product.CNC, 0, OrderKind.MARKET),)
+
+
+def test_an_entry_with_exits_is_placed_from_the_ticket(stage: Stage, ticket: OrderTicket) -> None:
+    ready(stage, ticket)
+    at_market(ticket)
+    choose(ticket, Way.BRACKET)
+    assert ticket._sentence.text() == "Give a target, a stop, or both."
+    type_into(ticket.special.stop_trigger, "1450")
+    type_into(ticket.special.gap, "20")
+    type_into(ticket.special.target_trigger, "1600")
+    stage.until(ticket.send.isEnabled)
+    assert "at once; once filled, out at 1,600.00 or at a stop of 1,450.00, trailing by 20.00" in (
+        ticket._sentence.text()
+    )
+    QTest.mouseClick(ticket.send, Qt.MouseButton.LeftButton)
+    stage.until(lambda: bool(stage.desk.script.called("place_gtt")))
+    ((request,),) = stage.desk.script.called("place_gtt")
+    assert isinstance(request, GttRequest)
+    entry, target, stop = request.legs
+    assert (entry.role, entry.at_once, entry.side) == (GttRole.ENTRY, True, Side.BUY)
+    assert (target.role, target.trigger, target.side) == (GttRole.TARGET, 1_600_00, Side.SELL)
+    assert (stop.role, stop.trigger, stop.gap) == (GttRole.STOP, 1_450_00, 20_00)
+    check_gtt(request, INFY)
+
+
 def test_a_refused_trigger_is_said_in_place_and_unlocks(stage: Stage, ticket: OrderTicket) -> None:
     ready(stage, ticket)
     choose(ticket, Way.TRIGGER)
@@ -338,7 +385,9 @@ def test_a_sale_that_needs_authorisation_offers_the_page(stage: Stage, ticket: O
 def test_what_the_broker_does_not_take_is_not_offered(stage: Stage, ticket: OrderTicket) -> None:
     ready(stage, ticket)
     choose(ticket, Way.STOP_AND_TARGET)
-    can = Capabilities(gtt=Support.YES, gtt_two_leg=Support.NO, iceberg=Support.NO, autoslice=Support.NO)
+    can = Capabilities(
+        gtt=Support.YES, gtt_two_leg=Support.NO, gtt_bracket=Support.NO, iceberg=Support.NO, autoslice=Support.NO
+    )
     ticket._facts._brokers["zerodha"] = can
     ticket._on_accounts()
     offered = ticket.special.choice.model()

@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -33,7 +34,7 @@ from app.domain.errors import (
     SessionExpired,
     Unreachable,
 )
-from app.domain.gtt import GttLeg, GttRequest, GttStatus
+from app.domain.gtt import GttKind, GttLeg, GttRequest, GttRole, GttStatus
 from app.domain.ids import AccountId, BrokerOrderId, GttId, InstrumentId, Tag
 from app.domain.instrument import Exchange, Instrument, InstrumentKind, Product, Segment
 from app.domain.market import Interval
@@ -503,6 +504,47 @@ async def test_a_gtt_is_one_trigger_at_market() -> None:
     assert body(placed)["transaction_type"] == "SELL"
     assert body(changed).keys() == {"type", "quantity", "rules", "gtt_order_id"}
     assert (ended.method, ended.path, body(ended)) == ("DELETE", "/v3/order/gtt/cancel", {"gtt_order_id": "GTT-1"})
+
+
+async def test_an_entry_with_exits_goes_out_as_rules_and_comes_back_the_same() -> None:
+    entry = GttLeg(141000, Side.BUY, 5, Product.CNC, 0, OrderKind.MARKET, GttRole.ENTRY)
+    target = replace(entry, trigger=150000, side=Side.SELL, role=GttRole.TARGET)
+    stop = replace(target, trigger=135000, role=GttRole.STOP, gap=2000)
+    request = GttRequest(A, SHARE.id, 140000, (entry, target, stop))
+    rules: list[dict[str, Any]] = []
+
+    def answer(seen: Any) -> bytes:
+        if seen.method != "GET":
+            rules[:] = body(seen)["rules"]
+            return success({"gtt_order_ids": ["GTT-1"]})
+        sides = ("BUY", "SELL", "SELL")
+        told = [{"transaction_type": s, "status": "PENDING", **r} for r, s in zip(rules, sides, strict=False)]
+        row = {
+            "type": "MULTIPLE", "quantity": 5, "product": "D", "trading_symbol": "RELIANCE", "rules": told[::-1],
+            "instrument_token": "NSE_EQ|INE002A01018", "gtt_order_id": "GTT-1", "created_at": 1763000000000000,
+        }  # fmt: skip
+        return success([row])
+
+    async with session(answer) as (broker, _):
+        await broker.place_gtt(request)
+        assert [(r["strategy"], r["trigger_type"], r.get("trailing_gap")) for r in rules] == [
+            ("ENTRY", "ABOVE", None), ("TARGET", "IMMEDIATE", None), ("STOPLOSS", "IMMEDIATE", 20),
+        ]  # fmt: skip
+        found = await broker.gtt(GttId("GTT-1"))
+        assert (found.kind, found.legs) == (GttKind.BRACKET, request.legs)
+        at_once = replace(request, legs=(replace(entry, at_once=True), stop))
+        await broker.modify_gtt(GttId("GTT-1"), at_once)
+        assert [(r["strategy"], r["trigger_type"]) for r in rules] == [
+            ("ENTRY", "IMMEDIATE"),
+            ("STOPLOSS", "IMMEDIATE"),
+        ]
+        with pytest.raises(Denied, match="at market"):
+            await broker.place_gtt(replace(request, legs=(replace(entry, kind=OrderKind.LIMIT, price=1), stop)))
+        for name, value in (("strategy", "EXIT"), ("trigger_type", "SOON"), ("transaction_type", "HOLD")):
+            right, rules[0] = rules[0], {**rules[0], name: value}
+            with pytest.raises(BadAnswer):
+                await broker.gtts()
+            rules[0] = right
 
 
 async def test_gtts_are_read_with_what_became_of_their_rules() -> None:

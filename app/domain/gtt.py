@@ -7,7 +7,7 @@ the trigger is in its leg.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from app.domain.ids import AccountId, BrokerOrderId, GttId, InstrumentId, Nanos
@@ -71,6 +71,11 @@ class GttLeg:
     """How far a stop trails behind the best price; 0: it stays where it is."""
     at_once: bool = False
     """An entry that does not wait; its trigger is the price when it was written."""
+
+
+def as_asked(legs: tuple[GttLeg, ...]) -> tuple[GttLeg, ...]:
+    """Legs as they compare with a request: the trigger of a stop that trails has moved since."""
+    return tuple(replace(leg, trigger=0) if leg.gap else leg for leg in legs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Protocol
 from app.brokers.parts import GttBroker
 from app.domain.errors import AppError, BrokerError, Denied, OutcomeUnknown
 from app.domain.events import AuditEntry
-from app.domain.gtt import Gtt, GttLeg, GttRequest, GttRole
+from app.domain.gtt import Gtt, GttLeg, GttRequest, GttRole, as_asked
 from app.domain.ids import AccountId, GttId
 from app.domain.instrument import Instrument
 from app.domain.money import in_rupees
@@ -76,7 +76,8 @@ class GttOrders:
         try:
             await self._wire.modify_gtt(gtt, request, purpose)
         except OutcomeUnknown as failure:
-            found = await self._settled(gtt, failure, lambda known: known is not None and known.legs == request.legs)
+            asked = as_asked(request.legs)
+            found = await self._settled(gtt, failure, lambda known: known is not None and as_asked(known.legs) == asked)
             if not found:
                 raise Denied("The change did not reach the broker; the trigger is as it was.") from failure
         await self._audit(request.account, gtt, "changed", gtt_words(request, instrument))
@@ -95,7 +96,8 @@ class GttOrders:
 
         def same(gtts: Sequence[Gtt]) -> GttId | None:
             fresh = (gtt for gtt in gtts if gtt.id not in before)
-            return next((g.id for g in fresh if (g.instrument, g.legs) == (request.instrument, request.legs)), None)
+            asked = as_asked(request.legs)
+            return next((g.id for g in fresh if (g.instrument, as_asked(g.legs)) == (request.instrument, asked)), None)
 
         absent = 0
         for _ in range(TRIES):

@@ -45,7 +45,7 @@ class Journal:
         self.strategies = Strategies(store)
 
     async def save_stop(self, stop: Stop, entry: AuditEntry, *intents: OrderRequest) -> None:
-        """The stop as it now stands, its audit line, and the orders prepared for its exit: all in one transaction, or none.
+        """The stop as it stands, its audit line, and the orders prepared for its exit: all in one transaction, or none.
 
         An exit's tag is used once. The same tag may be prepared again only while the stop has not fired (a moved or
         resized stop); afterwards StorageError is raised.

@@ -160,6 +160,11 @@ class AccountDesk:
         live = self.active and self.hub.live
         return max(0, self.stops.armed - (self.stops.watching + self.stops.exiting if live else 0))
 
+    @property
+    def sees(self) -> bool:
+        """Prices reach the stops, or no session is open that could be missed."""
+        return self.active and self.hub.state in (FeedState.LIVE, FeedState.CLOSED)
+
     def adopt(self, stops: Sequence[Stop]) -> None:
         """The journal's stops, before the first login of this run."""
         for stop in stops:

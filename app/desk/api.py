@@ -31,6 +31,7 @@ from app.desk.messages import (
 )
 from app.domain.account import Endpoints
 from app.domain.broker import BrokerListing
+from app.domain.coverage import Coverage
 from app.domain.events import Event
 from app.domain.gtt import Gtt, GttRequest
 from app.domain.health import Finding, PreflightReport
@@ -220,6 +221,10 @@ class StopVerbs(Protocol):
 
     async def stops(self) -> Sequence[Stop]:
         """All that are not final, and those that ended today."""
+        ...
+
+    async def coverage(self) -> Sequence[Coverage]:
+        """What protects each open position; afterwards `CoverageChanged` tells."""
         ...
 
     async def preview(self, position: PositionKey, trigger: Price) -> StopPreview: ...

@@ -10,6 +10,7 @@ from typing import Any
 from app.desk.api import EventHandler
 from app.desk.browser_login import BrowserLogins
 from app.desk.calendar_news import CalendarNews
+from app.desk.coverage import CoverageWatch
 from app.desk.data import DataDesk
 from app.desk.doctor import Doctor
 from app.desk.gtts import GttDesk
@@ -58,12 +59,13 @@ class LocalDesk:
         self.market = MarketDesk(workspace)
         self.instruments = instruments
         self.trading = TradingDesk(workspace)
-        self.stops = StopDesk(workspace)
+        self.gtts = GttDesk(workspace)
+        self._coverage = CoverageWatch(workspace, lambda: self.gtts.known)
+        self.stops = StopDesk(workspace, self._coverage.rows)
         self.sync = SyncDesk(workspace)
         self.portfolio = PortfolioDesk(workspace, self.sync)
         self.data = data
         self.health = Doctor(workspace, data)
-        self.gtts = GttDesk(workspace)
         self.browser = BrowserLogins(workspace, self.session)
         self._history = OrderHistory(workspace)
         self._calendar = CalendarNews(workspace)
@@ -139,6 +141,7 @@ class LocalDesk:
             due = loop.time() + BEAT_SECONDS
             await asyncio.sleep(BEAT_SECONDS)
             desks = list(self._workspace.accounts.values())
+            self._coverage.look()
             taken = [us for desk in desks for us in desk.stops.engine_us]
             p99 = statistics.quantiles(taken, n=100)[P99 - 1] / 1000 if len(taken) >= ENOUGH_EXITS else None
             self._bus.publish(

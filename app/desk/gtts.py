@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from app.brokers.parts import GttBroker
 from app.desk.account import AccountDesk
@@ -32,6 +32,11 @@ class GttDesk:
     async def gtts(self) -> Sequence[Gtt]:
         """Read now, of every account that is logged in and has such triggers. Raises when one cannot be read."""
         return [gtt for desk in self._able() for gtt in await self._read(desk)]
+
+    @property
+    def known(self) -> Mapping[AccountId, tuple[Gtt, ...]]:
+        """As last read, by account."""
+        return self._known
 
     async def place(self, request: GttRequest) -> GttId:
         """Sent once. When nobody answered, the list says whether it is there."""

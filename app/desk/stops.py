@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 
 from app.analytics.charge_table import ChargesUnknown
@@ -10,6 +10,7 @@ from app.desk.account import AccountDesk
 from app.desk.messages import AuditLine, StopPreview
 from app.desk.workspace import Workspace
 from app.domain.calendar import ist_date
+from app.domain.coverage import Coverage
 from app.domain.errors import Denied
 from app.domain.ids import StopId
 from app.domain.money import Price, Rounding, to_tick
@@ -23,8 +24,13 @@ HUNDREDTH = Decimal("0.01")
 class StopDesk:
     """Implements `desk.api.StopVerbs`."""
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, coverage: Callable[[], Sequence[Coverage]]) -> None:
         self._workspace = workspace
+        self._coverage = coverage
+
+    async def coverage(self) -> Sequence[Coverage]:
+        """What protects each open position."""
+        return self._coverage()
 
     async def stops(self) -> Sequence[Stop]:
         """All that are not final, and those that ended today."""

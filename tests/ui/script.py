@@ -38,6 +38,8 @@ class Script:
         }
         self.positions: dict[PositionKey, Position] = {p.key: p for p in market.positions()}
         self.stops: dict[StopId, Stop] = {s.id: s for s in market.stops()}
+        self.backed: set[StopId] = set()
+        """Stops with a backstop at the exchange."""
         self.orders: dict[BrokerOrderId, Order] = {o.broker_order_id: o for o in market.orders()}
         self.watchlist: WatchlistView | None = WatchlistView(
             "Watchlist", tuple(InstrumentId(i) for i in list(market.LASTS)[:8])

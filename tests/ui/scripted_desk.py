@@ -33,6 +33,7 @@ from app.desk.messages import (
 )
 from app.domain.account import Endpoints
 from app.domain.broker import BrokerListing
+from app.domain.coverage import Coverage, coverage_of
 from app.domain.errors import Cancelled, Denied, LoginFailed, VaultLocked, WrongPassphrase
 from app.domain.events import (
     BookChanged,
@@ -349,6 +350,11 @@ class ScriptedStops:
 
     def __init__(self, script: Script) -> None:
         self.script = script
+
+    async def coverage(self) -> Sequence[Coverage]:
+        s = self.script
+        backed = {stop.id: stop.quantity for stop in s.stops.values() if stop.id in s.backed}
+        return coverage_of(s.positions.values(), s.stops.values(), live=True, backed=backed)
 
     async def stops(self) -> Sequence[Stop]:
         return tuple(self.script.stops.values())

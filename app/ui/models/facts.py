@@ -8,6 +8,7 @@ from PySide6.QtCore import QObject, Signal
 
 from app.desk.messages import AccountView
 from app.domain.broker import Capabilities
+from app.domain.coverage import Coverage, CoverageChanged
 from app.domain.events import (
     EngineBeat,
     FeedChanged,
@@ -53,6 +54,7 @@ class Facts(QObject):
     stop_changed = Signal(object)
     holdings_changed = Signal()
     funds_changed = Signal()
+    coverage_changed = Signal()
     feed_changed = Signal(object)
     beat = Signal(object)
 
@@ -68,6 +70,8 @@ class Facts(QObject):
         self.holdings: dict[AccountId, tuple[Holding, ...]] = {}
         self.funds: dict[AccountId, Funds] = {}
         self.feeds: dict[AccountId, FeedChanged] = {}
+        self.coverage: dict[PositionKey, Coverage] = {}
+        """What protects each open position."""
         self.last_beat: EngineBeat | None = None
         self._brokers: dict[str, Capabilities] = {}
         self._guards: dict[PositionKey, Stop] = {}
@@ -81,6 +85,7 @@ class Facts(QObject):
         bridge.subscribe(OrderChanged, self._on_order)
         bridge.subscribe(OrderUnresolved, self._on_unresolved)
         bridge.subscribe(StopChanged, self._on_stop)
+        bridge.subscribe(CoverageChanged, self._on_coverage)
         bridge.subscribe(FundsChanged, self._on_funds)
         bridge.subscribe(HoldingsChanged, self._on_holdings)
         bridge.subscribe(FeedChanged, self._on_feed)
@@ -108,6 +113,8 @@ class Facts(QObject):
         for funds in await self._bridge.call(desk.portfolio.funds()):
             self.funds[funds.account] = funds
         self.funds_changed.emit()
+        self.coverage = {row.key: row for row in await self._bridge.call(desk.stops.coverage())}
+        self.coverage_changed.emit()
         await self.need(self._mentioned())
 
     async def load_accounts(self) -> None:
@@ -211,6 +218,11 @@ class Facts(QObject):
         for tick in event.ticks:
             self.ticks[tick.instrument] = tick
         self.ticks_changed.emit([tick.instrument for tick in event.ticks])
+
+    def _on_coverage(self, event: CoverageChanged) -> None:
+        kept = {key: row for key, row in self.coverage.items() if key.account != event.account}
+        self.coverage = {**kept, **{row.key: row for row in event.rows}}
+        self.coverage_changed.emit()
 
     def _on_positions(self, event: PositionsChanged) -> None:
         self._heard.add(event.account)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
+from app.domain.coverage import Coverage
 from app.domain.instrument import Instrument
 from app.domain.portfolio import Position
 from app.domain.stop import Stop
 from app.ui import format as fmt
 from app.ui.models.table import Column, Tone, tone_of
 from app.ui.views.words import price_of, quantity_of, symbol_of
+from app.ui.widgets.coverage_meter import coverage_tip, coverage_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,7 @@ class PositionRow:
     stop: Stop | None
     blind: bool
     closing: bool
+    coverage: Coverage | None
     several: bool
     """More than one account is connected, so the account is worth a word."""
 
@@ -39,6 +42,13 @@ def _stop_words(row: PositionRow) -> str:
         return "Set stop"
     words = price_of(row.instrument, row.stop.trigger, row.stop.price_scale)
     return f"{words} blind" if row.blind else words
+
+
+def _coverage_tone(row: PositionRow) -> Tone:
+    covered = row.coverage
+    if covered is None:
+        return Tone.DIM
+    return Tone.WARN if covered.protected < covered.units else Tone.PLAIN
 
 
 def _exit_words(row: PositionRow) -> str:
@@ -121,6 +131,17 @@ COLUMNS: tuple[Column[PositionRow], ...] = (
         tip=_stop_tip,
         tone=lambda r: Tone.WARN if r.blind or r.stop is None else Tone.PLAIN,
         help="The local stop that guards it. Click to set or move.",
+    ),
+    Column(
+        "coverage",
+        "Protection",
+        lambda r: None if r.coverage is None else r.coverage.unprotected,
+        shown=lambda r: coverage_words(r.coverage),
+        tip=lambda r: coverage_tip(r.coverage),
+        tone=_coverage_tone,
+        width=104,
+        help="What would close it, and how much of it. Sorts by the money that nothing protects.",
+        spare=4,
     ),
     Column("exit", "", _exit_words, width=60, tip=_exit_tip, tone=lambda _r: Tone.SELL),
     Column(

@@ -99,6 +99,7 @@ class PositionsPanel(QWidget):
         facts.stop_changed.connect(self._on_stop)
         facts.order_changed.connect(self._on_order)
         facts.accounts_changed.connect(self._refresh_all)
+        facts.coverage_changed.connect(self._refresh_all)
 
     # What the trader does
 
@@ -248,6 +249,7 @@ class PositionsPanel(QWidget):
             stop,
             stop is not None and self._facts.is_blind(stop),
             key in self._closing,
+            self._facts.coverage.get(key),
             len(self._facts.accounts) > 1,
         )
 

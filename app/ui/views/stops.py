@@ -33,6 +33,7 @@ from app.ui.views.words import (
     stop_tone,
     symbol_of,
 )
+from app.ui.widgets.coverage_meter import CoverageMeter
 from app.ui.widgets.text import Message, Question, label
 
 _FEW = 50
@@ -195,6 +196,8 @@ class StopsPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
+        self.meter = CoverageMeter()
+        layout.addWidget(self.meter)
         layout.addWidget(self.message)
         layout.addWidget(self.question)
         layout.addWidget(self.table, 1)
@@ -208,7 +211,12 @@ class StopsPanel(QWidget):
         facts.ticks_changed.connect(self._on_ticks)
         facts.instruments_known.connect(self._on_known)
         facts.accounts_changed.connect(self._on_accounts)
+        facts.coverage_changed.connect(self._show_coverage)
         self._show_foot()
+        self._show_coverage()
+
+    def _show_coverage(self) -> None:
+        self.meter.show_rows(self._facts.coverage.values())
 
     def _row(self, stop: Stop) -> StopRow:
         instrument = stop.key.instrument

@@ -1,0 +1,55 @@
+"""What protects each open position, worked out once a second and told when it changed. Loop thread only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+
+from app.desk.account import AccountDesk
+from app.desk.workspace import Workspace
+from app.domain.coverage import Coverage, CoverageChanged, coverage_of
+from app.domain.gtt import Gtt
+from app.domain.ids import AccountId
+
+MOVED = Decimal(1)
+"""Percent by which the money at risk must have moved before that alone is news."""
+
+
+class CoverageWatch:
+    """Publishes `CoverageChanged`."""
+
+    def __init__(self, workspace: Workspace, gtts: Callable[[], Mapping[AccountId, tuple[Gtt, ...]]]) -> None:
+        self._workspace = workspace
+        self._gtts = gtts
+        self._told: dict[AccountId, tuple[Coverage, ...]] = {}
+
+    def look(self) -> None:
+        """Called with every beat."""
+        for desk in self._workspace.accounts.values():
+            rows = self._rows(desk)
+            if _differs(self._told.get(desk.account, ()), rows):
+                self._told[desk.account] = rows
+                self._workspace.publish(CoverageChanged(desk.account, rows))
+
+    def rows(self) -> tuple[Coverage, ...]:
+        """All accounts, now."""
+        return tuple(row for desk in self._workspace.accounts.values() for row in self._rows(desk))
+
+    def _rows(self, desk: AccountDesk) -> tuple[Coverage, ...]:
+        prices = {p.key.instrument: desk.last_price(p.key.instrument) or p.last_price for p in desk.positions}
+        return coverage_of(
+            desk.positions,
+            desk.stops.stops,
+            live=desk.sees,
+            backed={},
+            orders=desk.state.orders.values(),
+            gtts=self._gtts().get(desk.account, ()),
+            last=prices,
+        )
+
+
+def _differs(before: tuple[Coverage, ...], now: tuple[Coverage, ...]) -> bool:
+    """Kinds and units always count; money only once it moved enough for anybody to read it."""
+    if [(row.key, row.parts) for row in before] != [(row.key, row.parts) for row in now]:
+        return True
+    return any(abs(new.at_risk - old.at_risk) * 100 > MOVED * old.at_risk for old, new in zip(before, now, strict=True))

@@ -1,0 +1,201 @@
+"""What protects each open position, and how much money nothing protects. Pure.
+
+A position may be covered in parts: some units by a local stop with a backstop at the exchange, some by a trigger only.
+The best protection counts first; a local stop that no live price reaches protects nothing. Money at risk is what the
+units are worth at the last price.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from app.domain.events import Event
+from app.domain.gtt import Gtt, GttStatus
+from app.domain.ids import AccountId, InstrumentId, StopId
+from app.domain.money import Paise, Price
+from app.domain.order import Order, OrderKind, Side
+from app.domain.portfolio import Position, PositionKey
+from app.domain.stop import Stop, stop_of_tag
+
+
+class Protection(StrEnum):
+    """Kinds of protection."""
+
+    NONE = "none"
+    BLIND = "local, blind"
+    """A local stop that no live price reaches, and nothing behind it."""
+    GTT = "trigger (GTT)"
+    """A limit order that the broker sends when its trigger is reached: it may never fill."""
+    BROKER = "broker stop"
+    """A stop order that rests at the exchange, without a local stop that sees."""
+    STRATEGY = "strategy"
+    """The local stop of a strategy's share."""
+    LOCAL = "local"
+    TWIN = "local + backstop"
+    """A local stop, and behind it an order at the exchange that outlives this computer."""
+
+    @property
+    def protects(self) -> bool:
+        """Something would close the position."""
+        return self not in (Protection.NONE, Protection.BLIND)
+
+
+_STRENGTH = {kind: strength for strength, kind in enumerate(Protection)}
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """One position's protection."""
+
+    key: PositionKey
+    kind: Protection
+    """The weakest of those that its protected units have; NONE or BLIND where no unit has one."""
+    units: int
+    """Open, without sign."""
+    protected: int
+    at_risk: Paise
+    unprotected: Paise
+    parts: tuple[tuple[Protection, int], ...]
+    """Units by kind, strongest first; together all units."""
+
+
+@dataclass(frozen=True, slots=True)
+class CoverageChanged(Event):
+    """What protects the open positions of an account was worked out anew."""
+
+    account: AccountId
+    rows: tuple[Coverage, ...]
+
+
+def coverage_of(
+    positions: Iterable[Position],
+    stops: Iterable[Stop],
+    *,
+    live: bool,
+    backed: Mapping[StopId, int],
+    orders: Iterable[Order] = (),
+    gtts: Iterable[Gtt] = (),
+    last: Mapping[InstrumentId, Price] | None = None,
+) -> tuple[Coverage, ...]:
+    """Of all open positions, in their order.
+
+    `live`: prices reach the stops. `backed`: units of each stop behind which a backstop rests. `orders` and `gtts`: all
+    of the account; those of our own stops are left out by their tags and by `backed`.
+    """
+    stops, orders, gtts = tuple(stops), tuple(orders), tuple(gtts)
+    prices = last or {}
+    return tuple(
+        _cover(position, prices.get(position.key.instrument, position.last_price), layers)
+        for position in positions
+        if position.quantity
+        for layers in [_layers(position, stops, orders, gtts, backed, live=live)]
+    )
+
+
+def _layers(
+    position: Position,
+    stops: tuple[Stop, ...],
+    orders: tuple[Order, ...],
+    gtts: tuple[Gtt, ...],
+    backed: Mapping[StopId, int],
+    *,
+    live: bool,
+) -> list[tuple[Protection, int]]:
+    side, found = position.exit_side, []
+    for stop in stops:
+        if stop.key != position.key or stop.side is not side or stop.state.is_final:
+            continue
+        behind = min(stop.quantity, backed.get(stop.id, 0))
+        own = Protection.LOCAL if stop.strategy is None else Protection.STRATEGY
+        found.append((Protection.TWIN if live else Protection.BROKER, behind))
+        found.append((own if live else Protection.BLIND, stop.quantity - behind))
+    found.extend(
+        (Protection.BROKER, order.quantity - order.filled_quantity)
+        for order in orders
+        if _is_broker_stop(order, position.key, side)
+    )
+    found.extend((Protection.GTT, _trigger_units(gtt, position, side)) for gtt in gtts)
+    return sorted(((kind, units) for kind, units in found if units > 0), key=lambda part: -_STRENGTH[part[0]])
+
+
+def _is_broker_stop(order: Order, key: PositionKey, side: Side) -> bool:
+    """A stop order from elsewhere, or by hand; a backstop of ours is counted with its stop."""
+    return (
+        order.kind in (OrderKind.SL, OrderKind.SL_M)
+        and not order.status.is_final
+        and order.side is side
+        and stop_of_tag(order.tag) is None
+        and (order.account, order.instrument, order.product) == (key.account, key.instrument, key.product)
+    )
+
+
+def _trigger_units(gtt: Gtt, position: Position, side: Side) -> int:
+    """Units that a trigger on the losing side would close."""
+    if gtt.status is not GttStatus.ACTIVE or (gtt.account, gtt.instrument) != _where(position.key):
+        return 0
+    return max(
+        (
+            leg.quantity
+            for leg in gtt.legs
+            if leg.side is side
+            and leg.product is position.key.product
+            and (leg.trigger < gtt.last_price if side is Side.SELL else leg.trigger > gtt.last_price)
+        ),
+        default=0,
+    )
+
+
+def _where(key: PositionKey) -> tuple[AccountId, InstrumentId]:
+    return key.account, key.instrument
+
+
+def _cover(position: Position, last: Price, layers: list[tuple[Protection, int]]) -> Coverage:
+    units = abs(position.quantity)
+    parts: dict[Protection, int] = {}
+    left = units
+    for kind, offered in layers:
+        taken = min(offered, left)
+        if taken:
+            parts[kind] = parts.get(kind, 0) + taken
+            left -= taken
+    if left:
+        parts[Protection.NONE] = left
+    protected = sum(count for kind, count in parts.items() if kind.protects)
+    protecting = [kind for kind in parts if kind.protects]
+    weakest = min(protecting or parts, key=_STRENGTH.__getitem__)
+    if not protecting and Protection.BLIND in parts:
+        weakest = Protection.BLIND
+    return Coverage(
+        position.key,
+        weakest,
+        units,
+        protected,
+        _worth(position, units, last),
+        _worth(position, units - protected, last),
+        tuple(sorted(parts.items(), key=lambda part: -_STRENGTH[part[0]])),
+    )
+
+
+def _worth(position: Position, units: int, last: Price) -> Paise:
+    return units * position.multiplier * last * 100 // position.price_scale
+
+
+@dataclass(frozen=True, slots=True)
+class CoverageSum:
+    """Of several positions."""
+
+    at_risk: Paise
+    unprotected: Paise
+
+    @property
+    def protected_share(self) -> int:
+        """Percent of the money at risk that something protects, rounded down; 100 where nothing is at risk."""
+        return 100 if self.at_risk == 0 else (self.at_risk - self.unprotected) * 100 // self.at_risk
+
+
+def sum_of(rows: Iterable[Coverage]) -> CoverageSum:
+    """All together."""
+    rows = tuple(rows)
+    return CoverageSum(sum(row.at_risk for row in rows), sum(row.unprotected for row in rows))

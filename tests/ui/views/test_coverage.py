@@ -1,0 +1,86 @@
+"""How much money nothing protects, as the trader reads it over the stops and beside each position."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from PySide6.QtWidgets import QLabel
+
+from app.domain.coverage import Coverage, CoverageChanged, Protection
+from app.ui.models.facts import Facts
+from app.ui.models.table import TableModel
+from app.ui.views.positions import PositionsPanel
+from app.ui.views.stops import StopsPanel
+from app.ui.widgets.coverage_meter import coverage_words, meter_words
+from tests.ui import scripted_market as market
+from tests.ui.charts.stage import Stage
+
+
+@pytest.fixture
+def facts(stage: Stage) -> Facts:
+    return Facts(stage.bridge)
+
+
+@pytest.fixture
+def stops(stage: Stage, facts: Facts) -> Iterator[StopsPanel]:
+    panel = StopsPanel(stage.bridge, facts)
+    panel.resize(760, 220)
+    panel.show()
+    stage.loop.run_until_complete(facts.load())
+    yield panel
+    panel.close()
+
+
+@pytest.fixture
+def positions(stage: Stage, facts: Facts) -> Iterator[PositionsPanel]:
+    panel = PositionsPanel(stage.bridge, facts)
+    panel.resize(900, 260)
+    panel.show()
+    stage.loop.run_until_complete(facts.load())
+    yield panel
+    panel.close()
+
+
+def words(stops: StopsPanel) -> str:
+    found = stops.meter.findChild(QLabel, "coverage.words")
+    assert isinstance(found, QLabel)
+    return found.text()
+
+
+def column(model: TableModel[Any], key: str) -> list[str]:
+    n = model.column(key)
+    return [str(model.index(row, n).data() or "") for row in range(model.rowCount())]
+
+
+def row(kind: Protection, units: int, protected: int, at_risk: int) -> Coverage:
+    key = next(p.key for p in market.positions() if p.quantity)
+    parts = tuple((k, n) for k, n in ((kind, protected), (Protection.NONE, units - protected)) if n)
+    return Coverage(key, kind, units, protected, at_risk, at_risk * (units - protected) // units, parts)
+
+
+def test_the_meter_says_how_much_is_unprotected(stage: Stage, facts: Facts, stops: StopsPanel) -> None:
+    """Money that nothing protects is named before anything else."""
+    stage.publish(CoverageChanged(market.ACCOUNT, (row(Protection.LOCAL, 150, 75, 62_000_00),)))
+    stage.until(lambda: "unprotected" in words(stops))
+    assert meter_words(facts.coverage.values()).endswith(" in the market is unprotected")
+    assert "1 position: local" in stops.meter.toolTip()
+
+
+def test_a_position_says_what_protects_it(stage: Stage, positions: PositionsPanel) -> None:
+    """Kind, and how many of its units."""
+    shown = column(positions._model, "coverage")
+    assert any(shown), shown
+    stage.publish(CoverageChanged(market.ACCOUNT, (row(Protection.TWIN, 150, 150, 62_000_00),)))
+    stage.until(lambda: "local + backstop" in column(positions._model, "coverage"))
+
+
+def test_words_for_every_state() -> None:
+    """Whole, part, nothing; and nothing at risk."""
+    assert meter_words([row(Protection.LOCAL, 100, 100, 62_000_00)]) == "All ₹62,000 in the market is protected"
+    assert meter_words([row(Protection.NONE, 100, 0, 62_000_00)]) == "₹62,000 in the market, nothing of it protected"
+    assert meter_words([row(Protection.LOCAL, 100, 70, 62_000_00)]) == "₹18,600 of ₹62,000 in the market is unprotected"
+    assert coverage_words(row(Protection.GTT, 1_500, 750, 1)) == "trigger (GTT), 750 of 1,500"
+    assert coverage_words(row(Protection.TWIN, 150, 150, 1)) == "local + backstop"
+    assert coverage_words(None) == ""

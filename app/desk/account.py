@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,6 +19,7 @@ from app.desk.hours import TradingHours
 from app.desk.order_watch import OrderWatch
 from app.desk.outcome import Outcome
 from app.desk.rights import DataRights
+from app.desk.surroundings import StopSurroundings
 from app.domain.broker import BrokerInfo
 from app.domain.calendar import Calendar, ist_date
 from app.domain.errors import AppError, Denied, SessionExpired
@@ -37,6 +38,7 @@ from app.engine.stops import StopEngine
 from app.engine.watch import Watch
 from app.market.charts import Charts
 from app.market.feed import FeedHub
+from app.market.underlyings import Underlyings
 from app.runtime.clock import AccountClock
 from app.runtime.loop import Tasks
 
@@ -63,6 +65,7 @@ class Trading:
     ends_in_auction: Callable[[Instrument], bool]
     info: Callable[[AccountId], BrokerInfo]
     charts: Charts
+    underlyings: Underlyings
     publish: Callable[[Event], None]
     tasks: Tasks
 
@@ -84,6 +87,7 @@ class AccountDesk:
         self._dead = on_session_dead
         self.hours = TradingHours(trading.calendar, trading.instrument, trading.ends_in_auction)
         self.state = AccountState(account, self.clock, trading.publish)
+        self.books = AccountBooks(self.state, trading.charges, trading.publish, trading.tasks)
         self.orders = OrderManager(
             self.state,
             trading.journal,
@@ -102,15 +106,16 @@ class AccountDesk:
             trading.instrument,
             self.last_price,
             self._counts,
+            StopSurroundings(self.state, self.clock, self.hours, self.books, trading.underlyings, self.outcome),
             trading.publish,
             trading.tasks,
         )
-        self.books = AccountBooks(self.state, trading.charges, trading.publish, trading.tasks)
         self._order_watch = OrderWatch(self.state, trading.publish, trading.tasks)
         self.hub = FeedHub(
             account,
             self.stops.check,
             self.stops.watched,
+            self.stops.rich,
             self.books.on_order,
             self._on_connected,
             self._order_watch.stream,
@@ -270,7 +275,12 @@ class AccountDesk:
     # -- inside ------------------------------------------------------------------------------------------------------
 
     def _counts(self, watch: Watch, seconds: int) -> bool:
-        return self.hours.counts(watch.instrument, seconds, self.clock.now())
+        now = self.clock.now()
+        counts = self.hours.counts
+        # An exit is no use while what it trades is closed, whatever the stop looks at.
+        return counts(watch.instrument, seconds, now) and (
+            watch.instrument == watch.tradable or counts(watch.tradable, seconds, now)
+        )
 
     async def _recover(self) -> None:
         try:
@@ -318,8 +328,7 @@ class AccountDesk:
             self._dying = self._broker
             self._trading.tasks.start(self._dead(self.account, cause), f"session end {self.account}")
 
-    def _on_watched(self, tokens: frozenset[int]) -> None:
-        names = {stop.token: stop.key.instrument for stop in self.stops.stops if stop.token in tokens}
+    def _on_watched(self, names: Mapping[int, InstrumentId]) -> None:
         self.hub.want("stops", names)
         self.hub.set_urgent(self.stops.armed > 0)
 

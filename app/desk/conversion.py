@@ -13,7 +13,7 @@ from app.desk.workspace import Workspace
 from app.domain.errors import AppError, Denied
 from app.domain.events import AuditEntry, Level, Noticed
 from app.domain.portfolio import Conversion, PositionKey
-from app.domain.stop import Stop, StopState
+from app.domain.stop import Stop, StopState, as_it_stands
 from app.engine.limits import check_conversion
 
 
@@ -27,25 +27,24 @@ async def convert(workspace: Workspace, conversion: Conversion) -> None:
         raise Denied("This broker converts no positions.", "Close it and open it anew in the other product.")
     held = (await desk.state.read_positions()).quantity(key)
     check_conversion(conversion, held, workspace.instrument(key.instrument))
-    stop = desk.stops.stop_on(key)
-    if stop is not None and stop.state is not StopState.ARMED:
+    stops = desk.stops.stops_on(key)
+    if any(stop.state is not StopState.ARMED for stop in stops):
         raise Denied("The stop of this position is firing.", "Wait until the position is closed.")
     whole = conversion.quantity == abs(held)
-    if stop is not None and whole:
+    for stop in stops if whole else ():
         await desk.stops.disarm(stop.id)  # it would sell in the old product what is no longer there
     detail = f"{conversion.quantity} from {key.product} to {conversion.to}"
     try:
         await broker.convert(conversion)
     except AppError as failure:
         await _audit(workspace, desk, key, "conversion failed", f"{detail}: {failure}")
-        if stop is not None and whole:
+        for stop in stops if whole else ():
             await _arm_again(workspace, desk, stop, (key, replace(key, product=conversion.to)))
         raise
     await _audit(workspace, desk, key, "converted", detail)
-    if stop is not None and whole:
+    for stop in stops if whole else ():
         await _arm_again(workspace, desk, stop, (replace(key, product=conversion.to),))
-    else:
-        await desk.state.read_positions()
+    await desk.state.read_positions()
 
 
 async def _arm_again(workspace: Workspace, desk: AccountDesk, stop: Stop, keys: tuple[PositionKey, ...]) -> None:
@@ -53,8 +52,10 @@ async def _arm_again(workspace: Workspace, desk: AccountDesk, stop: Stop, keys: 
     try:
         reading = await desk.state.read_positions()
         key = next((key for key in keys if reading.quantity(key) != 0), keys[0])
-        if desk.stops.stop_on(key) is None:  # else the position there has a stop of its own, which grows with it
-            await desk.stops.arm(key, replace(stop.plan, trigger=stop.trigger))
+        mine = stop.plan.quantity
+        if mine is not None or all(s.plan.quantity is not None for s in desk.stops.stops_on(key)):
+            # Else the position there has a stop of its own, which grows with it.
+            await desk.stops.arm(key, as_it_stands(stop))
     except AppError as failure:
         workspace.publish(
             Noticed(

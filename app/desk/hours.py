@@ -6,12 +6,18 @@ from collections.abc import Callable
 from datetime import date
 
 from app.domain.calendar import AlwaysOpen, Calendar, Window, ist_date, midnight_seconds
+from app.domain.errors import Denied
 from app.domain.ids import InstrumentId, Nanos
 from app.domain.instrument import Instrument, Segment
+from app.domain.stop import TimeExit
 
 SECOND: Nanos = 1_000_000_000
 SLACK = 60
 """Seconds by which our clock and the exchange's may differ, and by which a tick may be late."""
+LAST = 60
+"""A time exit comes so many seconds before the end of continuous trading at the latest: an order has to fill."""
+DAYS_AHEAD = 15
+"""Days that are looked through for the next session."""
 _KINDS = ((Segment.EQUITY, True), (Segment.EQUITY, False), (Segment.FUTURES, False), (Segment.OPTIONS, False))
 
 
@@ -60,6 +66,25 @@ class TradingHours:
         at = now // SECOND
         windows = self._windows_of(known.segment, self._ends_in_auction(known), ist_date(seconds * SECOND))
         return any(start <= seconds < end and start - SLACK <= at < end + SLACK for start, end in windows)
+
+    def exit_at(self, instrument: Instrument, plan: TimeExit, after: Nanos) -> Nanos:
+        """When a time exit comes: within continuous trading, so before a closing auction, `LAST` seconds before its end
+        at the latest. Raises Denied where that is never."""
+        cas = self._ends_in_auction(instrument)
+        first = plan.day or ist_date(after)
+        for ordinal in range(first.toordinal(), first.toordinal() + (1 if plan.day is not None else DAYS_AHEAD)):
+            day = date.fromordinal(ordinal)
+            windows = self._windows_of(instrument.segment, cas, day)
+            if not windows:
+                continue
+            end = windows[-1][1]
+            asked = end - plan.before_end * 60
+            if plan.at is not None:
+                asked = midnight_seconds(day) + plan.at.hour * 3600 + plan.at.minute * 60 + plan.at.second
+            moment = max(windows[0][0], min(asked, end - LAST)) * SECOND
+            if moment > after:
+                return moment
+        raise Denied("The time of the exit is over, or no session has it.", "Choose a later time or another day.")
 
     def session_start(self, instrument: Instrument, at: Nanos) -> Nanos | None:
         """Start of the session in which a moment lies."""

@@ -25,7 +25,9 @@ from app.domain.market import Candle, Interval
 from app.engine.rules import ExitRules
 from app.market.charts import Charts
 from app.market.instruments import InstrumentMaster
+from app.market.underlyings import Underlyings
 from app.runtime.loop import Tasks
+from app.runtime.paths import resource
 from app.storage.accounts import AccountRecord
 from app.storage.book import Book
 from app.storage.journal import Journal
@@ -93,6 +95,9 @@ class Workspace:
         self.publish = publish
         self.tasks = tasks
         self.master = InstrumentMaster()
+        self.underlyings = Underlyings.parse(
+            resource("rules", "underlyings.csv").read_text(encoding="utf-8"), self.master.search
+        )
         self.readers = Readers()
         self.charts = Charts(publish, self._keep_candles)
         self.accounts: dict[AccountId, AccountDesk] = {}
@@ -143,6 +148,7 @@ class Workspace:
             ends_in_auction=self.master.ends_in_auction,
             info=lambda account: self.factory(account.partition("-")[0]).info,
             charts=self.charts,
+            underlyings=self.underlyings,
             publish=self.publish,
             tasks=self.tasks,
         )

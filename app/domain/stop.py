@@ -40,6 +40,17 @@ class StopState(StrEnum):
         return self in (StopState.CLOSED, StopState.DISARMED)
 
 
+class FiredBy(StrEnum):
+    """Why a stop left the position."""
+
+    STOP = "stop"
+    """The level, wherever it had moved to."""
+    TARGET = "target"
+    TIME = "time exit"
+    PORTFOLIO = "portfolio stop"
+    TRADER = "trader"
+
+
 class TriggerSource(StrEnum):
     """Which price is compared with the levels."""
 
@@ -172,6 +183,7 @@ class Stop:
     seen_price: Price | None = None
     """The last price known while it was armed, of `seen_at`; tells a split from a fall on the next day."""
     seen_at: Nanos | None = None
+    fired_by: FiredBy | None = None
 
     def is_hit(self, last: Price) -> bool:
         """Whether a last price is at or beyond the trigger."""
@@ -189,6 +201,11 @@ class Stop:
     def moved(self, trigger: Price) -> Stop:
         """The same stop at another trigger."""
         return replace(self, trigger=trigger)
+
+
+def as_it_stands(stop: Stop) -> StopPlan:
+    """The plan that arms it again where it is now."""
+    return replace(stop.plan, trigger=stop.trigger)
 
 
 def new_stop_id() -> StopId:

@@ -36,6 +36,8 @@ class PositionReading:
 
     positions: Mapping[PositionKey, Position]
     read_at: Nanos
+    began: float = 0.0
+    """Loop time when it was asked for: a fill that was heard of later may not be in it."""
 
     def lists(self, key: PositionKey) -> bool:
         """Whether the broker named the position at all. Closed ones stay listed for the day."""
@@ -120,13 +122,14 @@ class AccountState:
         return orders
 
     async def _read_positions(self) -> PositionReading:
+        began = asyncio.get_running_loop().time()
         try:
             session = self.session
             positions = await self._guard(session, session.positions())
         except AppError as failure:
             self._publish(PositionsUnknown(self.account, failure.cause))
             raise
-        reading = PositionReading({p.key: p for p in positions}, self.clock.now())
+        reading = PositionReading({p.key: p for p in positions}, self.clock.now(), began)
         self.reading = reading
         self._publish(PositionsChanged(self.account, tuple(positions), reading.read_at))
         for handler in tuple(self.on_positions):

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from app.domain.errors import Denied
+from app.domain.ids import Nanos
 from app.domain.instrument import Instrument, Product
+from app.domain.market import Interval
 from app.domain.money import Price
-from app.domain.portfolio import Position, PositionKey
-from app.domain.stop import StopPlan
+from app.domain.portfolio import Holding, Position, PositionKey
+from app.domain.stop import Stop, StopPlan, StopState, Trail, TrailKind, TriggerSource, new_stop_id
 from app.engine.account import PositionReading
+
+LONGEST_WAIT = 60
+"""Seconds that a guard against freak prices may hold an exit back."""
 
 
 def open_position(reading: PositionReading | None, key: PositionKey) -> Position:
@@ -18,6 +23,27 @@ def open_position(reading: PositionReading | None, key: PositionKey) -> Position
     if position is None or position.quantity == 0:
         raise Denied("There is no open position to guard.", "See the positions.")
     return position
+
+
+def fresh_stop(
+    position: Position, instrument: Instrument, plan: StopPlan, quantity: int, now: Nanos, last: Price
+) -> Stop:
+    """A stop as it is armed."""
+    return Stop(
+        id=new_stop_id(),
+        key=position.key,
+        side=position.exit_side,
+        trigger=plan.trigger,
+        quantity=quantity,
+        state=StopState.ARMED,
+        armed_at=now,
+        plan=plan,
+        token=instrument.token,
+        tick_size=instrument.tick_size,
+        price_scale=instrument.price_scale,
+        seen_price=last or None,
+        seen_at=now if last else None,
+    )
 
 
 def deny_trigger(position: Position, instrument: Instrument, trigger: Price, last: Price | None) -> None:
@@ -34,8 +60,98 @@ def deny_trigger(position: Position, instrument: Instrument, trigger: Price, las
         raise Denied("A stop at or below the last price would fire at once.", "Set it above the last price.")
 
 
+def deny_target(position: Position, instrument: Instrument, target: Price, last: Price | None) -> None:
+    """Raises Denied when a target at this price makes no sense for the position."""
+    if target <= 0 or target % instrument.tick_size:
+        raise Denied("The target is not on a tick of the instrument.", "Choose a multiple of the tick size.")
+    if last and position.quantity * (target - last) <= 0:
+        where = "above" if position.quantity > 0 else "below"
+        raise Denied("The last price is at or beyond the target: it would fire at once.", f"Set it {where} it.")
+
+
 def deny_plan(position: Position, instrument: Instrument, plan: StopPlan, last: Price | None) -> None:
-    """Raises Denied when a plan makes no sense for the position."""
-    if plan != StopPlan(plan.trigger):
-        raise Denied("This kind of stop cannot be armed yet.", "Arm a fixed stop.")
-    deny_trigger(position, instrument, plan.trigger, last)
+    """Raises Denied when a plan makes no sense for the position. Levels of an underlying: `deny_levels`."""
+    if plan.source is TriggerSource.UNDERLYING:
+        _deny_underlying(position, instrument, plan, last)
+    else:
+        deny_trigger(position, instrument, plan.trigger, last)
+        if plan.target is not None:
+            deny_target(position, instrument, plan.target, last)
+    if plan.trail is not None:
+        _deny_trail(plan.trail, instrument)
+    even = plan.break_even
+    if even is not None and (even.after <= 0 or even.offset < 0 or even.offset >= even.after):
+        raise Denied(
+            "The break-even move needs a profit that is larger than its offset.",
+            "Enter the profit that moves the stop.",
+        )
+    when = plan.time_exit
+    if when is not None and ((when.at is None) == (when.before_end <= 0)):
+        raise Denied("The time exit needs a time, or minutes before the end.", "Enter one of them.")
+    if not 1 <= plan.longest_wait <= LONGEST_WAIT:
+        raise Denied(f"The longest wait is {plan.longest_wait} s.", f"Choose 1 to {LONGEST_WAIT} seconds.")
+    if plan.quantity is not None and (plan.quantity <= 0 or plan.quantity % instrument.lot_size):
+        raise Denied(
+            f"{plan.quantity} is not a multiple of the lot size {instrument.lot_size}.",
+            f"Enter {instrument.lot_size}, {2 * instrument.lot_size}, …",
+        )
+
+
+def _deny_underlying(position: Position, instrument: Instrument, plan: StopPlan, last: Price | None) -> None:
+    if not instrument.is_option and instrument.expiry is None:
+        raise Denied(f"{instrument.symbol} has no underlying.", "Choose another trigger price.")
+    if plan.break_even is not None:
+        raise Denied(
+            "A break-even move goes by the position's own price.", "Leave it out, or look at the last price instead."
+        )
+    if plan.trigger <= 0 or (plan.target is not None and plan.target <= 0):
+        raise Denied("The underlying's price is missing.", "Enter the level of the underlying.")
+    if plan.last_trigger is not None:
+        deny_trigger(position, instrument, plan.last_trigger, last)
+
+
+def deny_levels(plan: StopPlan, gains: int, last: Price | None) -> None:
+    """The same of a stop that looks at an underlying. `gains`: +1 where the position gains as that rises."""
+    if not last:
+        return
+    if (last - plan.trigger) * gains <= 0:
+        raise Denied("The underlying is at or beyond this level: it would fire at once.", "Choose another level.")
+    if plan.target is not None and (plan.target - last) * gains <= 0:
+        raise Denied("The underlying is at or beyond the target: it would fire at once.", "Choose another target.")
+
+
+def _deny_trail(trail: Trail, instrument: Instrument) -> None:
+    if trail.amount <= 0:
+        raise Denied("The trail has no distance.", "Enter how far the stop stays behind.")
+    if trail.kind is TrailKind.POINTS and (
+        trail.amount != int(trail.amount) or int(trail.amount) % instrument.tick_size
+    ):
+        raise Denied("The trail is not a whole number of ticks.", "Choose a multiple of the tick size.")
+    if trail.kind is TrailKind.PERCENT and trail.amount >= 100:
+        raise Denied("The trail is 100 % or more.", "Enter a smaller percentage.")
+    if trail.kind is TrailKind.ATR and not (2 <= trail.period <= 200 and trail.interval is not Interval.SECOND):
+        raise Denied(f"An average range over {trail.period} candles is not kept.", "Choose 2 to 200 candles.")
+    if trail.step < 0 or trail.step % instrument.tick_size:
+        raise Denied("The step of the trail is not on a tick.", "Choose a multiple of the tick size.")
+
+
+def deny_holding(position: Position, holding: Holding | None, quantity: int) -> None:
+    """Raises Denied where shares of a holding could not be sold now: the exit would be rejected (F8)."""
+    if position.key.product is not Product.CNC or holding is None or position.quantity < 0:
+        return
+    today = position.buy_quantity - position.sell_quantity
+    from_demat = quantity - max(0, today)
+    settled = max(0, holding.quantity - holding.used_quantity)
+    if from_demat <= 0:
+        return
+    if from_demat > settled + holding.t1_quantity:
+        raise Denied(
+            f"Only {settled + holding.t1_quantity} of {from_demat} shares are there to be sold.",
+            "Guard fewer shares; pledged ones must be released first.",
+        )
+    if from_demat - holding.t1_quantity > holding.authorised_quantity - holding.used_quantity:
+        raise Denied(
+            f"Only {max(0, holding.authorised_quantity - holding.used_quantity)} of {from_demat} shares are released"
+            " for sale at the depository today.",
+            "Authorise the sale (TPIN) first, then arm the stop.",
+        )

@@ -148,6 +148,11 @@ class Attempts:
         """Those that closed something of the position."""
         return tuple(o for o in self.in_order if o.side is self._side and o.filled_quantity)
 
+    @property
+    def closed(self) -> int:
+        """Units of the position that these orders have closed."""
+        return sum(o.filled_quantity * (1 if o.side is self._side else -1) for o in self.orders.values())
+
     def turned_down(self, last: Tag) -> AppError | str:
         """The broker's answer or words when it turned price or kind of the last attempt down; empty otherwise."""
         if isinstance(self.refused, Rejected):

@@ -68,6 +68,7 @@ class ExitFollower:
         line: Callable[[], ExitLine | None],
         last_price: Callable[[], Price | None],
         changed: Callable[[Stop], None],
+        own: Callable[[Stop, int, int], int],
         *,
         cleanup: bool = False,
     ) -> None:
@@ -80,6 +81,7 @@ class ExitFollower:
         self._line = line
         self._last_price = last_price
         self._changed = changed
+        self._own = own
         self.cleanup = cleanup
         self._news = asyncio.Event()
         self._attempts = Attempts(stop.id, stop.side, self._loop_time)
@@ -174,12 +176,14 @@ class ExitFollower:
             self._state.on_positions.remove(self._on_positions)
 
     @property
-    def _position_is_current(self) -> bool:
-        """Whether the position was asked for after the last news of our orders.
+    def _own_position(self) -> int | None:
+        """What of the position is this stop's, as far as it is known.
 
         An answer that was on its way while a fill happened shows the position of before: acted upon, it sells twice.
         """
-        return self._position_read_at >= self._fills_at
+        if self._position is None or self._position_read_at < self._fills_at:
+            return None
+        return self._own(self.stop, self._position, self._attempts.closed)
 
     def _view(self) -> ExitView:
         now = self._loop_time()
@@ -188,7 +192,7 @@ class ExitFollower:
             side=self.stop.side,
             quantity=self.stop.quantity,
             orders=attempts.in_order,
-            position=self._position if self._position_is_current else None,
+            position=self._own_position,
             position_age=now - max(self._position_since, self._fills_at),
             in_flight=attempts.in_flight,
             unresolved=attempts.unresolved,
@@ -296,12 +300,8 @@ class ExitFollower:
 
     def _still_held(self, quantity: int) -> bool:
         """On everything known now the position is large enough for an exit of this quantity (F4)."""
-        held = self._position
-        return (
-            held is not None
-            and self._position_is_current
-            and (held if self.stop.side is Side.SELL else -held) >= quantity
-        )
+        held = self._own_position
+        return held is not None and (held if self.stop.side is Side.SELL else -held) >= quantity
 
     def _tell_why(self, step: Send) -> None:
         """Calls the trader where an exit did not do its work."""

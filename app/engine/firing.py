@@ -15,7 +15,7 @@ from app.domain.events import Event, StopFired
 from app.domain.ids import BrokerOrderId, InstrumentId, StopId
 from app.domain.instrument import Instrument
 from app.domain.money import Price, in_rupees
-from app.domain.stop import Stop, StopState
+from app.domain.stop import FiredBy, Stop, StopState
 from app.engine.account import AccountState
 from app.engine.exits import ExitFollower
 from app.engine.orders import OrderManager
@@ -68,6 +68,8 @@ class Firing:
         self._tasks = tasks
         self._followers: dict[StopId, ExitFollower] = {}
         self.watching: Watching | None = None
+        self.own: Callable[[Stop, int, int], int] = _whole
+        """(stop, signed position, units its orders closed) -> what of it is the stop's to close."""
         self.settled: dict[StopId, dict[BrokerOrderId, int]] = {}
         """What the orders of each closed stop had filled when it was closed."""
         self.on_settled: Callable[[StopId], None] | None = None
@@ -108,10 +110,9 @@ class Firing:
         for shot in shots:
             stop = self._stops[shot.stop]
             if stop.state is StopState.ARMED:
-                stop = replace(stop, state=StopState.FIRED, fired_at=self._state.clock.now(), fired_price=shot.price)
+                stop = self._fired(stop, shot)
                 self._changed(stop)
-                moment = to_datetime(shot.exchange_seconds * 1_000_000_000)
-                detail = f"at {in_rupees(shot.price, stop.price_scale)}, tick of {moment:%H:%M:%S}"
+                detail = _why(stop, shot)
                 # Before the follower's first entry: the journal keeps the order in which it was asked.
                 self._tasks.start(self._record.keep(stop, "fired", detail), f"journal fired {stop.id}")
                 self._begin(stop)
@@ -120,6 +121,15 @@ class Firing:
                 self._measure(stop, shot)
             else:
                 asyncio.get_running_loop().call_later(NO_LINE_SECONDS, self._no_line, stop.id)
+
+    def _fired(self, stop: Stop, shot: Shot) -> Stop:
+        watch = None if self.watching is None else self.watching.of(stop.id)
+        why = shot.fired_by
+        if watch is not None:
+            stop = replace(stop, trigger=watch.levels.level, best=watch.levels.best_price)
+            why = why or watch.levels.hit(shot.price)
+        now = self._state.clock.now()
+        return replace(stop, state=StopState.FIRED, fired_at=now, fired_price=shot.price, fired_by=why)
 
     def _begin(self, stop: Stop) -> None:
         try:
@@ -166,6 +176,7 @@ class Firing:
             lambda: None if self.watching is None else self.watching.line,
             lambda: self._last_price(instrument.id),
             self._changed,
+            self.own,
             cleanup=cleanup,
         )
         self._followers[stop.id] = follower
@@ -192,3 +203,17 @@ class Firing:
         self.settled[stop] = follower.settled
         if self.on_settled is not None:
             self.on_settled(stop)
+
+
+def _whole(stop: Stop, position: int, filled: int) -> int:
+    """One stop a position."""
+    del stop, filled
+    return position
+
+
+def _why(stop: Stop, shot: Shot) -> str:
+    """For the audit trail."""
+    moment = to_datetime(shot.exchange_seconds * 1_000_000_000)
+    why = "" if stop.fired_by is FiredBy.STOP or stop.fired_by is None else f"{stop.fired_by}: "
+    moved = "" if stop.trigger == stop.plan.trigger else f", level {in_rupees(stop.trigger, stop.price_scale)}"
+    return f"{why}at {in_rupees(shot.price, stop.price_scale)}, tick of {moment:%H:%M:%S}{moved}"

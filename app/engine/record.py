@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from app.domain.errors import AppError
 from app.domain.events import AuditEntry, Event, Level, Noticed
+from app.domain.ids import Nanos
 from app.domain.order import OrderRequest
 from app.domain.stop import Stop
 from app.runtime.clock import Clock
@@ -21,6 +22,10 @@ class StopJournal(Protocol):
 
     async def save_stop(self, stop: Stop, entry: AuditEntry, *intents: OrderRequest) -> None:
         """Stop, audit line and the intents of its next exit, one for each slice: one transaction."""
+        ...
+
+    async def save_levels(self, stops: Sequence[Stop], at: Nanos) -> None:
+        """Where the levels of armed stops are now; one that is not armed any more in the journal is left alone."""
         ...
 
     async def audit(self, *entries: AuditEntry) -> None:
@@ -47,6 +52,15 @@ class StopRecord:
             await self.save(stop, what, detail, *intents)
         except AppError as failure:
             self.alarm(stop, "The journal cannot be written.", failure.next_step, str(failure))
+
+    async def keep_levels(self, stops: Sequence[Stop]) -> None:
+        """Levels that moved, durable when this returns; a journal that cannot write is said aloud."""
+        if not stops:
+            return
+        try:
+            await self._journal.save_levels(stops, self._clock.now())
+        except AppError as failure:
+            self.alarm(stops[0], "The journal cannot be written.", failure.next_step, str(failure))
 
     def note(self, stop: Stop, what: str, detail: str) -> None:
         """A line of the audit trail that nothing has to wait for."""

@@ -4,28 +4,31 @@ armed ones in step with their positions. Loop thread only.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from app.brokers.base import BrokerSession, ExitLine, Mark
-from app.domain.errors import AppError, Denied
+from app.domain.errors import Denied
 from app.domain.events import Event, StopChanged
-from app.domain.ids import InstrumentId, StopId
+from app.domain.ids import InstrumentId, Nanos, StopId
 from app.domain.instrument import Instrument
-from app.domain.money import Price, in_rupees
+from app.domain.money import Price
 from app.domain.portfolio import Position, PositionKey
-from app.domain.stop import Stop, StopPlan, StopState, new_stop_id
-from app.engine.account import AccountState, PositionReading
-from app.engine.arming import deny_plan, deny_trigger, open_position
-from app.engine.exit_plan import LOOKUP_SPACING
+from app.domain.stop import FiredBy, Stop, StopPlan, StopState
+from app.engine.account import AccountState
+from app.engine.arming import deny_holding, deny_plan, fresh_stop, open_position
 from app.engine.firing import Firing
+from app.engine.furnish import deny_levels_of, set_entry
+from app.engine.keeper import Keeper, levelled
 from app.engine.late import LateOrders
 from app.engine.orders import OrderManager
 from app.engine.record import StopJournal, StopRecord
 from app.engine.rules import ExitRules
+from app.engine.shares import Shares
+from app.engine.stop_words import words
+from app.engine.surroundings import Surroundings
 from app.engine.watch import Counts, Watch
 from app.engine.watching import Watching
 from app.runtime.loop import Tasks
@@ -43,6 +46,7 @@ class StopEngine:
         instrument: Callable[[InstrumentId], Instrument | None],
         last_price: Callable[[InstrumentId], Price | None],
         counts: Counts,
+        around: Surroundings,
         publish: Callable[[Event], None],
         tasks: Tasks,
     ) -> None:
@@ -54,19 +58,35 @@ class StopEngine:
         self._publish = publish
         self._tasks = tasks
         self._stops: dict[StopId, Stop] = {}
-        self._busy: set[PositionKey] = set()
-        self._unlisted: dict[StopId, float] = {}
-        """Since when (loop time) the broker has not listed the position of an armed stop."""
+        self._around = around
+        self._busy: set[PositionKey | StopId] = set()
+        record = self._record
+        self._keeper = Keeper(record, state.clock, self._stops, around, self._known, last_price, self._set, tasks)
         self._firing = Firing(
             state, orders, self._record, rules, self._stops, self._known, last_price, self._set, publish, tasks
         )
-        self._watching = Watching(rules, state.clock, counts, self._firing.on_shots, self._firing.replied, last_price)
-        self._firing.watching = self._watching
-        self._late = LateOrders(state, self._record, self._stops, self._firing, self._watching, self._set, self.follow)
+        self._watching = Watching(
+            rules,
+            state.clock,
+            counts,
+            self._firing.on_shots,
+            self._firing.replied,
+            last_price,
+            self._known,
+            around,
+            self._keeper.moved,
+        )
+        self._firing.watching = self._keeper.watching = self._watching
+        self._late = LateOrders(state, record, self._stops, self._firing, self._watching, self._set, self.follow)
+        self._shares = Shares(
+            state, record, self._stops, self._watching, self._known, self._set, self.close_elsewhere, tasks
+        )
+        self._firing.own = self._shares.own
         self.check: Callable[[Iterable[Mark], int], None] = self._watching.check
         """Hot path: every frame of the account's own feed."""
         self.watched = self._watching.watches
-        state.on_positions.append(self._on_positions)
+        self.rich = self._watching
+        """Who wants whole ticks after the check of their frame (`market.lane.RichTicks`)."""
 
     # -- what others may know ----------------------------------------------------------------------------------------
 
@@ -95,12 +115,16 @@ class StopEngine:
         """Socket readable to last byte written of each exit, microseconds."""
         return self._firing.engine_us
 
+    def stops_on(self, key: PositionKey) -> list[Stop]:
+        """All that guard a share of a position, oldest first."""
+        return [stop for stop in self._stops.values() if stop.key == key and not stop.state.is_final]
+
     def stop_on(self, key: PositionKey) -> Stop | None:
         """The stop that guards a position."""
         return next((s for s in self._stops.values() if s.key == key and not s.state.is_final), None)
 
-    def when_watched(self, handler: Callable[[frozenset[int]], None]) -> None:
-        """Calls with the tokens that must be subscribed in full mode whenever they change."""
+    def when_watched(self, handler: Callable[[Mapping[int, InstrumentId]], None]) -> None:
+        """Calls with what must be subscribed in full mode whenever that changes."""
         self._watching.on_watched = handler
 
     # -- session -----------------------------------------------------------------------------------------------------
@@ -113,6 +137,7 @@ class StopEngine:
 
     def detach(self) -> None:
         """The session is dead: nothing can fire. The stops stay armed in the journal and are shown as blind."""
+        self._keeper.tell()  # while the levels are still there to be read
         for stop in self._watching.detach():
             self._firing.never_sent(stop)
         self._orders.attach(None)
@@ -121,29 +146,25 @@ class StopEngine:
     # -- verbs -------------------------------------------------------------------------------------------------------
 
     async def arm(self, key: PositionKey, plan: StopPlan) -> Stop:
-        """Guards a position. Returns when the exit is durable and the level watches. Raises Denied in words."""
-        if self.stop_on(key) is not None:
-            raise Denied("This position already has a stop.", "Move that one.")
+        """Guards a position, or a share of it. Returns when the exit is durable and the level watches.
+
+        Raises Denied in words; with an ATR trail also what reading candles raises.
+        """
         with self._claim(key):
             position, instrument = self._guardable(key)
-            deny_plan(position, instrument, plan, self._last_price(instrument.id) or position.last_price)
-            stop = Stop(
-                id=new_stop_id(),
-                key=key,
-                side=position.exit_side,
-                trigger=plan.trigger,
-                quantity=abs(position.quantity),
-                state=StopState.ARMED,
-                armed_at=self._state.clock.now(),
-                plan=plan,
-                token=instrument.token,
-                tick_size=instrument.tick_size,
-                price_scale=instrument.price_scale,
-            )
+            quantity = self._units(position, plan)
+            deny_holding(position, self._around.holding(key), quantity)
+            last = self._last_price(instrument.id) or position.last_price
+            deny_plan(position, instrument, plan, last)
+            stop = fresh_stop(position, instrument, plan, quantity, self._state.clock.now(), last)
+            stop = replace(stop, exit_at=self._exit_at(stop, instrument))
             self._publish(StopChanged(replace(stop, state=StopState.ARMING)))
             try:
-                line, watch = self._watching.line, self._watching.prepare(stop, instrument)
-                await self._record.save(stop, "armed", _level(stop), watch.prepared.request)
+                line, watch = self._watching.line, self._prepare(stop, instrument, position)
+                deny_levels_of(watch, plan, self._last_price)
+                await self._keeper.range_of(plan, instrument, watch)
+                stop = levelled(stop, watch)
+                await self._record.save(stop, "armed", words(stop), watch.prepared.request)
             except BaseException:
                 self._publish(StopChanged(replace(stop, state=StopState.DISARMED, note="it could not be armed")))
                 raise
@@ -152,38 +173,72 @@ class StopEngine:
             return self._stops[stop.id]
 
     async def move(self, stop_id: StopId, trigger: Price) -> Stop:
-        """Another level for an armed stop. The old level watches until the new one is durable."""
+        """Another level for an armed stop; a trail goes on from there. Raises as `change`."""
         stop = self._armed(stop_id)
-        with self._claim(stop.key):
+        return await self.change(stop_id, replace(stop.plan, trigger=trigger))
+
+    async def change(self, stop_id: StopId, plan: StopPlan) -> Stop:
+        """Another plan for an armed stop. The old one watches until the new one is durable. Raises as `arm`."""
+        stop = self._armed(stop_id)
+        with self._claim(stop_id):
             position, instrument = self._guardable(stop.key)
-            deny_trigger(position, instrument, trigger, self._last_price(instrument.id) or position.last_price)
+            quantity = stop.quantity if plan.quantity == stop.plan.quantity else self._units(position, plan, stop)
+            deny_plan(position, instrument, plan, self._last_price(instrument.id) or position.last_price)
             # A moved stop is armed anew: what the price did before is no reason to fire at the new level.
             now = self._state.clock.now()
-            moved = replace(stop, trigger=trigger, armed_at=now)
-            told = " to ".join(in_rupees(price, stop.price_scale) for price in (stop.trigger, trigger))
-            await self._record.save(moved, "moved", f"from {told}")
-            current = self._stops[stop_id]
-            watch = self._watching.of(stop_id)
-            if current.state is not StopState.ARMED or (watch is not None and watch.fired):
+            moved = replace(stop, quantity=quantity, plan=plan, trigger=plan.trigger, best=None, armed_at=now)
+            if plan.time_exit != stop.plan.time_exit:
+                moved = replace(moved, exit_at=self._exit_at(moved, instrument))
+            watch = self._prepare(moved, instrument, position)
+            deny_levels_of(watch, plan, self._last_price)
+            await self._keeper.range_of(plan, instrument, watch)
+            moved = replace(moved, trigger=watch.levels.level)
+            await self._record.save(moved, "moved", f"from {words(stop)} to {words(moved)}", watch.prepared.request)
+            current, old = self._stops[stop_id], self._watching.of(stop_id)
+            if current.state is not StopState.ARMED or (old is not None and old.fired):
                 raise Denied("The stop fired or ended before it could be moved.", "See the stops list.")
-            moved = replace(current, trigger=trigger, armed_at=now)
-            if watch is not None:
-                watch.set_trigger(moved.side, trigger)
-                watch.armed_at = now
+            followed = current.quantity != stop.quantity  # the position, while the journal wrote
+            if followed:
+                moved = replace(moved, quantity=current.quantity)
+                watch = self._prepare(moved, instrument, position)
             self._set(moved)
-            if current.quantity != stop.quantity:  # it followed the position while the journal wrote the old one
+            if old is not None:
+                self._watching.stop(stop_id)
+                self._watching.start(watch)
+                self._keeper.begin(moved)
+            if followed:
                 await self._record.keep(moved, "resized", f"from {stop.quantity} to {current.quantity}")
             return moved
 
+    async def leave(self, key: PositionKey, why: FiredBy) -> list[Stop]:
+        """Closes a whole position now through its stops; what no stop owns gets one of its own. Raises Denied in words,
+        also where the market is closed."""
+        position, instrument = self._guardable(key)
+        last = self._last_price(instrument.id) or position.last_price
+        free = self._shares.free(key, position.quantity)
+        if free:
+            plan = StopPlan(max(last, instrument.tick_size), quantity=free)
+            stop = fresh_stop(position, instrument, plan, free, self._state.clock.now(), last)
+            line, watch = self._watching.line, self._prepare(stop, instrument, position)
+            await self._record.keep(stop, "leaving", words(stop), watch.prepared.request)
+            self._set(stop)
+            self._begin_watching(stop, watch, line)
+        left = [s for s in self.stops_on(key) if s.state is StopState.ARMED and self._watching.fire(s, why)]
+        if not left and not any(s.state in (StopState.FIRED, StopState.EXITING) for s in self.stops_on(key)):
+            raise Denied(f"{instrument.symbol} does not trade now.", "It is closed when its market opens.")
+        return left
+
     async def disarm(self, stop_id: StopId) -> Stop:
         """Ends the watch at once; returns when that is durable. Where it cannot be made durable, it watches on."""
-        stop = self._armed(stop_id)
-        with self._claim(stop.key):
+        stop = self._stops.get(stop_id) if self.is_suspended(stop_id) else None
+        stop = stop or self._armed(stop_id)
+        with self._claim(stop_id):
             watch = self._watching.of(stop_id)
             if watch is not None and watch.fired:
                 raise Denied("The stop has fired; its exit is on the way.", "See the stops list.")
             line = self._watching.line
             self._watching.stop(stop_id)
+            self._keeper.end(stop_id)
             now = self._state.clock.now()
             disarmed = replace(stop, state=StopState.DISARMED, closed_at=now, note="disarmed by the trader")
             try:
@@ -191,6 +246,7 @@ class StopEngine:
             except BaseException:
                 if watch is not None and line is self._watching.line:
                     self._watching.start(watch)
+                    self._keeper.begin(stop)
                 raise
             self._set(disarmed)
             return disarmed
@@ -210,7 +266,8 @@ class StopEngine:
             stop
             for stop in self._stops.values()
             if not stop.state.is_final
-            and stop.key not in self._busy
+            and stop.state is not StopState.SUSPENDED
+            and not {stop.key, stop.id} & self._busy
             and stop.id not in self._firing
             and self._watching.of(stop.id) is None
         ]
@@ -220,7 +277,11 @@ class StopEngine:
 
         Raises Denied without a session or a rule, StorageError.
         """
-        with self._claim(stop.key):
+        quantity = self._shares.of_held(stop, quantity)
+        if quantity <= 0:
+            await self.close_elsewhere(stop, "its share of the position was closed elsewhere")
+            return
+        with self._claim(stop.id):
             instrument = self._known(stop.key.instrument)
             again = replace(
                 stop,
@@ -230,7 +291,8 @@ class StopEngine:
                 tick_size=instrument.tick_size,
                 note=reason,
             )
-            line, watch = self._watching.line, self._watching.prepare(again, instrument)
+            position = None if self._state.reading is None else self._state.reading.positions.get(stop.key)
+            line, watch = self._watching.line, self._prepare(again, instrument, position)
             await self._record.save(again, "re-armed", reason, watch.prepared.request)
             self._set(again)
             self._begin_watching(again, watch, line)
@@ -250,53 +312,6 @@ class StopEngine:
             self._set(stop)
         self._firing.follow(stop)
 
-    # -- news from the broker ----------------------------------------------------------------------------------------
-
-    def _on_positions(self, reading: PositionReading) -> None:
-        for stop in list(self._stops.values()):
-            self._keep_in_step(stop, reading)
-
-    def _keep_in_step(self, stop: Stop, reading: PositionReading) -> None:
-        """An armed stop follows its position: resized, or closed when the position is gone (F4)."""
-        watch = self._watching.of(stop.id)
-        if stop.state is not StopState.ARMED or watch is None or watch.fired:
-            return
-        quantity = reading.quantity(stop.key)
-        if quantity * -stop.side.sign > 0:
-            self._unlisted.pop(stop.id, None)
-            if abs(quantity) != stop.quantity:
-                self._resize(stop, watch, abs(quantity))
-        elif reading.lists(stop.key) or self._gone_for_good(stop):
-            self._unlisted.pop(stop.id, None)
-            self._watching.stop(stop.id)
-            note = "position closed elsewhere" if quantity == 0 else "position was turned round elsewhere"
-            self._tasks.start(self.close_elsewhere(stop, note), f"close stop {stop.id}")
-
-    def _gone_for_good(self, stop: Stop) -> bool:
-        """A closed position stays in the broker's list for the day. One that is missing must be missing twice, a second
-        apart, before that counts as closed."""
-        now = asyncio.get_running_loop().time()
-        first = self._unlisted.setdefault(stop.id, now)
-        if now - first >= LOOKUP_SPACING:
-            return True
-        if first == now:
-            self._tasks.start(self._read_again(), f"is the position of {stop.id} gone")
-        return False
-
-    async def _read_again(self) -> None:
-        await asyncio.sleep(LOOKUP_SPACING * 1.1)
-        with contextlib.suppress(AppError):  # unknown is not flat
-            await self._state.read_positions()
-
-    def _resize(self, stop: Stop, watch: Watch, quantity: int) -> None:
-        """The prepared bytes change at once (an exit may never exceed the position); the tag stays as journalled."""
-        resized = replace(stop, quantity=quantity)
-        fresh = self._watching.prepare(resized, self._known(stop.key.instrument))
-        watch.prepared = fresh.prepared
-        self._set(resized)
-        detail = f"from {stop.quantity} to {quantity}"
-        self._tasks.start(self._record.keep(resized, "resized", detail), f"journal resize {stop.id}")
-
     # -- helpers -----------------------------------------------------------------------------------------------------
 
     def _begin_watching(self, stop: Stop, watch: Watch, line: ExitLine | None) -> None:
@@ -304,14 +319,39 @@ class StopEngine:
         position."""
         if self._watching.line is None:
             return  # blind until the next login, which takes it up
+        reading = self._state.reading
         if self._watching.line is not line:
-            watch = self._watching.prepare(stop, self._known(stop.key.instrument))
+            position = None if reading is None else reading.positions.get(stop.key)
+            watch = self._prepare(stop, self._known(stop.key.instrument), position)
         self._watching.start(watch)
-        if self._state.reading is not None:
-            self._keep_in_step(stop, self._state.reading)
+        self._keeper.begin(stop)
+        if reading is not None:
+            self._shares.align(stop.key, reading)
+
+    def _prepare(self, stop: Stop, instrument: Instrument, position: Position | None) -> Watch:
+        watch = self._watching.prepare(stop, instrument)
+        if position is not None and position.quantity:
+            set_entry(watch, stop, position, self._around)
+        return watch
+
+    def _exit_at(self, stop: Stop, instrument: Instrument) -> Nanos | None:
+        when = stop.plan.time_exit
+        return None if when is None else self._around.exit_at(instrument, when, stop.armed_at)
+
+    def _units(self, position: Position, plan: StopPlan, changed: Stop | None = None) -> int:
+        """What a stop would own. Raises Denied where others own it."""
+        others = [stop for stop in self.stops_on(position.key) if changed is None or stop.id != changed.id]
+        free = self._shares.free(position.key, position.quantity) + (0 if changed is None else changed.quantity)
+        if plan.quantity is None and any(stop.plan.quantity is None for stop in others):
+            raise Denied("This position already has a stop.", "Move that one.")
+        if free <= 0:
+            raise Denied("Every unit of this position already has a stop.", "Change one of them.")
+        if plan.quantity is not None and plan.quantity > free:
+            raise Denied(f"Only {free} units of this position have no stop.", f"Guard {free} at most.")
+        return free if plan.quantity is None else plan.quantity
 
     @contextlib.contextmanager
-    def _claim(self, key: PositionKey) -> Iterator[None]:
+    def _claim(self, key: PositionKey | StopId) -> Iterator[None]:
         """One change at a time: the journal may not end with the older of two. Raises Denied."""
         if key in self._busy:
             raise Denied("The stop of this position is being changed already.", "Try again in a moment.")
@@ -332,6 +372,11 @@ class StopEngine:
             raise Denied(f"{instrument} is not in the instrument list.", "Refresh the instruments.")
         return found
 
+    def is_suspended(self, stop_id: StopId) -> bool:
+        """It waits for the trader's answer."""
+        stop = self._stops.get(stop_id)
+        return stop is not None and stop.state is StopState.SUSPENDED
+
     def _armed(self, stop_id: StopId) -> Stop:
         stop = self._stops.get(stop_id)
         if stop is None or stop.state is not StopState.ARMED:
@@ -341,7 +386,3 @@ class StopEngine:
     def _set(self, stop: Stop) -> None:
         self._stops[stop.id] = stop
         self._publish(StopChanged(stop))
-
-
-def _level(stop: Stop) -> str:
-    return f"{stop.side} {stop.quantity} at {in_rupees(stop.trigger, stop.price_scale)}"

@@ -1,6 +1,8 @@
 """The hot path: a tick's marks against the armed levels, and the prepared bytes out.
 
 Between breach and write there is no network call but the write, no disk, no log, no await: comparisons and one `fire`.
+A stop whose levels move, or that looks at more than the last price, has a mind; it is asked only where a price leaves
+the quiet band between the levels, and it moves levels after the whole frame was checked.
 Loop thread only; one `WatchTable` per account, fed by that account's feed alone.
 """
 
@@ -9,15 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from time import perf_counter_ns
+from typing import Protocol
 
 from app.brokers.base import ExitLine, ExitReply, Mark, Prepared
-from app.domain.ids import StopId
+from app.domain.ids import InstrumentId, StopId
+from app.domain.instrument import Instrument
+from app.domain.market import Tick
 from app.domain.money import Price
-from app.domain.order import Side
-from app.domain.stop import Stop
+from app.domain.stop import FiredBy, Stop
+from app.engine.levels import Levels
 
-_NEVER_LOW: Price = -1
-_NEVER_HIGH: Price = 1 << 62
 SECOND = 1_000_000_000
 
 Counts = Callable[["Watch", int], bool]
@@ -35,22 +38,46 @@ class Shot:
     decided_ns: int
     written_ns: int
     """0: no connection was ready; nothing was sent yet."""
+    fired_by: FiredBy | None = None
+    """None: the level test of `Watch.levels` says it."""
+
+
+class Mind(Protocol):
+    """Thinks for a watch whose levels move, or that looks at more than the last price."""
+
+    def hit(self, price: Price, volume: int) -> FiredBy | None:
+        """Whether a price outside the quiet band is reason to leave. Hot path."""
+        ...
+
+    def think(self, price: Price) -> None:
+        """The same price, after every level of the frame was checked: levels may move."""
+        ...
+
+    def look(self, tick: Tick) -> FiredBy | None:
+        """The whole tick, for a watch that was put among `WatchTable.rich`, after the frame was checked."""
+        ...
 
 
 class Watch:
-    """One armed level with its exit prepared. Changed only on the loop thread."""
+    """One armed stop, or a further place where it looks, with its exit prepared. Changed only on the loop thread."""
 
     __slots__ = (
         "armed_at",
         "fired",
         "high",
         "instrument",
+        "levels",
         "limit_price",
         "low",
+        "main",
+        "mind",
         "on_reply",
+        "others",
         "prepared",
+        "rich",
         "stop_id",
         "token",
+        "tradable",
     )
 
     def __init__(
@@ -59,26 +86,40 @@ class Watch:
         prepared: Prepared,
         on_reply: Callable[[ExitReply], None],
         limit_price: Callable[[Price], Price] | None,
+        looks_at: Instrument | None = None,
+        gains: int | None = None,
     ) -> None:
+        """`looks_at`: whose price is compared, where that is not the instrument itself. `gains`: +1 where the position
+        gains as that price rises, -1 where it gains as it falls."""
         self.stop_id = stop.id
-        self.token = stop.token
-        self.instrument = stop.key.instrument
+        self.token = stop.token if looks_at is None else looks_at.token
+        self.instrument = stop.key.instrument if looks_at is None else looks_at.id
+        """Whose price it looks at."""
+        self.tradable: InstrumentId = stop.key.instrument
+        """What its exit trades."""
         self.armed_at = stop.armed_at
         self.prepared = prepared
         self.on_reply = on_reply
         self.limit_price = limit_price
         """For a LIMIT exit: the worst price accepted, from the firing tick's. None for MARKET."""
         self.fired = False
-        self.low = _NEVER_LOW
-        self.high = _NEVER_HIGH
-        self.set_trigger(stop.side, stop.trigger)
+        self.main = self
+        """The stop's own watch, which holds the exit; another one for a further place where the stop looks."""
+        self.others: tuple[Watch, ...] = ()
+        """Further places where the stop looks."""
+        self.rich = False
+        """Its mind wants whole ticks."""
+        self.mind: Mind | None = None
+        """None: the band is all there is, and whatever leaves it fires."""
+        self.levels = Levels(
+            stop.plan, -stop.side.sign if gains is None else gains, stop.tick_size, stop.trigger, stop.best
+        )
+        self.low, self.high = self.levels.quiet()
+        """Prices strictly between them change nothing and fire nothing."""
 
-    def set_trigger(self, side: Side, trigger: Price) -> None:
-        """The level. SELL fires at or below it, BUY at or above."""
-        if side is Side.SELL:
-            self.low = trigger
-        else:
-            self.high = trigger
+    def settle_band(self) -> None:
+        """The quiet band follows the levels."""
+        self.low, self.high = self.levels.quiet()
 
 
 class WatchTable:
@@ -92,7 +133,14 @@ class WatchTable:
         on_doubt: Callable[[Watch], None] | None = None,
     ) -> None:
         self._by_token: dict[int, tuple[Watch, ...]] = {}
-        self._tokens: dict[StopId, int] = {}
+        self._places: dict[StopId, tuple[Watch, ...]] = {}
+        self.rich: dict[int, tuple[Watch, ...]] = {}
+        """Watches that want whole ticks, by token."""
+        self.rich_names: dict[int, InstrumentId] = {}
+        self._readable_ns = 0
+        self._shots: list[Shot] = []
+        self._thoughts: list[tuple[Mind, Price]] = []
+        """Of the frame that is being checked."""
         self._line = line
         self._counts = counts
         self._on_shots = on_shots
@@ -103,70 +151,113 @@ class WatchTable:
         line.on_ready = self._line_ready
 
     def __len__(self) -> int:
-        return len(self._tokens)
+        return len(self._places)
 
     def __contains__(self, token: int) -> bool:
         return token in self._by_token
 
     @property
-    def tokens(self) -> frozenset[int]:
+    def names(self) -> dict[int, InstrumentId]:
         """What must be subscribed in full mode."""
-        return frozenset(self._by_token)
+        return {token: watches[0].instrument for token, watches in self._by_token.items()}
 
     def add(self, watch: Watch) -> None:
-        """From the next tick on it is checked."""
-        self._by_token[watch.token] = (*self._by_token.get(watch.token, ()), watch)
-        self._tokens[watch.stop_id] = watch.token
+        """From the next tick on it is checked, wherever it looks."""
+        self._places[watch.stop_id] = (watch, *watch.others)
+        for place in self._places[watch.stop_id]:
+            self._by_token[place.token] = (*self._by_token.get(place.token, ()), place)
+            if place.rich:
+                self.rich[place.token] = (*self.rich.get(place.token, ()), place)
+                self.rich_names[place.token] = place.instrument
 
     def remove(self, stop: StopId) -> None:
         """It is not checked any more, and an exit that waits for a connection is forgotten."""
-        token = self._tokens.pop(stop, None)
-        if token is None:
-            return
-        kept = tuple(w for w in self._by_token[token] if w.stop_id != stop)
-        if kept:
-            self._by_token[token] = kept
-        else:
-            del self._by_token[token]
+        for place in self._places.pop(stop, ()):
+            for table in (self._by_token, self.rich):
+                kept = tuple(w for w in table.get(place.token, ()) if w.stop_id != stop)
+                if kept:
+                    table[place.token] = kept
+                else:
+                    table.pop(place.token, None)
+            if place.token not in self.rich:
+                self.rich_names.pop(place.token, None)
         self._waiting = [entry for entry in self._waiting if entry[0].stop_id != stop]
 
     def close(self) -> list[StopId]:
         """The session is over: nothing fires any more. The stops whose exits never left."""
         self._line.on_ready = None
         self._by_token.clear()
-        self._tokens.clear()
+        self.rich.clear()
+        self.rich_names.clear()
+        self._places.clear()
         waiting, self._waiting = self._waiting, []
         return [watch.stop_id for watch, *_ in waiting]
 
     def check(self, marks: Iterable[Mark], readable_ns: int) -> None:
         """Every tick passes here before anything else is done with it."""
-        shots: list[Shot] | None = None
+        self._readable_ns = readable_ns
         watched = self._by_token.get
-        for token, price, _, seconds in marks:
+        for token, price, volume, seconds in marks:
             watches = watched(token)
             if watches is None:
                 continue
             for watch in watches:
-                if (watch.low < price < watch.high) or watch.fired:
+                if (watch.low < price < watch.high) or watch.main.fired:
                     continue
-                if seconds * SECOND <= watch.armed_at:
-                    if self._on_doubt is not None and seconds == watch.armed_at // SECOND:
-                        self._on_doubt(watch)
-                    continue
-                if not self._counts(watch, seconds):
-                    continue
-                decided_ns = perf_counter_ns()
-                watch.fired = True
-                written_ns = self._fire(watch, price)
-                if not written_ns:
-                    self._waiting.append((watch, price, seconds, readable_ns))
-                shot = Shot(watch.stop_id, price, seconds, readable_ns, decided_ns, written_ns)
-                if shots is None:
-                    shots = [shot]
-                else:
-                    shots.append(shot)
-        if shots is not None:
+                self._beyond(watch, price, volume, seconds)
+        if self._shots:
+            shots, self._shots = self._shots, []
             self._on_shots(shots)
+        if self._thoughts:
+            thoughts, self._thoughts = self._thoughts, []
+            for mind, price in thoughts:
+                mind.think(price)
+
+    def _beyond(self, watch: Watch, price: Price, volume: int, seconds: int) -> None:
+        """A price outside the quiet band."""
+        if seconds * SECOND <= watch.armed_at:
+            if self._on_doubt is not None and seconds == watch.armed_at // SECOND:
+                self._on_doubt(watch)
+            return
+        if not self._counts(watch, seconds):
+            return
+        mind, why = watch.mind, None
+        if mind is not None:
+            why = mind.hit(price, volume)
+            if why is None:
+                self._thoughts.append((mind, price))
+                return
+        self._shots.append(self._shoot(watch.main, price, seconds, why))
+
+    def look(self, token: int, tick: Tick) -> None:
+        """A whole tick of a token among `rich`; the frame that brought it has been checked."""
+        seconds = (tick.exchange_time or 0) // SECOND
+        for watch in self.rich.get(token, ()):
+            mind = watch.mind
+            if mind is None or watch.main.fired or seconds * SECOND <= watch.armed_at:
+                continue
+            if not self._counts(watch, seconds):
+                continue
+            why = mind.look(tick)
+            if why is not None:
+                self._on_shots([self._shoot(watch.main, tick.last_price, seconds, why)])
+
+    def fire(self, stop: StopId, price: Price, seconds: int, why: FiredBy) -> bool:
+        """Leaves now, for another reason than a tick at its level. False: it is not watched, or has fired."""
+        watch = next((place.main for place in self._places.get(stop, ())), None)
+        if watch is None or watch.fired:
+            return False
+        self._readable_ns = perf_counter_ns()
+        self._on_shots([self._shoot(watch, price, seconds, why)])
+        return True
+
+    def _shoot(self, watch: Watch, price: Price, seconds: int, why: FiredBy | None) -> Shot:
+        readable_ns, decided_ns = self._readable_ns, perf_counter_ns()
+        watch.fired = True
+        written_ns = self._fire(watch, price)
+        if not written_ns:
+            self._waiting.append((watch, price, seconds, readable_ns))
+        return Shot(watch.stop_id, price, seconds, readable_ns, decided_ns, written_ns, why)
 
     def _fire(self, watch: Watch, price: Price) -> int:
         limit = watch.limit_price

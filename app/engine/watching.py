@@ -6,22 +6,28 @@ Loop thread only. Empty between two sessions: then nothing can fire.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from time import perf_counter_ns
 
 from app.brokers.base import ExitLine, ExitReply, Mark
 from app.domain.errors import Denied
 from app.domain.ids import InstrumentId, StopId
 from app.domain.instrument import Instrument
+from app.domain.market import Tick
 from app.domain.money import Price
 from app.domain.order import OrderKind, OrderRequest, Side
-from app.domain.stop import Stop
+from app.domain.stop import FiredBy, Stop
+from app.engine.furnish import Outlook, furnish, gains_of, looks_at
+from app.engine.minds import Moved
 from app.engine.rules import ExitRules, limit_pricer
+from app.engine.surroundings import Surroundings
 from app.engine.watch import SECOND, Counts, Shot, Watch, WatchTable
 from app.runtime.clock import Clock, to_datetime
 
 DOUBT_SECONDS = 1.0
 """After a price beyond the level that may be from before the arming."""
+
+_NONE: Mapping[int, InstrumentId] = {}
 
 Replied = Callable[[StopId], Callable[[ExitReply], None]]
 
@@ -37,6 +43,9 @@ class Watching:
         on_shots: Callable[[list[Shot]], None],
         replied: Replied,
         last_price: Callable[[InstrumentId], Price | None],
+        known: Callable[[InstrumentId], Instrument],
+        around: Surroundings,
+        moved: Moved,
     ) -> None:
         self._rules = rules
         self._clock = clock
@@ -48,8 +57,10 @@ class Watching:
         self._table: WatchTable | None = None
         self._telling = False
         self.line: ExitLine | None = None
-        self.on_watched: Callable[[frozenset[int]], None] | None = None
-        """Called with the tokens that must be subscribed in full mode whenever they change."""
+        self.on_watched: Callable[[Mapping[int, InstrumentId]], None] | None = None
+        """Called with what must be subscribed in full mode whenever that changes."""
+        self._around = around
+        self._outlook = Outlook(around, known, last_price, moved, self._fire_alone, self._is_frozen)
 
     def __len__(self) -> int:
         return 0 if self._table is None else len(self._table)
@@ -63,6 +74,15 @@ class Watching:
         """Hot path: every frame of the account's own feed."""
         if self._table is not None:
             self._table.check(marks, readable_ns)
+
+    def tokens(self) -> Mapping[int, InstrumentId]:
+        """Whose whole ticks are wanted after the check."""
+        return _NONE if self._table is None else self._table.rich_names
+
+    def look(self, token: int, tick: Tick) -> None:
+        """A whole tick of one of them."""
+        if self._table is not None:
+            self._table.look(token, tick)
 
     def watches(self, token: int) -> bool:
         """Whether a level is armed on a token."""
@@ -89,7 +109,28 @@ class Watching:
         rule = self._rules.rule(broker, instrument, to_datetime(self._clock.now()).date())
         prepared = self.line.prepare(exit_request(stop, stop.quantity, rule.kind), stop.price_scale)
         pricer = limit_pricer(rule, instrument, stop.side) if rule.kind is OrderKind.LIMIT else None
-        return Watch(stop, prepared, self._replied(stop.id), pricer)
+        underlying = looks_at(stop.plan, self._outlook)
+        watch = Watch(stop, prepared, self._replied(stop.id), pricer, underlying, gains_of(stop, instrument))
+        furnish(watch, stop, underlying, self._outlook)
+        return watch
+
+    def fire(self, stop: Stop, why: FiredBy) -> bool:
+        """Leaves now, by the last price, for another reason than a tick. False: it is not watched, or has fired, or its
+        market does not trade now."""
+        now = self._clock.now()
+        if self._table is None or not self._around.continuous(stop.key.instrument, now):
+            return False
+        price = self._last_price(stop.key.instrument) or stop.seen_price or stop.trigger
+        return self._table.fire(stop.id, price, now // SECOND, why)
+
+    def _fire_alone(self, watch: Watch, why: FiredBy) -> None:
+        """The last price alone decides: what the stop looks at said nothing for too long."""
+        now, price = self._clock.now(), self._last_price(watch.tradable)
+        if self._table is not None and price is not None and self._around.continuous(watch.tradable, now):
+            self._table.fire(watch.stop_id, price, now // SECOND, why)
+
+    def _is_frozen(self, instrument: InstrumentId) -> bool:
+        return not self._around.continuous(instrument, self._clock.now())
 
     def start(self, watch: Watch) -> None:
         """From the next tick on."""
@@ -117,7 +158,7 @@ class Watching:
     def _settle_doubt(self, watch: Watch) -> None:
         """The second of the arming is over: what the price is now decides. A quiet instrument may not tick for long."""
         last = self._last_price(watch.instrument)
-        if self._table is not None and self._watches.get(watch.stop_id) is watch and last is not None:
+        if self._table is not None and self._watches.get(watch.stop_id) is watch.main and last is not None:
             self._table.check([(watch.token, last, 0, watch.armed_at // SECOND + 1)], perf_counter_ns())
 
     def _changed(self) -> None:
@@ -129,7 +170,7 @@ class Watching:
     def _tell(self) -> None:
         self._telling = False
         if self.on_watched is not None and self._table is not None:
-            self.on_watched(self._table.tokens)
+            self.on_watched(self._table.names)
 
 
 def exit_request(stop: Stop, quantity: int, kind: OrderKind, side: Side | None = None) -> OrderRequest:

@@ -22,7 +22,7 @@ from app.domain.events import Event, FeedChanged, FeedGap, FeedState, Level, Not
 from app.domain.ids import AccountId, InstrumentId, Nanos
 from app.domain.market import Tick
 from app.domain.order import Order
-from app.market.lane import Lane
+from app.market.lane import Lane, RichTicks
 from app.market.spread import spread
 
 log = logging.getLogger(__name__)
@@ -65,6 +65,7 @@ class FeedHub:
         account: AccountId,
         check: Callable[[Iterable[Mark], int], None],
         watched: Callable[[int], bool],
+        rich: RichTicks,
         on_order: Callable[[Order], None],
         on_connected: Callable[[], None],
         on_order_stream: Callable[[Exception | None], None],
@@ -77,6 +78,7 @@ class FeedHub:
         self.account = account
         self._check = check
         self._watched = watched
+        self._rich = rich
         self._on_order = on_order
         self._on_connected = on_connected
         self._on_order_stream = on_order_stream
@@ -89,7 +91,7 @@ class FeedHub:
         self._connect: Connect | None = None
         self._limits = StreamLimits()
         self._canaries: frozenset[int] = frozenset()
-        self._lanes = [Lane(0, self, check, watched)]
+        self._lanes = [Lane(0, self, check, watched, rich)]
         self._urgent = False
         self._move: asyncio.TimerHandle | None = None
         self._gaps: dict[int, Nanos] = {}
@@ -118,7 +120,9 @@ class FeedHub:
         self._limits = limits
         self._canaries = frozenset(canaries)
         self._names.update(canaries)
-        self._lanes = [Lane(number, self, self._check, self._watched) for number in range(limits.connections)]
+        self._lanes = [
+            Lane(number, self, self._check, self._watched, self._rich) for number in range(limits.connections)
+        ]
         self._gaps.clear()
         self._orders_read = False
         self._subscribe()

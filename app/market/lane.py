@@ -6,13 +6,14 @@ Loop thread only.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from app.brokers.base import Feed, Mark
-from app.domain.errors import SessionExpired
+from app.domain.errors import AppError, SessionExpired
 from app.domain.events import FeedState
-from app.domain.ids import Nanos
+from app.domain.ids import InstrumentId, Nanos
+from app.domain.market import Tick
 from app.domain.order import Order
 
 SILENT_SECONDS = 2.7
@@ -46,6 +47,18 @@ class Hub(Protocol):
         ...
 
 
+class RichTicks(Protocol):
+    """Who wants whole ticks of some instruments with the frame that brings them."""
+
+    def tokens(self) -> Mapping[int, InstrumentId]:
+        """Of these; empty as a rule."""
+        ...
+
+    def look(self, token: int, tick: Tick) -> None:
+        """One of them. Every stop of its frame was checked."""
+        ...
+
+
 class Lane:
     """Implements `FeedSink` for one connection."""
 
@@ -55,8 +68,10 @@ class Lane:
         hub: Hub,
         check: Callable[[Iterable[Mark], int], None],
         watched: Callable[[int], bool],
+        rich: RichTicks,
     ) -> None:
         self.number = number
+        self._rich = rich
         # The hot path is a direct call: no code of ours between the feed and the stops.
         self.marks = check
         self.watched = watched
@@ -142,10 +157,26 @@ class Lane:
         """A frame, after its stops were checked."""
         if self._feed is None:
             return
+        wanted = self._rich.tokens()
+        if wanted:
+            self._show(self._feed, payload, received_at, wanted)
         self.data_at = time.monotonic()
         if self.state is not FeedState.LIVE:
             self._become(FeedState.LIVE)
         self._hub.taken(self._feed, payload, received_at)
+
+    def _show(self, feed: Feed, payload: bytes, received_at: Nanos, wanted: Mapping[int, InstrumentId]) -> None:
+        """Whole ticks, for the stops that look at more than the last price: at once, with the frame."""
+        for token, packet in feed.packets(payload):
+            name = wanted.get(token)
+            if name is None:
+                continue
+            try:
+                tick = feed.decode(packet, name, received_at)
+            except AppError as failure:
+                self._hub.malformed(str(failure), packet[:16])
+                continue
+            self._rich.look(token, tick)
 
     def order_update(self, order: Order) -> None:
         """An order changed, from whatever origin."""

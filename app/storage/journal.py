@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, insert, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, or_, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from app.domain.errors import Damaged, StorageError
@@ -15,7 +16,7 @@ from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, Nanos, OrderI
 from app.domain.instrument import Product
 from app.domain.order import OrderKind, OrderRequest, OrderStatus, Side, Validity, Variety
 from app.domain.portfolio import PositionKey
-from app.domain.stop import Stop, StopPlan, StopState
+from app.domain.stop import FiredBy, Stop, StopPlan, StopState
 from app.storage import trail
 from app.storage.schema_journal import intents, runtime_state, stops
 from app.storage.store import Store
@@ -61,6 +62,33 @@ class Journal:
             trail.append(connection, entry)
 
         await self._store.run(work)
+
+    async def save_levels(self, moved: Sequence[Stop], at: Nanos) -> None:
+        """Where armed stops stand now. One that the journal knows as fired or ended is left as it is."""
+        change = (
+            update(stops)
+            .where(stops.c.id == bindparam("stop_id"), stops.c.state == StopState.ARMED.value)
+            .values(
+                trigger_price=bindparam("level"),
+                best_price=bindparam("best"),
+                seen_price=bindparam("price"),
+                seen_at=bindparam("price_at"),
+                updated_at=bindparam("at"),
+            )
+        )
+        rows = [
+            {
+                "stop_id": s.id,
+                "level": s.trigger,
+                "best": s.best,
+                "price": s.seen_price,
+                "price_at": s.seen_at,
+                "at": at,
+            }
+            for s in moved
+        ]
+        if rows:
+            await self._store.change(lambda c: c.execute(change, rows))
 
     async def open_stops(self) -> list[Stop]:
         """All that are not final."""
@@ -224,6 +252,7 @@ def _stop_row(stop: Stop, at: Nanos) -> dict[str, Any]:
         "exit_at": stop.exit_at,
         "seen_price": stop.seen_price,
         "seen_at": stop.seen_at,
+        "fired_by": None if stop.fired_by is None else stop.fired_by.value,
     }
 
 
@@ -251,6 +280,7 @@ def _stop(row: Row[Any]) -> Stop:
         exit_at=row.exit_at,
         seen_price=row.seen_price,
         seen_at=row.seen_at,
+        fired_by=None if row.fired_by is None else FiredBy(row.fired_by),
     )
 
 

@@ -43,6 +43,7 @@ stops = Table(
     Column("exit_at", Whole),
     Column("seen_price", Whole),
     Column("seen_at", Whole),
+    Column("fired_by", Words),
     one_of("product", Product),
     one_of("side", Side),
     one_of("state", StopState),

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,12 +14,12 @@ from app.brokers.base import BrokerSession, ExitReply
 from app.brokers.info import shipped_info
 from app.domain.errors import AppError, Rejected, StorageError
 from app.domain.events import AuditEntry, Event, Level, Noticed
-from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, OrderId, Tag
+from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, Nanos, OrderId, Tag
 from app.domain.instrument import Exchange, Instrument, InstrumentKind, Product, Segment
 from app.domain.money import Price
 from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Side
-from app.domain.portfolio import Position, PositionKey
-from app.domain.stop import Stop, StopPlan
+from app.domain.portfolio import Holding, Position, PositionKey
+from app.domain.stop import Stop, StopPlan, StopState, TimeExit, Trail
 from app.engine.account import AccountState
 from app.engine.orders import OrderManager
 from app.engine.recovery import recover
@@ -238,6 +239,15 @@ class MemoryJournal:
         self.intents.extend(intents)
         self.lines.append(entry)
 
+    async def save_levels(self, stops: Sequence[Stop], at: Nanos) -> None:
+        await self._write()
+        for stop in stops:
+            kept = self.stops[stop.id]
+            if kept.state is StopState.ARMED:
+                self.stops[stop.id] = replace(
+                    kept, trigger=stop.trigger, best=stop.best, seen_price=stop.seen_price, seen_at=stop.seen_at
+                )
+
     async def audit(self, *entries: AuditEntry) -> None:
         await self._write()
         self.lines.extend(entries)
@@ -265,6 +275,43 @@ class MemoryJournal:
 
 
 @dataclass
+class FakeSurroundings:
+    """A market that is always open, unless a test closes some of it."""
+
+    closed: set[InstrumentId] = field(default_factory=set)
+    even: Price | None = None
+    range: Fraction | AppError = Fraction(500)
+    exits: Nanos = 0
+    future: Instrument | None = None
+    recorded: Price | None = None
+    held: Holding | None = None
+
+    def break_even(self, key: PositionKey) -> Price | None:
+        return self.even
+
+    async def average_range(self, instrument: Instrument, trail: Trail) -> Fraction:
+        await asyncio.sleep(0.01)
+        if isinstance(self.range, AppError):
+            raise self.range
+        return self.range
+
+    def exit_at(self, instrument: Instrument, plan: TimeExit, after: Nanos) -> Nanos:
+        return self.exits
+
+    def continuous(self, instrument: InstrumentId, at: Nanos) -> bool:
+        return instrument not in self.closed
+
+    def stand_in(self, underlying: Instrument) -> Instrument | None:
+        return self.future
+
+    async def price_at(self, instrument: Instrument, at: Nanos) -> Price | None:
+        return self.recorded
+
+    def holding(self, key: PositionKey) -> Holding | None:
+        return self.held
+
+
+@dataclass
 class Rig:
     """A stop engine with everything around it. Build it on a running loop."""
 
@@ -273,6 +320,7 @@ class Rig:
     events: list[Event] = field(default_factory=list)
     last: dict[InstrumentId, Price] = field(default_factory=dict)
     counting: bool = True
+    around: FakeSurroundings = field(default_factory=FakeSurroundings)
     instruments: Mapping[InstrumentId, Instrument] = field(default_factory=lambda: {INFY.id: INFY, OPTION.id: OPTION})
 
     def __post_init__(self) -> None:
@@ -298,6 +346,7 @@ class Rig:
             self.instruments.get,
             self.last.get,
             lambda watch, seconds: self.counting,
+            self.around,
             self.events.append,
             self.tasks,
         )

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from dataclasses import replace
+from datetime import date, datetime, time
 from pathlib import Path
 
 import pytest
 
 from app.desk.hours import TradingHours
 from app.domain.calendar import IST, AlwaysOpen, TradingCalendar
+from app.domain.errors import Denied
 from app.domain.ids import InstrumentId
-from tests.fakes.trading import INFY
+from app.domain.instrument import Instrument
+from app.domain.stop import TimeExit
+from tests.fakes.trading import INFY, OPTION
 
 FOLDER = Path(__file__).resolve().parents[3] / "resources" / "calendar"
 CALENDAR = TradingCalendar.parse(*(path.read_text(encoding="utf-8") for path in sorted(FOLDER.glob("*.json"))))
@@ -53,3 +57,32 @@ def test_a_market_that_never_closes_counts_always_but_not_yesterday() -> None:
     found.follow(AlwaysOpen())
     assert found.counts(INFY.id, at("2025-12-14T03:00:00"), at("2025-12-14T03:00:01") * 10**9)
     assert not found.counts(INFY.id, at("2025-12-13T03:00:00"), at("2025-12-14T03:00:01") * 10**9)
+
+
+OPTION_OF_INDEX = replace(OPTION, name="NIFTY")
+
+
+@pytest.mark.parametrize(
+    ("instrument", "auction", "plan", "armed", "leaves"),
+    [
+        (INFY, False, TimeExit(time(15, 10)), "2026-11-25T10:00:00", "2026-11-25T15:10:00"),
+        (INFY, False, TimeExit(time(15, 10)), "2026-11-25T15:10:00", "2026-11-26T15:10:00"),
+        (INFY, False, TimeExit(time(15, 10)), "2026-11-27T16:00:00", "2026-11-30T15:10:00"),  # over the weekend
+        (INFY, True, TimeExit(time(15, 25)), "2026-11-25T10:00:00", "2026-11-25T15:14:00"),  # before the auction
+        (INFY, True, TimeExit(before_end=5), "2026-11-25T10:00:00", "2026-11-25T15:10:00"),
+        (OPTION_OF_INDEX, False, TimeExit(before_end=5), "2026-11-25T10:00:00", "2026-11-25T15:35:00"),
+        (INFY, False, TimeExit(time(3, 0)), "2026-11-25T16:00:00", "2026-11-26T09:15:00"),
+        (INFY, False, TimeExit(time(9, 20), day=date(2026, 11, 26)), "2026-11-25T10:00:00", "2026-11-26T09:20:00"),
+    ],
+)
+def test_a_time_exit_comes_within_continuous_trading(
+    instrument: Instrument, auction: bool, plan: TimeExit, armed: str, leaves: str
+) -> None:
+    found = TradingHours(CALENDAR, {instrument.id: instrument}.get, lambda _: auction)
+    assert found.exit_at(instrument, plan, at(armed) * 10**9) == at(leaves) * 10**9
+
+
+@pytest.mark.parametrize("day", [date(2026, 11, 24), date(2026, 11, 28)], ids=["over", "a Saturday"])
+def test_a_time_exit_that_cannot_come_is_denied(day: date) -> None:
+    with pytest.raises(Denied, match="time of the exit"):
+        hours().exit_at(INFY, TimeExit(time(10, 0), day=day), at("2026-11-25T10:00:00") * 10**9)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
 import pytest
@@ -410,13 +410,13 @@ def test_a_position_that_stays_missing_ends_its_stop_and_a_failed_reading_does_n
 
 def test_what_must_be_subscribed_is_told() -> None:
     async def script(rig: Rig) -> None:
-        told: list[frozenset[int]] = []
+        told: list[Mapping[int, InstrumentId]] = []
         rig.engine.when_watched(told.append)
         stop = await rig.guard()
         await settle()
         await rig.engine.disarm(stop.id)
         await settle()
-        assert told == [frozenset({INFY.token}), frozenset()]
+        assert told == [{INFY.token: INFY.id}, {}]
 
     play(script)
 

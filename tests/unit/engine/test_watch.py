@@ -157,10 +157,10 @@ def test_a_limit_is_priced_from_the_firing_tick() -> None:
 
 def test_a_removed_stop_is_not_checked_and_its_token_not_wanted() -> None:
     table = Table(stop(1), stop(2), stop(3, token=9))
-    assert table.table.tokens == {INFY.token, 9}
+    assert table.table.names.keys() == {INFY.token, 9}
     table.table.remove(stop(1).id)
     table.table.remove(stop(3).id)
-    assert table.table.tokens == {INFY.token}
+    assert table.table.names.keys() == {INFY.token}
     assert table.tick(98_000) == ["000000000002"]
 
 
@@ -168,7 +168,8 @@ def test_a_moved_level_holds_from_the_next_tick() -> None:
     guarded = watch(stop())
     table = Table()
     table.table.add(guarded)
-    guarded.set_trigger(Side.SELL, 98_000)
+    table.table.remove(guarded.stop_id)
+    table.table.add(watch(replace(stop(), trigger=98_000)))
     assert table.tick(98_500) == []
     assert table.tick(98_000) != []
     assert replace(stop(), trigger=98_000).is_hit(98_000)

@@ -76,6 +76,8 @@ class Scene:
         self.wires: list[Wire] = []
         self.events: list[Event] = []
         self.checked: list[Mark] = []
+        self.whole: dict[int, InstrumentId] = {}
+        self.looked: list[Tick] = []
         self.dead: list[SessionExpired] = []
         self.reconciled = 0
         self.streams: list[Exception | None] = []
@@ -86,6 +88,7 @@ class Scene:
             ACCOUNT,
             lambda marks, _readable: self.checked.extend(marks),
             lambda _token: False,
+            self,
             lambda _order: None,
             self._on_connected,
             self.streams.append,
@@ -98,6 +101,12 @@ class Scene:
 
     def _on_connected(self) -> None:
         self.reconciled += 1
+
+    def tokens(self) -> dict[int, InstrumentId]:
+        return self.whole
+
+    def look(self, token: int, tick: Tick) -> None:
+        self.looked.append(tick)
 
     def tick(self, token: int, tick: Tick) -> None:
         """Candles of charts: not looked at here."""

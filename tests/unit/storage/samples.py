@@ -14,7 +14,7 @@ from app.domain.instrument import InstrumentKind, Product, Segment
 from app.domain.market import Interval
 from app.domain.order import OrderKind, OrderRequest, Side, Validity
 from app.domain.portfolio import PositionKey
-from app.domain.stop import BreakEven, Stop, StopPlan, StopState, TimeExit, Trail, TrailKind, TriggerSource
+from app.domain.stop import BreakEven, FiredBy, Stop, StopPlan, StopState, TimeExit, Trail, TrailKind, TriggerSource
 from app.runtime.secret import Secret
 
 KEY = Secret("ab" * 32)
@@ -67,6 +67,7 @@ def finished_stop(number: int = 2) -> Stop:
         exit_at=14,
         seen_price=2_650_010,
         seen_at=15,
+        fired_by=FiredBy.TARGET,
         attempt=3,
         token=14_000_130,
         tick_size=20,

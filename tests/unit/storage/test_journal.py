@@ -181,3 +181,15 @@ async def test_a_closed_journal_refuses_in_words(journal: Journal) -> None:
     with pytest.raises(StorageError, match="closed"):
         await journal.audit(entry())
     await journal.close()
+
+
+async def test_levels_that_moved_are_kept_and_a_stop_that_fired_is_left_alone(journal: Journal) -> None:
+    armed, other = stop(1), stop(2)
+    for one in (armed, other):
+        await journal.save_stop(one, entry())
+    fired = replace(other, state=StopState.FIRED)
+    await journal.save_stop(fired, entry(what="fired"))
+    moved = [replace(one, trigger=149_000, best=150_000, seen_price=149_500, seen_at=7) for one in (armed, other)]
+    await journal.save_levels(moved, 9)
+    await journal.save_levels([], 10)
+    assert await journal.open_stops() == [moved[0], fired]

@@ -8,6 +8,7 @@ from app.storage.migrations.journal import (
     v0004_stop_plans,
     v0005_audit_chain,
     v0006_strategies,
+    v0007_why_fired,
 )
 
 VERSIONS = (
@@ -17,4 +18,5 @@ VERSIONS = (
     Version("0004", v0004_stop_plans.upgrade),
     Version("0005", v0005_audit_chain.upgrade),
     Version("0006", v0006_strategies.upgrade),
+    Version("0007", v0007_why_fired.upgrade),
 )

@@ -1,0 +1,266 @@
+"""How many units each stop of a position owns, and how that follows the position (F4). The rule is pure; here is what
+keeps it, on every reading of the positions and on every fill.
+
+A stop with a quantity of its own keeps it as long as the position has the units; where the position is smaller than all
+of them together, the youngest gives way first. The stop without a quantity owns what the others leave. A stop may grow
+again up to its quantity, but not while an exit of the same position is under way: fills and positions are told apart,
+and the moment between them is no reason to sell more. Loop thread only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
+from typing import Any
+
+from app.domain.errors import AppError
+from app.domain.ids import BrokerOrderId, InstrumentId, StopId
+from app.domain.instrument import Instrument
+from app.domain.order import Order
+from app.domain.portfolio import PositionKey
+from app.domain.stop import Stop, StopState, stop_of_tag
+from app.engine.account import AccountState, PositionReading
+from app.engine.exit_plan import LOOKUP_SPACING, SETTLED_SECONDS
+from app.engine.record import StopRecord
+from app.engine.watching import Watching
+from app.runtime.loop import Tasks
+
+_WAITS = (StopState.ARMING, StopState.ARMED, StopState.SUSPENDED)
+
+
+def split(held: int, asked: Sequence[int | None]) -> list[int]:
+    """The units of each stop, oldest first, of a position of `held` units."""
+    left = max(0, held)
+    own = []
+    for quantity in asked:
+        units = 0 if quantity is None else min(quantity, left)
+        own.append(units)
+        left -= units
+    for place, quantity in enumerate(asked):
+        if quantity is None:
+            own[place], left = left, 0
+    return own
+
+
+class Shares:
+    """Owner of the quantities of one account's armed stops."""
+
+    def __init__(
+        self,
+        state: AccountState,
+        record: StopRecord,
+        stops: dict[StopId, Stop],
+        watching: Watching,
+        known: Callable[[InstrumentId], Instrument],
+        changed: Callable[[Stop], None],
+        close_elsewhere: Callable[[Stop, str], Coroutine[Any, Any, None]],
+        tasks: Tasks,
+    ) -> None:
+        self._state = state
+        self._record = record
+        self._stops = stops
+        self._watching = watching
+        self._known = known
+        self._changed = changed
+        self._close_elsewhere = close_elsewhere
+        self._tasks = tasks
+        self._unlisted: dict[StopId, float] = {}
+        """Since when (loop time) the broker has not listed the position of an armed stop."""
+        self._filled: dict[BrokerOrderId, int] = {}
+        self._sold: dict[PositionKey, list[tuple[float, int]]] = {}
+        """(loop time, signed units) of fills of other orders than ours, until a reading knows them."""
+        self._held_back: set[StopId] = set()
+        """Not watched: fills say that the position is gone, and no reading has said so yet."""
+        self._calm_at: dict[PositionKey, float] = {}
+        """Loop time until which stops of a position do not grow."""
+        state.on_positions.append(self._on_positions)
+        state.on_order.append(self._on_order)
+
+    # -- what is free ------------------------------------------------------------------------------------------------
+
+    def others(self, stop: Stop) -> int:
+        """Units of the position that belong to other stops, those on their way out included."""
+        return sum(
+            other.quantity if other.state in _WAITS else self._outstanding(other)
+            for other in self._of(stop.key)
+            if other.id != stop.id and other.side is stop.side
+        )
+
+    def free(self, key: PositionKey, held: int) -> int:
+        """Units that no stop owns."""
+        owned = sum(s.quantity if s.state in _WAITS else self._outstanding(s) for s in self._of(key))
+        return max(0, abs(held) - owned)
+
+    def of_held(self, stop: Stop, held: int) -> int:
+        """Of so many units in its direction, what is this stop's."""
+        waiting = [s for s in self._of(stop.key) if s.state in _WAITS and s.side is stop.side]
+        left = held - sum(self._outstanding(s) for s in self._of(stop.key) if s.state not in _WAITS)
+        own = split(left, [s.plan.quantity for s in waiting])
+        return next((units for s, units in zip(waiting, own, strict=True) if s.id == stop.id), 0)
+
+    def own(self, stop: Stop, position: int, filled: int) -> int:
+        """Of a signed position, what is a fired stop's to close. Turned round, it is nobody's share."""
+        held = position * -stop.side.sign
+        if held <= 0:
+            return position
+        mine = max(0, held - self.others(stop))
+        if stop.plan.quantity is not None:
+            mine = min(mine, max(0, stop.quantity - filled))
+        return mine * -stop.side.sign
+
+    def _of(self, key: PositionKey) -> list[Stop]:
+        return [stop for stop in self._stops.values() if stop.key == key and not stop.state.is_final]
+
+    def _outstanding(self, stop: Stop) -> int:
+        filled = sum(
+            order.filled_quantity * (1 if order.side is stop.side else -1)
+            for order in self._state.orders.values()
+            if stop_of_tag(order.tag) == stop.id
+        )
+        return max(0, stop.quantity - filled)
+
+    # -- news --------------------------------------------------------------------------------------------------------
+
+    def _on_positions(self, reading: PositionReading) -> None:
+        for key in dict.fromkeys(stop.key for stop in self._stops.values() if not stop.state.is_final):
+            later = [(at, units) for at, units in self._sold.get(key, ()) if at >= reading.began]
+            if later:
+                self._sold[key] = later
+            else:
+                self._sold.pop(key, None)
+            self.align(key, reading)
+
+    def _on_order(self, order: Order) -> None:
+        """A fill of an order that is not of our stops: what it took is not sold again, whatever the next reading takes
+        to arrive."""
+        before = self._filled.get(order.broker_order_id, 0)
+        self._filled[order.broker_order_id] = order.filled_quantity
+        delta = order.filled_quantity - before
+        key = PositionKey(order.account, order.instrument, order.product)
+        if delta <= 0 or stop_of_tag(order.tag) in self._stops or not self._of(key):
+            return
+        now = asyncio.get_running_loop().time()
+        self._sold.setdefault(key, []).append((now, delta * order.side.sign))
+        reading = self._state.reading
+        if reading is not None:
+            self._shrink(key, reading)
+
+    def align(self, key: PositionKey, reading: PositionReading) -> None:
+        """The stops of a position follow it: resized, or closed where their units are gone."""
+        quantity = reading.quantity(key)
+        stops = [s for s in self._of(key) if s.state in _WAITS and not self._is_leaving(s)]
+        guarded = [stop for stop in stops if quantity * -stop.side.sign > 0]
+        for stop in stops:
+            if stop in guarded:
+                self._unlisted.pop(stop.id, None)
+            elif self._is_settled(stop) and (reading.lists(key) or self._gone_for_good(stop)):
+                self._unlisted.pop(stop.id, None)
+                note = "position closed elsewhere" if quantity == 0 else "position was turned round elsewhere"
+                self._end(stop, note)
+        known = self._held(key, quantity)
+        if guarded and not known:
+            return  # the fills say so, the next reading decides
+        under_way = any(stop.state not in _WAITS or self._is_leaving(stop) for stop in self._of(key))
+        now = asyncio.get_running_loop().time()
+        if under_way:
+            self._calm_at[key] = now + SETTLED_SECONDS
+        calm = now >= self._calm_at.get(key, 0.0)
+        wanted = [min(s.quantity, known) for s in guarded]
+        if calm:
+            wanted = split(known, [stop.plan.quantity for stop in guarded])
+        elif not under_way:
+            self._look_again(key)
+        for stop, units in zip(guarded, wanted, strict=True):
+            self._give(stop, units)
+
+    def _shrink(self, key: PositionKey, reading: PositionReading) -> None:
+        """By fills alone: stops only become smaller, and where nothing is left they wait for a reading."""
+        quantity = reading.quantity(key)
+        known = self._held(key, quantity)
+        guarded = [s for s in self._of(key) if s.state in _WAITS and quantity * -s.side.sign > 0]
+        for stop, units in zip(guarded, split(known, [stop.plan.quantity for stop in guarded]), strict=True):
+            if units == 0:
+                self._hold_back(stop)
+            elif units < stop.quantity:
+                self._resize(stop, units)
+
+    def _held(self, key: PositionKey, quantity: int) -> int:
+        """Units in the position's direction, less what fills took away that the reading does not know."""
+        sign = 1 if quantity > 0 else -1
+        taken = sum(units for _, units in self._sold.get(key, ()) if units * sign < 0)
+        return max(0, (quantity + taken) * sign)
+
+    # -- what follows from it ----------------------------------------------------------------------------------------
+
+    def _give(self, stop: Stop, units: int) -> None:
+        if units == 0:
+            if stop.key in self._sold:
+                self._hold_back(stop)  # a fill that the reading may have counted already: the next one decides
+            elif self._is_settled(stop):
+                self._end(stop, "its share of the position was closed elsewhere")
+            return
+        if stop.id in self._held_back:
+            self._held_back.discard(stop.id)
+            if self._watching.attached and stop.state is StopState.ARMED:
+                stop = replace(stop, quantity=units)
+                self._watching.start(self._watching.prepare(stop, self._known(stop.key.instrument)))
+                self._changed(stop)
+            return
+        if units != stop.quantity:
+            self._resize(stop, units)
+
+    def _hold_back(self, stop: Stop) -> None:
+        watch = self._watching.of(stop.id)
+        if watch is not None and not watch.fired:
+            self._held_back.add(stop.id)
+            self._watching.stop(stop.id)
+
+    def _resize(self, stop: Stop, units: int) -> None:
+        """The prepared bytes change at once (an exit may never exceed the position); the tag stays as journalled."""
+        watch = self._watching.of(stop.id)
+        if watch is None or watch.fired:
+            return
+        resized = replace(stop, quantity=units)
+        watch.prepared = self._watching.prepare(resized, self._known(stop.key.instrument)).prepared
+        self._changed(resized)
+        detail = f"from {stop.quantity} to {units}"
+        self._tasks.start(self._record.keep(resized, "resized", detail), f"journal resize {stop.id}")
+
+    def _end(self, stop: Stop, note: str) -> None:
+        self._held_back.discard(stop.id)
+        self._watching.stop(stop.id)
+        self._tasks.start(self._close_elsewhere(stop, note), f"close stop {stop.id}")
+
+    def _is_leaving(self, stop: Stop) -> bool:
+        watch = self._watching.of(stop.id)
+        return watch is not None and watch.fired
+
+    def _is_settled(self, stop: Stop) -> bool:
+        """It is watched, held back or suspended: recovery is through with it."""
+        return (
+            self._watching.of(stop.id) is not None
+            or stop.id in self._held_back
+            or (stop.state is StopState.SUSPENDED and self._watching.attached)
+        )
+
+    def _gone_for_good(self, stop: Stop) -> bool:
+        """A closed position stays in the broker's list for the day. One that is missing must be missing twice, a second
+        apart, before that counts as closed."""
+        now = asyncio.get_running_loop().time()
+        first = self._unlisted.setdefault(stop.id, now)
+        if now - first >= LOOKUP_SPACING:
+            return True
+        if first == now:
+            self._tasks.start(self._read_again(LOOKUP_SPACING * 1.1), f"is the position of {stop.id} gone")
+        return False
+
+    def _look_again(self, key: PositionKey) -> None:
+        left = self._calm_at[key] - asyncio.get_running_loop().time()
+        self._tasks.start(self._read_again(max(0.1, left)), f"stops of {key.instrument} after an exit")
+
+    async def _read_again(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        with contextlib.suppress(AppError):  # unknown is not flat
+            await self._state.read_positions()

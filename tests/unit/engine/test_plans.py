@@ -1,0 +1,559 @@
+"""Stops that do more than wait at a level: what the trader sees of them, through the whole engine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import time
+from decimal import Decimal
+from fractions import Fraction
+
+import pytest
+
+from app.domain.errors import Denied, Unreachable
+from app.domain.events import StopChanged
+from app.domain.ids import InstrumentId
+from app.domain.instrument import Exchange, Instrument, InstrumentKind, Product, Segment
+from app.domain.market import Depth, DepthLevel, Tick
+from app.domain.order import OrderKind, OrderRequest, OrderStatus, Side
+from app.domain.portfolio import PositionKey
+from app.domain.stop import (
+    BreakEven,
+    FiredBy,
+    Stop,
+    StopPlan,
+    StopState,
+    TimeExit,
+    Trail,
+    TrailKind,
+    TriggerSource,
+)
+from tests.fakes.fast_loop import run, settle
+from tests.fakes.trading import ACCOUNT, INFY, KEY, OPTION, Rig
+
+POINTS = Trail(TrailKind.POINTS, Decimal(500))
+LATER = 1_800_000_000
+
+
+def play(script: Callable[[Rig], Awaitable[None]]) -> Rig:
+    async def scene() -> Rig:
+        rig = Rig()
+        await script(rig)
+        await rig.tasks.stop()
+        return rig
+
+    return run(scene())
+
+
+async def armed(rig: Rig, plan: StopPlan, quantity: int = 100, key: PositionKey = KEY) -> Stop:
+    rig.broker.hold(key, quantity)
+    await rig.state.read_positions()
+    return await rig.engine.arm(key, plan)
+
+
+# -- trail -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_trail_follows_fires_at_its_level_and_says_so() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await armed(rig, StopPlan(99_000, trail=POINTS))
+        rig.tick(101_000)
+        await asyncio.sleep(0.5)
+        assert rig.of(stop).trigger == 100_500, "shown within half a second"
+        rig.tick(100_505)
+        assert rig.exits == []
+        rig.tick(100_500)
+        ended = await rig.ended(stop)
+        assert (ended.state, ended.fired_by, ended.trigger, ended.best) == (
+            StopState.CLOSED,
+            FiredBy.STOP,
+            100_500,
+            101_000,
+        )
+
+    assert [request.quantity for request in play(script).exits] == [100]
+
+
+def test_a_trail_that_moved_in_the_firing_second_is_shown_at_the_level_that_fired() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await armed(rig, StopPlan(99_000, trail=POINTS))
+        rig.tick(101_000)
+        rig.tick(100_400)
+        await settle()
+        assert rig.of(stop).trigger == 100_500
+
+    play(script)
+
+
+def test_a_restart_never_loosens_a_trail() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await armed(rig, StopPlan(99_000, trail=POINTS))
+        for price in (100_000, 101_000, 102_000):
+            rig.tick(price)
+        await asyncio.sleep(2)
+        kept = rig.journal.stops[stop.id]
+        assert (kept.trigger, kept.best) == (101_500, 102_000)
+        rig.broker.state = None
+        again = Rig(broker=rig.broker, journal=rig.journal)
+        again.engine.adopt(kept)
+        await again.recover()
+        assert again.of(stop).trigger == 101_500
+        again.tick(101_600)
+        assert again.exits == []
+        again.tick(103_000)
+        again.tick(102_500)
+        assert len(again.exits) == 1
+
+    play(script)
+
+
+def test_a_journal_write_serves_all_trails_that_moved_and_the_audit_trail_is_not_flooded() -> None:
+    async def script(rig: Rig) -> None:
+        await armed(rig, StopPlan(99_000, trail=POINTS))
+        before = len(rig.journal.lines)
+        for second in range(20):
+            rig.tick(101_000 + 5 * second)
+            await asyncio.sleep(1)
+        told = [line for line in rig.journal.lines[before:] if line.what == "level moved"]
+        assert 1 <= len(told) <= 2
+        assert told[0].detail.startswith("from 990.00 to ")
+
+    play(script)
+
+
+def test_a_trail_does_not_follow_prices_that_do_not_count() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await armed(rig, StopPlan(99_000, trail=POINTS))
+        rig.tick(120_000, seconds=1)
+        rig.counting = False
+        rig.tick(120_000)
+        rig.counting = True
+        await asyncio.sleep(0.5)
+        assert rig.of(stop).trigger == 99_000
+
+    play(script)
+
+
+def test_an_average_range_is_read_before_the_stop_is_armed_and_again_with_each_candle() -> None:
+    async def script(rig: Rig) -> None:
+        plan = StopPlan(99_000, trail=Trail(TrailKind.ATR, Decimal(2)))
+        rig.around.range = Unreachable("no candles")
+        with pytest.raises(Unreachable):
+            await armed(rig, plan)
+        assert rig.engine.watching == 0
+        rig.around.range = Fraction(400)
+        stop = await rig.engine.arm(KEY, plan)
+        rig.tick(101_000)
+        await asyncio.sleep(0.5)
+        assert rig.of(stop).trigger == 100_200
+        rig.around.range = Fraction(100)
+        await asyncio.sleep(310)
+        assert rig.of(stop).trigger == 100_800
+        rig.around.range = Unreachable("no candles")
+        await asyncio.sleep(700)
+        assert rig.of(stop).trigger == 100_800, "a range that cannot be read leaves the level"
+
+    play(script)
+
+
+# -- target, break-even ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("quantity", "stop_at", "target"), [(100, 99_000, 101_000), (-100, 101_000, 99_000)])
+def test_of_stop_and_target_one_cancels_the_other(quantity: int, stop_at: int, target: int) -> None:
+    async def script(rig: Rig) -> None:
+        stop = await armed(rig, StopPlan(stop_at, target=target), quantity)
+        rig.tick(target)
+        rig.tick(stop_at)
+        ended = await rig.ended(stop)
+        assert ended.fired_by is FiredBy.TARGET
+        rig.tick(stop_at)
+        await settle()
+        assert rig.broker.held[KEY] == 0
+
+    assert len(play(script).broker.placed) == 1
+
+
+def test_a_frame_with_both_prices_sends_one_exit() -> None:
+    """Stop and target are levels of one watch, so the race of two resting orders cannot happen."""
+
+    async def script(rig: Rig) -> None:
+        stop = await armed(rig, StopPlan(99_000, target=101_000))
+        rig.engine.check([(INFY.token, 101_500, 0, LATER), (INFY.token, 98_000, 0, LATER)], 1)
+        await rig.ended(stop)
+
+    assert len(play(script).exits) == 1
+
+
+def test_a_target_beyond_the_price_is_denied() -> None:
+    async def script(rig: Rig) -> None:
+        with pytest.raises(Denied, match="beyond the target"):
+            await armed(rig, StopPlan(99_000, target=100_000))
+        with pytest.raises(Denied, match="target is not on a tick"):
+            await armed(rig, StopPlan(99_000, target=100_001))
+
+    play(script)
+
+
+def test_a_break_even_move_covers_the_charges_and_follows_an_entry_that_changes() -> None:
+    async def script(rig: Rig) -> None:
+        rig.around.even = 100_120
+        stop = await armed(rig, StopPlan(99_000, break_even=BreakEven(after=500)))
+        rig.tick(100_500)
+        await asyncio.sleep(0.5)
+        assert rig.of(stop).trigger == 100_120
+        rig.tick(100_100)
+        assert (await rig.ended(stop)).fired_by is FiredBy.STOP
+
+    play(script)
+
+
+# -- time --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_time_exit_leaves_at_its_moment_whatever_the_price() -> None:
+    async def script(rig: Rig) -> None:
+        rig.around.exits = rig.clock.now() + 3600 * 10**9
+        stop = await armed(rig, StopPlan(99_000, time_exit=TimeExit(time(15, 10))))
+        assert stop.exit_at == rig.around.exits
+        await asyncio.sleep(5)
+        assert rig.exits == []
+        rig.clock.set(rig.around.exits)
+        assert (await rig.ended(stop)).fired_by is FiredBy.TIME
+
+    assert len(play(script).exits) == 1
+
+
+def test_a_time_that_passed_while_the_market_was_closed_waits_for_it_to_open() -> None:
+    async def script(rig: Rig) -> None:
+        rig.around.exits = rig.clock.now() + 10**9
+        stop = await armed(rig, StopPlan(99_000, time_exit=TimeExit(time(15, 10))))
+        rig.around.closed.add(INFY.id)
+        rig.clock.set(rig.around.exits + 10**9)
+        await asyncio.sleep(30)
+        assert rig.exits == []
+        rig.around.closed.clear()
+        await rig.ended(stop)
+
+    assert len(play(script).exits) == 1
+
+
+# -- what it looks at --------------------------------------------------------------------------------------------------
+
+
+def book(last: int, bid: int | None, ask: int | None, volume: int = 1, instrument: Instrument = INFY) -> Tick:
+    def side(price: int | None) -> tuple[DepthLevel, ...]:
+        return () if price is None else (DepthLevel(price, 10, 1),)
+
+    return Tick(instrument.id, last, 0, exchange_time=LATER * 10**9, volume=volume, depth=Depth(side(bid), side(ask)))
+
+
+def show(rig: Rig, tick: Tick) -> None:
+    """A frame: its marks first, then the whole tick to those who want it."""
+    rig.tick(tick.last_price)
+    rig.last[tick.instrument] = tick.last_price
+    assert rig.engine.rich.tokens() == {INFY.token: INFY.id}
+    rig.engine.rich.look(INFY.token, tick)
+
+
+def test_a_freak_trade_does_not_fire_two_in_a_row_do() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await armed(rig, StopPlan(99_000, source=TriggerSource.DOUBLE_LAST))
+        show(rig, book(100_000, None, None, 1))
+        show(rig, book(90_000, None, None, 2))
+        show(rig, book(100_000, None, None, 3))
+        show(rig, book(98_000, None, None, 4))
+        show(rig, book(98_000, None, None, 4))
+        assert rig.exits == [], "the same trade told twice is one trade"
+        show(rig, book(98_500, None, None, 5))
+        assert (await rig.ended(stop)).fired_by is FiredBy.STOP
+
+    assert len(play(script).exits) == 1
+
+
+def test_a_freak_trade_does_not_pull_a_trail_along() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await armed(rig, StopPlan(99_000, trail=POINTS, source=TriggerSource.DOUBLE_LAST))
+        for number, price in enumerate((100_000, 150_000, 100_200)):
+            show(rig, book(price, None, None, number))
+        await asyncio.sleep(0.5)
+        assert rig.of(stop).trigger == 99_700
+
+    play(script)
+
+
+@pytest.mark.parametrize(
+    ("source", "quantity", "calm", "fires"),
+    [
+        (TriggerSource.BID_ASK, 100, (99_005, 99_100), (99_000, 99_500)),
+        (TriggerSource.BID_ASK, -100, (100_900, 100_995), (100_000, 101_000)),
+        (TriggerSource.MID, 100, (98_900, 99_110), (98_900, 99_100)),
+        (TriggerSource.MID, -100, (100_880, 101_110), (100_900, 101_100)),
+    ],
+)
+def test_bid_ask_and_mid_decide_instead_of_the_last_price(
+    source: TriggerSource, quantity: int, calm: tuple[int, int], fires: tuple[int, int]
+) -> None:
+    async def script(rig: Rig) -> None:
+        trigger = 99_000 if quantity > 0 else 101_000
+        stop = await armed(rig, StopPlan(trigger, source=source), quantity)
+        show(rig, book(90_000 if quantity > 0 else 110_000, *calm))
+        assert rig.broker.placed == []
+        show(rig, book(100_000, *fires))
+        await rig.ended(stop)
+
+    assert len(play(script).broker.placed) == 1
+
+
+@pytest.mark.parametrize("source", [TriggerSource.DOUBLE_LAST, TriggerSource.BID_ASK, TriggerSource.MID])
+def test_after_the_longest_wait_the_last_price_alone_decides(source: TriggerSource) -> None:
+    async def script(rig: Rig) -> None:
+        await armed(rig, StopPlan(99_000, source=source, longest_wait=7))
+        show(rig, book(98_000, None, None))
+        await asyncio.sleep(6)
+        assert rig.exits == []
+        await asyncio.sleep(2)
+        assert len(rig.exits) == 1
+
+    play(script)
+
+
+def test_a_last_price_that_came_back_within_the_wait_fires_nothing() -> None:
+    async def script(rig: Rig) -> None:
+        await armed(rig, StopPlan(99_000, source=TriggerSource.BID_ASK))
+        show(rig, book(98_000, 99_500, 99_600))
+        show(rig, book(99_500, 99_500, 99_600, 2))
+        await asyncio.sleep(30)
+        assert rig.exits == []
+
+    play(script)
+
+
+INDEX = Instrument(
+    InstrumentId("NSE:NIFTY 50"), 256_265, Exchange.NSE, Segment.INDEX, InstrumentKind.INDEX, "NIFTY 50", 5, 1
+)
+FUTURE = Instrument(
+    InstrumentId("NFO:NIFTY26DECFUT"), 901, Exchange.NFO, Segment.FUTURES, InstrumentKind.FUTURE, "NIFTY", 10, 75
+)
+PUT = replace(
+    OPTION, id=InstrumentId("NFO:NIFTY26DEC25000PE"), token=902, kind=InstrumentKind.PUT, name="NIFTY", lot_size=75
+)
+CALL = replace(PUT, id=InstrumentId("NFO:NIFTY26DEC25000CE"), token=903, kind=InstrumentKind.CALL)
+
+
+async def on_index(rig: Rig, option: Instrument, quantity: int, trigger: int, **more: object) -> Stop:
+    rig.instruments = {one.id: one for one in (INDEX, FUTURE, PUT, CALL)}
+    rig.engine._instrument = rig.instruments.get
+    rig.around.future = FUTURE
+    rig.last[INDEX.id] = 2_500_000
+    plan = StopPlan(trigger, source=TriggerSource.UNDERLYING, underlying=INDEX.id, **more)  # type: ignore[arg-type]
+    return await armed(rig, plan, quantity, PositionKey(ACCOUNT, option.id, Product.NRML))
+
+
+@pytest.mark.parametrize(
+    ("option", "quantity", "trigger", "calm", "fires"),
+    [
+        (CALL, 75, 2_480_000, 2_480_005, 2_480_000),
+        (PUT, 75, 2_520_000, 2_519_995, 2_520_000),
+        (CALL, -75, 2_520_000, 2_519_995, 2_520_000),
+        (PUT, -75, 2_480_000, 2_480_005, 2_480_000),
+    ],
+    ids=["long call", "long put", "short call", "short put"],
+)
+def test_an_option_leaves_by_its_index_in_the_direction_that_hurts(
+    option: Instrument, quantity: int, trigger: int, calm: int, fires: int
+) -> None:
+    async def script(rig: Rig) -> None:
+        stop = await on_index(rig, option, quantity, trigger)
+        rig.tick(1, option.token)
+        rig.tick(calm, INDEX.token)
+        assert rig.broker.placed == []
+        rig.tick(fires, INDEX.token)
+        await rig.ended(stop)
+
+    (request,) = play(script).broker.placed
+    assert (request.instrument, request.quantity) == (option.id, 75)
+    assert request.side is (Side.SELL if quantity > 0 else Side.BUY)
+
+
+def test_a_level_that_the_index_has_passed_is_denied() -> None:
+    async def script(rig: Rig) -> None:
+        with pytest.raises(Denied, match="underlying is at or beyond"):
+            await on_index(rig, PUT, 75, 2_490_000)
+
+    play(script)
+
+
+def test_where_the_index_stands_still_its_future_decides_less_the_last_distance() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await on_index(rig, CALL, 75, 2_480_000)
+        rig.tick(2_506_000, FUTURE.token)  # 60 points above the index
+        rig.tick(2_470_000, FUTURE.token)
+        assert rig.exits == [], "while the index moves the future says nothing"
+        rig.tick(2_506_000, FUTURE.token)
+        rig.around.closed.add(INDEX.id)
+        rig.tick(2_486_010, FUTURE.token)
+        assert rig.exits == []
+        rig.tick(2_486_000, FUTURE.token)
+        await rig.ended(stop)
+
+    assert len(play(script).exits) == 1
+
+
+@pytest.mark.parametrize(("index_speaks", "exits"), [(False, 1), (True, 0)])
+def test_an_index_that_says_nothing_leaves_it_to_the_options_own_price(index_speaks: bool, exits: int) -> None:
+    async def script(rig: Rig) -> None:
+        rig.last[CALL.id] = 20_000
+        await on_index(rig, CALL, 75, 2_480_000, last_trigger=10_000)
+        rig.last[CALL.id] = 9_000
+        rig.tick(9_000, CALL.token)
+        await asyncio.sleep(1)
+        if index_speaks:
+            rig.tick(2_495_000, INDEX.token)
+        await asyncio.sleep(10)
+        assert len(rig.exits) == exits
+
+    play(script)
+
+
+# -- shares ------------------------------------------------------------------------------------------------------------
+
+
+def test_each_strategy_owns_a_share_together_at_most_the_position() -> None:
+    async def script(rig: Rig) -> None:
+        first = await armed(rig, StopPlan(99_000, quantity=60, strategy="one"))
+        with pytest.raises(Denied, match="Only 40 units"):
+            await rig.engine.arm(KEY, StopPlan(98_000, quantity=50, strategy="two"))
+        await rig.engine.arm(KEY, StopPlan(98_000, quantity=40, strategy="two"))
+        with pytest.raises(Denied, match="Every unit"):
+            await rig.engine.arm(KEY, StopPlan(97_000))
+        rig.tick(98_900)
+        ended = await rig.ended(first)
+        assert ended.note == "position flat"
+        await asyncio.sleep(40)
+        assert rig.broker.held[KEY] == 40
+        assert [(stop.strategy, stop.quantity) for stop in rig.engine.stops_on(KEY)] == [("two", 40)]
+        rig.tick(97_900)
+        await asyncio.sleep(5)
+        assert rig.broker.held[KEY] == 0
+
+    assert [request.quantity for request in play(script).exits] == [60, 40]
+
+
+def test_both_shares_hit_by_one_tick_close_the_position_exactly() -> None:
+    async def script(rig: Rig) -> None:
+        first = await armed(rig, StopPlan(99_000, quantity=60))
+        rest = await rig.engine.arm(KEY, StopPlan(98_900))
+        assert rest.quantity == 40
+        rig.tick(98_000)
+        await rig.ended(first)
+        await rig.ended(rest)
+        await asyncio.sleep(30)
+        assert rig.broker.held[KEY] == 0
+
+    assert sorted(request.quantity for request in play(script).exits) == [40, 60]
+
+
+def test_the_youngest_gives_way_where_the_position_shrinks_and_grows_back() -> None:
+    async def script(rig: Rig) -> None:
+        await armed(rig, StopPlan(99_000, quantity=60))
+        await rig.engine.arm(KEY, StopPlan(98_000, quantity=40))
+        rig.broker.hold(KEY, 70)
+        await rig.state.read_positions()
+        assert [stop.quantity for stop in rig.engine.stops_on(KEY)] == [60, 10]
+        rig.broker.hold(KEY, 120)
+        await rig.state.read_positions()
+        assert [stop.quantity for stop in rig.engine.stops_on(KEY)] == [60, 40]
+        rig.broker.hold(KEY, 50)
+        await rig.state.read_positions()
+        await settle()
+        assert [stop.quantity for stop in rig.engine.stops_on(KEY)] == [50], "the other has nothing left to guard"
+
+    play(script)
+
+
+def test_a_sale_elsewhere_makes_the_stop_smaller_before_the_positions_are_read() -> None:
+    async def script(rig: Rig) -> None:
+        await armed(rig, StopPlan(99_000))
+        sale = replace(rig.broker.accept(_sale(70)), tag=None)
+        rig.state.order_update(
+            replace(sale, filled_quantity=70, pending_quantity=0, status=OrderStatus.FILLED, average_price=1)
+        )
+        rig.tick(98_900)
+        await settle()
+
+    assert [request.quantity for request in play(script).exits] == [30]
+
+
+def test_a_position_that_fills_say_is_gone_is_not_sold_again() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await armed(rig, StopPlan(99_000))
+        number = rig.broker.accept(_sale(100)).broker_order_id
+        rig.broker.fill(number)
+        rig.tick(98_900)
+        assert rig.exits == []
+        await rig.state.read_positions()
+        await settle()
+        assert rig.of(stop).state is StopState.CLOSED
+
+    play(script)
+
+
+def _sale(quantity: int) -> OrderRequest:
+    return OrderRequest(ACCOUNT, INFY.id, Side.SELL, quantity, KEY.product, OrderKind.MARKET, tag=None)
+
+
+# -- leaving now, changing ---------------------------------------------------------------------------------------------
+
+
+def test_leaving_now_closes_what_stops_own_and_what_none_does_once() -> None:
+    async def script(rig: Rig) -> None:
+        await armed(rig, StopPlan(99_000, quantity=60))
+        left = await rig.engine.leave(KEY, FiredBy.PORTFOLIO)
+        assert sorted(stop.quantity for stop in left) == [40, 60]
+        await asyncio.sleep(10)
+        assert rig.broker.held[KEY] == 0
+        assert {stop.fired_by for stop in rig.engine.stops} == {FiredBy.PORTFOLIO}
+
+    assert sorted(request.quantity for request in play(script).exits) == [40, 60]
+
+
+def test_another_plan_takes_over_when_it_is_durable() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await armed(rig, StopPlan(99_000))
+        changed = await rig.engine.change(stop.id, StopPlan(98_000, target=102_000, trail=POINTS))
+        assert rig.journal.stops[stop.id] == changed
+        rig.tick(98_900)
+        assert rig.exits == []
+        rig.tick(102_000)
+        assert (await rig.ended(stop)).fired_by is FiredBy.TARGET
+        states = {event.stop.state for event in rig.events if isinstance(event, StopChanged)}
+        assert StopState.DISARMED not in states
+
+    play(script)
+
+
+@pytest.mark.parametrize(
+    ("plan", "words"),
+    [
+        (StopPlan(99_000, trail=Trail(TrailKind.POINTS, Decimal(0))), "no distance"),
+        (StopPlan(99_000, trail=Trail(TrailKind.POINTS, Decimal(7))), "whole number of ticks"),
+        (StopPlan(99_000, trail=Trail(TrailKind.PERCENT, Decimal(100))), "100 %"),
+        (StopPlan(99_000, trail=Trail(TrailKind.ATR, Decimal(2), period=1)), "2 to 200"),
+        (StopPlan(99_000, trail=replace(POINTS, step=3)), "step of the trail"),
+        (StopPlan(99_000, break_even=BreakEven(0)), "profit"),
+        (StopPlan(99_000, break_even=BreakEven(100, 100)), "profit"),
+        (StopPlan(99_000, time_exit=TimeExit()), "needs a time"),
+        (StopPlan(99_000, longest_wait=0), "longest wait"),
+        (StopPlan(99_000, quantity=0), "lot size"),
+        (StopPlan(99_000, source=TriggerSource.UNDERLYING, underlying=INFY.id), "no underlying"),
+    ],
+)
+def test_a_plan_that_makes_no_sense_is_denied_in_words(plan: StopPlan, words: str) -> None:
+    async def script(rig: Rig) -> None:
+        with pytest.raises(Denied, match=words):
+            await armed(rig, plan)
+        assert rig.engine.stops == ()
+
+    play(script)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import sys
 import time
@@ -19,6 +20,7 @@ from app.cli.commands import (
     Connect,
     DataCommand,
     Doctor,
+    Guard,
     InstrumentCommand,
     InstrumentStats,
     InstrumentSync,
@@ -36,11 +38,15 @@ if TYPE_CHECKING:
     from app.desk.desk import LocalDesk
     from app.desk.remote import ProfileLock
     from app.diagnostics.crash import CrashReporter
+    from app.vault.vault import Vault
 
 ANOTHER_COMMAND_SECONDS = 120.0
 """How long a command waits for another one on the same profile."""
 
 Headless = Connect | Sync | DataCommand | InstrumentCommand | AccountCommand
+
+PRELOADED = """brokers.registry brokers.zerodha.adapter brokers.upstox.adapter desk.instruments desk.paper desk.settle
+desk.upkeep engine.rules storage.store runtime.helper"""
 
 OPENING_POSITIONS = ("NSE:RELIANCE=50@MIS", "NSE:SBIN=200@MIS")
 """What a new paper account holds, so that there is something to guard in the first minute."""
@@ -56,14 +62,18 @@ def run(arguments: Sequence[str]) -> int:
         return simulate(command.arguments)
     if isinstance(command, Workstation):
         return _workstation(command)
+    if isinstance(command, Guard):
+        return _guard(command)
     return _headless(command)
 
 
 def _workstation(command: Workstation) -> int:
     """The window, until it is closed."""
     from app.cli.display import why_no_display
+    from app.desk.beside import Claim, claim, take_back
+    from app.desk.companions import Companions
     from app.desk.data_verbs import data_verbs
-    from app.desk.remote import ProfileInUse, ProfileLock, RemoteServer, call
+    from app.desk.remote import ProfileLock, RemoteServer
     from app.desk.verbs import remote_verbs
     from app.diagnostics.crash import CrashReporter
     from app.domain.errors import AppError
@@ -78,13 +88,11 @@ def _workstation(command: Workstation) -> int:
     paths.create()
     lock = ProfileLock(paths.lock)
     try:
-        lock.acquire()
-    except ProfileInUse as in_use:
-        try:
-            call(paths, "show", timeout=5.0)
-        except AppError as failure:
-            sys.stderr.write(f"{in_use}\n{failure}\n")
-            return COULD_NOT_START
+        claimed = claim(lock, paths)
+    except AppError as failure:
+        sys.stderr.write(f"{failure}\n")
+        return COULD_NOT_START
+    if claimed is Claim.SHOWN:
         sys.stderr.write("Stopline is already running on this profile; its window was brought forward.\n")
         return FINE
     logs = Logs()
@@ -105,15 +113,26 @@ def _workstation(command: Workstation) -> int:
 
     async def build() -> LocalDesk:
         """Called once the first window is on the screen: the imports behind a desk take longer than the paint."""
-        desk = await build_desk(paths, paper=paper)
+        desk = await build_desk(paths, paper=paper, settled=claimed is Claim.GUARDED)
         _tell_crashes(crashes, desk)
-        remote = RemoteServer(paths, {**remote_verbs(desk, show), **data_verbs(desk)}, loop.loop)
-        await asyncio.to_thread(remote.start)
+        companions = Companions(loop.loop)
+        remote = RemoteServer(paths, {**remote_verbs(desk, show), **data_verbs(desk)}, loop.loop, companions)
+
+        async def take() -> None:
+            """The guard watches until the trader has opened the vault: no longer than needed is nobody there."""
+            desk.session.before_open = None
+            await asyncio.to_thread(take_back, paths, lock)
+            await asyncio.to_thread(remote.start)
 
         async def stop() -> None:
+            await asyncio.to_thread(companions.part, desk.farewell)
             await asyncio.to_thread(remote.stop)
             await desk.stop()
 
+        if claimed is Claim.GUARDED:
+            desk.session.before_open = take
+        else:
+            await asyncio.to_thread(remote.start)
         stops.append(stop)
         return desk
 
@@ -132,6 +151,50 @@ def _workstation(command: Workstation) -> int:
         crashes.uninstall()
         logs.close()
         lock.release()
+
+
+def _guard(command: Guard) -> int:
+    """The desk without a window, until it is asked to end or nothing is left to guard."""
+    from app.cli.guard import run_guard, status_line
+    from app.cli.output import Output
+    from app.cli.passphrase import Passphrases
+    from app.desk import guard
+    from app.desk.remote import ProfileLock
+    from app.domain.errors import AppError
+    from app.runtime.log import Logs
+    from app.runtime.loop import SWITCH_INTERVAL
+    from app.vault.vault import Vault
+
+    out = Output(sys.stdout, sys.stderr, command.as_json)
+    paths = ProfilePaths(command.profile)
+    paths.create()
+    passphrases = Passphrases(os.environ, terminal=sys.stdin.isatty())
+    vault = Vault(paths.root)
+    logs = Logs()
+    logs.open(paths.logs, name="guard")
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    try:
+        info = vault.info()
+        passphrase = None if info.opens_with_keyring or not info.exists else passphrases.known()
+        key = guard.KeyInHand(vault, passphrase)
+
+        def build() -> Coroutine[Any, Any, LocalDesk]:
+            return build_desk(paths, paper=command.paper, vault=vault)
+
+        lock, told = ProfileLock(paths.lock), status_line(out)
+        return run_guard(guard.Guard(paths, lock, key, build, _load, told, attached=command.attached))
+    except AppError as failure:
+        out.failed(failure)
+        return COULD_NOT_START
+    finally:
+        vault.lock()
+        logs.close()
+
+
+def _load() -> None:
+    """What a desk imports when it is built and at its first login, ahead of time."""
+    for name in PRELOADED.split():
+        importlib.import_module(f"app.{name}")
 
 
 def _tell_crashes(crashes: CrashReporter, desk: LocalDesk) -> None:
@@ -260,8 +323,13 @@ async def _command(desk: Any, command: Connect | Sync | InstrumentCommand | Acco
     return await run_sync(desk, command, out)
 
 
-async def build_desk(paths: ProfilePaths, *, paper: bool, guarding: bool = True) -> LocalDesk:
-    """Every concrete part of a desk, wired. On the loop thread."""
+async def build_desk(
+    paths: ProfilePaths, *, paper: bool, guarding: bool = True, settled: bool = False, vault: Vault | None = None
+) -> LocalDesk:
+    """Every concrete part of a desk, wired. On the loop thread.
+
+    `settled`: another process has the profile and has brought its files to one state. `vault`: one that may be open.
+    """
     from app.analytics.charge_table import ChargeTable
     from app.brokers import instrument_files
     from app.brokers.registry import Registry
@@ -280,8 +348,9 @@ async def build_desk(paths: ProfilePaths, *, paper: bool, guarding: bool = True)
     from app.runtime.loop import Tasks
     from app.vault.vault import Vault
 
-    bus, tasks, helper, vault = Bus(), Tasks(), Helper(), Vault(paths.root)
-    await asyncio.to_thread(settle, paths.root, vault)  # before anything of the profile is opened
+    bus, tasks, helper, vault = Bus(), Tasks(), Helper(), vault or Vault(paths.root)
+    if not settled:
+        await asyncio.to_thread(settle, paths.root, vault)  # before anything of the profile is opened
     workspace = Workspace(
         paths.root,
         vault,

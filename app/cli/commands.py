@@ -138,10 +138,22 @@ class RotateKeys:
     as_json: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Wait beside the workstation, and take over armed stops when it dies."""
+
+    profile: Path
+    as_json: bool
+    attached: bool
+    """Started by the window: ends with it when there is nothing to guard."""
+    paper: bool
+    """The paper exchange belongs to the desk."""
+
+
 DataCommand = Backup | Restore | Doctor | RotateKeys
 
 AccountCommand = AccountList | Disconnect
 
 InstrumentCommand = InstrumentSync | InstrumentStats
 
-Command = Workstation | Simulate | Connect | Sync | DataCommand | InstrumentCommand | AccountCommand
+Command = Workstation | Guard | Simulate | Connect | Sync | DataCommand | InstrumentCommand | AccountCommand

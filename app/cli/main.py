@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 
 from app import __version__
-from app.cli import accounts, data, instruments
+from app.cli import accounts, data, guard, instruments
 from app.cli.commands import Command, Connect, Simulate, Sync, Workstation
 from app.domain.account import Endpoints
 from app.domain.ids import AccountId
@@ -26,6 +26,7 @@ profile. While the workstation runs, commands talk to it; else they open the pro
 _EPILOG = """\
 examples:
   main.py --paper                      the window, with the paper exchange to try things on
+  main.py guard                        watch on without a window when the workstation dies
   main.py simulate --port 0            the paper exchange alone; `simulate --help` tells more
   main.py connect zerodha --api-key K --api-secret-file FILE
   main.py connect upstox --api-key K --api-secret-file FILE --redirect-url URL
@@ -69,6 +70,8 @@ def parse(arguments: Sequence[str]) -> Command:
         return Sync(profile, account, asked.json, asked.since, asked.until, file)
     if asked.command in data.NAMES:
         return data.parsed(asked, profile)
+    if asked.command == guard.NAME:
+        return guard.parsed(asked, profile)
     if asked.command == instruments.NAME:
         return instruments.parsed(asked, profile)
     if asked.command == accounts.NAME:
@@ -97,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     data.add_commands(commands, common)
     instruments.add_commands(commands, common)
     accounts.add_commands(commands, common)
+    guard.add_command(commands, common)
     return parser
 
 

@@ -27,6 +27,7 @@ from app.desk.sync import SyncDesk
 from app.desk.trading import TradingDesk
 from app.desk.workspace import Workspace
 from app.domain.events import EngineBeat, Event, OrderChanged, SessionChanged, SessionState, TicksConflated
+from app.domain.guard import Farewell
 from app.runtime.bus import Bus
 from app.runtime.clock import SystemClock
 from app.runtime.loop import Tasks
@@ -52,6 +53,8 @@ class LocalDesk:
     ) -> None:
         self._workspace = workspace
         self._last = last
+        self.unguarded = False
+        """The trader said that nobody shall watch when this desk ends."""
         self._loop = asyncio.get_running_loop()
         self._bus = bus
         self._tasks = tasks
@@ -94,14 +97,30 @@ class LocalDesk:
         """Stops that would no longer be watched if the program ended now."""
         return sum(desk.stops.armed for desk in self._workspace.accounts.values())
 
-    async def stop(self) -> None:
+    @property
+    def farewell(self) -> Farewell:
+        """How a guard that waits beside this desk is left: with stops armed it takes over, unless the trader said that
+        nobody shall."""
+        return Farewell.HAND_OVER if self.armed and not self.unguarded else Farewell.STAND_DOWN
+
+    @property
+    def watching(self) -> int:
+        """Stops that a price can fire now, and exits that are followed."""
+        return sum(desk.stops.watching + desk.stops.exiting for desk in self._workspace.accounts.values())
+
+    async def ready(self) -> None:
+        """Until every stored session was taken up or found dead, and the stops of each are watched again."""
+        await self.session.resumed()
+        await asyncio.gather(*(desk.recovered() for desk in self._workspace.live()))
+
+    async def stop(self, *, keep_exchange: bool = False) -> None:
         """In order: sync, sessions with their feeds and lines, the paper exchange, files, vault. Idempotent."""
         if self._workspace.is_open:
             await self.sync.cancel()
             await self._history.write()
             await self.instruments.cancel()
         await self.browser.close()
-        await self.session.close()
+        await self.session.close(keep_exchange=keep_exchange)
         await self._tasks.stop()
         if self._workspace.is_open:
             await self.recorder.flush()

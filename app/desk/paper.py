@@ -83,8 +83,11 @@ class PaperExchange:
         left = CODE_SECONDS - int(now) % CODE_SECONDS
         return PaperLogin(self._credentials["user_id"], self._credentials["password"], code, left)
 
-    async def stop(self) -> None:
-        """Ends the exchange; its book is kept. A second call does nothing."""
+    async def stop(self, *, keep: bool = False) -> None:
+        """Ends the exchange; its book is kept. A second call does nothing.
+
+        With `keep` one that was taken over from another program is left running for the next: it goes on at once.
+        """
         watch, self._watch = self._watch, None
         if watch is not None:
             watch.cancel()
@@ -92,7 +95,7 @@ class PaperExchange:
         process, self._process = self._process, None
         if process is not None:
             await _end(process)
-        elif self._adopted is not None:
+        elif self._adopted is not None and not keep:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._adopted, signal.SIGTERM)
         self._adopted = None

@@ -24,6 +24,7 @@ from typing import Any
 
 import msgspec
 
+from app.desk.companions import VERB, Companions
 from app.domain.errors import AppError
 from app.runtime.files import write_atomically
 from app.runtime.log import correlated, logger
@@ -98,7 +99,9 @@ def _lock(file: int) -> None:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-class _Request(msgspec.Struct, forbid_unknown_fields=True):
+class Request(msgspec.Struct, forbid_unknown_fields=True):
+    """What is asked on a connection: one verb with its parameters."""
+
     verb: str
     params: dict[str, Any] = {}
 
@@ -118,10 +121,17 @@ class _Answer(msgspec.Struct):
 class RemoteServer:
     """Listens for the owner of the profile lock. Its threads only carry messages; verbs run on the loop thread."""
 
-    def __init__(self, paths: ProfilePaths, verbs: Mapping[str, Verb], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        paths: ProfilePaths,
+        verbs: Mapping[str, Verb],
+        loop: asyncio.AbstractEventLoop,
+        companions: Companions | None = None,
+    ) -> None:
         self._paths = paths
         self._verbs = verbs
         self._loop = loop
+        self._companions = companions
         self._key = secrets.token_bytes(32)
         self._listener: Listener | None = None
         self._thread: threading.Thread | None = None
@@ -173,14 +183,17 @@ class RemoteServer:
                 deliver_challenge(connection, self._key)
                 answer_challenge(connection, self._key)
                 request = connection.recv_bytes(_MESSAGE_LIMIT)
-                connection.send_bytes(msgspec.json.encode(self._answer(request)))
+                if self._companions is not None and (beside := _beside(request)) is not None:
+                    self._companions.attend(connection, beside)
+                else:
+                    connection.send_bytes(msgspec.json.encode(self._answer(request)))
             except (EOFError, OSError, AuthenticationError) as error:
                 # The caller went away, or is not one of ours: its affair.
                 _log.info("a local call ended early", cause=str(error))
 
     def _answer(self, data: bytes) -> _Answer:
         try:
-            request = msgspec.json.decode(data, type=_Request)
+            request = msgspec.json.decode(data, type=Request)
         except msgspec.DecodeError as error:
             return _Answer(failure=_Failure("AppError", "The request cannot be read.", detail=str(error)))
         verb = self._verbs.get(request.verb)
@@ -198,7 +211,16 @@ class RemoteServer:
             return _Answer(failure=_Failure("AppError", f"{request.verb} failed.", "The workstation's log says why."))
 
 
-def _run(verb: Verb, request: _Request) -> Coroutine[Any, Any, Any]:
+def _beside(data: bytes) -> Mapping[str, Any] | None:
+    """The parameters of a guard that asks to wait beside this desk; None for any other request."""
+    try:
+        request = msgspec.json.decode(data, type=Request)
+    except msgspec.DecodeError:
+        return None  # `_answer` says what is wrong with it
+    return request.params if request.verb == VERB else None
+
+
+def _run(verb: Verb, request: Request) -> Coroutine[Any, Any, Any]:
     async def run() -> Any:
         with correlated():
             _log.info("local call", verb=request.verb)
@@ -214,10 +236,10 @@ def call(paths: ProfilePaths, verb: str, params: Mapping[str, Any] | None = None
     still starting is waited for.
     """
     deadline = time.monotonic() + timeout
-    with _reach(paths, deadline) as connection:
+    with reach(paths, deadline) as connection:
         try:
             # From here on nothing is sent twice: the verb may have been run.
-            connection.send_bytes(msgspec.json.encode(_Request(verb, dict(params or {}))))
+            connection.send_bytes(msgspec.json.encode(Request(verb, dict(params or {}))))
             _wait(connection, paths, deadline)
             answer = msgspec.json.decode(connection.recv_bytes(), type=_Answer)
         except (EOFError, OSError) as error:
@@ -227,8 +249,11 @@ def call(paths: ProfilePaths, verb: str, params: Mapping[str, Any] | None = None
     return answer.result
 
 
-def _reach(paths: ProfilePaths, deadline: float) -> Connection[Any, Any]:
-    """A connection on which both sides have proved themselves."""
+def reach(paths: ProfilePaths, deadline: float) -> Connection[Any, Any]:
+    """A connection on which both sides have proved themselves; tried until `deadline` (monotonic), at least once.
+
+    Raises NotAnswering. Blocks.
+    """
     while True:
         connection = None
         try:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
+from typing import Any
 from urllib.parse import urlsplit
 
 from app.brokers import configuration
@@ -53,6 +54,8 @@ class SessionDesk:
         self._clock = SystemClock()
         self.on_open: list[Callable[[], None]] = []
         """Called when the profile was opened."""
+        self.before_open: Callable[[], Coroutine[Any, Any, None]] | None = None
+        """Awaited when the key is there and nothing is opened yet: a guard may have to let go of the profile."""
         self._resuming: list[asyncio.Task[None]] = []
 
     # -- vault -------------------------------------------------------------------------------------------------------
@@ -86,6 +89,11 @@ class SessionDesk:
             await asyncio.to_thread(self._workspace.vault.unlock, passphrase)
             await self._open()
 
+    async def open_in_hand(self) -> None:
+        """As `unlock`, where the vault is open already: a guard has the key in memory."""
+        if not self._workspace.is_open:
+            await self._open()
+
     async def recover(self, recovery_key: Secret, new: Secret) -> None:
         """As `unlock`, by the recovery key."""
         if not self._workspace.is_open:
@@ -93,6 +101,8 @@ class SessionDesk:
             await self._open()
 
     async def _open(self) -> None:
+        if self.before_open is not None:
+            await self.before_open()
         workspace = self._workspace
         vault = workspace.vault
         journal_store, journal_found = await open_store(
@@ -334,12 +344,13 @@ class SessionDesk:
     def _paper_id(self) -> AccountId | None:
         return None if self._paper is None else self._paper.account
 
-    async def close(self) -> None:
-        """Ends all sessions here (not at the brokers) and stops the paper exchange."""
+    async def close(self, *, keep_exchange: bool = False) -> None:
+        """Ends all sessions here (not at the brokers) and stops the paper exchange; one that another program began is
+        kept on request."""
         await asyncio.gather(*(desk.end(FeedState.OFF) for desk in self._workspace.accounts.values()))
         await self._workspace.readers.close()
         if self._paper is not None:
-            await self._paper.stop()
+            await self._paper.stop(keep=keep_exchange)
 
 
 def _check_client(record: AccountRecord, session: Session) -> None:

@@ -221,7 +221,7 @@ class RemoteDesk:
         return await asyncio.to_thread(call, self._paths, verb, params, timeout=_SECONDS[verb])
 
 
-def remote_verbs(desk: Desk, show: Callable[[], None]) -> dict[str, Verb]:
+def remote_verbs(desk: Desk, show: Callable[[], None], *, role: str = "workstation") -> dict[str, Verb]:
     """What a workstation answers on its local socket. `show` brings its window forward; called on the loop thread."""
     direct = DirectDesk(desk)
 
@@ -229,11 +229,11 @@ def remote_verbs(desk: Desk, show: Callable[[], None]) -> dict[str, Verb]:
         show()
 
     async def ping(_: Mapping[str, Any]) -> dict[str, Any]:
-        return {"pid": os.getpid(), "version": __version__}
+        return {"pid": os.getpid(), "version": __version__, "role": role}
 
     async def status(_: Mapping[str, Any]) -> dict[str, Any]:
         vault = await desk.session.vault()
-        told: dict[str, Any] = {"pid": os.getpid(), "version": __version__, "vault": vault.state}
+        told: dict[str, Any] = {"pid": os.getpid(), "version": __version__, "role": role, "vault": vault.state}
         if vault.state is VaultState.OPEN:
             told["accounts"] = list(await desk.session.accounts())
             told["armed"] = sum(stop.state is StopState.ARMED for stop in await desk.stops.stops())

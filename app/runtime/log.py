@@ -75,8 +75,18 @@ class Logs:
             logging.getLogger(name).setLevel(max(level, logging.WARNING))
         logging.captureWarnings(capture=True)
 
-    def open(self, folder: Path | None, *, console: TextIO | None = None, console_level: int = logging.INFO) -> None:
-        """Starts writing: JSON lines to `folder`, readable lines to `console` (stderr unless given)."""
+    def open(
+        self,
+        folder: Path | None,
+        *,
+        console: TextIO | None = None,
+        console_level: int = logging.INFO,
+        name: str = "stopline",
+    ) -> None:
+        """Starts writing: JSON lines to `folder`, readable lines to `console` (stderr unless given).
+
+        `name`: of the file, for a program that runs beside another one on the same profile.
+        """
         if self._listener is not None:
             raise RuntimeError("the log is open")
         self.hold(logging.getLogger(_ROOT).level or logging.INFO)
@@ -87,7 +97,7 @@ class Logs:
         if folder is not None:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             file = logging.handlers.RotatingFileHandler(
-                folder / "stopline.jsonl", maxBytes=_FILE_BYTES, backupCount=_FILES, encoding="utf-8", delay=True
+                folder / f"{name}.jsonl", maxBytes=_FILE_BYTES, backupCount=_FILES, encoding="utf-8", delay=True
             )
             file.setFormatter(_formatter(structlog.processors.JSONRenderer(default=str, ensure_ascii=False)))
             self._sinks.append(file)

@@ -1,0 +1,97 @@
+"""The guard beside the window: what a trader sees when the window is killed, and when it comes back."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.window import PASSPHRASE, connect_and_log_in, workplace
+from tests.exchange import ROOT, PaperExchange, eventually
+from tests.program import program
+
+pytestmark = pytest.mark.slow
+HELD = ("--opening-position", "NSE:RELIANCE=75@MIS")
+
+
+class GuardProcess:
+    """`main.py guard --json` on a profile."""
+
+    def __init__(self, profile: Path, lines: Path) -> None:
+        self._lines = lines
+        gone = ("STOPLINE_PASSPHRASE",)
+        kept = {name: value for name, value in os.environ.items() if name not in gone}
+        with lines.open("wb") as out:
+            self._process = subprocess.Popen(
+                program("guard", "--profile", str(profile), "--json"),
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                cwd=ROOT,
+                env={**kept, "STOPLINE_PASSPHRASE": PASSPHRASE},
+            )
+
+    def told(self, event: str) -> list[dict[str, Any]]:
+        """Its status lines of one kind."""
+        lines = [json.loads(line) for line in self._lines.read_text().splitlines() if line.startswith("{")]
+        return [line for line in lines if line["event"] == event]
+
+    def until(self, event: str, count: int = 1, seconds: float = 30.0) -> dict[str, Any]:
+        """The last of so many lines of one kind."""
+        found: dict[str, Any] = eventually(lambda: len(self.told(event)) >= count and self.told(event)[-1], seconds)
+        return found
+
+    def end(self) -> int:
+        self._process.terminate()
+        return self._process.wait(30)
+
+
+@contextmanager
+def guard(profile: Path, lines: Path) -> Iterator[GuardProcess]:
+    started = GuardProcess(profile, lines)
+    try:
+        yield started
+    finally:
+        started.end()
+
+
+@pytest.mark.timeout(180)
+def test_the_window_is_killed_the_guard_fires_the_stop_and_the_window_tells(tmp_path: Path) -> None:
+    with PaperExchange(None, *HELD) as exchange, workplace(tmp_path) as work:
+        work.start()
+        work.create_vault()
+        connect_and_log_in(work, exchange.urls)
+        eventually(lambda: "RELIANCE" in work.positions())
+        work.chart_of("RELIANCE")
+        work.drag_stop(work.offered_line(), 20)
+        work.wait_armed(1)
+        trigger = work.trigger("RELIANCE")
+        with guard(work.profile, tmp_path / "guard.jsonl") as beside:
+            beside.until("waiting")
+            work.kill()
+            taken = beside.until("guarding")
+            assert taken["armed"] == taken["watching"] == 1
+            exchange.price(**{"NSE:RELIANCE": trigger - 1})
+            beside.until("fired")
+            eventually(lambda: exchange.quantity("RELIANCE") == 0)
+            beside.until("closed")
+
+            work.start()
+            work.window("Stopline")
+            work._settled()
+            work.screen.type(PASSPHRASE)
+            work.screen.key("Return")
+            beside.until("handing back")
+            work.wait_main()
+            beside.until("waiting", 2)
+            work.wait_feed("live")
+            assert [order["status"] for order in exchange.exits("RELIANCE")] == ["COMPLETE"]
+            work.shot("back")
+            assert work.quit() == 0
+            beside.until("gone", 2)
+            assert beside.end() == 0

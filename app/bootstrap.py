@@ -30,14 +30,13 @@ from app.cli.commands import (
     Workstation,
 )
 from app.cli.main import parse
-from app.domain.events import Level, Noticed
 from app.runtime.files import no_core_files
 from app.runtime.paths import ProfilePaths, program, resource
 
 if TYPE_CHECKING:
+    from app.desk.companions import Companions
     from app.desk.desk import LocalDesk
     from app.desk.remote import ProfileLock
-    from app.diagnostics.crash import CrashReporter
     from app.vault.vault import Vault
 
 ANOTHER_COMMAND_SECONDS = 120.0
@@ -72,6 +71,7 @@ def _workstation(command: Workstation) -> int:
     from app.cli.display import why_no_display
     from app.desk.beside import Claim, claim, take_back
     from app.desk.companions import Companions
+    from app.desk.crash_news import tell_crashes
     from app.desk.data_verbs import data_verbs
     from app.desk.remote import ProfileLock, RemoteServer
     from app.desk.verbs import remote_verbs
@@ -113,9 +113,9 @@ def _workstation(command: Workstation) -> int:
 
     async def build() -> LocalDesk:
         """Called once the first window is on the screen: the imports behind a desk take longer than the paint."""
-        desk = await build_desk(paths, paper=paper, settled=claimed is Claim.GUARDED)
-        _tell_crashes(crashes, desk)
         companions = Companions(loop.loop)
+        desk = await build_desk(paths, paper=paper, settled=claimed is Claim.GUARDED, companions=companions)
+        tell_crashes(crashes, desk)
         remote = RemoteServer(paths, {**remote_verbs(desk, show), **data_verbs(desk)}, loop.loop, companions)
 
         async def take() -> None:
@@ -125,7 +125,7 @@ def _workstation(command: Workstation) -> int:
             await asyncio.to_thread(remote.start)
 
         async def stop() -> None:
-            await asyncio.to_thread(companions.part, desk.farewell)
+            await asyncio.to_thread(companions.part, desk.guard.farewell(desk.armed))
             await asyncio.to_thread(remote.stop)
             await desk.stop()
 
@@ -195,35 +195,6 @@ def _load() -> None:
     """What a desk imports when it is built and at its first login, ahead of time."""
     for name in PRELOADED.split():
         importlib.import_module(f"app.{name}")
-
-
-def _tell_crashes(crashes: CrashReporter, desk: LocalDesk) -> None:
-    """How the last run died is told when the profile opens; a bug of this run as it happens, once a kind."""
-
-    def tell_earlier() -> None:
-        for report in crashes.earlier:
-            desk.announce(
-                Noticed(
-                    Level.WARNING,
-                    "Stopline ended unexpectedly last time",
-                    f"{report.title} ({report.at})",
-                    f"The report is kept as {report.file}; it holds no secrets.",
-                )
-            )
-        crashes.mark_read()
-
-    desk.session.on_open.append(tell_earlier)
-    crashes.listen(
-        lambda report: desk.announce(
-            Noticed(
-                Level.ALARM,
-                "Something in Stopline failed",
-                report.title,
-                f"Trading goes on. The report is kept as {report.file}.",
-                repeat_key=f"bug:{report.title}",
-            )
-        )
-    )
 
 
 def _headless(command: Headless) -> int:
@@ -324,17 +295,25 @@ async def _command(desk: Any, command: Connect | Sync | InstrumentCommand | Acco
 
 
 async def build_desk(
-    paths: ProfilePaths, *, paper: bool, guarding: bool = True, settled: bool = False, vault: Vault | None = None
+    paths: ProfilePaths,
+    *,
+    paper: bool,
+    guarding: bool = True,
+    settled: bool = False,
+    vault: Vault | None = None,
+    companions: Companions | None = None,
 ) -> LocalDesk:
     """Every concrete part of a desk, wired. On the loop thread.
 
     `settled`: another process has the profile and has brought its files to one state. `vault`: one that may be open.
+    `companions`: the guards that wait beside it, where it has a window.
     """
     from app.analytics.charge_table import ChargeTable
     from app.brokers import instrument_files
     from app.brokers.registry import Registry
     from app.desk.data import DataDesk
     from app.desk.desk import LocalDesk
+    from app.desk.guarding import GuardingDesk
     from app.desk.instruments import InstrumentDesk
     from app.desk.paper import PaperExchange
     from app.desk.settle import settle
@@ -374,7 +353,9 @@ async def build_desk(
         await asyncio.gather(helper.stop(), store_helper.stop())
 
     instruments = InstrumentDesk(workspace, instrument_files, helper)
-    return LocalDesk(workspace, bus, tasks, data, instruments, exchange, last=end_helpers)
+    command = [*program(), "guard", "--profile", str(paths.root), "--attached", *(["--paper"] if paper else [])]
+    guard = GuardingDesk(workspace, companions, command)
+    return LocalDesk(workspace, bus, tasks, data, instruments, guard, exchange, last=end_helpers)
 
 
 def _provider_folders() -> list[str]:

@@ -34,6 +34,7 @@ from app.domain.broker import BrokerListing
 from app.domain.coverage import Coverage
 from app.domain.events import Event
 from app.domain.gtt import Gtt, GttRequest
+from app.domain.guard import AwayReport, Farewell, GuardSettings, GuardView
 from app.domain.health import Finding, PreflightReport
 from app.domain.ids import AccountId, BrokerOrderId, GttId, InstrumentId, Nanos, OrderId, StopId
 from app.domain.instrument import Instrument
@@ -343,6 +344,20 @@ class HealthVerbs(Protocol):
         ...
 
 
+class GuardVerbs(Protocol):
+    """What stands behind armed stops when this program, this computer or the feed fails."""
+
+    async def view(self) -> GuardView: ...
+    async def save_settings(self, settings: GuardSettings) -> None: ...
+    async def absences(self, limit: int = 50) -> Sequence[AwayReport]:
+        """When nobody was at this desk and what happened, newest first. A Returned event brings each by itself."""
+        ...
+
+    async def leave(self, how: Farewell) -> None:
+        """How a guard is left when this desk ends; without a word it takes over while stops are armed."""
+        ...
+
+
 class EventHandler(Protocol):
     """Called on the loop thread for each event; must return at once."""
 
@@ -372,6 +387,8 @@ class Desk(Protocol):
     def health(self) -> HealthVerbs: ...
     @property
     def gtts(self) -> GttVerbs: ...
+    @property
+    def guard(self) -> GuardVerbs: ...
     @property
     def browser(self) -> BrowserLoginVerbs: ...
 

@@ -14,6 +14,7 @@ from app.desk.coverage import CoverageWatch
 from app.desk.data import DataDesk
 from app.desk.doctor import Doctor
 from app.desk.gtts import GttDesk
+from app.desk.guarding import GuardingDesk
 from app.desk.instruments import InstrumentDesk
 from app.desk.market import MarketDesk
 from app.desk.order_history import OrderHistory
@@ -26,14 +27,15 @@ from app.desk.stops import StopDesk
 from app.desk.sync import SyncDesk
 from app.desk.trading import TradingDesk
 from app.desk.workspace import Workspace
-from app.domain.events import EngineBeat, Event, OrderChanged, SessionChanged, SessionState, TicksConflated
-from app.domain.guard import Farewell
+from app.domain.events import EngineBeat, Event, FeedGap, OrderChanged, SessionChanged, SessionState, TicksConflated
 from app.runtime.bus import Bus
 from app.runtime.clock import SystemClock
 from app.runtime.loop import Tasks
 
 BEAT_SECONDS = 1.0
 P99 = 99
+FIRST_PRICES_SECONDS = 2.0
+"""What the first prices after a return do to a stop belongs to the return."""
 ENOUGH_EXITS = 10
 """Fewer say nothing about a percentile."""
 
@@ -48,13 +50,12 @@ class LocalDesk:
         tasks: Tasks,
         data: DataDesk,
         instruments: InstrumentDesk,
+        guard: GuardingDesk,
         paper: PaperExchange | None = None,
         last: Callable[[], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
         self._workspace = workspace
         self._last = last
-        self.unguarded = False
-        """The trader said that nobody shall watch when this desk ends."""
         self._loop = asyncio.get_running_loop()
         self._bus = bus
         self._tasks = tasks
@@ -69,6 +70,7 @@ class LocalDesk:
         self.portfolio = PortfolioDesk(workspace, self.sync)
         self.data = data
         self.health = Doctor(workspace, data)
+        self.guard = guard
         self.browser = BrowserLogins(workspace, self.session)
         self._history = OrderHistory(workspace)
         self._calendar = CalendarNews(workspace)
@@ -78,6 +80,7 @@ class LocalDesk:
         self.session.on_open.append(self._opened)
         bus.subscribe(OrderChanged, self._history.on_order)
         bus.subscribe(SessionChanged, self._on_session)
+        bus.subscribe(FeedGap, guard.on_gap)
         tasks.start(self._beat(), "engine heartbeat")
 
     def listen(self, handler: EventHandler) -> None:
@@ -96,12 +99,6 @@ class LocalDesk:
     def armed(self) -> int:
         """Stops that would no longer be watched if the program ended now."""
         return sum(desk.stops.armed for desk in self._workspace.accounts.values())
-
-    @property
-    def farewell(self) -> Farewell:
-        """How a guard that waits beside this desk is left: with stops armed it takes over, unless the trader said that
-        nobody shall."""
-        return Farewell.HAND_OVER if self.armed and not self.unguarded else Farewell.STAND_DOWN
 
     @property
     def watching(self) -> int:
@@ -124,6 +121,7 @@ class LocalDesk:
         await self._tasks.stop()
         if self._workspace.is_open:
             await self.recorder.flush()
+            await self.guard.close(self.armed)
         await self._workspace.close()
         if self._last is not None:
             await self._last()
@@ -142,6 +140,16 @@ class LocalDesk:
             start(self.gtts.keep_watch(), "triggers at the broker")
             start(self.instruments.keep_fresh(), "instruments of the day")
             start(self._calendar.opened(), "calendar news")
+            start(self._back(), "back at the desk")
+            start(self.guard.keep_guard(), "guard beside the window")
+
+    async def _back(self) -> None:
+        """What happened while nobody was at this desk is told when its stops are watched again."""
+        absence = await self.guard.opened()
+        if absence is not None:
+            await self.ready()
+            await asyncio.sleep(FIRST_PRICES_SECONDS)
+            await self.guard.attendance.settled(absence)
 
     async def _keep_schedule(self) -> None:
         await self.session.resumed()  # an account that is about to be logged in is not one without a login
@@ -161,6 +169,8 @@ class LocalDesk:
             await asyncio.sleep(BEAT_SECONDS)
             desks = list(self._workspace.accounts.values())
             self._coverage.look()
+            if self._workspace.guarding:
+                self.guard.beat(self.armed)
             taken = [us for desk in desks for us in desk.stops.engine_us]
             p99 = statistics.quantiles(taken, n=100)[P99 - 1] / 1000 if len(taken) >= ENOUGH_EXITS else None
             self._bus.publish(

@@ -129,6 +129,8 @@ class StopPreview:
     distance_percent: Decimal
     denied: str = ""
     """Why it cannot be armed, in words; empty when it can."""
+    alone: str = ""
+    """Why nobody takes over this stop if the program dies, in words; empty when somebody does."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,7 @@ class StopDesk:
             distance=distance,
             distance_percent=(Decimal(distance * 100) / last).quantize(HUNDREDTH) if last else Decimal(0),
             denied=denied,
+            alone=self._workspace.alone(),
         )
 
     @staticmethod

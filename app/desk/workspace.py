@@ -108,6 +108,8 @@ class Workspace:
         """Who counts logins and renewals, good and failed: the sync desk."""
         self.list_instruments: Callable[[ReadSession, AccountRecord], Coroutine[Any, Any, None]] = _as_stored
         """Who sees to it that a session begins with the list of the day: the instrument desk."""
+        self.alone: Callable[[], str] = _somebody
+        """Why nobody would take over armed stops if this program died, in words; empty when somebody would."""
         self._taught: dict[str, object] = {}
         """By list: which one its broker's adapter has learnt."""
         self._book: Book | None = None
@@ -218,6 +220,10 @@ class Workspace:
 
 async def _as_stored(session: ReadSession, record: AccountRecord) -> None:
     raise RuntimeError(f"nobody brings the instruments of {record.id} for {session.account}")
+
+
+def _somebody() -> str:
+    return ""
 
 
 async def _nobody(account: AccountId, cause: SessionExpired) -> None:

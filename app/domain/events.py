@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from app.domain.fill import Fill
 from app.domain.gtt import Gtt
+from app.domain.guard import AwayReport, Companion
 from app.domain.health import PreflightReport
 from app.domain.ids import AccountId, InstrumentId, Nanos, OrderId, StopId, Tag
 from app.domain.market import Candle, Interval, Tick
@@ -216,6 +217,22 @@ class EngineBeat(Event):
     """Armed stops that no live price reaches."""
     loop_lag_ms: float
     engine_p99_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CompanionsChanged(Event):
+    """A guard came to wait beside this desk, or went."""
+
+    here: tuple[Companion, ...]
+    alone: str
+    """Why nobody takes over if this program dies, in words; empty when somebody does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Returned(Event):
+    """The window, the machine or an account's prices are back; recovery is done."""
+
+    report: AwayReport
 
 
 class SessionState(StrEnum):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, MetaData, Table
 
+from app.domain.guard import AwayKind
 from app.domain.instrument import Product
 from app.domain.order import OrderKind, OrderStatus, Side, Validity
 from app.domain.stop import StopState
@@ -168,5 +169,21 @@ strategy_marks = Table(
     one_of("kind", MarkKind),
     one_of("state", StrategyState),
     Index(None, "strategy", "at"),
+    sqlite_strict=True,
+)
+
+absences = Table(
+    "absences",
+    metadata,
+    Column("id", Whole, primary_key=True),
+    Column("kind", Words, nullable=False),
+    Column("since", Whole, nullable=False),
+    Column("until", Whole, nullable=False),
+    Column("account", Words),
+    Column("guarded_since", Whole),
+    Column("audit_since", Whole, nullable=False),
+    Column("audit_until", Whole, nullable=False),
+    Column("audit_settled", Whole, nullable=False),
+    one_of("kind", AwayKind),
     sqlite_strict=True,
 )

@@ -196,6 +196,9 @@ class Workstation(QObject):
         window = self.window
         if window is None:
             return
+        if self._main is not None:
+            self._main.come_forward()
+            return
         window.setWindowState(window.windowState() & ~Qt.WindowState.WindowMinimized)
         window.show()
         window.raise_()

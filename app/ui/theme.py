@@ -128,6 +128,7 @@ _ICONS = {
     "cancel": "mdi6.close-circle-outline",
     "chart": "mdi6.chart-box-outline",
     "check": "mdi6.check",
+    "guard": "mdi6.shield-check-outline",
     "close": "mdi6.close",
     "columns": "mdi6.view-column-outline",
     "connect": "mdi6.lan-connect",

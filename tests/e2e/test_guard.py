@@ -70,7 +70,7 @@ def test_the_window_is_killed_the_guard_fires_the_stop_and_the_window_tells(tmp_
         work.chart_of("RELIANCE")
         work.drag_stop(work.offered_line(), 20)
         work.wait_armed(1)
-        trigger = work.trigger("RELIANCE")
+        trigger = eventually(lambda: "RELIANCE" in work.stops() and work.trigger("RELIANCE"))
         with guard(work.profile, tmp_path / "guard.jsonl") as beside:
             beside.until("waiting")
             work.kill()
@@ -91,7 +91,16 @@ def test_the_window_is_killed_the_guard_fires_the_stop_and_the_window_tells(tmp_
             beside.until("waiting", 2)
             work.wait_feed("live")
             assert [order["status"] for order in exchange.exits("RELIANCE")] == ["COMPLETE"]
+            said = work.words()
             work.shot("back")
+            assert "1 stop was hit, sold 75 at" in said
+            assert "the guard watched from" in said
+            work.front()
+            work.screen.key("ctrl+y")
+            (away, what) = work.copied()[:2]
+            work.shot("recovery page")
+            assert away["Why"] == "Stopline ended unexpectedly"
+            assert what["What happened"].startswith("RELIANCE: sold 75 at")
             assert work.quit() == 0
             beside.until("gone", 2)
             assert beside.end() == 0

@@ -62,6 +62,7 @@ from app.runtime.secret import Secret
 from tests.ui import scripted_market as market
 from tests.ui.script import Script
 from tests.ui.scripted_data import ScriptedData, ScriptedHealth
+from tests.ui.scripted_guard import ScriptedGuard
 from tests.ui.scripted_instruments import ScriptedInstruments
 from tests.ui.scripted_sync import sync_status
 
@@ -556,6 +557,7 @@ class ScriptedDesk:
         self.health = ScriptedHealth(self.script)
         self.portfolio = ScriptedPortfolio(self.script)
         self.sync = ScriptedSync(self.script)
+        self.guard = ScriptedGuard(self.script)
 
     def listen(self, handler: EventHandler) -> None:
         """The bus, in small."""

@@ -10,6 +10,7 @@ from app.desk.messages import AccountView
 from app.domain.broker import Capabilities
 from app.domain.coverage import Coverage, CoverageChanged
 from app.domain.events import (
+    CompanionsChanged,
     EngineBeat,
     FeedChanged,
     FeedState,
@@ -24,6 +25,7 @@ from app.domain.events import (
     StopChanged,
     TicksConflated,
 )
+from app.domain.guard import Companion
 from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, StopId
 from app.domain.instrument import Instrument
 from app.domain.market import Tick
@@ -57,6 +59,7 @@ class Facts(QObject):
     coverage_changed = Signal()
     feed_changed = Signal(object)
     beat = Signal(object)
+    guard_changed = Signal()
 
     def __init__(self, bridge: Bridge) -> None:
         super().__init__()
@@ -73,6 +76,9 @@ class Facts(QObject):
         self.coverage: dict[PositionKey, Coverage] = {}
         """What protects each open position."""
         self.last_beat: EngineBeat | None = None
+        self.companions: tuple[Companion, ...] = ()
+        self.alone = ""
+        """Why nobody takes over if this program dies, in words; empty when somebody does."""
         self._brokers: dict[str, Capabilities] = {}
         self._guards: dict[PositionKey, Stop] = {}
         self._held_in: dict[InstrumentId, list[PositionKey]] = {}
@@ -90,6 +96,7 @@ class Facts(QObject):
         bridge.subscribe(HoldingsChanged, self._on_holdings)
         bridge.subscribe(FeedChanged, self._on_feed)
         bridge.subscribe(EngineBeat, self._on_beat)
+        bridge.subscribe(CompanionsChanged, self._on_companions)
         bridge.subscribe(SessionChanged, lambda _event: bridge.start(self.load_accounts(), "read accounts"))
 
     # Reading once; afterwards events keep it fresh
@@ -115,6 +122,8 @@ class Facts(QObject):
         self.funds_changed.emit()
         self.coverage = {row.key: row for row in await self._bridge.call(desk.stops.coverage())}
         self.coverage_changed.emit()
+        view = await self._bridge.call(desk.guard.view())
+        self._on_companions(CompanionsChanged(view.companions, view.alone))
         await self.need(self._mentioned())
 
     async def load_accounts(self) -> None:
@@ -275,6 +284,10 @@ class Facts(QObject):
     def _on_beat(self, event: EngineBeat) -> None:
         self.last_beat = event
         self.beat.emit(event)
+
+    def _on_companions(self, event: CompanionsChanged) -> None:
+        self.companions, self.alone = event.here, event.alone
+        self.guard_changed.emit()
 
     # Inside
 

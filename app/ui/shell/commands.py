@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from app.domain.order import Side
 from app.ui.actions import Command
 from app.ui.dialogs.data import DataDialog
+from app.ui.dialogs.guarding import GuardingDialog
 from app.ui.dialogs.instruments import InstrumentsDialog
 from app.ui.dialogs.palette import CommandPalette, KeyMap
 
@@ -59,6 +60,7 @@ def declare(window: MainWindow) -> None:
     add(Command("book.data", "&Data: backups, keys, health…", "&Book", lambda: _data(window), "Ctrl+Shift+D"))
     add(Command("book.instruments", "&Instruments…", "&Book", lambda: _instruments(window), "Ctrl+Shift+I"))
     add(Command("book.preflight", "&Pre-flight…", "&Book", window.open_preflight, "Ctrl+Shift+F"))
+    add(Command("book.guarding", "&Guarding…", "&Book", lambda: _guarding(window), "Ctrl+Shift+G"))
     add(Command("view.search", "&Find an instrument", "&View", lambda: _search(window), "Ctrl+F"))
     for name, title, key in window.view_keys():
         add(Command(f"view.{name}", title, "&View", partial(docks.bring, name), key))
@@ -89,6 +91,10 @@ def _data(window: MainWindow) -> None:
 
 def _instruments(window: MainWindow) -> None:
     window.open_dialog(InstrumentsDialog(window.bridge, window))
+
+
+def _guarding(window: MainWindow) -> None:
+    window.open_dialog(GuardingDialog(window.bridge, window))
 
 
 def _search(window: MainWindow) -> None:

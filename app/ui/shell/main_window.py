@@ -6,9 +6,10 @@ from pathlib import Path
 
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent, QColor, QPainter, QPaintEvent
-from PySide6.QtWidgets import QDialog, QHBoxLayout, QMainWindow, QMenuBar, QMessageBox, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDialog, QHBoxLayout, QMainWindow, QMenuBar, QVBoxLayout, QWidget
 
 from app.domain.events import Level, PreflightDone
+from app.domain.guard import AwayReport, Farewell, Fate
 from app.domain.ids import InstrumentId
 from app.domain.instrument import Instrument
 from app.domain.order import Side
@@ -22,6 +23,7 @@ from app.ui.shell.accounts import AccountKeeper
 from app.ui.shell.banners import Banners, Toasts
 from app.ui.shell.commands import declare
 from app.ui.shell.docks import BOTTOM, LEFT, RIGHT, Docks, Layout, Place, default_size
+from app.ui.shell.leaving import Leaving
 from app.ui.shell.status_bar import StatusBar, mode_of
 from app.ui.theme import DARK
 from app.ui.views.audit import AuditPanel
@@ -33,6 +35,7 @@ from app.ui.views.order_ticket import OrderTicket
 from app.ui.views.orders import OrdersPanel
 from app.ui.views.pnl import PnlView
 from app.ui.views.positions import PositionsPanel
+from app.ui.views.recovery import RecoveryPanel, sentence
 from app.ui.views.stops import StopsPanel
 from app.ui.views.sync_status import SyncPanel
 from app.ui.views.trade_book import TradeBookPanel
@@ -53,7 +56,6 @@ class MainWindow(QMainWindow):
         super().__init__()
         self._bridge = bridge
         self._leaving = False
-        self._asking: QMessageBox | None = None
         self._chart_shows: InstrumentId | None = None
         self._chart_asked: InstrumentId | None = None
         self._chart_pause = QTimer(self)
@@ -82,9 +84,11 @@ class MainWindow(QMainWindow):
         self.pnl = PnlView(bridge)
         self.chart = ChartView(bridge)
         self.day = DayResult(bridge)
+        self.recovery = RecoveryPanel(bridge, self.facts)
         self.banners = Banners()
         self.toasts = Toasts(self)
         self.accounts = AccountKeeper(bridge, self.facts, self.banners, self, self.open_dialog, open_paper_login=paper)
+        self.leaving = Leaving(self, self.facts, self.open_dialog)
         self._build_centre()
         self._placed = self._places()
         self.docks = Docks(self, self._placed)
@@ -124,6 +128,7 @@ class MainWindow(QMainWindow):
         self.bar.stop()
         self.day.stop()
         self.toasts.clear()
+        self.leaving.end()
         self.accounts.close()
 
     # What the trader does
@@ -216,6 +221,7 @@ class MainWindow(QMainWindow):
             Place("sync", "Sync", BOTTOM, "tables", self.sync, "Ctrl+8"),
             Place("notices", "Notices", BOTTOM, "tables", self.notices_panel, "Ctrl+9"),
             Place("audit", "Audit", BOTTOM, "tables", self.audit, "Ctrl+U"),
+            Place("recovery", "Recovery", BOTTOM, "tables", self.recovery, "Ctrl+Y"),
             Place("stops", "Stops", BOTTOM, "guard", self.stops, "Ctrl+5"),
         ]
 
@@ -261,6 +267,8 @@ class MainWindow(QMainWindow):
         self.day.changed.connect(self.bar.set_day)
         self.notices.added.connect(self._on_notice)
         self.bridge.subscribe(PreflightDone, self._on_preflight)
+        self.recovery.told.connect(self._on_returned)
+        self.leaving.decided.connect(self._leave)
         self.facts.accounts_changed.connect(self._show_mode)
         self.facts.positions_changed.connect(self._show_something)
         self._show_mode()
@@ -269,6 +277,22 @@ class MainWindow(QMainWindow):
         """What stands before the market opens."""
         self.banners.drop("pre-flight")
         self.open_dialog(PreflightDialog(self.bridge, self, self.accounts.log_in, self.facts.named))
+
+    def _on_returned(self, report: AwayReport) -> None:
+        """What happened meanwhile is said at once, the whole on its page."""
+        grave = any(line.fate in (Fate.HIT, Fate.CLOSED, Fate.SKIPPED) for line in report.lines)
+        self.banners.show_banner(
+            "returned",
+            sentence(report),
+            role="strip-danger" if grave else "strip",
+            button="See what happened",
+            do=self._show_recovery,
+            dismissable=True,
+        )
+
+    def _show_recovery(self) -> None:
+        self.banners.drop("returned")
+        self.docks.bring("recovery")
 
     def _on_preflight(self, event: PreflightDone) -> None:
         waiting = event.report.open
@@ -309,48 +333,25 @@ class MainWindow(QMainWindow):
     # Leaving
 
     def closeEvent(self, event: QCloseEvent) -> None:
-        """Qt. Says what will no longer be watched; leaving goes on when the trader agrees."""
+        """Qt. Asked where stops are armed; leaving goes on when the trader agrees."""
         event.ignore()
-        if self._leaving:
-            return
-        armed = self.facts.armed()
-        if not armed:
-            self._leave()
-            return
-        if self._asking is not None:
-            self._asking.raise_()
-            return
-        count = "1 stop" if len(armed) == 1 else f"{len(armed)} stops"
-        names = ", ".join(sorted({stop.key.instrument.partition(":")[2] for stop in armed}))
-        box = QMessageBox(self)
-        box.setObjectName("leave")
-        box.setTextFormat(Qt.TextFormat.PlainText)
-        box.setIcon(QMessageBox.Icon.Warning)
-        box.setWindowTitle("Close Stopline?")
-        box.setText(f"{count} will no longer be watched: {names}.")
-        box.setInformativeText(
-            "While Stopline is closed, nothing exits these positions when the price reaches the stop. "
-            "They are armed again when you start and unlock it."
-        )
-        stay = box.addButton("&Keep running", QMessageBox.ButtonRole.RejectRole)
-        go = box.addButton("&Close, stop watching", QMessageBox.ButtonRole.DestructiveRole)
-        box.setDefaultButton(stay)
-        box.setEscapeButton(stay)
-        self._asking = box
+        if not self._leaving:
+            self.leaving.ask()
 
-        def answered() -> None:
-            self._asking = None
-            if box.clickedButton() is go:
-                self._leave()
-            box.deleteLater()
+    def come_forward(self) -> None:
+        """From the tray, from behind, from small."""
+        self.leaving.come_back()
 
-        box.finished.connect(lambda _code: answered())
-        self.open_dialog(box)
-
-    def _leave(self) -> None:
+    def _leave(self, how: Farewell) -> None:
         self._leaving = True
         self.setWindowTitle("Stopline · closing…")
-        self.leave.emit()
+        self._bridge.start(self._part(how), "leave")
+
+    async def _part(self, how: Farewell) -> None:
+        try:
+            await self._bridge.call(self._bridge.desk.guard.leave(how))
+        finally:
+            self.leave.emit()
 
 
 class Tint(QWidget):

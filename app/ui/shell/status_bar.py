@@ -112,12 +112,13 @@ class StatusBar(QStatusBar):
         self.addWidget(self._brokers)
         self.feed = Item("status.feed")
         self.engine = Item("status.engine")
+        self.guard = Item("status.guard")
         self.latency = Item("status.latency", dot=False)
         self.latency.hide()  # until an exit was measured
         self.sync = Item("status.sync", dot=False)
         self.day = Item("status.day", dot=False)
         self.badge = label("", "badge", name="status.badge")
-        for item in (self.feed, self.engine):
+        for item in (self.feed, self.engine, self.guard):
             self.addWidget(item)
         for widget in (self.latency, self.sync, self.day, self.badge):
             self.addPermanentWidget(widget)
@@ -126,12 +127,15 @@ class StatusBar(QStatusBar):
         facts.accounts_changed.connect(self._on_accounts)
         facts.feed_changed.connect(self._on_feed)
         facts.beat.connect(self._on_beat)
+        facts.guard_changed.connect(self._show_guard)
+        facts.stop_changed.connect(lambda _stop: self._show_guard())
         self._timer = QTimer(self)
         self._timer.setInterval(_TICK_MS)
         self._timer.timeout.connect(self._show_ages)
         self._timer.start()
         self._on_accounts()
         self._show_ages()
+        self._show_guard()
 
     def stop(self) -> None:
         """No timer runs on behind a closed window."""
@@ -194,6 +198,15 @@ class StatusBar(QStatusBar):
                 f"exit {p99:.2f} ms", tip="From the price in to the exit order out: 99 of 100 were faster."
             )
         self._show_ages()
+
+    def _show_guard(self) -> None:
+        """Who takes over: of interest as soon as a stop is armed."""
+        alone = self._facts.alone
+        if self._facts.companions:
+            self.guard.say("guard waits", DARK.up, "A guard beside this window watches on when this program dies.")
+        elif alone and self._facts.armed():
+            self.guard.say("no guard", DARK.warning, alone, "warning")
+        self.guard.setVisible(bool(self._facts.companions or (alone and self._facts.armed())))
 
     def _show_ages(self) -> None:
         self._show_feed()

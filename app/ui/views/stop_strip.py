@@ -135,7 +135,7 @@ class StopStrip(QFrame):
         self._say(
             f"{quantity_of(self._instrument, preview.quantity)} out at {price_of(self._instrument, preview.trigger)}: "
             f"net {fmt.pnl(preview.outcome)} · {points} ({fmt.percent(preview.distance_percent)}) away · "
-            f"{fmt.amount(preview.at_risk)} at risk",
+            f"{fmt.amount(preview.at_risk)} at risk{f'. {preview.alone}' if preview.alone else ''}",
             role,
         )
 

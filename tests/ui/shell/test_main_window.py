@@ -8,25 +8,29 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QLabel, QMessageBox, QPushButton, QWidget
+from PySide6.QtWidgets import QApplication, QCheckBox, QDialog, QLabel, QMessageBox, QPushButton, QWidget
 
 from app.desk.messages import WatchlistView
 from app.domain.errors import Denied
 from app.domain.events import (
+    CompanionsChanged,
     EngineBeat,
     FeedChanged,
     FeedState,
     Level,
     Noticed,
     PositionsChanged,
+    Returned,
     SessionChanged,
     SessionState,
     TicksConflated,
 )
+from app.domain.guard import Absence, AwayKind, AwayLine, AwayReport, Companion, Farewell, Fate
 from app.domain.ids import InstrumentId
 from app.domain.instrument import Product
 from app.domain.order import OrderStatus
 from app.domain.stop import StopState
+from app.runtime.clock import SECOND
 from app.ui import format as fmt
 from app.ui.models.facts import order_key
 from app.ui.models.table import Key, TableModel
@@ -281,7 +285,8 @@ def test_closing_says_how_many_stops_are_no_longer_watched(stage: Stage, window:
     window.close()
     box = window.findChild(QMessageBox, "leave")
     assert box is not None
-    assert box.text() == "1 stop will no longer be watched: NIFTY26NOVFUT."
+    assert box.text() == "1 stop is armed: NIFTY26NOVFUT."
+    assert "nothing exits these positions" in box.informativeText()
     box.reject()
     stage.settle()
     assert not left
@@ -290,7 +295,62 @@ def test_closing_says_how_many_stops_are_no_longer_watched(stage: Stage, window:
     box = window.findChild(QMessageBox, "leave")
     assert box is not None
     next(b for b in box.buttons() if "stop watching" in b.text()).click()
-    assert left
+    stage.until(lambda: bool(left))
+    assert stage.desk.guard.left == [Farewell.STAND_DOWN]
+
+
+def test_closing_keeps_the_engine_running_where_the_trader_says_so(stage: Stage, window: MainWindow) -> None:
+    left: list[bool] = []
+    window.leave.connect(lambda: left.append(True))
+    window.close()
+    box = window.findChild(QMessageBox, "leave")
+    assert box is not None
+    next(b for b in box.buttons() if "Keep watching" in b.text()).click()
+    stage.settle()
+    assert not left
+    assert window.isMinimized()  # there is no tray on this screen
+    window.come_forward()
+    assert not window.isMinimized()
+
+
+def test_closing_hands_over_to_the_guard_that_waits(stage: Stage, window: MainWindow) -> None:
+    left: list[bool] = []
+    window.leave.connect(lambda: left.append(True))
+    stage.publish(CompanionsChanged((Companion(7, "keyring"),), ""))
+    stage.until(lambda: child(window, "status.guard.text").text() == "guard waits")
+    window.close()
+    box = window.findChild(QMessageBox, "leave")
+    assert box is not None
+    next(b for b in box.buttons() if "guard watches on" in b.text()).click()
+    stage.until(lambda: bool(left))
+    assert stage.desk.guard.left == [Farewell.HAND_OVER]
+
+
+def test_who_returns_is_told_what_happened(stage: Stage, window: MainWindow) -> None:
+    absence = Absence(1, AwayKind.CRASH, market.NOW, market.NOW + 45 * SECOND, guarded_since=market.NOW + SECOND)
+    words = "sold 75 at 181.20"
+    line = AwayLine(market.ACCOUNT, InstrumentId("NSE:INFY"), Fate.HIT, words)
+    report = AwayReport(absence, f"1 stop was hit, {words}", (line,))
+    stage.desk.guard.reports = (report,)
+    stage.publish(Returned(report))
+    stage.until(lambda: "1 stop was hit, sold 75 at 181.20." in window.banners.text_of("returned"))
+    assert "the guard watched from" in window.banners.text_of("returned")
+    window.docks.bring("recovery")
+    model = window.recovery.table.model()
+    stage.until(lambda: model.rowCount() == 2)
+    assert model.index(1, 1).data() == f"INFY: {words}"
+
+
+def test_the_guarding_page_says_who_takes_over_and_keeps_what_was_chosen(stage: Stage, window: MainWindow) -> None:
+    window.actions_.action("book.guarding").trigger()
+    page = window.findChild(QDialog, "guarding")
+    assert page is not None
+    stage.until(lambda: child(window, "guarding.head").text().startswith("Nobody takes over"))
+    start = page.findChild(QCheckBox, "guarding.start")
+    assert start is not None
+    start.setChecked(False)
+    press(window, "guarding.save")
+    stage.until(lambda: not stage.desk.guard.settings.start_guard)
 
 
 def test_closing_without_stops_asks_nothing(stage: Stage, open_window: Open) -> None:
@@ -299,7 +359,7 @@ def test_closing_without_stops_asks_nothing(stage: Stage, open_window: Open) -> 
     left: list[bool] = []
     window.leave.connect(lambda: left.append(True))
     window.close()
-    assert left
+    stage.until(lambda: bool(left))
 
 
 def test_sync_shows_its_progress_and_can_be_cancelled(stage: Stage, window: MainWindow) -> None:

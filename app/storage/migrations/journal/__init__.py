@@ -9,6 +9,7 @@ from app.storage.migrations.journal import (
     v0005_audit_chain,
     v0006_strategies,
     v0007_why_fired,
+    v0008_absences,
 )
 
 VERSIONS = (
@@ -19,4 +20,5 @@ VERSIONS = (
     Version("0005", v0005_audit_chain.upgrade),
     Version("0006", v0006_strategies.upgrade),
     Version("0007", v0007_why_fired.upgrade),
+    Version("0008", v0008_absences.upgrade),
 )

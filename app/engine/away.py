@@ -1,0 +1,83 @@
+"""What happened while the window was away: the audit trail and the stops, in the trader's words. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from app.domain.events import AuditEntry
+from app.domain.guard import Absence, AwayKind, AwayLine, AwayReport, Fate
+from app.domain.ids import StopId
+from app.domain.money import in_rupees
+from app.domain.order import Side
+from app.domain.stop import Stop, StopState
+
+NumberedLine = tuple[int, AuditEntry]
+
+_RESULTS = {"resumed": Fate.RESUMED, "skipped": Fate.SKIPPED}
+"""What a strategy's lines say of timers and unfinished orders after a restart."""
+
+
+def report(absence: Absence, lines: Sequence[NumberedLine], stops: Mapping[StopId, Stop]) -> AwayReport:
+    """One absence, from the lines of the trail between its first and its last number."""
+    fired = {entry.stop for _, entry in lines if entry.what == "fired" and entry.stop is not None}
+    after = [entry for number, entry in lines if number > absence.audit_until]
+    told: dict[StopId, AwayLine] = {}
+    for _, entry in lines:
+        stop = stops.get(entry.stop) if entry.stop is not None else None
+        if stop is None or stop.id in told:
+            continue
+        if stop.id in fired:
+            told[stop.id] = AwayLine(stop.key.account, stop.key.instrument, Fate.HIT, _exit_words(stop))
+        elif stop.state is StopState.CLOSED and entry.what == "closed":
+            told[stop.id] = AwayLine(stop.key.account, stop.key.instrument, Fate.CLOSED, stop.note)
+    for entry in after:
+        stop = stops.get(entry.stop) if entry.stop is not None else None
+        if stop is not None and stop.id not in told and entry.what == "re-armed":
+            words = f"watched again: {stop.side} {stop.quantity} at {in_rupees(stop.trigger, stop.price_scale)}"
+            told[stop.id] = AwayLine(stop.key.account, stop.key.instrument, Fate.REARMED, words)
+    others = [
+        AwayLine(entry.account, None, _RESULTS[entry.what], entry.detail) for entry in after if entry.what in _RESULTS
+    ]
+    found = sorted([*told.values(), *others], key=lambda line: (list(Fate).index(line.fate), line.account))
+    return AwayReport(absence, headline(found), tuple(found))
+
+
+def headline(lines: Iterable[AwayLine]) -> str:
+    """`1 stop was hit, sold 75 at 181.20`; `nothing happened` where nothing did."""
+    of = {fate: [line for line in lines if line.fate is fate] for fate in Fate}
+    hit, closed, skipped = of[Fate.HIT], of[Fate.CLOSED], of[Fate.SKIPPED]
+    parts = []
+    if hit:
+        words = f", {hit[0].words}" if len(hit) == 1 else ""
+        parts.append(f"{'1 stop was' if len(hit) == 1 else f'{len(hit)} stops were'} hit{words}")
+    if closed:
+        parts.append(f"{_count(len(closed), 'position')} closed elsewhere")
+    if skipped:
+        parts.append(f"{_count(len(skipped), 'timer')} skipped")
+    return "; ".join(parts) or "nothing happened"
+
+
+_WHY = {
+    AwayKind.CRASH: "Stopline ended unexpectedly",
+    AwayKind.CLOSED: "Stopline was closed",
+    AwayKind.SLEEP: "this computer slept",
+    AwayKind.FEED: "no prices came",
+}
+
+
+def why(kind: AwayKind) -> str:
+    """The reason in words."""
+    return _WHY[kind]
+
+
+def _exit_words(stop: Stop) -> str:
+    if stop.state is not StopState.CLOSED:
+        return f"the exit of {stop.quantity} is under way"
+    if stop.exit_average is None:
+        return stop.note
+    done = "sold" if stop.side is Side.SELL else "bought"
+    return f"{done} {stop.quantity} at {in_rupees(stop.exit_average, stop.price_scale)}"
+
+
+def _count(number: int, word: str) -> str:
+    return f"1 {word} was" if number == 1 else f"{number} {word}s were"

@@ -1,0 +1,114 @@
+"""The desk's heartbeat, and what is made of its silence."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from app.desk.attendance import Attendance, Beat, BeatFile
+from app.desk.desk import LocalDesk
+from app.domain.events import AuditEntry, Event, FeedGap, Returned
+from app.domain.guard import AccountGuarding, AwayKind, Farewell, GuardSettings
+from app.domain.ids import AccountId
+from app.runtime.clock import SECOND
+from app.runtime.pause import Pause
+from app.vault.keystore import Keystore
+from app.vault.vault import Vault
+from tests.unit.desk.profiles import CHEAP, PASSPHRASE, opened
+
+ACCOUNT = AccountId("zerodha-1")
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[LocalDesk]:
+    Vault(tmp_path, Keystore(), CHEAP).create(PASSPHRASE, use_keyring=False)
+    async with opened(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def beats(tmp_path: Path) -> BeatFile:
+    return BeatFile(tmp_path / "desk.beat")
+
+
+def test_a_beat_comes_back_and_a_torn_one_is_none(tmp_path: Path, beats: BeatFile) -> None:
+    assert beats.read() is None
+    beats.write(Beat(5, 1, 2, 3))
+    beats.write(Beat(6, 1, 2, 3, "hand over"))
+    assert beats.read() == Beat(6, 1, 2, 3, "hand over")
+    (tmp_path / "desk.beat").write_bytes(b'{"at":')
+    assert beats.read() is None
+
+
+@pytest.mark.parametrize(
+    ("left", "armed", "kind"),
+    [("", 0, AwayKind.CRASH), ("hand over", 2, AwayKind.CLOSED), ("stand down", 1, AwayKind.CLOSED),
+     ("stand down", 0, None)],
+)  # fmt: skip
+async def test_what_the_last_beat_says_of_the_end(
+    desk: LocalDesk, beats: BeatFile, left: str, armed: int, kind: AwayKind | None
+) -> None:
+    beats.write(Beat(5 * SECOND, 1, armed, 0, left))
+    found = await Attendance(desk._workspace, window=True).opened()
+    assert (None if found is None else found.kind) is kind
+    assert found is None or found.since == 5 * SECOND
+
+
+async def test_a_guard_that_watched_meanwhile_is_named(desk: LocalDesk, tmp_path: Path, beats: BeatFile) -> None:
+    beats.write(Beat(5 * SECOND, 1, 1, 0))
+    BeatFile(tmp_path / "guard.beat").write(Beat(9 * SECOND, 6 * SECOND, 1, 0, "hand over"))
+    found = await Attendance(desk._workspace, window=True).opened()
+    assert found is not None
+    assert found.guarded_since == 6 * SECOND
+    guard = Attendance(desk._workspace, window=False)
+    assert await guard.opened() is None
+    await guard.leave(0, Farewell.STAND_DOWN)  # found nothing to guard: no sign of it
+    assert BeatFile(tmp_path / "guard.beat").read() == Beat(9 * SECOND, 6 * SECOND, 1, 0, "hand over")
+
+
+async def test_a_return_is_told_with_what_the_trail_says(desk: LocalDesk, beats: BeatFile) -> None:
+    told: list[Event] = []
+    desk.listen(told.append)
+    beats.write(Beat(5 * SECOND, 1, 1, 0))
+    journal = desk._workspace.journal
+    window = Attendance(desk._workspace, window=True)
+    found = await window.opened()
+    assert found is not None
+    await journal.audit(AuditEntry(7, ACCOUNT, "strategy:S1", "skipped", "BUY of 10:00"))
+    await window.settled(found)
+    (returned,) = [event for event in told if isinstance(event, Returned)]
+    assert returned.report.headline == "1 timer was skipped"
+    assert [one.headline for one in await window.reports(10)] == ["1 timer was skipped"]
+    window.beat(1)
+    assert window._writing is not None
+    await window._writing
+    last = beats.read()
+    assert last is not None
+    assert (last.armed, last.line, last.left) == (1, 1, "")
+    await window.leave(1, Farewell.HAND_OVER)
+    last = beats.read()
+    assert last is not None
+    assert last.left == "hand over"
+
+
+async def test_sleep_and_silence_are_absences_too(desk: LocalDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.desk.attendance.SETTLE_SECONDS", 0.0)
+    window = Attendance(desk._workspace, window=True)
+    await window.opened()
+    await window.paused(Pause(5 * SECOND, 50 * SECOND, slept=True))
+    await window.gap(FeedGap(ACCOUNT, 60 * SECOND, 62 * SECOND, ()))  # a line in the log, no more
+    await window.gap(FeedGap(ACCOUNT, 60 * SECOND, 90 * SECOND, ()))
+    kinds = [(one.absence.kind, one.absence.account, one.headline) for one in await window.reports(10)]
+    assert kinds == [(AwayKind.FEED, ACCOUNT, "nothing happened"), (AwayKind.SLEEP, None, "nothing happened")]
+
+
+async def test_what_the_trader_chose_is_kept(desk: LocalDesk) -> None:
+    chosen = GuardSettings(start_guard=False, accounts=(AccountGuarding(ACCOUNT, missed_fires=True),))
+    await desk.guard.save_settings(chosen)
+    assert (await desk.guard.view()).settings == chosen
+    assert chosen.of(ACCOUNT).missed_fires
+    assert not chosen.of(AccountId("upstox-2")).missed_fires
+    await desk.guard.opened()
+    assert desk.guard.settings == chosen

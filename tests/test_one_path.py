@@ -12,7 +12,7 @@ APP = Path(__file__).resolve().parent.parent / "app"
 ABOVE = ("engine", "desk", "sync", "market", "diagnostics", "cli", "ui")
 """Layers that hold a session, or could. Adapters and the paper exchange are below and beside it."""
 DOOR = {"engine/wire.py"}
-HOT = {"engine/watch.py"}
+HOT = {"engine/volley.py"}
 """The hot path: its write is counted afterwards (`OrderWire.written`)."""
 
 ONLY_A_BROKER = frozenset({"place_sliced", "place_gtt", "modify_gtt", "delete_gtt", "place_basket"})

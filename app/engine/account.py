@@ -89,6 +89,11 @@ class AccountState:
         self._session = None
         self._active.clear()
 
+    def multiplier(self, key: PositionKey) -> int:
+        """Units of the contract behind one unit of a position, as the broker last said; 1 while nobody did."""
+        position = None if self.reading is None else self.reading.positions.get(key)
+        return 1 if position is None else position.multiplier
+
     async def wait_active(self) -> None:
         """Until there is a session."""
         await self._active.wait()

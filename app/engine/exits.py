@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from app.brokers.base import ExitLine, ExitReply
-from app.domain.errors import AppError, Denied, RateLimited, Rejected
+from app.domain.errors import AppError, RateLimited, Rejected
 from app.domain.ids import BrokerOrderId, Tag
 from app.domain.instrument import Instrument
 from app.domain.money import Price, in_rupees
@@ -18,7 +18,6 @@ from app.domain.stop import Stop, StopState
 from app.engine.account import AccountState, PositionReading
 from app.engine.attempts import Attempts
 from app.engine.exit_plan import (
-    REPRICES,
     CancelOrders,
     Close,
     Convert,
@@ -30,9 +29,9 @@ from app.engine.exit_plan import (
     Wait,
     next_step,
 )
+from app.engine.exit_price import ExitPrice
 from app.engine.orders import OrderManager
 from app.engine.record import StopRecord
-from app.engine.refusals import Cause, Refusal, read_refusal
 from app.engine.terms import ExitTerms
 from app.engine.watching import exit_request
 
@@ -47,9 +46,6 @@ LATEST_SECONDS = 30.0
 """The wait doubles up to this: a broker that refuses all day must not use up the day's orders."""
 RATE_SECONDS = 1.0
 """The broker counts orders per calendar second."""
-WIDEST = 3
-"""Times the usual reach that a price goes at most."""
-NARROWEST = 8
 STEPS_BEFORE_ALARM = 3
 """New prices of a resting exit before the trader is called."""
 
@@ -73,30 +69,20 @@ class ExitFollower:
         cleanup: bool = False,
     ) -> None:
         self.stop = stop
-        self._instrument = instrument
+        self.instrument = instrument
         self._state = state
         self._orders = orders
         self._record = record
-        self._terms = terms
+        self._price = ExitPrice(stop, instrument, terms, last_price)
         self._line = line
-        self._last_price = last_price
         self._changed = changed
         self._own = own
         self.cleanup = cleanup
         self._news = asyncio.Event()
         self._attempts = Attempts(stop.id, stop.side, self._loop_time)
-        self._usual = self._usual_kind()
-        self._kind = self._usual
+        self._kind = self._price.usual
         self._sends = 0
         self._not_before = 0.0
-        self._steps = 0
-        """How often the exit was priced anew, whichever of its orders: each time it reaches further."""
-        self._narrow = 1
-        """Divides the reach where the exchange said that it was too far."""
-        self._priced: dict[BrokerOrderId, int] = {}
-        self._refusal: Refusal | None = None
-        self._read: AppError | str = ""
-        """What `_refusal` was read from."""
         self._position: int | None = None
         self._position_since = 0.0
         self._position_read_at = 0.0
@@ -109,12 +95,6 @@ class ExitFollower:
         state.on_positions.append(self._on_positions)
         for order in state.orders.values():
             self._attempts.adopt(order)
-
-    def _usual_kind(self) -> OrderKind:
-        try:
-            return self._terms.kind(self.stop.key.account, self._instrument)
-        except Denied:
-            return OrderKind.LIMIT
 
     @staticmethod
     def _loop_time() -> float:
@@ -197,26 +177,14 @@ class ExitFollower:
             in_flight=attempts.in_flight,
             unresolved=attempts.unresolved,
             lookups=attempts.lookups,
-            refused=self._refused(),
+            refused=self._price.learn(attempts.turned_down(self.stop.tag())),
             resting=now - attempts.acted_at,
-            modifications=REPRICES - max((self._priced.get(order, 0) for order in attempts.live), default=0),
+            modifications=self._price.changes_left(attempts.live),
             kind=self._kind,
-            takes_market=self._usual is OrderKind.MARKET,
+            takes_market=self._price.usual is OrderKind.MARKET,
             cleanup=self.cleanup,
-            slice_size=self._terms.slice_size(self._instrument),
+            slice_size=self._price.slice_size,
         )
-
-    def _refused(self) -> Cause | None:
-        """Why the last attempt was turned down. Read once: what the words teach holds for the rest of the day."""
-        answer = self._attempts.turned_down(self.stop.tag())
-        if not answer:
-            self._refusal, self._read = None, ""
-        elif answer is not self._read:
-            self._refusal, self._read = read_refusal(answer, self.stop.price_scale), answer
-            self._terms.learn(self._instrument, self._refusal)
-            if self._refusal.cause is Cause.PRICE_BAND:
-                self._narrow = min(self._narrow * 2, NARROWEST)
-        return None if self._refusal is None else self._refusal.cause
 
     async def _look(self) -> None:
         """Reads what the next decision needs. A failed read leaves the picture as it was, and unknown where it was."""
@@ -274,8 +242,7 @@ class ExitFollower:
         live = self._attempts.live
         self.stop = replace(self.stop, attempt=self.stop.attempt + 1)
         requests = [
-            replace(exit_request(self.stop, units, step.kind), tag=self.stop.tag(number))
-            for number, units in enumerate(step.sizes, 1)
+            exit_request(self.stop, units, step.kind, number=number) for number, units in enumerate(step.sizes, 1)
         ]
         told = f"{self.stop.attempt}: {' + '.join(map(str, step.sizes))} {step.kind}, {step.reason}"
         await self._save("attempt", told, *requests)
@@ -305,12 +272,12 @@ class ExitFollower:
 
     def _tell_why(self, step: Send) -> None:
         """Calls the trader where an exit did not do its work."""
-        refusal = self._refusal
+        refusal = self._price.refusal
         why = refusal.words if refusal is not None else ""
         if self._sends >= FIRST_ATTEMPTS:
             self._record.alarm(
                 self.stop,
-                f"{self._instrument.symbol} is still open after {self._sends} exit attempts.",
+                f"{self.instrument.symbol} is still open after {self._sends} exit attempts.",
                 "Stopline keeps trying; consider closing it by hand.",
                 why or str(self._attempts.refused or step.reason),
             )
@@ -327,22 +294,19 @@ class ExitFollower:
             self.replied(ExitReply(tag, None, failure, 0, 0))
 
     def _limit(self, side: Side) -> Price:
-        """The worst price accepted now; each time a little further."""
-        last = self._last_price() or self.stop.fired_price or self.stop.trigger
-        widen = min(1 + self._steps, WIDEST)
-        return self._terms.pricer(self.stop.key.account, self._instrument, side, widen=widen, narrow=self._narrow)(last)
+        return self._price.limit(side, self.stop.fired_price or self.stop.trigger)
 
     async def _reprice(self, step: Reprice) -> None:
-        self._steps += 1
-        if self._steps == STEPS_BEFORE_ALARM:
+        self._price.steps += 1
+        if self._price.steps == STEPS_BEFORE_ALARM:
             self._record.alarm(
                 self.stop,
-                f"{self._instrument.symbol} is not sold out: the exit was priced anew {self._steps} times.",
+                f"{self.instrument.symbol} is not sold out: the exit was priced anew {self._price.steps} times.",
                 "Stopline keeps following the price; nobody may be there to trade.",
             )
         self._attempts.acted_at = self._loop_time()
         for order in step.orders:
-            self._priced[order] = self._priced.get(order, 0) + 1
+            self._price.changed(order)
             price = self._limit(self._attempts.orders[order].side)
             self._record.note(self.stop, "priced anew", f"order {order} at {in_rupees(price, self.stop.price_scale)}")
             with contextlib.suppress(Rejected):  # filled or cancelled meanwhile: the next look tells
@@ -364,13 +328,13 @@ class ExitFollower:
             return
         self._record.alarm(
             self.stop,
-            f"{self._instrument.symbol} was closed twice; the excess of {step.quantity} is being squared off.",
+            f"{self.instrument.symbol} was closed twice; the excess of {step.quantity} is being squared off.",
             "Check the position.",
         )
         self._not_before = self._loop_time() + LATER_SECONDS
         self.stop = replace(self.stop, attempt=self.stop.attempt + 1)
-        request = exit_request(self.stop, step.quantity, self._usual, step.side)
-        if self._usual is OrderKind.LIMIT:
+        request = exit_request(self.stop, step.quantity, self._price.usual, step.side)
+        if self._price.usual is OrderKind.LIMIT:
             request = replace(request, price=self._limit(step.side))
         await self._save("excess", f"{step.side} {step.quantity}", request)
         self._attempts.sent({self.stop.tag(): step.quantity})

@@ -5,23 +5,25 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 
 from app.brokers.base import ExitReply
 from app.domain.errors import Denied, Unreachable
 from app.domain.events import Event, StopFired
-from app.domain.ids import BrokerOrderId, InstrumentId, StopId
+from app.domain.ids import BrokerOrderId, InstrumentId, StopId, Tag
 from app.domain.instrument import Instrument
 from app.domain.money import Price, in_rupees
 from app.domain.stop import FiredBy, Stop, StopState
 from app.engine.account import AccountState
+from app.engine.exit_plan import cut
 from app.engine.exits import ExitFollower
 from app.engine.orders import OrderManager
 from app.engine.record import StopRecord
 from app.engine.rules import ExitRules
 from app.engine.terms import ExitTerms
+from app.engine.volley import HELD_BY_RATE
 from app.engine.watch import Shot
 from app.engine.watching import Watching
 from app.runtime.clock import to_datetime
@@ -97,16 +99,18 @@ class Firing:
             return
         follower = self._follower(stop, cleanup=cleanup)
         if presume_sent:
-            follower.presume_sent(stop.tag())
+            for number in range(1, len(cut(stop.quantity, self.terms.slice_size(follower.instrument))) + 1):
+                follower.presume_sent(stop.tag(number))
         self._run(follower)
 
-    def never_sent(self, stop: StopId) -> None:
-        """A fired exit had no connection to leave by and will not get one: the follower takes the long way."""
+    def never_sent(self, stop: StopId, tags: Iterable[Tag] = ()) -> None:
+        """A fired exit, or these orders of it, had no connection to leave by and will not get one: the follower takes
+        the long way."""
         failure = Unreachable("No connection to the broker was ready for the exit.")
-        self._deliver(stop, ExitReply(self._stops[stop].tag(), None, failure, 0, 0))
+        for tag in tags or (self._stops[stop].tag(),):
+            self._deliver(stop, ExitReply(tag, None, failure, 0, 0))
 
     def _after(self, shots: list[Shot]) -> None:
-        self._orders.wire.written(sum(shot.written_ns > 0 for shot in shots))
         for shot in shots:
             stop = self._stops[shot.stop]
             if stop.state is StopState.ARMED:
@@ -115,7 +119,7 @@ class Firing:
                 detail = _why(stop, shot)
                 # Before the follower's first entry: the journal keeps the order in which it was asked.
                 self._tasks.start(self._record.keep(stop, "fired", detail), f"journal fired {stop.id}")
-                self._begin(stop)
+                self._begin(stop, shot)
             if shot.written_ns:
                 self._unwatch(stop.id)
                 self._measure(stop, shot)
@@ -131,22 +135,29 @@ class Firing:
         now = self._state.clock.now()
         return replace(stop, state=StopState.FIRED, fired_at=now, fired_price=shot.price, fired_by=why)
 
-    def _begin(self, stop: Stop) -> None:
+    def _begin(self, stop: Stop, shot: Shot) -> None:
         try:
             follower = self._follower(stop)
         except Denied as failure:
             self._record.alarm(stop, "The exit was sent and cannot be followed.", "Check the position.", str(failure))
             return
-        follower.sent({stop.tag(): stop.quantity})
+        follower.sent(shot.tags)
         self._run(follower)
 
-    def _unwatch(self, stop: StopId) -> bool:
-        return self.watching is not None and self.watching.stop(stop) is not None
+    def _unwatch(self, stop: StopId) -> None:
+        if self.watching is not None:
+            self.watching.stop(stop)
 
     def _no_line(self, stop: StopId) -> None:
         """The exit line had no connection for too long."""
-        if self._unwatch(stop):  # else it went out meanwhile, or the session ended
-            self.never_sent(stop)
+        watch = None if self.watching is None else self.watching.of(stop)
+        if watch is None or self.watching is None:
+            return  # it went out meanwhile, or the session ended
+        if self.watching.holds(stop):  # it only waits for the broker's next second
+            asyncio.get_running_loop().call_later(NO_LINE_SECONDS, self._no_line, stop)
+            return
+        self.watching.stop(stop)
+        self.never_sent(stop, watch.load.unsent)
 
     def _deliver(self, stop: StopId, reply: ExitReply, *, again: bool = True) -> None:
         follower = self._followers.get(stop)
@@ -158,11 +169,18 @@ class Firing:
 
     def _measure(self, stop: Stop, shot: Shot) -> None:
         micros = (shot.written_ns - shot.readable_ns) // 1_000
+        if shot.held == HELD_BY_RATE:
+            # The broker's limit, not ours: it would say nothing of the engine.
+            log.info("stop %s waited %d ms: %s", stop.id, micros // 1_000, shot.held)
+            self._record.note(stop, "held", f"{micros // 1_000} ms: {shot.held}")
+            self._publish(StopFired(stop, micros, shot.exchange_seconds * 1_000_000_000))
+            return
         self.engine_us.append(micros)
         self._publish(StopFired(stop, micros, shot.exchange_seconds * 1_000_000_000))
         if micros > SLOW_US:
             waited = (shot.decided_ns - shot.readable_ns) // 1_000
-            log.warning("stop %s took %d us: %d us to the decision, the rest to the wire", stop.id, micros, waited)
+            why = f", {shot.held}" if shot.held else ""
+            log.warning("stop %s took %d us: %d us to the decision, then to the wire%s", stop.id, micros, waited, why)
 
     def _follower(self, stop: Stop, *, cleanup: bool = False) -> ExitFollower:
         instrument = self._known(stop.key.instrument)

@@ -74,10 +74,10 @@ def _look_at_underlying(watch: Watch, stop: Stop, underlying: Instrument, outloo
     def last() -> Price | None:
         return outlook.last_price(watch.tradable)
 
-    limit = watch.limit_price
+    limit = watch.load.limit_price
     if limit is not None:
         # The exit is priced by what it trades, never by what it looks at.
-        watch.limit_price = lambda price: limit(last() or stop.seen_price or price)
+        watch.load.limit_price = lambda price: limit(last() or stop.seen_price or price)
     mind = Following(watch, outlook.moved)
     watch.mind = mind
     own = _place(watch, stop, outlook.known(watch.tradable))
@@ -97,7 +97,7 @@ def _look_at_underlying(watch: Watch, stop: Stop, underlying: Instrument, outloo
 
 
 def _place(watch: Watch, stop: Stop, instrument: Instrument) -> Watch:
-    place = Watch(stop, watch.prepared, watch.on_reply, watch.limit_price, instrument)
+    place = Watch(stop, watch.load, instrument)
     place.main = watch
     return place
 

@@ -1,8 +1,9 @@
 """Who may send next: a broker's limits on orders, and exits before everything else. Loop thread only.
 
 A broker takes so many requests about orders a second and answers more with a refusal. Two of them are kept for exits.
-What the hot path writes is counted after the fact and never waits. The longer limits (a minute, a day) hold back
-entries and the trader's hand, with a tenth kept for exits; an exit they never hold back.
+What the hot path writes waits for nothing but the broker's own second, and keeps its own order (`volley`). The longer
+limits (a minute, a day) hold back entries and the trader's hand, with a tenth kept for exits; an exit they never hold
+back.
 """
 
 from __future__ import annotations
@@ -103,12 +104,16 @@ class OrderQueue:
         return {window.limit.seconds: (window.used(now), window.limit.amount) for window in self._windows}
 
     def count(self, requests: int = 1, *, placing: bool = True) -> None:
-        """So many have left by the hot path, which waits for nobody."""
+        """So many have left by the hot path, which waits for nobody here."""
         now = _now()
         for window in self._windows:
             if window.covers(placing):
                 for _ in range(requests):
                     window.count(now)
+
+    def exit_wait(self) -> float:
+        """Seconds until an exit of the hot path may leave without being refused: 0 almost always."""
+        return self._wait(Purpose.EXIT, True)
 
     def listed(self, today: int) -> None:
         """The broker's list of today has so many orders, from whatever program: the day's count is at least that."""

@@ -223,7 +223,7 @@ class Shares:
         if watch is None or watch.fired:
             return
         resized = replace(stop, quantity=units)
-        watch.prepared = self._watching.prepare(resized, self._known(stop.key.instrument)).prepared
+        watch.load = self._watching.prepare(resized, self._known(stop.key.instrument)).load
         self._changed(resized)
         detail = f"from {stop.quantity} to {units}"
         self._tasks.start(self._record.keep(resized, "resized", detail), f"journal resize {stop.id}")

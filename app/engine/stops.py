@@ -66,7 +66,8 @@ class StopEngine:
             state, orders, self._record, rules, self._stops, self._known, last_price, self._set, publish, tasks
         )
         self._watching = Watching(
-            rules,
+            self._firing.terms,
+            orders.wire.queue,
             state.clock,
             counts,
             self._firing.on_shots,
@@ -76,6 +77,7 @@ class StopEngine:
             around,
             self._keeper.moved,
         )
+        self._watching.multiplier = state.multiplier
         self._firing.watching = self._keeper.watching = self._watching
         self._late = LateOrders(state, record, self._stops, self._firing, self._watching, self._set, self.follow)
         self._shares = Shares(
@@ -164,7 +166,7 @@ class StopEngine:
                 deny_levels_of(watch, plan, self._last_price)
                 await self._keeper.range_of(plan, instrument, watch)
                 stop = levelled(stop, watch)
-                await self._record.save(stop, "armed", words(stop), watch.prepared.request)
+                await self._record.save(stop, "armed", words(stop), *watch.load.requests)
             except BaseException:
                 self._publish(StopChanged(replace(stop, state=StopState.DISARMED, note="it could not be armed")))
                 raise
@@ -193,7 +195,7 @@ class StopEngine:
             deny_levels_of(watch, plan, self._last_price)
             await self._keeper.range_of(plan, instrument, watch)
             moved = replace(moved, trigger=watch.levels.level)
-            await self._record.save(moved, "moved", f"from {words(stop)} to {words(moved)}", watch.prepared.request)
+            await self._record.save(moved, "moved", f"from {words(stop)} to {words(moved)}", *watch.load.requests)
             current, old = self._stops[stop_id], self._watching.of(stop_id)
             if current.state is not StopState.ARMED or (old is not None and old.fired):
                 raise Denied("The stop fired or ended before it could be moved.", "See the stops list.")
@@ -220,7 +222,7 @@ class StopEngine:
             plan = StopPlan(max(last, instrument.tick_size), quantity=free)
             stop = fresh_stop(position, instrument, plan, free, self._state.clock.now(), last)
             line, watch = self._watching.line, self._prepare(stop, instrument, position)
-            await self._record.keep(stop, "leaving", words(stop), watch.prepared.request)
+            await self._record.keep(stop, "leaving", words(stop), *watch.load.requests)
             self._set(stop)
             self._begin_watching(stop, watch, line)
         left = [s for s in self.stops_on(key) if s.state is StopState.ARMED and self._watching.fire(s, why)]
@@ -293,7 +295,7 @@ class StopEngine:
             )
             position = None if self._state.reading is None else self._state.reading.positions.get(stop.key)
             line, watch = self._watching.line, self._prepare(again, instrument, position)
-            await self._record.save(again, "re-armed", reason, watch.prepared.request)
+            await self._record.save(again, "re-armed", reason, *watch.load.requests)
             self._set(again)
             self._begin_watching(again, watch, line)
 

@@ -8,18 +8,19 @@ Loop thread only; one `WatchTable` per account, fed by that account's feed alone
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from time import perf_counter_ns
 from typing import Protocol
 
-from app.brokers.base import ExitLine, ExitReply, Mark, Prepared
-from app.domain.ids import InstrumentId, StopId
+from app.brokers.base import ExitLine, Mark
+from app.domain.ids import InstrumentId, StopId, Tag
 from app.domain.instrument import Instrument
 from app.domain.market import Tick
 from app.domain.money import Price
 from app.domain.stop import FiredBy, Stop
 from app.engine.levels import Levels
+from app.engine.volley import Entry, Gate, Load, Volley
 
 SECOND = 1_000_000_000
 
@@ -37,9 +38,13 @@ class Shot:
     readable_ns: int
     decided_ns: int
     written_ns: int
-    """0: no connection was ready; nothing was sent yet."""
+    """0: it has not left whole yet."""
     fired_by: FiredBy | None = None
     """None: the level test of `Watch.levels` says it."""
+    tags: Mapping[Tag, int] = field(default_factory=dict)
+    """Units of each order of the exit."""
+    held: str = ""
+    """Why it had to wait; empty when it left at once."""
 
 
 class Mind(Protocol):
@@ -67,13 +72,11 @@ class Watch:
         "high",
         "instrument",
         "levels",
-        "limit_price",
+        "load",
         "low",
         "main",
         "mind",
-        "on_reply",
         "others",
-        "prepared",
         "rich",
         "stop_id",
         "token",
@@ -83,9 +86,7 @@ class Watch:
     def __init__(
         self,
         stop: Stop,
-        prepared: Prepared,
-        on_reply: Callable[[ExitReply], None],
-        limit_price: Callable[[Price], Price] | None,
+        load: Load,
         looks_at: Instrument | None = None,
         gains: int | None = None,
     ) -> None:
@@ -98,10 +99,8 @@ class Watch:
         self.tradable: InstrumentId = stop.key.instrument
         """What its exit trades."""
         self.armed_at = stop.armed_at
-        self.prepared = prepared
-        self.on_reply = on_reply
-        self.limit_price = limit_price
-        """For a LIMIT exit: the worst price accepted, from the firing tick's. None for MARKET."""
+        self.load = load
+        """The exit's bytes."""
         self.fired = False
         self.main = self
         """The stop's own watch, which holds the exit; another one for a further place where the stop looks."""
@@ -128,6 +127,7 @@ class WatchTable:
     def __init__(
         self,
         line: ExitLine,
+        gate: Gate,
         counts: Counts,
         on_shots: Callable[[list[Shot]], None],
         on_doubt: Callable[[Watch], None] | None = None,
@@ -138,17 +138,16 @@ class WatchTable:
         """Watches that want whole ticks, by token."""
         self.rich_names: dict[int, InstrumentId] = {}
         self._readable_ns = 0
-        self._shots: list[Shot] = []
         self._thoughts: list[tuple[Mind, Price]] = []
         """Of the frame that is being checked."""
-        self._line = line
         self._counts = counts
         self._on_shots = on_shots
         self._on_doubt = on_doubt
         """Hears of a price beyond the level in the very second of the arming: ticks carry whole seconds, so nobody can
         tell which came first."""
-        self._waiting: list[tuple[Watch, Price, int, int]] = []
-        line.on_ready = self._line_ready
+        self._hits: list[tuple[Entry, int, FiredBy | None]] = []
+        """Of the frame that is being checked: what fires, when that was decided, why."""
+        self._volley = Volley(line, gate, self._left)
 
     def __len__(self) -> int:
         return len(self._places)
@@ -181,17 +180,19 @@ class WatchTable:
                     table.pop(place.token, None)
             if place.token not in self.rich:
                 self.rich_names.pop(place.token, None)
-        self._waiting = [entry for entry in self._waiting if entry[0].stop_id != stop]
+        self._volley.drop(stop)
+
+    def holds(self, stop: StopId) -> bool:
+        """Its exit waits only for the broker's next second: it will leave by itself."""
+        return self._volley.holds(stop)
 
     def close(self) -> list[StopId]:
         """The session is over: nothing fires any more. The stops whose exits never left."""
-        self._line.on_ready = None
         self._by_token.clear()
         self.rich.clear()
         self.rich_names.clear()
         self._places.clear()
-        waiting, self._waiting = self._waiting, []
-        return [watch.stop_id for watch, *_ in waiting]
+        return self._volley.close()
 
     def check(self, marks: Iterable[Mark], readable_ns: int) -> None:
         """Every tick passes here before anything else is done with it."""
@@ -205,9 +206,8 @@ class WatchTable:
                 if (watch.low < price < watch.high) or watch.main.fired:
                     continue
                 self._beyond(watch, price, volume, seconds)
-        if self._shots:
-            shots, self._shots = self._shots, []
-            self._on_shots(shots)
+        if self._hits:
+            self._shoot()
         if self._thoughts:
             thoughts, self._thoughts = self._thoughts, []
             for mind, price in thoughts:
@@ -227,7 +227,7 @@ class WatchTable:
             if why is None:
                 self._thoughts.append((mind, price))
                 return
-        self._shots.append(self._shoot(watch.main, price, seconds, why))
+        self._hit(watch.main, price, seconds, why)
 
     def look(self, token: int, tick: Tick) -> None:
         """A whole tick of a token among `rich`; the frame that brought it has been checked."""
@@ -240,7 +240,8 @@ class WatchTable:
                 continue
             why = mind.look(tick)
             if why is not None:
-                self._on_shots([self._shoot(watch.main, tick.last_price, seconds, why)])
+                self._hit(watch.main, tick.last_price, seconds, why)
+                self._shoot()
 
     def fire(self, stop: StopId, price: Price, seconds: int, why: FiredBy) -> bool:
         """Leaves now, for another reason than a tick at its level. False: it is not watched, or has fired."""
@@ -248,27 +249,44 @@ class WatchTable:
         if watch is None or watch.fired:
             return False
         self._readable_ns = perf_counter_ns()
-        self._on_shots([self._shoot(watch, price, seconds, why)])
+        self._hit(watch, price, seconds, why)
+        self._shoot()
         return True
 
-    def _shoot(self, watch: Watch, price: Price, seconds: int, why: FiredBy | None) -> Shot:
-        readable_ns, decided_ns = self._readable_ns, perf_counter_ns()
+    def _hit(self, watch: Watch, price: Price, seconds: int, why: FiredBy | None) -> None:
         watch.fired = True
-        written_ns = self._fire(watch, price)
-        if not written_ns:
-            self._waiting.append((watch, price, seconds, readable_ns))
-        return Shot(watch.stop_id, price, seconds, readable_ns, decided_ns, written_ns, why)
+        self._hits.append((Entry(watch.load, price, seconds, self._readable_ns), perf_counter_ns(), why))
 
-    def _fire(self, watch: Watch, price: Price) -> int:
-        limit = watch.limit_price
-        return self._line.fire(watch.prepared, watch.on_reply, None if limit is None else limit(price))
+    def _shoot(self) -> None:
+        """Everything that the frame fired, the most endangered money first."""
+        hits, self._hits = self._hits, []
+        if len(hits) > 1:
+            hits.sort(key=_least_risk_last)
+        shots = []
+        for entry, decided_ns, why in hits:
+            written_ns = self._volley.fire(entry)
+            load = entry.load
+            shots.append(
+                Shot(
+                    load.stop_id,
+                    entry.price,
+                    entry.exchange_seconds,
+                    entry.readable_ns,
+                    decided_ns,
+                    written_ns,
+                    why,
+                    load.tags,
+                    entry.held,
+                )
+            )
+        self._on_shots(shots)
 
-    def _line_ready(self) -> None:
-        """A connection is free again: what waited goes first."""
-        while self._waiting:
-            watch, price, seconds, readable_ns = self._waiting[0]
-            written_ns = self._fire(watch, price)
-            if not written_ns:
-                return
-            self._waiting.pop(0)
-            self._on_shots([Shot(watch.stop_id, price, seconds, readable_ns, readable_ns, written_ns)])
+    def _left(self, entry: Entry, written_ns: int) -> None:
+        """What had waited has left whole."""
+        readable_ns = entry.readable_ns
+        shot = Shot(entry.load.stop_id, entry.price, entry.exchange_seconds, readable_ns, readable_ns, written_ns)
+        self._on_shots([replace(shot, tags=entry.load.tags, held=entry.held)])
+
+
+def _least_risk_last(hit: tuple[Entry, int, FiredBy | None]) -> int:
+    return -hit[0].risk

@@ -16,14 +16,19 @@ from app.domain.instrument import Instrument
 from app.domain.market import Tick
 from app.domain.money import Price
 from app.domain.order import OrderKind, OrderRequest, Side
+from app.domain.portfolio import PositionKey
 from app.domain.stop import FiredBy, Stop
+from app.engine.exit_plan import cut
 from app.engine.furnish import Outlook, furnish, gains_of, looks_at
 from app.engine.minds import Moved
-from app.engine.rules import ExitRules, limit_pricer
 from app.engine.surroundings import Surroundings
+from app.engine.terms import ExitTerms
+from app.engine.volley import Gate, Load
 from app.engine.watch import SECOND, Counts, Shot, Watch, WatchTable
-from app.runtime.clock import Clock, to_datetime
+from app.runtime.clock import Clock
 
+FINEST_SCALE = 10_000
+"""Minor units a rupee of the most finely priced contracts."""
 DOUBT_SECONDS = 1.0
 """After a price beyond the level that may be from before the arming."""
 
@@ -37,7 +42,8 @@ class Watching:
 
     def __init__(
         self,
-        rules: ExitRules,
+        terms: ExitTerms,
+        gate: Gate,
         clock: Clock,
         counts: Counts,
         on_shots: Callable[[list[Shot]], None],
@@ -47,7 +53,8 @@ class Watching:
         around: Surroundings,
         moved: Moved,
     ) -> None:
-        self._rules = rules
+        self._terms = terms
+        self._gate = gate
         self._clock = clock
         self._counts = counts
         self._on_shots = on_shots
@@ -57,6 +64,8 @@ class Watching:
         self._table: WatchTable | None = None
         self._telling = False
         self.line: ExitLine | None = None
+        self.multiplier: Callable[[PositionKey], int] = _single
+        """Units of the contract behind one unit of a position."""
         self.on_watched: Callable[[Mapping[int, InstrumentId]], None] | None = None
         """Called with what must be subscribed in full mode whenever that changes."""
         self._around = around
@@ -91,7 +100,7 @@ class Watching:
     def attach(self, line: ExitLine) -> None:
         """A session is there: exits can be prepared and fired. After `detach` only."""
         self.line = line
-        self._table = WatchTable(line, self._counts, self._on_shots, self._on_doubt)
+        self._table = WatchTable(line, self._gate, self._counts, self._on_shots, self._on_doubt)
         self._watches.clear()
 
     def detach(self) -> list[StopId]:
@@ -105,14 +114,26 @@ class Watching:
         """The exit's bytes. Raises Denied without a session or a rule."""
         if self.line is None:
             raise Denied("The account is not logged in: the stop would be blind.", "Log in first.")
-        broker = stop.key.account.partition("-")[0]
-        rule = self._rules.rule(broker, instrument, to_datetime(self._clock.now()).date())
-        prepared = self.line.prepare(exit_request(stop, stop.quantity, rule.kind), stop.price_scale)
-        pricer = limit_pricer(rule, instrument, stop.side) if rule.kind is OrderKind.LIMIT else None
         underlying = looks_at(stop.plan, self._outlook)
-        watch = Watch(stop, prepared, self._replied(stop.id), pricer, underlying, gains_of(stop, instrument))
+        watch = Watch(stop, self._load(self.line, stop, instrument), underlying, gains_of(stop, instrument))
         furnish(watch, stop, underlying, self._outlook)
         return watch
+
+    def _load(self, line: ExitLine, stop: Stop, instrument: Instrument) -> Load:
+        """One order, or one for each slice of the freeze quantity, ten at most: the follower sends what is left."""
+        kind = self._terms.kind(stop.key.account, instrument)
+        slices = tuple(
+            line.prepare(exit_request(stop, units, kind, number=number), stop.price_scale)
+            for number, units in enumerate(cut(stop.quantity, self._terms.slice_size(instrument)), 1)
+        )
+        limited = kind is OrderKind.LIMIT
+        pricer = self._terms.pricer(stop.key.account, instrument, stop.side) if limited else None
+        weight = stop.quantity * self.multiplier(stop.key) * (FINEST_SCALE // stop.price_scale)
+        return Load(stop.id, slices, self._replied(stop.id), pricer, weight)
+
+    def holds(self, stop: StopId) -> bool:
+        """Its exit waits only for the broker's next second: it will leave by itself."""
+        return self._table is not None and self._table.holds(stop)
 
     def fire(self, stop: Stop, why: FiredBy) -> bool:
         """Leaves now, by the last price, for another reason than a tick. False: it is not watched, or has fired, or its
@@ -173,8 +194,15 @@ class Watching:
             self.on_watched(self._table.names)
 
 
-def exit_request(stop: Stop, quantity: int, kind: OrderKind, side: Side | None = None) -> OrderRequest:
-    """The order that closes so many units of a stop's position, tagged with stop and attempt."""
+def _single(key: PositionKey) -> int:
+    del key
+    return 1
+
+
+def exit_request(
+    stop: Stop, quantity: int, kind: OrderKind, side: Side | None = None, *, number: int = 1
+) -> OrderRequest:
+    """The order that closes so many units of a stop's position, tagged with stop, attempt and slice."""
     return OrderRequest(
         account=stop.key.account,
         instrument=stop.key.instrument,
@@ -182,5 +210,5 @@ def exit_request(stop: Stop, quantity: int, kind: OrderKind, side: Side | None =
         quantity=quantity,
         product=stop.key.product,
         kind=kind,
-        tag=stop.tag(),
+        tag=stop.tag(number),
     )

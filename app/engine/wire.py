@@ -1,7 +1,7 @@
 """The one place where an order leaves: every call that places, changes or cancels anything at a broker is here.
 
 `tests/test_one_path.py` proves it. Nothing is decided here but who goes first (`order_queue`) and how often an order
-may still be changed; nothing is repeated. The hot path's write goes through `fire`, or is counted by `written`. Loop
+may still be changed; nothing is repeated. The hot path's write goes through `fire`, or is counted by `volley`. Loop
 thread only.
 """
 
@@ -106,12 +106,8 @@ class OrderWire:
         """A prepared exit, now: it waits for no queue. Returns as `ExitLine.fire` does."""
         written = line.fire(prepared, on_reply, price)
         if written:
-            self.written(1)
+            self.queue.count()
         return written
-
-    def written(self, exits: int) -> None:
-        """So many exits have left by the hot path."""
-        self.queue.count(exits)
 
     @property
     def allowance(self) -> int | None:

@@ -16,6 +16,8 @@ from app.domain.money import Price
 from app.domain.order import OrderRequest, Side
 from app.domain.portfolio import PositionKey
 from app.domain.stop import Stop, StopPlan, StopState
+from app.engine.order_queue import OrderQueue
+from app.engine.volley import Load
 from app.engine.watch import Watch, WatchTable
 
 TOKENS = 3_000
@@ -54,7 +56,7 @@ def frames(length: int) -> list[bytes]:
 
 
 def _table() -> WatchTable:
-    table = WatchTable(_DeadLine(), lambda watch, seconds: True, lambda shots: None)  # type: ignore[arg-type]  # never fires
+    table = WatchTable(_DeadLine(), OrderQueue(tuple), lambda watch, seconds: True, lambda shots: None)  # type: ignore[arg-type]  # never fires
     for n in range(STOPS):
         key = PositionKey(AccountId("zerodha-X"), InstrumentId(f"NSE:S{n}"), Product.MIS)
         stop = Stop(
@@ -68,7 +70,7 @@ def _table() -> WatchTable:
             StopPlan(90_000),
             token=(6 * n + 1) * 256 + 1,
         )
-        table.add(Watch(stop, _Prepared(), _ignore, None))
+        table.add(Watch(stop, Load(stop.id, (_Prepared(),), _ignore)))
     return table
 
 

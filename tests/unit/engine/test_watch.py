@@ -13,11 +13,21 @@ from app.domain.ids import StopId
 from app.domain.money import Price
 from app.domain.order import OrderKind, OrderRequest, Side
 from app.domain.stop import Stop, StopPlan, StopState
+from app.engine.volley import Load
 from app.engine.watch import Shot, Watch, WatchTable
 from tests.fakes.trading import ACCOUNT, INFY, KEY, FakePrepared
 
 ARMED_AT = 1_000 * 10**9
 LATER = 1_001
+
+
+class OpenGate:
+    """A broker without limits."""
+
+    def exit_wait(self) -> float:
+        return 0.0
+
+    def count(self, requests: int = 1) -> None: ...
 
 
 class Line:
@@ -52,9 +62,10 @@ def stop(number: int = 1, side: Side = Side.SELL, trigger: Price = 99_000, token
     return Stop(name, KEY, side, trigger, 10, StopState.ARMED, ARMED_AT, StopPlan(trigger), token=token)
 
 
-def watch(of: Stop, pricer: Callable[[Price], Price] | None = None) -> Watch:
+def watch(of: Stop, pricer: Callable[[Price], Price] | None = None, weight: int = 1) -> Watch:
     request = OrderRequest(ACCOUNT, INFY.id, of.side, of.quantity, KEY.product, OrderKind.MARKET, tag=of.tag())
-    return Watch(of, FakePrepared(request), lambda reply: None, pricer)
+    load = Load(of.id, (FakePrepared(request),), lambda reply: None, pricer, weight)
+    return Watch(of, load)
 
 
 class Table:
@@ -62,7 +73,7 @@ class Table:
         self.line = Line(free)
         self.shots: list[Shot] = []
         self.counting = True
-        self.table = WatchTable(self.line, lambda *_: self.counting, self.shots.extend)
+        self.table = WatchTable(self.line, OpenGate(), lambda *_: self.counting, self.shots.extend)
         for one in stops:
             self.table.add(watch(one))
 

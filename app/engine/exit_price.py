@@ -1,0 +1,76 @@
+"""How one fired stop's exit is priced, and what its refusals have taught. No I/O. Loop thread only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from app.domain.errors import AppError, Denied
+from app.domain.ids import BrokerOrderId
+from app.domain.instrument import Instrument
+from app.domain.money import Price
+from app.domain.order import OrderKind, Side
+from app.domain.stop import Stop
+from app.engine.exit_plan import REPRICES
+from app.engine.refusals import Cause, Refusal, read_refusal
+from app.engine.terms import ExitTerms
+
+WIDEST = 3
+"""Times the usual reach that a price goes at most."""
+NARROWEST = 8
+"""By what the reach is divided at most, where the exchange said that it was too far."""
+
+
+class ExitPrice:
+    """Of one stop."""
+
+    def __init__(self, stop: Stop, instrument: Instrument, terms: ExitTerms, last: Callable[[], Price | None]) -> None:
+        self._account = stop.key.account
+        self._scale = stop.price_scale
+        self._instrument = instrument
+        self._terms = terms
+        self._last = last
+        self.usual = self._usual_kind()
+        """What the tables say when the stop fired."""
+        self.steps = 0
+        """How often the exit was priced anew, whichever of its orders: each time it reaches further."""
+        self.refusal: Refusal | None = None
+        """Of the last attempt."""
+        self._narrow = 1
+        self._read: AppError | str = ""
+        self._changes: dict[BrokerOrderId, int] = {}
+
+    @property
+    def slice_size(self) -> int:
+        """Units that one order may carry; 0: no limit is known."""
+        return self._terms.slice_size(self._instrument)
+
+    def limit(self, side: Side, fallback: Price) -> Price:
+        """The worst price accepted now; each time a little further. `fallback`: where no price is known."""
+        widen = min(1 + self.steps, WIDEST)
+        pricer = self._terms.pricer(self._account, self._instrument, side, widen=widen, narrow=self._narrow)
+        return pricer(self._last() or fallback)
+
+    def changed(self, order: BrokerOrderId) -> None:
+        """An order got another price."""
+        self._changes[order] = self._changes.get(order, 0) + 1
+
+    def changes_left(self, live: Collection[BrokerOrderId]) -> int:
+        """How often these may still be priced anew."""
+        return REPRICES - max((self._changes.get(order, 0) for order in live), default=0)
+
+    def learn(self, answer: AppError | str) -> Cause | None:
+        """Why the last attempt was turned down; empty: it was not. Each answer is read once."""
+        if not answer:
+            self.refusal, self._read = None, ""
+        elif answer is not self._read:
+            self.refusal, self._read = read_refusal(answer, self._scale), answer
+            self._terms.learn(self._instrument, self.refusal)
+            if self.refusal.cause is Cause.PRICE_BAND:
+                self._narrow = min(self._narrow * 2, NARROWEST)
+        return None if self.refusal is None else self.refusal.cause
+
+    def _usual_kind(self) -> OrderKind:
+        try:
+            return self._terms.kind(self._account, self._instrument)
+        except Denied:
+            return OrderKind.LIMIT

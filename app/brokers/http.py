@@ -138,6 +138,7 @@ class HttpClient:
         )
         try:
             async with asyncio.timeout(seconds), nullcontext() if placement else self._reads:
+                self._check_open()
                 response = await self._client.send(request, stream=True)
                 try:
                     body = await _read(response, self._cap if cap is None else cap)
@@ -209,6 +210,11 @@ class HttpClient:
                     yield unpacked(piece, kind)
         except HelperDied as died:
             raise Unreachable("The helper process ended while it read the broker's answer.") from died
+
+    def _check_open(self) -> None:
+        """Raises Unreachable. A session may end while somebody waits for a turn on it."""
+        if self._client.is_closed:
+            raise Unreachable(f"The session at {self.host} has ended; nothing was sent.")
 
     def _translated(self, failure: Exception, *, placement: bool, sent: bool) -> Exception:
         if placement and sent:

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from itertools import count
+from operator import itemgetter
+from typing import Any, Protocol
 
-from app.domain.errors import AppError
+from app.domain.errors import AppError, DiskFull
 from app.domain.events import AuditEntry, Event, Level, Noticed
-from app.domain.ids import Nanos
+from app.domain.ids import Nanos, StopId
 from app.domain.order import OrderRequest
 from app.domain.stop import Stop
 from app.runtime.clock import Clock
+
+PAY_SECONDS = 1.0
+"""Between two tries to write what is owed."""
+PAY_TRIES = 30
+"""Of an entry that the journal refuses though the disk has room."""
 
 log = logging.getLogger(__name__)
 
@@ -33,25 +42,49 @@ class StopJournal(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Owed:
+    """What the journal could not take when it was asked to."""
+
+    entry: AuditEntry
+    stop: Stop | None = None
+    """None: a line of the audit trail alone."""
+    intents: tuple[OrderRequest, ...] = ()
+    number: int = 0
+    """In which order the states of stops came about."""
+
+
 class StopRecord:
-    """Writes for one account's stops."""
+    """Writes for one account's stops. What cannot be written holds no exit back, and is written later."""
 
     def __init__(self, journal: StopJournal, clock: Clock, publish: Callable[[Event], None]) -> None:
         self._journal = journal
         self._clock = clock
         self._publish = publish
-        self._notes: set[asyncio.Task[None]] = set()
+        self._running: set[asyncio.Task[None]] = set()
+        self._owed: deque[_Owed] = deque()
+        self._paying = False
+        self._numbers = count(1)
+        self._written: dict[StopId, tuple[int, Stop]] = {}
+        """The newest state of each stop that is on disk."""
+
+    @property
+    def owes(self) -> int:
+        """Entries that wait for the journal to take them."""
+        return len(self._owed)
 
     async def save(self, stop: Stop, what: str, detail: str, *intents: OrderRequest) -> None:
         """The stop as it now stands, durable when this returns. Raises StorageError."""
-        await self._journal.save_stop(stop, self._entry(stop, what, detail), *intents)
+        await self._write(_Owed(self._entry(stop, what, detail), stop, intents, next(self._numbers)))
 
     async def keep(self, stop: Stop, what: str, detail: str, *intents: OrderRequest) -> None:
-        """The same where a journal that cannot write must hold nothing back: said aloud, and on."""
+        """The same where a journal that cannot write must hold nothing back: said aloud, owed, and on."""
+        entry = _Owed(self._entry(stop, what, detail), stop, intents, next(self._numbers))
         try:
-            await self.save(stop, what, detail, *intents)
+            await self._write(entry)
         except AppError as failure:
             self.alarm(stop, "The journal cannot be written.", failure.next_step, str(failure))
+            self._owe(entry)
 
     async def keep_levels(self, stops: Sequence[Stop]) -> None:
         """Levels that moved, durable when this returns; a journal that cannot write is said aloud."""
@@ -61,13 +94,15 @@ class StopRecord:
             await self._journal.save_levels(stops, self._clock.now())
         except AppError as failure:
             self.alarm(stops[0], "The journal cannot be written.", failure.next_step, str(failure))
+        else:
+            for stop in stops:
+                number, written = self._written.get(stop.id, (0, stop))
+                if written.state is stop.state:
+                    self._written[stop.id] = (number, stop)
 
     def note(self, stop: Stop, what: str, detail: str) -> None:
         """A line of the audit trail that nothing has to wait for."""
-        entry = self._entry(stop, what, detail)
-        task = asyncio.get_running_loop().create_task(self._audit(entry), name=f"audit {what}")
-        self._notes.add(task)
-        task.add_done_callback(self._notes.discard)
+        self._run(self._audit(_Owed(self._entry(stop, what, detail))), f"audit {what}")
 
     def alarm(self, stop: Stop, cause: str, next_step: str = "", detail: str = "") -> None:
         """Calls the trader."""
@@ -85,8 +120,49 @@ class StopRecord:
     def _entry(self, stop: Stop, what: str, detail: str) -> AuditEntry:
         return AuditEntry(self._clock.now(), stop.key.account, f"stop:{stop.id}", what, detail, stop.id)
 
-    async def _audit(self, entry: AuditEntry) -> None:
+    def _run(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _write(self, entry: _Owed) -> None:
+        """Raises StorageError. What is written late never puts a newer state of its stop back."""
+        if entry.stop is None:
+            await self._journal.audit(entry.entry)
+            return
+        newest = max(self._written.get(entry.stop.id, (0, entry.stop)), (entry.number, entry.stop), key=itemgetter(0))
+        await self._journal.save_stop(newest[1], entry.entry, *entry.intents)
+        self._written[entry.stop.id] = newest
+
+    async def _audit(self, entry: _Owed) -> None:
         try:
-            await self._journal.audit(entry)
+            await self._write(entry)
         except AppError as failure:
-            log.warning("the audit line %s was not written: %s", entry.what, failure)
+            log.info("the audit line %s is owed: %s", entry.entry.what, failure)
+            self._owe(entry)
+
+    def _owe(self, entry: _Owed) -> None:
+        self._owed.append(entry)
+        if not self._paying:
+            self._paying = True
+            self._run(self._pay(), "the journal's debts")
+
+    async def _pay(self) -> None:
+        """In the order in which it came about, until nothing is owed."""
+        refused = 0
+        while self._owed:
+            await asyncio.sleep(PAY_SECONDS)
+            entry = self._owed[0]
+            try:
+                await self._write(entry)
+            except DiskFull:
+                continue
+            except AppError as failure:
+                refused += 1
+                if refused < PAY_TRIES:
+                    continue
+                # The journal takes others and never this one: it must not stand in the way of those behind it.
+                log.warning("%s of %s is not in the journal: %s", entry.entry.what, entry.entry.subject, failure)
+            refused = 0
+            self._owed.popleft()
+        self._paying = False

@@ -1,0 +1,313 @@
+"""Makes a script's acts happen in a world. Each says which moments are not fair weather any more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from app.desk.account import AccountDesk
+from app.domain.errors import AppError
+from app.domain.ids import InstrumentId
+from app.domain.instrument import Product
+from app.domain.portfolio import PositionKey
+from app.domain.stop import StopState
+from app.simulator.account import Conversion
+from app.simulator.refusal import Refused
+from tests.harness.script import Act, Guarded, Kind, Script
+from tests.harness.station import ACCOUNT, InlineWorker
+from tests.harness.world import MORNING, World
+
+_OTHER_PRODUCT = {"NRML": "MIS", "MIS": "NRML"}
+READ_FAULTS = ("status=502", "html-403", "cut-json", "close", "bad-gzip")
+SETTLING = 4.0
+"""Seconds after a disturbance until the program has redialled and read its books."""
+
+
+@dataclass(slots=True)
+class Stage:
+    """A script being played in a world."""
+
+    world: World
+    script: Script
+    begun: float
+    foul: list[tuple[float, float]] = field(default_factory=list)
+    """(from, until) in loop time: nobody can be expected to act within seconds then."""
+    happened: dict[Kind, int] = field(default_factory=dict)
+    by_phone: dict[str, float] = field(default_factory=dict)
+    """Exchange's order id of what another terminal did, and when."""
+
+    def disturb(self, seconds: float) -> None:
+        """From now on, and until things have settled."""
+        now = self.world.loop.time()
+        self.foul.append((now - 0.05, now + seconds + SETTLING))
+
+    def count(self, kind: Kind) -> None:
+        self.happened[kind] = self.happened.get(kind, 0) + 1
+
+    async def play(self) -> None:
+        """All acts at their times."""
+        await asyncio.gather(*(self._play(act) for act in self.script.acts))
+
+    async def _play(self, act: Act) -> None:
+        await asyncio.sleep(max(0.0, self.begun + act.at - self.world.loop.time()))
+        guarded = self.script.guarded[act.about]
+        if await _ACTS[act.kind](self, act, guarded) is not False:
+            self.count(act.kind)
+
+    # -- of requests -------------------------------------------------------------------------------------------------
+
+    async def _fault(self, spec: str, seconds: float) -> None:
+        self.world.exchange.faults.add(spec)
+        self.disturb(seconds)
+
+    async def lost_before(self, act: Act, _: Guarded) -> None:
+        await self._fault(f"lost-before:route=place,count={int(act.amount)}", 12.0)
+
+    async def lost_after(self, act: Act, _: Guarded) -> None:
+        await self._fault(f"lost-after:route=place,count={int(act.amount)}", 12.0)
+
+    async def late(self, act: Act, _: Guarded) -> None:
+        await self._fault(f"late-lost={act.amount}:route=place", 12.0)
+
+    async def slow_reply(self, act: Act, _: Guarded) -> None:
+        await self._fault(f"delay={act.amount}:route=place", 12.0)
+
+    async def server_error(self, act: Act, _: Guarded) -> None:
+        await self._fault(f"status=502:route=place,count={int(act.amount)}", 12.0)
+
+    async def throttled(self, act: Act, _: Guarded) -> None:
+        await self._fault(f"throttle=1:route=place,count={int(act.amount)}", 8.0)
+
+    async def gateway_page(self, act: Act, _: Guarded) -> None:
+        await self._fault(f"html-403:route=place,count={int(act.amount)}", 12.0)
+
+    async def bad_read(self, act: Act, _: Guarded) -> None:
+        name = READ_FAULTS[(self.script.seed + int(act.at * 100)) % len(READ_FAULTS)]
+        for route in ("orders", "positions"):
+            self.world.exchange.faults.add(f"{name}:route={route},count={int(act.amount)}")
+        self.disturb(5.0)
+
+    async def rejected(self, act: Act, guarded: Guarded) -> None:
+        spec = f"reject:instrument={guarded.instrument},count={int(act.amount)},text=RMS: blocked for this test"
+        await self._fault(spec, 10.0)
+
+    async def partial(self, act: Act, guarded: Guarded) -> None:
+        faults = self.world.exchange.faults
+        part = max(1, abs(guarded.quantity) // 2)
+        fault = faults.add(f"partial={part}:instrument={guarded.instrument}")
+        self.disturb(6.0)
+        await asyncio.sleep(5.0)
+        if fault is not None:
+            self.world.exchange.faults.release(fault.id)
+            self.world.exchange.oms.release_held()
+
+    # -- of updates and prices ---------------------------------------------------------------------------------------
+
+    async def update_lost(self, act: Act, guarded: Guarded) -> None:
+        await self._fault(f"update-drop:instrument={guarded.instrument},count={int(act.amount)}", 3.0)
+
+    async def update_twice(self, act: Act, guarded: Guarded) -> None:
+        await self._fault(f"update-duplicate:instrument={guarded.instrument},count={int(act.amount)}", 0.0)
+
+    async def update_late(self, act: Act, guarded: Guarded) -> None:
+        await self._fault(f"update-delay={act.amount}:instrument={guarded.instrument}", act.amount)
+
+    async def update_order(self, act: Act, guarded: Guarded) -> None:
+        await self._fault(f"update-reorder:instrument={guarded.instrument}", 3.0)
+
+    async def feed_silent(self, act: Act, _: Guarded) -> None:
+        await self._fault(f"ticker-silence={act.amount}", act.amount + 6.0)
+
+    # -- of the line -------------------------------------------------------------------------------------------------
+
+    async def no_name(self, act: Act, _: Guarded) -> None:
+        network = self.world.network
+        network.weather.no_name = True
+        network.cut()
+        self.disturb(act.amount + 3.0)
+        await asyncio.sleep(act.amount)
+        network.weather.no_name = False
+
+    async def black_hole(self, act: Act, _: Guarded) -> None:
+        network = self.world.network
+        network.weather.hole = True
+        self.disturb(act.amount + 12.0)
+        await asyncio.sleep(act.amount)
+        network.weather.hole = False
+        network.cut()  # whatever was lost on the way was lost for good: the connections are no use any more
+
+    async def mid_frame(self, act: Act, _: Guarded) -> None:
+        self.disturb(3.0)
+        for end in self.world.network.between(self.world.exchange_side):
+            end.cut_after = 7 + int(act.at * 1000) % 40
+
+    async def idle_closed(self, act: Act, _: Guarded) -> None:
+        self.disturb(0.0)
+        for end in self.world.network.between(self.world.exchange_side):
+            end.close()
+
+    # -- of the broker -----------------------------------------------------------------------------------------------
+
+    async def exchange_restart(self, act: Act, _: Guarded) -> None:
+        self.disturb(act.amount + 8.0)
+        self.world.kill_exchange()
+        await asyncio.sleep(act.amount)
+        await self.world.open_exchange()
+
+    async def token_death(self, act: Act, _: Guarded) -> None:
+        self.disturb(25.0)
+        await self.world.exchange._end_sessions()
+
+    async def phone_close(self, act: Act, guarded: Guarded) -> bool:
+        return await self._by_phone(guarded, 1.0)
+
+    async def phone_half(self, act: Act, guarded: Guarded) -> bool:
+        return await self._by_phone(guarded, 0.5)
+
+    async def phone_grow(self, act: Act, guarded: Guarded) -> bool:
+        return await self._by_phone(guarded, -1.0)
+
+    async def _by_phone(self, guarded: Guarded, part: float) -> bool:
+        """Another terminal sells (a part of) what is there, or buys as much again."""
+        world = self.world
+        net = world.net(guarded.instrument, guarded.product)
+        lot = world.tape.listings.by_key[guarded.instrument].lot_size
+        units = int(abs(net) * abs(part)) // lot * lot
+        if not units or world.exchange_side.dead:
+            return False
+        sign = -1 if (net > 0) is (part > 0) else 1
+        world.exchange.happenings.trade_elsewhere(guarded.instrument, sign * units, guarded.product)
+        self.by_phone[world.traded[-1].order] = world.loop.time()
+        return True
+
+    async def phone_convert(self, act: Act, guarded: Guarded) -> bool:
+        world = self.world
+        net = world.net(guarded.instrument, guarded.product)
+        listing = world.tape.listings.by_key[guarded.instrument]
+        if not net or world.exchange_side.dead:
+            return False
+        other = _OTHER_PRODUCT[guarded.product] if listing.underlying else "CNC"
+        move = Conversion(guarded.product, other, "BUY" if net > 0 else "SELL", abs(net), overnight=False)
+        try:
+            world.exchange.ledger.convert(listing, move, world.exchange.oms.records.live())
+        except Refused:
+            return False
+        return True
+
+    # -- of the trader -----------------------------------------------------------------------------------------------
+
+    def _key(self, guarded: Guarded) -> PositionKey:
+        return PositionKey(ACCOUNT, InstrumentId(guarded.instrument), Product(guarded.product))
+
+    async def manual_exit(self, act: Act, guarded: Guarded) -> bool:
+        """The trader presses exit in the very moment."""
+        return await self._by_hand(lambda desk: desk.orders.square_off(self._key(guarded)))
+
+    async def moved(self, act: Act, guarded: Guarded) -> bool:
+        """A little further away."""
+        station = self.world.station
+        stop = None if station is None else station.desk.stops.stop_on(self._key(guarded))
+        if stop is None or stop.state is not StopState.ARMED:
+            return False
+        trigger = stop.trigger + stop.side.sign * stop.tick_size
+        return await self._by_hand(lambda desk: desk.stops.move(stop.id, trigger))
+
+    async def _by_hand(self, verb: Callable[[AccountDesk], Awaitable[object]]) -> bool:
+        """In the workstation's process; a refusal in words is an answer like any other."""
+        station = self.world.station
+        if station is None:
+            return False
+
+        async def press() -> None:
+            try:
+                await verb(station.desk)
+            except AppError:
+                self.refused = True
+
+        station.side.start(press())  # nobody waits for it: the process may die meanwhile
+        return True
+
+    refused: bool = False
+
+    # -- of the machine ----------------------------------------------------------------------------------------------
+
+    async def clock_jump(self, act: Act, _: Guarded) -> None:
+        self.world.loop.wall_shift += act.amount
+
+    async def disk_busy(self, act: Act, _: Guarded) -> None:
+        self.disturb(act.amount)
+        InlineWorker.disk.slow = 2.5
+        await asyncio.sleep(act.amount)
+        InlineWorker.disk.slow = 0.0
+
+    async def disk_full(self, act: Act, _: Guarded) -> None:
+        self.disturb(act.amount)
+        InlineWorker.disk.full = True
+        await asyncio.sleep(act.amount)
+        InlineWorker.disk.full = False
+
+    async def killed(self, act: Act, _: Guarded) -> bool:
+        if self.world.station is None:
+            return False
+        self.disturb(act.amount + 8.0)
+        self.world.kill_station()
+        await asyncio.sleep(act.amount)
+        await self._again()
+        return True
+
+    async def next_day(self, act: Act, _: Guarded) -> bool:
+        """The program ends, the night passes, the order book is empty, every token is dead."""
+        self.disturb(act.amount + 25.0)
+        self.world.kill_station()
+        await asyncio.sleep(act.amount)
+        if self.world.exchange_side.dead:
+            await self.world.open_exchange()
+        self.world.exchange.market.clock.set(MORNING + timedelta(days=1))
+        await self.world.exchange._clock_changed()
+        await self._again()
+        return True
+
+    async def _again(self) -> None:
+        if self.world.exchange_side.dead or InlineWorker.disk.full:
+            await asyncio.sleep(0.5)
+            await self._again()
+        elif self.world.station is None:
+            await self.world.start_station()
+
+
+_ACTS: dict[Kind, Callable[[Stage, Act, Guarded], Awaitable[bool | None]]] = {
+    Kind.LOST_BEFORE: Stage.lost_before,
+    Kind.LOST_AFTER: Stage.lost_after,
+    Kind.LATE: Stage.late,
+    Kind.SLOW_REPLY: Stage.slow_reply,
+    Kind.SERVER_ERROR: Stage.server_error,
+    Kind.THROTTLED: Stage.throttled,
+    Kind.GATEWAY_PAGE: Stage.gateway_page,
+    Kind.BAD_READ: Stage.bad_read,
+    Kind.NO_NAME: Stage.no_name,
+    Kind.BLACK_HOLE: Stage.black_hole,
+    Kind.MID_FRAME: Stage.mid_frame,
+    Kind.IDLE_CLOSED: Stage.idle_closed,
+    Kind.FEED_SILENT: Stage.feed_silent,
+    Kind.UPDATE_LOST: Stage.update_lost,
+    Kind.UPDATE_TWICE: Stage.update_twice,
+    Kind.UPDATE_LATE: Stage.update_late,
+    Kind.UPDATE_ORDER: Stage.update_order,
+    Kind.PARTIAL: Stage.partial,
+    Kind.REJECTED: Stage.rejected,
+    Kind.EXCHANGE_RESTART: Stage.exchange_restart,
+    Kind.TOKEN_DEATH: Stage.token_death,
+    Kind.PHONE_CLOSE: Stage.phone_close,
+    Kind.PHONE_HALF: Stage.phone_half,
+    Kind.PHONE_CONVERT: Stage.phone_convert,
+    Kind.PHONE_GROW: Stage.phone_grow,
+    Kind.MANUAL_EXIT: Stage.manual_exit,
+    Kind.MOVED: Stage.moved,
+    Kind.CLOCK_JUMP: Stage.clock_jump,
+    Kind.DISK_BUSY: Stage.disk_busy,
+    Kind.DISK_FULL: Stage.disk_full,
+    Kind.KILLED: Stage.killed,
+    Kind.NEXT_DAY: Stage.next_day,
+}

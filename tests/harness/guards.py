@@ -1,0 +1,160 @@
+"""The engine's guards, each of which can be switched off: then the harness must find what it guards against.
+
+A check that cannot fail proves nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import Any
+from unittest import mock
+
+from app.domain.errors import AppError, OutcomeUnknown, Unreachable
+from app.domain.stop import StopState
+from app.engine import attempts, exit_plan, exits, late, recovery, stops
+from app.engine.account import AccountState, PositionReading
+from app.engine.firing import Firing
+from app.engine.record import StopRecord
+
+Guard = Callable[[ExitStack], None]
+
+
+def lookup_before_retry(patches: ExitStack) -> None:
+    """an exit without an answer is sent again at once"""
+    answered = attempts.Attempts.answered
+
+    def careless(self: attempts.Attempts, reply: Any) -> tuple[str, str]:
+        if isinstance(reply.error, OutcomeUnknown):
+            reply = replace(reply, error=Unreachable(str(reply.error)))
+        return answered(self, reply)
+
+    patches.enter_context(mock.patch.object(attempts.Attempts, "answered", careless))
+
+
+def unknown_is_not_flat(patches: ExitStack) -> None:
+    """positions that cannot be read count as closed"""
+    read = AccountState._read_positions
+
+    async def careless(self: AccountState) -> PositionReading:
+        try:
+            return await read(self)
+        except AppError:
+            reading = PositionReading({}, self.clock.now())
+            self.reading = reading
+            for handler in tuple(self.on_positions):
+                handler(reading)
+            return reading
+
+    patches.enter_context(mock.patch.object(AccountState, "_read_positions", careless))
+    patches.enter_context(mock.patch.object(stops, "LOOKUP_SPACING", 0.0))
+
+
+def accepted_is_not_filled(patches: ExitStack) -> None:
+    """an exit that the broker accepted counts as done"""
+
+    def careless(view: exit_plan.ExitView) -> exit_plan.Step:
+        if view.orders and not view.cleanup:
+            return exit_plan.Close(view.quantity)
+        return exit_plan.next_step(view)
+
+    patches.enter_context(mock.patch.object(exits, "next_step", careless))
+
+
+def fresh_position(patches: ExitStack) -> None:
+    """a position that was read before the last fill still counts"""
+    always = property(lambda _: True)
+    patches.enter_context(mock.patch.object(exits.ExitFollower, "_position_is_current", always))
+
+
+def late_orders(patches: ExitStack) -> None:
+    """nobody looks at orders of stops that have ended"""
+    patches.enter_context(mock.patch.object(late.LateOrders, "_on_order"))
+
+
+def excess_squared_off(patches: ExitStack) -> None:
+    """what was sold too much is left as it is"""
+
+    def careless(view: exit_plan.ExitView) -> exit_plan.Step:
+        step = exit_plan.next_step(view)
+        return exit_plan.Close(0) if isinstance(step, exit_plan.SquareOffExcess) else step
+
+    patches.enter_context(mock.patch.object(exits, "next_step", careless))
+
+
+def rejected_never_disarms(patches: ExitStack) -> None:
+    """a rejected exit ends the stop"""
+
+    def careless(view: exit_plan.ExitView) -> exit_plan.Step:
+        return exit_plan.Close(0) if view.refused else exit_plan.next_step(view)
+
+    patches.enter_context(mock.patch.object(exits, "next_step", careless))
+
+
+def orders_after_a_crash(patches: ExitStack) -> None:
+    """after a restart nobody looks for exits of the run before"""
+
+    async def careless(*_: Any) -> list[Any]:
+        return []
+
+    patches.enter_context(mock.patch.object(recovery, "_orders", careless))
+    patches.enter_context(mock.patch.object(recovery, "stop_of_tag", return_value=None))
+    patches.enter_context(mock.patch.object(late.LateOrders, "_on_order"))
+
+
+def journal_before_arming(patches: ExitStack) -> None:
+    """a stop counts as armed before it is written down"""
+
+    async def careless(*_: Any, **__: Any) -> None:
+        return None
+
+    patches.enter_context(mock.patch.object(StopRecord, "save", careless))
+
+
+def follows_the_position(patches: ExitStack) -> None:
+    """a stop keeps its quantity whatever becomes of the position"""
+    patches.enter_context(mock.patch.object(stops.StopEngine, "_on_positions"))
+
+
+def alarms(patches: ExitStack) -> None:
+    """nobody is called"""
+    patches.enter_context(mock.patch.object(StopRecord, "alarm"))
+
+
+def follows_to_flat(patches: ExitStack) -> None:
+    """an exit is sent once and forgotten"""
+
+    def careless(self: Firing, follower: exits.ExitFollower) -> None:
+        self._followers.pop(follower.stop.id, None)
+        self._changed(replace(follower.stop, state=StopState.CLOSED, closed_at=1))
+
+    patches.enter_context(mock.patch.object(Firing, "_run", careless))
+
+
+GUARDS: dict[str, Guard] = {
+    guard.__name__: guard
+    for guard in (
+        lookup_before_retry,
+        unknown_is_not_flat,
+        accepted_is_not_filled,
+        fresh_position,
+        late_orders,
+        excess_squared_off,
+        rejected_never_disarms,
+        orders_after_a_crash,
+        journal_before_arming,
+        follows_the_position,
+        alarms,
+        follows_to_flat,
+    )
+}
+
+
+@contextmanager
+def switched_off(name: str) -> Iterator[None]:
+    """While inside, one guard does not work; none for an empty name."""
+    with ExitStack() as patches:
+        if name:
+            GUARDS[name](patches)
+        yield

@@ -1,0 +1,185 @@
+"""Plays one seed: builds the world, arms the stops, lets the script happen, waits until all is quiet, judges."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from unittest import mock
+
+from app.domain.ids import InstrumentId
+from app.domain.instrument import Product
+from app.domain.portfolio import PositionKey
+from app.domain.stop import StopPlan
+from app.simulator.exchange import Opening
+from app.simulator.listing import Listings, load_sample
+from tests.harness.acts import Stage
+from tests.harness.network import Network, network
+from tests.harness.script import Guarded, Kind, Script, write
+from tests.harness.station import ACCOUNT, Disk, InlineWorker
+from tests.harness.tape import Course
+from tests.harness.verdict import violations
+from tests.harness.virtual import Deadlock, VirtualLoop, virtual_machine
+from tests.harness.world import MORNING, World
+
+LISTINGS: Listings = load_sample(MORNING.date())
+CANARIES = ("NSE:NIFTY 50", "NSE:NIFTY BANK")
+QUIET = 40.0
+"""Seconds after the last consequence: one whole reconciliation, and time for what it finds."""
+HOLDABLE = tuple(
+    key for key, row in sorted(LISTINGS.by_key.items()) if row.exchange == "NFO" and row.previous_close > 2_000
+)[:12]
+BEYOND = 0.02
+"""How far the price goes through the level."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a seed."""
+
+    seed: int
+    violations: tuple[str, ...]
+    happened: dict[Kind, int] = field(default_factory=dict)
+    exits: int = 0
+    """Stops that closed their position."""
+    armed: int = 0
+    log: tuple[str, ...] = ()
+
+
+def play(seed: int, *, story: bool = False) -> Result:
+    """One seed from beginning to end."""
+    script = write(seed, HOLDABLE)
+    folder = tempfile.mkdtemp(prefix="stopline-harness-", dir=_memory())
+    try:
+        with (
+            virtual_machine(seed) as loop,
+            network(loop, seed) as net,
+            mock.patch("app.storage.store.Worker", InlineWorker),
+        ):
+            return _in_world(loop, net, script, Path(folder), story=story)
+    except Deadlock:
+        return Result(seed, ("everything waits for something that will never happen",))
+    finally:
+        _remove(Path(folder))
+
+
+def _in_world(loop: VirtualLoop, net: Network, script: Script, folder: Path, *, story: bool) -> Result:
+    """In a frame of its own: the world must be gone before its loop is."""
+    InlineWorker.disk = Disk()
+    world = World(loop, net, script.seed, folder, LISTINGS, _courses(script))
+    world.openings = [Opening(g.instrument, _units(g), g.product) for g in script.guarded]
+    world.exchange_remembers = any(act.kind is Kind.EXCHANGE_RESTART for act in script.acts)
+    world.tape.thin = {LISTINGS.by_key[g.instrument].token: 3 for g in script.guarded if g.thin}
+    return loop.run_until_complete(_play(world, script, story=story))
+
+
+async def _play(world: World, script: Script, *, story: bool) -> Result:
+    loop = world.loop
+    begun = loop.time()
+    await world.open_exchange()
+    station = await world.start_station()
+    armed: dict[str, int] = {}
+
+    async def arm() -> None:
+        for guarded in script.guarded:
+            stop = await station.desk.stops.arm(_key(guarded), StopPlan(trigger_of(guarded)))
+            armed[stop.id] = stop.trigger
+
+    await station.side.start(arm())
+    stage = Stage(world, script, begun)
+    acting = loop.create_task(stage.play())
+    await world.wait(max(0.0, begun + script.ends - loop.time()))
+    await acting
+    await world.wait(QUIET)
+    found = await violations(stage, armed)
+    closed = sum(1 for s in (world.station.stops if world.station else ()) if s.exit_average is not None)
+    log = tuple(_story(world, begun)) if story or found else ()
+    return Result(script.seed, tuple(found), stage.happened, closed, len(armed), log)
+
+
+def trigger_of(guarded: Guarded) -> int:
+    """On a tick, on the losing side of the first price."""
+    row = LISTINGS.by_key[guarded.instrument]
+    tick = row.tick_size or 5
+    first = row.previous_close // tick * tick
+    away = max(3 * tick, first * guarded.distance // 10_000 // tick * tick)
+    return first - away if guarded.quantity > 0 else first + away
+
+
+def _units(guarded: Guarded) -> int:
+    return guarded.quantity * LISTINGS.by_key[guarded.instrument].lot_size
+
+
+def _courses(script: Script) -> dict[int, Course]:
+    courses = {row.token: Course([(0.0, row.previous_close)]) for row in (LISTINGS.by_key[name] for name in CANARIES)}
+    for guarded in script.guarded:
+        row = LISTINGS.by_key[guarded.instrument]
+        first, level = row.previous_close, trigger_of(guarded)
+        step = max(int(first * BEYOND), 10 * row.tick_size)
+        far = level - step if guarded.quantity > 0 else level + step
+        near = first + (level - first) // 2
+        corners = [(0.0, first), (guarded.breach - 1.0, near), (guarded.breach - 0.2, near), (guarded.breach, far)]
+        if guarded.returns:
+            corners += [(guarded.breach + 2.0, far), (guarded.breach + 3.0, first)]
+        courses[row.token] = Course(corners)
+    return courses
+
+
+def _key(guarded: Guarded) -> PositionKey:
+    return PositionKey(ACCOUNT, InstrumentId(guarded.instrument), Product(guarded.product))
+
+
+def _story(world: World, begun: float) -> list[str]:
+    """What happened, in order, for whoever looks into a failed seed."""
+    lines = [
+        (t.at, f"exchange: {t.side} {t.quantity} of {t.token} {t.product} by {t.order} [{t.tag}], net {t.net}")
+        for t in world.traded
+    ]
+    for heard in world.heard:
+        told = _told(heard.event)
+        if told:
+            lines.append((heard.at, f"life {heard.station}: {told}"))
+    return [f"{at - begun:9.4f}  {words}" for at, words in sorted(lines, key=lambda line: line[0])]
+
+
+def _told(event: object) -> str:
+    name = type(event).__name__
+    if name == "StopChanged":
+        stop = event.stop  # type: ignore[attr-defined]
+        return f"stop {stop.id} {stop.state} {stop.quantity} @ {stop.trigger} attempt {stop.attempt} {stop.note}"
+    if name == "OrderChanged":
+        order = event.order  # type: ignore[attr-defined]
+        done = f"{order.filled_quantity}/{order.quantity}"
+        return f"order {order.broker_order_id} [{order.tag}] {order.side} {done} {order.status}"
+    if name == "PositionsChanged":
+        held = {f"{p.key.instrument}@{p.key.product}": p.quantity for p in event.positions}  # type: ignore[attr-defined]
+        return f"positions {held}"
+    if name == "Noticed":
+        return f"{event.level}: {event.title}: {event.cause}"  # type: ignore[attr-defined]
+    if name in ("PositionsUnknown", "StopFired", "FeedGap", "SessionChanged"):
+        return str(event)[:160]
+    return ""
+
+
+def _memory() -> str | None:
+    """A disk that is none, where the machine has one: thousands of small databases."""
+    folder = Path("/dev/shm")
+    return str(folder) if folder.is_dir() else None
+
+
+def _remove(folder: Path) -> None:
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_dir():
+            path.rmdir()
+        else:
+            path.unlink()
+    folder.rmdir()
+
+
+def quiet() -> None:
+    """Makes this process ready for thousands of runs: their faults would write thousands of log lines."""
+    logging.disable(logging.CRITICAL)
+    gc.collect()
+    gc.freeze()  # what is loaded stays: each run ends with a collection

@@ -1,0 +1,190 @@
+"""What a run does, drawn from its seed: positions, courses of prices, and what goes wrong when. Pure."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """What can happen. The value is what the report calls it."""
+
+    LOST_BEFORE = "reply lost before acceptance"
+    LOST_AFTER = "reply lost after acceptance"
+    LATE = "accepted after we gave up"
+    SLOW_REPLY = "reply delayed"
+    SERVER_ERROR = "5xx"
+    THROTTLED = "429"
+    GATEWAY_PAGE = "web page instead of an answer"
+    BAD_READ = "order book or positions cannot be read"
+    NO_NAME = "DNS failure"
+    BLACK_HOLE = "packets vanish"
+    MID_FRAME = "disconnect in the middle of a frame"
+    IDLE_CLOSED = "idle connections closed"
+    FEED_SILENT = "feed silent"
+    UPDATE_LOST = "order update dropped"
+    UPDATE_TWICE = "order update duplicated"
+    UPDATE_LATE = "order update delayed"
+    UPDATE_ORDER = "order updates reordered"
+    PARTIAL = "partial fill"
+    REJECTED = "exit rejected"
+    EXCHANGE_RESTART = "exchange restarted"
+    TOKEN_DEATH = "token died"
+    PHONE_CLOSE = "position closed by phone"
+    PHONE_HALF = "position halved by phone"
+    PHONE_CONVERT = "position converted by phone"
+    PHONE_GROW = "position grown by phone"
+    MANUAL_EXIT = "manual exit at the same instant"
+    MOVED = "stop moved"
+    CLOCK_JUMP = "clock jump"
+    DISK_BUSY = "database busy"
+    DISK_FULL = "disk full"
+    KILLED = "kill -9 of the workstation"
+    NEXT_DAY = "restart on the next trading day"
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """A position with a stop."""
+
+    instrument: str
+    product: str
+    quantity: int
+    """Signed units."""
+    distance: int
+    """Of the trigger from the first price, in hundredths of a percent."""
+    breach: float
+    """Seconds after the beginning when the price goes through the level."""
+    returns: bool
+    """The price comes back later: a stop that nobody could hear may rightly stay armed."""
+    thin: bool
+    """Its book is thin: exits fill in parts and must be priced anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Something that happens."""
+
+    at: float
+    """Seconds after the beginning."""
+    kind: Kind
+    about: int
+    """Which position; the others are untouched where it is about one."""
+    amount: float = 0.0
+    """Seconds, units or a number of times, as the kind wants."""
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One run."""
+
+    seed: int
+    guarded: tuple[Guarded, ...]
+    acts: tuple[Act, ...]
+    ends: float
+    """Seconds after the beginning when the last consequence is over."""
+
+    def words(self) -> str:
+        """For whoever looks at a failed seed."""
+        lines = [f"seed {self.seed}"]
+        lines += [f"  {g}" for g in self.guarded]
+        lines += [f"  {act.at:6.2f} s  {act.kind.value} ({act.amount:g}) of {act.about}" for act in self.acts]
+        return "\n".join(lines)
+
+
+ARMED_BY = 2.0
+"""Seconds until everything is armed."""
+LONGEST_LATE = 60.0
+
+SHARES = ("NSE:INFY", "NSE:SBIN", "NSE:RELIANCE", "NSE:TATASTEEL")
+_DAY_KINDS = (Kind.TOKEN_DEATH, Kind.NEXT_DAY, Kind.EXCHANGE_RESTART)
+_AT_BREACH = tuple(kind for kind in Kind if kind not in (Kind.MOVED, Kind.NEXT_DAY))
+
+
+def write(seed: int, options: tuple[str, ...]) -> Script:
+    """The script of a seed. `options` and futures of the exchange's list that may be held beside the shares."""
+    chance = random.Random(f"script {seed}")
+    guarded = tuple(_position(chance, name) for name in _names(chance, options))
+    first = min(g.breach for g in guarded)
+    drawn = [_act(chance, guarded, first) for _ in range(chance.choice((0, 1, 1, 2, 2, 3, 4)))]
+    acts = _sane(sorted(drawn, key=lambda act: act.at))
+    tail = 20.0
+    last = max([g.breach for g in guarded] + [act.at + _lasts(act) for act in acts])
+    return Script(seed, guarded, tuple(acts), last + tail)
+
+
+def _names(chance: random.Random, options: tuple[str, ...]) -> list[str]:
+    names = chance.sample(SHARES, chance.choice((1, 1, 2, 3)))
+    if options and chance.random() < 0.4:
+        names.append(chance.choice(options))
+    return names
+
+
+def _position(chance: random.Random, name: str) -> Guarded:
+    derivative = not name.startswith("NSE:")
+    lots = chance.choice((1, 2, 3)) if derivative else chance.choice((1, 10, 75, 200))
+    return Guarded(
+        name,
+        chance.choice(("NRML", "MIS")) if derivative else "MIS",
+        lots * chance.choice((1, 1, -1)),
+        chance.randrange(30, 150),
+        ARMED_BY + chance.uniform(1.0, 12.0),
+        chance.random() < 0.15,
+        chance.random() < 0.15,
+    )
+
+
+def _act(chance: random.Random, guarded: tuple[Guarded, ...], first: float) -> Act:
+    kind = chance.choice(list(Kind))
+    about = chance.randrange(len(guarded))
+    breach = guarded[about].breach
+    if kind in _AT_BREACH and chance.random() < 0.75:
+        at = breach + chance.choice((chance.uniform(-0.03, 0.06), chance.uniform(-2.0, 3.0)))
+    else:
+        at = chance.uniform(ARMED_BY, first + 8.0)
+    return Act(round(max(ARMED_BY, at), 4), kind, about, _amount(chance, kind))
+
+
+def _amount(chance: random.Random, kind: Kind) -> float:
+    if kind is Kind.LATE:
+        return round(chance.choice((chance.uniform(0.1, 8.0), chance.uniform(7.0, LONGEST_LATE))), 2)
+    if kind in (Kind.SLOW_REPLY, Kind.UPDATE_LATE):
+        return round(chance.uniform(0.1, 9.0), 2)
+    if kind in (Kind.NO_NAME, Kind.BLACK_HOLE, Kind.FEED_SILENT, Kind.DISK_BUSY, Kind.DISK_FULL):
+        return round(chance.uniform(1.0, 12.0), 2)
+    if kind in (Kind.EXCHANGE_RESTART, Kind.KILLED, Kind.NEXT_DAY):
+        return round(chance.uniform(0.2, 8.0), 2)
+    if kind is Kind.CLOCK_JUMP:
+        return round(chance.choice((-1, 1)) * chance.uniform(1.0, 3_600.0), 1)
+    if kind in (Kind.SERVER_ERROR, Kind.THROTTLED, Kind.GATEWAY_PAGE, Kind.BAD_READ, Kind.REJECTED):
+        return chance.choice((1, 1, 2, 3))
+    if kind in (Kind.UPDATE_LOST, Kind.UPDATE_TWICE, Kind.LOST_BEFORE, Kind.LOST_AFTER):
+        return chance.choice((1, 1, 2))
+    return 1.0
+
+
+def _lasts(act: Act) -> float:
+    """Seconds until its consequences are over."""
+    if act.kind in (Kind.LOST_BEFORE, Kind.LOST_AFTER, Kind.SLOW_REPLY):
+        return 15.0
+    if act.kind is Kind.LATE:
+        return act.amount + 15.0
+    if act.kind in (Kind.TOKEN_DEATH, Kind.NEXT_DAY, Kind.BLACK_HOLE, Kind.NO_NAME):
+        return act.amount + 25.0
+    if act.kind in (Kind.EXCHANGE_RESTART, Kind.KILLED, Kind.DISK_BUSY, Kind.DISK_FULL, Kind.FEED_SILENT):
+        return act.amount + 12.0
+    if act.kind in (Kind.REJECTED, Kind.SERVER_ERROR, Kind.THROTTLED, Kind.PARTIAL):
+        return 12.0
+    return 5.0
+
+
+def _sane(acts: list[Act]) -> list[Act]:
+    """One change of days at most, and it is the last great event."""
+    kept: list[Act] = []
+    day = next((act for act in acts if act.kind is Kind.NEXT_DAY), None)
+    for act in acts:
+        if day is not None and act is not day and (act.kind in _DAY_KINDS or act.kind is Kind.KILLED):
+            continue
+        kept.append(act)
+    return kept

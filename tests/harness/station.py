@@ -1,0 +1,200 @@
+"""The workstation's process in a run: the real account desk, adapter, feed, engine and journal, and its trader."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import select
+
+from app.analytics.charge_table import ChargeTable
+from app.brokers.base import Credentials, Session
+from app.brokers.zerodha.factory import ZERODHA, ZerodhaFactory
+from app.desk.account import AccountDesk, Trading
+from app.domain.account import Endpoints
+from app.domain.calendar import TradingCalendar
+from app.domain.errors import AppError, DiskFull, SessionExpired
+from app.domain.events import Event, FeedState, Level, Noticed
+from app.domain.ids import AccountId, InstrumentId
+from app.domain.instrument import Instrument
+from app.domain.stop import Stop
+from app.engine.rules import ExitRules
+from app.market.charts import Charts
+from app.runtime.paths import resource
+from app.runtime.secret import Secret
+from app.storage.database import StoreKind
+from app.storage.journal import Journal
+from app.storage.schema_journal import intents
+from app.storage.store import open_store
+from tests.harness.virtual import Side
+
+T = TypeVar("T")
+
+ACCOUNT = AccountId("zerodha-H")
+KEY = Secret("5" * 64)
+"""Of the journal in a run: nothing in it is anybody's."""
+LOGIN_SECONDS = 6.0
+"""A trader who was called logs in again after this long."""
+LOGIN_AGAIN = 3.0
+
+
+def _texts(*parts: str, pattern: str) -> list[str]:
+    return [path.read_text(encoding="utf-8") for path in sorted(resource(*parts).glob(pattern))]
+
+
+RULES = ExitRules.parse(resource("rules", "exits.csv").read_text(encoding="utf-8"))
+CHARGES = ChargeTable.parse(*_texts("charges", pattern="*.csv"))
+CALENDAR = TradingCalendar.parse(*_texts("calendar", pattern="*.json"))
+
+
+class Disk:
+    """What the machine's disk does to whoever writes the journal."""
+
+    full = False
+    slow = 0.0
+    """Seconds that each write takes: another program is busy with the disk."""
+
+
+class InlineWorker:
+    """Stands for `storage.worker.Worker`: the same work, without the thread. It takes no time but the disk's."""
+
+    disk = Disk()
+
+    def __init__(self, name: str) -> None:
+        del name
+        self.is_open = True
+        self._turn = asyncio.Lock()
+
+    async def call(self, function: Callable[[], T]) -> T:
+        async with self._turn:
+            await asyncio.sleep(0.001 + self.disk.slow)
+            if self.disk.full:
+                raise DiskFull("There is no space left to write journal.db.")
+            return function()
+
+    async def stop(self, last: Callable[[], None], within: float = 10.0) -> bool:
+        del within
+        self.is_open = False
+        last()
+        return True
+
+
+class Station:
+    """One life of the program, from its start to `kill`."""
+
+    def __init__(
+        self,
+        number: int,
+        folder: Path,
+        instruments: Mapping[InstrumentId, Instrument],
+        urls: Mapping[str, str],
+        request_token: Callable[[], str],
+        told: Callable[[Station, Event], None],
+    ) -> None:
+        self.number = number
+        self.side = Side(f"station {number}")
+        self.desk: AccountDesk
+        self.journal: Journal
+        self.bugs: list[BaseException] = []
+        self.logins = 0
+        self._folder = folder
+        self._instruments = instruments
+        self._urls = urls
+        self._request_token = request_token
+        self._told = told
+        self._logging_in: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """As unlocking a profile: the journal, and its stops."""
+        store, _ = await open_store(self._folder, KEY, StoreKind.JOURNAL)
+        # The kernel lets go of a dead program's file.
+        self.side.on_death.append(store.close_file)
+        self.journal = Journal(store)
+        self.desk = AccountDesk(ACCOUNT, self._trading(), self._died)
+        self.desk.adopt(await self.journal.recent_stops(500))
+        await self.log_in()
+
+    def _trading(self) -> Trading:
+        from app.runtime.loop import Tasks
+
+        return Trading(
+            journal=self.journal,
+            rules=RULES,
+            calendar=CALENDAR,
+            charges=CHARGES,
+            instrument=self._instruments.get,
+            ends_in_auction=lambda _: False,
+            info=lambda _: ZERODHA,
+            charts=Charts(self._publish, _keep),
+            publish=self._publish,
+            tasks=Tasks(self.bugs.append),
+        )
+
+    def _publish(self, event: Event) -> None:
+        self._told(self, event)
+
+    # -- the trader's login ------------------------------------------------------------------------------------------
+
+    async def log_in(self) -> None:
+        """Until it works; a broker that is down is tried again."""
+        while True:
+            try:
+                await self._begin()
+            except AppError:
+                await asyncio.sleep(LOGIN_AGAIN)
+            else:
+                return
+
+    async def _begin(self) -> None:
+        session, credentials, endpoints = self._session()
+        broker = ZerodhaFactory().session(session, credentials, endpoints)
+        await self.desk.begin(session, broker)
+        self.logins += 1
+
+    def _session(self) -> tuple[Session, Credentials, Endpoints]:
+        urls = self._urls
+        credentials = Credentials(urls["api_key"], Secret(urls["api_secret"]))
+        endpoints = Endpoints(urls["api_url"], urls["login_url"], urls["ws_url"], urls["redirect_url"], "")
+        now = self.desk.clock.now()
+        token = self._request_token()
+        # Far off: the exchange alone decides in a run when a token dies.
+        session = Session(ACCOUNT, "H", "Harness", Secret(token), now, now + 400 * 86_400_000_000_000)
+        return session, credentials, endpoints
+
+    async def _died(self, account: AccountId, cause: SessionExpired) -> None:
+        """What the session desk does: the stops are blind until the trader, who is called, logs in again."""
+        await self.desk.end(FeedState.REFUSED)
+        if self.desk.active:
+            return
+        if self.desk.stops.armed:
+            self._publish(Noticed(Level.ALARM, "Stops are blind", str(cause), "Log in again.", account))
+        if self._logging_in is None or self._logging_in.done():
+            self._logging_in = asyncio.get_running_loop().create_task(self._log_in_again())
+
+    async def _log_in_again(self) -> None:
+        await asyncio.sleep(LOGIN_SECONDS)
+        if not self.desk.active:
+            await self.log_in()
+
+    async def tags(self) -> frozenset[str]:
+        """Of every order that was written down before it left."""
+        return await self.journal.store.run(lambda c: frozenset(c.execute(select(intents.c.tag)).scalars()))
+
+    # -- what a run asks ---------------------------------------------------------------------------------------------
+
+    @property
+    def stops(self) -> tuple[Stop, ...]:
+        """As the engine has them."""
+        return self.desk.stops.stops
+
+
+def checksum(api_key: str, request_token: str, api_secret: str) -> str:
+    """Of a login (Kite Connect, "Login flow")."""
+    return hashlib.sha256(f"{api_key}{request_token}{api_secret}".encode()).hexdigest()
+
+
+async def _keep(*_: Any) -> None:
+    """Candles are not kept in a run: no chart is open."""

@@ -1,0 +1,174 @@
+"""What must hold after every run. Each violation is a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from app.domain.events import Level, Noticed, OrderChanged
+from app.domain.ids import StopId
+from app.domain.stop import Stop, StopState, stop_of_tag
+from tests.harness.acts import Stage
+from tests.harness.script import Guarded, Kind
+from tests.harness.world import Traded
+
+REVERSED_AT_MOST = 2.0
+"""Seconds in fair weather that a position may be turned round."""
+
+
+async def violations(stage: Stage, armed: dict[str, int]) -> list[str]:
+    """All that is wrong at the end. `armed`: by stop id, the trigger that was acknowledged."""
+    found: list[str] = []
+    world = stage.world
+    station = world.station
+    if station is None:
+        return ["the workstation was not running at the end"]
+    for life in world.stations:
+        found += [f"a task of life {life.number} failed: {bug!r}" for bug in life.bugs]
+    journal = {stop.id: stop for stop in await station.journal.stops_since(0)}
+    mine = {stop.id: stop for stop in station.stops}
+    for number, guarded in enumerate(stage.script.guarded):
+        found += [f"{guarded.instrument}: {words}" for words in _of_position(stage, guarded)]
+        stop = next((s for s in journal.values() if s.key.instrument == guarded.instrument), None)
+        if stop is None:
+            if number < len(armed):
+                found.append(f"{guarded.instrument}: the stop is not in the journal")
+            continue
+        found += [f"{guarded.instrument}: {words}" for words in _of_stop(stage, guarded, stop, mine)]
+    found += _lost_from_journal(armed, set(journal))
+    found += await _unjournalled(stage)
+    found += _alarms_missing(stage)
+    return found
+
+
+def _lost_from_journal(armed: dict[str, int], journal: set[str]) -> list[str]:
+    return [f"stop {stop} was acknowledged and is not in the journal" for stop in armed if stop not in journal]
+
+
+def _of_stop(stage: Stage, guarded: Guarded, stop: Stop, mine: dict[StopId, Stop]) -> Iterator[str]:
+    """A stop is armed and watched, or closed and its position gone; nothing between, when all is quiet again."""
+    world = stage.world
+    net = world.net(guarded.instrument, guarded.product)
+    station = world.station
+    known = mine.get(stop.id)
+    if known is None:
+        yield f"stop {stop.id} of the journal is not known to the engine"
+        return
+    if known.state is not stop.state:
+        yield f"the journal says {stop.state}, the engine {known.state}"
+    held = net * (1 if guarded.quantity > 0 else -1)
+    if stop.state in (StopState.CLOSED, StopState.DISARMED):
+        grown = stage.happened.get(Kind.PHONE_GROW, 0)
+        if held > 0 and not grown:
+            yield f"the stop is {stop.state} ({stop.note}) and {net} units are still there"
+        return
+    if stop.state is not StopState.ARMED:
+        yield f"the stop is still {stop.state} ({stop.note}); the exchange has {net} units"
+        return
+    if held <= 0:
+        yield f"the stop is armed on nothing: {net} units"
+    elif known.quantity != held:
+        yield f"the stop is armed for {known.quantity} of {net} units"
+    last = world.exchange.market.quotes[world.tape.listings.by_key[guarded.instrument].token].last_price
+    if stop.is_hit(last):
+        yield f"the price {last} is beyond {stop.trigger} and the stop has not fired"
+    if station is not None and station.desk.stops.watching == 0:
+        yield "the stop is armed and nothing watches"
+
+
+def _of_position(stage: Stage, guarded: Guarded) -> Iterator[str]:
+    """Never turned round, but where two exits crossed on the wire, and then not for long."""
+    world = stage.world
+    token = world.tape.listings.by_key[guarded.instrument].token
+    sign = 1 if guarded.quantity > 0 else -1
+    trades = [t for t in world.traded if (t.token, t.product) == (token, guarded.product)]
+    turned: float | None = None
+    for trade in trades:
+        held = trade.net * sign
+        if held < 0 and turned is None:
+            turned = trade.at
+            yield from _knew_better(stage, guarded, trade)
+        elif held >= 0 and turned is not None:
+            yield from _too_long(stage, turned, trade.at)
+            turned = None
+    if turned is not None:
+        yield f"turned round from {turned - stage.begun:.2f} s to the end"
+
+
+def _too_long(stage: Stage, since: float, until: float) -> Iterator[str]:
+    fair = _fair(stage, since, until)
+    if fair > REVERSED_AT_MOST:
+        yield f"turned round for {until - since:.2f} s, {fair:.2f} of them in fair weather"
+
+
+def _fair(stage: Stage, since: float, until: float) -> float:
+    """Seconds of an interval in which nothing was disturbed."""
+    at, total = since, 0.0
+    for begin, end in sorted(stage.foul):
+        if begin > at:
+            total += max(0.0, min(begin, until) - at)
+        at = max(at, end)
+        if at >= until:
+            return total
+    return total + max(0.0, until - at)
+
+
+def _knew_better(stage: Stage, guarded: Guarded, trade: Traded) -> Iterator[str]:
+    """The order that turned it round must have left before the news of the other exit had come."""
+    world = stage.world
+    if stop_of_tag(trade.tag) is None:
+        return
+    left = world.left[trade.tag] - 0.001
+    for heard in world.events(OrderChanged):
+        if heard.at >= left or not isinstance(heard.event, OrderChanged):
+            return
+        order = heard.event.order
+        other = order.broker_order_id != trade.order and order.instrument == guarded.instrument
+        sells = (order.side.value == "SELL") is (guarded.quantity > 0)
+        same_life = heard.station == world.life_at(left)
+        if (
+            other
+            and sells
+            and same_life
+            and order.product.value == guarded.product
+            and _whole(stage, guarded, order.filled_quantity)
+        ):
+            yield (
+                f"exit {trade.tag} turned the position round, and left {left - heard.at:.3f} s after the news that "
+                f"order {order.broker_order_id} had filled {order.filled_quantity}"
+            )
+            return
+
+
+def _whole(stage: Stage, guarded: Guarded, filled: int) -> bool:
+    """The other order closed all there was."""
+    units = abs(guarded.quantity) * max(1, stage.world.tape.listings.by_key[guarded.instrument].lot_size)
+    return filled >= units and not stage.happened.get(Kind.PHONE_GROW, 0)
+
+
+async def _unjournalled(stage: Stage) -> list[str]:
+    """Every order of ours at the exchange was written down before it left."""
+    station = stage.world.station
+    assert station is not None
+    tags = await station.tags()
+    return [
+        f"order {order.order_id} with our tag {order.tag} is not in the journal"
+        for order in stage.world.exchange.oms.records.orders.values()
+        if order.tag and stop_of_tag(order.tag) is not None and order.tag not in tags
+    ]
+
+
+def _alarms_missing(stage: Stage) -> Iterator[str]:
+    """Whoever lost something is called."""
+    world = stage.world
+    alarms = [
+        (h.at, f"{h.event.title} {h.event.cause}")
+        for h in world.heard
+        if isinstance(h.event, Noticed) and h.event.level is Level.ALARM
+    ]
+    for order in world.exchange.oms.records.orders.values():
+        stop = stop_of_tag(order.tag or None)
+        if stop is not None and order.status == "REJECTED":
+            name = f"{order.exchange}:{order.tradingsymbol}"
+            at = world.arrived.get(order.order_id, 0.0)
+            if not any(name in words and then >= at for then, words in alarms):
+                yield f"exit {order.order_id} of {name} was rejected and nobody was called"

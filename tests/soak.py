@@ -1,6 +1,6 @@
 """`make soak`: the kill points and the fault scenes, many times, with seeds that no run had before.
 
-python -m tests.soak [--kills 200] [--rotations 200] [--rounds 3] [--seed N]
+python -m tests.soak [--seeds 10000] [--kills 200] [--rotations 200] [--rounds 3] [--seed N]
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ FAULTS = ("tests/e2e/test_engine_faults.py", "tests/e2e/test_blind_stops.py")
 def main() -> int:
     """0: no violation."""
     parser = argparse.ArgumentParser(prog="soak", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=10_000, help="of the fault harness")
     parser.add_argument("--kills", type=int, default=200, help="of every point, each leaving two positions behind")
     parser.add_argument("--rotations", type=int, default=200, help="kills while the profile's keys are changed")
     parser.add_argument("--syncs", type=int, default=200, help="kills in the middle of a sync")
@@ -31,13 +32,15 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**9), help="where the seeds begin")
     options = parser.parse_args()
     sys.stdout.write(
-        f"seed {options.seed}: {options.kills} kills of each point, {options.rotations} of a change of keys, "
+        f"seed {options.seed}: {options.seeds} seeds of faults, {options.kills} kills of each point, {options.rotations} of a change of keys, "
         f"{options.syncs} of a sync, {options.rounds} rounds of faults\n"
     )
     sys.stdout.flush()
     environment = {**os.environ, "STOPLINE_KILLS": str(options.kills), "STOPLINE_SEED": str(options.seed)}
     environment["STOPLINE_ROTATION_KILLS"] = str(options.rotations)
-    failed = _pytest(environment, KILLS) if options.kills else 0
+    harness = [sys.executable, "-m", "tests.harness", "--seeds", f"{options.seed}:{options.seed + options.seeds}"]
+    failed = subprocess.run(harness, cwd=ROOT, check=False).returncode if options.seeds else 0
+    failed |= _pytest(environment, KILLS) if options.kills else 0
     failed |= _pytest(environment, ROTATIONS) if options.rotations else 0
     environment["STOPLINE_SYNC_KILLS"] = str(options.syncs)
     environment["STOPLINE_SYNC_DAYS"] = str(options.sync_days)

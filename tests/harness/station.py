@@ -23,6 +23,7 @@ from app.domain.instrument import Instrument
 from app.domain.stop import Stop
 from app.engine.rules import ExitRules
 from app.market.charts import Charts
+from app.market.underlyings import Underlyings
 from app.runtime.paths import resource
 from app.runtime.secret import Secret
 from app.storage.database import StoreKind
@@ -46,6 +47,7 @@ def _texts(*parts: str, pattern: str) -> list[str]:
 
 
 RULES = ExitRules.parse(resource("rules", "exits.csv").read_text(encoding="utf-8"))
+UNDERLYINGS = resource("rules", "underlyings.csv").read_text(encoding="utf-8")
 CHARGES = ChargeTable.parse(*_texts("charges", pattern="*.csv"))
 CALENDAR = TradingCalendar.parse(*_texts("calendar", pattern="*.json"))
 
@@ -129,9 +131,14 @@ class Station:
             ends_in_auction=lambda _: False,
             info=lambda _: ZERODHA,
             charts=Charts(self._publish, _keep),
+            underlyings=Underlyings.parse(UNDERLYINGS, self._search),
             publish=self._publish,
             tasks=Tasks(self.bugs.append),
         )
+
+    def _search(self, words: str, most: int) -> list[Instrument]:
+        name, _, kind = words.partition(" ")
+        return [one for one in self._instruments.values() if one.name == name and kind in one.symbol][:most]
 
     def _publish(self, event: Event) -> None:
         self._told(self, event)

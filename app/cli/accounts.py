@@ -28,19 +28,25 @@ def add_commands(
         allow_abbrev=False,
         help="list the accounts, or disconnect one",
         description="Lists the accounts with their ids and states. `disconnect ID` ends the session at the broker and "
-        "wipes its tokens; trades and settings stay. Refused while stops are armed on the account.",
+        "wipes its tokens; trades and settings stay. Refused while stops are armed on the account, unless they are "
+        "handed over to the broker.",
     )
     accounts.add_argument("--json", action="store_true", help="print one JSON object")
     what = accounts.add_subparsers(dest="what", metavar="disconnect")
     disconnect = what.add_parser("disconnect", parents=[common], allow_abbrev=False, help="end a session")
     disconnect.add_argument("account", metavar="ID", help="as `accounts` lists it")
+    disconnect.add_argument(
+        "--hand-over",
+        action="store_true",
+        help="first place an order or trigger at the broker for each armed stop, then disarm it",
+    )
     disconnect.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def parsed(asked: argparse.Namespace, profile: Path) -> AccountCommand:
     """The command asked for."""
     if asked.what == "disconnect":
-        return Disconnect(profile, AccountId(asked.account), asked.json)
+        return Disconnect(profile, AccountId(asked.account), asked.json, asked.hand_over)
     return AccountList(profile, asked.json)
 
 
@@ -48,11 +54,13 @@ async def run_accounts(desk: AccountCommands, command: AccountCommand, out: Outp
     """Exit code 0 done, 1 the account could not be disconnected, 2 could not start."""
     if isinstance(command, Disconnect):
         try:
-            view = await desk.disconnect(command.account)
+            done = await desk.disconnect(command.account, hand_over=command.hand_over)
         except AppError as error:
             out.failed(error)
             return SOME_FAILED
-        out.result({"ok": True, "account": msgspec.to_builtins(view)}, f"{view.id}: disconnected; its trades stay")
+        lines = [f"{done.account.id}: disconnected; its trades stay"]
+        lines += [f"The broker keeps: {words}" for words in done.resting]
+        out.result({"ok": True, **msgspec.to_builtins(done)}, "\n".join(lines))
         return FINE
     try:
         views = await desk.accounts()

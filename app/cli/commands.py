@@ -128,6 +128,8 @@ class Disconnect:
     profile: Path
     account: AccountId
     as_json: bool
+    hand_over: bool = False
+    """First an order or trigger at the broker takes the place of each armed stop."""
 
 
 @dataclass(frozen=True, slots=True)

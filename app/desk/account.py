@@ -20,6 +20,7 @@ from app.desk.order_watch import OrderWatch
 from app.desk.outcome import Outcome
 from app.desk.rights import DataRights
 from app.desk.surroundings import StopSurroundings
+from app.desk.timekeeper import TimeKeeper
 from app.domain.broker import BrokerInfo
 from app.domain.calendar import Calendar, ist_date
 from app.domain.errors import AppError, Denied, SessionExpired
@@ -39,7 +40,6 @@ from app.engine.watch import Watch
 from app.market.charts import Charts
 from app.market.feed import FeedHub
 from app.market.underlyings import Underlyings
-from app.runtime.clock import AccountClock
 from app.runtime.loop import Tasks
 
 log = logging.getLogger(__name__)
@@ -80,8 +80,8 @@ class AccountDesk:
         on_session_dead: Callable[[AccountId, SessionExpired], Coroutine[Any, Any, None]],
     ) -> None:
         self.account = account
-        self.clock = AccountClock()
-        self._broker_clock = AccountClock()
+        self._time = TimeKeeper(account, trading.publish)
+        self.clock = self._time.clock
         self._trading = trading
         self._publish = trading.publish
         self._dead = on_session_dead
@@ -141,7 +141,7 @@ class AccountDesk:
     @property
     def broker_time(self) -> Nanos:
         """By the broker's own clock, as last read. This machine's may be wrong, or be set meanwhile."""
-        return self._broker_clock.now()
+        return self._time.broker.now()
 
     @property
     def active(self) -> bool:
@@ -307,15 +307,20 @@ class AccountDesk:
                 log.info("clock of %s: %s", self.account, failure.cause)
 
     async def _read_clock(self, broker: BrokerSession) -> None:
-        reading = await broker.exchange_clock()
-        self._broker_clock.set(reading.now, reading.speed)
+        reading = await self._time.read(broker, paper=broker.paper)
         if broker.paper:
-            self.clock.set(reading.now, reading.speed)
             self.hours.set_always_open(reading.always_open)
+
+    async def learn_time(self) -> None:
+        """Reads the broker's clock anew, where it answers within a few seconds."""
+        if (broker := self._broker) is not None:
+            with contextlib.suppress(AppError, TimeoutError):
+                await self._time.look(broker, paper=broker.paper)
 
     def _on_connected(self) -> None:
         """Events may have been missed while the stream was away: the books are read again."""
         self.hub.set_urgent(self.stops.armed > 0)
+        self._trading.tasks.start(self.learn_time(), f"clock after reconnect {self.account}")
         if self._recovered.is_set():
             self._trading.tasks.start(self.books.reconcile(), f"reconcile after reconnect {self.account}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
@@ -19,6 +20,15 @@ SECONDS = 60.0
 """How long a workstation may take."""
 
 
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """An account whose session was ended."""
+
+    account: AccountView
+    resting: tuple[str, ...] = ()
+    """What the broker keeps in place of its stops."""
+
+
 class AccountCommands(Protocol):
     """The part of a desk that the command uses. Raises AppError."""
 
@@ -26,8 +36,8 @@ class AccountCommands(Protocol):
         """All that were ever connected."""
         ...
 
-    async def disconnect(self, account: AccountId) -> AccountView:
-        """Ends its session and wipes its tokens. Raises Denied while stops are armed."""
+    async def disconnect(self, account: AccountId, *, hand_over: bool = False) -> Disconnected:
+        """Ends its session and wipes its tokens. Raises Denied while stops are armed and not handed over."""
         ...
 
 
@@ -41,13 +51,13 @@ class DirectAccounts:
         """All that were ever connected."""
         return await self._desk.session.accounts()
 
-    async def disconnect(self, account: AccountId) -> AccountView:
+    async def disconnect(self, account: AccountId, *, hand_over: bool = False) -> Disconnected:
         """Says which account it does not know."""
         known = {view.id for view in await self.accounts()}
         if account not in known:
             raise Denied(f"There is no account {account}.", f"There are: {', '.join(sorted(known)) or 'none'}.")
-        await self._desk.session.disconnect(account)
-        return next(view for view in await self.accounts() if view.id == account)
+        resting = await self._desk.session.disconnect(account, hand_over=hand_over)
+        return Disconnected(next(view for view in await self.accounts() if view.id == account), tuple(resting))
 
 
 class RemoteAccounts:
@@ -61,11 +71,11 @@ class RemoteAccounts:
         answer = await asyncio.to_thread(call, self._paths, "accounts.list", {}, timeout=SECONDS)
         return msgspec.convert(answer, list[AccountView])
 
-    async def disconnect(self, account: AccountId) -> AccountView:
+    async def disconnect(self, account: AccountId, *, hand_over: bool = False) -> Disconnected:
         """The same, in the workstation."""
-        params = {"account": account}
+        params = {"account": account, "hand_over": hand_over}
         answer = await asyncio.to_thread(call, self._paths, "accounts.disconnect", params, timeout=SECONDS)
-        return msgspec.convert(answer, AccountView)
+        return msgspec.convert(answer, Disconnected)
 
 
 def account_verbs(desk: Desk) -> dict[str, Verb]:
@@ -75,7 +85,7 @@ def account_verbs(desk: Desk) -> dict[str, Verb]:
     async def listed(_: Mapping[str, Any]) -> Sequence[AccountView]:
         return await direct.accounts()
 
-    async def disconnect(params: Mapping[str, Any]) -> AccountView:
-        return await direct.disconnect(params["account"])
+    async def disconnect(params: Mapping[str, Any]) -> Disconnected:
+        return await direct.disconnect(params["account"], hand_over=bool(params.get("hand_over")))
 
     return {"accounts.list": listed, "accounts.disconnect": disconnect}

@@ -99,8 +99,18 @@ class SessionVerbs(Protocol):
         """What to type, for a paper account that this program started; else None."""
         ...
 
-    async def disconnect(self, account: AccountId) -> None:
-        """Kills the session and wipes the tokens (A7). Raises Denied while stops are armed."""
+    async def disconnect(self, account: AccountId, *, hand_over: bool = False) -> Sequence[str]:
+        """Kills the session and wipes the tokens (A7). Raises Denied while stops are armed, unless they are handed
+        over: then an order or trigger that rests at the broker takes the place of each first. Returns those, in words.
+        """
+        ...
+
+    async def pause(self, account: AccountId) -> AccountView:
+        """No sync by itself and no new order; stops and exits go on. Raises Denied when not logged in."""
+        ...
+
+    async def go_on(self, account: AccountId) -> AccountView:
+        """Ends a pause. Raises Denied when it is not paused."""
         ...
 
 

@@ -156,7 +156,7 @@ class LocalDesk:
         await self.sync.keep_schedule()
 
     def _on_session(self, event: SessionChanged) -> None:
-        if event.state is SessionState.ACTIVE:
+        if event.state in (SessionState.ACTIVE, SessionState.PAUSED):
             self.market.resubscribe()
             if self._workspace.guarding:
                 self._tasks.start(self._calendar.ask(event.account), f"calendar of {event.account}")

@@ -71,6 +71,22 @@ class AccountView:
     token_expires_at: Nanos | None
     last_sync: Nanos | None
     last_error: str
+    token_issued_at: Nanos | None = None
+    last_refresh: Nanos | None = None
+    """When a session was last begun anew."""
+    error_count: int = 0
+    """Syncs that failed in a row."""
+    sync_on: bool = True
+    sync_every_s: int = 900
+    next_sync: Nanos | None = None
+    fills_synced: int = 0
+    """New fills since it was connected."""
+    syncs_failed: int = 0
+    disconnected_at: Nanos | None = None
+    armed: int = 0
+    """Open stops of it."""
+    scopes: tuple[str, ...] = ()
+    """What the token may do, in the broker's words; empty where it does not say, or nobody is logged in."""
 
 
 @dataclass(frozen=True, slots=True)

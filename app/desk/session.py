@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from app.brokers import configuration
 from app.brokers.base import Credentials, Session
 from app.brokers.login_state import LoginAttempts
+from app.desk import handover
 from app.desk.account import AccountDesk
 from app.desk.messages import AccountView, LoginPage, PaperLogin, PassphraseStrength, VaultInfo, VaultState
 from app.desk.paper import PaperExchange
@@ -188,6 +189,17 @@ class SessionDesk:
             token_expires_at=record.token_expires_at,
             last_sync=record.last_sync,
             last_error=record.last_error,
+            token_issued_at=record.token_issued_at,
+            last_refresh=record.last_refresh,
+            error_count=record.error_count,
+            sync_on=record.sync_on,
+            sync_every_s=record.sync_every_s,
+            next_sync=record.next_sync,
+            fills_synced=record.fills_synced,
+            syncs_failed=record.syncs_failed,
+            disconnected_at=record.disconnected_at,
+            armed=0 if desk is None else desk.stops.armed,
+            scopes=() if desk is None or desk.session is None else desk.session.scopes,
         )
 
     async def add_account(
@@ -240,13 +252,14 @@ class SessionDesk:
             self._add_desk(record)
         self._sessions.announce(self._workspace.record(account))
 
-    async def disconnect(self, account: AccountId) -> None:
+    async def disconnect(self, account: AccountId, *, hand_over: bool = False) -> Sequence[str]:
         """Ends the session at the broker and wipes the tokens; history stays (A7)."""
         desk = self._workspace.account(account)
         armed = desk.stops.armed
-        if armed:
+        if armed and not hand_over:
             count = "One stop is" if armed == 1 else f"{armed} stops are"
-            raise Denied(f"{count} armed on this account.", "Disarm first, then disconnect.")
+            raise Denied(f"{count} armed on this account.", "Disarm first, or hand them over to the broker.")
+        resting = await handover.hand_over(self._workspace, desk) if armed else ()
         left = await self._sessions.end_at_broker(account, desk.session)
         await desk.end(FeedState.OFF)
         await self._workspace.readers.end(account)
@@ -272,7 +285,25 @@ class SessionDesk:
                     account,
                 )
             )
+        if resting:
+            told = "; ".join(resting)
+            self._workspace.publish(
+                Noticed(
+                    Level.INFO, "The broker keeps your stops", told, "Look after them at the broker's site.", account
+                )
+            )
         self._sessions.announce(self._workspace.record(account))
+        return resting
+
+    async def pause(self, account: AccountId) -> AccountView:
+        """No sync by itself, no new order; stops and exits go on."""
+        await self._sessions.pause(account)
+        return self._view(self._workspace.record(account))
+
+    async def go_on(self, account: AccountId) -> AccountView:
+        """Ends a pause."""
+        await self._sessions.go_on(account)
+        return self._view(self._workspace.record(account))
 
     # -- login -------------------------------------------------------------------------------------------------------
 

@@ -15,13 +15,15 @@ from app.desk.workspace import Workspace
 from app.domain.errors import AppError, Denied, SessionExpired
 from app.domain.events import FeedState, Level, Noticed, SessionChanged, SessionState
 from app.domain.ids import AccountId
-from app.runtime.clock import SystemClock
+from app.runtime.clock import SECOND, SystemClock
 from app.runtime.redaction import redact
 from app.runtime.secret import Secret
 from app.storage.accounts import AccountRecord
 
 log = logging.getLogger(__name__)
 
+EARLY = 120 * SECOND
+"""A token that is refused so long before its end did not die: it was ended."""
 RESUME_TRIES = 5
 RESUME_SECONDS = 1.0
 
@@ -55,7 +57,7 @@ class Sessions:
                 record,
                 user_id=session.user_id,
                 client_name=session.user_name,
-                state=SessionState.ACTIVE,
+                state=SessionState.PAUSED if record.state is SessionState.PAUSED else SessionState.ACTIVE,
                 sealed_token=self._workspace.vault.seal(account, pack(session)),
                 token_issued_at=session.issued_at,
                 token_expires_at=session.expires_at,
@@ -124,12 +126,13 @@ class Sessions:
         self._ending.add(account)
         try:
             desk = self._workspace.account(account)
+            await desk.learn_time()
             await desk.end(FeedState.REFUSED)
             if desk.active:
                 return  # a new login was quicker
             if not await self.readers.end(account):
                 self._read_on(account)
-            await self.set_state(account, SessionState.EXPIRED, cause.cause)
+            await self.set_state(account, *self._why_dead(account, cause))
             armed = desk.stops.armed
             # At night nobody is woken for what can wait: the watch over tokens asks before the session opens.
             if armed and desk.hours.open_at(desk.clock.now()):
@@ -146,6 +149,13 @@ class Sessions:
         finally:
             self._ending.discard(account)
 
+    def _why_dead(self, account: AccountId, cause: SessionExpired) -> tuple[SessionState, str]:
+        ends = self._workspace.record(account).token_expires_at
+        if ends is None or self._workspace.account(account).broker_time >= ends - EARLY:
+            return SessionState.EXPIRED, cause.cause
+        words = "The broker ended the session before its time: a login or logout elsewhere, or a new password."
+        return SessionState.REVOKED, words
+
     def _read_on(self, account: AccountId) -> None:
         """By the token that outlives the day, where the login brought one."""
         record = self._workspace.record(account)
@@ -160,6 +170,8 @@ class Sessions:
         record = self._workspace.record(account)
         if record.state is not state or record.last_error != reason:
             await self._workspace.save(replace(record, state=state, last_error=reason))
+        paused = state is SessionState.PAUSED
+        self._workspace.account(account).orders.entries_refused = "The account is paused." if paused else ""
         self.announce(self._workspace.record(account))
 
     def announce(self, record: AccountRecord) -> None:
@@ -182,7 +194,21 @@ class Sessions:
         await self._workspace.list_instruments(broker, record)
         await self._workspace.account(account).begin(session, broker, guard=self._workspace.guarding)
         await self.readers.end(account)
-        await self.set_state(account, SessionState.ACTIVE, "")
+        paused = self._workspace.record(account).state is SessionState.PAUSED
+        await self.set_state(account, SessionState.PAUSED if paused else SessionState.ACTIVE, "")
+
+    async def pause(self, account: AccountId) -> None:
+        """No sync by itself and no new order from now on; stops and exits go on. Raises Denied when not logged in."""
+        if not self._workspace.account(account).active:
+            raise Denied("The account is not logged in: there is nothing to pause.", "Log in first.")
+        await self.set_state(account, SessionState.PAUSED, "")
+
+    async def go_on(self, account: AccountId) -> None:
+        """Ends a pause. Raises Denied when it is not paused."""
+        if self._workspace.record(account).state is not SessionState.PAUSED:
+            raise Denied("The account is not paused.")
+        active = self._workspace.account(account).active
+        await self.set_state(account, SessionState.ACTIVE if active else SessionState.EXPIRED, "")
 
     def _stored(self, record: AccountRecord) -> Session | None:
         tokens = self._tokens(record) if record.token_expires_at is not None else None

@@ -243,6 +243,7 @@ class SyncDesk:
             self._workspace.factory(record.broker).info,
             self._plan(desk.account),
             desk.hours.calendar,
+            record.state is SessionState.PAUSED,
             lambda: desk.broker_time,
         )
 
@@ -268,12 +269,12 @@ class SyncDesk:
             )
         elif result.step is SyncStep.FAILED:
             count = record.error_count + 1
-            in_error = count >= ERRORS_IN_A_ROW and active
+            in_error = count >= ERRORS_IN_A_ROW and active and record.state is not SessionState.PAUSED
             record = replace(
                 record,
                 syncs_failed=record.syncs_failed + 1,
                 error_count=count,
-                last_error=result.error,
+                last_error=record.last_error if record.state.dead and record.last_error else result.error,
                 state=SessionState.ERROR if in_error else record.state,
             )
             if count == ERRORS_IN_A_ROW:

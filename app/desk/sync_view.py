@@ -55,6 +55,8 @@ def _health(
         return Health.BAD, f"{record.error_count} syncs in a row failed: {record.last_error}"
     if jobs:
         return Health.BAD, f"{len(jobs)} failed {'job waits' if len(jobs) == 1 else 'jobs wait'} for you."
+    if record.state is SessionState.PAUSED:
+        return Health.ATTENTION, "Paused by you: no sync by itself until you resume it."
     if target.broker is None:
         words = "Not logged in: syncs are skipped until then."
         return (Health.ATTENTION, words) if record.connected_at is not None else (Health.GOOD, "Not connected yet.")

@@ -60,7 +60,7 @@ class TokenFacts:
 
 def wish(facts: TokenFacts, now: Nanos, calendar: Calendar) -> Wish:
     """Renewal comes first; a login is asked for once, and for the tokens of the night once more before the open."""
-    if facts.expires_at is None or facts.state not in (SessionState.ACTIVE, SessionState.EXPIRED):
+    if facts.expires_at is None or not (facts.state is SessionState.ACTIVE or facts.state.dead):
         return Wish.NOTHING
     soon = facts.expires_at - now <= AHEAD
     if not soon and facts.state is SessionState.ACTIVE:
@@ -69,7 +69,7 @@ def wish(facts: TokenFacts, now: Nanos, calendar: Calendar) -> Wish:
         return Wish.RENEW
     if not facts.dies_at_fixed_hour:
         return Wish.ASK if facts.asked_at is None or facts.asked_at < facts.expires_at - AHEAD else Wish.NOTHING
-    if facts.state is not SessionState.EXPIRED:
+    if not facts.state.dead:
         return Wish.NOTHING  # a login now would die with this one
     due = _due(now, calendar)
     return Wish.ASK if due is not None and (facts.asked_at is None or facts.asked_at < due) else Wish.NOTHING
@@ -160,7 +160,7 @@ class TokenWatch:
     def _ask(self, watched: Watched) -> None:
         account, blind = watched.account, watched.armed
         self._asked[account] = watched.now
-        dead = watched.facts.state is SessionState.EXPIRED
+        dead = watched.facts.state.dead
         stops = f"{blind} {'stop is' if blind == 1 else 'stops are'}"
         if dead:
             words = f"{stops} blind until you do." if blind else "Its prices, orders and syncs wait for it."

@@ -141,6 +141,8 @@ def session(account: AccountId, state: SessionState, cause: str, stops: int) -> 
     name = f"session {account}"
     if state is SessionState.ACTIVE:
         return fine(name, "logged in")
+    if state is SessionState.PAUSED:
+        return warning(name, "paused: no sync by itself, no new order", "Resume it in the Accounts menu.")
     words = f"{state}{f': {cause}' if cause else ''}"
     if stops:
         return failure(name, f"{words}; {stops} stops are blind", "Log in again.", Remedy.LOG_IN, account)

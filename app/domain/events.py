@@ -239,9 +239,26 @@ class SessionState(StrEnum):
     """An account's logged-in period."""
 
     LOGGED_OUT = "logged out"
+    """Never logged in, or disconnected. The way out: log in."""
     ACTIVE = "active"
     EXPIRED = "expired"
+    """The token has reached its end. The way out: log in."""
+    REVOKED = "revoked"
+    """The broker ended the session before its time: another login, a logout there, a new password. Log in."""
     ERROR = "error"
+    """The broker could not be reached at the start, or five syncs in a row failed. A good sync or a login ends it."""
+    PAUSED = "paused"
+    """By the trader: no sync by itself, no new order. Stops and exits go on. Resumed by hand."""
+
+    @property
+    def dead(self) -> bool:
+        """There was a session, and only a login brings the next one."""
+        return self in (SessionState.EXPIRED, SessionState.REVOKED)
+
+    @property
+    def may_live(self) -> bool:
+        """A session can be at work: orders, prices and stops have it."""
+        return self in (SessionState.ACTIVE, SessionState.ERROR, SessionState.PAUSED)
 
 
 @dataclass(frozen=True, slots=True)

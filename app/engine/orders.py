@@ -83,6 +83,8 @@ class OrderManager:
         self.fire = self.wire.fire
         """A prepared exit over the exit line, now."""
         self.gtts = GttOrders(state, self.wire, journal)
+        self.entries_refused = ""
+        """Why no position may be opened or enlarged now; empty: it may. Exits never ask."""
 
     def attach(self, session: BrokerSession | None) -> None:
         """The session over which orders leave from now on; None: there is none."""
@@ -106,6 +108,7 @@ class OrderManager:
             raise Denied(f"{request.instrument} is not in the instrument list.", "Refresh the instruments.")
         if purpose is not Purpose.EXIT:
             check_order(request, instrument)
+            self._deny_entry(request)
         if not self._state.active:
             raise SessionExpired("The account is not logged in.")
         tag = request.tag or new_order_tag()
@@ -127,6 +130,21 @@ class OrderManager:
         await self._resolve(tag, OrderStatus.OPEN, placed, "acknowledged")
         self._tasks.start(self._refresh(), "orders after a placement")
         return order_id
+
+    def _deny_entry(self, request: OrderRequest) -> None:
+        """While entries are refused only what makes a known position smaller may go."""
+        if not self.entries_refused:
+            return
+        reading = self._state.reading
+        held = (
+            0
+            if reading is None
+            else reading.quantity(PositionKey(request.account, request.instrument, request.product))
+        )
+        if held * request.side.sign >= 0 or abs(held) < request.quantity:
+            raise Denied(
+                f"{self.entries_refused} Only orders that make a position smaller are taken.", "Resume it first."
+            )
 
     async def _send(self, request: OrderRequest, purpose: Purpose) -> BrokerOrderId:
         """Once. Slices that the broker refused, of an order whose others it took, are said aloud."""

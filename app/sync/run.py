@@ -31,6 +31,8 @@ from app.sync.target import FILE, TODAY, Dates, SyncTarget
 
 log = logging.getLogger(__name__)
 
+BY_ITSELF = frozenset({"scheduled", "closing", "backfill"})
+"""Triggers of runs that nobody asked for."""
 LEASE_SECONDS = 300
 """How long a lease stands; it is renewed at each step, and in between while a step lasts."""
 RENEW_SECONDS = 60.0
@@ -99,6 +101,8 @@ class AccountRun:
         """The last word, whatever happens; its lease is given back, also on failure. Not yet in the log."""
         if self.target.broker is None and self._file is None:
             return self._ended(SyncStep.SKIPPED, ErrorClass.NONE, "The account is not logged in.")
+        if self.target.paused and self.progress.trigger in BY_ITSELF:
+            return self._ended(SyncStep.SKIPPED, ErrorClass.NONE, "The account is paused.")
         refused = None if self.dates is None else refusal(self.target, self.dates)
         if refused is not None:
             return self._ended(SyncStep.SKIPPED, ErrorClass.CLIENT, str(refused))

@@ -107,7 +107,7 @@ class Scheduler:
             return (due.at - now) / SECOND / max(self._speed(account), 0.001)
         if account in self._tasks:
             return LOOK_SECONDS  # its end is looked at
-        if target.broker is None:
+        if target.broker is None or target.paused:
             if self._skipped.get(account) == due.day:
                 return LOOK_SECONDS  # said once a day; it is due as soon as somebody logs in
             self._skipped[account] = due.day
@@ -220,7 +220,7 @@ class Scheduler:
 
     def _resume_backfill(self, target: SyncTarget) -> None:
         """After a start, and after a login."""
-        if target.broker is not None and target.account not in self._backfilling:
+        if target.broker is not None and not target.paused and target.account not in self._backfilling:
             self._start_backfill(target.account)
 
     def _start_backfill(self, account: AccountId) -> None:

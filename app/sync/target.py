@@ -32,6 +32,8 @@ class SyncTarget:
     """None: nothing is known of the broker, so no limit either."""
     plan: SyncPlan | None = None
     calendar: Calendar = _ALWAYS_OPEN
+    paused: bool = False
+    """By the trader: not synced by itself."""
     broker_time: Callable[[], Nanos] | None = None
     """The time by the broker's own clock. Ours may be wrong by an hour; which day a list is of is not ours to say."""
 

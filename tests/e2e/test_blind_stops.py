@@ -115,7 +115,7 @@ def test_a_dead_token_makes_stops_blind_and_a_new_login_fires_them(scene: Scene)
     since = len(scene.host.events)
     scene.exchange.call("POST", "/simulator/faults", {"faults": ["relogin=newest"]})
     steal_session(scene.exchange)
-    scene.host.event("SessionChanged", 45, since=since, state="expired")
+    scene.host.event("SessionChanged", 45, since=since, state="revoked")
     scene.host.event("Noticed", 5, since=since, title="Stops are blind", level="alarm")
     scene.breach()
     assert scene.exits() == []

@@ -152,11 +152,25 @@ class ScriptedSession:
     async def paper_login(self, account: AccountId) -> PaperLogin | None:
         return self.script.paper
 
-    async def disconnect(self, account: AccountId) -> None:
-        await self.script.enter("disconnect", account)
+    async def disconnect(self, account: AccountId, *, hand_over: bool = False) -> Sequence[str]:
+        await self.script.enter("hand over" if hand_over else "disconnect", account)
         view = replace(self.script.accounts[account], state=SessionState.LOGGED_OUT)
         self.script.accounts[account] = view
         self.script.publish(SessionChanged(account, view.broker, view.client_name, view.state, view.paper))
+        return ()
+
+    async def pause(self, account: AccountId) -> AccountView:
+        await self.script.enter("pause", account)
+        return self._turned(account, SessionState.PAUSED)
+
+    async def go_on(self, account: AccountId) -> AccountView:
+        await self.script.enter("go on", account)
+        return self._turned(account, SessionState.ACTIVE)
+
+    def _turned(self, account: AccountId, state: SessionState) -> AccountView:
+        view = self.script.accounts[account] = replace(self.script.accounts[account], state=state)
+        self.script.publish(SessionChanged(account, view.broker, view.client_name, state, view.paper))
+        return view
 
 
 class ScriptedBrowser:

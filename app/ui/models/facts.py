@@ -21,7 +21,6 @@ from app.domain.events import (
     PositionsChanged,
     PositionsUnknown,
     SessionChanged,
-    SessionState,
     StopChanged,
     TicksConflated,
 )
@@ -195,7 +194,7 @@ class Facts(QObject):
 
     def logged_in(self) -> bool:
         """Some account has a live session."""
-        return any(view.state is SessionState.ACTIVE for view in self.accounts.values())
+        return any(view.state.may_live for view in self.accounts.values())
 
     def feed_state(self, account: AccountId) -> FeedState:
         """What an account's tick stream is worth now."""
@@ -210,7 +209,7 @@ class Facts(QObject):
         if stop.state is not StopState.ARMED:
             return False
         view = self.accounts.get(stop.key.account)
-        logged_out = view is not None and view.state is not SessionState.ACTIVE
+        logged_out = view is not None and not view.state.may_live
         return logged_out or self.feed_state(stop.key.account) in _BLIND
 
     def armed(self) -> list[Stop]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
+from typing import Any
 
 from PySide6.QtCore import QObject, Qt
 from PySide6.QtWidgets import QDialog, QMenu, QMessageBox, QWidget
 
 from app.desk.messages import AccountView
 from app.domain.errors import AppError
-from app.domain.events import LoginAsked, SessionChanged, SessionState
+from app.domain.events import FeedState, LoginAsked, SessionChanged, SessionState
 from app.domain.ids import AccountId
+from app.domain.stop import Stop
 from app.ui import format as fmt
 from app.ui.bridge import Bridge
 from app.ui.dialogs.connect import ConnectDialog
@@ -19,6 +21,21 @@ from app.ui.dialogs.login import LoginWindow
 from app.ui.models.facts import Facts
 from app.ui.shell.banners import Banners
 from app.ui.widgets.text import caption
+
+_DESTRUCTIVE = QMessageBox.ButtonRole.DestructiveRole
+
+
+def _disconnect_words(armed: Sequence[Stop]) -> str:
+    wiped = "Its tokens are wiped at the broker and here. Your trade book stays."
+    if not armed:
+        return wiped
+    names = ", ".join(sorted({stop.key.instrument.partition(":")[2] for stop in armed}))
+    count = "1 stop is" if len(armed) == 1 else f"{len(armed)} stops are"
+    return (
+        f"{count} armed: {names}. For each of them an order that rests at the broker is placed first (a trigger, GTT, "
+        "for delivery), and seen in its book; then ours is disarmed. Orders of the day end with today's session; a "
+        f"trailing stop stays where it is now.\n\n{wiped}"
+    )
 
 
 class AccountKeeper(QObject):
@@ -131,14 +148,14 @@ class AccountKeeper(QObject):
         for name in self.said:
             self._banners.drop(name)
         for account, view in wanted.items():
-            loud = view.state is SessionState.EXPIRED or bool(self._facts.blind(account))
-            again = "Log in again" if view.connected_at is not None else "Log in"
+            loud = view.state.dead or bool(self._facts.blind(account))
+            button, do = self._way_out(view)
             self._banners.show_banner(
                 f"session-{account}",
                 self._words(view),
                 role="strip-danger" if loud else "strip-warning",
-                button=again,
-                do=partial(self.log_in, account),
+                button=button,
+                do=do,
             )
         if self._facts.accounts:
             self._banners.drop("no-account")
@@ -151,19 +168,53 @@ class AccountKeeper(QObject):
                 do=self.connect_account,
             )
         if self._open_paper_login:
-            paper = [v for v in wanted.values() if v.paper]
+            paper = [v for v in wanted.values() if v.paper and not v.state.may_live]
             if paper:
                 self._open_paper_login = False  # by itself once; a closed page is not forced open again
                 self.log_in(paper[0].id)
 
+    def _way_out(self, view: AccountView) -> tuple[str, Callable[[], object]]:
+        """What ends a state that is not a good one."""
+        if view.state is SessionState.PAUSED:
+            return "Resume", partial(self.go_on, view.id)
+        if view.state is SessionState.ERROR and self._facts.feed_state(view.id) is not FeedState.OFF:
+            return "Sync now", partial(self._sync, view.id)
+        return "Log in again" if view.connected_at is not None else "Log in", partial(self.log_in, view.id)
+
+    def pause(self, account: AccountId) -> None:
+        """No sync by itself and no new order; stops and exits go on."""
+        self._start(self._bridge.desk.session.pause(account), "pause")
+
+    def go_on(self, account: AccountId) -> None:
+        """Ends a pause."""
+        self._start(self._bridge.desk.session.go_on(account), "resume")
+
+    def _sync(self, account: AccountId) -> None:
+        self._start(self._bridge.desk.portfolio.sync(account), "sync")
+
+    def _start(self, verb: Coroutine[Any, Any, object], name: str) -> None:
+        self._bridge.start(self._run(verb), name)
+
+    async def _run(self, verb: Coroutine[Any, Any, object]) -> None:
+        try:
+            await self._bridge.call(verb)
+        except AppError as failure:
+            self._bridge.report(failure)
+        await self._facts.load_accounts()
+
     def _words(self, view: AccountView) -> str:
         broker = view.broker.capitalize()
         reason = self._reasons.get(view.id) or view.last_error
-        if view.state is SessionState.EXPIRED:
+        if view.state is SessionState.PAUSED:
+            words = f"{broker} is paused: no sync by itself, no new order. Stops and exits go on."
+        elif view.state is SessionState.REVOKED:
+            words = f"{broker} is logged out."
+        elif view.state is SessionState.EXPIRED:
             at = f" at {fmt.clock(view.token_expires_at)}" if view.token_expires_at is not None else ""
             words = f"{broker} logged out{at}."
         elif view.state is SessionState.ERROR:
-            words = f"{broker} is not usable now."
+            lives = self._facts.feed_state(view.id) is not FeedState.OFF
+            words = f"Syncs of {broker} fail; stops and orders go on." if lives else f"{broker} is not usable now."
         else:
             words = f"{broker} is not logged in."
         if reason:
@@ -183,28 +234,35 @@ class AccountKeeper(QObject):
             entry = menu.addMenu(name)
             log_in = entry.addAction("&Log in…")
             log_in.triggered.connect(lambda _checked=False, account=view.id: self.log_in(account))
+            if view.state is SessionState.PAUSED:
+                entry.addAction("&Resume").triggered.connect(partial(self._on_go_on, view.id))
+            elif view.state.may_live:
+                entry.addAction("&Pause").triggered.connect(partial(self._on_pause, view.id))
             off = entry.addAction("&Disconnect…")
-            off.triggered.connect(lambda _checked=False, view=view: self._ask_disconnect(view))
+            off.triggered.connect(lambda _checked=False, view=view: self.ask_disconnect(view))
         if menu.isEmpty():
             menu.addAction("No account is connected").setEnabled(False)
 
-    def _ask_disconnect(self, view: AccountView) -> None:
+    def _on_pause(self, account: AccountId, _checked: bool = False) -> None:
+        self.pause(account)
+
+    def _on_go_on(self, account: AccountId, _checked: bool = False) -> None:
+        self.go_on(account)
+
+    def ask_disconnect(self, view: AccountView) -> None:
+        """Says what goes and what stays; stops that are armed are handed to the broker, or it stays connected."""
+        armed = [stop for stop in self._facts.armed() if stop.key.account == view.id]
         box = QMessageBox(self._window)
         box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         box.setTextFormat(Qt.TextFormat.PlainText)
         box.setIcon(QMessageBox.Icon.Question)
         box.setWindowTitle("Disconnect?")
         box.setText(f"End the session of {view.broker.capitalize()} {view.user_id}?")
-        box.setInformativeText("Its tokens are wiped at the broker and here. Your trade book stays.")
+        box.setInformativeText(_disconnect_words(armed))
         keep = box.addButton("&Stay connected", QMessageBox.ButtonRole.RejectRole)
-        go = box.addButton("&Disconnect", QMessageBox.ButtonRole.DestructiveRole)
+        go = box.addButton("&Hand over, then disconnect" if armed else "&Disconnect", _DESTRUCTIVE)
+        go.setObjectName("disconnect.go")
         box.setDefaultButton(keep)
-        go.clicked.connect(lambda: self._bridge.start(self._disconnect(view), "disconnect"))
+        verb = partial(self._bridge.desk.session.disconnect, view.id, hand_over=bool(armed))
+        go.clicked.connect(lambda: self._start(verb(), "disconnect"))
         self._open_dialog(box)
-
-    async def _disconnect(self, view: AccountView) -> None:
-        try:
-            await self._bridge.call(self._bridge.desk.session.disconnect(view.id))
-        except AppError as failure:
-            self._bridge.report(failure)
-        await self._facts.load_accounts()

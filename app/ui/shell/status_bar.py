@@ -167,7 +167,9 @@ class StatusBar(QStatusBar):
             color = {
                 SessionState.ACTIVE: DARK.up,
                 SessionState.EXPIRED: DARK.danger,
+                SessionState.REVOKED: DARK.danger,
                 SessionState.ERROR: DARK.danger,
+                SessionState.PAUSED: DARK.warning,
                 SessionState.LOGGED_OUT: DARK.faint,
             }[view.state]
             item.say(_account_name(view), color, _account_tip(view))

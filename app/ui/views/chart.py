@@ -308,7 +308,7 @@ class ChartView(QWidget):
         self.canvas.set_gaps(self._gaps.get(shown.id, ()) if shown is not None else ())
 
     def _on_session(self, event: SessionChanged) -> None:
-        if event.state is SessionState.ACTIVE:
+        if event.state in (SessionState.ACTIVE, SessionState.PAUSED):
             self._read_again()
 
     def _read_again(self) -> None:

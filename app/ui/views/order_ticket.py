@@ -334,8 +334,10 @@ class OrderTicket(TicketForm):
 
     def _blocked(self) -> str:
         view = self._view()
-        if view is not None and view.state is not SessionState.ACTIVE:
+        if view is not None and not view.state.may_live:
             return "Log in first."
+        if view is not None and view.state is SessionState.PAUSED:
+            return "The account is paused. Resume it in the Accounts menu; positions can be closed in their list."
         if self._instrument is not None and not self._instrument.tradable:
             return "An index has a price and no orders."
         return self._preview.denied if self._preview is not None else ""

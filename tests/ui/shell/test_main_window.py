@@ -110,6 +110,30 @@ def expire(stage: Stage) -> None:
     stage.publish(SessionChanged(market.ACCOUNT, "zerodha", "Asha Rao", SessionState.EXPIRED, paper=True))
 
 
+def test_a_paused_account_says_what_goes_on_and_is_resumed_by_a_click(stage: Stage, window: MainWindow) -> None:
+    window.accounts.pause(market.ACCOUNT)
+    stage.until(lambda: window.findChild(QLabel, f"banner.session-{market.ACCOUNT}.text") is not None)
+    assert "paused" in child(window, f"banner.session-{market.ACCOUNT}.text").text()
+    assert "Stops and exits go on" in child(window, f"banner.session-{market.ACCOUNT}.text").text()
+    assert not any(window.facts.is_blind(stop) for stop in window.facts.armed())
+    press(window, f"banner.session-{market.ACCOUNT}.button")
+    stage.until(lambda: stage.desk.script.called("go on") == [(market.ACCOUNT,)])
+    stage.until(lambda: window.facts.accounts[market.ACCOUNT].state is SessionState.ACTIVE)
+
+
+def test_disconnecting_with_stops_armed_offers_to_hand_them_to_the_broker(stage: Stage, window: MainWindow) -> None:
+    assert window.facts.armed()
+    window.accounts.ask_disconnect(window.facts.accounts[market.ACCOUNT])
+    stage.until(lambda: window.findChild(QMessageBox) is not None)
+    box = window.findChild(QMessageBox)
+    assert isinstance(box, QMessageBox)
+    assert "armed" in box.informativeText()
+    assert "GTT" in box.informativeText()
+    press(box, "disconnect.go")
+    stage.until(lambda: stage.desk.script.called("hand over") == [(market.ACCOUNT,)])
+    assert stage.desk.script.called("disconnect") == []
+
+
 def test_b_on_a_watched_row_opens_the_ticket_to_buy_it(stage: Stage, window: MainWindow) -> None:
     window.watchlist.table.select(InstrumentId("NSE:RELIANCE"))
     window.watchlist.table.setFocus()

@@ -69,10 +69,11 @@ class FakeSession:
             raise VaultLocked("The profile is locked.")
         return [view(account) for account in self.known]
 
-    async def disconnect(self, account: AccountId) -> None:
+    async def disconnect(self, account: AccountId, *, hand_over: bool = False) -> Sequence[str]:
         if self.login_error is not None:
             raise self.login_error
         self.gone.append(account)
+        return ("SELL 75 INFY at 1480.05, SL-M order 7",) if hand_over else ()
 
     async def add_account(
         self, broker: str, api_key: str, api_secret: Secret, endpoints: Endpoints | None = None

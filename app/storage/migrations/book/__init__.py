@@ -9,6 +9,7 @@ from app.storage.migrations.book import (
     v0005_orders_and_holdings,
     v0006_cover_product,
     v0007_ticks,
+    v0008_account_states,
 )
 
 VERSIONS = (
@@ -19,4 +20,5 @@ VERSIONS = (
     Version("0005", v0005_orders_and_holdings.upgrade),
     Version("0006", v0006_cover_product.upgrade),
     Version("0007", v0007_ticks.upgrade),
+    Version("0008", v0008_account_states.upgrade),
 )

@@ -1,0 +1,201 @@
+"""An account's states and its end, at a whole desk against the paper exchange: paused, revoked, stops handed over."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.bootstrap import build_desk
+from app.desk.desk import LocalDesk
+from app.desk.messages import AccountView
+from app.domain.errors import Denied
+from app.domain.events import SessionState, SyncStep
+from app.domain.gtt import GttStatus
+from app.domain.ids import AccountId, InstrumentId
+from app.domain.instrument import Product
+from app.domain.money import Price
+from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Side
+from app.domain.portfolio import PositionKey
+from app.domain.stop import StopPlan, StopState
+from app.runtime.paths import ProfilePaths
+from app.vault.vault import Vault
+from tests.e2e.host import CHEAP, PASSPHRASE
+from tests.fakes.paper_exchange import PaperExchange, eventually, paper_exchange
+
+INFY = InstrumentId("NSE:INFY")
+
+
+@pytest.fixture(scope="module")
+def exchange() -> Iterator[PaperExchange]:
+    with paper_exchange("--seed", "7", "--clock", "2026-11-20T10:00:00", "--fault", "limits=off") as running:
+        yield running
+
+
+class Trader:
+    """Who sits at a desk with one account."""
+
+    def __init__(self, desk: LocalDesk, exchange: PaperExchange, account: AccountId) -> None:
+        self.desk = desk
+        self.exchange = exchange
+        self.account = account
+
+    async def log_in(self) -> None:
+        page = await self.desk.session.begin_login(self.account)
+        await self.desk.session.complete_login(self.account, await self.exchange.log_in(page.url))
+        await self.desk._workspace.account(self.account).recovered()
+        await self.desk.market.subscribe("test", (INFY,))
+
+    async def view(self) -> AccountView:
+        (found,) = await self.desk.session.accounts()
+        return found
+
+    async def last(self) -> Price:
+        async def known() -> Price | None:
+            return self.desk._workspace.account(self.account).last_price(INFY)
+
+        price: Price = await eventually(known)
+        return price
+
+    def order(self, side: Side, quantity: int, product: Product = Product.MIS) -> OrderRequest:
+        return OrderRequest(self.account, INFY, side, quantity, product, OrderKind.MARKET)
+
+    async def hold(self, quantity: int, product: Product) -> PositionKey:
+        key = PositionKey(self.account, INFY, product)
+        await self.desk.trading.place(self.order(Side.BUY, quantity, product))
+
+        async def held() -> bool:
+            reading = await self.desk._workspace.account(self.account).state.read_positions()
+            return reading.quantity(key) >= quantity
+
+        await eventually(held)
+        return key
+
+    async def resting(self) -> list[Order]:
+        orders = await self.desk._workspace.account(self.account).state.read_orders()
+        return [order for order in orders if order.status is OrderStatus.TRIGGER_PENDING]
+
+
+@asynccontextmanager
+async def at_the_desk(exchange: PaperExchange, paths: ProfilePaths, *, first: bool = True) -> AsyncIterator[Trader]:
+    if first:
+        vault = Vault(paths.root, cost=CHEAP)
+        await asyncio.to_thread(vault.create, PASSPHRASE, False)
+        vault.lock()
+    desk = await build_desk(paths, paper=False)
+    try:
+        await desk.session.unlock(PASSPHRASE)
+        keys = exchange.credentials
+        account = await desk.session.add_account("zerodha", keys.api_key, keys.api_secret, exchange.endpoints)
+        trader = Trader(desk, exchange, account)
+        if first:
+            await trader.log_in()
+        else:
+            await desk.session.resumed()
+        yield trader
+    finally:
+        await desk.stop()
+
+
+@pytest.fixture
+async def trader(exchange: PaperExchange, tmp_path: Path) -> AsyncIterator[Trader]:
+    async with at_the_desk(exchange, ProfilePaths(tmp_path / "profile")) as found:
+        yield found
+
+
+def becomes(view: Callable[[], Awaitable[AccountView]], state: SessionState) -> Callable[[], Awaitable[bool]]:
+    async def is_so() -> bool:
+        return (await view()).state is state
+
+    return is_so
+
+
+async def test_stops_are_handed_to_the_broker_and_rest_there_after_the_logout(trader: Trader) -> None:
+    day, kept = await trader.hold(10, Product.MIS), await trader.hold(4, Product.CNC)
+    last = await trader.last()
+    low = last * 90 // 100 // 10 * 10
+    await trader.desk.stops.arm(day, StopPlan(low))
+    await trader.desk.stops.arm(kept, StopPlan(low - 100))
+    with pytest.raises(Denied, match="2 stops are armed"):
+        await trader.desk.session.disconnect(trader.account)
+    words = await trader.desk.session.disconnect(trader.account, hand_over=True)
+    assert [text.partition(",")[0] for text in words] == [
+        f"SELL 10 INFY at {low / 100:.2f}",
+        f"SELL 4 INFY at {(low - 100) / 100:.2f}",
+    ]
+    view = await trader.view()
+    assert (view.state, view.armed) == (SessionState.LOGGED_OUT, 0)
+    assert {stop.state for stop in await trader.desk.stops.stops()} == {StopState.DISARMED}
+    assert sum(line.what == "handed over" for line in await trader.desk.stops.audit()) == 2
+
+    await trader.log_in()
+    (order,) = await trader.resting()
+    assert (order.kind, order.side, order.quantity, order.trigger_price) == (OrderKind.SL_M, Side.SELL, 10, low)
+    (gtt,) = [gtt for gtt in await trader.desk.gtts.gtts() if gtt.status is GttStatus.ACTIVE]
+    assert [(leg.side, leg.quantity, leg.trigger) for leg in gtt.legs] == [(Side.SELL, 4, low - 100)]
+    await trader.desk.trading.cancel(trader.account, order.broker_order_id)
+    await trader.desk.gtts.delete(trader.account, gtt.id)
+
+
+async def test_a_stop_that_the_broker_does_not_take_stays_armed_and_the_account_connected(trader: Trader) -> None:
+    key = await trader.hold(2, Product.MIS)
+    low = await trader.last() * 90 // 100 // 10 * 10
+    stop = await trader.desk.stops.arm(key, StopPlan(low))
+    await trader.exchange.control("POST", "/faults", {"faults": ["reject:text=no stop orders today"]})
+    with pytest.raises(Denied, match="could not be handed") as caught:
+        await trader.desk.session.disconnect(trader.account, hand_over=True)
+    assert "no stop orders today" in str(caught.value)
+    assert (await trader.view()).state is SessionState.ACTIVE
+    assert await trader.resting() == []
+    (armed,) = [one for one in await trader.desk.stops.stops() if one.id == stop.id]
+    assert armed.state is StopState.ARMED
+    await trader.desk.stops.disarm(stop.id)
+
+
+async def test_a_paused_account_takes_no_new_order_and_is_not_synced_by_itself(
+    exchange: PaperExchange, tmp_path: Path
+) -> None:
+    paths = ProfilePaths(tmp_path / "profile")
+    async with at_the_desk(exchange, paths) as trader:
+        key = await trader.hold(3, Product.MIS)
+        held = (await trader.desk._workspace.account(trader.account).state.read_positions()).quantity(key)
+        assert (await trader.desk.session.pause(trader.account)).state is SessionState.PAUSED
+        for refused in (trader.order(Side.BUY, 1), trader.order(Side.SELL, held + 1)):
+            with pytest.raises(Denied, match="paused"):
+                await trader.desk.trading.place(refused)
+        await trader.desk.trading.place(trader.order(Side.SELL, 1))  # it makes the position smaller
+        (by_itself,) = (await trader.desk.portfolio.sync(trader.account, "scheduled")).accounts
+        assert (by_itself.step, by_itself.error) == (SyncStep.SKIPPED, "The account is paused.")
+        (by_hand,) = (await trader.desk.portfolio.sync()).accounts
+        assert by_hand.step == SyncStep.COMPLETED
+    async with at_the_desk(exchange, paths, first=False) as trader:  # the next start of the program
+        await eventually(becomes(trader.view, SessionState.PAUSED))
+        with pytest.raises(Denied, match="paused"):
+            await trader.desk.trading.place(trader.order(Side.BUY, 1))
+        await trader.desk.session.go_on(trader.account)
+        await trader.desk.trading.place(trader.order(Side.BUY, 1))
+        with pytest.raises(Denied, match="not paused"):
+            await trader.desk.session.go_on(trader.account)
+        view = await trader.view()
+        assert (view.state, view.syncs_failed, view.sync_every_s) == (SessionState.ACTIVE, 0, 900)
+        assert view.fills_synced > 0
+
+
+async def test_a_session_that_the_broker_ends_before_its_time_is_revoked(trader: Trader) -> None:
+    session = trader.desk._workspace.account(trader.account).session
+    assert session is not None
+    line = trader.exchange.line
+    async with httpx.AsyncClient(base_url=line["api_url"], trust_env=False) as elsewhere:
+        token = session.access_token.reveal()
+        headers = {"Authorization": f"token {line['api_key']}:{token}"}
+        params = {"api_key": line["api_key"], "access_token": token}
+        assert (await elsewhere.delete("/session/token", params=params, headers=headers)).status_code == 200
+    await trader.desk.portfolio.sync()
+    await eventually(becomes(trader.view, SessionState.REVOKED))
+    assert "before its time" in (await trader.view()).last_error
+    await trader.log_in()
+    assert (await trader.view()).state is SessionState.ACTIVE

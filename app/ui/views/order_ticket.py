@@ -9,7 +9,7 @@ from PySide6.QtGui import QDesktopServices, QKeyEvent
 
 from app.desk.messages import AccountView, OrderPreview
 from app.domain.errors import AppError, AuthorisationNeeded, OutcomeUnknown
-from app.domain.events import OrderUnresolved, SessionState
+from app.domain.events import OrderUnresolved
 from app.domain.gtt import GttRequest
 from app.domain.ids import AccountId, OrderId
 from app.domain.instrument import Instrument, Product, Segment
@@ -19,7 +19,7 @@ from app.ui import theme
 from app.ui.bridge import Bridge
 from app.ui.models.facts import Facts
 from app.ui.views.ticket_form import TicketForm
-from app.ui.views.ticket_words import PRODUCTS, Intent, account_words, plain, same
+from app.ui.views.ticket_words import PRODUCTS, Intent, account_words, barred, plain, same
 from app.ui.views.words import price_of
 from app.ui.widgets.instrument_search import describe
 from app.ui.widgets.text import caption
@@ -334,10 +334,8 @@ class OrderTicket(TicketForm):
 
     def _blocked(self) -> str:
         view = self._view()
-        if view is not None and not view.state.may_live:
-            return "Log in first."
-        if view is not None and view.state is SessionState.PAUSED:
-            return "The account is paused. Resume it in the Accounts menu; positions can be closed in their list."
+        if view is not None and (words := barred(view.state)):
+            return words
         if self._instrument is not None and not self._instrument.tradable:
             return "An index has a price and no orders."
         return self._preview.denied if self._preview is not None else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.desk.messages import AccountView
+from app.domain.events import SessionState
 from app.domain.gtt import GttRequest
 from app.domain.instrument import Instrument, Product
 from app.domain.order import OrderRequest
@@ -41,6 +42,13 @@ def plain(request: OrderRequest, instrument: Instrument | None, view: AccountVie
     rest = _CARRIED.get(request.product, str(request.product))
     what = f"{request.side.capitalize()} {quantity_of(instrument, request.quantity)} {name}"
     return f"{what} {at}, {rest}{special}.{money}"
+
+
+def barred(state: SessionState) -> str:
+    """Why no order can be sent on an account; empty when one can."""
+    if state is SessionState.PAUSED:
+        return "The account is paused. Resume it in the Accounts menu; positions can be closed in their list."
+    return "" if state.may_live else "Log in first."
 
 
 def account_words(view: AccountView) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 from collections.abc import Callable, MutableMapping
 
-from app.desk.api import SessionVerbs
+from app.desk.api_accounts import SessionVerbs
 from app.desk.messages import VaultState
 from app.domain.errors import Denied
 from app.runtime import redaction

@@ -94,12 +94,11 @@ class WarmLine(ABC):
         self._host = parts.hostname or ""
         self._port = parts.port or (443 if self._secure else 80)
         self._tls = ssl.create_default_context(cafile=wire.ca_file or None) if self._secure else None
-        path = parts.path.rstrip("/")
+        path = self._path = parts.path.rstrip("/")
         lines = [("Host", parts.netloc.rpartition("@")[2]), ("User-Agent", USER_AGENT), *wire.headers]
         common = "".join(f"{name}: {value}\r\n" for name, value in lines)
-        self._head = (
-            f"POST {path}{wire.order_path} HTTP/1.1\r\n{common}Content-Type: {wire.content_type}\r\nContent-Length: "
-        ).encode()
+        self._common = f"{common}Content-Type: {wire.content_type}\r\nContent-Length: "
+        self._head = f"POST {path}{wire.order_path} HTTP/1.1\r\n{self._common}".encode()
         self._warm = f"GET {path}{wire.warm_path} HTTP/1.1\r\n{common}\r\n".encode()
         self._slots = [_Slot(self, n) for n in range(CONNECTIONS)]
         self._tasks: list[asyncio.Task[None]] = []
@@ -109,6 +108,10 @@ class WarmLine(ABC):
     @abstractmethod
     def bodies(self, request: OrderRequest) -> tuple[bytes, bytes, bytes]:
         """(the whole body; and for a LIMIT whose price comes later: what stands before the price, and behind it)."""
+
+    @abstractmethod
+    def change(self, order: BrokerOrderId, request: OrderRequest) -> tuple[str, str, tuple[bytes, bytes, bytes]]:
+        """(method, path, body as `bodies` has it) of what makes a resting order the LIMIT that is described."""
 
     @abstractmethod
     def order_of(self, status: int, answer: Mapping[str, Any]) -> str:
@@ -122,6 +125,12 @@ class WarmLine(ABC):
         """Serialises an exit. A LIMIT's price may be left open: `fire` puts it in."""
         body, before, behind = self.bodies(request)
         return PreparedExit(request, self._head, body, before, behind, price_scale)
+
+    def prepare_change(self, order: BrokerOrderId, request: OrderRequest, price_scale: int = 100) -> PreparedExit:
+        """Serialises the change of a resting order to the marketable LIMIT that `request` describes."""
+        method, path, (body, before, behind) = self.change(order, request)
+        head = f"{method} {self._path}{path} HTTP/1.1\r\n{self._common}".encode()
+        return PreparedExit(request, head, body, before, behind, price_scale)
 
     def fire(self, prepared: Prepared, on_reply: Callable[[ExitReply], None], price: Price | None = None) -> int:
         """Writes the order now on the first idle connection. 0: none was ready and nothing was sent."""

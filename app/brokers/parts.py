@@ -16,7 +16,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
-from app.brokers.base import Login, Session
+from app.brokers.base import ExitLine, Login, Prepared, Session
 from app.domain.alert import Alert, AlertFiring, AlertRequest
 from app.domain.errors import BrokerError
 from app.domain.fill import Charges, Fill
@@ -111,6 +111,25 @@ class GttBroker(Protocol):
 
     async def delete_gtt(self, gtt: GttId) -> None:
         """Ends it. Raises Rejected when it has triggered or is gone."""
+        ...
+
+
+@runtime_checkable
+class ConvertingBroker(Protocol):
+    """A resting stop order becomes a marketable one by a change: no second order, no second margin."""
+
+    async def make_marketable(self, order: BrokerOrderId, price: Price, quantity: int) -> None:
+        """It is a LIMIT of so many units at this price from now on, without a trigger. Raises as `modify`."""
+        ...
+
+
+@runtime_checkable
+class ConvertingLine(ExitLine, Protocol):
+    """The same over the exit line, prepared while the stop is armed."""
+
+    def prepare_change(self, order: BrokerOrderId, request: OrderRequest, price_scale: int = 100) -> Prepared:
+        """The bytes that make `order` the LIMIT that `request` describes; `fire` puts the price in. The answer goes by
+        the request's tag, which the order has had since it was placed."""
         ...
 
 

@@ -297,6 +297,14 @@ class UpstoxSession(UpstoxSpecials):
         await self._rest.send("PUT", path, body=requests.modify_body(known, quantity, price, trigger_price))
         self._seen.pop(order, None)  # whether it was taken shows in the next read
 
+    async def make_marketable(self, order: BrokerOrderId, price: Price, quantity: int) -> None:
+        """A resting stop order becomes a LIMIT of so many units, without a trigger."""
+        self._deny_reading()
+        known = self._seen.get(order) or await self.order_details(order)
+        body = requests.marketable_body(order, quantity, price, known.instrument)
+        await self._rest.send("PUT", f"{_ORDERS}/modify", body=body)
+        self._seen.pop(order, None)
+
     async def cancel(self, order: BrokerOrderId) -> None:
         """Cancels what is open of an order."""
         self._deny_reading()

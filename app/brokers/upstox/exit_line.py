@@ -12,9 +12,10 @@ from app.brokers.upstox.auth import only_reads
 from app.brokers.upstox.hosts import hosts_of
 from app.brokers.upstox.keys import Directory
 from app.brokers.upstox.refusals import broker_error
-from app.brokers.upstox.requests import order_body
+from app.brokers.upstox.requests import marketable_body, order_body
 from app.domain.account import Endpoints
 from app.domain.errors import Denied
+from app.domain.ids import BrokerOrderId
 from app.domain.order import OrderRequest
 
 _LAST = b',"price":'
@@ -49,13 +50,22 @@ class UpstoxExitLine(WarmLine):
         body = encode_json(order_body(request, self._directory))
         return body, body[: body.rindex(_LAST) + len(_LAST)], b"}"
 
+    def change(self, order: BrokerOrderId, request: OrderRequest) -> tuple[str, str, tuple[bytes, bytes, bytes]]:
+        """PUT whose body names the order. Raises Denied for a token that only reads."""
+        if self._read_only:
+            raise Denied("This token only reads.", "Log in for the day to trade.")
+        body = encode_json(marketable_body(order, request.quantity, request.price, request.instrument))
+        return "PUT", "/v3/order/modify", (body, body[: body.rindex(_LAST) + len(_LAST)], b"}")
+
     def order_of(self, status: int, answer: Mapping[str, Any]) -> str:
-        """`data.order_ids`, one of them: exits are never cut up here."""
+        """`data.order_ids` of a placement, one of them (exits are never cut up here); `data.order_id` of a change."""
         data = answer.get("data")
-        ids = data.get("order_ids") if isinstance(data, dict) else None
-        if status != HTTP_OK or answer.get("status") != "success" or not isinstance(ids, list) or not ids:
+        if status != HTTP_OK or answer.get("status") != "success" or not isinstance(data, dict):
             return ""
-        return str(ids[0] or "")
+        ids = data.get("order_ids")
+        if isinstance(ids, list) and ids:
+            return str(ids[0] or "")
+        return str(data.get("order_id") or "")
 
     def refusal(self, status: int, answer: Mapping[str, Any] | None, retry_after: str) -> Exception:
         """See `refusals.broker_error`."""

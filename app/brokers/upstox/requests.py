@@ -10,7 +10,7 @@ from app.brokers.rows import PRICE_SCALE
 from app.brokers.upstox.keys import Directory
 from app.domain.errors import Denied
 from app.domain.gtt import GttKind, GttLeg, GttRequest, GttRole
-from app.domain.ids import split_instrument_id
+from app.domain.ids import BrokerOrderId, InstrumentId, split_instrument_id
 from app.domain.instrument import Exchange, Product
 from app.domain.money import Price, from_minor
 from app.domain.order import Order, OrderKind, OrderRequest, Validity, Variety
@@ -111,6 +111,19 @@ def modify_body(known: Order, quantity: int | None, price: Price | None, trigger
     if known.kind in _AT_MARKET:
         body["market_protection"] = -1
     return body
+
+
+def marketable_body(order: BrokerOrderId, quantity: int, price: Price | None, instrument: InstrumentId) -> dict[str, Any]:
+    """A resting stop order becomes a LIMIT without a trigger. The price stands last: the exit line patches it in."""
+    exchange = split_instrument_id(instrument)[0]
+    return {
+        "order_id": order,
+        "validity": Validity.DAY.value,
+        "order_type": OrderKind.LIMIT.value,
+        "quantity": quantity,
+        "trigger_price": rupees(None, exchange),
+        "price": rupees(price, exchange),
+    }
 
 
 def margin_body(orders: Sequence[tuple[OrderRequest, Price]], directory: Directory) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, Nanos, split_
 from app.domain.instrument import Exchange, Instrument
 from app.domain.market import Candle, Interval, Quote, Tick
 from app.domain.money import Price
-from app.domain.order import Order, OrderRequest, Placement, Variety
+from app.domain.order import Order, OrderKind, OrderRequest, Placement, Variety
 from app.domain.portfolio import Funds, Holding, Position
 from app.runtime.clock import SystemClock, to_datetime
 from app.runtime.helper import Helper
@@ -253,6 +253,16 @@ class ZerodhaSession(ZerodhaSpecials):
             form["trigger_price"] = orders.rupees(trigger_price, PRICE_SCALE[seen.exchange])
         if seen.parent is not None:
             form["parent_order_id"] = seen.parent
+        await self._rest.send("PUT", f"/orders/{seen.variety}/{quote(order, safe='')}", form)
+
+    async def make_marketable(self, order: BrokerOrderId, price: Price, quantity: int) -> None:
+        """A resting stop order becomes a LIMIT of so many units, without a trigger."""
+        seen = await self._known(order)
+        form = {
+            "order_type": OrderKind.LIMIT.value,
+            "quantity": str(quantity),
+            "price": orders.rupees(price, PRICE_SCALE[seen.exchange]),
+        }
         await self._rest.send("PUT", f"/orders/{seen.variety}/{quote(order, safe='')}", form)
 
     async def cancel(self, order: BrokerOrderId) -> None:

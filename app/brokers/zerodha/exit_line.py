@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from app.brokers.base import Credentials, Session
 from app.brokers.exit_line import HTTP_OK, WarmLine, Wire
 from app.brokers.zerodha.orders import order_form
 from app.brokers.zerodha.refusals import broker_error
 from app.domain.account import Endpoints
+from app.domain.ids import BrokerOrderId
 from app.domain.order import OrderRequest
 
 
@@ -34,6 +35,12 @@ class ZerodhaExitLine(WarmLine):
         """A form; the price goes to its end."""
         body = urlencode(order_form(request)).encode()
         return body, body + b"&price=", b""
+
+    def change(self, order: BrokerOrderId, request: OrderRequest) -> tuple[str, str, tuple[bytes, bytes, bytes]]:
+        """PUT of the order itself; its variety is always regular."""
+        form = {"order_type": request.kind.value, "quantity": str(request.quantity), "validity": request.validity.value}
+        body = urlencode(form).encode()
+        return "PUT", f"/orders/regular/{quote(order, safe='')}", (body, body + b"&price=", b"")
 
     def order_of(self, status: int, answer: Mapping[str, Any]) -> str:
         """`data.order_id`."""

@@ -334,7 +334,9 @@ async def build_desk(
         paths.root,
         vault,
         Registry(helper, third_parties=True, folders=_provider_folders()),
-        ExitRules.parse(*(_text(resource("rules", name)) for name in ("exits.csv", "protection.csv", "freeze.csv"))),
+        ExitRules.parse(
+            *(_text(resource("rules", name)) for name in ("exits.csv", "protection.csv", "freeze.csv", "backstop.csv"))
+        ),
         ChargeTable.parse(*_texts(resource("charges"), "*.csv")),
         TradingCalendar.parse(*_texts(resource("calendar"), "*.json")),
         bus.publish,

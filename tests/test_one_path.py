@@ -15,7 +15,7 @@ DOOR = {"engine/wire.py"}
 HOT = {"engine/volley.py"}
 """The hot path: its write is counted afterwards (`OrderWire.written`)."""
 
-ONLY_A_BROKER = frozenset({"place_sliced", "place_gtt", "modify_gtt", "delete_gtt", "place_basket"})
+ONLY_A_BROKER = frozenset({"place_sliced", "place_gtt", "modify_gtt", "delete_gtt", "place_basket", "make_marketable"})
 """Names that nothing but a session has."""
 ALSO_OURS = frozenset({"place", "modify", "cancel"})
 """Names that the manager and the desk's verbs have too: forbidden on what is called a session, a broker or a line."""

@@ -41,7 +41,7 @@ class CoverageWatch:
             desk.positions,
             desk.stops.stops,
             live=desk.sees,
-            backed={},
+            backed=desk.stops.backstops.backed,
             orders=desk.state.orders.values(),
             gtts=self._gtts().get(desk.account, ()),
             last=prices,

@@ -142,6 +142,8 @@ class StopPlan:
     """Units of the position that this stop owns; None: all that no other stop owns."""
     strategy: str | None = None
     """Whose share it is; None: the trader's."""
+    backstop: Price | None = None
+    """How far behind the level in force a stop order rests at the exchange, in minor units; None: there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +223,16 @@ def exit_tag(stop: StopId, attempt: int, slice_number: int = 1) -> Tag:
     if not (1 <= attempt <= 99_999 and 1 <= slice_number <= 99):
         raise ValueError(f"attempt was {attempt}, slice was {slice_number}")
     return Tag(f"{stop}{attempt:05d}{slice_number:02d}")
+
+
+FIRST_BACKSTOP = 51
+"""Slice numbers from here on name orders that rest at the exchange behind a stop."""
+LAST_SLICE = 99
+
+
+def is_backstop(tag: str | None) -> bool:
+    """Whether a tag names an order that rests behind a stop."""
+    return stop_of_tag(tag) is not None and tag is not None and int(tag[17:]) >= FIRST_BACKSTOP
 
 
 def stop_of_tag(tag: str | None) -> StopId | None:

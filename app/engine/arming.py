@@ -71,6 +71,7 @@ def deny_target(position: Position, instrument: Instrument, target: Price, last:
 
 def deny_plan(position: Position, instrument: Instrument, plan: StopPlan, last: Price | None) -> None:
     """Raises Denied when a plan makes no sense for the position. Levels of an underlying: `deny_levels`."""
+    deny_backstop(position, instrument, plan)
     if plan.source is TriggerSource.UNDERLYING:
         _deny_underlying(position, instrument, plan, last)
     else:
@@ -155,3 +156,15 @@ def deny_holding(position: Position, holding: Holding | None, quantity: int) -> 
             " for sale at the depository today.",
             "Authorise the sale (TPIN) first, then arm the stop.",
         )
+
+
+def deny_backstop(position: Position, instrument: Instrument, plan: StopPlan) -> None:
+    """Raises Denied for a distance at which nothing can rest at the exchange."""
+    if plan.backstop is None:
+        return
+    if plan.source is TriggerSource.UNDERLYING:
+        raise Denied("The exchange cannot watch the underlying.", "Take a local stop alone, or one on the last price.")
+    if plan.backstop <= 0 or plan.backstop % instrument.tick_size:
+        raise Denied("The backstop's distance is not a multiple of the tick size.", "Choose a multiple, above zero.")
+    if position.quantity > 0 and plan.trigger - plan.backstop < instrument.tick_size:
+        raise Denied("The backstop would rest below the lowest price there is.", "Choose a smaller distance.")

@@ -7,14 +7,14 @@ tag and an answer of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from app.brokers.base import ExitReply
 from app.domain.errors import AppError, Denied, NotPermitted, RateLimited, Rejected, SessionExpired, Unreachable
 from app.domain.ids import BrokerOrderId, StopId, Tag
-from app.domain.order import Order, OrderStatus, Side
-from app.domain.stop import stop_of_tag
+from app.domain.order import Order, OrderKind, OrderStatus, Side
+from app.domain.stop import is_backstop, stop_of_tag
 from app.engine.exit_plan import LOOKUP_SPACING, LOOKUPS
 
 REFUSED = (Rejected, NotPermitted, SessionExpired, RateLimited, Denied)
@@ -52,6 +52,12 @@ class Attempts:
         """Written, and neither answered nor seen nor given up: tag to units."""
         self._unresolved: dict[Tag, _LookUp] = {}
         """Given up without an answer, or acknowledged and not yet listed: it may exist."""
+        self._changing: set[Tag] = set()
+        """Backstops whose change to a marketable price was written and not answered."""
+        self.conversions = 0
+        """How often backstops were asked to become the exit."""
+        self.unchangeable = False
+        """The broker refused that."""
         self.refused: AppError | None = None
         """Why an order of the last attempt came to nothing."""
         self.acted_at = now()
@@ -65,9 +71,18 @@ class Attempts:
         self.refused = None
         self.acted_at = self._now()
 
+    def converting(self, tags: Collection[Tag]) -> None:
+        """These backstops were asked to become the exit."""
+        if tags:
+            self._changing |= set(tags)
+            self.conversions += 1
+            self.acted_at = self._now()
+
     def answered(self, reply: ExitReply) -> tuple[str, str]:
         """Takes the broker's answer; what the audit trail says of it."""
         tag = Tag(reply.tag)
+        if tag in self._changing:
+            return self._changed(tag, reply)
         self._in_flight.pop(tag, None)
         if reply.error is None:
             if not self._seen(tag):
@@ -81,6 +96,16 @@ class Attempts:
         if not self._seen(tag):
             self._look_for(tag, acknowledged=False)
         return "unknown", str(reply.error)
+
+    def _changed(self, tag: Tag, reply: ExitReply) -> tuple[str, str]:
+        """Of a change nothing has to be looked up by its tag: the order book shows the order as it is."""
+        self._changing.discard(tag)
+        self.acted_at = self._now()
+        if reply.error is None:
+            return "converted", f"order {reply.order}"
+        # A change may be asked for again: it names its order, and nothing is doubled.
+        self.unchangeable = self.unchangeable or isinstance(reply.error, Rejected)
+        return "not converted", str(reply.error)
 
     def presume_sent(self, tag: Tag) -> bool:
         """An earlier run may have sent this attempt: it is looked up first. False: it is known already."""
@@ -96,6 +121,8 @@ class Attempts:
         self.orders[order.broker_order_id] = order
         # Seen at the broker: whatever its answer was or will be, it exists.
         tag = Tag(order.tag or "")
+        if order.status is not OrderStatus.TRIGGER_PENDING:
+            self._changing.discard(tag)
         self._in_flight.pop(tag, None)
         self._unresolved.pop(tag, None)
         return True
@@ -120,6 +147,11 @@ class Attempts:
     def in_flight(self) -> int:
         """Units on the wire without an answer."""
         return sum(self._in_flight.values())
+
+    @property
+    def changing(self) -> bool:
+        """A backstop's change has no answer yet."""
+        return bool(self._changing)
 
     @property
     def unresolved(self) -> bool:
@@ -149,6 +181,12 @@ class Attempts:
         return tuple(o for o in self.in_order if o.side is self._side and o.filled_quantity)
 
     @property
+    def by_exchange(self) -> bool:
+        """Only a backstop that nobody had changed closed anything."""
+        stops = (OrderKind.SL, OrderKind.SL_M)
+        return bool(self.exits) and all(is_backstop(o.tag) and o.kind in stops for o in self.exits)
+
+    @property
     def closed(self) -> int:
         """Units of the position that these orders have closed."""
         return sum(o.filled_quantity * (1 if o.side is self._side else -1) for o in self.orders.values())
@@ -159,7 +197,7 @@ class Attempts:
             return self.refused
         for order in self.orders.values():
             of_last = order.tag is not None and order.tag[:_OF_ATTEMPT] == last[:_OF_ATTEMPT]
-            if of_last and order.status is OrderStatus.REJECTED:
+            if of_last and not is_backstop(order.tag) and order.status is OrderStatus.REJECTED:
                 return order.status_text or "The broker rejected the order."
         return ""
 

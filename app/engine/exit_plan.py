@@ -205,10 +205,10 @@ def _without_need(view: ExitView, exits: list[Order]) -> Step | None:
 
 
 def _surplus(exits: list[Order], room: int) -> list[Order]:
-    """The oldest that must go so that the others fit."""
+    """Those that must go so that the others fit: what still waits for its trigger first, then the oldest."""
     asked = sum(map(remaining, exits))
     surplus: list[Order] = []
-    for order in exits:
+    for order in sorted(exits, key=lambda one: one.status is not OrderStatus.TRIGGER_PENDING):
         if asked <= room:
             break
         surplus.append(order)

@@ -44,6 +44,11 @@ class ExitPrice:
         """Units that one order may carry; 0: no limit is known."""
         return self._terms.slice_size(self._instrument)
 
+    @property
+    def converts(self) -> bool:
+        """A resting backstop becomes the exit by a change."""
+        return self._terms.converts(self._account)
+
     def limit(self, side: Side, fallback: Price) -> Price:
         """The worst price accepted now; each time a little further. `fallback`: where no price is known."""
         widen = min(1 + self.steps, WIDEST)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 from app.brokers.base import ExitLine, ExitReply
@@ -18,6 +18,7 @@ from app.domain.stop import Stop, StopState
 from app.engine.account import AccountState, PositionReading
 from app.engine.attempts import Attempts
 from app.engine.exit_plan import (
+    MODIFICATIONS,
     CancelOrders,
     Close,
     Convert,
@@ -28,6 +29,7 @@ from app.engine.exit_plan import (
     Step,
     Wait,
     next_step,
+    remaining,
 )
 from app.engine.exit_price import ExitPrice
 from app.engine.orders import OrderManager
@@ -179,12 +181,21 @@ class ExitFollower:
             lookups=attempts.lookups,
             refused=self._price.learn(attempts.turned_down(self.stop.tag())),
             resting=now - attempts.acted_at,
-            modifications=self._price.changes_left(attempts.live),
+            modifications=self._changes_left(),
             kind=self._kind,
             takes_market=self._price.usual is OrderKind.MARKET,
             cleanup=self.cleanup,
             slice_size=self._price.slice_size,
+            changing=attempts.changing,
+            converts=self._price.converts and not attempts.unchangeable,
+            conversions=attempts.conversions,
         )
+
+    def _changes_left(self) -> int:
+        """A backstop has been changed before, and the last five changes are there for now."""
+        live = self._attempts.live
+        used = max((self._orders.wire.changes.get(order, 0) for order in live), default=0)
+        return min(self._price.changes_left(live), MODIFICATIONS - used)
 
     async def _look(self) -> None:
         """Reads what the next decision needs. A failed read leaves the picture as it was, and unknown where it was."""
@@ -218,7 +229,7 @@ class ExitFollower:
         elif isinstance(step, Reprice):
             await self._reprice(step)
         elif isinstance(step, Convert):
-            await self._cancel(CancelOrders(step.orders, "the backstop makes room for the exit"))
+            await self._convert(step)
         elif isinstance(step, CancelOrders):
             await self._cancel(step)
         elif isinstance(step, SquareOffExcess):
@@ -261,6 +272,24 @@ class ExitFollower:
                 line, line.prepare(request, self.stop.price_scale), self.replied, price
             ):
                 await self._place(replace(request, price=price))
+
+    def converting(self, tags: Collection[Tag]) -> None:
+        """The hot path asked these backstops to become the exit."""
+        self._attempts.converting(tags)
+
+    async def _convert(self, step: Convert) -> None:
+        """Backstops become the exit: no second order, no second margin."""
+        orders = [self._attempts.orders[number] for number in step.orders]
+        self._attempts.converting([Tag(order.tag or "") for order in orders])
+        for order in orders:
+            units = min(remaining(order), abs(self._own_position or self.stop.quantity))
+            number, failure = order.broker_order_id, None
+            try:
+                await self._orders.wire.make_marketable(number, self._limit(order.side), units)
+            except AppError as error:
+                failure = error
+            self.replied(ExitReply(Tag(order.tag or ""), number if failure is None else None, failure, 0, 0))
+        await self._wait(LOOK_SECONDS)
 
     def _may_send(self) -> bool:
         return self._loop_time() >= self._not_before
@@ -351,9 +380,14 @@ class ExitFollower:
             closed_at=self._state.clock.now(),
             exit_average=value // units if units else None,
             exit_order=exits[-1].broker_order_id if exits else self.stop.exit_order,
-            note="position flat" if step.filled else "position was closed by another order",
+            note=self._how(step),
         )
         await self._save("position flat", f"{step.filled} units by {len(exits)} order{'s' * (len(exits) > 1)}")
+
+    def _how(self, step: Close) -> str:
+        if self._attempts.by_exchange:
+            return "closed by the exchange: its backstop filled"
+        return "position flat" if step.filled else "position was closed by another order"
 
     async def _save(self, what: str, detail: str, *intents: OrderRequest) -> None:
         """State to the journal and to whoever watches the stop."""

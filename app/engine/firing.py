@@ -15,7 +15,7 @@ from app.domain.events import Event, StopFired
 from app.domain.ids import BrokerOrderId, InstrumentId, StopId, Tag
 from app.domain.instrument import Instrument
 from app.domain.money import Price, in_rupees
-from app.domain.stop import FiredBy, Stop, StopState
+from app.domain.stop import FiredBy, Stop, StopState, is_backstop
 from app.engine.account import AccountState
 from app.engine.exit_plan import cut
 from app.engine.exits import ExitFollower
@@ -23,7 +23,7 @@ from app.engine.orders import OrderManager
 from app.engine.record import StopRecord
 from app.engine.rules import ExitRules
 from app.engine.terms import ExitTerms
-from app.engine.volley import HELD_BY_RATE
+from app.engine.volley import HELD_BY_BACKSTOP, HELD_BY_RATE
 from app.engine.watch import Shot
 from app.engine.watching import Watching
 from app.runtime.clock import to_datetime
@@ -141,7 +141,12 @@ class Firing:
         except Denied as failure:
             self._record.alarm(stop, "The exit was sent and cannot be followed.", "Check the position.", str(failure))
             return
-        follower.sent(shot.tags)
+        changed = [tag for tag in shot.tags if is_backstop(tag)]
+        follower.sent({tag: units for tag, units in shot.tags.items() if tag not in changed})
+        follower.converting(changed)
+        for order in self._state.orders.values():
+            if order.tag in changed:
+                self._orders.wire.changed(order.broker_order_id)
         self._run(follower)
 
     def _unwatch(self, stop: StopId) -> None:
@@ -169,8 +174,8 @@ class Firing:
 
     def _measure(self, stop: Stop, shot: Shot) -> None:
         micros = (shot.written_ns - shot.readable_ns) // 1_000
-        if shot.held == HELD_BY_RATE:
-            # The broker's limit, not ours: it would say nothing of the engine.
+        if shot.held in (HELD_BY_RATE, HELD_BY_BACKSTOP):
+            # The broker's rules, not our speed: it would say nothing of the engine.
             log.info("stop %s waited %d ms: %s", stop.id, micros // 1_000, shot.held)
             self._record.note(stop, "held", f"{micros // 1_000} ms: {shot.held}")
             self._publish(StopFired(stop, micros, shot.exchange_seconds * 1_000_000_000))

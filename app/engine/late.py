@@ -11,7 +11,7 @@ from app.domain.ids import AccountId, InstrumentId, StopId
 from app.domain.instrument import Product
 from app.domain.order import Order
 from app.domain.portfolio import PositionKey
-from app.domain.stop import Stop, StopState, stop_of_tag
+from app.domain.stop import Stop, StopState, is_backstop, stop_of_tag
 from app.engine.account import AccountState
 from app.engine.firing import Firing
 from app.engine.record import StopRecord
@@ -56,10 +56,13 @@ class LateOrders:
             self._on_foreign_order(order)
         elif stop.id in self._firing or order.side is not stop.side or not _may_move(order):
             return
+        elif rests_behind(order):
+            return  # the backstop stands where it should, or is being taken back
         elif stop.state is StopState.ARMED:
             watch = self._watching.of(stop.id)
             if watch is not None and not watch.fired and order.tag != stop.tag():
-                self._record.note(stop, "fired earlier", f"order {order.broker_order_id} of an earlier run turned up")
+                why = "its backstop filled" if is_backstop(order.tag) else "an order of an earlier run turned up"
+                self._record.note(stop, "fired earlier", f"order {order.broker_order_id}: {why}")
                 self._follow(stop)
         elif stop.state.is_final:
             self._on_order_of_ended(stop, order)
@@ -101,6 +104,11 @@ class LateOrders:
         for order in tuple(self._state.orders.values()):
             if stop_of_tag(order.tag) == stop:
                 self._on_order(order)
+
+
+def rests_behind(order: Order) -> bool:
+    """A backstop that has not acted: no units of it are filled."""
+    return is_backstop(order.tag) and not order.filled_quantity
 
 
 def _may_move(order: Order) -> bool:

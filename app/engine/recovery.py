@@ -17,6 +17,7 @@ from app.domain.order import Order
 from app.domain.stop import Stop, StopState, stop_of_tag
 from app.engine.account import AccountState, PositionReading
 from app.engine.exit_plan import LOOKUP_SPACING
+from app.engine.late import rests_behind
 from app.engine.stops import StopEngine
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ async def recover(state: AccountState, engine: StopEngine, publish: Callable[[Ev
     second = await _read(state)
     # Only now: in the meantime the trader may have moved or disarmed one.
     for stop in engine.unwatched():
-        orders = [order for order in state.orders.values() if stop_of_tag(order.tag) == stop.id]
+        orders = [o for o in state.orders.values() if stop_of_tag(o.tag) == stop.id and not rests_behind(o)]
         try:
             await _settle(stop, orders, (first, second), engine)
         except AppError as failure:

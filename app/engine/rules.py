@@ -1,9 +1,9 @@
 """Dated rules of order entry, read from tables: which kind an exit takes, how far its price may reach, how large one
 order may be.
 
-Three tables under `resources/rules`: `exits.csv` (kind and reach by broker and class of contract), `protection.csv`
-(the exchange's limit price protection: prices further away are refused or cancelled) and `freeze.csv` (freeze
-quantities; one below the true figure costs only more orders).
+Four tables under `resources/rules`: `exits.csv` (kind and reach by broker and class of contract), `protection.csv`
+(the exchange's limit price protection: prices further away are refused or cancelled), `freeze.csv` (freeze quantities;
+one below the true figure costs only more orders) and `backstop.csv` (how a resting stop order becomes the exit).
 """
 
 from __future__ import annotations
@@ -98,23 +98,36 @@ class _Freeze:
     quantity: int
 
 
+@dataclass(frozen=True, slots=True)
+class _BackstopRule:
+    broker: str
+    since: date
+    by_change: bool
+
+
 class ExitRules:
     """The tables. Immutable."""
 
     def __init__(
-        self, rules: Iterable[ExitRule], protections: Iterable[_Protection] = (), freezes: Iterable[_Freeze] = ()
+        self,
+        rules: Iterable[ExitRule],
+        protections: Iterable[_Protection] = (),
+        freezes: Iterable[_Freeze] = (),
+        backstops: Iterable[_BackstopRule] = (),
     ) -> None:
+        self._backstops = tuple(backstops)
         self._rules = sorted(rules, key=lambda rule: (rule.since, rule.days), reverse=True)
         self._protections = sorted(protections, key=lambda row: row.since, reverse=True)
         self._freezes = sorted(freezes, key=lambda row: (row.name != ANY, row.since), reverse=True)
 
     @classmethod
-    def parse(cls, exits: str, protection: str = "", freeze: str = "") -> ExitRules:
+    def parse(cls, exits: str, protection: str = "", freeze: str = "", backstop: str = "") -> ExitRules:
         """Reads the tables.
 
         `broker,class,since,kind,bands,days` with bands like `100:2;500:1;*:0.5` (rupees below : percent); `days` may be
         missing. `class,since,reach` with reaches like `50:20;*:40%` (rupees below : rupees or percent).
         `exchange,underlying,since,quantity` in units, `*` for every underlying that has no line of its own.
+        `broker,since,exit_by`, which is `change` or `replace`.
 
         Raises ValueError naming table and line.
         """
@@ -122,6 +135,7 @@ class ExitRules:
             _rows("exit rules", exits, _exit_rule),
             _rows("price protection", protection, _protection),
             _rows("freeze quantities", freeze, _freeze),
+            _rows("backstops", backstop, _backstop),
         )
 
     def rule(self, broker: str, instrument: Instrument, day: date) -> ExitRule:
@@ -139,6 +153,12 @@ class ExitRules:
         if not fits:
             raise Denied(f"There is no exit rule for a {wanted} at {broker} on {day}.", "Update Stopline.")
         return max(fits, key=lambda rule: (rule.days, rule.since))
+
+    def converts(self, broker: str, day: date) -> bool:
+        """Whether a resting stop order becomes the exit by a change. The brokers' risk checks of 2026 are not
+        confirmed: where the table says `replace`, it is cancelled first and an exit is sent."""
+        known = [row for row in self._backstops if row.broker == broker and row.since <= day]
+        return bool(known) and max(known, key=lambda row: row.since).by_change
 
     def protection(self, instrument: Instrument, day: date) -> tuple[Reach, ...]:
         """How far from the last price the exchange takes a limit price; empty where only the circuit limits count."""
@@ -236,6 +256,13 @@ def _freeze(row: dict[str, str]) -> _Freeze:
     if quantity <= 0:
         raise ValueError(f"a freeze quantity of {quantity}")
     return _Freeze(row["exchange"], row["underlying"], date.fromisoformat(row["since"]), quantity)
+
+
+def _backstop(row: dict[str, str]) -> _BackstopRule:
+    how = row["exit_by"]
+    if how not in ("change", "replace"):
+        raise ValueError(f"exit_by is {how!r}")
+    return _BackstopRule(row["broker"], date.fromisoformat(row["since"]), how == "change")
 
 
 def _band(part: str) -> tuple[Decimal, str]:

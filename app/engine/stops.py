@@ -19,6 +19,7 @@ from app.domain.portfolio import Position, PositionKey
 from app.domain.stop import FiredBy, Stop, StopPlan, StopState
 from app.engine.account import AccountState
 from app.engine.arming import deny_holding, deny_plan, fresh_stop, open_position
+from app.engine.backstops import Backstops
 from app.engine.firing import Firing
 from app.engine.furnish import deny_levels_of, set_entry
 from app.engine.keeper import Keeper, levelled
@@ -84,6 +85,9 @@ class StopEngine:
             state, record, self._stops, self._watching, self._known, self._set, self.close_elsewhere, tasks
         )
         self._firing.own = self._shares.own
+        self.backstops = Backstops(
+            state, orders, record, self._stops, self._watching, self._firing.terms, self._known, tasks
+        )
         self.check: Callable[[Iterable[Mark], int], None] = self._watching.check
         """Hot path: every frame of the account's own feed."""
         self.watched = self._watching.watches
@@ -300,7 +304,11 @@ class StopEngine:
             self._begin_watching(again, watch, line)
 
     async def close_elsewhere(self, stop: Stop, note: str) -> None:
-        """The position is proven gone without an exit of ours."""
+        """The position is proven gone without an exit of ours. What rests behind the stop may have done it, or has to
+        go: then its follower closes it."""
+        if self.backstops.legs(stop.id):
+            self.follow(stop)
+            return
         self._watching.stop(stop.id)
         closed = replace(stop, state=StopState.CLOSED, closed_at=self._state.clock.now(), note=note)
         self._set(closed)
@@ -310,7 +318,7 @@ class StopEngine:
         """A stop that fired in an earlier run: followed until flat. Raises Denied."""
         self._watching.stop(stop.id)
         if stop.state is StopState.ARMED:
-            stop = replace(stop, state=StopState.FIRED, note="fired in an earlier run")
+            stop = replace(stop, state=StopState.FIRED, note="left by an order that is out already")
             self._set(stop)
         self._firing.follow(stop)
 
@@ -387,4 +395,5 @@ class StopEngine:
 
     def _set(self, stop: Stop) -> None:
         self._stops[stop.id] = stop
+        self.backstops.follow(stop)
         self._publish(StopChanged(stop))

@@ -50,6 +50,10 @@ class ExitTerms:
         taught = self._lesson(instrument.id).slice_size
         return min(known, taught) if known and taught else known or taught
 
+    def converts(self, account: AccountId) -> bool:
+        """Whether a resting backstop becomes the exit by a change; else it is cancelled first."""
+        return self._rules.converts(broker_of(account), self._today)
+
     def pricer(
         self, account: AccountId, instrument: Instrument, side: Side, *, widen: int = 1, narrow: int = 1
     ) -> Callable[[Price], Price]:

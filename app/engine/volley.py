@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import perf_counter_ns
 from typing import Protocol
 
 from app.brokers.base import ExitLine, ExitReply, Prepared
@@ -19,6 +20,7 @@ from app.domain.order import OrderRequest
 
 HELD_BY_RATE = "the broker's orders a second were used up"
 HELD_BY_LINE = "no connection was ready"
+HELD_BY_BACKSTOP = "its backstop has to be taken back first"
 
 
 class Load:
@@ -104,6 +106,9 @@ class Volley:
 
     def fire(self, entry: Entry) -> int:
         """`perf_counter_ns` after its last byte; 0: it waits, or a part of it does."""
+        if not entry.load.slices:
+            entry.held = HELD_BY_BACKSTOP
+            return perf_counter_ns()  # the follower sees to it
         if self._waiting:
             self._line_up(entry)
             return 0

@@ -6,21 +6,24 @@ Loop thread only. Empty between two sessions: then nothing can fire.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from time import perf_counter_ns
 
-from app.brokers.base import ExitLine, ExitReply, Mark
+from app.brokers.base import ExitLine, ExitReply, Mark, Prepared
+from app.brokers.parts import ConvertingLine
 from app.domain.errors import Denied
 from app.domain.ids import InstrumentId, StopId
 from app.domain.instrument import Instrument
 from app.domain.market import Tick
 from app.domain.money import Price
-from app.domain.order import OrderKind, OrderRequest, Side
+from app.domain.order import Order, OrderKind, OrderRequest, Side
 from app.domain.portfolio import PositionKey
 from app.domain.stop import FiredBy, Stop
-from app.engine.exit_plan import cut
+from app.engine.exit_plan import cut, remaining
 from app.engine.furnish import Outlook, furnish, gains_of, looks_at
 from app.engine.minds import Moved
+from app.engine.rules import MAX_SLICES
 from app.engine.surroundings import Surroundings
 from app.engine.terms import ExitTerms
 from app.engine.volley import Gate, Load
@@ -66,6 +69,8 @@ class Watching:
         self.line: ExitLine | None = None
         self.multiplier: Callable[[PositionKey], int] = _single
         """Units of the contract behind one unit of a position."""
+        self.resting: Callable[[StopId], Sequence[Order]] = _nothing
+        """Orders that rest at the exchange behind a stop."""
         self.on_watched: Callable[[Mapping[int, InstrumentId]], None] | None = None
         """Called with what must be subscribed in full mode whenever that changes."""
         self._around = around
@@ -119,17 +124,47 @@ class Watching:
         furnish(watch, stop, underlying, self._outlook)
         return watch
 
+    def reload(self, stop: Stop, instrument: Instrument) -> None:
+        """What rests behind it has changed: its exit is prepared anew. Raises Denied."""
+        watch = self._watches.get(stop.id)
+        if watch is not None and not watch.fired:
+            watch.load = self.prepare(stop, instrument).load
+
     def _load(self, line: ExitLine, stop: Stop, instrument: Instrument) -> Load:
-        """One order, or one for each slice of the freeze quantity, ten at most: the follower sends what is left."""
+        """One order, or one for each slice of the freeze quantity, ten at most: the follower sends what is left.
+
+        Where a backstop rests, the exit is its change to a marketable price, and orders only for what it does not
+        cover. Where the broker does not convert, nothing is prepared: the follower takes the backstop back first.
+        """
         kind = self._terms.kind(stop.key.account, instrument)
-        slices = tuple(
+        changes, left = self._changes(line, stop)
+        if left is None:
+            return Load(stop.id, (), self._replied(stop.id))
+        sizes = cut(left, self._terms.slice_size(instrument), MAX_SLICES - len(changes))
+        slices = changes + tuple(
             line.prepare(exit_request(stop, units, kind, number=number), stop.price_scale)
-            for number, units in enumerate(cut(stop.quantity, self._terms.slice_size(instrument)), 1)
+            for number, units in enumerate(sizes, 1)
         )
-        limited = kind is OrderKind.LIMIT
+        limited = kind is OrderKind.LIMIT or changes
         pricer = self._terms.pricer(stop.key.account, instrument, stop.side) if limited else None
         weight = stop.quantity * self.multiplier(stop.key) * (FINEST_SCALE // stop.price_scale)
         return Load(stop.id, slices, self._replied(stop.id), pricer, weight)
+
+    def _changes(self, line: ExitLine, stop: Stop) -> tuple[tuple[Prepared, ...], int | None]:
+        """What makes the backstop the exit, and the units that it does not cover; None: it has to go first."""
+        legs = self.resting(stop.id)
+        if not legs:
+            return (), stop.quantity
+        if not isinstance(line, ConvertingLine) or not self._terms.converts(stop.key.account):
+            return (), None
+        left, changes = stop.quantity, []
+        for leg in legs:
+            units = min(remaining(leg), left)
+            if units:
+                request = replace(exit_request(stop, units, OrderKind.LIMIT), tag=leg.tag)
+                changes.append(line.prepare_change(leg.broker_order_id, request, stop.price_scale))
+                left -= units
+        return tuple(changes), left
 
     def holds(self, stop: StopId) -> bool:
         """Its exit waits only for the broker's next second: it will leave by itself."""
@@ -192,6 +227,11 @@ class Watching:
         self._telling = False
         if self.on_watched is not None and self._table is not None:
             self.on_watched(self._table.names)
+
+
+def _nothing(stop: StopId) -> Sequence[Order]:
+    del stop
+    return ()
 
 
 def _single(key: PositionKey) -> int:

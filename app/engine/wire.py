@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from app.brokers.base import BrokerSession, ExitLine, ExitReply, Prepared
-from app.brokers.parts import GttBroker, SlicingBroker
+from app.brokers.parts import ConvertingBroker, GttBroker, SlicingBroker
 from app.domain.broker import BrokerInfo
-from app.domain.errors import Denied, RateLimited, SessionExpired, Unreachable
+from app.domain.errors import Denied, RateLimited, Rejected, SessionExpired, Unreachable
 from app.domain.gtt import GttRequest
 from app.domain.ids import BrokerOrderId, GttId
 from app.domain.money import Price
@@ -76,6 +76,16 @@ class OrderWire:
         except (Unreachable, SessionExpired):
             self.changes[order] -= 1  # it never left, or was not looked at
             raise
+
+    async def make_marketable(self, order: BrokerOrderId, price: Price, quantity: int) -> None:
+        """A resting stop order becomes an exit, in its turn. Raises what the broker's `make_marketable` raises."""
+        session = self._live()
+        if not isinstance(session, ConvertingBroker):
+            raise Rejected("This broker cannot turn a resting stop order into an exit.")
+        self._deny_change(order, Purpose.EXIT)
+        await self.queue.turn(Purpose.EXIT, placing=False)
+        self.changed(order)
+        await self._noticing(session.make_marketable(order, price, quantity))
 
     async def cancel(self, order: BrokerOrderId, purpose: Purpose) -> None:
         """In its turn, once. Raises what the broker's `cancel` raises."""

@@ -45,7 +45,7 @@ KEY = PositionKey(ACCOUNT, INFY.id, Product.MIS)
 TABLES = Path(__file__).resolve().parents[2] / "resources" / "rules"
 RULES = TABLES / "exits.csv"
 EXIT_RULES = ExitRules.parse(
-    *((TABLES / f"{name}.csv").read_text("utf-8") for name in ("exits", "protection", "freeze"))
+    *((TABLES / f"{name}.csv").read_text("utf-8") for name in ("exits", "protection", "freeze", "backstop"))
 )
 Answer = Callable[[OrderRequest], object]
 
@@ -66,6 +66,9 @@ class FakeBroker:
         self.placed: list[OrderRequest] = []
         self.cancelled: list[BrokerOrderId] = []
         self.priced: list[tuple[BrokerOrderId, Price | None]] = []
+        self.converted: list[tuple[BrokerOrderId, Price | None, int]] = []
+        self.conversions: list[Exception | str] = []
+        """For the next changes of a resting order to a marketable one: an error, `open`, or it is filled."""
         self.answers: list[Exception | str] = []
         """For the next placements: an error to raise (nothing done), `open`, `lost` (done, no answer), `rejected`."""
         self.failures: dict[str, list[Exception]] = {}
@@ -93,6 +96,7 @@ class FakeBroker:
             pending_quantity=request.quantity,
             average_price=None,
             price=request.price,
+            trigger_price=request.trigger_price,
             tag=request.tag,
             placed_at=1,
         )
@@ -127,6 +131,8 @@ class FakeBroker:
             raise answer
         if answer == "rejected":
             return self.accept(request, OrderStatus.REJECTED).broker_order_id
+        if request.kind is OrderKind.SL:
+            return self.accept(request, OrderStatus.TRIGGER_PENDING).broker_order_id
         number = self.accept(request).broker_order_id
         if answer in ("filled", "lost"):
             self.fill(number)
@@ -160,9 +166,49 @@ class FakeBroker:
         await asyncio.sleep(0.01)
         return self.take(request)
 
-    async def modify(self, order: BrokerOrderId, *, price: Price | None = None, **_: object) -> None:
+    async def modify(
+        self,
+        order: BrokerOrderId,
+        *,
+        price: Price | None = None,
+        quantity: int | None = None,
+        trigger_price: Price | None = None,
+    ) -> None:
         self.priced.append((order, price))
         self._fail("modify")
+        if quantity is not None or trigger_price is not None:
+            known = self.book[order]
+            total = known.quantity if quantity is None else quantity
+            trigger = trigger_price or known.trigger_price
+            pending = total - known.filled_quantity
+            self._tell(replace(known, quantity=total, pending_quantity=pending, trigger_price=trigger))
+
+    async def make_marketable(self, order: BrokerOrderId, price: Price, quantity: int) -> None:
+        await asyncio.sleep(0.01)
+        self.convert(order, price, quantity)
+
+    def convert(self, order: BrokerOrderId, price: Price | None, quantity: int) -> None:
+        """A change to a marketable price, by whatever road it came. Raises what was scripted."""
+        self.converted.append((order, price, quantity))
+        answer = self.conversions.pop(0) if self.conversions else "filled"
+        if isinstance(answer, Exception):
+            raise answer
+        known = self.book[order]
+        if known.status.is_final:
+            raise refusal("Order cannot be modified. Order is complete.")
+        self._tell(
+            replace(
+                known,
+                kind=OrderKind.LIMIT,
+                status=OrderStatus.OPEN,
+                price=price,
+                trigger_price=None,
+                quantity=quantity,
+                pending_quantity=quantity,
+            )
+        )
+        if answer == "filled":
+            self.fill(order)
 
     async def cancel(self, order: BrokerOrderId) -> None:
         self.cancelled.append(order)
@@ -179,6 +225,8 @@ def _lost() -> AppError:
 @dataclass
 class FakePrepared:
     request: OrderRequest
+    changes: BrokerOrderId | None = None
+    """The resting order that becomes this one."""
 
     def wire(self, price: Price | None) -> bytes:
         return b""
@@ -202,6 +250,9 @@ class FakeLine:
     def prepare(self, request: OrderRequest, price_scale: int = 100) -> FakePrepared:
         return FakePrepared(request)
 
+    def prepare_change(self, order: BrokerOrderId, request: OrderRequest, price_scale: int = 100) -> FakePrepared:
+        return FakePrepared(request, order)
+
     def fire(self, prepared: Any, on_reply: Callable[[ExitReply], None], price: Price | None = None) -> int:
         if self.free == 0:
             return 0
@@ -209,9 +260,13 @@ class FakeLine:
         self.fired.append((request, price))
         order, error = None, None
         try:
-            order = self._broker.take(request)
+            if prepared.changes is not None:
+                order = prepared.changes
+                self._broker.convert(order, price, request.quantity)
+            else:
+                order = self._broker.take(request)
         except AppError as failure:
-            error = failure
+            order, error = None, failure
         if not self.silent:
             reply = ExitReply(request.tag or "", order, error, 1, 2)
             asyncio.get_running_loop().call_soon(on_reply, reply)
@@ -320,6 +375,7 @@ class Rig:
     events: list[Event] = field(default_factory=list)
     last: dict[InstrumentId, Price] = field(default_factory=dict)
     counting: bool = True
+    rules: ExitRules = EXIT_RULES
     around: FakeSurroundings = field(default_factory=FakeSurroundings)
     instruments: Mapping[InstrumentId, Instrument] = field(default_factory=lambda: {INFY.id: INFY, OPTION.id: OPTION})
 
@@ -331,7 +387,7 @@ class Rig:
         self.orders = OrderManager(
             self.state,
             self.journal,
-            EXIT_RULES,
+            self.rules,
             self.instruments.get,
             self.last.get,
             self.events.append,
@@ -342,7 +398,7 @@ class Rig:
             self.state,
             self.orders,
             self.journal,
-            EXIT_RULES,
+            self.rules,
             self.instruments.get,
             self.last.get,
             lambda watch, seconds: self.counting,

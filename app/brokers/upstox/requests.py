@@ -113,7 +113,9 @@ def modify_body(known: Order, quantity: int | None, price: Price | None, trigger
     return body
 
 
-def marketable_body(order: BrokerOrderId, quantity: int, price: Price | None, instrument: InstrumentId) -> dict[str, Any]:
+def marketable_body(
+    order: BrokerOrderId, quantity: int, price: Price | None, instrument: InstrumentId
+) -> dict[str, Any]:
     """A resting stop order becomes a LIMIT without a trigger. The price stands last: the exit line patches it in."""
     exchange = split_instrument_id(instrument)[0]
     return {

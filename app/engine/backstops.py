@@ -1,0 +1,249 @@
+"""Stop orders that rest at the exchange behind local stops, and outlive this computer. Loop thread only.
+
+`backstop_plan` decides; here is the I/O around it. The orders are found by their tags, also after a restart. They are
+placed after their stop is armed, follow it, and are taken back when it has ended or its position is gone; once a stop
+has fired, its follower makes them its exit. A backstop that the broker refused, or that somebody took back, is said
+aloud and tried again only when the stop changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import replace
+
+from app.domain.errors import AppError, Denied, OutcomeUnknown
+from app.domain.ids import BrokerOrderId, InstrumentId, StopId, Tag
+from app.domain.instrument import Instrument
+from app.domain.money import in_rupees
+from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Purpose
+from app.domain.stop import FIRST_BACKSTOP, LAST_SLICE, Stop, StopState, exit_tag, is_backstop, stop_of_tag
+from app.engine.account import AccountState
+from app.engine.attempts import ACKNOWLEDGED_LOOKUPS
+from app.engine.backstop_plan import Leg, Move, Nothing, Rest, TakeBack, Wanted, next_action, wanted
+from app.engine.exit_plan import LOOKUP_SPACING, LOOKUPS, remaining
+from app.engine.orders import OrderManager
+from app.engine.record import StopRecord
+from app.engine.terms import ExitTerms
+from app.engine.watching import Watching, exit_request
+from app.runtime.loop import Tasks
+
+ROUNDS = 30
+"""Actions in a row for one stop before it is left for the next change: the picture does not settle."""
+
+
+class Backstops:
+    """Owner of what rests behind one account's stops."""
+
+    def __init__(
+        self,
+        state: AccountState,
+        orders: OrderManager,
+        record: StopRecord,
+        stops: dict[StopId, Stop],
+        watching: Watching,
+        terms: ExitTerms,
+        known: Callable[[InstrumentId], Instrument],
+        tasks: Tasks,
+    ) -> None:
+        self._state = state
+        self._orders = orders
+        self._record = record
+        self._stops = stops
+        self._watching = watching
+        self._terms = terms
+        self._known = known
+        self._tasks = tasks
+        self._busy: set[StopId] = set()
+        self._again: set[StopId] = set()
+        self._numbers: dict[StopId, int] = {}
+        """The last slice number that was used."""
+        self._given_up: dict[StopId, Wanted] = {}
+        """What could not be had: not asked for again until something else is wanted."""
+        self._taken_back: set[BrokerOrderId] = set()
+        """Ours to end."""
+        watching.resting = self.legs
+        state.on_order.append(self._on_order)
+
+    def legs(self, stop: StopId) -> list[Order]:
+        """Orders that rest behind a stop, in the order of their tags."""
+        found = [
+            order
+            for order in self._state.orders.values()
+            if is_backstop(order.tag) and stop_of_tag(order.tag) == stop and not order.status.is_final
+        ]
+        return sorted(found, key=lambda order: order.tag or "")
+
+    @property
+    def backed(self) -> dict[StopId, int]:
+        """Units that rest behind each stop."""
+        units: dict[StopId, int] = {}
+        for order in self._state.orders.values():
+            if is_backstop(order.tag) and order.status is OrderStatus.TRIGGER_PENDING:
+                stop = stop_of_tag(order.tag)
+                if stop is not None:
+                    units[stop] = units.get(stop, 0) + remaining(order)
+        return units
+
+    def follow(self, stop: Stop) -> None:
+        """A stop has changed: what rests behind it is brought in step, soon."""
+        if stop.plan.backstop is None and not self.legs(stop.id):
+            return
+        if stop.id in self._busy:
+            self._again.add(stop.id)
+        elif self._state.active:
+            self._busy.add(stop.id)
+            self._tasks.start(self._align(stop.id), f"backstop of {stop.id}")
+
+    def _on_order(self, order: Order) -> None:
+        stop = self._stops.get(stop_of_tag(order.tag) or StopId(""))
+        if stop is None or not is_backstop(order.tag):
+            return
+        self._numbers[stop.id] = max(self._numbers.get(stop.id, 0), int((order.tag or "")[17:]))
+        if stop.state is StopState.ARMED:
+            self._watching.reload(stop, self._known(stop.key.instrument))
+            if order.status.is_final and not order.filled_quantity and order.broker_order_id not in self._taken_back:
+                self._lost(stop, order)
+            self.follow(stop)
+        if stop.state.is_final and not order.status.is_final:
+            self.follow(stop)
+
+    def _lost(self, stop: Stop, order: Order) -> None:
+        """The broker or somebody else ended it."""
+        want = self._wanted(stop)
+        if want is not None and self._given_up.get(stop.id) != want:
+            self._given_up[stop.id] = want
+            why = order.status_text or f"It was {order.status.value}."
+            self._record.alarm(
+                stop, "The backstop is gone; the local stop stands alone.", "Move the stop to place it.", why
+            )
+
+    # -- bringing it in step -----------------------------------------------------------------------------------------
+
+    async def _align(self, stop_id: StopId) -> None:
+        try:
+            for _ in range(ROUNDS):
+                self._again.discard(stop_id)
+                done = await self._one(stop_id)
+                if done and stop_id not in self._again:
+                    break
+        finally:
+            self._busy.discard(stop_id)
+
+    async def _one(self, stop_id: StopId) -> bool:
+        """One action. True: there is nothing (more) to do."""
+        stop = self._stops[stop_id]
+        if stop.state is StopState.ARMED and (not self._is_watched(stop_id) or not self._state.active):
+            return True
+        want = self._wanted(stop)
+        if want is not None and self._given_up.get(stop_id) == want:
+            return True
+        legs = [
+            Leg(
+                o.broker_order_id,
+                remaining(o),
+                o.trigger_price or 0,
+                self._orders.wire.changes.get(o.broker_order_id, 0),
+            )
+            for o in self.legs(stop_id)
+            if o.status is not OrderStatus.CANCEL_PENDING
+        ]
+        action = next_action(stop, want, legs, self._terms.slice_size(self._known(stop.key.instrument)))
+        if isinstance(action, Nothing):
+            return True
+        try:
+            if isinstance(action, TakeBack):
+                await self._take_back(stop, action)
+            elif isinstance(action, Move):
+                await self._move(stop, action)
+            elif want is not None:
+                await self._rest(stop, want, action)
+        except AppError as failure:
+            if want is not None:
+                self._given_up[stop_id] = want
+                told = "The backstop could not be kept in step; the local stop stands."
+                self._record.alarm(stop, told, failure.next_step, str(failure))
+            else:
+                await asyncio.sleep(LOOKUP_SPACING)
+            self._record.note(stop, "backstop failed", str(failure))
+            return want is not None or not self._state.active
+        return False
+
+    def _wanted(self, stop: Stop) -> Wanted | None:
+        try:
+            instrument = self._known(stop.key.instrument)
+            pricer = self._terms.pricer(stop.key.account, instrument, stop.side)
+        except Denied:
+            return None
+        return wanted(stop, pricer)
+
+    def _is_watched(self, stop_id: StopId) -> bool:
+        watch = self._watching.of(stop_id)
+        return watch is not None and not watch.fired
+
+    async def _rest(self, stop: Stop, want: Wanted, action: Rest) -> None:
+        for units in action.sizes:
+            request = self._request(stop, want, units)
+            told = f"{request.side} {units} at {in_rupees(want.trigger, stop.price_scale)}"
+            await self._record.keep(self._stops[stop.id], "backstop", told, request)
+            current = self._stops[stop.id]
+            if current.state is not StopState.ARMED or not self._is_watched(stop.id) or self._wanted(current) != want:
+                return  # while the journal wrote, it fired, ended or moved
+            lookups = ACKNOWLEDGED_LOOKUPS
+            try:
+                await self._orders.send(request, Purpose.MANUAL)
+            except OutcomeUnknown:
+                lookups = LOOKUPS
+            await self._seen(request.tag or Tag(""), lookups)
+
+    def _request(self, stop: Stop, want: Wanted, units: int) -> OrderRequest:
+        number = max(self._numbers.get(stop.id, 0) + 1, FIRST_BACKSTOP)
+        if number > LAST_SLICE:
+            raise Denied("The backstop was placed too often today.", "Disarm the stop and arm it anew.")
+        self._numbers[stop.id] = number
+        return replace(
+            exit_request(stop, units, OrderKind.SL),
+            price=want.price,
+            trigger_price=want.trigger,
+            tag=exit_tag(stop.id, stop.attempt, number),
+        )
+
+    async def _seen(self, tag: Tag, lookups: int) -> None:
+        """Until the order book shows it. Raises Denied when it does not within so many readings."""
+        for _ in range(lookups):
+            await self._state.read_orders()
+            if any(order.tag == tag for order in self._state.orders.values()):
+                return
+            await asyncio.sleep(LOOKUP_SPACING)
+        raise Denied("The backstop did not reach the broker.", "Move the stop to place it.")
+
+    async def _move(self, stop: Stop, action: Move) -> None:
+        if action.quantity is not None:
+            await self._orders.modify(action.order, quantity=action.quantity)
+        else:
+            await self._orders.modify(action.order, price=action.price, trigger_price=action.trigger)
+            told = "" if action.trigger is None else in_rupees(action.trigger, stop.price_scale)
+            self._record.note(stop, "backstop moved", f"order {action.order} to {told}")
+        await self._settled(lambda order: self._shows(order, action), action.order)
+
+    @staticmethod
+    def _shows(order: Order, action: Move) -> bool:
+        return order.trigger_price == action.trigger if action.quantity is None else order.quantity == action.quantity
+
+    async def _take_back(self, stop: Stop, action: TakeBack) -> None:
+        self._record.note(stop, "backstop taken back", f"{', '.join(action.orders)}: {action.reason}")
+        for order in action.orders:
+            self._taken_back.add(order)
+            await self._orders.cancel(order)
+            await self._settled(lambda known: known.status.is_final, order)
+
+    async def _settled(self, done: Callable[[Order], bool], number: BrokerOrderId) -> None:
+        """Until the order book shows it, for a few readings; what it shows then is what counts."""
+        for _ in range(LOOKUPS + 1):
+            with contextlib.suppress(AppError):
+                await self._state.read_orders()
+            known = self._state.orders.get(number)
+            if known is None or known.status.is_final or done(known):
+                return
+            await asyncio.sleep(LOOKUP_SPACING)

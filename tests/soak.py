@@ -32,7 +32,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**9), help="where the seeds begin")
     options = parser.parse_args()
     sys.stdout.write(
-        f"seed {options.seed}: {options.seeds} seeds of faults, {options.kills} kills of each point, {options.rotations} of a change of keys, "
+        f"seed {options.seed}: {options.seeds} seeds of faults, {options.kills} kills of each point, "
+        f"{options.rotations} of a change of keys, "
         f"{options.syncs} of a sync, {options.rounds} rounds of faults\n"
     )
     sys.stdout.flush()

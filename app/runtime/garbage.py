@@ -12,6 +12,9 @@ import threading
 
 YOUNG = 5_000
 """Containers made and not freed before the youngest generation is looked at: well below a millisecond of work."""
+BURST = 8_000
+"""More than this is not looked through in one go: it would hold the interpreter above a millisecond. What came in a
+burst is data (an answer of ten thousand rows), which counted references free; it is set aside, at no cost."""
 MIDDLE_EVERY = 20
 """Young collections to one of the middle generation."""
 
@@ -24,6 +27,8 @@ class GarbageCollector:
     def __init__(self) -> None:
         self._thread = 0
         self._young = 0
+        self._grown = 0
+        """Containers that moved to the middle generation since that was last looked at, at most."""
 
     def take_over(self) -> None:
         """Collects once, sets what is left aside for good, and switches automatic collection off."""
@@ -35,21 +40,32 @@ class GarbageCollector:
     def turn(self) -> None:
         """Collects what is due: the young, now and then the middle generation, never the oldest."""
         self._check()
-        if gc.get_count()[0] < YOUNG:
+        young = gc.get_count()[0]
+        if young < YOUNG:
             return
         self._young += 1
-        gc.collect(1 if self._young % MIDDLE_EVERY == 0 else 0)
+        middle = self._young % MIDDLE_EVERY == 0
+        if young > BURST or self._grown > BURST:
+            gc.freeze()
+            self._grown = 0
+        elif middle:
+            gc.collect(1)
+            self._grown = 0
+        else:
+            self._grown += max(0, young - gc.collect(0))
 
     def collect_all(self) -> None:
-        """Everything, the oldest generation too. Only while no stop is armed: it holds the interpreter for long."""
+        """Everything, the oldest generation and what was set aside too. Only while no stop is armed: it holds the
+        interpreter for long."""
         self._check()
+        gc.unfreeze()
         gc.collect()
 
     def give_back(self) -> None:
         """As Python had it; a last full collection takes what the window left, on its own thread."""
         self._check()
-        gc.collect()
         gc.unfreeze()
+        gc.collect()
         gc.enable()
 
     def _check(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from app.runtime.garbage import MIDDLE_EVERY, YOUNG, GarbageCollector
+from app.runtime.garbage import BURST, MIDDLE_EVERY, YOUNG, GarbageCollector
 
 
 class Node:
@@ -45,11 +45,11 @@ def elsewhere(work: Callable[[], object]) -> None:
 
 def test_what_another_thread_leaves_behind_dies_on_ours(collector: GarbageCollector) -> None:
     deaths: list[int] = []
-    elsewhere(lambda: [Node(lambda: deaths.append(threading.get_ident())) for _ in range(2 * YOUNG)])
+    elsewhere(lambda: [Node(lambda: deaths.append(threading.get_ident())) for _ in range(YOUNG // 2)])
     assert deaths == []
     collector.turn()
     assert set(deaths) == {threading.get_ident()}
-    assert len(deaths) == 2 * YOUNG
+    assert len(deaths) == YOUNG // 2
 
 
 def test_a_little_litter_is_left_for_later(collector: GarbageCollector) -> None:
@@ -87,6 +87,19 @@ def test_the_oldest_generation_waits_until_it_is_asked_for(collector: GarbageCol
     assert old() is not None
     collector.collect_all()
     assert old() is None
+
+
+def test_a_burst_of_data_is_set_aside_and_not_looked_through(collector: GarbageCollector) -> None:
+    before = gc.get_freeze_count()
+    node = Node()
+    inside = weakref.ref(node)
+    burst = [[n] for n in range(BURST + 1_000)]
+    del node
+    collector.turn()
+    assert gc.get_freeze_count() >= before + len(burst)
+    assert inside() is not None
+    collector.collect_all()
+    assert inside() is None
 
 
 def test_another_thread_may_not_collect(collector: GarbageCollector) -> None:

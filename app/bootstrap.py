@@ -357,7 +357,7 @@ async def build_desk(
     instruments = InstrumentDesk(workspace, instrument_files, helper)
     command = [*program(), "guard", "--profile", str(paths.root), "--attached", *(["--paper"] if paper else [])]
     guard = GuardingDesk(workspace, companions, command)
-    return LocalDesk(workspace, bus, tasks, data, instruments, guard, exchange, last=end_helpers)
+    return LocalDesk(workspace, bus, tasks, data, instruments, guard, exchange, helper, last=end_helpers)
 
 
 def _provider_folders() -> list[str]:

@@ -30,6 +30,7 @@ from app.desk.workspace import Workspace
 from app.domain.events import EngineBeat, Event, FeedGap, OrderChanged, SessionChanged, SessionState, TicksConflated
 from app.runtime.bus import Bus
 from app.runtime.clock import SystemClock
+from app.runtime.helper import Helper
 from app.runtime.loop import Tasks
 
 BEAT_SECONDS = 1.0
@@ -52,6 +53,7 @@ class LocalDesk:
         instruments: InstrumentDesk,
         guard: GuardingDesk,
         paper: PaperExchange | None = None,
+        helper: Helper | None = None,
         last: Callable[[], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
         self._workspace = workspace
@@ -66,7 +68,7 @@ class LocalDesk:
         self.gtts = GttDesk(workspace)
         self._coverage = CoverageWatch(workspace, lambda: self.gtts.known)
         self.stops = StopDesk(workspace, self._coverage.rows)
-        self.sync = SyncDesk(workspace)
+        self.sync = SyncDesk(workspace, helper)
         self.portfolio = PortfolioDesk(workspace, self.sync)
         self.data = data
         self.health = Doctor(workspace, data)

@@ -19,6 +19,7 @@ from app.domain.events import Level, Noticed, SessionState, SyncProgressed, Sync
 from app.domain.ids import AccountId, Nanos
 from app.domain.sync import Conflicts, SyncPlan
 from app.runtime.clock import SECOND, SystemClock
+from app.runtime.helper import Helper
 from app.sync.schedule import current_day
 from app.sync.scheduler import Scheduler
 from app.sync.service import SyncService
@@ -32,8 +33,9 @@ SHORTEST_INTERVAL = 60
 class SyncDesk:
     """Implements `desk.api.SyncVerbs`."""
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, helper: Helper | None = None) -> None:
         self._workspace = workspace
+        self._helper = helper
         self._service: SyncService | None = None
         self._scheduler: Scheduler | None = None
         self._plans: dict[AccountId, SyncPlan] | None = None
@@ -200,6 +202,7 @@ class SyncDesk:
                 workspace.publish,
                 workspace.session_died,
                 self._record,
+                helper=self._helper,
             )
         return self._service
 

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, func, select, text, update
 from sqlalchemy.dialects.sqlite import insert
 
-from app.domain.fill import Fill, Source
-from app.domain.ids import AccountId, BrokerOrderId, FillId, InstrumentId, Nanos
-from app.domain.instrument import InstrumentKind, Product, Segment
-from app.domain.order import Side
+from app.domain.fill import Fill
+from app.domain.ids import AccountId, FillId, InstrumentId, Nanos
+from app.domain.instrument import Product
+from app.storage.fill_rows import (
+    AS_JSON,
+    FILL_COLUMNS,
+    IDENTITY,
+    OF_THE_BROKER,
+    TOGETHER,
+    key_of,
+    packed_fills,
+    unpacked_fills,
+    values_of,
+)
 from app.storage.schema_book import fills, stale_groups
 from app.storage.store import Store
-
-_BROKERS = ("instrument", "segment", "kind", "product", "quantity", "price", "price_scale", "filled_at", "raw")
-"""Columns that a later report of the same fill may change. The rest is identity, or the user's, or ours."""
-
-_IDENTITY = ("account", "trade_date", "broker", "exchange", "id_segment", "broker_order_id", "trade_id", "side")
 
 _COUNTS = and_(fills.c.withdrawn_at.is_(None), fills.c.deleted_at.is_(None))
 """A fill that takes part in trades and P&L."""
@@ -52,8 +57,38 @@ class WriteCounts:
 Group = tuple[AccountId, InstrumentId, Product]
 """Fills that are matched with each other."""
 
-_Key = tuple[str, ...]
-"""Values of `_IDENTITY`."""
+
+@dataclass(frozen=True, slots=True)
+class PackedFills:
+    """Fills as JSON arrays of a few each; `fill_rows.unpacked_fills` makes them."""
+
+    rows: int
+    pieces: tuple[bytes, ...]
+
+
+_KEY = ", ".join(IDENTITY)
+_COLUMNS = ", ".join(FILL_COLUMNS)
+_SAME = " AND ".join(f"f.{name} = n.{name}" for name in IDENTITY)
+_DIFFERS = "(f.withdrawn_at IS NOT NULL OR " + " OR ".join(f"f.{name} IS NOT n.{name}" for name in OF_THE_BROKER) + ")"
+# What comes in goes to a temporary table (in memory), and set operations do the rest. The names are our own columns.
+_INCOMING = f"CREATE TEMP TABLE incoming_fills ({_COLUMNS}, PRIMARY KEY ({_KEY})) WITHOUT ROWID"
+_DROP = "DROP TABLE IF EXISTS temp.incoming_fills"
+_TAKE = f"""
+INSERT OR REPLACE INTO temp.incoming_fills SELECT {values_of(FILL_COLUMNS)} FROM json_each(?)"""  # noqa: S608
+_NEW = f"""
+SELECT count(*) FROM incoming_fills n WHERE NOT EXISTS (SELECT 1 FROM fills f WHERE {_SAME})"""  # noqa: S608
+_STALE = f"""
+INSERT OR IGNORE INTO stale_groups (account, instrument, product)
+SELECT n.account, n.instrument, n.product FROM incoming_fills n LEFT JOIN fills f ON {_SAME}
+WHERE f.id IS NULL OR {_DIFFERS}
+UNION SELECT f.account, f.instrument, f.product FROM incoming_fills n JOIN fills f ON {_SAME}
+WHERE {_DIFFERS}"""  # noqa: S608
+_MERGE = f"""
+INSERT INTO fills ({_COLUMNS}, created_at, updated_at) SELECT {_COLUMNS}, ?1, ?1 FROM incoming_fills n WHERE true
+ON CONFLICT ({_KEY}) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in OF_THE_BROKER)},
+  withdrawn_at = NULL, updated_at = excluded.updated_at, row_version = row_version + 1
+WHERE withdrawn_at IS NOT NULL
+  OR {" OR ".join(f"fills.{name} IS NOT excluded.{name}" for name in OF_THE_BROKER)}"""  # noqa: S608
 
 
 class Fills:
@@ -67,12 +102,13 @@ class Fills:
 
         Fills that the user deleted are among them, so that they are not taken for new ones.
         """
-        query = select(fills).where(
+        query = select(text(AS_JSON)).where(
             fills.c.account == account, fills.c.trade_date == trade_date, fills.c.withdrawn_at.is_(None)
         )
-        ordered = query.order_by(*_ORDER)
         # Put together on the store's thread: ten thousand names take the loop ten milliseconds.
-        return await self._store.run(lambda c: {fill.id: fill for fill in map(_fill, c.execute(ordered))})
+        return await self._store.run(
+            lambda c: {fill.id: fill for piece in _pieces(c, query.order_by(*_ORDER)) for fill in unpacked_fills(piece)}
+        )
 
     async def write(
         self,
@@ -86,23 +122,24 @@ class Fills:
         A fill that is known is updated in what the broker owns; notes, creation time and a deletion by the user stay.
         A withdrawn one that is reported again counts again. The groups touched are marked until `Trades.replace`.
         """
+        return await self.write_packed(list(packed_fills((*created, *updated))), withdrawn, at)
+
+    async def write_packed(
+        self, rows: Sequence[str], withdrawn: Sequence[FillId] = (), at: Nanos | None = None
+    ) -> WriteCounts:
+        """The same of rows that `fill_rows.packed_fills` packed, whether they are known or not."""
         moment = time.time_ns() if at is None else at
-
-        def work(connection: Connection) -> WriteCounts:
-            rows = {_key(fill.id): _row(fill, raw, moment) for fill, raw in (*created, *updated)}
-            return _write(connection, rows, withdrawn, moment)
-
-        return await self._store.run(work)
+        return await self._store.run(lambda c: _write(c, rows, withdrawn, moment))
 
     async def of_group(self, account: AccountId, instrument: InstrumentId, product: Product) -> list[Fill]:
         """The fills that count of one position, oldest first."""
-        query = select(fills).where(
+        query = select(text(AS_JSON)).where(
             fills.c.account == account,
             fills.c.instrument == instrument,
             fills.c.product == product.value,
             _COUNTS,
         )
-        return await self._many(query.order_by(*_ORDER))
+        return await self._many(query)
 
     async def first_date(self, groups: Collection[Group]) -> str | None:
         """The oldest trade date on which one of these positions has a fill that counts."""
@@ -121,12 +158,17 @@ class Fills:
 
     async def all(self, account: AccountId | None = None, since: Nanos | None = None) -> list[Fill]:
         """The fills that count, oldest first."""
-        query = select(fills).where(_COUNTS)
-        if account is not None:
-            query = query.where(fills.c.account == account)
-        if since is not None:
-            query = query.where(fills.c.filled_at >= since)
-        return await self._many(query.order_by(*_ORDER))
+        return await self._many(_counting(account, since))
+
+    async def packed(self, account: AccountId | None = None, since: Nanos | None = None) -> PackedFills:
+        """The same, packed: for whoever passes them on."""
+
+        def work(connection: Connection) -> PackedFills:
+            rows = connection.execute(_counting(account, since, func.count())).scalar_one()
+            query = _counting(account, since).order_by(*_ORDER)
+            return PackedFills(rows, tuple(_pieces(connection, query)))
+
+        return await self._store.run(work)
 
     async def raw(self, fill: FillId) -> str | None:
         """The broker's own words about a fill, for debugging (C3)."""
@@ -163,7 +205,10 @@ class Fills:
         return [(AccountId(r.account), InstrumentId(r.instrument), Product(r.product)) for r in rows]
 
     async def _many(self, query: Select[Any]) -> list[Fill]:
-        return await self._store.run(lambda c: [_fill(row) for row in c.execute(query)])
+        ordered = query.order_by(*_ORDER)
+        return await self._store.run(
+            lambda c: [fill for piece in _pieces(c, ordered) for fill in unpacked_fills(piece)]
+        )
 
     async def _touch(self, fill: FillId, values: dict[str, Any], *, regroup: bool = False) -> None:
         changed = values | {"updated_at": time.time_ns(), "row_version": fills.c.row_version + 1}
@@ -176,47 +221,44 @@ class Fills:
         await self._store.run(work)
 
 
-def _write(
-    connection: Connection, rows: dict[_Key, dict[str, Any]], withdrawn: Sequence[FillId], moment: Nanos
-) -> WriteCounts:
-    known: dict[_Key, Row[Any]] = {}
-    for account, trade_date in {(row["account"], row["trade_date"]) for row in rows.values()}:
-        day = select(fills).where(fills.c.account == account, fills.c.trade_date == trade_date)
-        known.update((_key_of_row(row), row) for row in connection.execute(day))
-    created = [row for key, row in rows.items() if key not in known]
-    updated = [(known[key], row) for key, row in rows.items() if key in known and _differs(known[key], row)]
-    groups = {_group_of(row) for row in created}
-    if created:
-        connection.execute(insert(fills), created)
-    if updated:
-        groups |= {_group(old) for old, _ in updated} | {_group_of(row) for _, row in updated}
-        connection.execute(_CHANGE, [_changed(old, row) for old, row in updated])
+def _counting(account: AccountId | None, since: Nanos | None, what: Any = None) -> Select[Any]:
+    query = select(text(AS_JSON) if what is None else what).select_from(fills).where(_COUNTS)
+    if account is not None:
+        query = query.where(fills.c.account == account)
+    if since is not None:
+        query = query.where(fills.c.filled_at >= since)
+    return query
+
+
+def _pieces(connection: Connection, query: Select[Any]) -> Iterator[bytes]:
+    """The JSON of some rows at a time."""
+    # The driver's own cursor: a row object for each line would cost as much again.
+    cursor = connection.execute(query).cursor
+    assert cursor is not None  # noqa: S101 - a SELECT has one
+    while rows := cursor.fetchmany(TOGETHER):
+        yield ("[" + ",".join([row[0] for row in rows]) + "]").encode()
+
+
+def _write(connection: Connection, rows: Sequence[str], withdrawn: Sequence[FillId], moment: Nanos) -> WriteCounts:
+    created = updated = 0
+    if rows:
+        connection.exec_driver_sql(_DROP)
+        connection.exec_driver_sql(_INCOMING)
+        for piece in rows:
+            connection.exec_driver_sql(_TAKE, (piece,))
+        created = connection.exec_driver_sql(_NEW).scalar_one()
+        connection.exec_driver_sql(_STALE)
+        updated = connection.exec_driver_sql(_MERGE, (moment,)).rowcount - created
+        connection.exec_driver_sql(_DROP)
     gone = 0
+    groups: set[Group] = set()
     for fill in withdrawn:
         for old in connection.execute(select(fills).where(_is(fill), fills.c.withdrawn_at.is_(None))).fetchall():
             groups.add(_group(old))
             change = {"withdrawn_at": moment, "updated_at": moment, "row_version": old.row_version + 1}
             gone += connection.execute(update(fills).where(fills.c.id == old.id).values(change)).rowcount
     _mark_stale(connection, groups)
-    return WriteCounts(len(created), len(updated), gone)
-
-
-_CHANGE = (
-    update(fills)
-    .where(fills.c.id == bindparam("row"))
-    .values(
-        {name: bindparam(f"new_{name}") for name in _BROKERS}
-        | {"withdrawn_at": None, "updated_at": bindparam("moment"), "row_version": fills.c.row_version + 1}
-    )
-)
-
-
-def _differs(old: Row[Any], row: dict[str, Any]) -> bool:
-    return old.withdrawn_at is not None or any(getattr(old, name) != row[name] for name in _BROKERS)
-
-
-def _changed(old: Row[Any], row: dict[str, Any]) -> dict[str, Any]:
-    return {f"new_{name}": row[name] for name in _BROKERS} | {"row": old.id, "moment": row["updated_at"]}
+    return WriteCounts(created, updated, gone)
 
 
 def _mark_stale(connection: Connection, groups: set[Group]) -> None:
@@ -229,77 +271,5 @@ def _group(row: Row[Any]) -> Group:
     return AccountId(row.account), InstrumentId(row.instrument), Product(row.product)
 
 
-def _group_of(row: dict[str, Any]) -> Group:
-    return row["account"], row["instrument"], Product(row["product"])
-
-
 def _is(fill: FillId) -> ColumnElement[bool]:
-    return and_(*(fills.c[name] == value for name, value in zip(_IDENTITY, _key(fill), strict=True)))
-
-
-def _key(fill: FillId) -> _Key:
-    return (
-        fill.account,
-        fill.trade_date,
-        fill.broker,
-        fill.exchange,
-        fill.segment,
-        fill.broker_order_id,
-        fill.trade_id,
-        fill.side,
-    )
-
-
-def _key_of_row(row: Row[Any]) -> _Key:
-    return tuple(getattr(row, name) for name in _IDENTITY)
-
-
-def _row(fill: Fill, raw: str, moment: Nanos) -> dict[str, Any]:
-    if (fill.id.account, fill.id.broker_order_id, fill.id.side) != (
-        fill.account,
-        fill.broker_order_id,
-        fill.side.value,
-    ):
-        raise ValueError(f"fill {fill.id.trade_id} contradicts its identity")
-    return dict(zip(_IDENTITY, _key(fill.id), strict=True)) | {
-        "instrument": fill.instrument,
-        "segment": fill.segment.value,
-        "kind": fill.kind.value,
-        "product": fill.product.value,
-        "quantity": fill.quantity,
-        "price": fill.price,
-        "price_scale": fill.price_scale,
-        "filled_at": fill.filled_at,
-        "raw": raw,
-        "source": fill.source.value,
-        "created_at": moment,
-        "updated_at": moment,
-    }
-
-
-def _fill(row: Row[Any]) -> Fill:
-    account, order, side = AccountId(row.account), BrokerOrderId(row.broker_order_id), Side(row.side)
-    return Fill(
-        id=FillId(
-            broker=row.broker,
-            account=account,
-            exchange=row.exchange,
-            segment=row.id_segment,
-            trade_date=row.trade_date,
-            broker_order_id=order,
-            trade_id=row.trade_id,
-            side=row.side,
-        ),
-        account=account,
-        instrument=InstrumentId(row.instrument),
-        segment=Segment(row.segment),
-        kind=InstrumentKind(row.kind),
-        product=Product(row.product),
-        side=side,
-        quantity=row.quantity,
-        price=row.price,
-        filled_at=row.filled_at,
-        broker_order_id=order,
-        price_scale=row.price_scale,
-        source=Source(row.source),
-    )
+    return and_(*(fills.c[name] == value for name, value in zip(IDENTITY, key_of(fill), strict=True)))

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, delete, func, insert, select, true
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, select, true
 
 from app.domain.fill import Charges, Source, Trade
 from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, Nanos
 from app.domain.instrument import InstrumentKind, Product, Segment
 from app.domain.money import Paise
 from app.domain.order import Side
-from app.storage.schema_book import instruments, stale_groups, trades
+from app.storage.fill_rows import TRADE_COLUMNS, packed, trade_values, values_of
+from app.storage.schema_book import instruments, trades
 from app.storage.store import Store
 
 
@@ -35,11 +36,12 @@ _THE_CONTRACT = and_(instruments.c.broker == trades.c.broker, instruments.c.id =
 
 
 _REMOVE = tuple(
-    delete(table).where(
-        table.c.account == bindparam("a"), table.c.instrument == bindparam("i"), table.c.product == bindparam("p")
-    )
-    for table in (trades, stale_groups)
+    f"DELETE FROM {table} WHERE (account, instrument, product) IN"  # noqa: S608 - names of our own
+    " (SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?))"
+    for table in ("trades", "stale_groups")
 )
+_INSERT = f"""
+INSERT INTO trades ({", ".join(TRADE_COLUMNS)}) SELECT {values_of(TRADE_COLUMNS)} FROM json_each(?)"""  # noqa: S608
 
 
 class Trades:
@@ -58,14 +60,21 @@ class Trades:
         self, groups: Sequence[tuple[tuple[AccountId, InstrumentId, Product], Sequence[Trade]]]
     ) -> None:
         """The same of several positions, in one transaction."""
-        rows = [_row(trade) for _, found in groups for trade in found]
-        keys = [{"a": account, "i": instrument, "p": product.value} for (account, instrument, product), _ in groups]
+        trades = packed(trade_values(trade) for _, found in groups for trade in found)
+        await self.replace_packed([group for group, _ in groups], list(trades))
+
+    async def replace_packed(
+        self, groups: Sequence[tuple[AccountId, InstrumentId, Product]], rows: Sequence[str]
+    ) -> None:
+        """The same of trades that `fill_rows.packed` packed."""
+        keys = list(packed(groups))
 
         def work(connection: Connection) -> None:
             for change in _REMOVE:
-                connection.execute(change, keys)
-            if rows:
-                connection.execute(insert(trades), rows)
+                for piece in keys:
+                    connection.exec_driver_sql(change, (piece,))
+            for piece in rows:
+                connection.exec_driver_sql(_INSERT, (piece,))
 
         await self._store.run(work)
 
@@ -111,39 +120,6 @@ def _chosen(text: str, account: AccountId | None, since: Nanos | None) -> Column
     if since is not None:
         rules.append(trades.c.last_at >= since)
     return and_(*rules)
-
-
-def _row(trade: Trade) -> dict[str, Any]:
-    charges = trade.charges
-    return {
-        "account": trade.account,
-        "broker": trade.broker,
-        "instrument": trade.instrument,
-        "segment": trade.segment.value,
-        "kind": trade.kind.value,
-        "product": trade.product.value,
-        "side": trade.side.value,
-        "quantity": trade.quantity,
-        "entry_price": trade.entry_price,
-        "opened_at": trade.opened_at,
-        "exit_price": trade.exit_price,
-        "closed_at": trade.closed_at,
-        "gross": trade.gross,
-        "brokerage": str(charges.brokerage),
-        "transaction_tax": str(charges.transaction_tax),
-        "exchange_charge": str(charges.exchange_charge),
-        "sebi_fee": str(charges.sebi_fee),
-        "stamp_duty": str(charges.stamp_duty),
-        "gst": str(charges.gst),
-        "other": str(charges.other),
-        "charges": int((charges.total * 100).quantize(Decimal(1), ROUND_HALF_UP)),
-        "net": trade.net,
-        "price_scale": trade.price_scale,
-        "entry_order": trade.entry_order,
-        "exit_order": trade.exit_order,
-        "source": trade.source.value,
-        "last_at": trade.opened_at if trade.closed_at is None else trade.closed_at,
-    }
 
 
 def _trade(row: Row[Any]) -> Trade:

@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, ParamSpec, TypeVar
 
-from app.analytics.charge_table import ChargeTable
 from app.domain.calendar import ist_date
-from app.domain.fill import Fill, Trade
+from app.domain.fill import Fill
 from app.domain.ids import AccountId, FillId, Nanos
 from app.domain.portfolio import Funds, Holding, Position
 from app.domain.sync import Conflicts, DataSet
-from app.runtime.clock import IST, from_datetime
 from app.storage.book import Book
+from app.storage.fill_rows import packed_fills
 from app.storage.fills import WriteCounts
+from app.sync.aside import some_at_a_time
 from app.sync.conflicts import settled_by_rule
-from app.sync.diff import Conflict, Difference, compare
-from app.sync.recompute import Group, Note, Recomputed, note_of, recompute, touched_groups
+from app.sync.diff import Comparison, Conflict, Difference
+from app.sync.rebuild import Rebuilder
+from app.sync.recompute import Note, note_of
 
-T = TypeVar("T")
-P = ParamSpec("P")
-
-FEW = 100
-"""Fills up to which work stays on the loop thread: about 0.3 ms of it. More goes through a thread of its own, which
-the interpreter interrupts every 0.1 ms."""
-
-TOGETHER = 1_000
-"""Trades that one transaction writes."""
+QUICK = 100
+"""Fills of a turn, where each takes no more than a look-up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +55,15 @@ class Applied:
 
 
 async def apply(
-    book: Book, account: AccountId, fetched: Fetched, table: ChargeTable, rule: Conflicts = Conflicts.ASK
+    book: Book, account: AccountId, fetched: Fetched, rebuilder: Rebuilder, rule: Conflicts = Conflicts.ASK
 ) -> Applied:
     """Fills in one transaction a day, positions, holdings, and the trades of every group that is touched.
 
     The groups are marked stale in the transaction that changes their fills: cut short anywhere, the next run (or
-    `rebuild` at start) finishes the rest. `rule` settles what the broker tells differently now.
+    `Rebuilder` at start) finishes the rest. `rule` settles what the broker tells differently now.
     """
     listed = fetched.fills or ()
-    raw, by_day = await aside(len(listed), _sorted_out, listed, fetched.whole_days)
+    raw, by_day = await _sorted_out(listed, fetched.whole_days)
     created = updated = skipped = 0
     conflicts: list[Conflict] = []
     notes: set[Note] = set()
@@ -83,8 +74,7 @@ async def apply(
         skipped += difference.skipped
         conflicts += settled.open
         if not difference.empty:
-            notes |= await aside(len(fills), _notes_of, difference)
-            counts = await _written(book, difference, raw, fetched.at)
+            counts = await _written(book, difference, raw, fetched.at, notes)
             created += counts.created
             updated += counts.updated + counts.withdrawn
     if fetched.positions is not None:
@@ -92,7 +82,7 @@ async def apply(
     if fetched.holdings is not None:
         await book.holdings.replace(account, fetched.holdings, fetched.at)
     today = ist_date(fetched.at).isoformat()
-    uncharged = await rebuild(book, table, notes | await _over_since(book, account, today), today)
+    uncharged = await rebuilder.rebuild(notes | await _over_since(book, account, today), today)
     return Applied(created, updated, skipped, tuple(conflicts), uncharged)
 
 
@@ -105,110 +95,39 @@ async def _over_since(book: Book, account: AccountId, today: str) -> set[Note]:
     return {(account, day, exchange) for day in days for exchange in ("NSE", "BSE")}
 
 
-async def rebuild(book: Book, table: ChargeTable, notes: Collection[Note] = (), today: str = "") -> tuple[str, ...]:
-    """Works out the trades of all stale groups again, and of the groups that share a note with them or have a fill on
-    one of `notes`. `today` as in `recompute`. Returns why some fills carry no charges."""
-    stale = set(await book.fills.stale_groups())
-    uncharged: list[str] = []
-    for account in sorted({group[0] for group in stale} | {note[0] for note in notes}):
-        mine = {group for group in stale if group[0] == account}
-        done = await _recomputed(book, account, mine, [note for note in notes if note[0] == account], table, today)
-        # Stale groups last: while one is marked, a crash in between makes the next start do all of them again.
-        ordered = sorted(done.trades, key=lambda g: (g in mine, *g))
-        for part in _parts([(group, done.trades[group]) for group in ordered]):
-            await _replaced(book, part)
-        uncharged += done.uncharged
-    return tuple(uncharged)
-
-
-async def _recomputed(
-    book: Book, account: AccountId, stale: set[Group], notes: Collection[Note], table: ChargeTable, today: str
-) -> Recomputed:
-    """Reads back to the start of the oldest day that any touched group has a fill on: its notes are needed whole."""
-    groups: set[Group] = set()
-    since = min((_start_of(day) for _, day, _ in notes), default=None)
-    fills: list[Fill] = []
-    pending, read = set(stale), False
-    while pending or not read:
-        first = await book.fills.first_date(pending)
-        starts = [] if first is None else [_start_of(first)]
-        if since is not None:
-            starts.append(since)
-        groups |= pending
-        if starts and (not read or min(starts) != since):
-            since = min(starts)
-            fills = await book.fills.all(account, since)
-        read = True
-        pending = await asyncio.to_thread(touched_groups, fills, stale, notes) - groups
-    return await asyncio.to_thread(recompute, fills, groups, table, today)
-
-
-def _start_of(day: str) -> Nanos:
-    """The first moment of an ISO trade date in India."""
-    return from_datetime(datetime.fromisoformat(day).replace(tzinfo=IST))
-
-
-Part = list[tuple[Group, Sequence[Trade]]]
-
-
-def _parts(groups: Sequence[tuple[Group, Sequence[Trade]]]) -> list[Part]:
-    """Groups that are written together: a transaction for each of them would be a wait for the disk for each."""
-    parts: list[Part] = [[]]
-    size = 0
-    for group, trades in groups:
-        if parts[-1] and size + len(trades) > TOGETHER:
-            parts.append([])
-            size = 0
-        parts[-1].append((group, trades))
-        size += len(trades) + 1
-    return [part for part in parts if part]
-
-
-async def _replaced(book: Book, part: Part) -> None:
-    def replace() -> Coroutine[Any, Any, None]:
-        return book.trades.replace_many(part)
-
-    await (replace() if sum(len(trades) for _, trades in part) <= FEW else off_loop(replace))
-
-
-async def aside(size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """The work's result; what is long is worked out in a thread, where a firing stop interrupts it."""
-    if size <= FEW:
-        return work(*args, **kwargs)
-    return await asyncio.to_thread(work, *args, **kwargs)
-
-
-def _sorted_out(
-    listed: Sequence[tuple[Fill, str]], whole_days: Collection[str]
+async def _sorted_out(
+    listed: Sequence[tuple[Fill, str]], whole_days: frozenset[str]
 ) -> tuple[dict[FillId, str], dict[str, list[Fill]]]:
     """The broker's words by fill, and the fills by day."""
+    raw: dict[FillId, str] = {}
     by_day: dict[str, list[Fill]] = {day: [] for day in whole_days}
-    for fill, _ in listed:
-        by_day.setdefault(fill.id.trade_date, []).append(fill)
-    return {fill.id: words for fill, words in listed}, by_day
+    async for some in some_at_a_time(listed, QUICK):
+        for fill, words in some:
+            raw[fill.id] = words
+            by_day.setdefault(fill.id.trade_date, []).append(fill)
+    return raw, by_day
 
 
-def _notes_of(difference: Difference) -> set[Note]:
-    return {note_of(fill) for fill in (*difference.created, *difference.updated, *difference.withdrawn)}
+async def _compared(known: Mapping[FillId, Fill], fills: Sequence[Fill], whole_day: bool) -> Difference:
+    comparison = Comparison(known)
+    async for some in some_at_a_time(fills):
+        comparison.take(some)
+    gone: list[Fill] = []
+    if whole_day:
+        async for names in some_at_a_time(known, QUICK):
+            gone += comparison.lacks(names)
+    return comparison.ended(gone)
 
 
-async def _compared(known: Mapping[FillId, Fill], fills: list[Fill], whole_day: bool) -> Difference:
-    if len(known) + len(fills) <= FEW:
-        return compare(known, fills, whole_day=whole_day)
-    return await asyncio.to_thread(compare, known, fills, whole_day=whole_day)
-
-
-async def _written(book: Book, difference: Difference, raw: Mapping[FillId, str], at: Nanos) -> WriteCounts:
-    def write() -> Coroutine[Any, Any, WriteCounts]:
-        created = [(fill, raw[fill.id]) for fill in difference.created]
-        updated = [(fill, raw[fill.id]) for fill in difference.updated]
-        return book.fills.write(created, updated, [fill.id for fill in difference.withdrawn], at)
-
-    few = len(difference.created) + len(difference.updated) + len(difference.withdrawn) <= FEW
-    return await write() if few else await off_loop(write)
-
-
-async def off_loop(start: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Runs a coroutine of the store on a loop of its own in a thread: it prepares rows before it waits, and thousands
-    of them would hold up a firing stop. The store may be awaited from any loop."""
-    return await asyncio.to_thread(lambda: asyncio.run(start()))
+async def _written(
+    book: Book, difference: Difference, raw: Mapping[FillId, str], at: Nanos, notes: set[Note]
+) -> WriteCounts:
+    """Adds the notes of what changes to `notes`."""
+    rows: list[str] = []
+    for fills in (difference.created, difference.updated):
+        async for some in some_at_a_time(fills):
+            rows += packed_fills((fill, raw[fill.id]) for fill in some)
+            notes.update(note_of(fill) for fill in some)
+    async for some in some_at_a_time(difference.withdrawn, QUICK):
+        notes.update(note_of(fill) for fill in some)
+    return await book.fills.write_packed(rows, [fill.id for fill in difference.withdrawn], at)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from app.analytics.charge_table import ChargeTable
 from app.domain.calendar import ist_date
 from app.domain.fill import Fill
 from app.domain.ids import AccountId, FillId, Nanos
 from app.domain.sync import Conflicts
 from app.storage.book import Book
 from app.sync.diff import Conflict, Difference
+from app.sync.rebuild import Rebuilder
+from app.sync.recompute import note_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +74,14 @@ async def _gone(book: Book, account: AccountId, fills: Sequence[Fill], at: Nanos
             await book.conflicts.settle(conflict.id, "gone", at)
 
 
-async def settle(book: Book, conflict: int, take: Conflicts, table: ChargeTable, at: Nanos) -> AccountId:
+async def settle(book: Book, conflict: int, take: Conflicts, rebuilder: Rebuilder, at: Nanos) -> AccountId:
     """The user's word on one conflict. What the user wrote beside the fill stays either way. Returns the account.
 
     Raises Denied when it is settled already.
     """
-    from app.sync.apply import rebuild
-    from app.sync.recompute import note_of
-
     found, raw = await book.conflicts.get(conflict)
     if take is Conflicts.BROKER:
         await book.fills.write([], [(found.theirs, raw)], at=at)
-        await rebuild(book, table, {note_of(found.ours), note_of(found.theirs)}, ist_date(at).isoformat())
+        await rebuilder.rebuild({note_of(found.ours), note_of(found.theirs)}, ist_date(at).isoformat())
     await book.conflicts.settle(conflict, Conflicts.BROKER.value if take is Conflicts.BROKER else "book", at)
     return found.ours.account

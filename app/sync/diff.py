@@ -41,36 +41,53 @@ class Difference:
         return not (self.created or self.updated or self.withdrawn)
 
 
-def compare(known: Mapping[FillId, Fill], broker: Iterable[Fill], *, whole_day: bool) -> Difference:
-    """The book's fills of a day (without those withdrawn before) against what the broker lists of it.
+class Comparison:
+    """A day of the book (without what was withdrawn before) against the broker's list of it, some at a time."""
 
-    `whole_day`: the list is all that the broker has of the day, so what it lacks is withdrawn.
-    """
-    theirs: dict[FillId, Fill] = {}
-    created: list[Fill] = []
-    updated: list[Fill] = []
-    conflicting: list[Conflict] = []
-    skipped = 0
-    for fill in broker:
-        before = theirs.setdefault(fill.id, fill)
-        ours = known.get(fill.id)
-        if before is not fill:  # listed twice
-            if before == fill:
-                skipped += 1
+    def __init__(self, known: Mapping[FillId, Fill]) -> None:
+        self._known = known
+        self._theirs: dict[FillId, Fill] = {}
+        self._created: list[Fill] = []
+        self._updated: list[Fill] = []
+        self._conflicting: list[Conflict] = []
+        self._skipped = 0
+
+    def take(self, broker: Iterable[Fill]) -> None:
+        """More of the list."""
+        for fill in broker:
+            before = self._theirs.setdefault(fill.id, fill)
+            ours = self._known.get(fill.id)
+            if before is not fill:  # listed twice
+                if before == fill:
+                    self._skipped += 1
+                else:
+                    self._conflicting.append(Conflict(before, fill))
+            elif ours is None:
+                self._created.append(fill)
+            elif ours == fill:
+                self._skipped += 1
+            elif _traded(ours) != _traded(fill):
+                self._conflicting.append(Conflict(ours, fill))
             else:
-                conflicting.append(Conflict(before, fill))
-        elif ours is None:
-            created.append(fill)
-        elif ours == fill:
-            skipped += 1
-        elif _traded(ours) != _traded(fill):
-            conflicting.append(Conflict(ours, fill))
-        else:
-            updated.append(fill)
-    gone = []
-    if whole_day:  # a file's, or the user's own, is not the broker's to take back
-        gone = [f for identity, f in known.items() if identity not in theirs and f.source is Source.SYNC]
-    return Difference(tuple(created), tuple(updated), skipped, tuple(gone), tuple(conflicting))
+                self._updated.append(fill)
+
+    def lacks(self, some: Iterable[FillId]) -> list[Fill]:
+        """Those of the known that the list has not. A file's, or the user's own, is not the broker's to take back."""
+        known, theirs = self._known, self._theirs
+        return [known[one] for one in some if one not in theirs and known[one].source is Source.SYNC]
+
+    def ended(self, withdrawn: Iterable[Fill] = ()) -> Difference:
+        """After the last of the list."""
+        return Difference(
+            tuple(self._created), tuple(self._updated), self._skipped, tuple(withdrawn), tuple(self._conflicting)
+        )
+
+
+def compare(known: Mapping[FillId, Fill], broker: Iterable[Fill], *, whole_day: bool) -> Difference:
+    """All at once. `whole_day`: the list is all that the broker has of the day, so what it lacks is withdrawn."""
+    comparison = Comparison(known)
+    comparison.take(broker)
+    return comparison.ended(comparison.lacks(known) if whole_day else ())
 
 
 def _traded(fill: Fill) -> tuple[object, ...]:

@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from app.analytics.charge_table import ChargeTable
 from app.brokers.base import ReadBroker
 from app.brokers.parts import HistoryBroker, PastFill
 from app.domain.calendar import ist_date
@@ -22,10 +21,11 @@ from app.runtime.process import own_process
 from app.storage.book import Book
 from app.storage.leases import Lease
 from app.sync import announce
-from app.sync.apply import Fetched, apply, aside
+from app.sync.apply import Fetched, apply
 from app.sync.history import completed, read_range, refusal
 from app.sync.patience import class_of
 from app.sync.reader import Guard, Reader
+from app.sync.rebuild import Rebuilder
 from app.sync.schedule import current_day
 from app.sync.target import FILE, TODAY, Dates, SyncTarget
 
@@ -50,7 +50,7 @@ class Tools:
     """What every run needs."""
 
     book: Book
-    charges: ChargeTable
+    rebuilder: Rebuilder
     guard: Guard
     publish: Callable[[Event], None]
     on_dead: Callable[[AccountId, SessionExpired], Coroutine[Any, Any, None]]
@@ -162,7 +162,7 @@ class AccountRun:
         self.saving = True
         await self._step(replace(self.progress, step=SyncStep.SAVING, fetched=len(fetched.fills or ())))
         applied = await apply(
-            self._tools.book, self.target.account, fetched, self._tools.charges, self.target.schedule.conflicts
+            self._tools.book, self.target.account, fetched, self._tools.rebuilder, self.target.schedule.conflicts
         )
         self.progress = replace(
             self.progress,
@@ -199,7 +199,7 @@ class AccountRun:
         reported = answers[DataSet.TRADES]
         return (
             Fetched(
-                None if reported is None else await aside(len(reported), _normalised, reported),
+                None if reported is None else await _normalised(reported),
                 answers[DataSet.POSITIONS],
                 answers[DataSet.HOLDINGS],
                 answers[DataSet.FUNDS],
@@ -319,8 +319,11 @@ class AccountRun:
         self._tools.publish(SyncPaused(self.target.account, data_set, words, seconds))
 
 
-def _normalised(reported: Sequence[tuple[Fill, str]]) -> list[tuple[Fill, str]]:
-    named = identified(fill for fill, _ in reported)
+async def _normalised(reported: Sequence[tuple[Fill, str]]) -> Sequence[tuple[Fill, str]]:
+    """With names for those that the broker does not number."""
+    if all(fill.id.trade_id for fill, _ in reported):
+        return reported
+    named = await asyncio.to_thread(identified, [fill for fill, _ in reported])
     return [(fill, words) for fill, (_, words) in zip(named, reported, strict=True)]
 
 

@@ -16,12 +16,13 @@ from app.domain.errors import AppError, Denied, SessionExpired
 from app.domain.events import Event, SyncProgressed, SyncStep
 from app.domain.ids import AccountId, Nanos
 from app.domain.sync import Conflicts, FailedJob
+from app.runtime.helper import Helper
 from app.storage.book import Book
 from app.sync import announce
-from app.sync.apply import rebuild
 from app.sync.conflicts import settle
 from app.sync.history import refusal
 from app.sync.reader import Guard
+from app.sync.rebuild import Rebuilder
 from app.sync.run import AccountRun, Tools
 from app.sync.target import TODAY, Dates, SyncTarget, dates_of
 from app.sync.trouble import Aftermath, Alert
@@ -52,14 +53,15 @@ class SyncService:
         on_result: Callable[[SyncProgressed], Coroutine[Any, Any, None]] | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
+        helper: Helper | None = None,
     ) -> None:
         self._book = book
-        self._charges = charges
+        self._rebuilder = Rebuilder(book, charges, helper)
         self._targets = targets
         self._publish = publish
         self._on_result = on_result
         self.guard = Guard(sleep, clock)
-        self._tools = Tools(book, charges, self.guard, publish, on_dead)
+        self._tools = Tools(book, self._rebuilder, self.guard, publish, on_dead)
         self._aftermath = Aftermath(book, publish)
         self._running: dict[AccountId, _Running] = {}
 
@@ -68,7 +70,7 @@ class SyncService:
         for lease in await self._book.leases.clear_void(time.time_ns()):
             log.info("the lease of a dead sync of %s was removed", lease.account)
         today = max((ist_date(target.now()).isoformat() for target in self._targets()), default="")
-        announce.uncharged(self._publish, None, await rebuild(self._book, self._charges, (), today))
+        announce.uncharged(self._publish, None, await self._rebuilder.rebuild((), today))
 
     @property
     def running(self) -> dict[AccountId, SyncProgressed]:
@@ -169,7 +171,7 @@ class SyncService:
 
     async def settle(self, conflict: int, take: Conflicts, at: Nanos) -> None:
         """The user's word on a conflict. Raises Denied when it is settled already."""
-        account = await settle(self._book, conflict, take, self._charges, at)
+        account = await settle(self._book, conflict, take, self._rebuilder, at)
         announce.book_changed(self._publish, account, 1)
 
     async def retry(self, job: int) -> tuple[SyncProgressed, ...]:

@@ -122,6 +122,9 @@ async def serve(positions: int, seed: int) -> None:
         command = json.loads(line)
         if command.get("fills"):
             add_fills(exchange, command["fills"])
+        if "triggers" not in command:
+            say("added")
+            continue
         say(await breach(exchange, watch, command["triggers"], command["every"], random.Random(seed)))
     await exchange.stop()
 

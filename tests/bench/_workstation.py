@@ -28,10 +28,13 @@ from app.runtime.loop import SWITCH_INTERVAL, LoopThread
 from app.runtime.paths import ProfilePaths
 from app.runtime.secret import Secret
 from tests.bench._exchange import SHARES, own_core
+from tests.bench._probe import LockProbe
 
 STOP_AT = 0.96
 LOOK_MS = 5
 """How often the window's thread is looked at."""
+PASSPHRASE = Secret("a passphrase for the bench")
+QUIET_SECONDS = 3.0
 WATCHED = 100
 """Rows of the watchlist in the window."""
 
@@ -48,6 +51,7 @@ class Driver:
         self.desk = self.run(build_desk(ProfilePaths(self.profile), paper=False))
         self.account = AccountId("")
         self.paints: list[float] = []
+        self._probe: LockProbe | None = None
         self.window_lag = 0.0
         """Seconds by which the window came round late, at worst since it was set to nought."""
 
@@ -63,7 +67,7 @@ class Driver:
     async def connect(self) -> None:
         """Vault, account, session; all 3,000 instruments subscribed."""
         urls, desk = self._urls, self.desk
-        await desk.session.create_vault(Secret("a passphrase for the bench"), False)
+        await desk.session.create_vault(PASSPHRASE, False)
         endpoints = Endpoints(urls["api_url"], urls["login_url"], urls["ws_url"], urls["redirect_url"], urls["ca_file"])
         self.account = await desk.session.add_account("zerodha", urls["api_key"], Secret(urls["api_secret"]), endpoints)
         page = await desk.session.begin_login(self.account)
@@ -109,6 +113,40 @@ class Driver:
             "error": run.error,
         }  # fmt: skip
 
+    async def probed(self, command: dict[str, Any]) -> dict[str, Any]:
+        """One case of `lock_hold`: how long it took, and how long the interpreter lock was waited for meanwhile."""
+        probe = self._probe = self._probe or LockProbe(asyncio.get_running_loop())
+        case = {
+            "quiet": lambda: asyncio.sleep(QUIET_SECONDS),
+            "sync": self.desk.portfolio.sync,
+            "recompute": self.recompute,
+            "import": lambda: self.desk.instruments.sync(None, command["list"]),
+            "backup": lambda: self.desk.data.backup(command["folder"] + "/bench.backup"),
+            "rotation": lambda: self.desk.data.rotate_key(PASSPHRASE),
+        }[command["case"]]
+        await asyncio.sleep(0.5)
+        probe.take()
+        self.window_lag = 0.0
+        began = time.perf_counter()
+        await case()
+        took = time.perf_counter() - began
+        waits = probe.take()
+        for milliseconds, places in waits.noted:
+            sys.stderr.write(f"{command['case']}: {milliseconds} ms, {places}\n")
+        return {"seconds": round(took, 2), **waits.told(), "window_ms": round(self.window_lag * 1000, 1)}
+
+    async def recompute(self) -> None:
+        """Every trade of the book anew."""
+        store = self.desk._workspace.book.fills._store
+
+        def mark(connection: Connection) -> None:
+            connection.exec_driver_sql(
+                "INSERT OR IGNORE INTO stale_groups SELECT DISTINCT account, instrument, product FROM fills"
+            )
+
+        await store.run(mark)
+        await self.desk.sync.rebuild()
+
     async def rows(self) -> list[int]:
         """What a sync that writes nothing leaves as it is: how many fills and trades, of which versions."""
         store = self.desk._workspace.book.fills._store
@@ -135,6 +173,8 @@ class Driver:
         if command["do"] == "sync":
             self.window_lag = 0.0
             return {**self.run(self.sync()), "window_ms": self.window_lag * 1000}
+        if command["do"] == "probe":
+            return self.run(self.probed(command))
         if command["do"] == "rows":
             return self.run(self.rows())
         if command["do"] == "figures":
@@ -209,7 +249,8 @@ def start_timer(begin: Any) -> None:
 
 def main() -> int:
     """`_workstation window|headless`, the exchange's addresses as the first line of standard input."""
-    own_core(first=False)
+    if "anywhere" not in sys.argv:
+        own_core(first=False)
     sys.setswitchinterval(SWITCH_INTERVAL)
     driver = Driver(json.loads(sys.stdin.readline()))
     driver.run(driver.connect())

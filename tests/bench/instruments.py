@@ -39,7 +39,7 @@ def run() -> dict[str, object]:
     sys.setswitchinterval(SWITCH_INTERVAL)
     GarbageCollector().take_over()  # as the program does: no collection in the middle of something
     with tempfile.TemporaryDirectory() as folder, asyncio.Runner(loop_factory=new_event_loop) as runner:
-        path, broker = _list(Path(folder))
+        path, broker = listed(Path(folder))
         return runner.run(_measured(Path(folder), path, broker))
 
 
@@ -140,7 +140,7 @@ def _memory() -> float:
     return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) / 1e6
 
 
-def _list(folder: Path) -> tuple[Path, str]:
+def listed(folder: Path) -> tuple[Path, str]:
     """A broker's real list where it is beside the repository, else one made up."""
     real = ROOT / "instruments" / "upstox_complete_2026-02-03.csv.gz"
     if real.exists():

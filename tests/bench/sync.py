@@ -11,7 +11,7 @@ import os
 import time
 from typing import Any
 
-from tests.bench.tick_to_order import Process, _display, percentiles
+from tests.bench.tick_to_order import Process, own_display, percentiles
 
 FILLS = 10_000
 STOPS = 40
@@ -27,13 +27,8 @@ BUDGET = {"seconds": 3.0, "window_ms": 50.0, "engine_p999_ms": 5.0}
 def run() -> dict[str, object]:
     """Without and with the window."""
     result: dict[str, object] = {"headless": measure("headless", "")}
-    server, display = _display()
-    try:
+    with own_display() as display:
         result["with_window"] = measure("window", display)
-    finally:
-        if server is not None:
-            server.terminate()
-            server.wait()
     result["budget"] = dict(BUDGET)
     return result
 

@@ -17,7 +17,7 @@ from app.brokers.base import BrokerSession, ExitLine, Session
 from app.desk.account_books import AccountBooks
 from app.desk.hours import TradingHours
 from app.desk.order_watch import OrderWatch
-from app.desk.outcome import Outcome
+from app.desk.outcome import Outcome, paise
 from app.desk.rights import DataRights
 from app.desk.surroundings import StopSurroundings
 from app.desk.timekeeper import TimeKeeper
@@ -27,10 +27,11 @@ from app.domain.errors import AppError, Denied, SessionExpired
 from app.domain.events import Event, FeedState
 from app.domain.ids import AccountId, InstrumentId, Nanos
 from app.domain.instrument import Instrument
-from app.domain.money import Price
+from app.domain.money import Paise, Price
 from app.domain.portfolio import Position
 from app.domain.stop import Stop
 from app.engine.account import AccountState, PositionReading
+from app.engine.day_stop import DayGuard, DayStopJournal
 from app.engine.orders import OrderJournal, OrderManager
 from app.engine.record import StopJournal
 from app.engine.recovery import recover
@@ -51,6 +52,11 @@ PAPER_CLOCK_SECONDS = 2.0
 
 class EngineJournal(StopJournal, OrderJournal, Protocol):
     """The journal as the engine sees it."""
+
+    @property
+    def day_stops(self) -> DayStopJournal:
+        """Portfolio stops."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +131,16 @@ class AccountDesk:
             trading.charts.of_account(account),
             trading.publish,
         )
+        self.day_stop = DayGuard(
+            self.state,
+            self.stops,
+            self.orders,
+            trading.journal.day_stops,
+            self._day_net,
+            self.hours.next_day,
+            trading.publish,
+        )
+        self.orders.gate = self.day_stop.deny
         self.stops.when_watched(self._on_watched)
         self.state.on_session_dead = self._on_dead
         self.state.on_positions.append(self._on_positions)
@@ -212,6 +228,7 @@ class AccountDesk:
                 start(self._recover(), f"recovery {self.account}"),
                 start(self.books.keep_reconciled(), f"reconcile {self.account}"),
                 start(self._keep_time(), f"clock {self.account}"),
+                start(self._keep_day_stop(), f"portfolio stop {self.account}"),
                 start(self._trading.charts.run(self.account, broker, self.clock.now), f"candles {self.account}"),
             ]
 
@@ -272,6 +289,13 @@ class AccountDesk:
         known = self._trading.instrument(instrument)
         return None if known is None else self.hub.last_price(known.token)
 
+    def day_figures(self) -> tuple[Paise, Paise] | None:
+        """(gross, net) of the account's day by live prices; None while positions are unknown or there are none."""
+        if not self.positions:
+            return None
+        gross = sum(paise(p.pnl_at(self.last_price(p.key.instrument) or p.last_price)) for p in self.positions)
+        return gross, gross - self.books.charges_today
+
     # -- inside ------------------------------------------------------------------------------------------------------
 
     def _counts(self, watch: Watch, seconds: int) -> bool:
@@ -281,6 +305,15 @@ class AccountDesk:
         return counts(watch.instrument, seconds, now) and (
             watch.instrument == watch.tradable or counts(watch.tradable, seconds, now)
         )
+
+    def _day_net(self) -> Paise | None:
+        """For the portfolio stop: without live prices nothing is known, and nothing decided."""
+        figures = self.day_figures()
+        return None if figures is None or not self.hub.live else figures[1]
+
+    async def _keep_day_stop(self) -> None:
+        await self.recovered()
+        await self.day_stop.run()
 
     async def _recover(self) -> None:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date
 
-from app.domain.calendar import AlwaysOpen, Calendar, Window, ist_date, midnight_seconds
+from app.domain.calendar import AlwaysOpen, Calendar, DayKind, Window, ist_date, midnight_seconds
 from app.domain.errors import Denied
 from app.domain.ids import InstrumentId, Nanos
 from app.domain.instrument import Instrument, Segment
@@ -85,6 +85,14 @@ class TradingHours:
             if moment > after:
                 return moment
         raise Denied("The time of the exit is over, or no session has it.", "Choose a later time or another day.")
+
+    def next_day(self, after: date) -> date:
+        """The first day later than this one that is not known to be closed."""
+        for ordinal in range(after.toordinal() + 1, after.toordinal() + DAYS_AHEAD):
+            day = date.fromordinal(ordinal)
+            if self._calendar.day_kind(day) is not DayKind.CLOSED:
+                return day
+        return date.fromordinal(after.toordinal() + 1)
 
     def session_start(self, instrument: Instrument, at: Nanos) -> Nanos | None:
         """Start of the session in which a moment lies."""

@@ -8,9 +8,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from app.analytics.charge_table import ChargesUnknown
-from app.desk.account import AccountDesk
 from app.desk.messages import CurvePoint, SyncRun, SyncSummary, TradePage
-from app.desk.outcome import paise
 from app.desk.sync import SyncDesk
 from app.desk.workspace import Workspace
 from app.domain.calendar import ist_date, midnight_seconds
@@ -103,7 +101,7 @@ class PortfolioDesk:
         while True:
             await asyncio.sleep(CURVE_SECONDS)
             for desk in list(self._workspace.live()):
-                point = self._point(desk)
+                point = desk.day_figures()
                 if point is None or written.get(desk.account) == point:
                     continue
                 written[desk.account] = point
@@ -111,10 +109,3 @@ class PortfolioDesk:
                     await self._workspace.book.curve.append(desk.account, desk.clock.now(), *point)
                 except AppError as failure:
                     log.warning("a point of the day's curve was not written: %s", failure)
-
-    def _point(self, desk: AccountDesk) -> tuple[int, int] | None:
-        """(gross, net) of the account's day in paise; None while positions are unknown or there are none."""
-        if not desk.positions:
-            return None
-        gross = sum(paise(p.pnl_at(desk.last_price(p.key.instrument) or p.last_price)) for p in desk.positions)
-        return gross, gross - desk.books.charges_today

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from app.domain.day_stop import DayStop
 from app.domain.fill import Fill
 from app.domain.gtt import Gtt
 from app.domain.guard import AwayReport, Companion
@@ -195,6 +196,13 @@ class StopChanged(Event):
     """A stop's new state: armed, moved, fired, exiting, closed, disarmed."""
 
     stop: Stop
+
+
+@dataclass(frozen=True, slots=True)
+class DayStopChanged(Event):
+    """An account's portfolio stop: another reckoning, other limits, halted, flat, free again."""
+
+    stop: DayStop
 
 
 @dataclass(frozen=True, slots=True)

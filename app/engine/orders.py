@@ -85,6 +85,8 @@ class OrderManager:
         self.gtts = GttOrders(state, self.wire, journal)
         self.entries_refused = ""
         """Why no position may be opened or enlarged now; empty: it may. Exits never ask."""
+        self.gate: Callable[[OrderRequest], None] = _open_gate
+        """Raises Denied for what the account may not enter now. Never asked for an exit."""
 
     def attach(self, session: BrokerSession | None) -> None:
         """The session over which orders leave from now on; None: there is none."""
@@ -109,6 +111,7 @@ class OrderManager:
         if purpose is not Purpose.EXIT:
             check_order(request, instrument)
             self._deny_entry(request)
+            self.gate(request)
         if not self._state.active:
             raise SessionExpired("The account is not logged in.")
         tag = request.tag or new_order_tag()
@@ -282,6 +285,10 @@ def _never_arrived(request: OrderRequest) -> Order:
         id=None if request.tag is None else OrderId(request.tag),
         status_text="The order did not reach the broker.",
     )
+
+
+def _open_gate(request: OrderRequest) -> None:
+    """Nothing holds an order back."""
 
 
 def _words(request: OrderRequest) -> str:

@@ -19,6 +19,7 @@ from app.domain.portfolio import PositionKey
 from app.domain.stop import FiredBy, Stop, StopPlan, StopState
 from app.storage import trail
 from app.storage.absences import Absences
+from app.storage.day_stops import DayStops
 from app.storage.schema_journal import intents, runtime_state, stops
 from app.storage.store import Store
 from app.storage.strategies import Strategies
@@ -46,6 +47,7 @@ class Journal:
         self._store = store
         self.strategies = Strategies(store)
         self.absences = Absences(store)
+        self.day_stops = DayStops(store)
 
     async def save_stop(self, stop: Stop, entry: AuditEntry, *intents: OrderRequest) -> None:
         """The stop as it stands, its audit line, and the orders prepared for its exit: all in one transaction, or none.

@@ -1,0 +1,262 @@
+"""The portfolio stop of one account at work: reckons the day, closes everything when a limit is reached, and lets no
+entry through until the next trading day. Loop thread only.
+
+Unknown is not lost: without live prices and positions nothing is decided. A limit must be reached in two looks in a
+row, so that one freak price of an option closes nothing. The halt is durable before the first exit leaves; after a
+restart it holds, and closing goes on where it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
+from datetime import date
+from typing import Protocol
+
+from app.domain.calendar import ist_date
+from app.domain.day_stop import DayBreach, DayLimits, DayStop, breach, changed, reckoned, rolled
+from app.domain.errors import AppError, Denied
+from app.domain.events import AuditEntry, DayStopChanged, Event, Level, Noticed
+from app.domain.ids import AccountId
+from app.domain.instrument import Product
+from app.domain.money import Paise
+from app.domain.order import OrderRequest, Purpose, Variety
+from app.domain.portfolio import Position, PositionKey
+from app.domain.stop import FiredBy, stop_of_tag
+from app.engine.account import AccountState
+from app.engine.orders import OrderManager
+from app.engine.stops import StopEngine
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 0.5
+PEAK_SECONDS = 5.0
+"""A new best of the day is journalled this often at most."""
+FLAT_SECONDS = 2.0
+"""Between two looks whether everything is closed."""
+
+
+class DayStopJournal(Protocol):
+    """What a portfolio stop needs of the journal."""
+
+    async def load(self, account: AccountId) -> DayStop | None:
+        """As it was left."""
+        ...
+
+    async def save(self, stop: DayStop, entry: AuditEntry | None = None) -> None:
+        """Durable when it returns."""
+        ...
+
+
+class DayGuard:
+    """Owner of one account's portfolio stop."""
+
+    def __init__(
+        self,
+        state: AccountState,
+        stops: StopEngine,
+        orders: OrderManager,
+        journal: DayStopJournal,
+        net: Callable[[], Paise | None],
+        next_day: Callable[[date], date],
+        publish: Callable[[Event], None],
+    ) -> None:
+        self._state = state
+        self._stops = stops
+        self._orders = orders
+        self._journal = journal
+        self._net = net
+        """The day's P&L after charges by live prices; None: not known."""
+        self._next_day = next_day
+        self._publish = publish
+        self._stop = DayStop(state.account, "")
+        self._loaded = False
+        self._near = False
+        """The last look saw a limit reached."""
+        self._saved_peak: Paise = 0
+        self._saved_at = 0.0
+
+    # -- what others may know ----------------------------------------------------------------------------------------
+
+    @property
+    def stop(self) -> DayStop:
+        """As it stands."""
+        return self._stop
+
+    def deny(self, request: OrderRequest) -> None:
+        """Raises Denied for an order that opens or adds to a position while the account is halted."""
+        stop = self._stop = rolled(self._stop, self._today())
+        if stop.halted is None:
+            return
+        reading = self._state.reading
+        key = PositionKey(request.account, request.instrument, request.product)
+        held = 0 if reading is None else reading.quantity(key)
+        if held * request.side.sign < 0 and request.quantity <= abs(held):
+            return
+        raise Denied(
+            f"The portfolio stop ({stop.halted}) has halted this account until {_day(stop.until)}.",
+            "Positions can be closed; entries are possible again then.",
+        )
+
+    async def load(self) -> None:
+        """What an earlier run left. Raises StorageError."""
+        if not self._loaded:
+            kept = await self._journal.load(self._state.account)
+            self._stop = rolled(kept or self._stop, self._today())
+            self._saved_peak = self._stop.peak
+            self._loaded = True
+
+    async def set_limits(self, limits: DayLimits) -> DayStop:
+        """Tighter ones hold at once, looser ones from tomorrow. Durable on return. Raises Denied, StorageError."""
+        if any(limit is not None and limit <= 0 for limit in (limits.loss, limits.profit, limits.drawdown)):
+            raise Denied("A limit of nothing would halt the account at once.", "Enter an amount, or leave it empty.")
+        await self.load()
+        stop = changed(rolled(self._stop, self._today()), limits)
+        await self._journal.save(stop, self._entry("limits", _words(stop)))
+        self._set(replace(stop, net=self._stop.net, peak=max(stop.peak, self._stop.peak)))
+        return self._stop
+
+    # -- at work -----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """While there is a session. Runs until cancelled."""
+        await self.load()
+        while True:
+            if self._stop.halted is not None and not self._stop.flat:
+                await self._flatten()
+            await self._look()
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _look(self) -> None:
+        stop = rolled(self._stop, self._today())
+        net = self._net()
+        if net is not None:
+            stop = reckoned(stop, net)
+        if stop != self._stop:
+            self._stop = stop
+            if stop.limits.any or stop.halted is not None:
+                self._publish(DayStopChanged(stop))
+        reached = breach(stop) if stop.halted is None and net is not None else None
+        if reached is None:
+            self._near = False
+        elif not self._near:
+            self._near = True
+        else:
+            self._near = False
+            await self._halt(reached)
+            return
+        now = asyncio.get_running_loop().time()
+        if stop.limits.any and stop.peak > self._saved_peak and now - self._saved_at >= PEAK_SECONDS:
+            self._saved_peak, self._saved_at = stop.peak, now
+            await self._keep(None)
+
+    async def _halt(self, reached: DayBreach) -> None:
+        today = ist_date(self._state.clock.now())
+        until = self._next_day(today)
+        stop = self._stop
+        stop = replace(
+            stop, halted=reached, halted_at=self._state.clock.now(), halted_net=stop.net, until=until.isoformat()
+        )
+        self._set(stop)
+        await self._keep(self._entry("halted", f"{reached}: {_rupees(stop.net)}; entries again on {stop.until}"))
+        self._publish(
+            Noticed(
+                Level.ALARM,
+                f"Portfolio stop: {reached}",
+                f"The day stands at {_rupees(stop.net)}. All positions are being closed.",
+                f"No entries until {_day(stop.until)}.",
+                stop.account,
+                f"day stop:{stop.account}",
+            )
+        )
+
+    async def _flatten(self) -> None:
+        """One round: what is open is left, what waits is cancelled, and a look whether that was all."""
+        try:
+            orders = await self._state.read_orders()
+            for order in orders:
+                if not order.status.is_final and stop_of_tag(order.tag) is None and order.variety is not Variety.AMO:
+                    await self._try(self._orders.cancel(order.broker_order_id, purpose=Purpose.EXIT))
+            positions = (await self._state.read_positions()).positions.values()
+        except AppError as failure:
+            log.info("portfolio stop of %s waits: %s", self._stop.account, failure.cause)
+            await asyncio.sleep(FLAT_SECONDS)
+            return
+        left = list(to_close(positions))
+        if not left:
+            self._set(replace(self._stop, flat=True))
+            await self._keep(self._entry("flat", "every position is closed"))
+            return
+        for position in left:
+            if position.key.product is Product.CO:
+                await self._try(self._orders.square_off(position.key))
+            else:
+                await self._try(self._stops.leave(position.key, FiredBy.PORTFOLIO))
+        await asyncio.sleep(FLAT_SECONDS)
+
+    async def _try(self, step: Awaitable[object]) -> None:
+        try:
+            await step
+        except AppError as failure:
+            self._publish(
+                Noticed(
+                    Level.ALARM,
+                    "The portfolio stop could not close everything yet",
+                    str(failure),
+                    "Stopline keeps trying.",
+                    self._stop.account,
+                    f"day stop step:{self._stop.account}:{failure.cause}",
+                )
+            )
+
+    # -- helpers -----------------------------------------------------------------------------------------------------
+
+    def _set(self, stop: DayStop) -> None:
+        self._stop = stop
+        self._publish(DayStopChanged(stop))
+
+    async def _keep(self, entry: AuditEntry | None) -> None:
+        try:
+            await self._journal.save(self._stop, entry)
+        except AppError as failure:
+            self._publish(
+                Noticed(
+                    Level.ALARM,
+                    "The portfolio stop could not be journalled",
+                    str(failure),
+                    "It holds until the program ends.",
+                    self._stop.account,
+                    f"day stop unsaved:{self._stop.account}",
+                )
+            )
+
+    def _today(self) -> str:
+        return ist_date(self._state.clock.now()).isoformat()
+
+    def _entry(self, what: str, detail: str) -> AuditEntry:
+        account = self._state.account
+        return AuditEntry(self._state.clock.now(), account, f"portfolio:{account}", what, detail)
+
+
+def to_close(positions: Iterable[Position]) -> Iterable[Position]:
+    """What a halt closes: every open position, but no holding that was sold today (a short row of delivery)."""
+    return (p for p in positions if p.quantity and not (p.key.product is Product.CNC and p.quantity < 0))
+
+
+def _rupees(amount: Paise | None) -> str:
+    return "not known" if amount is None else f"{amount / 100:,.2f}"
+
+
+def _day(iso: str) -> str:
+    return f"{date.fromisoformat(iso):%d %B}" if iso else "the next trading day"
+
+
+def _words(stop: DayStop) -> str:
+    def told(limits: DayLimits) -> str:
+        parts = [("loss", limits.loss), ("profit", limits.profit), ("drawdown", limits.drawdown)]
+        return ", ".join(f"{name} {_rupees(value)}" for name, value in parts if value is not None) or "none"
+
+    later = "" if stop.tomorrow is None else f"; from tomorrow {told(stop.tomorrow)}"
+    return f"today {told(stop.limits)}{later}"

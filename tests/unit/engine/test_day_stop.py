@@ -1,0 +1,211 @@
+"""The portfolio stop at work: closes everything once, halts entries, and survives a restart."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import date
+
+import pytest
+
+from app.domain.day_stop import DayBreach, DayLimits, DayStop
+from app.domain.errors import Denied
+from app.domain.events import AuditEntry
+from app.domain.ids import AccountId
+from app.domain.instrument import Product
+from app.domain.order import OrderKind, OrderRequest, OrderStatus, Side
+from app.domain.portfolio import PositionKey
+from app.domain.stop import FiredBy, StopPlan
+from app.engine.day_stop import DayGuard
+from tests.fakes.fast_loop import run, settle
+from tests.fakes.trading import ACCOUNT, INFY, KEY, OPTION, Rig
+
+NRML = PositionKey(ACCOUNT, OPTION.id, Product.NRML)
+CNC = PositionKey(ACCOUNT, INFY.id, Product.CNC)
+DAY = 86_400 * 10**9
+
+
+class Kept:
+    def __init__(self) -> None:
+        self.stop: DayStop | None = None
+        self.lines: list[str] = []
+
+    async def load(self, account: AccountId) -> DayStop | None:
+        return self.stop
+
+    async def save(self, stop: DayStop, entry: AuditEntry | None = None) -> None:
+        self.stop = stop
+        if entry is not None:
+            self.lines.append(entry.what)
+
+
+class Desk:
+    def __init__(self, rig: Rig, kept: Kept | None = None) -> None:
+        self.rig = rig
+        self.kept = kept or Kept()
+        self.net: int | None = 0
+        self.guard = DayGuard(
+            rig.state,
+            rig.engine,
+            rig.orders,
+            self.kept,
+            lambda: self.net,
+            lambda day: date.fromordinal(day.toordinal() + 1),
+            rig.events.append,
+        )
+        rig.orders.gate = self.guard.deny
+        rig.tasks.start(self.guard.run(), "portfolio stop")
+
+    async def at(self, net: int | None, seconds: float = 2.0) -> None:
+        self.net = net
+        await asyncio.sleep(seconds)
+
+
+def play(script: Callable[[Desk], Awaitable[None]]) -> Desk:
+    async def scene() -> Desk:
+        desk = Desk(Rig())
+        await script(desk)
+        await desk.rig.tasks.stop()
+        return desk
+
+    return run(scene())
+
+
+def entry(side: Side = Side.BUY, quantity: int = 10) -> OrderRequest:
+    return OrderRequest(ACCOUNT, INFY.id, side, quantity, KEY.product, OrderKind.MARKET)
+
+
+def test_a_loss_closes_every_position_once_with_and_without_a_stop() -> None:
+    async def script(desk: Desk) -> None:
+        rig = desk.rig
+        await desk.guard.set_limits(DayLimits(loss=500_000))
+        await rig.guard(KEY, 100)
+        rig.broker.hold(NRML, -500)
+        rig.broker.hold(CNC, -7)
+        rig.last[OPTION.id] = 5_000
+        await desk.at(-499_999)
+        assert rig.broker.placed == []
+        await desk.at(-500_000, 15)
+        assert desk.guard.stop.halted is DayBreach.LOSS
+        assert desk.guard.stop.flat
+        assert (rig.broker.held[KEY], rig.broker.held[NRML]) == (0, 0)
+        assert rig.broker.held[CNC] == -7, "a holding that was sold today is not bought back"
+        assert {stop.fired_by for stop in rig.engine.stops} == {FiredBy.PORTFOLIO}
+        assert desk.kept.lines == ["limits", "halted", "flat"]
+        assert [alarm for alarm in rig.alarms if "closed" in alarm]
+
+    desk = play(script)
+    assert sorted((r.side, r.quantity) for r in desk.rig.broker.placed) == [(Side.BUY, 500), (Side.SELL, 100)]
+
+
+def test_one_freak_reckoning_closes_nothing_and_nothing_known_decides_nothing() -> None:
+    async def script(desk: Desk) -> None:
+        await desk.guard.set_limits(DayLimits(loss=100))
+        await desk.rig.guard()
+        await desk.at(-200, 0.4)
+        await desk.at(0)
+        await desk.at(None, 60)
+        assert desk.guard.stop.halted is None
+
+    assert play(script).rig.broker.placed == []
+
+
+def test_what_was_given_back_from_the_days_best_counts() -> None:
+    async def script(desk: Desk) -> None:
+        await desk.guard.set_limits(DayLimits(drawdown=300))
+        await desk.at(1_000)
+        await desk.at(701)
+        assert desk.guard.stop.halted is None
+        await desk.at(700, 5)
+        assert desk.guard.stop.halted is DayBreach.DRAWDOWN
+
+    play(script)
+
+
+def test_a_halted_account_takes_no_entry_until_the_next_day_but_lets_positions_be_closed() -> None:
+    async def script(desk: Desk) -> None:
+        rig = desk.rig
+        await desk.guard.set_limits(DayLimits(profit=100))
+        await desk.at(100, 5)
+        with pytest.raises(Denied, match=r"day profit.*16 November"):
+            await rig.orders.place(entry())
+        rig.broker.hold(KEY, 10)
+        await rig.state.read_positions()
+        with pytest.raises(Denied, match="halted"):
+            await rig.orders.place(entry(Side.SELL, 11))
+        await rig.orders.place(entry(Side.SELL, 10))
+        rig.clock.set(rig.clock.now() + DAY)
+        await rig.orders.place(entry())
+
+    play(script)
+
+
+def test_orders_that_wait_are_cancelled() -> None:
+    async def script(desk: Desk) -> None:
+        rig = desk.rig
+        waiting = rig.broker.accept(entry()).broker_order_id
+        await desk.guard.set_limits(DayLimits(loss=100))
+        await desk.at(-100, 5)
+        assert rig.broker.book[waiting].status is OrderStatus.CANCELLED
+
+    play(script)
+
+
+def test_a_halt_and_the_days_best_survive_a_restart_and_closing_goes_on() -> None:
+    async def script(desk: Desk) -> None:
+        rig = desk.rig
+        await desk.guard.set_limits(DayLimits(loss=100, drawdown=5_000))
+        await desk.at(2_000, 10)
+        assert desk.kept.stop is not None
+        assert desk.kept.stop.peak == 2_000
+        desk.kept.stop = replace(desk.kept.stop, halted=DayBreach.LOSS, until="2023-11-16", flat=False)
+        await rig.tasks.stop()
+        rig.broker.hold(KEY, 100)
+        again = Desk(Rig(broker=rig.broker), desk.kept)
+        await again.at(None, 15)
+        assert rig.broker.held[KEY] == 0
+        with pytest.raises(Denied, match="halted"):
+            await again.rig.orders.place(entry())
+        await again.rig.tasks.stop()
+
+    assert [r.quantity for r in play(script).rig.broker.placed] == [100]
+
+
+def test_a_closed_market_is_said_and_tried_again() -> None:
+    async def script(desk: Desk) -> None:
+        rig = desk.rig
+        await desk.guard.set_limits(DayLimits(loss=100))
+        await rig.guard()
+        rig.around.closed.add(INFY.id)
+        await desk.at(-100, 10)
+        assert rig.exits == []
+        assert [alarm for alarm in rig.alarms if "does not trade now" in alarm]
+        rig.around.closed.clear()
+        await asyncio.sleep(10)
+        assert [request.quantity for request in rig.exits] == [100]
+
+    play(script)
+
+
+def test_a_limit_of_nothing_is_denied() -> None:
+    async def script(desk: Desk) -> None:
+        with pytest.raises(Denied, match="at once"):
+            await desk.guard.set_limits(DayLimits(loss=0))
+
+    play(script)
+
+
+def test_no_share_is_sold_twice_when_a_stop_and_the_portfolio_stop_meet() -> None:
+    async def script(desk: Desk) -> None:
+        rig = desk.rig
+        await desk.guard.set_limits(DayLimits(loss=100))
+        stop = await rig.guard()
+        await rig.engine.change(stop.id, StopPlan(99_000, quantity=60))
+        await desk.at(-100, 0.6)
+        rig.tick(98_000)
+        await asyncio.sleep(20)
+        await settle()
+        assert rig.broker.held[KEY] == 0
+
+    assert sorted(r.quantity for r in play(script).rig.exits) == [40, 60]

@@ -38,7 +38,7 @@ DAYS_BACK = {
 }
 """Candles that an average range is worked out of: enough that where it began does not matter."""
 DAY: Nanos = 86_400 * SECOND
-LOOK_BACK: Nanos = 10 * 60 * SECOND
+LOOK_BACK: Nanos = 5 * DAY
 
 
 class StopSurroundings:

@@ -17,6 +17,7 @@ from app.domain.ids import InstrumentId, StopId
 from app.domain.instrument import Instrument
 from app.domain.money import Price, in_rupees
 from app.domain.stop import FiredBy, Stop, StopPlan, StopState, TrailKind
+from app.engine.first_tick import FirstTick, must_look
 from app.engine.record import StopRecord
 from app.engine.surroundings import Surroundings
 from app.engine.watch import SECOND, Watch
@@ -62,6 +63,8 @@ class Keeper:
         self._changed = changed
         self._tasks = tasks
         self.watching: Watching | None = None
+        self.rewatch: Callable[[Stop], None] = _nothing
+        """Gives a stop a fresh watch."""
         self._moved: dict[StopId, None] = {}
         self._unsaved: dict[StopId, None] = {}
         self._audited: dict[StopId, tuple[float, Price]] = {}
@@ -180,12 +183,34 @@ class Keeper:
                 continue
             if stop.exit_at is not None and stop.exit_at <= now:
                 watching.fire(stop, FiredBy.TIME)
+            elif self._is_old(stop):
+                self.rewatch(stop)
             elif self._beats % SEEN_BEATS == 0:
                 self._see(stop)
         self._save_soon()
 
+    def passed(self, watch: Watch) -> None:
+        """Its first tick of the day has been looked at."""
+        stop = self._stops.get(watch.stop_id)
+        if stop is not None:
+            now = self._clock.now()
+            last = self._last_price(stop.key.instrument) or stop.seen_price
+            self._changed(replace(stop, seen_price=last, seen_at=now))
+            self._unsaved[stop.id] = None
+            self._save_soon()
+
+    def _is_old(self, stop: Stop) -> bool:
+        """Another day has begun under a stop: its first tick is looked at as after a restart."""
+        watch = self._watch(stop.id)
+        if watch is None or watch.fired or isinstance(watch.mind, FirstTick):
+            return False
+        return must_look(stop, self._known(stop.key.instrument), self._clock.now())
+
     def _see(self, stop: Stop) -> None:
         """Remembers the price: on the next day it tells a split from a fall."""
+        watch = self._watch(stop.id)
+        if watch is None or isinstance(watch.mind, FirstTick):
+            return
         last, now = self._last_price(stop.key.instrument), self._clock.now()
         if last is not None and self._around.continuous(stop.key.instrument, now):
             self._changed(replace(stop, seen_price=last, seen_at=now))
@@ -193,6 +218,10 @@ class Keeper:
 
     def _watch(self, stop: StopId) -> Watch | None:
         return None if self.watching is None else self.watching.of(stop)
+
+
+def _nothing(stop: Stop) -> None:
+    """Before the engine is whole."""
 
 
 def levelled(stop: Stop, watch: Watch) -> Stop:

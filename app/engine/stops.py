@@ -4,33 +4,31 @@ armed ones in step with their positions. Loop thread only.
 
 from __future__ import annotations
 
-import contextlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from app.brokers.base import BrokerSession, ExitLine, Mark
 from app.domain.errors import Denied
 from app.domain.events import Event, StopChanged
-from app.domain.ids import InstrumentId, Nanos, StopId
+from app.domain.ids import InstrumentId, StopId
 from app.domain.instrument import Instrument
 from app.domain.money import Price
-from app.domain.portfolio import Position, PositionKey
-from app.domain.stop import FiredBy, Stop, StopPlan, StopState
+from app.domain.portfolio import PositionKey
+from app.domain.stop import Stop, StopState
 from app.engine.account import AccountState
-from app.engine.arming import deny_holding, deny_plan, fresh_stop, open_position
 from app.engine.backstops import Backstops
 from app.engine.firing import Firing
-from app.engine.furnish import deny_levels_of, set_entry
-from app.engine.keeper import Keeper, levelled
+from app.engine.keeper import Keeper
 from app.engine.late import LateOrders
 from app.engine.orders import OrderManager
 from app.engine.record import StopJournal, StopRecord
+from app.engine.restated import Restated
 from app.engine.rules import ExitRules
 from app.engine.shares import Shares
-from app.engine.stop_words import words
+from app.engine.stop_verbs import StopVerbs
 from app.engine.surroundings import Surroundings
-from app.engine.watch import Counts, Watch
+from app.engine.watch import Counts
 from app.engine.watching import Watching
 from app.runtime.loop import Tasks
 
@@ -59,10 +57,9 @@ class StopEngine:
         self._publish = publish
         self._tasks = tasks
         self._stops: dict[StopId, Stop] = {}
-        self._around = around
-        self._busy: set[PositionKey | StopId] = set()
         record = self._record
         self._keeper = Keeper(record, state.clock, self._stops, around, self._known, last_price, self._set, tasks)
+        restated = Restated(record, state.clock, self._stops, around, self._known, self._set, publish, tasks)
         self._firing = Firing(
             state, orders, self._record, rules, self._stops, self._known, last_price, self._set, publish, tasks
         )
@@ -77,9 +74,11 @@ class StopEngine:
             self._known,
             around,
             self._keeper.moved,
+            restated.doubt,
+            self._keeper.passed,
         )
         self._watching.multiplier = state.multiplier
-        self._firing.watching = self._keeper.watching = self._watching
+        self._firing.watching = self._keeper.watching = restated.watching = self._watching
         self._late = LateOrders(state, record, self._stops, self._firing, self._watching, self._set, self.follow)
         self._shares = Shares(
             state, record, self._stops, self._watching, self._known, self._set, self.close_elsewhere, tasks
@@ -88,6 +87,29 @@ class StopEngine:
         self.backstops = Backstops(
             state, orders, record, self._stops, self._watching, self._firing.terms, self._known, tasks
         )
+        verbs = StopVerbs(
+            state,
+            record,
+            self._stops,
+            self._watching,
+            self._keeper,
+            self._shares,
+            around,
+            self._known,
+            last_price,
+            self._set,
+            publish,
+            self.close_elsewhere,
+        )
+        self._keeper.rewatch = verbs.rewatch
+        self._busy = verbs.busy
+        self.arm = verbs.arm
+        self.move = verbs.move
+        self.change = verbs.change
+        self.leave = verbs.leave
+        self.resume = verbs.resume
+        self.disarm = verbs.disarm
+        self.rearm = verbs.rearm
         self.check: Callable[[Iterable[Mark], int], None] = self._watching.check
         """Hot path: every frame of the account's own feed."""
         self.watched = self._watching.watches
@@ -149,114 +171,6 @@ class StopEngine:
         self._orders.attach(None)
         self._state.detach()
 
-    # -- verbs -------------------------------------------------------------------------------------------------------
-
-    async def arm(self, key: PositionKey, plan: StopPlan) -> Stop:
-        """Guards a position, or a share of it. Returns when the exit is durable and the level watches.
-
-        Raises Denied in words; with an ATR trail also what reading candles raises.
-        """
-        with self._claim(key):
-            position, instrument = self._guardable(key)
-            quantity = self._units(position, plan)
-            deny_holding(position, self._around.holding(key), quantity)
-            last = self._last_price(instrument.id) or position.last_price
-            deny_plan(position, instrument, plan, last)
-            stop = fresh_stop(position, instrument, plan, quantity, self._state.clock.now(), last)
-            stop = replace(stop, exit_at=self._exit_at(stop, instrument))
-            self._publish(StopChanged(replace(stop, state=StopState.ARMING)))
-            try:
-                line, watch = self._watching.line, self._prepare(stop, instrument, position)
-                deny_levels_of(watch, plan, self._last_price)
-                await self._keeper.range_of(plan, instrument, watch)
-                stop = levelled(stop, watch)
-                await self._record.save(stop, "armed", words(stop), *watch.load.requests)
-            except BaseException:
-                self._publish(StopChanged(replace(stop, state=StopState.DISARMED, note="it could not be armed")))
-                raise
-            self._set(stop)
-            self._begin_watching(stop, watch, line)
-            return self._stops[stop.id]
-
-    async def move(self, stop_id: StopId, trigger: Price) -> Stop:
-        """Another level for an armed stop; a trail goes on from there. Raises as `change`."""
-        stop = self._armed(stop_id)
-        return await self.change(stop_id, replace(stop.plan, trigger=trigger))
-
-    async def change(self, stop_id: StopId, plan: StopPlan) -> Stop:
-        """Another plan for an armed stop. The old one watches until the new one is durable. Raises as `arm`."""
-        stop = self._armed(stop_id)
-        with self._claim(stop_id):
-            position, instrument = self._guardable(stop.key)
-            quantity = stop.quantity if plan.quantity == stop.plan.quantity else self._units(position, plan, stop)
-            deny_plan(position, instrument, plan, self._last_price(instrument.id) or position.last_price)
-            # A moved stop is armed anew: what the price did before is no reason to fire at the new level.
-            now = self._state.clock.now()
-            moved = replace(stop, quantity=quantity, plan=plan, trigger=plan.trigger, best=None, armed_at=now)
-            if plan.time_exit != stop.plan.time_exit:
-                moved = replace(moved, exit_at=self._exit_at(moved, instrument))
-            watch = self._prepare(moved, instrument, position)
-            deny_levels_of(watch, plan, self._last_price)
-            await self._keeper.range_of(plan, instrument, watch)
-            moved = replace(moved, trigger=watch.levels.level)
-            await self._record.save(moved, "moved", f"from {words(stop)} to {words(moved)}", *watch.load.requests)
-            current, old = self._stops[stop_id], self._watching.of(stop_id)
-            if current.state is not StopState.ARMED or (old is not None and old.fired):
-                raise Denied("The stop fired or ended before it could be moved.", "See the stops list.")
-            followed = current.quantity != stop.quantity  # the position, while the journal wrote
-            if followed:
-                moved = replace(moved, quantity=current.quantity)
-                watch = self._prepare(moved, instrument, position)
-            self._set(moved)
-            if old is not None:
-                self._watching.stop(stop_id)
-                self._watching.start(watch)
-                self._keeper.begin(moved)
-            if followed:
-                await self._record.keep(moved, "resized", f"from {stop.quantity} to {current.quantity}")
-            return moved
-
-    async def leave(self, key: PositionKey, why: FiredBy) -> list[Stop]:
-        """Closes a whole position now through its stops; what no stop owns gets one of its own. Raises Denied in words,
-        also where the market is closed."""
-        position, instrument = self._guardable(key)
-        last = self._last_price(instrument.id) or position.last_price
-        free = self._shares.free(key, position.quantity)
-        if free:
-            plan = StopPlan(max(last, instrument.tick_size), quantity=free)
-            stop = fresh_stop(position, instrument, plan, free, self._state.clock.now(), last)
-            line, watch = self._watching.line, self._prepare(stop, instrument, position)
-            await self._record.keep(stop, "leaving", words(stop), *watch.load.requests)
-            self._set(stop)
-            self._begin_watching(stop, watch, line)
-        left = [s for s in self.stops_on(key) if s.state is StopState.ARMED and self._watching.fire(s, why)]
-        if not left and not any(s.state in (StopState.FIRED, StopState.EXITING) for s in self.stops_on(key)):
-            raise Denied(f"{instrument.symbol} does not trade now.", "It is closed when its market opens.")
-        return left
-
-    async def disarm(self, stop_id: StopId) -> Stop:
-        """Ends the watch at once; returns when that is durable. Where it cannot be made durable, it watches on."""
-        stop = self._stops.get(stop_id) if self.is_suspended(stop_id) else None
-        stop = stop or self._armed(stop_id)
-        with self._claim(stop_id):
-            watch = self._watching.of(stop_id)
-            if watch is not None and watch.fired:
-                raise Denied("The stop has fired; its exit is on the way.", "See the stops list.")
-            line = self._watching.line
-            self._watching.stop(stop_id)
-            self._keeper.end(stop_id)
-            now = self._state.clock.now()
-            disarmed = replace(stop, state=StopState.DISARMED, closed_at=now, note="disarmed by the trader")
-            try:
-                await self._record.save(disarmed, "disarmed", "")
-            except BaseException:
-                if watch is not None and line is self._watching.line:
-                    self._watching.start(watch)
-                    self._keeper.begin(stop)
-                raise
-            self._set(disarmed)
-            return disarmed
-
     # -- recovery ----------------------------------------------------------------------------------------------------
 
     def adopt(self, stop: Stop) -> None:
@@ -278,31 +192,6 @@ class StopEngine:
             and self._watching.of(stop.id) is None
         ]
 
-    async def rearm(self, stop: Stop, quantity: int, reason: str) -> None:
-        """Watches again, under a fresh tag: an exit of an earlier run may not be mistaken for the next one.
-
-        Raises Denied without a session or a rule, StorageError.
-        """
-        quantity = self._shares.of_held(stop, quantity)
-        if quantity <= 0:
-            await self.close_elsewhere(stop, "its share of the position was closed elsewhere")
-            return
-        with self._claim(stop.id):
-            instrument = self._known(stop.key.instrument)
-            again = replace(
-                stop,
-                attempt=stop.attempt + 1,
-                quantity=quantity,
-                token=instrument.token,
-                tick_size=instrument.tick_size,
-                note=reason,
-            )
-            position = None if self._state.reading is None else self._state.reading.positions.get(stop.key)
-            line, watch = self._watching.line, self._prepare(again, instrument, position)
-            await self._record.save(again, "re-armed", reason, *watch.load.requests)
-            self._set(again)
-            self._begin_watching(again, watch, line)
-
     async def close_elsewhere(self, stop: Stop, note: str) -> None:
         """The position is proven gone without an exit of ours. What rests behind the stop may have done it, or has to
         go: then its follower closes it."""
@@ -322,76 +211,13 @@ class StopEngine:
             self._set(stop)
         self._firing.follow(stop)
 
-    # -- helpers -----------------------------------------------------------------------------------------------------
-
-    def _begin_watching(self, stop: Stop, watch: Watch, line: ExitLine | None) -> None:
-        """The journal has it. While it wrote, the session (whose line the exit was made for) may have changed, and the
-        position."""
-        if self._watching.line is None:
-            return  # blind until the next login, which takes it up
-        reading = self._state.reading
-        if self._watching.line is not line:
-            position = None if reading is None else reading.positions.get(stop.key)
-            watch = self._prepare(stop, self._known(stop.key.instrument), position)
-        self._watching.start(watch)
-        self._keeper.begin(stop)
-        if reading is not None:
-            self._shares.align(stop.key, reading)
-
-    def _prepare(self, stop: Stop, instrument: Instrument, position: Position | None) -> Watch:
-        watch = self._watching.prepare(stop, instrument)
-        if position is not None and position.quantity:
-            set_entry(watch, stop, position, self._around)
-        return watch
-
-    def _exit_at(self, stop: Stop, instrument: Instrument) -> Nanos | None:
-        when = stop.plan.time_exit
-        return None if when is None else self._around.exit_at(instrument, when, stop.armed_at)
-
-    def _units(self, position: Position, plan: StopPlan, changed: Stop | None = None) -> int:
-        """What a stop would own. Raises Denied where others own it."""
-        others = [stop for stop in self.stops_on(position.key) if changed is None or stop.id != changed.id]
-        free = self._shares.free(position.key, position.quantity) + (0 if changed is None else changed.quantity)
-        if plan.quantity is None and any(stop.plan.quantity is None for stop in others):
-            raise Denied("This position already has a stop.", "Move that one.")
-        if free <= 0:
-            raise Denied("Every unit of this position already has a stop.", "Change one of them.")
-        if plan.quantity is not None and plan.quantity > free:
-            raise Denied(f"Only {free} units of this position have no stop.", f"Guard {free} at most.")
-        return free if plan.quantity is None else plan.quantity
-
-    @contextlib.contextmanager
-    def _claim(self, key: PositionKey | StopId) -> Iterator[None]:
-        """One change at a time: the journal may not end with the older of two. Raises Denied."""
-        if key in self._busy:
-            raise Denied("The stop of this position is being changed already.", "Try again in a moment.")
-        self._busy.add(key)
-        try:
-            yield
-        finally:
-            self._busy.discard(key)
-
-    def _guardable(self, key: PositionKey) -> tuple[Position, Instrument]:
-        if not self._state.active or not self._watching.attached:
-            raise Denied("The account is not logged in: the stop would be blind.", "Log in first.")
-        return open_position(self._state.reading, key), self._known(key.instrument)
+    # -- helpers -------------------------------------------------------------------------------------------------------
 
     def _known(self, instrument: InstrumentId) -> Instrument:
         found = self._instrument(instrument)
         if found is None:
             raise Denied(f"{instrument} is not in the instrument list.", "Refresh the instruments.")
         return found
-
-    def is_suspended(self, stop_id: StopId) -> bool:
-        """It waits for the trader's answer."""
-        stop = self._stops.get(stop_id)
-        return stop is not None and stop.state is StopState.SUSPENDED
-
-    def _armed(self, stop_id: StopId) -> Stop:
-        stop = self._stops.get(stop_id)
-        if stop is None or stop.state is not StopState.ARMED:
-            raise Denied("The stop is not armed any more.", "See the stops list.")
-        return stop
 
     def _set(self, stop: Stop) -> None:
         self._stops[stop.id] = stop

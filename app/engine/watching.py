@@ -21,6 +21,7 @@ from app.domain.order import Order, OrderKind, OrderRequest, Side
 from app.domain.portfolio import PositionKey
 from app.domain.stop import FiredBy, Stop
 from app.engine.exit_plan import cut, remaining
+from app.engine.first_tick import FirstTick, must_look
 from app.engine.furnish import Outlook, furnish, gains_of, looks_at
 from app.engine.minds import Moved
 from app.engine.rules import MAX_SLICES
@@ -55,6 +56,8 @@ class Watching:
         known: Callable[[InstrumentId], Instrument],
         around: Surroundings,
         moved: Moved,
+        restated: Callable[[Watch, Price], None],
+        passed: Callable[[Watch], None],
     ) -> None:
         self._terms = terms
         self._gate = gate
@@ -74,6 +77,8 @@ class Watching:
         self.on_watched: Callable[[Mapping[int, InstrumentId]], None] | None = None
         """Called with what must be subscribed in full mode whenever that changes."""
         self._around = around
+        self._restated = restated
+        self._on_passed = passed
         self._outlook = Outlook(around, known, last_price, moved, self._fire_alone, self._is_frozen)
 
     def __len__(self) -> int:
@@ -122,6 +127,8 @@ class Watching:
         underlying = looks_at(stop.plan, self._outlook)
         watch = Watch(stop, self._load(self.line, stop, instrument), underlying, gains_of(stop, instrument))
         furnish(watch, stop, underlying, self._outlook)
+        if stop.seen_price is not None and must_look(stop, instrument, self._clock.now()):
+            FirstTick(watch, stop.seen_price, self._passed, self._restated)
         return watch
 
     def reload(self, stop: Stop, instrument: Instrument) -> None:
@@ -169,6 +176,16 @@ class Watching:
     def holds(self, stop: StopId) -> bool:
         """Its exit waits only for the broker's next second: it will leave by itself."""
         return self._table is not None and self._table.holds(stop)
+
+    def _passed(self, watch: Watch) -> None:
+        """Its first tick of the day was looked at: whole ticks are not wanted any more. Not from within their round."""
+        self._on_passed(watch)
+        asyncio.get_running_loop().call_soon(self._plain_again, watch)
+
+    def _plain_again(self, watch: Watch) -> None:
+        if self._table is not None and self._watches.get(watch.stop_id) is watch and not watch.fired:
+            self._table.remove(watch.stop_id)
+            self._table.add(watch)
 
     def fire(self, stop: Stop, why: FiredBy) -> bool:
         """Leaves now, by the last price, for another reason than a tick. False: it is not watched, or has fired, or its

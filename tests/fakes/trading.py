@@ -338,7 +338,8 @@ class FakeSurroundings:
     range: Fraction | AppError = Fraction(500)
     exits: Nanos = 0
     future: Instrument | None = None
-    recorded: Price | None = None
+    recorded: Price | AppError | None = None
+    recorded_at: Callable[[Nanos], Price] | None = None
     held: Holding | None = None
 
     def break_even(self, key: PositionKey) -> Price | None:
@@ -360,6 +361,10 @@ class FakeSurroundings:
         return self.future
 
     async def price_at(self, instrument: Instrument, at: Nanos) -> Price | None:
+        if self.recorded_at is not None:
+            return self.recorded_at(at)
+        if isinstance(self.recorded, AppError):
+            raise self.recorded
         return self.recorded
 
     def holding(self, key: PositionKey) -> Holding | None:

@@ -45,11 +45,11 @@ def elsewhere(work: Callable[[], object]) -> None:
 
 def test_what_another_thread_leaves_behind_dies_on_ours(collector: GarbageCollector) -> None:
     deaths: list[int] = []
-    elsewhere(lambda: [Node(lambda: deaths.append(threading.get_ident())) for _ in range(YOUNG // 2 + 500)])
+    elsewhere(lambda: [Node(lambda: deaths.append(threading.get_ident())) for _ in range(YOUNG * 2 // 5)])
     assert deaths == []
     collector.turn()
     assert set(deaths) == {threading.get_ident()}
-    assert len(deaths) == YOUNG // 2 + 500
+    assert len(deaths) == YOUNG * 2 // 5
 
 
 def test_a_little_litter_is_left_for_later(collector: GarbageCollector) -> None:

@@ -33,8 +33,8 @@ def collector() -> Iterator[GarbageCollector]:
     gc.freeze()
 
 
-def litter() -> list[weakref.ref[Node]]:
-    return [weakref.ref(Node()) for _ in range(YOUNG)]
+def litter(count: int = YOUNG) -> list[weakref.ref[Node]]:
+    return [weakref.ref(Node()) for _ in range(count)]
 
 
 def elsewhere(work: Callable[[], object]) -> None:
@@ -57,7 +57,7 @@ def test_a_little_litter_is_left_for_later(collector: GarbageCollector) -> None:
     one = weakref.ref(Node())
     collector.turn()
     assert one() is not None
-    more = litter()
+    more = litter(YOUNG * 3 // 5)  # as much again for the references
     collector.turn()
     assert one() is None
     assert not any(ref() for ref in more)

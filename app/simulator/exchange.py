@@ -181,6 +181,8 @@ class Exchange:
             asyncio.create_task(self._remember()),
             asyncio.create_task(self.postback.run()),
         ]
+        if self.upstox is not None:
+            self._tasks.append(asyncio.create_task(self.upstox.webhook.run()))
         for task in self._tasks:
             task.add_done_callback(_report)
 

@@ -5,7 +5,7 @@ Owned by the order system; runs on the loop thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import date
 
@@ -40,7 +40,7 @@ class Ledger:
         opening = self._opening(order, beside)
         if opening <= 0:
             return
-        if order.product == "CNC" and order.side == "SELL":
+        if order.product in ("CNC", "MTF") and order.side == "SELL":
             raise Refused(
                 400,
                 "HoldingException",
@@ -175,14 +175,15 @@ class Ledger:
         holding.value += value
         self._book.put("holding", str(token), accounts.holding_record(holding))
 
-    def next_day(self, fills: list[Fill], ended: date) -> None:
-        """06:00: see `account.carry_over`. The ended day's charges leave the cash."""
+    def next_day(self, fills: list[Fill], ended: date, brokers: Mapping[str, str]) -> None:
+        """06:00: see `account.carry_over`. The ended day's charges leave the cash, each order's at the rates of the
+        broker over whose wire it came (order id to broker)."""
         for position in self.account.positions.values():
             self._book.drop("position", _key(position))
         for token in self.account.holdings:
             self._book.drop("holding", str(token))
         listings = self._market.listings.by_token
-        accounts.carry_over(self.account, listings, self._prices, of_fills(fills, listings, ended))
+        accounts.carry_over(self.account, listings, self._prices, of_fills(fills, listings, ended, brokers))
         self.save()
 
     def save(self) -> None:

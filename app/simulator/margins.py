@@ -1,7 +1,8 @@
 """What an order or a position ties up. Pure; paise.
 
 The paper exchange's own rules (a real broker asks its exchange's SPAN files):
-- shares: CNC the full value when bought, nothing when sold (the shares themselves cover it); MIS and CO 20 % both ways
+- shares: CNC the full value when bought, nothing when sold (the shares themselves cover it), MTF a quarter of it; MIS
+  and CO 20 % both ways
 - futures: 15 % of the value, of which 10 are called span and 5 exposure
 - options: bought, the premium; sold, 12 % of the strike's value (9 span, 3 exposure), the premium being credited
 """
@@ -17,6 +18,8 @@ from app.simulator.refusals import is_option, multiplier
 INTRADAY = ("MIS", "CO")
 """Products that are squared off at the day's end."""
 MIS_PERCENT = 20
+FUNDED_PERCENT = 25
+"""Of shares bought with the broker's money: the client's own part."""
 FUTURE_SPAN, FUTURE_EXPOSURE = 10, 5
 OPTION_SPAN, OPTION_EXPOSURE = 9, 3
 
@@ -50,6 +53,8 @@ def required(listing: Listing, side: str, product: str, quantity: int, price: in
         return Margin(span=value * FUTURE_SPAN // 100, exposure=value * FUTURE_EXPOSURE // 100)
     if product in INTRADAY:
         return Margin(var=value * MIS_PERCENT // 100)
+    if product == "MTF":
+        return Margin(var=value * FUNDED_PERCENT // 100 if side == "BUY" else 0)
     return Margin(var=value if side == "BUY" else 0)
 
 

@@ -273,7 +273,8 @@ class OrderSystem(Pit):
                 continue
             order.status_message = "Cancelled at the end of the day."
             self._finish_cancelled(order)
-        self.ledger.next_day(self.records.fills, date.fromisoformat(self.records.day))
+        brokers = {order.order_id: order.broker for order in self.records.orders.values()}
+        self.ledger.next_day(self.records.fills, date.fromisoformat(self.records.day), brokers)
         self.records.begin_day(trading_day(self.market.clock.now()))
         self._taken.clear()
         self._flush(durable=True)

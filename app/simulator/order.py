@@ -76,6 +76,8 @@ class Order:
     cancelling: bool = False
     held: int = 0
     """Units that a scripted fault keeps from filling until it is released."""
+    broker: str = "zerodha"
+    """Over whose wire it came."""
     own_app: bool = True
     """Placed with the app's own key; else on another terminal."""
     waiting: bool = False

@@ -73,8 +73,6 @@ def _check_product(form: OrderForm, listing: Listing) -> None:
             raise bad_input(f"Invalid product {form.product} for {form.exchange}: use NRML or MIS for derivatives.")
     elif form.product == "NRML":
         raise bad_input(f"Invalid product NRML for {form.exchange}: use CNC or MIS for shares.")
-    elif form.product == "MTF":
-        raise bad_input("MTF is not available on the paper exchange.")
 
 
 def _check_type(form: OrderForm, listing: Listing, switches: Switches) -> None:

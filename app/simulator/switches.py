@@ -98,6 +98,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "expiry_moment": ("end", "start"),
     # B15.1: requests of the feed that come in text frames.
     "text_frames": ("ignored", "taken"),
+    # B6: are funded positions listed apart from the others alone, or among them too?
+    "mtf_listed": ("apart", "both"),
     # B16: what a portfolio stream without update_types tells of.
     "stream_default": ("order", "all"),
 }
@@ -155,6 +157,7 @@ class Switches:
     expiry_moment: str = "end"
     text_frames: str = "ignored"
     stream_default: str = "order"
+    mtf_listed: str = "apart"
 
     def turned(self, name: str, value: str) -> Switches:
         """With one switch set. Raises ValueError in words for a name or value that does not exist."""

@@ -38,6 +38,8 @@ class OrderRoutes:
     async def place(self, request: web.Request) -> web.Response:
         """POST /orders/{variety}."""
         form = order_form(await form_of(request), _variety(request))
+        if form.product == "MTF":
+            raise bad_input("MTF is not available on the paper exchange.")
         if form.autoslice:
             return success(self._sliced(self._legs.slices(form, request[RECEIVED])))
         return success({"order_id": self._legs.place(form, request[RECEIVED]).order_id})

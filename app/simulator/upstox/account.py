@@ -13,8 +13,9 @@ from app.simulator.faults import Faults
 from app.simulator.upstox import rows
 from app.simulator.upstox.envelope import INVALID_INPUT, json_response, refuse, success
 from app.simulator.upstox.form import PRODUCTS, SIDES, choice, product_of, whole
-from app.simulator.upstox.gate import TOKEN, any_json, json_of
+from app.simulator.upstox.gate import TOKEN
 from app.simulator.upstox.guard import Guard
+from app.simulator.upstox.jsons import any_json, json_of
 from app.simulator.upstox.tokens import Tokens
 from app.simulator.upstox.trading import Trading
 
@@ -61,10 +62,10 @@ class AccountRoutes:
         return json_response(self._tokens.exchange(form))
 
     async def request_token(self, request: web.Request) -> web.Response:
-        """POST /v3/login/auth/token/request/{client_id}: no webhook is registered that would get the token."""
+        """POST /v3/login/auth/token/request/{client_id}: the client approves, the token goes to the notifier."""
         body = await json_of(request)
         dies = self._tokens.death_of_request(request.match_info["client_id"], str(body.get("client_secret", "")))
-        return success({"authorization_expiry": str(dies), "notifier_url": ""})
+        return success({"authorization_expiry": str(dies), "notifier_url": self._tokens.notifier_url})
 
     async def logout(self, request: web.Request) -> web.Response:
         """DELETE /v2/logout."""
@@ -176,15 +177,21 @@ class AccountRoutes:
         """GET /v2/portfolio/short-term-positions."""
         found = list[dict[str, Any]]()
         nothing = "" if self._faults.switches.no_price == "empty" else None
+        apart = self._faults.switches.mtf_listed == "apart"
         for position in self._oms.ledger.account.positions.values():
             quote = self._oms.market.quotes.get(position.token)
-            if quote is not None:
+            if quote is not None and not (apart and position.product == "MTF"):
                 found.append(rows.position_row(position, quote.listing, quote.last_price, quote.close, nothing))
         return success(found)
 
     async def mtf_positions(self, _request: web.Request) -> web.Response:
-        """GET /v3/portfolio/mtf-positions: the paper exchange lends nothing."""
-        return success([])
+        """GET /v3/portfolio/mtf-positions: shares that were bought with the broker's money."""
+        found = [
+            rows.position_row(position, quote.listing, quote.last_price, quote.close)
+            for position in self._oms.ledger.account.positions.values()
+            if position.product == "MTF" and (quote := self._oms.market.quotes.get(position.token)) is not None
+        ]
+        return success(found)
 
     async def holdings(self, _request: web.Request) -> web.Response:
         """GET /v2/portfolio/long-term-holdings."""

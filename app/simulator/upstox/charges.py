@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from app.simulator import margins
+from app.simulator.charges import UPSTOX, depository_plan
 from app.simulator.faults import Faults
 from app.simulator.listing import Listing
 from app.simulator.order import Fill
@@ -17,7 +18,7 @@ from app.simulator.upstox import reports
 from app.simulator.upstox.brokerage import cost
 from app.simulator.upstox.envelope import INVALID_INPUT, refuse, success
 from app.simulator.upstox.form import PRODUCTS, SIDES, price, product_of, whole
-from app.simulator.upstox.gate import decimal_of, json_of
+from app.simulator.upstox.jsons import decimal_of, json_of
 from app.simulator.upstox.trading import Trading
 
 MOST_MARGINS = 20
@@ -65,7 +66,8 @@ class ChargeRoutes:
             "sebi_turnover": float(made.sebi),
             "ipft": float(found.ipft),
         }
-        plan = {"name": "BASIC", "min_expense": 0.0}
+        depository = depository_plan(UPSTOX)
+        plan = {"name": depository["name"], "min_expense": float(depository["fee"])}
         heads = {
             "total": float(made.total),
             "brokerage": float(made.brokerage),

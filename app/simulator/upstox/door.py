@@ -14,6 +14,7 @@ from app.simulator.oms import OrderSystem
 from app.simulator.upstox.account import AccountRoutes
 from app.simulator.upstox.calendar import CalendarRoutes
 from app.simulator.upstox.charges import ChargeRoutes
+from app.simulator.upstox.expired import ExpiredRoutes
 from app.simulator.upstox.feed import CUT, MALFORMED, MarketFeed
 from app.simulator.upstox.gate import KEYS, Gate
 from app.simulator.upstox.gtt import GttRoutes, announcer
@@ -26,10 +27,12 @@ from app.simulator.upstox.multi import MultiRoutes
 from app.simulator.upstox.orders import OrderRoutes
 from app.simulator.upstox.portfolio import PortfolioFeed
 from app.simulator.upstox.quotes import QuoteRoutes
+from app.simulator.upstox.sandbox import Sandbox
 from app.simulator.upstox.sockets import SocketRoutes
 from app.simulator.upstox.tokens import Tokens, UpstoxCredentials
 from app.simulator.upstox.trading import Trading
 from app.simulator.upstox.triggers import TriggerEngine
+from app.simulator.upstox.webhook import Webhook
 
 CUT_SECONDS = 0.05
 """Between a message that breaks off and the end of its line."""
@@ -52,6 +55,7 @@ class UpstoxDoor:
         self._trading = Trading(oms, self._keys, self._guard, faults, credentials.user_id)
         self.feed = MarketFeed(oms.market, self._keys, faults)
         self.portfolio = PortfolioFeed(self._trading, faults)
+        self.webhook = Webhook(self.tokens, self.portfolio)
         self.triggers = TriggerEngine(oms, book, announcer(self._trading, self.portfolio))
 
     @property
@@ -73,7 +77,10 @@ class UpstoxDoor:
 
     def line(self) -> dict[str, str]:
         """What the command prints of this side."""
-        return {**self.urls, **self.credentials.as_dict(), "analytics_token": self.tokens.analytics()}
+        return {**self.urls, **self.credentials.as_dict(), **self._made_by_hand()}
+
+    def _made_by_hand(self) -> dict[str, str]:
+        return {"analytics_token": self.tokens.analytics(), "sandbox_token": self.tokens.sandbox()}
 
     def load(self) -> None:
         """From the book."""
@@ -84,17 +91,19 @@ class UpstoxDoor:
     def add_to(self, app: web.Application, admin: Callable[[web.Application], None]) -> None:
         """Registers everything; `admin` adds the exchange's own routes."""
         app[KEYS] = self._keys
-        app.middlewares.append(Gate(self.tokens, self._faults).pass_through)
+        app.middlewares.append(Gate(self.tokens, self._faults, Sandbox(self._trading)).pass_through)
         OrderRoutes(self._trading, self._faults).add_to(app)
         MultiRoutes(self._trading, self._faults).add_to(app)
         GttRoutes(self.triggers, self._trading, self._guard).add_to(app)
         AccountRoutes(self._trading, self.tokens, self._guard, self._faults, self.token_ended).add_to(app)
         InstrumentRoutes(self._oms.market, self._keys, lambda: self._faults.switches).add_to(app)
+        ExpiredRoutes(self._oms.market, self._keys, lambda: self._faults.switches).add_to(app)
         QuoteRoutes(self._oms.market, self._keys).add_to(app)
         HistoryRoutes(self._oms.market, self._keys, self._faults).add_to(app)
         ChargeRoutes(self._trading, self._faults).add_to(app)
         CalendarRoutes(self._oms.market, self._faults).add_to(app)
         SocketRoutes(self.feed, self.portfolio, self._faults, self._sockets).add_to(app)
+        self.webhook.add_to(app)
         login = LoginPage(self.tokens, lambda: self.urls["redirect_url"])
         app.router.add_get(DIALOG, login.show, name="login:show")
         app.router.add_post(DIALOG, login.submit, name="login:submit")

@@ -6,8 +6,6 @@ import json
 import re
 import time
 import traceback
-from decimal import Decimal, InvalidOperation
-from typing import Any
 
 from aiohttp import web
 
@@ -15,7 +13,6 @@ from app.simulator.faults import REQUEST, Faults
 from app.simulator.refusal import Refused
 from app.simulator.striking import Handler, Striker
 from app.simulator.upstox.envelope import (
-    INVALID_INPUT,
     INVALID_TOKEN,
     NOT_FOUND,
     SERVER_ERROR,
@@ -26,13 +23,17 @@ from app.simulator.upstox.envelope import (
 )
 from app.simulator.upstox.keys import KeyBook
 from app.simulator.upstox.limits import ApiLimits
-from app.simulator.upstox.tokens import ACCESS, ANALYTICS, Tokens, not_permitted
+from app.simulator.upstox.sandbox import Sandbox
+from app.simulator.upstox.tokens import ACCESS, ANALYTICS, SANDBOX, Tokens, not_permitted
 
 RECEIVED = web.RequestKey("received", int)
 """When the request's handling began, monotonic nanoseconds."""
 KEYS = web.AppKey("keys", KeyBook)
 TOKEN = web.RequestKey("token", str)
 """The bearer token, checked."""
+
+USE = web.RequestKey("use", str)
+"""Which kind of token it is."""
 
 ORDER_ROUTES = frozenset({"place", "modify", "cancel"})
 _OPEN = frozenset({"session", "login", "instruments", "historical", "calendar"})
@@ -50,8 +51,9 @@ _READ_ONLY = frozenset({"GET"})
 class Gate:
     """The one middleware of the Upstox port."""
 
-    def __init__(self, tokens: Tokens, faults: Faults) -> None:
+    def __init__(self, tokens: Tokens, faults: Faults, sandbox: Sandbox) -> None:
         self._tokens = tokens
+        self._sandbox = sandbox
         self._faults = faults
         self._limits = ApiLimits()
         self._striker = Striker(self._enveloped, failure, kind)
@@ -79,6 +81,8 @@ class Gate:
     def _admit(self, route: str, handler: Handler) -> Handler:
         async def admitted(request: web.Request) -> web.StreamResponse:
             self._check(request, route)
+            if request.get(USE) == SANDBOX:
+                return await self._sandbox.answer(request)
             return await handler(request)
 
         return admitted
@@ -102,8 +106,8 @@ class Gate:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme != "Bearer" or not token:
             raise refuse(INVALID_TOKEN, "Invalid token used to access API", 401)
-        use = self._tokens.kind_of(token)
-        if use != ACCESS and (request.method not in _READ_ONLY or route in ORDER_ROUTES):
+        use = request[USE] = self._tokens.kind_of(token)
+        if use not in (ACCESS, SANDBOX) and (request.method not in _READ_ONLY or route in ORDER_ROUTES):
             raise not_permitted()
         if use == ANALYTICS and self._faults.switches.static_ip == "on" and route in _ACCOUNT_ROUTES:
             raise refuse("UDAPI1154", "Access denied: the request came from an IP address that is not registered.", 403)
@@ -153,30 +157,3 @@ async def _instrument_of(request: web.Request) -> str:
     if not isinstance(document, dict):
         return ""
     return request.app[KEYS].name(str(document.get("instrument_token", "")))
-
-
-async def json_of(request: web.Request) -> dict[str, Any]:
-    """The JSON object of a request; numbers with a point as Decimal."""
-    document = await any_json(request)
-    if not isinstance(document, dict):
-        raise refuse(INVALID_INPUT, "Invalid Input")
-    return document
-
-
-async def any_json(request: web.Request) -> object:
-    """Whatever JSON the body is. Raises Refused."""
-    try:
-        return json.loads(await request.text(), parse_float=Decimal)
-    except ValueError:
-        raise refuse(INVALID_INPUT, "Invalid Input") from None
-
-
-def decimal_of(text: str, path: str) -> Decimal:
-    """A number of a query. Raises Refused."""
-    try:
-        value = Decimal(text)
-    except InvalidOperation:
-        raise refuse(INVALID_INPUT, f"Invalid {path}", path=path, value=text) from None
-    if not value.is_finite():
-        raise refuse(INVALID_INPUT, f"Invalid {path}", path=path, value=text)
-    return value

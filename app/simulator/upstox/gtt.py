@@ -13,8 +13,9 @@ from aiohttp import web
 
 from app.simulator.upstox import form as forms
 from app.simulator.upstox.envelope import INVALID_INPUT, refuse, success
-from app.simulator.upstox.gate import RECEIVED, json_of
+from app.simulator.upstox.gate import RECEIVED
 from app.simulator.upstox.guard import Guard
+from app.simulator.upstox.jsons import json_of
 from app.simulator.upstox.keys import key_of, segment_of, symbol_of
 from app.simulator.upstox.portfolio import GTT, PortfolioFeed
 from app.simulator.upstox.trading import Trading

@@ -100,16 +100,21 @@ class HistoryRoutes:
         token = self._keys.token(key)
         if token is None:
             raise refuse("UDAPI100011", "Invalid Instrument key", path="instrument_key", value=key)
-        if since > until:
-            return []
-        begin, end = datetime.combine(since, time(), IST), datetime.combine(until, time(23, 59, 59), IST)
-        base = "minute" if asked.minutes else "day"
-        bars: list[Bar] = [
-            (int(at.timestamp()), opening, high, low, close, volume, oi)
-            for at, opening, high, low, close, volume, oi in self._market.candles(token, base, begin, end)
-        ]
-        scale = self._market.quotes[token].listing.price_scale
-        return [_row(bar, scale) for bar in reversed(_gathered(bars, asked))]
+        return candles_of(self._market, token, asked, since, until)
+
+
+def candles_of(market: Market, token: int, asked: Asked, since: date, until: date) -> list[Candle]:
+    """Of whole days, newest first."""
+    if since > until:
+        return []
+    begin, end = datetime.combine(since, time(), IST), datetime.combine(until, time(23, 59, 59), IST)
+    base = "minute" if asked.minutes else "day"
+    bars: list[Bar] = [
+        (int(at.timestamp()), opening, high, low, close, volume, oi)
+        for at, opening, high, low, close, volume, oi in market.candles(token, base, begin, end)
+    ]
+    scale = market.quotes[token].listing.price_scale
+    return [_row(bar, scale) for bar in reversed(_gathered(bars, asked))]
 
 
 def _gathered(bars: list[Bar], asked: Asked) -> list[Bar]:

@@ -17,6 +17,7 @@ from aiohttp import web
 
 from app.simulator.clock import IST
 from app.simulator.listing import Listing
+from app.simulator.margins import FUNDED_PERCENT
 from app.simulator.market import Market
 from app.simulator.quote import Quote
 from app.simulator.switches import Switches
@@ -53,7 +54,6 @@ class InstrumentRoutes:
         router = app.router
         router.add_get(FOLDER + "/{name}.json.gz", self.file, name="instruments")
         router.add_get("/v2/instruments/search", self.search, name="search")
-        router.add_get("/v2/expired-instruments/{rest:.+}", self.expired, name="expired")
         router.add_get("/v2/option/contract", self.contracts, name="options:contract")
         router.add_get("/v2/option/chain", self.chain, name="options:chain")
 
@@ -68,9 +68,14 @@ class InstrumentRoutes:
         made = (today, name, self._switches().expiry_moment)
         if made not in self._files:
             self._files = {key: body for key, body in self._files.items() if key[0] == today}
-            listings = list(self._market.listings.by_token.values())
+            listings = self._listed()
             self._files[made] = await asyncio.to_thread(_file, name, listings, self._switches().expiry_moment)
         return web.Response(body=self._files[made], content_type="application/gzip")
+
+    def _listed(self) -> list[Listing]:
+        """Of today: what has expired is told by the calls for that alone."""
+        today = self._market.clock.now().date()
+        return [row for row in self._market.listings.by_token.values() if row.expiry is None or row.expiry >= today]
 
     def _shares(self) -> dict[str, str]:
         return shares_of(self._market.listings.by_token.values())
@@ -87,7 +92,7 @@ class InstrumentRoutes:
         shares = self._shares()
         found = [
             contract_row(listing, shares)
-            for listing in self._market.listings.by_token.values()
+            for listing in self._listed()
             if all(word in f"{symbol_of(listing)} {listing.name}".upper() for word in words)
             and _passes(listing, wanted)
         ]
@@ -98,12 +103,6 @@ class InstrumentRoutes:
             "total_records": len(found),
         }
         return success(found[(number - 1) * size : number * size], meta_data={"page": page})
-
-    async def expired(self, _request: web.Request) -> web.Response:
-        """GET /v2/expired-instruments/…: for Plus; contracts that expired are not kept, so there are none."""
-        if self._switches().plus_plan != "on":
-            raise refuse("UDAPI1149", "This API is available with Upstox Plus only.")
-        return success([])
 
     # -- options
 
@@ -175,7 +174,7 @@ class InstrumentRoutes:
         shares = self._shares()
         return [
             row
-            for row in self._market.listings.by_token.values()
+            for row in self._listed()
             if row.is_option and expiry in (None, row.expiry) and underlying_key(row, shares) == key
         ]
 
@@ -192,17 +191,32 @@ def shares_of(listings: Iterable[Listing]) -> dict[str, str]:
 def _file(name: str, listings: list[Listing], moment: str) -> bytes:
     """One of the files, packed. Takes a while for a whole market: not on the loop."""
     shares = shares_of(listings)
-    if name in ("suspended-instrument", "MTF"):
+    if name == "suspended-instrument":
         return _packed([])
-    if name in ("NSE_MIS", "BSE_MIS"):
+    funded = funded_of(listings)
+    if name == "MTF":
+        listed = [row for row in listings if is_funded(row, funded)]
+    elif name in ("NSE_MIS", "BSE_MIS"):
         exchange = name.partition("_")[0]
         listed = [row for row in listings if row.exchange == exchange and row.tradable]
     else:
         listed = [row for row in listings if name in ("complete", EXCHANGES.get(segment_of(row), row.exchange))]
-    return _packed(file_row(row, shares, moment) for row in listed)
+    return _packed(file_row(row, shares, moment, funded) for row in listed)
 
 
-def file_row(listing: Listing, shares: dict[str, str], moment: str = "end") -> dict[str, Any]:
+def funded_of(listings: Iterable[Listing]) -> frozenset[str]:
+    """Shares that may be bought with the broker's money: those with derivatives."""
+    return frozenset(row.underlying for row in listings if row.underlying)
+
+
+def is_funded(listing: Listing, funded: frozenset[str]) -> bool:
+    """Whether a listing is one of them."""
+    return listing.tradable and listing.expiry is None and listing.tradingsymbol in funded
+
+
+def file_row(
+    listing: Listing, shares: dict[str, str], moment: str = "end", funded: frozenset[str] = frozenset()
+) -> dict[str, Any]:
     """A row of the instrument files."""
     segment = segment_of(listing)
     identity = {
@@ -225,7 +239,10 @@ def file_row(listing: Listing, shares: dict[str, str], moment: str = "end") -> d
         "qty_multiplier": 1.0,
     }
     if listing.expiry is None:
-        row = {**identity, **sizes, "isin": isin_of(listing), "short_name": listing.name, "mtf_enabled": False}
+        row = {**identity, **sizes, "isin": isin_of(listing), "short_name": listing.name}
+        row["mtf_enabled"] = is_funded(listing, funded)
+        if row["mtf_enabled"]:
+            row["mtf_bracket"] = float(FUNDED_PERCENT)
         return {**row, "security_type": "NORMAL"} if segment == "NSE_EQ" else row
     kind = "COM" if listing.exchange in ("MCX", "NCO") else "CUR" if listing.exchange in ("CDS", "BCD") else "EQUITY"
     if "_INDEX|" in underlying_key(listing, shares):

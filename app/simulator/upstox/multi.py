@@ -11,8 +11,9 @@ from app.simulator.faults import Faults
 from app.simulator.refusal import Refused
 from app.simulator.upstox import form as forms
 from app.simulator.upstox.envelope import INVALID_INPUT, error_row, json_response, refuse
-from app.simulator.upstox.gate import RECEIVED, any_json
+from app.simulator.upstox.gate import RECEIVED
 from app.simulator.upstox.guard import SEGMENTS
+from app.simulator.upstox.jsons import any_json
 from app.simulator.upstox.keys import segment_of
 from app.simulator.upstox.trading import Trading
 

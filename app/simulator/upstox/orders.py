@@ -11,7 +11,8 @@ from app.simulator.faults import Faults
 from app.simulator.order import Fill
 from app.simulator.upstox import rows
 from app.simulator.upstox.envelope import refuse, success
-from app.simulator.upstox.gate import RECEIVED, json_of
+from app.simulator.upstox.gate import RECEIVED
+from app.simulator.upstox.jsons import json_of
 from app.simulator.upstox.trading import Trading
 
 

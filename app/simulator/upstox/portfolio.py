@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
@@ -30,6 +31,8 @@ class PortfolioFeed:
         self._lines: dict[Line, frozenset[str]] = {}
         self._filled: dict[str, int] = {}
         """Order -> units that its last announcement knew of."""
+        self.heard: Callable[[str, dict[str, Any]], None] | None = None
+        """Hears everything too (kind, document), whatever connections asked for."""
 
     def types(self, asked: str) -> tuple[str, ...]:
         """What a connection is told of."""
@@ -40,7 +43,7 @@ class PortfolioFeed:
     def announce(self, update: dict[str, Any]) -> None:
         """An order as it stood when it changed; its position and holding too when it has filled."""
         order = self._oms.records.orders.get(str(update["order_id"]))
-        if order is None or not self._lines:
+        if order is None or (not self._lines and self.heard is None):
             return
         listing = self._oms.market.listings.by_token[order.token]
         status = "open" if update["status"] == UPDATE else update["status"]
@@ -67,6 +70,8 @@ class PortfolioFeed:
 
     def send(self, kind: str, document: dict[str, Any]) -> None:
         """To every connection that asked for the kind."""
+        if self.heard is not None:
+            self.heard(kind, document)
         message = json.dumps(document, separators=(",", ":"))
         for line, types in self._lines.items():
             if kind in types:

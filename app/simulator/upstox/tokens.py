@@ -1,8 +1,9 @@
-"""The Upstox app and its client: codes, signed tokens and their deaths (B2). Three kinds of token:
+"""The Upstox app and its client: codes, signed tokens and their deaths (B2). Four kinds of token:
 
 access    everything; dies at 03:30 IST of the next day, whenever it was issued
 extended  one year, reads only
 analytics one year, reads only, made once for the account
+sandbox   30 days, orders of the sandbox only, made once for the sandbox's own app
 
 Tokens are JWTs (HS256); their `exp` is on the exchange's clock. What is remembered is claims, never a token.
 """
@@ -29,11 +30,12 @@ from app.simulator.faults import Faults
 from app.simulator.refusal import Refused
 from app.simulator.upstox.envelope import INVALID_TOKEN, refuse
 
-ACCESS, EXTENDED, ANALYTICS = "access", "extended", "analytics"
+ACCESS, EXTENDED, ANALYTICS, SANDBOX = "access", "extended", "analytics", "sandbox"
 CODE_SECONDS = 300
 """Real seconds that an authorisation code lives (its true life is not documented)."""
 DEATH = (3, 30)
 YEAR = timedelta(days=365)
+SANDBOX_LIFE = timedelta(days=30)
 ISSUER = "udapi-gateway-service"
 _KIND = "token_use"
 """Our own claim; clients read `exp` alone."""
@@ -102,6 +104,10 @@ class Tokens:
         self._codes: dict[str, Code] = {}
         self._claims: dict[str, dict[str, Any]] = {}
         """By jti: every token that lives."""
+        self.notifier_url = ""
+        """Where the token of an approved login goes; empty: no address is registered."""
+        self._asked_until = 0.0
+        """Until when the login that was asked for can be approved, on the exchange's clock; 0: none was."""
 
     # -- the client's proofs
 
@@ -153,19 +159,42 @@ class Tokens:
         return answer
 
     def death_of_request(self, client_id: str, client_secret: str) -> int:
-        """The semi-automatic login: until when its token would live, epoch milliseconds. Raises Refused.
-
-        The token goes to the app's registered webhook; none is registered here, so none is made.
-        """
+        """The semi-automatic login: until when it can be approved and its token lives, epoch milliseconds. The client
+        approves on the phone (`approve`). Raises Refused."""
         if not self.knows_app(client_id) or not hmac.compare_digest(
             client_secret.encode(), self.credentials.api_secret.encode()
         ):
             raise refuse("UDAPI100016", "Invalid Credentials", 401)
-        return self._next_death() * 1000
+        self._asked_until = self._next_death()
+        return int(self._asked_until) * 1000
+
+    def approve(self) -> dict[str, Any]:
+        """What is sent to the registered address. Raises Refused: nobody asked, or no address is registered."""
+        if not self.notifier_url or self._clock.epoch() >= self._asked_until:
+            raise refuse("UDAPI100038", "No login waits for approval, or no notifier is registered.")
+        self._asked_until = 0.0
+        dies, now = self._next_death(), int(self._clock.epoch())
+        token = self._issue(ACCESS, dies)
+        self._book.commit(durable=True)
+        return {
+            "client_id": self.credentials.api_key,
+            "user_id": self.credentials.user_id,
+            "access_token": token,
+            "token_type": "Bearer",
+            "expires_at": str(dies * 1000),
+            "issued_at": str(now * 1000),
+            "message_type": "access_token",
+        }
 
     def analytics(self) -> str:
         """The account's analytics token, the same until it dies."""
         token = self._long_lived(ANALYTICS, renew=False)
+        self._book.commit(durable=True)
+        return token
+
+    def sandbox(self) -> str:
+        """The token of the sandbox's app, the same until it dies."""
+        token = self._long_lived(SANDBOX, renew=False)
         self._book.commit(durable=True)
         return token
 
@@ -202,7 +231,7 @@ class Tokens:
         return {
             "email": f"{self.credentials.user_id.lower()}@paper.invalid",
             "exchanges": ["NSE", "NFO", "BSE", "BFO"],
-            "products": ["D", "I"],
+            "products": ["D", "I", "MTF"],
             "broker": "UPSTOX",
             "user_id": self.credentials.user_id,
             "user_name": "Paper Trader",
@@ -239,7 +268,8 @@ class Tokens:
         if living and not renew:
             return self._sign(living[-1])
         self._drop(kind)
-        return self._issue(kind, int((self._clock.now() + YEAR).timestamp()))
+        life = SANDBOX_LIFE if kind == SANDBOX else YEAR
+        return self._issue(kind, int((self._clock.now() + life).timestamp()))
 
     def _issue(self, kind: str, dies: int) -> str:
         jti = secrets.token_hex(12)

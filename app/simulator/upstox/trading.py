@@ -13,14 +13,21 @@ from app.simulator.oms import OrderSystem
 from app.simulator.order import Order
 from app.simulator.refusal import Refused
 from app.simulator.refusals import slice_size
+from app.simulator.switches import Switches
 from app.simulator.upstox import form as forms
 from app.simulator.upstox import rows
-from app.simulator.upstox.envelope import refuse
+from app.simulator.upstox.envelope import INVALID_INPUT, refuse
 from app.simulator.upstox.guard import Guard, closed_at_night
+from app.simulator.upstox.instruments import funded_of, is_funded
 from app.simulator.upstox.keys import KeyBook, segment_of
 
 MORNING = time(5, 30)
 NOT_COVERED = frozenset({"MarginException", "HoldingException"})
+
+
+def by_upstox(order: Order) -> None:
+    """The order came over this wire: its broker's charges are due."""
+    order.broker = "upstox"
 
 
 class Trading:
@@ -31,7 +38,13 @@ class Trading:
         self.keys = keys
         self.user_id = user_id
         self._guard = guard
+        self._funded = funded_of(oms.market.listings.by_token.values())
         self._faults = faults
+
+    @property
+    def switches(self) -> Switches:
+        """As they are set."""
+        return self._faults.switches
 
     # -- named
 
@@ -69,6 +82,8 @@ class Trading:
         asked = forms.order_form(body, listing, self._faults.switches)
         self._guard.check(listing)
         form = asked.form
+        if form.product == "MTF" and not is_funded(listing, self._funded):
+            raise refuse(INVALID_INPUT, "MTF is not allowed for this instrument", path="product", value="MTF")
         if not self.oms.is_open(listing):
             form = replace(form, variety="amo")  # the session decides, not what the client says
         most = slice_size(listing)
@@ -95,7 +110,7 @@ class Trading:
     def _take(self, form: OrderForm, listing: Listing, received_ns: int) -> Order:
         """What is not covered by funds or shares is taken all the same, and comes back rejected."""
         try:
-            return self.oms.place(form, received_ns)
+            return self.oms.place(form, received_ns, by_upstox)
         except Refused as refused:
             if refused.error_type not in NOT_COVERED:
                 raise

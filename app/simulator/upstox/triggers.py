@@ -198,6 +198,7 @@ class TriggerEngine:
     def _fire(self, trigger: Trigger, rule: Rule, listing: Listing, side: str) -> None:
         def fired(order: Order) -> None:
             """In the same transaction as the order: a crash never leaves one without the other."""
+            order.broker = "upstox"
             rule.status, rule.order_id = COMPLETED, order.order_id
             if rule.strategy == ENTRY and trigger.exits:
                 self._by_order[order.order_id] = trigger

@@ -7,13 +7,14 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
 import upstox_client
 from upstox_client.rest import ApiException
 
-from tests.contract.upstox_sdk.conftest import Sdk
+from tests.contract.upstox_sdk.conftest import OPTIONS, Sdk
 from tests.upstox_exchange import UpstoxExchange
 
 INFY, NIFTY = "NSE_EQ|INE009A01021", "NSE_INDEX|Nifty 50"
@@ -265,7 +266,7 @@ CALLS: dict[str, Call] = {
 ENDS_TOKENS = "UserApi.update_user_ip"
 """Called last, in a test of its own: every token of the account dies with it."""
 
-PLUS = "expired contracts are for Upstox Plus; the paper exchange forgets contracts that expire"
+PLUS = "expired contracts are for Upstox Plus; the test below has the plan"
 COMPANY = "it is about companies, and the paper exchange has prices only"
 ISSUES = "there are no new issues on the paper exchange"
 ANALYTICS = "it is about other people's positions, and there are none"
@@ -350,6 +351,55 @@ def test_what_is_not_served_is_refused_in_the_envelope(sdk: Sdk, name: str) -> N
     assert refused.value.status in (400, 404, 410)
     (error,) = json.loads(refused.value.body or "")["errors"]
     assert error["error_code"] == ("UDAPI1149" if NOT_SERVED[name] is PLUS else "UDAPI100060")
+
+
+def test_plus_clients_are_told_of_contracts_that_have_expired() -> None:
+    with UpstoxExchange(*OPTIONS, "--fault", "plus_plan=on") as exchange:
+        client = Sdk(exchange)
+        listed = client.api("OptionsApi").get_option_contracts(NIFTY).data
+        gone = str(listed[0].expiry)[:10]
+        exchange.admin("PUT", "clock", {"now": f"{date.fromisoformat(gone) + timedelta(days=1)}T10:00:00"})
+        client = Sdk(exchange)
+        api = client.api("ExpiredInstrumentApi")
+        assert [str(day)[:10] for day in api.get_expiries(NIFTY).data] == [gone]
+        options = api.get_expired_option_contracts(NIFTY, gone).data
+        assert len(options) == len([one for one in listed if str(one.expiry)[:10] == gone])
+        (future, *_) = api.get_expired_future_contracts(NIFTY, gone).data
+        key = future.instrument_key
+        assert key.startswith("NSE_FO|")
+        assert key.count("|") == 2
+        candles = api.get_expired_historical_candle_data(key, "day", gone, "2026-11-01").data.candles
+        assert candles[0][0] > candles[-1][0]
+        assert not client.api("OptionsApi").get_option_contracts(NIFTY).data
+        client.client.pool.close()
+        client.client.pool.join()
+        client.client.rest_client.pool_manager.clear()
+
+
+def test_the_sandbox_of_the_sdk_takes_its_seven_calls(exchange: UpstoxExchange) -> None:
+    configuration: Any = upstox_client.Configuration(sandbox=True)
+    configuration.host = configuration.order_host = exchange.line["api_url"]
+    configuration.access_token = exchange.line["sandbox_token"]
+    client: Any = upstox_client.ApiClient(configuration)
+    v2, v3 = upstox_client.OrderApi(client), upstox_client.OrderApiV3(client)
+    (order_id,) = v3.place_order(
+        upstox_client.PlaceOrderV3Request(**body(order_type="LIMIT", price=FAR))
+    ).data.order_ids
+    change = {"validity": "DAY", "price": FAR - 1, "order_type": "LIMIT", "trigger_price": 0}
+    request = upstox_client.ModifyOrderRequest(order_id=order_id, **change)
+    assert v3.modify_order(request).data.order_id == order_id
+    assert v2.modify_order(request, V).data.order_id == order_id
+    assert v3.cancel_order(order_id).data.order_id == order_id
+    older = v2.place_order(upstox_client.PlaceOrderRequest(**body(order_type="LIMIT", price=FAR)), V).data.order_id
+    assert v2.cancel_order(older, V).data.order_id == older
+    lines = [upstox_client.MultiOrderRequest(**body(slice=False, order_type="LIMIT", price=FAR), correlation_id="1")]
+    assert v2.place_multi_order(lines).summary.success == 1
+    with pytest.raises(ApiException) as refused:
+        v2.get_order_book(V)
+    assert refused.value.status == 404
+    client.pool.close()
+    client.pool.join()
+    client.rest_client.pool_manager.clear()
 
 
 def test_the_rows_are_what_the_models_expect(sdk: Sdk) -> None:

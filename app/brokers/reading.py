@@ -1,16 +1,34 @@
-"""Long answers made into our types while the loop gets its turn in between."""
+"""What reading a broker has in common, whichever it is: JSON or not, its clock, long answers and instrument lists made
+into our types while the loop gets its turn in between."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
+from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
-from app.brokers.http import HttpClient
+from app.brokers.base import ExchangeClockReading
+from app.brokers.documents import decode_json
+from app.brokers.http import Answer, HttpClient
+from app.brokers.instrument_lines import unpack
+from app.brokers.rows import Row
+from app.domain.account import Endpoints
+from app.domain.errors import BadAnswer, BrokerError, OutcomeUnknown, Unreachable
+from app.domain.instrument import Instrument
+from app.domain.listing import InstrumentMaker
+from app.runtime.clock import from_datetime
+from app.runtime.helper import Helper, HelperDied
 
 T = TypeVar("T")
+
+TOO_MANY_MALFORMED = 0.05
+"""Of a list's lines; more, and it is not used."""
+
+log = logging.getLogger(__name__)
 
 SLICE_SECONDS = 0.0003
 """How long rows are mapped before the loop gets its turn: a firing stop waits at most this long for us."""
@@ -40,3 +58,78 @@ async def converted(
                     await asyncio.sleep(0)
                     turn = time.perf_counter() + SLICE_SECONDS
     return found
+
+
+def document_of(answer: Answer, host: str, refused: Callable[[int, str], BrokerError], *, placement: bool) -> Any:
+    """The JSON of an answer, or the failure that it is instead of JSON. `refused` makes the error of (HTTP status,
+    Retry-After); what answered an order and cannot be read leaves its outcome unknown."""
+    if answer.is_json:
+        try:
+            return decode_json(answer.body)
+        except BadAnswer as bad:
+            if placement:
+                raise OutcomeUnknown("The broker's answer to an order cannot be read.", detail=bad.detail) from bad
+            raise
+    if placement and answer.status != 429:
+        raise OutcomeUnknown("Something else than the broker answered an order.", detail=f"HTTP {answer.status}")
+    if answer.status >= 500 or answer.status == 429:
+        raise refused(answer.status, answer.headers.get("retry-after", ""))
+    # A 403 without JSON is the network in front of the broker, not a dead session.
+    raise BadAnswer(
+        f"{host} answered with a web page instead of data.",
+        "The network may want a login of its own (hotel, office), or the address is wrong.",
+        detail=f"HTTP {answer.status}, {answer.headers.get('content-type', 'no content type')}",
+    )
+
+
+async def clock_of(http: HttpClient, endpoints: Endpoints, document: Callable[[Answer], Any]) -> ExchangeClockReading:
+    """The exchange's time: of a paper exchange from its own clock, of the real one from its Date header."""
+    if endpoints.paper:
+        row = Row(document(await http.request("GET", "/simulator/clock")), "clock")
+        if "now" not in row.data:
+            row = row.part("data")
+        return ExchangeClockReading(row.time("now"), float(row.number("speed")), row.data.get("always_open") is True)
+    date = (await http.request("GET", "/")).headers.get("date", "")
+    try:
+        return ExchangeClockReading(from_datetime(parsedate_to_datetime(date)))
+    except ValueError:
+        raise BadAnswer("The broker did not say what time it is.", detail=date) from None
+
+
+async def instruments_of(
+    body: bytes | bytearray, pack: Callable[[bytes | bytearray], Iterator[bytes]], helper: Helper | None
+) -> list[Instrument]:
+    """A list, cut up by `pack` in the helper process. Malformed lines are left out and counted in the log. Raises
+    BadAnswer for an empty or mostly unreadable one, Unreachable when the helper died over it."""
+    found: list[Instrument] = []
+    malformed, maker = 0, InstrumentMaker()
+    async with aclosing(_pieces(body, pack, helper)) as pieces:
+        async for piece in pieces:
+            part = unpack(piece)
+            found.extend(map(maker.make, part.rows))
+            malformed += part.malformed
+            await asyncio.sleep(0)
+    if malformed:
+        log.warning("%d malformed lines in the instrument list, %d read", malformed, len(found))
+    if not found or malformed > TOO_MANY_MALFORMED * (malformed + len(found)):
+        raise BadAnswer(
+            "The broker's instrument list is empty or broken.",
+            "The one before stays in use.",
+            detail=f"{len(found)} read, {malformed} malformed",
+        )
+    return found
+
+
+async def _pieces(
+    body: bytes | bytearray, pack: Callable[[bytes | bytearray], Iterator[bytes]], helper: Helper | None
+) -> AsyncGenerator[bytes, None]:
+    if helper is None:
+        for piece in pack(body):
+            yield piece
+        return
+    try:
+        async with aclosing(helper.slices(pack, body)) as pieces:
+            async for piece in pieces:
+                yield piece
+    except HelperDied as died:
+        raise Unreachable("The helper process ended while it read the instrument list.") from died

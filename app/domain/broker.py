@@ -161,6 +161,18 @@ class Capabilities:
     """Holidays and session times (`parts.CalendarSource`)."""
     registered_address: Support = Support.UNKNOWN
     """The broker tells from which internet addresses orders are taken (`parts.AddressSource`)."""
+    address_change: Support = Support.UNKNOWN
+    """Those addresses can be changed over the API (`market_parts.AddressRegistrar`)."""
+    kill_switch: Support = Support.UNKNOWN
+    """The client can switch off trading at the broker itself (`market_parts.KillSwitchBroker`)."""
+    market_status: Support = Support.UNKNOWN
+    """Whether an exchange trades at this moment (`market_parts.MarketStatusSource`)."""
+    option_chain: Support = Support.UNKNOWN
+    """Option chains and Greeks (`market_parts.OptionSource`)."""
+    expired_contracts: Support = Support.UNKNOWN
+    """Contracts that are listed no more (`market_parts.ExpiredSource`)."""
+    approval_login: Support = Support.UNKNOWN
+    """A login that the trader approves on the phone (`market_parts.ApprovalLogin`)."""
     refresh_token: Support = Support.UNKNOWN
     """A session can be renewed without the trader (`parts.RefreshingLogin`)."""
     access_token: Support = Support.UNKNOWN

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
-from app.brokers import base, parts
+from app.brokers import base, market_parts, parts
 from app.brokers.configuration import endpoint_problems
 from app.brokers.conformance.rig import Rig, card, raised
 from app.domain.account import Endpoints
@@ -39,6 +39,11 @@ PROTOCOLS: dict[str, type] = {
     "alerts": parts.AlertBroker,
     "calendar": parts.CalendarSource,
     "registered_address": parts.AddressSource,
+    "address_change": market_parts.AddressRegistrar,
+    "kill_switch": market_parts.KillSwitchBroker,
+    "market_status": market_parts.MarketStatusSource,
+    "option_chain": market_parts.OptionSource,
+    "expired_contracts": market_parts.ExpiredSource,
 }
 """Which protocol stands behind an ability."""
 
@@ -75,6 +80,7 @@ class TestWhatItSaysOfItself:
             assert info.history_days > 1
         login = rig.bench.factory().login(rig.bench.account, rig.bench.credentials, rig.endpoints)
         assert (said["refresh_token"] is Support.YES) == isinstance(login, parts.RefreshingLogin)
+        assert (said["approval_login"] is Support.YES) == isinstance(login, market_parts.ApprovalLogin)
         assert (said["access_token"] is Support.YES) == isinstance(login, parts.TokenLogin)
 
     @card(3, "Live secrets go to the broker's own encrypted addresses, or to none: others are Denied before a request.")

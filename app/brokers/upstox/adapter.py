@@ -14,17 +14,21 @@ from app.brokers.base import ExchangeClockReading, ExitLine, Feed, FeedSink, Ord
 from app.brokers.documents import encode_json
 from app.brokers.parts import PlacedOrder
 from app.brokers.rows import Row
-from app.brokers.upstox import mapping, quotes, requests
+from app.brokers.upstox import mapping, quotes, requests, webhook
 from app.brokers.upstox.auth import only_reads
+from app.brokers.upstox.care import UpstoxCare
+from app.brokers.upstox.contracts import UpstoxContracts
 from app.brokers.upstox.exit_line import UpstoxExitLine
 from app.brokers.upstox.keys import Directory
-from app.brokers.upstox.outcomes import order_id_of, order_ids_of, outcomes_from
+from app.brokers.upstox.older import QUOTE_KEYS, UpstoxOlder
+from app.brokers.upstox.outcomes import order_ids_of, outcomes_from
 from app.brokers.upstox.rest import Limits, UpstoxRest
 from app.brokers.upstox.specials import UpstoxSpecials
 from app.brokers.upstox.ticker import UpstoxFeed
 from app.domain.account import Endpoints
 from app.domain.errors import Denied
 from app.domain.fill import Fill
+from app.domain.gtt import Gtt
 from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, Nanos
 from app.domain.instrument import Exchange, Instrument
 from app.domain.market import Candle, Interval, Quote, Tick
@@ -36,11 +40,11 @@ from app.runtime.helper import Helper
 
 T = TypeVar("T")
 
-QUOTE_KEYS = 200
-"""Keys a quote request carries. Upstox allows 500; the length of the address bites first."""
-
 LEARN_SLICE = 500
 """Instruments taken up in one go: about 0.3 ms."""
+
+FUNDED = "MTF"
+"""Upstox's word for shares bought with the broker's money."""
 
 BASKET = 10
 """Orders in one request: 25 in older texts, 10 in newer ones."""
@@ -48,7 +52,7 @@ BASKET = 10
 _ORDERS = "/v3/order"
 
 
-class UpstoxSession(UpstoxSpecials):
+class UpstoxSession(UpstoxSpecials, UpstoxContracts, UpstoxCare, UpstoxOlder):
     """Reads and orders of one account. Loop thread."""
 
     def __init__(
@@ -63,6 +67,8 @@ class UpstoxSession(UpstoxSpecials):
         self._endpoints = endpoints
         self._seen: dict[BrokerOrderId, Order] = {}
         """Orders as last read: a change must repeat what stays."""
+        self._funded = False
+        """The profile names margin funding among the client's products."""
 
     @property
     def account(self) -> AccountId:
@@ -94,7 +100,9 @@ class UpstoxSession(UpstoxSpecials):
 
     async def profile(self) -> Profile:
         """Who the broker says is logged in."""
-        return mapping.profile_from(await self._rest.get("/v2/user/profile"))
+        found = mapping.profile_from(await self._rest.get("/v2/user/profile"))
+        self._funded = FUNDED in found.products
+        return found
 
     async def funds(self) -> Funds:
         """Cash and margin, one pool for all segments."""
@@ -113,6 +121,14 @@ class UpstoxSession(UpstoxSpecials):
         row = await self._rest.get("/v2/order/details", [("order_id", order)], urgent=True)
         return self._remember([self._order(row)])[0]
 
+    async def confirmed_news(self, body: bytes) -> Order | Gtt:
+        """What a message at the registered address is about, read anew: it carries no signature and proves nothing.
+        Raises Denied for another client's, BadAnswer, Rejected for what the broker does not know."""
+        news = webhook.news_from(body, self._session, self._directory)
+        if isinstance(news, Gtt):
+            return await self.gtt(news.id)
+        return await self.order_details(news.broker_order_id)
+
     async def fills(self) -> Sequence[Fill]:
         """Today's executions. Those of earlier days: `fills_between`."""
         return await self._rest.rows("/v2/order/trades/get-trades-for-day", self._fill)
@@ -128,12 +144,17 @@ class UpstoxSession(UpstoxSpecials):
         return await self._rest.rows("/v2/order/trades", self._fill, params=[("order_id", order)])
 
     async def positions(self) -> Sequence[Position]:
-        """Net positions, the closed ones of today with quantity 0."""
-        return await self._rest.rows(
+        """Net positions, the closed ones of today with quantity 0; the funded ones, which are listed apart, for clients
+        who may have such."""
+        reading = self._rest.rows(
             "/v2/portfolio/short-term-positions",
             lambda row: mapping.position_from_row(row, self.account, self._directory),
             urgent=True,
         )
+        if not self._funded:
+            return await reading
+        own, funded = await asyncio.gather(reading, self.mtf_positions())
+        return list({one.key: one for one in (*own, *funded)}.values())
 
     async def holdings(self) -> Sequence[Holding]:
         """Shares in demat."""
@@ -234,18 +255,6 @@ class UpstoxSession(UpstoxSpecials):
         """Sends an order, once; the broker cuts it up where it is above the freeze quantity."""
         return await self._place(request, slices=True)
 
-    async def place_v2(self, request: OrderRequest) -> BrokerOrderId:
-        """The older call, which is still there: no slices, no market protection."""
-        self._deny_reading()
-        body = requests.order_body_v2(request, self._directory)
-        answer = await self._rest.send("POST", "/v2/order/place", body=body)
-        return order_id_of(answer)
-
-    async def cancel_v2(self, order: BrokerOrderId) -> None:
-        """The older call."""
-        self._deny_reading()
-        await self._rest.send("DELETE", "/v2/order/cancel", params=[("order_id", order)])
-
     async def _place(self, request: OrderRequest, *, slices: bool) -> Placement:
         self._deny_reading()
         body = requests.order_body(request, self._directory, slices=slices)
@@ -276,25 +285,10 @@ class UpstoxSession(UpstoxSpecials):
         trigger_price: Price | None = None,
     ) -> None:
         """Changes what is given; what stays is sent again as it was last read. Quantity is the order's total."""
-        await self._modify(f"{_ORDERS}/modify", order, quantity, price, trigger_price)
-
-    async def modify_v2(
-        self,
-        order: BrokerOrderId,
-        *,
-        quantity: int | None = None,
-        price: Price | None = None,
-        trigger_price: Price | None = None,
-    ) -> None:
-        """The older call."""
-        await self._modify("/v2/order/modify", order, quantity, price, trigger_price)
-
-    async def _modify(
-        self, path: str, order: BrokerOrderId, quantity: int | None, price: Price | None, trigger_price: Price | None
-    ) -> None:
         self._deny_reading()
         known = self._seen.get(order) or await self.order_details(order)
-        await self._rest.send("PUT", path, body=requests.modify_body(known, quantity, price, trigger_price))
+        body = requests.modify_body(known, quantity, price, trigger_price)
+        await self._rest.send("PUT", f"{_ORDERS}/modify", body=body)
         self._seen.pop(order, None)  # whether it was taken shows in the next read
 
     async def make_marketable(self, order: BrokerOrderId, price: Price, quantity: int) -> None:

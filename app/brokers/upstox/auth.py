@@ -8,20 +8,33 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 from dataclasses import replace
 from datetime import time, timedelta
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import msgspec
 
 from app.brokers.base import Credentials, Session
+from app.brokers.documents import decode_json
+from app.brokers.market_parts import ApprovalRequest
 from app.brokers.rows import Row
 from app.brokers.upstox import mapping
+from app.brokers.upstox.hosts import in_sandbox
 from app.brokers.upstox.rest import UpstoxRest
 from app.domain.account import Endpoints
-from app.domain.errors import BadAnswer, BrokerError, Denied, LoginFailed, RateLimited, SessionExpired, Unreachable
-from app.domain.ids import AccountId, Nanos
+from app.domain.errors import (
+    BadAnswer,
+    BrokerError,
+    Denied,
+    LoginFailed,
+    RateLimited,
+    Rejected,
+    SessionExpired,
+    Unreachable,
+)
+from app.domain.ids import AccountId, BrokerOrderId, Nanos
 from app.runtime.clock import SECOND, from_datetime, to_datetime
 from app.runtime.secret import Secret
 
@@ -34,6 +47,11 @@ LONGEST_DAY_TOKEN: Nanos = 2 * DAY
 
 READS = "read"
 TRADES = "trade"
+PRACTISES = "sandbox"
+"""Orders in Upstox's sandbox, and nothing else."""
+
+NOBODY = BrokerOrderId("000000000000000")
+"""An order that does not exist: cancelling it proves a token of the sandbox, which has no reads."""
 
 
 def next_death(now: Nanos) -> Nanos:
@@ -62,8 +80,8 @@ def end_of(token: Secret) -> Nanos | None:
 
 
 def only_reads(session: Session) -> bool:
-    """Whether a session cannot trade: its token outlives the day."""
-    return session.expires_at - session.issued_at > LONGEST_DAY_TOKEN
+    """Whether a session cannot trade: its token outlives the day, and is not the sandbox's."""
+    return PRACTISES not in session.scopes and session.expires_at - session.issued_at > LONGEST_DAY_TOKEN
 
 
 def reading(session: Session) -> Session | None:
@@ -156,6 +174,8 @@ class UpstoxLogin:
         again = "Make a new one at Upstox's site."
         if claims(access_token) is None:
             raise LoginFailed("This is no token of Upstox.", "Copy it again, alone: three parts with a dot between.")
+        if in_sandbox(self._endpoints):
+            return await self._practise(access_token, again)
         rest = UpstoxRest(access_token, self._endpoints)
         try:
             now = (await rest.clock()).now
@@ -177,3 +197,55 @@ class UpstoxLogin:
             expires_at=end,
             scopes=(READS,) if long else (TRADES, READS),
         )
+
+    async def _practise(self, access_token: Secret, again: str) -> Session:
+        """A session in the sandbox. Its token says whose it is; a cancellation of no order proves it."""
+        rest = UpstoxRest(access_token, self._endpoints)
+        try:
+            now = (await rest.clock()).now
+            end, said = end_of(access_token) or next_death(now), claims(access_token) or {}
+            if end <= now:
+                raise LoginFailed("This token has expired.", again)
+            with contextlib.suppress(Rejected):
+                await rest.send("DELETE", "/v3/order/cancel", params=[("order_id", NOBODY)])
+        except SessionExpired as dead:
+            raise LoginFailed("Upstox's sandbox does not accept this token.", again) from dead
+        finally:
+            await rest.close()
+        client = str(said.get("sub") or "sandbox")
+        return Session(self._account, client, client, access_token, now, end, scopes=(PRACTISES,))
+
+    # -- approved on the phone ---------------------------------------------------------------------------------------
+
+    async def request_approval(self) -> ApprovalRequest:
+        """Upstox asks the trader on the phone (semi-automatic login). Raises LoginFailed, RateLimited, Unreachable."""
+        rest = UpstoxRest(None, self._endpoints)
+        path = f"/v3/login/auth/token/request/{quote(self._credentials.api_key, safe='')}"
+        try:
+            body = {"client_secret": self._credentials.api_secret.reveal()}
+            row = Row((await rest.send("POST", path, body=body))["data"], "approval answer")
+        except (RateLimited, Unreachable, BadAnswer):
+            raise
+        except BrokerError as refused:
+            raise LoginFailed(
+                "Upstox did not take the request for a login.",
+                "Compare API key and secret with Upstox's page, or log in by its login page.",
+                detail=refused.detail,
+            ) from refused
+        finally:
+            await rest.close()
+        until = row.number("authorization_expiry")
+        return ApprovalRequest(int(until) * 1_000_000, row.maybe_text("notifier_url") or "")
+
+    async def approved(self, notice: bytes) -> Session:
+        """The session of a notice that arrived at the registered address. It carries no signature: whose it is is
+        compared, and its token proved with a real call. Raises LoginFailed, BadAnswer, Unreachable."""
+        row = Row(decode_json(notice), "login notice")
+        if row.text("message_type") != "access_token":
+            raise row.bad("message_type")
+        if row.text("client_id") != self._credentials.api_key:
+            raise LoginFailed("This login is of another app.", "Check which app the address is registered for.")
+        session = await self.adopt(Secret(row.text("access_token")))
+        if session.user_id != row.text("user_id"):
+            raise LoginFailed("This login says another client than its token.", "Log in by Upstox's login page.")
+        return session

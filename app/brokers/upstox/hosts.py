@@ -14,6 +14,15 @@ from app.domain.errors import BadAnswer
 
 ORDER_PATHS = ("/order/place", "/order/modify", "/order/cancel")
 
+SANDBOX_PATHS = frozenset(
+    {
+        *(f"/{version}/order/{verb}" for version in ("v2", "v3") for verb in ("place", "modify", "cancel")),
+        "/v2/order/multi/place",
+    }
+)
+"""All that the sandbox serves."""
+
+SANDBOX_HOSTS = frozenset({"api-sandbox.upstox.com"})
 _MAIN = "api.upstox.com"
 _ORDERS = "https://api-hft.upstox.com"
 _FILES = "https://assets.upstox.com"
@@ -35,6 +44,11 @@ def hosts_of(endpoints: Endpoints) -> Hosts:
     if urlsplit(main).hostname == _MAIN:
         return Hosts(main, _ORDERS, _FILES)
     return Hosts(main, main, main)
+
+
+def in_sandbox(endpoints: Endpoints) -> bool:
+    """Whether an account lives in Upstox's own practice world."""
+    return urlsplit(endpoints.api_url).hostname in SANDBOX_HOSTS
 
 
 def takes_orders(path: str) -> bool:

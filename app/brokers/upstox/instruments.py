@@ -17,13 +17,14 @@ from functools import lru_cache
 
 import msgspec
 
+from app.brokers.documents import encode_json
 from app.brokers.instrument_lines import INDEX_TICK, Parts, Source, Unpacked, csv_lines, opened, pack, plain
 from app.brokers.rows import PRICE_SCALE, to_exact_price
 from app.brokers.upstox.segments import IN_LOTS, NOT_CARRIED, SEGMENTS
 from app.domain.errors import BadAnswer
 from app.domain.ids import instrument_id
-from app.domain.instrument import Exchange, InstrumentKind, Segment
-from app.domain.listing import InstrumentRow, ListPart, is_test_contract
+from app.domain.instrument import Exchange, Instrument, InstrumentKind, Segment
+from app.domain.listing import InstrumentMaker, InstrumentRow, ListPart, is_test_contract
 
 COLUMNS = (
     "instrument_key", "exchange_token", "tradingsymbol", "name", "last_price", "expiry", "strike", "tick_size",
@@ -95,6 +96,15 @@ class Fields(msgspec.Struct, frozen=True):
     underlying_symbol: str = ""
     asset_symbol: str = ""
     weekly: bool = False
+
+
+def listed_contract(data: object, *, active: bool = True) -> Instrument:
+    """A row that a call gives, which has the fields of the file with the expiry as a date. Raises BadAnswer."""
+    try:
+        fields = _decode(encode_json(data))
+        return InstrumentMaker().make(_row(fields), active=active)
+    except (msgspec.DecodeError, ValueError, InvalidOperation, OverflowError, KeyError) as bad:
+        raise BadAnswer("The broker named a contract that cannot be read.", detail=str(bad)[:120]) from bad
 
 
 def _parts(listed: Iterator[Fields | str]) -> Iterator[ListPart]:

@@ -55,6 +55,13 @@ def day(row: Row, one: Instrument, received_at: Nanos) -> Tick:
     )
 
 
+def day_v2(row: Row, one: Instrument, received_at: Nanos) -> Tick:
+    """The same of version 2, which has neither volume nor the interval before."""
+    bars = row.part("ohlc")
+    opened, high, low = (bars.price(name, one.price_scale) for name in ("open", "high", "low"))
+    return Tick(one.id, last_price(row, one), received_at, open=opened, high=high, low=low)
+
+
 def quote(row: Row, one: Instrument, received_at: Nanos) -> Quote:
     """An entry of `quotes`. An index has neither depth nor volume. `ohlc.close` is the last price while the session
     runs; the previous close has a field of its own, or follows from the change."""

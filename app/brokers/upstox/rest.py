@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
-from email.utils import parsedate_to_datetime
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from app.brokers.base import ExchangeClockReading
-from app.brokers.documents import decode_json
 from app.brokers.http import INLINE, MEGABYTE, Answer, HttpClient
-from app.brokers.instrument_lines import unpack
 from app.brokers.pacing import Window
-from app.brokers.reading import converted
+from app.brokers.reading import clock_of, converted, document_of, instruments_of
 from app.brokers.rows import Row
-from app.brokers.upstox.hosts import checked_socket, hosts_of, takes_orders
+from app.brokers.upstox.hosts import SANDBOX_PATHS, checked_socket, hosts_of, in_sandbox, takes_orders
 from app.brokers.upstox.instruments import pack_file
 from app.brokers.upstox.refusals import broker_error
 from app.domain.account import Endpoints
-from app.domain.errors import BadAnswer, OutcomeUnknown, Unreachable
+from app.domain.errors import BadAnswer, Denied, OutcomeUnknown
 from app.domain.instrument import Instrument
-from app.domain.listing import InstrumentMaker
-from app.runtime.clock import from_datetime
-from app.runtime.helper import Helper, HelperDied
+from app.runtime.helper import Helper
 from app.runtime.secret import Secret
 
 T = TypeVar("T")
@@ -39,7 +32,6 @@ CANDLE_DEADLINE = 15.0
 PATIENCE = 20.0
 """Seconds that a read waits for its turn before it says that the half hour's requests are used up."""
 MULTI_STATUS = 207
-TOO_MANY_MALFORMED = 0.05
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +70,7 @@ class UpstoxRest:
             headers["Authorization"] = f"Bearer {access_token.reveal()}"
         hosts = hosts_of(endpoints)
         self._http = HttpClient(hosts.main, headers=headers, ca_file=endpoints.ca_file, helper=helper)
+        self._sandbox = in_sandbox(endpoints)
         self._orders = self._http
         if hosts.orders != hosts.main:
             self._orders = HttpClient(hosts.orders, headers=headers, ca_file=endpoints.ca_file, helper=helper)
@@ -98,11 +91,13 @@ class UpstoxRest:
 
     async def document(self, path: str, params: Params = (), *, urgent: bool = False) -> dict[str, Any]:
         """The whole envelope, for answers that say something beside `data`."""
+        self._deny_lacking(path)
         await self._limits.turn(urgent=urgent)
         return self._success(await self._http.request("GET", path, params=params), placement=False)
 
     async def ask(self, path: str, body: Any) -> Any:
         """`data` of a calculator's answer: a read, though it is a POST."""
+        self._deny_lacking(path)
         await self._limits.turn()
         return self._success(await self._http.request("POST", path, json=body), placement=False)["data"]
 
@@ -117,6 +112,7 @@ class UpstoxRest:
         deadline: float | None = None,
     ) -> list[T]:
         """An array of an answer, each row converted. The loop gets its turn in between, however long the array."""
+        self._deny_lacking(path)
         await self._limits.turn(urgent=urgent)
         answer = await self._http.request("GET", path, params=params, deadline=deadline)
         if answer.status != 200 or not answer.is_json or len(answer.body) <= INLINE:
@@ -128,12 +124,14 @@ class UpstoxRest:
 
         Raises Unreachable (never sent), OutcomeUnknown (sent, not answered), Rejected and the other refusals.
         """
+        self._deny_lacking(path)
         http = self._orders if takes_orders(path) else self._http
         answer = await http.request(method, path, params=params, json=body, placement=True)
         return self._success(answer, placement=True)
 
     async def send_many(self, method: str, path: str, *, params: Params = (), body: Any = None) -> dict[str, Any]:
         """Several orders in one request: also an answer in which some or all lines were refused is an answer."""
+        self._deny_lacking(path)
         answer = await self._http.request(method, path, params=params, json=body, placement=True)
         document = self._document(answer, placement=True)
         if isinstance(document, dict) and isinstance(document.get("summary"), dict):
@@ -142,6 +140,7 @@ class UpstoxRest:
 
     async def form(self, path: str, fields: dict[str, str]) -> Any:
         """The whole of a form's answer (the token exchange has no envelope). Errors have their usual one."""
+        self._deny_lacking(path)
         answer = await self._http.request("POST", path, form=fields, deadline=20.0)
         document = self._document(answer, placement=False)
         if answer.status != 200 or (isinstance(document, dict) and document.get("status") == "error"):
@@ -151,6 +150,7 @@ class UpstoxRest:
 
     async def delete(self, path: str) -> Any:
         """`data` of a deletion that is not an order's."""
+        self._deny_lacking(path)
         return self._success(await self._http.request("DELETE", path), placement=False)["data"]
 
     async def socket(self, path: str, params: Params = ()) -> str:
@@ -181,71 +181,27 @@ class UpstoxRest:
                 "The one before stays in use.",
                 detail=f"HTTP {answer.status}, {answer.headers.get('content-type', 'no content type')}",
             )
-        found: list[Instrument] = []
-        malformed, maker = 0, InstrumentMaker()
-        async with aclosing(self._pieces(answer.body)) as pieces:
-            async for piece in pieces:
-                part = unpack(piece)
-                found.extend(map(maker.make, part.rows))
-                malformed += part.malformed
-                await asyncio.sleep(0)
-        if malformed:
-            log.warning("%d malformed lines in the instrument list, %d read", malformed, len(found))
-        if not found or malformed > TOO_MANY_MALFORMED * (malformed + len(found)):
-            raise BadAnswer(
-                "The broker's instrument list is empty or broken.",
-                "The one before stays in use.",
-                detail=f"{len(found)} read, {malformed} malformed",
-            )
-        return found
-
-    async def _pieces(self, body: bytes | bytearray) -> AsyncGenerator[bytes, None]:
-        if self._helper is None:
-            for piece in pack_file(body):
-                yield piece
-            return
-        try:
-            async with aclosing(self._helper.slices(pack_file, body)) as pieces:
-                async for piece in pieces:
-                    yield piece
-        except HelperDied as died:
-            raise Unreachable("The helper process ended while it read the instrument list.") from died
+        return await instruments_of(answer.body, pack_file, self._helper)
 
     async def clock(self) -> ExchangeClockReading:
-        """The exchange's time: of a paper exchange from its own clock, of the real one from its Date header."""
-        if self._endpoints.paper:
-            answer = await self._http.request("GET", "/simulator/clock")
-            row = Row(self._document(answer, placement=False), "clock")
-            if "now" not in row.data:
-                row = row.part("data")
-            return ExchangeClockReading(
-                row.time("now"), float(row.number("speed")), row.data.get("always_open") is True
+        """The exchange's time."""
+        return await clock_of(self._http, self._endpoints, lambda answer: self._document(answer, placement=False))
+
+    def _deny_lacking(self, path: str) -> None:
+        """The sandbox takes orders and tells nothing. Raises Denied, before anything is sent."""
+        if self._sandbox and path not in SANDBOX_PATHS:
+            raise Denied(
+                "Upstox's sandbox takes orders and tells nothing: no books, no prices, no streams.",
+                "Practise with a paper account, which has everything.",
+                detail=path,
             )
-        date = (await self._http.request("GET", "/")).headers.get("date", "")
-        try:
-            return ExchangeClockReading(from_datetime(parsedate_to_datetime(date)))
-        except ValueError:
-            raise BadAnswer("The broker did not say what time it is.", detail=date) from None
 
     def _document(self, answer: Answer, *, placement: bool) -> Any:
-        """The JSON of an answer, or the failure that it is instead of JSON."""
-        if answer.is_json:
-            try:
-                return decode_json(answer.body)
-            except BadAnswer as bad:
-                if placement:
-                    raise OutcomeUnknown("The broker's answer to an order cannot be read.", detail=bad.detail) from bad
-                raise
-        if placement and answer.status != 429:
-            raise OutcomeUnknown("Something else than the broker answered an order.", detail=f"HTTP {answer.status}")
-        if answer.status >= 500 or answer.status == 429:
-            raise broker_error(answer.status, None, answer.headers.get("retry-after", ""), placement=False)
-        # A 403 without JSON is the network in front of the broker, not a dead session.
-        raise BadAnswer(
-            f"{self._http.host} answered with a web page instead of data.",
-            "The network may want a login of its own (hotel, office), or the address is wrong.",
-            detail=f"HTTP {answer.status}, {answer.headers.get('content-type', 'no content type')}",
-        )
+        """See `reading.document_of`."""
+        return document_of(
+            answer, self._http.host, lambda status, wait: broker_error(status, None, wait, placement=False),
+            placement=placement,
+        )  # fmt: skip
 
     def _success(self, answer: Answer, *, placement: bool) -> dict[str, Any]:
         """A success envelope; anything else raises."""

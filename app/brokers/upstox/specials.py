@@ -1,5 +1,5 @@
 """What Upstox does beyond what every broker must (`brokers.parts`): history by date, GTTs, bulk calls, conversions,
-reports, calendar, registered addresses. Loop thread."""
+reports, calendar. Loop thread."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from app.brokers.documents import encode_json
 from app.brokers.parts import FillPage, MarketDay, RealisedPage, SessionTiming
 from app.brokers.rows import Row
 from app.brokers.upstox import reports, requests, resting
-from app.brokers.upstox.auth import only_reads
 from app.brokers.upstox.keys import Directory
 from app.brokers.upstox.outcomes import bulk_from, gtt_ids_of
+from app.brokers.upstox.part import UpstoxPart
 from app.brokers.upstox.rest import UpstoxRest
 from app.domain.errors import BadAnswer, BrokerError, Denied, Rejected
 from app.domain.fill import Charges
 from app.domain.gtt import Gtt, GttRequest
-from app.domain.ids import AccountId, BrokerOrderId, GttId, Tag
+from app.domain.ids import BrokerOrderId, GttId, Tag
 from app.domain.instrument import Segment
 from app.domain.portfolio import Conversion
 from app.runtime.clock import to_datetime
@@ -32,23 +32,12 @@ _HISTORY = "/v2/charges/historical-trades"
 _REPORT = "/v2/trade/profit-loss"
 
 
-class UpstoxSpecials:
+class UpstoxSpecials(UpstoxPart):
     """The parts of an account that only some brokers have. The session itself is in `adapter`."""
 
     def __init__(self, session: Session, rest: UpstoxRest, directory: Directory) -> None:
-        self._session = session
-        self._rest = rest
-        self._directory = directory
+        super().__init__(session, rest, directory)
         self._pages: dict[tuple[date, date], _PagesRead] = {}
-
-    @property
-    def _account(self) -> AccountId:
-        return self._session.account
-
-    def _deny_reading(self) -> None:
-        """An extended or analytics token takes no orders. Raises Denied, before anything is sent."""
-        if only_reads(self._session):
-            raise Denied("This token only reads.", "Log in for the day to trade.")
 
     # -- trades of earlier days --------------------------------------------------------------------------------------
 
@@ -166,7 +155,7 @@ class UpstoxSpecials:
         asked = reports.report_query(segment, year, start, end)
         return reports.report_charges_from(await self._rest.get(f"{_REPORT}/charges", asked))
 
-    # -- calendar and addresses --------------------------------------------------------------------------------------
+    # -- calendar ----------------------------------------------------------------------------------------------------
 
     async def market_days(self) -> Sequence[MarketDay]:
         """The special days of the current year."""
@@ -175,11 +164,6 @@ class UpstoxSpecials:
     async def session_timings(self, on: date) -> Sequence[SessionTiming]:
         """Every exchange's session on a day; empty when all are closed."""
         return await self._rest.rows(f"/v2/market/timings/{on.isoformat()}", reports.timing_from_row)
-
-    async def registered_addresses(self) -> Sequence[str]:
-        """From which internet addresses orders are taken."""
-        row = Row(await self._rest.get("/v2/user/ip"), "address answer")
-        return [one for one in (row.maybe_text("primary_ip"), row.maybe_text("secondary_ip")) if one]
 
 
 class _PagesRead:

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import aclosing
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 from app.brokers.base import Credentials, ExchangeClockReading
-from app.brokers.documents import decode_json
 from app.brokers.http import INLINE, MEGABYTE, Answer, HttpClient
-from app.brokers.instrument_lines import unpack
 from app.brokers.pacing import Window
-from app.brokers.reading import converted
-from app.brokers.rows import Row
+from app.brokers.reading import clock_of, converted, document_of, instruments_of
 from app.brokers.zerodha.instruments import pack_file
 from app.brokers.zerodha.refusals import broker_error
 from app.domain.account import Endpoints
-from app.domain.errors import BadAnswer, OutcomeUnknown, Unreachable
+from app.domain.errors import BadAnswer, OutcomeUnknown
 from app.domain.instrument import Instrument
-from app.domain.listing import InstrumentMaker
-from app.runtime.clock import from_datetime
-from app.runtime.helper import Helper, HelperDied
+from app.runtime.helper import Helper
 from app.runtime.secret import Secret
 
 T = TypeVar("T")
@@ -171,32 +163,7 @@ class ZerodhaRest:
         if answer.status != 200 or answer.is_json or "html" in answer.headers.get("content-type", ""):
             self._data(answer, placement=False)
             raise BadAnswer("The broker's instrument list is not a list.")
-        found: list[Instrument] = []
-        malformed, maker = 0, InstrumentMaker()
-        try:
-            if self._helper is not None:
-                async with aclosing(self._helper.slices(pack_file, answer.body)) as pieces:
-                    async for piece in pieces:
-                        part = unpack(piece)
-                        found.extend(map(maker.make, part.rows))
-                        malformed += part.malformed
-            else:
-                for piece in pack_file(answer.body):
-                    part = unpack(piece)
-                    found.extend(map(maker.make, part.rows))
-                    malformed += part.malformed
-                    await asyncio.sleep(0)
-        except HelperDied as died:
-            raise Unreachable("The helper process ended while it read the instrument list.") from died
-        if malformed:
-            log.warning("%d malformed lines in the instrument list, %d read", malformed, len(found))
-        if not found or malformed > 0.05 * (malformed + len(found)):
-            raise BadAnswer(
-                "The broker's instrument list is empty or broken.",
-                "The one before stays in use.",
-                detail=f"{len(found)} read, {malformed} malformed",
-            )
-        return found
+        return await instruments_of(answer.body, pack_file, self._helper)
 
     async def save_instruments(self, into: Path, exchange: str = "") -> None:
         """The same list to a file, unread."""
@@ -208,39 +175,15 @@ class ZerodhaRest:
             raise BadAnswer("The broker's instrument list is not a list.")
 
     async def clock(self) -> ExchangeClockReading:
-        """The exchange's time: of a paper exchange from its own clock, of the real one from its Date header."""
-        if self._endpoints.paper:
-            answer = await self._http.request("GET", "/simulator/clock")
-            row = Row(self._document(answer, placement=False), "clock")
-            if "now" not in row.data:
-                row = row.part("data")
-            return ExchangeClockReading(
-                row.time("now"), float(row.number("speed")), row.data.get("always_open") is True
-            )
-        date = (await self._http.request("GET", "/")).headers.get("date", "")
-        try:
-            return ExchangeClockReading(from_datetime(parsedate_to_datetime(date)))
-        except ValueError:
-            raise BadAnswer("The broker did not say what time it is.", detail=date) from None
+        """The exchange's time."""
+        return await clock_of(self._http, self._endpoints, lambda answer: self._document(answer, placement=False))
 
     def _document(self, answer: Answer, *, placement: bool) -> Any:
-        """The JSON of an answer, or the failure that it is instead of JSON."""
-        if answer.is_json:
-            try:
-                return decode_json(answer.body)
-            except BadAnswer as bad:
-                if placement:
-                    raise OutcomeUnknown("The broker's answer to an order cannot be read.", detail=bad.detail) from bad
-                raise
-        if placement and answer.status != 429:
-            raise OutcomeUnknown("Something else than the broker answered an order.", detail=f"HTTP {answer.status}")
-        if answer.status >= 500 or answer.status == 429:
-            raise broker_error(answer.status, None, answer.headers.get("retry-after", ""), placement=False)
-        raise BadAnswer(
-            f"{self._http.host} answered with a web page instead of data.",
-            "The network may want a login of its own (hotel, office), or the address is wrong.",
-            detail=f"HTTP {answer.status}, {answer.headers.get('content-type', 'no content type')}",
-        )
+        """See `reading.document_of`."""
+        return document_of(
+            answer, self._http.host, lambda status, wait: broker_error(status, None, wait, placement=False),
+            placement=placement,
+        )  # fmt: skip
 
     def _data(self, answer: Answer, *, placement: bool) -> Any:
         """`data` of a success envelope; anything else raises."""

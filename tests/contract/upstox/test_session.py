@@ -292,7 +292,7 @@ async def test_the_older_calls_still_place_change_and_cancel(broker: UpstoxSessi
     low = last * 95 // 100 // 10 * 10
     order = await broker.place_v2(buy(kind=OrderKind.LIMIT, price=low))
     assert await reaches(broker, order, OrderStatus.OPEN)
-    await broker.modify_v2(order, price=low - 100)
+    await broker.modify_v2(await broker.order_details(order), price=low - 100)
 
     async def changed() -> bool:
         return (await broker.order_details(order)).price == low - 100

@@ -1,0 +1,126 @@
+"""Upstox's calls of version 2, which are deprecated and still there. What version 3 has is asked there by everybody
+else. Loop thread."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import TypeVar
+from urllib.parse import quote
+
+from app.brokers.rows import Row
+from app.brokers.upstox import mapping, quotes, requests
+from app.brokers.upstox.outcomes import order_id_of
+from app.brokers.upstox.part import UpstoxPart
+from app.domain.errors import Denied
+from app.domain.ids import BrokerOrderId, InstrumentId, Nanos
+from app.domain.instrument import Instrument
+from app.domain.margin import SegmentFunds
+from app.domain.market import Candle, Interval, Quote, Tick
+from app.domain.money import Price
+from app.domain.order import Order, OrderRequest
+from app.runtime.clock import to_datetime
+
+T = TypeVar("T")
+
+QUOTE_KEYS = 200
+"""Keys a quote request carries. Upstox allows 500; the length of the address bites first."""
+
+_INTERVALS: Mapping[Interval, tuple[str, int]] = {
+    Interval.MINUTE: ("1minute", 28),
+    Interval.MINUTES_30: ("30minute", 365),
+    Interval.DAY: ("day", 365),
+}
+_TODAY = frozenset({Interval.MINUTE, Interval.MINUTES_30})
+"""Intervals of which the running day is told."""
+
+
+class UpstoxOlder(UpstoxPart):
+    """Orders, quotes, candles and funds as version 2 has them."""
+
+    async def place_v2(self, request: OrderRequest) -> BrokerOrderId:
+        """No slices, no market protection. Sent once."""
+        self._deny_reading()
+        body = requests.order_body_v2(request, self._directory)
+        return order_id_of(await self._rest.send("POST", "/v2/order/place", body=body))
+
+    async def modify_v2(
+        self,
+        known: Order,
+        *,
+        quantity: int | None = None,
+        price: Price | None = None,
+        trigger_price: Price | None = None,
+    ) -> None:
+        """Changes what is given of an order as it was last read."""
+        self._deny_reading()
+        await self._rest.send(
+            "PUT", "/v2/order/modify", body=requests.modify_body(known, quantity, price, trigger_price)
+        )
+
+    async def cancel_v2(self, order: BrokerOrderId) -> None:
+        """Cancels what is open of an order."""
+        self._deny_reading()
+        await self._rest.send("DELETE", "/v2/order/cancel", params=[("order_id", order)])
+
+    # -- quotes ------------------------------------------------------------------------------------------------------
+
+    async def last_prices_v2(self, instruments: Sequence[InstrumentId]) -> Mapping[InstrumentId, Price]:
+        """Last traded prices."""
+        return await self._quoted_v2("ltp", instruments, quotes.last_price)
+
+    async def day_prices_v2(self, instruments: Sequence[InstrumentId]) -> Mapping[InstrumentId, Tick]:
+        """Last price, open, high and low of the day."""
+        now = time.time_ns()
+        return await self._quoted_v2("ohlc", instruments, lambda row, one: quotes.day_v2(row, one, now))
+
+    async def quotes_v2(self, instruments: Sequence[InstrumentId]) -> Mapping[InstrumentId, Quote]:
+        """Everything, with depth and circuit limits."""
+        now = time.time_ns()
+        return await self._quoted_v2("quotes", instruments, lambda row, one: quotes.quote(row, one, now))
+
+    async def _quoted_v2(
+        self, what: str, instruments: Sequence[InstrumentId], read: Callable[[Row, Instrument], T]
+    ) -> dict[InstrumentId, T]:
+        keys = [known.key for known in map(self._directory.get, instruments) if known is not None]
+        found: dict[InstrumentId, T] = {}
+        for start in range(0, len(keys), QUOTE_KEYS):
+            asked = [("symbol", ",".join(keys[start : start + QUOTE_KEYS]))]
+            if what == "ohlc":
+                asked.append(("interval", "1d"))
+            found.update(quotes.entries(await self._rest.get(f"/v2/market-quote/{what}", asked), self._directory, read))
+        return found
+
+    # -- candles and funds -------------------------------------------------------------------------------------------
+
+    async def candles_v2(
+        self, instrument: Instrument, interval: Interval, start: Nanos, end: Nanos
+    ) -> Sequence[Candle]:
+        """Past candles, oldest first, both ends included; of one minute, half an hour or a day."""
+        if interval not in _INTERVALS:
+            raise Denied(f"Version 2 keeps no candles of {int(interval)} s.", "Choose a minute, half an hour or a day.")
+        word, days = _INTERVALS[interval]
+        key = quote(instrument.key or self._key(instrument.id), safe="")
+        found: dict[Nanos, Candle] = {}
+        first, until = to_datetime(start).date(), to_datetime(end).date()
+        today = to_datetime((await self._rest.clock()).now).date()
+        paths = [f"/v2/historical-candle/intraday/{key}/{word}"] if until >= today and interval in _TODAY else []
+        while until >= first:
+            since = max(first, until - timedelta(days=days - 1))
+            paths.append(f"/v2/historical-candle/{key}/{word}/{until}/{since}")
+            until = since - timedelta(days=1)
+        for path in paths:
+            rows = await self._rest.rows(
+                path,
+                lambda row: mapping.candle_from_row(row, instrument.price_scale),
+                at=("data", "candles"),
+                deadline=15.0,
+            )
+            found.update((candle.start, candle) for candle in rows)
+        return [found[at] for at in sorted(found) if start <= at <= end]
+
+    async def segment_funds(self) -> Sequence[SegmentFunds]:
+        """Of shares and commodities apart, as before 2025-07-19: one pool stands under equity, commodity is zeros."""
+        row = Row(await self._rest.get("/v2/user/get-funds-and-margin"), "funds")
+        return [mapping.segment_funds_from(row.part(name), name, self._account) for name in ("equity", "commodity")]

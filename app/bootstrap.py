@@ -20,6 +20,7 @@ from app.cli.commands import (
     Connect,
     DataCommand,
     Doctor,
+    Flatten,
     Guard,
     InstrumentCommand,
     InstrumentStats,
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 ANOTHER_COMMAND_SECONDS = 120.0
 """How long a command waits for another one on the same profile."""
 
-Headless = Connect | Sync | DataCommand | InstrumentCommand | AccountCommand
+Headless = Connect | Sync | DataCommand | InstrumentCommand | AccountCommand | Flatten
 
 PRELOADED = """brokers.registry brokers.zerodha.adapter brokers.upstox.adapter desk.instruments desk.paper desk.settle
 desk.upkeep engine.rules storage.store runtime.helper"""
@@ -279,9 +280,10 @@ async def _data_command(desk: Any, command: DataCommand, out: Any, passphrases: 
     return await run_data(desk, command, out, passphrases or Passphrases(os.environ, terminal=sys.stdin.isatty()))
 
 
-async def _command(desk: Any, command: Connect | Sync | InstrumentCommand | AccountCommand, out: Any) -> int:
+async def _command(desk: Any, command: Connect | Sync | InstrumentCommand | AccountCommand | Flatten, out: Any) -> int:
     from app.cli.accounts import run_accounts
     from app.cli.connect import run_connect
+    from app.cli.flatten import run_flatten
     from app.cli.instruments import run_instruments
     from app.cli.sync import run_sync
 
@@ -289,6 +291,8 @@ async def _command(desk: Any, command: Connect | Sync | InstrumentCommand | Acco
         return await run_instruments(desk.instruments, command, out)
     if isinstance(command, AccountCommand):
         return await run_accounts(desk.accounts, command, out)
+    if isinstance(command, Flatten):
+        return await run_flatten(desk.flatten, command, out)
     if isinstance(command, Connect):
         return await run_connect(desk, command, out, sys.stdin.readline)
     return await run_sync(desk, command, out)

@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import app.desk.data_messages
+import app.desk.flatten_messages
 import app.desk.messages
 import app.domain
 from app.desk.messages import PaperLogin
@@ -74,7 +75,11 @@ def test_no_module_is_too_long() -> None:
 
 def message_modules() -> list[ModuleType]:
     names = [f"app.domain.{info.name}" for info in pkgutil.iter_modules(app.domain.__path__)]
-    return [importlib.import_module(name) for name in names] + [app.desk.messages, app.desk.data_messages]
+    return [importlib.import_module(name) for name in names] + [
+        app.desk.messages,
+        app.desk.data_messages,
+        app.desk.flatten_messages,
+    ]
 
 
 def message_types() -> list[type]:

@@ -152,10 +152,25 @@ class Guard:
     """The paper exchange belongs to the desk."""
 
 
+@dataclass(frozen=True, slots=True)
+class Flatten:
+    """Cancel all orders, exit all positions."""
+
+    profile: Path
+    accounts: tuple[AccountId, ...]
+    """Empty: all."""
+    elsewhere: bool
+    holdings: bool
+    gtts: bool
+    yes: bool
+    """Do it; else it is only listed."""
+    as_json: bool
+
+
 DataCommand = Backup | Restore | Doctor | RotateKeys
 
 AccountCommand = AccountList | Disconnect
 
 InstrumentCommand = InstrumentSync | InstrumentStats
 
-Command = Workstation | Guard | Simulate | Connect | Sync | DataCommand | InstrumentCommand | AccountCommand
+Command = Workstation | Guard | Simulate | Connect | Sync | DataCommand | InstrumentCommand | AccountCommand | Flatten

@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 
 from app import __version__
-from app.cli import accounts, data, guard, instruments
+from app.cli import accounts, data, flatten, guard, instruments
 from app.cli.commands import Command, Connect, Simulate, Sync, Workstation
 from app.domain.account import Endpoints
 from app.domain.ids import AccountId
@@ -34,6 +34,7 @@ examples:
   main.py backup                       an encrypted, verified copy; `restore FILE` brings it back
   main.py doctor                       is everything well?
   main.py accounts                     who is connected; `accounts disconnect ID` ends a session
+  main.py flatten --yes                cancel all orders, exit all positions; without --yes only listed
   main.py instruments sync             refresh the instrument lists; --source FILE takes over a file
 
 The passphrase is read from STOPLINE_PASSPHRASE, or asked for on the terminal.
@@ -76,6 +77,8 @@ def parse(arguments: Sequence[str]) -> Command:
         return instruments.parsed(asked, profile)
     if asked.command == accounts.NAME:
         return accounts.parsed(asked, profile)
+    if asked.command == flatten.NAME:
+        return flatten.parsed(asked, profile)
     return Workstation(profile, paper=asked.paper)
 
 
@@ -101,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     instruments.add_commands(commands, common)
     accounts.add_commands(commands, common)
     guard.add_command(commands, common)
+    flatten.add_command(commands, common)
     return parser
 
 

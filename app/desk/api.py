@@ -13,6 +13,7 @@ from typing import Protocol
 
 from app.desk.api_accounts import BrowserLoginVerbs, SessionVerbs
 from app.desk.data_messages import BackupMade, DataView, FileCheck, KeyRotated, Restored, Tidied, UpkeepSettings
+from app.desk.flatten_messages import FlattenChoice, FlattenPlan, FlattenReport
 from app.desk.messages import (
     AuditLine,
     ChartSeries,
@@ -281,6 +282,18 @@ class GuardVerbs(Protocol):
         ...
 
 
+class FlattenVerbs(Protocol):
+    """Everything flat, by one command (F9)."""
+
+    async def plan(self, choice: FlattenChoice) -> FlattenPlan:
+        """What there is, read now. Raises Denied when nobody is logged in."""
+        ...
+
+    async def run(self, choice: FlattenChoice) -> FlattenReport:
+        """Cancels and exits; returns when the broker's books show it, or what is left. Raises Denied."""
+        ...
+
+
 class EventHandler(Protocol):
     """Called on the loop thread for each event; must return at once."""
 
@@ -310,6 +323,8 @@ class Desk(Protocol):
     def health(self) -> HealthVerbs: ...
     @property
     def gtts(self) -> GttVerbs: ...
+    @property
+    def flatten(self) -> FlattenVerbs: ...
     @property
     def guard(self) -> GuardVerbs: ...
     @property

@@ -13,6 +13,7 @@ from app.desk.calendar_news import CalendarNews
 from app.desk.coverage import CoverageWatch
 from app.desk.data import DataDesk
 from app.desk.doctor import Doctor
+from app.desk.flatten import FlattenDesk
 from app.desk.gtts import GttDesk
 from app.desk.guarding import GuardingDesk
 from app.desk.instruments import InstrumentDesk
@@ -65,6 +66,7 @@ class LocalDesk:
         self.market = MarketDesk(workspace)
         self.instruments = instruments
         self.trading = TradingDesk(workspace)
+        self.flatten = FlattenDesk(workspace)
         self.gtts = GttDesk(workspace)
         self._coverage = CoverageWatch(workspace, lambda: self.gtts.known)
         self.stops = StopDesk(workspace, self._coverage.rows)

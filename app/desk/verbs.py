@@ -15,6 +15,7 @@ import msgspec
 from app import __version__
 from app.desk.account_verbs import DirectAccounts, RemoteAccounts, account_verbs
 from app.desk.api import Desk
+from app.desk.flatten_verbs import FlattenCommands, RemoteFlatten, flatten_verbs
 from app.desk.instrument_verbs import DirectInstruments, RemoteInstruments, instrument_verbs
 from app.desk.messages import AccountView, LoginPage, SyncSummary, VaultState
 from app.desk.remote import Verb, call
@@ -90,6 +91,11 @@ class DirectDesk:
         self.instruments = DirectInstruments(desk)
         self.accounts = DirectAccounts(desk)
 
+    @property
+    def flatten(self) -> FlattenCommands:
+        """The desk's own."""
+        return self._desk.flatten
+
     async def begin_connect(
         self, broker: str, api_key: str, api_secret: Secret, endpoints: Endpoints | None
     ) -> LoginPage:
@@ -154,6 +160,7 @@ class RemoteDesk:
         self._paths = paths
         self.instruments = RemoteInstruments(paths)
         self.accounts = RemoteAccounts(paths)
+        self.flatten = RemoteFlatten(paths)
 
     async def begin_connect(
         self, broker: str, api_key: str, api_secret: Secret, endpoints: Endpoints | None
@@ -278,4 +285,5 @@ def remote_verbs(desk: Desk, show: Callable[[], None], *, role: str = "workstati
         "connect.back": back,
         **instrument_verbs(desk),
         **account_verbs(desk),
+        **flatten_verbs(desk),
     }

@@ -134,6 +134,11 @@ class StopEngine:
         return len(self._watching)
 
     @property
+    def can_fire(self) -> bool:
+        """There is a line over which exits leave."""
+        return self._watching.attached
+
+    @property
     def exiting(self) -> int:
         """Fired stops that are followed to flat."""
         return len(self._firing)

@@ -13,6 +13,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 from app.desk.api import EventHandler
+from app.desk.flatten_messages import FlattenChoice, FlattenPlan, FlattenReport
 from app.desk.messages import (
     AccountView,
     AuditLine,
@@ -550,6 +551,24 @@ class ScriptedSync:
         await self.script.enter("close day", account, day)
 
 
+class ScriptedFlatten:
+    """Everything flat, in words that the test wrote."""
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self.not_flat: tuple[str, ...] = ()
+
+    async def plan(self, choice: FlattenChoice) -> FlattenPlan:
+        await self.script.enter("flatten plan", choice)
+        open_ = tuple(p for p in self.script.positions.values() if p.quantity)
+        working = tuple(o for o in self.script.orders.values() if not o.status.is_final)
+        return FlattenPlan(tuple(self.script.accounts), working[1:], working[:1], open_, 2, 0, 3, 1, 12_34_567_00, ())
+
+    async def run(self, choice: FlattenChoice) -> FlattenReport:
+        await self.script.enter("flatten", choice)
+        return FlattenReport(tuple(self.script.accounts), 2, 2, 0, 0, self.not_flat, ("3 holdings",), 2_100)
+
+
 class ScriptedDesk:
     """A desk whose every answer the test wrote."""
 
@@ -571,6 +590,7 @@ class ScriptedDesk:
         self.health = ScriptedHealth(self.script)
         self.portfolio = ScriptedPortfolio(self.script)
         self.sync = ScriptedSync(self.script)
+        self.flatten = ScriptedFlatten(self.script)
         self.guard = ScriptedGuard(self.script)
 
     def listen(self, handler: EventHandler) -> None:

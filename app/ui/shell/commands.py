@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from app.domain.order import Side
 from app.ui.actions import Command
 from app.ui.dialogs.data import DataDialog
+from app.ui.dialogs.flatten import FlattenDialog
 from app.ui.dialogs.guarding import GuardingDialog
 from app.ui.dialogs.instruments import InstrumentsDialog
 from app.ui.dialogs.palette import CommandPalette, KeyMap
@@ -41,6 +42,7 @@ def declare(window: MainWindow) -> None:
     add(Command("trade.sell_row", "Sell the selected row…", "&Trade", _nothing, "S", "in the watchlist, in positions"))
     add(Command("trade.stop", "Set or move the stop", "&Trade", _nothing, "T", "in positions, in stops"))
     add(Command("trade.exit", "Exit the selected position", "&Trade", _nothing, "X", "in positions"))
+    add(Command("trade.flatten", "&Flatten all…", "&Trade", lambda: _flatten(window), "Ctrl+Shift+X"))
     add(Command("trade.convert", "Convert the selected position", "&Trade", _nothing, "C", "in positions"))
     add(Command("trade.modify", "Change the selected order or trigger", "&Trade", _nothing, "E", "in orders, triggers"))
     add(
@@ -83,6 +85,10 @@ def declare(window: MainWindow) -> None:
 def _sync(window: MainWindow) -> None:
     window.docks.bring("sync")
     window.sync.start()
+
+
+def _flatten(window: MainWindow) -> None:
+    window.open_dialog(FlattenDialog(window.bridge, window.facts, window))
 
 
 def _data(window: MainWindow) -> None:

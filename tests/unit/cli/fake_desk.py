@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import cast
 
 from app.desk.api import Desk
+from app.desk.flatten_messages import FlattenChoice, FlattenPlan, FlattenReport
 from app.desk.messages import AccountView, LoginPage, PassphraseStrength, SyncRun, SyncSummary, VaultInfo, VaultState
 from app.domain.account import Endpoints
 from app.domain.errors import AppError, VaultLocked, WrongPassphrase
@@ -121,11 +122,25 @@ class FakeStops:
         return []
 
 
+class FakeFlatten:
+    def __init__(self) -> None:
+        self.done: list[FlattenChoice] = []
+        self.not_flat: tuple[str, ...] = ()
+
+    async def plan(self, choice: FlattenChoice) -> FlattenPlan:
+        return FlattenPlan((ACCOUNT,), (), (), (), 0, 0, 2 if choice.gtts else 1, 0, 0)
+
+    async def run(self, choice: FlattenChoice) -> FlattenReport:
+        self.done.append(choice)
+        return FlattenReport((ACCOUNT,), 3, 2, 0, 0, self.not_flat, (), 1_500)
+
+
 class FakeDesk:
     def __init__(self) -> None:
         self.session = FakeSession()
         self.portfolio = FakePortfolio(self)
         self.stops = FakeStops()
+        self.flatten = FakeFlatten()
         self.listeners: list[EventListener] = []
 
     def listen(self, handler: EventListener) -> None:

@@ -11,11 +11,13 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from app.cli.accounts import run_accounts
-from app.cli.commands import FINE, SOME_FAILED, AccountList, Connect, Disconnect, Sync
+from app.cli.commands import FINE, SOME_FAILED, AccountList, Connect, Disconnect, Flatten, Sync
 from app.cli.connect import redirect_address, run_connect
+from app.cli.flatten import run_flatten
 from app.cli.output import Output
 from app.cli.passphrase import VARIABLE, Passphrases, open_vault
 from app.cli.sync import run_sync
+from app.desk.flatten_messages import FlattenChoice
 from app.desk.messages import VaultState
 from app.desk.remote import RemoteServer
 from app.desk.verbs import CommandDesk, DirectDesk, RemoteDesk, remote_verbs
@@ -359,3 +361,22 @@ async def test_one_account_is_disconnected_and_a_refusal_is_said(desk: DirectDes
     assert await run_accounts(desk.accounts, Disconnect(Path(), ACCOUNT, True), out) == SOME_FAILED
     assert one_object(out)["error"]["next_step"] == "Disarm them first, then disconnect."
     assert fake.session.gone == ["zerodha-CD5678"]
+
+
+async def test_flatten_lists_first_and_ends_with_verified_flat_or_what_is_not(
+    desk: DirectDesk | RemoteDesk, fake: FakeDesk
+) -> None:
+    out = output()
+    listed = Flatten(Path(), (), False, False, False, False, False)
+    assert await run_flatten(desk.flatten, listed, out) == FINE
+    assert told(out) == "left alone: 1 holdings\nNothing was sent. Add --yes to do it.\n"
+    assert fake.flatten.done == []
+    out = output()
+    assert await run_flatten(desk.flatten, replace(listed, yes=True, gtts=True), out) == FINE
+    assert told(out).endswith("verified flat in 1.5 s\n")
+    assert fake.flatten.done == [FlattenChoice(gtts=True)]
+    fake.flatten.not_flat = ("75 NSE:INFY (MIS) is still open",)
+    out = output(as_json=True)
+    assert await run_flatten(desk.flatten, replace(listed, yes=True), out) == SOME_FAILED
+    answer = one_object(out)
+    assert (answer["verified_flat"], answer["not_flat"]) == (False, ["75 NSE:INFY (MIS) is still open"])

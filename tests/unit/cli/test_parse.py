@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app import __version__
-from app.cli.commands import AccountList, Connect, Disconnect, Simulate, Sync, Workstation
+from app.cli.commands import AccountList, Connect, Disconnect, Flatten, Simulate, Sync, Workstation
 from app.cli.main import parse
 from app.domain.account import Endpoints
 from app.domain.ids import AccountId
@@ -112,3 +112,10 @@ def test_connect_through_the_systems_browser_takes_no_token_beside_it() -> None:
     assert isinstance(command, Connect)
     assert command.browser
     assert "not allowed with" in refusal(*CONNECT, "--browser", "--request-token", "t")
+
+
+def test_flattening_is_only_listed_until_yes_is_said() -> None:
+    assert parse(["flatten", "--profile", "/p"]) == Flatten(Path("/p"), (), False, False, False, False, False)
+    asked = ["flatten", "--account", "a", "--account", "b", "--holdings", "--gtts", "--elsewhere", "--yes", "--json"]
+    accounts = (AccountId("a"), AccountId("b"))
+    assert parse([*asked, "--profile", "/p"]) == Flatten(Path("/p"), accounts, True, True, True, True, True)

@@ -1,0 +1,398 @@
+"""Flatten all: cancels what works, exits what is open, and says what the broker's books show afterwards (F9).
+
+Positions leave through their stops, whose followers know what is on its way already: nothing is sold twice. Holdings
+and triggers are touched only when asked for, orders from elsewhere too. Loop thread only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from app.desk.account import AccountDesk
+from app.desk.flatten_messages import FlattenChoice, FlattenPlan, FlattenReport
+from app.desk.workspace import Workspace
+from app.domain.errors import AppError, Denied
+from app.domain.events import AuditEntry, Level, Noticed
+from app.domain.gtt import Gtt
+from app.domain.ids import OrderId
+from app.domain.instrument import Product
+from app.domain.money import in_rupees
+from app.domain.order import Order, OrderKind, OrderRequest, Purpose, Side
+from app.domain.portfolio import Holding, Position, PositionKey
+from app.domain.stop import FiredBy, StopState, stop_of_tag
+from app.engine.exit_plan import LOOKUP_SPACING
+from app.engine.rules import limit_pricer
+from app.runtime.clock import to_datetime
+
+log = logging.getLogger(__name__)
+
+CANCEL_SECONDS = 5.0
+"""Until cancelled orders must be gone from the book; then the exits go out all the same where no order of the trader's
+could sell the position as well."""
+EXIT_SECONDS = 60.0
+LOOK_SECONDS = 0.3
+_EXITING = (StopState.FIRED, StopState.EXITING)
+
+
+@dataclass(slots=True)
+class _Work:
+    """One account's part, and what it came to."""
+
+    desk: AccountDesk
+    choice: FlattenChoice
+    cancelled: int = 0
+    exited: set[PositionKey] = field(default_factory=set)
+    sold: int = 0
+    deleted: int = 0
+    failed: list[str] = field(default_factory=list)
+    refused: set[PositionKey] = field(default_factory=set)
+    """Positions whose exit was denied; said once, and not tried again and again."""
+    left: list[str] = field(default_factory=list)
+    """Triggers and holdings that were not asked for."""
+    alone: list[str] = field(default_factory=list)
+    """Orders from elsewhere, likewise, as last read."""
+
+
+class FlattenDesk:
+    """Implements `desk.api.FlattenVerbs`."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._busy = False
+
+    async def plan(self, choice: FlattenChoice) -> FlattenPlan:
+        """What there is to cancel and to exit, read now. Raises Denied when nobody is logged in."""
+        desks = self._desks(choice)
+        orders: list[Order] = []
+        elsewhere: list[Order] = []
+        positions: list[Position] = []
+        unread: list[str] = []
+        stops = exiting = holdings = gtts = value = 0
+        for desk in desks:
+            try:
+                listed = await desk.state.read_orders()
+                open_ = _open_positions((await desk.state.read_positions()).positions.values())
+                holdings += len(_sellable(await desk.broker.holdings()))
+                gtts += len(await _waiting(desk))
+            except AppError as failure:
+                unread.append(f"{desk.account}: {failure}")
+                continue
+            mine, others = _working(desk, listed)
+            orders += mine
+            elsewhere += others
+            positions += open_
+            for position in open_:
+                guards = desk.stops.stops_on(position.key)
+                stops += sum(stop.state is StopState.ARMED for stop in guards)
+                exiting += any(stop.state in _EXITING for stop in guards)
+                last = desk.last_price(position.key.instrument) or position.last_price
+                value += abs(position.quantity) * position.multiplier * last * 100 // position.price_scale
+        return FlattenPlan(
+            tuple(desk.account for desk in desks),
+            tuple(orders),
+            tuple(elsewhere),
+            tuple(positions),
+            stops,
+            exiting,
+            holdings,
+            gtts,
+            value,
+            tuple(unread),
+        )
+
+    async def run(self, choice: FlattenChoice) -> FlattenReport:
+        """Does it, in all accounts at once. What fails is in the report, in words. Raises Denied when it is being
+        done already, or nobody is logged in."""
+        if self._busy:
+            raise Denied("Everything is being flattened already.", "Wait until that has ended.")
+        works = [_Work(desk, choice) for desk in self._desks(choice)]
+        self._busy = True
+        began = asyncio.get_running_loop().time()
+        try:
+            await asyncio.gather(*(self._flatten(work) for work in works))
+        finally:
+            self._busy = False
+        took = int((asyncio.get_running_loop().time() - began) * 1000)
+        report = FlattenReport(
+            tuple(work.desk.account for work in works),
+            sum(work.cancelled for work in works),
+            sum(len(work.exited) for work in works),
+            sum(work.sold for work in works),
+            sum(work.deleted for work in works),
+            tuple(words for work in works for words in work.failed),
+            tuple(words for work in works for words in (*work.left, *work.alone)),
+            took,
+        )
+        if not report.verified:
+            self._workspace.publish(
+                Noticed(Level.ALARM, "Not everything is flat", "; ".join(report.not_flat), "See to it now.")
+            )
+        return report
+
+    def _desks(self, choice: FlattenChoice) -> list[AccountDesk]:
+        if choice.accounts:
+            desks = [self._workspace.account(account) for account in choice.accounts]
+            for desk in desks:
+                if not desk.active:
+                    raise Denied(f"{desk.account} is not logged in.", "Log in, or flatten at the broker's own site.")
+            return desks
+        desks = list(self._workspace.live())
+        if not desks:
+            raise Denied("No account is logged in.", "Log in, or flatten at the broker's own site.")
+        return desks
+
+    # -- one account -------------------------------------------------------------------------------------------------
+
+    async def _flatten(self, work: _Work) -> None:
+        """Entries are refused meanwhile: what is cancelled may not be asked for again by a timer."""
+        orders = work.desk.orders
+        before, orders.entries_refused = orders.entries_refused, "Everything is being flattened."
+        try:
+            await self._audit(work.desk, "asked", _choice_words(work.choice))
+            await self._steps(work)
+        except AppError as failure:
+            work.failed.append(f"{work.desk.account}: {failure}")
+        finally:
+            orders.entries_refused = before
+        words = "; ".join(work.failed) or "two readings of the broker's books show it"
+        await self._audit(work.desk, "not flat" if work.failed else "verified flat", words)
+
+    async def _steps(self, work: _Work) -> None:
+        desk = work.desk
+        orders, positions = await desk.state.read_orders(), await desk.state.read_positions()
+        mine, others = _working(desk, orders)
+        doomed = [*mine, *others] if work.choice.elsewhere else mine
+        # An order of the trader's that would close a position as well must be gone before its exit is sent.
+        waits = {_key(order) for order in doomed}
+        open_ = _open_positions(positions.positions.values())
+        await asyncio.gather(
+            self._cancel(work, doomed),
+            *(self._leave(work, position.key) for position in open_ if position.key not in waits),
+            self._gtts(work),
+        )
+        await self._sell(work)
+        await self._until_flat(work)
+        await self._verify(work)
+
+    async def _cancel(self, work: _Work, doomed: Sequence[Order]) -> None:
+        """Returns when the book shows them gone, or after a while."""
+        if not doomed:
+            return
+        desk, loop = work.desk, asyncio.get_running_loop()
+        await asyncio.gather(*(_quietly(desk.orders.cancel(o.broker_order_id, purpose=Purpose.EXIT)) for o in doomed))
+        wanted = {order.broker_order_id for order in doomed}
+        until = loop.time() + CANCEL_SECONDS
+        while True:
+            listed = {order.broker_order_id: order for order in await desk.state.read_orders()}
+            working = {n for n in wanted if n not in listed or not listed[n].status.is_final}
+            if not working or loop.time() >= until:
+                work.cancelled = len(wanted) - len(working)
+                return
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _leave(self, work: _Work, key: PositionKey) -> None:
+        desk = work.desk
+        try:
+            for stop in desk.stops.stops_on(key):
+                if stop.state is StopState.SUSPENDED:  # it waits for an answer that is moot now
+                    await desk.stops.disarm(stop.id)
+            # Without an exit line (a command beside no workstation) nothing can be fired; then no stop watches either.
+            if key.product is Product.CO or not desk.stops.can_fire:
+                await desk.orders.square_off(key)
+            else:
+                await desk.stops.leave(key, FiredBy.TRADER)
+        except AppError as failure:
+            if key not in work.refused:
+                work.refused.add(key)
+                work.failed.append(f"{key.instrument} ({key.product}) could not be exited: {failure}")
+        else:
+            work.exited.add(key)
+
+    async def _until_flat(self, work: _Work) -> None:
+        """What is open still, or has been opened by an order that filled while it was cancelled, leaves too."""
+        desk, loop = work.desk, asyncio.get_running_loop()
+        until = loop.time() + EXIT_SECONDS
+        while True:
+            positions = _open_positions((await desk.state.read_positions()).positions.values())
+            mine, others = _working(desk, await desk.state.read_orders())
+            working = {_key(order) for order in ([*mine, *others] if work.choice.elsewhere else mine)}
+            todo = [p.key for p in positions if p.key not in work.refused]
+            if not todo or loop.time() >= until:
+                return
+            for key in todo:
+                squared = key in work.exited and not desk.stops.can_fire
+                if key not in working and not squared:
+                    await self._leave(work, key)
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _gtts(self, work: _Work) -> None:
+        waiting = await _waiting(work.desk)
+        if not work.choice.gtts:
+            if waiting:
+                work.left.append(f"{work.desk.account}: {_count(len(waiting), 'trigger')} (GTT)")
+            return
+        for gtt in waiting:
+            try:
+                await work.desk.orders.gtts.delete(gtt.id, purpose=Purpose.EXIT)
+            except AppError as failure:
+                work.failed.append(f"The trigger of {gtt.instrument} could not be deleted: {failure}")
+            else:
+                work.deleted += 1
+
+    async def _sell(self, work: _Work) -> None:
+        desk = work.desk
+        there = _sellable(await desk.broker.holdings())
+        if not work.choice.holdings:
+            if there:
+                work.left.append(f"{desk.account}: {_count(len(there), 'holding')}")
+            return
+        for holding in there:
+            try:
+                order = await desk.orders.place(self._sale(desk, holding), purpose=Purpose.EXIT)
+                await _filled(desk, order)
+            except AppError as failure:
+                work.failed.append(f"The holding of {holding.instrument} could not be sold: {failure}")
+            else:
+                work.sold += 1
+
+    def _sale(self, desk: AccountDesk, holding: Holding) -> OrderRequest:
+        instrument = self._workspace.instrument(holding.instrument)
+        day = to_datetime(desk.clock.now()).date()
+        rule = self._workspace.rules.rule(desk.account.partition("-")[0], instrument, day)
+        last = desk.last_price(instrument.id) or holding.last_price
+        price = limit_pricer(rule, instrument, Side.SELL)(last) if rule.kind is OrderKind.LIMIT else None
+        return OrderRequest(
+            desk.account, instrument.id, Side.SELL, holding.sellable, holding.product, rule.kind, price=price
+        )
+
+    async def _verify(self, work: _Work) -> None:
+        """Twice, a second apart: unknown is not flat, and a late fill may be on its way."""
+        found: list[str] = []
+        for reading in range(2):
+            if reading:
+                await asyncio.sleep(LOOKUP_SPACING)
+            found = await self._look(work)
+            if found and reading:
+                break
+        work.failed += found
+
+    async def _look(self, work: _Work) -> list[str]:
+        desk = work.desk
+        positions = (await desk.state.read_positions()).positions.values()
+        mine, others = _working(desk, await desk.state.read_orders())
+        said = {key.instrument for key in work.refused}
+        found = [
+            f"{_position_words(position)} is still open"
+            for position in _open_positions(positions)
+            if position.key.instrument not in said
+        ]
+        asked = [*mine, *others] if work.choice.elsewhere else mine
+        found += [f"{self._words(desk, order)} still works" for order in asked]
+        work.alone = [] if work.choice.elsewhere else [f"From elsewhere: {self._words(desk, o)}" for o in others]
+        return found
+
+    @staticmethod
+    def _words(desk: AccountDesk, order: Order) -> str:
+        left = order.quantity - order.filled_quantity
+        instrument = desk.instrument(order.instrument)
+        scale = 100 if instrument is None else instrument.price_scale
+        price = order.trigger_price or order.price
+        return f"{order.side} {left} {order.instrument} {order.kind}{f' at {in_rupees(price, scale)}' if price else ''}"
+
+    async def _audit(self, desk: AccountDesk, what: str, detail: str) -> None:
+        entry = AuditEntry(desk.clock.now(), desk.account, "flatten all", what, detail)
+        await self._workspace.journal.audit(entry)
+
+
+def _working(desk: AccountDesk, orders: Sequence[Order]) -> tuple[list[Order], list[Order]]:
+    """Orders that still work: ours, and those from elsewhere. Exits of open stops are their followers' own; the second
+    leg of a cover order goes with its position."""
+    live = {stop.id for stop in desk.stops.stops if not stop.state.is_final}
+    mine, others = [], []
+    for order in orders:
+        if order.status.is_final or (order.parent is not None and order.product is Product.CO):
+            continue
+        stop = stop_of_tag(order.tag)
+        if stop is not None:
+            if stop not in live:
+                mine.append(order)  # an orphan
+        elif order.id is not None or _is_ours(desk, order):
+            mine.append(order)
+        else:
+            others.append(order)
+    return mine, others
+
+
+def _is_ours(desk: AccountDesk, order: Order) -> bool:
+    known = desk.state.orders.get(order.broker_order_id)
+    return known is not None and known.id is not None
+
+
+def _open_positions(positions: Iterable[Position]) -> list[Position]:
+    """With a quantity. Shares of delivery that are short were sold out of holdings: buying them back would undo it."""
+    delivery = (Product.CNC, Product.MTF)
+    return [p for p in positions if p.quantity > 0 or (p.quantity < 0 and p.key.product not in delivery)]
+
+
+def _sellable(holdings: Sequence[Holding]) -> list[Holding]:
+    return [holding for holding in holdings if holding.sellable > 0]
+
+
+async def _waiting(desk: AccountDesk) -> list[Gtt]:
+    try:
+        return [gtt for gtt in await desk.orders.gtts.read() if gtt.status.can_change]
+    except Denied:
+        return []  # this broker keeps none
+
+
+async def _filled(desk: AccountDesk, order: OrderId) -> None:
+    """Until the sale has ended. Raises Denied when it did not fill."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + EXIT_SECONDS / 2
+    while True:
+        found = next(
+            (one for one in await desk.state.read_orders() if one.id == order or str(one.tag) == str(order)), None
+        )
+        if found is not None and found.status.is_final:
+            if found.filled_quantity < found.quantity:
+                raise Denied(f"{found.filled_quantity} of {found.quantity} were sold.", detail=found.status_text or "")
+            return
+        if loop.time() >= until:
+            raise Denied("The order still waits.", "See the orders list.")
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+async def _quietly(work: Awaitable[None]) -> None:
+    """What could not be cancelled shows in the book; it may have filled meanwhile."""
+    try:
+        await work
+    except AppError as failure:
+        log.info("not cancelled: %s", failure)
+
+
+def _key(order: Order) -> PositionKey:
+    return PositionKey(order.account, order.instrument, order.product)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _position_words(position: Position) -> str:
+    return f"{position.quantity} {position.key.instrument} ({position.key.product})"
+
+
+def _choice_words(choice: FlattenChoice) -> str:
+    more = [
+        words
+        for words, asked in (
+            ("orders from elsewhere", choice.elsewhere),
+            ("holdings", choice.holdings),
+            ("triggers", choice.gtts),
+        )
+        if asked
+    ]
+    return f"orders and positions{', ' if more else ''}{', '.join(more)}"

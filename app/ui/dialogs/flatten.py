@@ -1,0 +1,230 @@
+"""Flatten all: what there is, in numbers; one click; then what the broker's books show."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QKeyEvent
+from PySide6.QtWidgets import QCheckBox, QComboBox, QDialog, QGridLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+
+from app.desk.flatten_messages import FlattenChoice, FlattenPlan, FlattenReport
+from app.domain.errors import AppError
+from app.domain.ids import AccountId
+from app.domain.order import Order
+from app.ui import format as fmt
+from app.ui import theme
+from app.ui.bridge import Bridge
+from app.ui.models.facts import Facts
+from app.ui.widgets.text import Message, caption, label, selectable
+
+_SHOWN = 6
+"""Orders or positions that are named one by one."""
+
+
+class FlattenDialog(QDialog):
+    """Asks once, with numbers. Enter leaves everything as it is: the button does it, or Ctrl+Enter."""
+
+    def __init__(self, bridge: Bridge, facts: Facts, parent: QWidget) -> None:
+        super().__init__(parent)
+        self.setObjectName("flatten")
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setWindowTitle("Flatten all")
+        self.setFixedWidth(620)
+        self._bridge = bridge
+        self._facts = facts
+        self._running = False
+        self._head = label("Reading orders and positions…", "heading", wrap=True, name="flatten.head")
+        self._account = QComboBox()
+        self._account.setObjectName("flatten.account")
+        self._account.setAccessibleName("Which account")
+        self._account.addItem("All accounts that are logged in", None)
+        for view in facts.accounts.values():
+            if view.state.may_live:
+                self._account.addItem(caption(facts.account_name(view.id)), view.id)
+        self._account.currentIndexChanged.connect(lambda _index: self._look())
+        self._words = {
+            name: selectable(label("", wrap=True, name=f"flatten.{name}")) for name in ("orders", "positions")
+        }
+        self._titles = (label("Cancel", "muted"), label("Exit", "muted"))
+        self._more = {
+            "elsewhere": QCheckBox("Orders from &elsewhere"),
+            "holdings": QCheckBox("Sell the &holdings"),
+            "gtts": QCheckBox("Delete the &triggers (GTT)"),
+        }
+        self._counts = {name: label("", "muted", wrap=True, name=f"flatten.{name}.count") for name in self._more}
+        self.message = Message(name="flatten.message")
+        self._do = QPushButton("&Flatten now")
+        self._do.setObjectName("flatten.go")
+        self._do.setToolTip("Ctrl+Enter")
+        self._do.setAutoDefault(False)
+        self._do.setEnabled(False)
+        theme.set_role(self._do, "danger")
+        self._do.clicked.connect(self.go)
+        self._close = QPushButton("&Leave as it is")
+        self._close.setObjectName("flatten.close")
+        self._close.clicked.connect(self.reject)
+        self._lay_out()
+        self._look()
+
+    def _lay_out(self) -> None:
+        grid = QGridLayout()
+        grid.setHorizontalSpacing(16)
+        grid.setVerticalSpacing(8)
+        grid.setColumnStretch(1, 1)
+        top = Qt.AlignmentFlag.AlignTop
+        rows: list[tuple[QWidget, QWidget]] = [
+            (self._titles[0], self._words["orders"]),
+            (self._titles[1], self._words["positions"]),
+            *((box, self._counts[name]) for name, box in self._more.items()),
+        ]
+        for row, (left, right) in enumerate(rows):
+            grid.addWidget(left, row, 0, top)
+            grid.addWidget(right, row, 1, top)
+        for name, box in self._more.items():
+            box.setObjectName(f"flatten.{name}")
+        buttons = QHBoxLayout()
+        buttons.addStretch(1)
+        buttons.addWidget(self._close)
+        buttons.addWidget(self._do)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(24, 20, 24, 20)
+        layout.setSpacing(12)
+        layout.addWidget(self._head)
+        layout.addWidget(self._account)
+        layout.addLayout(grid)
+        layout.addWidget(self.message)
+        layout.addLayout(buttons)
+
+    def _choice(self) -> FlattenChoice:
+        account = self._account.currentData()
+        return FlattenChoice(
+            () if account is None else (AccountId(account),),
+            elsewhere=self._more["elsewhere"].isChecked(),
+            holdings=self._more["holdings"].isChecked(),
+            gtts=self._more["gtts"].isChecked(),
+        )
+
+    # -- what there is -----------------------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        self._do.setEnabled(False)
+        self.message.clear()
+        self._bridge.start(self._read(), "flatten plan")
+
+    async def _read(self) -> None:
+        try:
+            self.show_plan(await self._bridge.call(self._bridge.desk.flatten.plan(self._choice())))
+        except AppError as failure:
+            self._head.setText("Nothing can be flattened now")
+            self.message.say(self._facts.named(str(failure)), "strip-danger")
+
+    def show_plan(self, plan: FlattenPlan) -> None:
+        """In numbers, each named."""
+        orders, positions = len(plan.orders), len(plan.positions)
+        self._head.setText(
+            f"{_count(orders, 'order')} to cancel, {_count(positions, 'position')} to exit"
+            if not plan.empty
+            else "No order of yours works, and no position is open"
+        )
+        self._words["orders"].setText(
+            _named(
+                [f"{o.side} {fmt.group(o.quantity - o.filled_quantity)} {_symbol(o.instrument)}" for o in plan.orders]
+            )
+        )
+        shown = [f"{_symbol(p.key.instrument)} {fmt.group(p.quantity)} ({p.key.product})" for p in plan.positions]
+        guarded = f" {_count(plan.stops, 'stop')} on them exit their share themselves." if plan.stops else ""
+        following = f" {_count(plan.exiting, 'exit')} on the way already." if plan.exiting else ""
+        worth = f" Worth {fmt.amount(plan.value)}." if positions else ""
+        self._words["positions"].setText(f"{_named(shown)}{'.' if shown else ''}{worth}{guarded}{following}")
+        found = {"elsewhere": len(plan.elsewhere), "holdings": plan.holdings, "gtts": plan.gtts}
+        names = [_order(order) for order in plan.elsewhere]
+        for name, number in found.items():
+            self._more[name].setEnabled(number > 0)
+            words = f"{number}, left alone unless ticked" if number else "none"
+            self._counts[name].setText(f"{words}: {_named(names)}" if name == "elsewhere" and number else words)
+        self._do.setEnabled(bool(plan.accounts))
+        if plan.unread:
+            told = "; ".join(self._facts.named(words) for words in plan.unread)
+            self.message.say(f"Could not be read, and will be tried: {told}", "strip-danger")
+        self._fit()
+
+    def _fit(self) -> None:
+        """What is exited may take several lines."""
+        layout = self.layout()
+        if layout is not None:
+            layout.activate()
+            self.resize(self.width(), layout.totalHeightForWidth(self.width()))
+
+    # -- and what became of it ---------------------------------------------------------------------------------------
+
+    def go(self) -> None:
+        """Does it."""
+        if not self._running and self._do.isEnabled():
+            self._running = True
+            for widget in (self._do, self._account, *self._more.values()):
+                widget.setEnabled(False)
+            self._head.setText("Flattening…")
+            self.message.clear()
+            self._bridge.start(self._run(self._choice()), "flatten all")
+
+    async def _run(self, choice: FlattenChoice) -> None:
+        try:
+            self.show_report(await self._bridge.call(self._bridge.desk.flatten.run(choice)))
+        except AppError as failure:
+            self._head.setText("Nothing was flattened")
+            self.message.say(self._facts.named(str(failure)), "strip-danger")
+            self._do.setEnabled(True)
+            self._account.setEnabled(True)
+        finally:
+            self._running = False
+
+    def show_report(self, report: FlattenReport) -> None:
+        """Verified, or what is left."""
+        took = fmt.age(report.took_ms)
+        done = f"{_count(report.cancelled, 'order')} cancelled, {_count(report.exited, 'position')} exited"
+        if report.sold:
+            done += f", {_count(report.sold, 'holding')} sold"
+        if report.deleted:
+            done += f", {_count(report.deleted, 'trigger')} deleted"
+        self._head.setText(f"Verified flat in {took}" if report.verified else f"Not flat after {took}")
+        self._words["orders"].setText(done)
+        for title, words in zip(self._titles, ("Done", "Left alone"), strict=True):
+            title.setText(words)
+        alone = "; ".join(self._facts.named(words) for words in report.left_alone)
+        self._words["positions"].setText(alone or "nothing")
+        for name, box in self._more.items():
+            box.hide()
+            self._counts[name].hide()
+        if not report.verified:
+            self.message.say("; ".join(self._facts.named(words) for words in report.not_flat), "strip-danger")
+            self._do.setText("&Try again")
+            self._do.setEnabled(True)
+        else:
+            self._do.hide()
+        self._close.setText("&Close")
+        self._close.setDefault(True)
+        self._fit()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Qt. Ctrl+Enter flattens; Enter alone must not."""
+        enter = event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter)
+        if enter and event.modifiers() & Qt.KeyboardModifier.ControlModifier:
+            self.go()
+        elif not enter or not self._running:
+            super().keyPressEvent(event)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{fmt.group(number)} {noun}{'' if number == 1 else 's'}"
+
+
+def _order(order: Order) -> str:
+    return f"{order.side} {fmt.group(order.quantity - order.filled_quantity)} {_symbol(order.instrument)}"
+
+
+def _symbol(instrument: str) -> str:
+    return instrument.partition(":")[2]
+
+
+def _named(words: list[str]) -> str:
+    more = f" and {len(words) - _SHOWN} more" if len(words) > _SHOWN else ""
+    return f"{', '.join(words[:_SHOWN])}{more}" if words else "nothing"

@@ -1,0 +1,149 @@
+"""Flatten all, at a whole desk against the paper exchange: each unit once, nothing that was not asked for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.desk.flatten_messages import FlattenChoice
+from app.domain.errors import Denied
+from app.domain.events import Level, Noticed
+from app.domain.gtt import GttLeg, GttRequest
+from app.domain.ids import InstrumentId
+from app.domain.instrument import Product
+from app.domain.order import OrderKind, OrderRequest, OrderStatus, Side
+from app.domain.portfolio import PositionKey
+from app.domain.stop import FiredBy, StopPlan, StopState
+from app.runtime.paths import ProfilePaths
+from tests.contract.zerodha.test_accounts import INFY, Trader, at_the_desk
+from tests.fakes.paper_exchange import PaperExchange, paper_exchange
+
+SBIN = InstrumentId("NSE:SBIN")
+
+
+@pytest.fixture(scope="module")
+def exchange() -> Iterator[PaperExchange]:
+    options = ["--seed", "7", "--clock", "2026-11-20T10:00:00", "--fault", "limits=off"]
+    with paper_exchange(*options, "--opening-position", "NSE:SBIN=20@CNC") as running:
+        yield running
+
+
+@pytest.fixture
+async def trader(exchange: PaperExchange, tmp_path: Path) -> AsyncIterator[Trader]:
+    async with at_the_desk(exchange, ProfilePaths(tmp_path / "profile")) as found:
+        await found.desk.market.subscribe("test", (INFY, SBIN))
+        yield found
+
+
+async def limit(trader: Trader, side: Side, percent: int, quantity: int = 5) -> None:
+    price = await trader.last() * percent // 100 // 10 * 10
+    await trader.desk.trading.place(
+        OrderRequest(trader.account, INFY, side, quantity, Product.MIS, OrderKind.LIMIT, price)
+    )
+
+
+async def elsewhere(trader: Trader, exchange: PaperExchange) -> None:
+    """The client buys far below the price, on the phone."""
+    session = trader.desk._workspace.account(trader.account).session
+    assert session is not None
+    headers = {"Authorization": f"token {exchange.line['api_key']}:{session.access_token.reveal()}"}
+    form = {
+        "exchange": "NSE", "tradingsymbol": "INFY", "transaction_type": "BUY", "quantity": "3", "product": "MIS",
+        "order_type": "LIMIT", "price": "1050", "validity": "DAY",
+    }  # fmt: skip
+    async with httpx.AsyncClient(base_url=exchange.line["api_url"], trust_env=False, headers=headers) as phone:
+        assert (await phone.post("/orders/regular", data=form)).status_code == 200
+
+
+async def quantities(trader: Trader) -> dict[PositionKey, int]:
+    reading = await trader.desk._workspace.account(trader.account).state.read_positions()
+    return {key: position.quantity for key, position in reading.positions.items()}
+
+
+async def sold(trader: Trader) -> list[int]:
+    orders = await trader.desk._workspace.account(trader.account).state.read_orders()
+    return [o.filled_quantity for o in orders if o.instrument == INFY and o.side is Side.SELL and o.filled_quantity]
+
+
+async def test_everything_is_flat_each_unit_was_sold_once_and_the_rest_is_left_alone(trader: Trader) -> None:
+    key = await trader.hold(40, Product.MIS)
+    low = await trader.last() * 90 // 100 // 10 * 10
+    stop = await trader.desk.stops.arm(key, StopPlan(low, quantity=30))  # ten of them have no stop
+    await limit(trader, Side.BUY, 95)
+    await limit(trader, Side.SELL, 105, 40)  # it would sell the position as well
+    await elsewhere(trader, trader.exchange)
+    last = await trader.last()
+    leg = GttLeg(low, Side.SELL, 2, Product.CNC, low)
+    await trader.desk.gtts.place(GttRequest(trader.account, INFY, last, (leg,)))
+
+    plan = await trader.desk.flatten.plan(FlattenChoice())
+    assert (len(plan.orders), len(plan.elsewhere), len(plan.positions)) == (2, 1, 1)
+    assert (plan.stops, plan.exiting, plan.holdings, plan.gtts) == (1, 0, 1, 1)
+    assert plan.value == pytest.approx(40 * last, rel=0.01)
+
+    report = await trader.desk.flatten.run(FlattenChoice())
+    assert report.not_flat == ()
+    assert report.verified
+    assert (report.cancelled, report.exited, report.sold, report.deleted) == (2, 1, 0, 0)
+    assert sum(await sold(trader)) == 40
+    assert (await quantities(trader))[key] == 0
+    ended = {one.id: one for one in await trader.desk.stops.stops()}
+    assert {one.state for one in ended.values()} == {StopState.CLOSED}
+    assert ended[stop.id].fired_by is FiredBy.TRADER
+    assert report.left_alone == (
+        f"{trader.account}: 1 trigger (GTT)",
+        f"{trader.account}: 1 holding",
+        "From elsewhere: BUY 3 NSE:INFY LIMIT at 1050.00",
+    )
+    trail = [line.what for line in await trader.desk.stops.audit() if line.subject == "flatten all"]
+    assert trail == ["verified flat", "asked"]
+
+    again = await trader.desk.flatten.plan(FlattenChoice())
+    assert again.empty
+    all_of_it = FlattenChoice((trader.account,), elsewhere=True, holdings=True, gtts=True)
+    report = await trader.desk.flatten.run(all_of_it)
+    assert report.not_flat == ()
+    assert (report.cancelled, report.exited, report.sold, report.deleted) == (1, 0, 1, 1)
+    assert report.left_alone == ()
+    # What was sold out of holdings shows as a short delivery; nobody buys it back.
+    report = await trader.desk.flatten.run(FlattenChoice())
+    assert (report.exited, report.not_flat) == (0, ())
+
+
+async def test_a_stop_that_has_fired_is_followed_and_its_position_is_not_sold_again(trader: Trader) -> None:
+    before = sum(await sold(trader))
+    key = await trader.hold(20, Product.MIS)
+    low = await trader.last() * 90 // 100 // 10 * 10
+    await trader.desk.stops.arm(key, StopPlan(low))
+    engine = trader.desk._workspace.account(trader.account).stops
+    fired, report = await asyncio.gather(engine.leave(key, FiredBy.TRADER), trader.desk.flatten.run(FlattenChoice()))
+    assert len(fired) == 1
+    assert report.verified
+    assert sum(await sold(trader)) == before + 20
+
+
+async def test_what_is_not_flat_is_named_and_loud(trader: Trader) -> None:
+    await trader.hold(4, Product.MIS)
+    heard: list[object] = []
+    trader.desk.listen(heard.append)
+    desk = trader.desk._workspace.account(trader.account)
+    with pytest.MonkeyPatch.context() as patch:
+
+        async def closed(*_: object) -> list[object]:
+            raise Denied("INFY does not trade now.", "It is closed when its market opens.")
+
+        patch.setattr(desk.stops, "leave", closed)
+        report = await trader.desk.flatten.run(FlattenChoice())
+    assert not report.verified
+    assert "INFY" in report.not_flat[0]
+    assert "does not trade now" in report.not_flat[0]
+    assert [e.level for e in heard if isinstance(e, Noticed) and e.title == "Not everything is flat"] == [Level.ALARM]
+    orders = await trader.desk.trading.orders()
+    assert not [order for order in orders if order.status is OrderStatus.OPEN]
+    await trader.desk.session.disconnect(trader.account)
+    with pytest.raises(Denied, match="not logged in"):
+        await trader.desk.flatten.run(FlattenChoice((trader.account,)))

@@ -1,0 +1,94 @@
+"""Flatten all in the window: numbers before, one deliberate key, and what the books show afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QCheckBox, QLabel, QPushButton, QWidget
+
+from app.desk.flatten_messages import FlattenChoice
+from app.domain.errors import Denied
+from app.ui.dialogs.flatten import FlattenDialog
+from app.ui.models.facts import Facts
+from tests.ui.charts.stage import Stage
+
+
+class Page:
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.window = QWidget()
+        facts = Facts(stage.bridge)
+        stage.loop.run_until_complete(facts.load_accounts())
+        self.dialog = FlattenDialog(stage.bridge, facts, self.window)
+        self.dialog.show()
+        stage.until(lambda: "to cancel" in self.text("flatten.head"))
+
+    def text(self, name: str) -> str:
+        found = self.dialog.findChild(QLabel, name)
+        assert found is not None
+        return found.text()
+
+    def asked(self) -> list[tuple[object, ...]]:
+        return self.stage.desk.script.called("flatten")
+
+
+@pytest.fixture
+def page(stage: Stage) -> Iterator[Page]:
+    made = Page(stage)
+    yield made
+    made.window.close()
+    made.window.deleteLater()
+    stage.settle()
+
+
+def test_what_there_is_is_said_in_numbers_and_nothing_is_ticked(page: Page) -> None:
+    open_ = [p for p in page.stage.desk.script.positions.values() if p.quantity]
+    assert page.text("flatten.head").endswith(f"{len(open_)} positions to exit")
+    assert "Worth ₹12,34,567.00" in page.text("flatten.positions")
+    assert "2 stops on them exit their share themselves" in page.text("flatten.positions")
+    assert page.text("flatten.holdings.count") == "3, left alone unless ticked"
+    assert not any(box.isChecked() for box in page.dialog.findChildren(QCheckBox))
+    assert page.asked() == []
+
+
+def test_ctrl_enter_flattens_what_is_ticked(page: Page) -> None:
+    box = page.dialog.findChild(QCheckBox, "flatten.holdings")
+    assert box is not None
+    box.setChecked(True)
+    page.dialog.show()
+    QTest.keyClick(page.dialog, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
+    page.stage.until(lambda: page.text("flatten.head") == "Verified flat in 2.1 s")
+    assert page.asked() == [(FlattenChoice(holdings=True),)]
+    assert page.text("flatten.orders") == "2 orders cancelled, 2 positions exited"
+    assert page.text("flatten.positions") == "3 holdings"
+
+
+def test_enter_alone_leaves_everything_as_it_is(page: Page) -> None:
+    ended: list[int] = []
+    page.dialog.finished.connect(ended.append)
+    QTest.keyClick(page.dialog, Qt.Key.Key_Return)
+    page.stage.settle()
+    assert ended == [0]
+    assert page.asked() == []
+
+
+def test_what_is_not_flat_is_named_and_can_be_tried_again(page: Page) -> None:
+    page.stage.desk.flatten.not_flat = ("75 NSE:INFY (MIS) is still open",)
+    page.dialog.go()
+    page.stage.until(lambda: page.text("flatten.head") == "Not flat after 2.1 s")
+    assert page.text("flatten.message.text") == "75 NSE:INFY (MIS) is still open"
+    button = page.dialog.findChild(QPushButton, "flatten.go")
+    assert button is not None
+    assert button.isEnabled()
+    page.stage.desk.flatten.not_flat = ()
+    button.click()
+    page.stage.until(lambda: page.text("flatten.head").startswith("Verified flat"))
+
+
+def test_why_nothing_can_be_flattened_is_said(page: Page) -> None:
+    page.stage.desk.script.fail("flatten", Denied("No account is logged in.", "Log in."))
+    page.dialog.go()
+    page.stage.until(lambda: "No account is logged in." in page.text("flatten.message.text"))

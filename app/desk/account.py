@@ -33,6 +33,7 @@ from app.domain.stop import Stop
 from app.engine.account import AccountState, PositionReading
 from app.engine.day_stop import DayGuard, DayStopJournal
 from app.engine.orders import OrderJournal, OrderManager
+from app.engine.quiet_orders import QuietOrders
 from app.engine.record import StopJournal
 from app.engine.recovery import recover
 from app.engine.rules import ExitRules
@@ -48,6 +49,10 @@ log = logging.getLogger(__name__)
 CLOCK_SECONDS = 60.0
 PAPER_CLOCK_SECONDS = 2.0
 """A paper exchange's clock may be set or sped up at any moment."""
+
+
+CONNECTED = frozenset({FeedState.LIVE, FeedState.SILENT, FeedState.CLOSED})
+"""States of the feed in which order updates come by themselves."""
 
 
 class EngineJournal(StopJournal, OrderJournal, Protocol):
@@ -141,6 +146,7 @@ class AccountDesk:
             trading.publish,
         )
         self.orders.gate = self.day_stop.deny
+        self._quiet = QuietOrders(self.state, lambda: self.hub.state in CONNECTED)
         self.stops.when_watched(self._on_watched)
         self.state.on_session_dead = self._on_dead
         self.state.on_positions.append(self._on_positions)
@@ -226,6 +232,8 @@ class AccountDesk:
             start = self._trading.tasks.start
             self._tasks = [
                 start(self._recover(), f"recovery {self.account}"),
+                start(self.orders.recover(), f"orders of before {self.account}"),
+                start(self._quiet.run(), f"quiet orders {self.account}"),
                 start(self.books.keep_reconciled(), f"reconcile {self.account}"),
                 start(self._keep_time(), f"clock {self.account}"),
                 start(self._keep_day_stop(), f"portfolio stop {self.account}"),
@@ -251,6 +259,7 @@ class AccountDesk:
             if task is not current:
                 task.cancel()
         await asyncio.gather(*(t for t in tasks if t is not current), return_exceptions=True)
+        await self.orders.log.flush()
         self.stops.detach()
         self._order_watch.stop()
         await self.hub.stop(state)

@@ -96,34 +96,47 @@ FINAL = frozenset(
     {OrderStatus.FILLED, OrderStatus.CANCELLED, OrderStatus.REJECTED, OrderStatus.DENIED, OrderStatus.EXPIRED}
 )
 
-_LIVE = {
-    OrderStatus.OPEN,
-    OrderStatus.TRIGGER_PENDING,
-    OrderStatus.PARTIALLY_FILLED,
-    OrderStatus.FILLED,
-    OrderStatus.CANCEL_PENDING,
-    OrderStatus.CANCELLED,
-    OrderStatus.REJECTED,
-    OrderStatus.EXPIRED,
-}
+_WORKED = frozenset(
+    {
+        OrderStatus.OPEN,
+        OrderStatus.TRIGGER_PENDING,
+        OrderStatus.PARTIALLY_FILLED,
+        OrderStatus.FILLED,
+        OrderStatus.CANCEL_PENDING,
+        OrderStatus.CANCELLED,
+        OrderStatus.REJECTED,
+        OrderStatus.EXPIRED,
+    }
+)
+"""What a broker that has the order may say of it. News in between may be missed."""
+
+_LATE_FILLS = frozenset({OrderStatus.PARTIALLY_FILLED, OrderStatus.FILLED})
+"""The exchange may have traded before it saw the cancel."""
 
 NEXT: dict[OrderStatus, frozenset[OrderStatus]] = {
-    OrderStatus.SUBMITTED: frozenset(_LIVE | {OrderStatus.UNKNOWN, OrderStatus.DENIED}),
-    OrderStatus.UNKNOWN: frozenset(_LIVE),
-    OrderStatus.OPEN: frozenset(_LIVE - {OrderStatus.OPEN} | {OrderStatus.UNKNOWN}),
-    OrderStatus.TRIGGER_PENDING: frozenset(_LIVE - {OrderStatus.TRIGGER_PENDING} | {OrderStatus.UNKNOWN}),
+    OrderStatus.SUBMITTED: _WORKED | {OrderStatus.UNKNOWN, OrderStatus.DENIED},
+    OrderStatus.UNKNOWN: _WORKED | {OrderStatus.SUBMITTED, OrderStatus.DENIED},
+    OrderStatus.OPEN: _WORKED - {OrderStatus.OPEN} | {OrderStatus.UNKNOWN},
+    OrderStatus.TRIGGER_PENDING: _WORKED - {OrderStatus.TRIGGER_PENDING} | {OrderStatus.UNKNOWN},
     OrderStatus.PARTIALLY_FILLED: frozenset(
-        {OrderStatus.FILLED, OrderStatus.CANCEL_PENDING, OrderStatus.CANCELLED, OrderStatus.EXPIRED}
+        {
+            OrderStatus.FILLED,
+            OrderStatus.CANCEL_PENDING,
+            OrderStatus.CANCELLED,
+            OrderStatus.EXPIRED,
+            OrderStatus.UNKNOWN,
+        }
     ),
-    OrderStatus.CANCEL_PENDING: frozenset(_LIVE - {OrderStatus.CANCEL_PENDING}),
-    # Late fills happen: the exchange may have traded before it saw the cancel.
-    OrderStatus.CANCELLED: frozenset({OrderStatus.PARTIALLY_FILLED, OrderStatus.FILLED}),
-    OrderStatus.EXPIRED: frozenset({OrderStatus.PARTIALLY_FILLED, OrderStatus.FILLED}),
+    OrderStatus.CANCEL_PENDING: _WORKED - {OrderStatus.CANCEL_PENDING} | {OrderStatus.UNKNOWN},
+    OrderStatus.CANCELLED: _LATE_FILLS,
+    OrderStatus.EXPIRED: _LATE_FILLS,
     OrderStatus.FILLED: frozenset(),
     OrderStatus.REJECTED: frozenset(),
     OrderStatus.DENIED: frozenset(),
 }
-"""Legal successors. A report that is not in the table is logged and taken all the same: the broker is the truth."""
+"""Legal successors, the one table of an order's life. `UNKNOWN` follows where the broker's list has lost an order,
+`DENIED` where it never had it. News that is not in the table is taken all the same, for the broker is the truth; it is
+logged, and told to the trader."""
 
 
 def may_follow(before: OrderStatus, after: OrderStatus) -> bool:
@@ -209,6 +222,8 @@ class Order:
     valid_minutes: int = 0
     auction_number: str = ""
     iceberg: IcebergLeg | None = None
+    changes: int = 0
+    """How often it was changed from here; brokers allow so many."""
 
     @property
     def protection(self) -> Decimal | None:

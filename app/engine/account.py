@@ -8,24 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from app.brokers.base import ReadSession
 from app.domain.errors import AppError, SessionExpired
-from app.domain.events import Event, OrderChanged, PositionsChanged, PositionsUnknown
+from app.domain.events import Event, Level, Noticed, OrderChanged, PositionsChanged, PositionsUnknown
 from app.domain.ids import AccountId, BrokerOrderId, Nanos, OrderId
-from app.domain.order import Order, may_follow
+from app.domain.order import Order, OrderStatus, may_follow
+from app.domain.origin import own_order
 from app.domain.portfolio import Position, PositionKey
 from app.engine.reads import Coalesced
 from app.runtime.clock import AccountClock
 
 T = TypeVar("T")
 
-OWN_TAG_LENGTH = 14
 READ_SPACING = 0.25
 """Seconds between two reads of the order book, or of the positions, whoever asks."""
+
+CANCEL_SECONDS = 3.0
+"""How long a cancel that the broker took may go unseen in its list."""
+_CANCELLABLE = frozenset({OrderStatus.OPEN, OrderStatus.TRIGGER_PENDING, OrderStatus.PARTIALLY_FILLED})
 
 log = logging.getLogger(__name__)
 
@@ -59,10 +64,23 @@ class AccountState:
         self._session: ReadSession | None = None
         self._active = asyncio.Event()
         self.orders: dict[BrokerOrderId, Order] = {}
+        self.unlisted: dict[OrderId, Order] = {}
+        """Orders of ours that have no number of the broker's: queued, sent, unknown, refused, never arrived."""
+        self.numbers: dict[OrderId, BrokerOrderId] = {}
+        """The broker's number of each order of ours that has one; of a sliced one, the last slice's."""
+        self.changes: dict[BrokerOrderId, int] = {}
+        """How often each order was changed, as far as this program knows."""
         self.reading: PositionReading | None = None
         """The last successful read of the positions; None: not known."""
         self.on_order: list[Callable[[Order], None]] = []
         self.on_positions: list[Callable[[PositionReading], None]] = []
+        self.on_listed: list[Callable[[Sequence[Order], float], None]] = []
+        """Called with every whole list of orders, and the loop's time when its reading began."""
+        self._mine: dict[BrokerOrderId, OrderId] = {}
+        self._heard_at: dict[BrokerOrderId, float] = {}
+        self._cancelling: dict[BrokerOrderId, float] = {}
+        """Orders whose cancel is on its way: until when one that is listed as alive counts as being cancelled."""
+        self._listed_as: dict[BrokerOrderId, OrderStatus] = {}
         self.on_session_dead: Callable[[SessionExpired], None] | None = None
         self._orders_read = Coalesced(self._read_orders, f"orders of {account}", READ_SPACING)
         self._positions_read = Coalesced(self._read_positions, f"positions of {account}", READ_SPACING)
@@ -107,23 +125,115 @@ class AccountState:
         return await self._positions_read.fresh()
 
     def order_update(self, order: Order) -> None:
-        """One order's news, from stream or read. Stale news is dropped."""
-        order = replace(order, id=own_order(order.tag))
-        known = self.orders.get(order.broker_order_id)
+        """One order's news from the broker, by stream or read. Stale news is dropped."""
+        number = order.broker_order_id
+        order = self._seen_from_here(order)
+        known = self.orders.get(number)
         if known == order or (known is not None and _is_stale(known, order)):
             return
-        if known is not None and known.status is not order.status and not may_follow(known.status, order.status):
-            log.info("order %s went from %s to %s", order.broker_order_id, known.status, order.status)
+        waiting = None if order.id is None else self.unlisted.pop(order.id, None)
+        before = known or waiting
+        if before is not None and before.status is not order.status and not may_follow(before.status, order.status):
+            self._surprised(before, order)
+        self._take(order)
+
+    def claim(self, order: Order) -> None:
+        """What we ourselves know of an order of ours, or conclude: sent, unknown, never arrived, being cancelled, gone
+        from the broker's list. One that has no number of the broker's yet is kept apart, by our own."""
+        if order.broker_order_id:
+            known = self.orders.get(order.broker_order_id)
+            if known is None or (known != order and may_follow(known.status, order.status)):
+                self._take(order)
+        elif order.id is not None and order.id not in self.numbers:
+            self.unlisted[order.id] = order
+            self._tell(order)
+
+    def acknowledge(self, order_id: OrderId, number: BrokerOrderId) -> None:
+        """The broker gave an order of ours its number. Not every broker repeats our tag."""
+        self._mine[number] = order_id
+        known = self.orders.get(number)
+        if known is not None and known.id is None:
+            self.order_update(known)
+
+    def begin_cancel(self, number: BrokerOrderId) -> None:
+        """A cancel is on its way: until its outcome is known an order that is listed as alive is being cancelled."""
+        self._cancelling[number] = math.inf
+        known = self.orders.get(number)
+        if known is not None and known.status in _CANCELLABLE:
+            self._listed_as[number] = known.status
+            self.claim(replace(known, status=OrderStatus.CANCEL_PENDING))
+
+    def end_cancel(self, number: BrokerOrderId, *, asked: bool) -> None:
+        """The broker took the request (`asked`), and may be a moment in working it; or it did not."""
+        if asked:
+            self._cancelling[number] = _now() + CANCEL_SECONDS
+            return
+        self._cancelling.pop(number, None)
+        known = self.orders.get(number)
+        if known is not None and known.status is OrderStatus.CANCEL_PENDING and number in self._listed_as:
+            self._take(replace(known, status=self._listed_as[number]))
+
+    def count_change(self, number: BrokerOrderId, by: int = 1) -> None:
+        """An order of ours was changed (or, -1, was not after all)."""
+        self.changes[number] = max(0, self.changes.get(number, 0) + by)
+        known = self.orders.get(number)
+        if known is not None:
+            self.orders[number] = replace(known, changes=self.changes[number])
+            self._publish(OrderChanged(self.orders[number]))
+
+    def quiet_for(self, number: BrokerOrderId) -> float:
+        """Seconds since an order's last news."""
+        return _now() - self._heard_at.get(number, 0.0)
+
+    def _seen_from_here(self, order: Order) -> Order:
+        """With what the broker does not say of it."""
+        number = order.broker_order_id
+        order = replace(order, id=own_order(order.tag) or self._mine.get(number), changes=self.changes.get(number, 0))
+        until = self._cancelling.get(number)
+        if until is None:
+            return order
+        if order.status in _CANCELLABLE and _now() < until:
+            self._listed_as[number] = order.status
+            return replace(order, status=OrderStatus.CANCEL_PENDING)
+        del self._cancelling[number]
+        return order
+
+    def _take(self, order: Order) -> None:
         self.orders[order.broker_order_id] = order
+        if order.id is not None:
+            self.numbers[order.id] = order.broker_order_id
+        self._heard_at[order.broker_order_id] = _now()
+        self._tell(order)
+
+    def _tell(self, order: Order) -> None:
         self._publish(OrderChanged(order))
         for handler in tuple(self.on_order):
             handler(order)
 
+    def _surprised(self, before: Order, after: Order) -> None:
+        """The table does not allow it, and it is so: the trader may have acted on what was believed before."""
+        log.warning("order %s went from %s to %s", after.broker_order_id, before.status, after.status)
+        came_alive = before.status.is_final and not after.status.is_final
+        traded = after.filled_quantity > before.filled_quantity
+        self._publish(
+            Noticed(
+                Level.ALARM if came_alive or traded else Level.WARNING,
+                f"An order of {after.instrument} is not what it was taken for",
+                f"{after.side.capitalize()} {after.quantity}: it was {before.status}, and is {after.status}"
+                f" ({after.filled_quantity} filled).",
+                "Compare orders and positions with the broker's own site.",
+                self.account,
+                f"surprise:{after.broker_order_id}",
+            )
+        )
+
     async def _read_orders(self) -> Sequence[Order]:
-        session = self.session
+        session, began = self.session, _now()
         orders = await self._guard(session, session.orders())
         for order in orders:
             self.order_update(order)
+        for handler in tuple(self.on_listed):
+            handler(orders, began)
         return orders
 
     async def _read_positions(self) -> PositionReading:
@@ -152,9 +262,8 @@ class AccountState:
             raise
 
 
-def own_order(tag: str | None) -> OrderId | None:
-    """Our order id, which is the tag of every order that the trader sent from here; None for all others."""
-    return OrderId(tag) if tag is not None and len(tag) == OWN_TAG_LENGTH and tag[0] == "M" else None
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _is_stale(known: Order, news: Order) -> bool:
@@ -162,7 +271,7 @@ def _is_stale(known: Order, news: Order) -> bool:
     if news.filled_quantity != known.filled_quantity:
         return news.filled_quantity < known.filled_quantity
     if known.status.is_final and not news.status.is_final:
-        return True
+        return known.status is not OrderStatus.EXPIRED  # which was our own conclusion
     return (
         known.updated_at is not None
         and news.updated_at is not None

@@ -144,7 +144,7 @@ class Backstops:
                 o.broker_order_id,
                 remaining(o),
                 o.trigger_price or 0,
-                self._orders.wire.changes.get(o.broker_order_id, 0),
+                self._state.changes.get(o.broker_order_id, 0),
             )
             for o in self.legs(stop_id)
             if o.status is not OrderStatus.CANCEL_PENDING

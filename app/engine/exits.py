@@ -194,7 +194,7 @@ class ExitFollower:
     def _changes_left(self) -> int:
         """A backstop has been changed before, and the last five changes are there for now."""
         live = self._attempts.live
-        used = max((self._orders.wire.changes.get(order, 0) for order in live), default=0)
+        used = max((self._state.changes.get(order, 0) for order in live), default=0)
         return min(self._price.changes_left(live), MODIFICATIONS - used)
 
     async def _look(self) -> None:

@@ -8,26 +8,33 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
 from app.brokers.base import BrokerSession
 from app.domain.broker import BrokerInfo
-from app.domain.errors import AppError, BrokerError, Denied, NeverArrived, OutcomeUnknown, SessionExpired
-from app.domain.events import AuditEntry, Event, Level, Noticed, OrderChanged, OrderUnresolved
-from app.domain.ids import BrokerOrderId, InstrumentId, OrderId, Tag
+from app.domain.calendar import ist_date
+from app.domain.errors import AppError, Denied, NeverArrived, OutcomeUnknown, SessionExpired
+from app.domain.events import AuditEntry, Event, Level, Noticed, OrderUnresolved
+from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, OrderId, Tag
 from app.domain.instrument import Instrument, Product
+from app.domain.intent import Intent
 from app.domain.money import Price
-from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Purpose, Variety
+from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Placement, Purpose
+from app.domain.origin import placed_here
 from app.domain.portfolio import PositionKey
+from app.engine.absences import Absences
 from app.engine.account import AccountState
 from app.engine.arming import open_position
-from app.engine.attempts import REFUSED
-from app.engine.exit_plan import LOOKUP_SPACING, LOOKUPS
+from app.engine.attempts import ACKNOWLEDGED_LOOKUPS, REFUSED
+from app.engine.exit_plan import LOOKUP_SPACING
 from app.engine.gtts import GttOrders
 from app.engine.limits import check_order
+from app.engine.order_log import NewsJournal, OrderLog
+from app.engine.placing import Placing, order_words, remembered
 from app.engine.rules import ExitRules, limit_pricer
+from app.engine.settling import TRIES, find, settle_cancel, settle_change
 from app.engine.wire import OrderChange, OrderWire
 from app.runtime.clock import to_datetime
 from app.runtime.loop import Tasks
@@ -35,17 +42,17 @@ from app.runtime.loop import Tasks
 _LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
-class OrderJournal(Protocol):
-    """What order placing needs of the journal."""
+class OrderJournal(NewsJournal, Protocol):
+    """What order placing needs of the journal; every call returns when it is durable."""
 
-    async def record_intent(self, order_id: OrderId, request: OrderRequest, entry: AuditEntry) -> None:
-        """Durable before the order leaves."""
+    async def record_intent(
+        self, order_id: OrderId, request: OrderRequest, purpose: Purpose, entry: AuditEntry
+    ) -> None:
+        """Before the order leaves."""
         ...
 
-    async def resolve_intent(
-        self, tag: Tag, status: OrderStatus, broker_order_id: BrokerOrderId | None, entry: AuditEntry
-    ) -> None:
-        """What became of it."""
+    async def unfinished_intents(self, account: AccountId) -> Sequence[Intent]:
+        """Orders that may still trade, as far as the journal knows."""
         ...
 
     async def audit(self, *entries: AuditEntry) -> None:
@@ -79,7 +86,7 @@ class OrderManager:
         self._last_price = last_price
         self._publish = publish
         self._tasks = tasks
-        self.wire = OrderWire(info)
+        self.wire = OrderWire(state, info)
         self.fire = self.wire.fire
         """A prepared exit over the exit line, now."""
         self.gtts = GttOrders(state, self.wire, journal)
@@ -87,6 +94,14 @@ class OrderManager:
         """Why no position may be opened or enlarged now; empty: it may. Exits never ask."""
         self.gate: Callable[[OrderRequest], None] = _open_gate
         """Raises Denied for what the account may not enter now. Never asked for an exit."""
+        self.log = OrderLog(state, journal, publish, tasks)
+        self._absences = Absences(state, publish)
+        self._open: dict[OrderRequest | str, OrderId] = {}
+        """What was meant by each order whose outcome is not known yet: nothing is sent twice meanwhile."""
+        self._changing: set[tuple[BrokerOrderId, OrderChange]] = set()
+        self._leaving: dict[PositionKey, OrderId] = {}
+        self._recovered = False
+        state.on_listed.append(self._on_listed)
 
     def attach(self, session: BrokerSession | None) -> None:
         """The session over which orders leave from now on; None: there is none."""
@@ -99,11 +114,14 @@ class OrderManager:
         """
         return (await self.wire.place(request, purpose)).order
 
-    async def place(self, request: OrderRequest, *, purpose: Purpose = Purpose.MANUAL) -> OrderId:
-        """Journals, sends once, returns when the broker acknowledged. A tag that the caller has journalled is kept.
+    async def place(self, request: OrderRequest, *, purpose: Purpose = Purpose.MANUAL, intent: str = "") -> OrderId:
+        """Journals, waits for its turn, sends once, returns when the broker acknowledged.
+
+        `intent` names what is meant (a strategy's buy); without it the request itself does. The same intent is not
+        sent again while the outcome of the last is open. A tag that the caller has journalled is kept.
 
         Raises Denied (nothing sent), Rejected and the like (refused for certain), Unreachable (nothing sent), or
-        OutcomeUnknown when two readings of the order book could not settle it either.
+        OutcomeUnknown when the order book could not be read for a while either: it is looked up until it is known.
         """
         instrument = self._instrument(request.instrument)
         if instrument is None:
@@ -114,59 +132,150 @@ class OrderManager:
             self.gate(request)
         if not self._state.active:
             raise SessionExpired("The account is not logged in.")
+        meant = intent or request
+        if meant in self._open:
+            raise Denied(
+                "The same order is on its way, and what became of it is not known yet.",
+                "Wait until the orders list says; it is looked up.",
+            )
         tag = request.tag or new_order_tag()
-        order_id = OrderId(tag)
-        request = replace(request, tag=tag)
-        await self._journal.record_intent(order_id, request, self._entry(tag, "submitted", _words(request)))
+        placing = Placing(self._state, replace(request, tag=tag), tag, meant, self._state.clock.now())
+        self._open[meant] = placing.order_id
         try:
-            placed = await self._send(request, purpose)
-        except OutcomeUnknown as failure:
-            self._publish(OrderUnresolved(request.account, order_id, tag, request))
-            await self._resolve(tag, OrderStatus.UNKNOWN, None, str(failure))
-            found = await self._look_up(request, tag, failure)
-            await self._resolve(tag, found.status, found.broker_order_id, "found in the order book")
-            return order_id
+            await self._write_down(placing, purpose)
+            placement = await self.wire.place(placing.request, purpose, placing)
+        except (OutcomeUnknown, asyncio.CancelledError) as failure:
+            if not placing.left:
+                self._give_up(placing, OrderStatus.DENIED, "Taken back before it was sent.")
+                raise
+            return await self._settle(placing, failure)
         except AppError as failure:
-            status = OrderStatus.REJECTED if isinstance(failure, REFUSED) else OrderStatus.DENIED
-            await self._resolve(tag, status, None, str(failure))
+            refused = isinstance(failure, REFUSED) and placing.left
+            self._give_up(placing, OrderStatus.REJECTED if refused else OrderStatus.DENIED, str(failure))
             raise
-        await self._resolve(tag, OrderStatus.OPEN, placed, "acknowledged")
-        self._tasks.start(self._refresh(), "orders after a placement")
-        return order_id
+        except BaseException:
+            self._open.pop(meant, None)
+            raise
+        self._open.pop(meant, None)
+        self._acknowledged(placing, placement)
+        return placing.order_id
 
     def _deny_entry(self, request: OrderRequest) -> None:
         """While entries are refused only what makes a known position smaller may go."""
         if not self.entries_refused:
             return
-        reading = self._state.reading
-        held = (
-            0
-            if reading is None
-            else reading.quantity(PositionKey(request.account, request.instrument, request.product))
-        )
+        reading, key = self._state.reading, PositionKey(request.account, request.instrument, request.product)
+        held = 0 if reading is None else reading.quantity(key)
         if held * request.side.sign >= 0 or abs(held) < request.quantity:
             raise Denied(
                 f"{self.entries_refused} Only orders that make a position smaller are taken.", "Resume it first."
             )
 
-    async def _send(self, request: OrderRequest, purpose: Purpose) -> BrokerOrderId:
-        """Once. Slices that the broker refused, of an order whose others it took, are said aloud."""
-        placement = await self.wire.place(request, purpose)
+    def _give_up(self, placing: Placing, status: OrderStatus, words: str) -> None:
+        """There is no such order at the broker."""
+        self._open.pop(placing.meant, None)
+        placing.claim(status, words)
+
+    async def _write_down(self, placing: Placing, purpose: Purpose) -> None:
+        """Durable before it leaves. A journal that cannot be written holds back everything but exits."""
+        entry = AuditEntry(
+            placing.since, self._state.account, f"order:{placing.tag}", "submitted", order_words(placing.request)
+        )
+        try:
+            await self._journal.record_intent(placing.order_id, placing.request, purpose, entry)
+        except AppError as failure:
+            if purpose is not Purpose.EXIT:
+                raise
+            self._notice(Level.ALARM, "The journal cannot be written", str(failure), "The exit is sent all the same.")
+
+    async def _settle(self, placing: Placing, lost: BaseException) -> OrderId:
+        """Sent, and nobody answered: looked up until it is known, by a task that outlives the caller's patience."""
+        placing.claim(OrderStatus.UNKNOWN, "Sent and not answered; it is looked up in the order book.")
+        self._publish(OrderUnresolved(placing.request.account, placing.order_id, placing.tag, placing.request))
+        search = self._tasks.start(self._search(placing), f"order {placing.tag} is looked up")
+        if not isinstance(lost, OutcomeUnknown):
+            raise lost
+        done, _ = await asyncio.wait([search], timeout=TRIES * LOOKUP_SPACING)
+        if not done:
+            raise lost
+        if not search.result():
+            raise NeverArrived(
+                "The order did not reach the broker.", "Nothing was traded; you may send it again."
+            ) from lost
+        return placing.order_id
+
+    async def _search(self, placing: Placing) -> bool:
+        """Whether the broker has it. Not there: it never arrived, or it went with the list of its day."""
+        if await find(self._state, placing.tag) is not None:
+            self._open.pop(placing.meant, None)
+            return True
+        if ist_date(placing.since) < ist_date(self._state.clock.now()):
+            words = "The broker's list is of a new day: what became of the order stands in the trade book."
+            self._give_up(placing, OrderStatus.EXPIRED, words)
+        else:
+            self._give_up(placing, OrderStatus.DENIED, "The order did not reach the broker.")
+        return False
+
+    def _acknowledged(self, placing: Placing, placement: Placement) -> None:
+        self._state.acknowledge(placing.order_id, placement.order)
+        self._tasks.start(self._until_listed(placing), "orders after a placement")
         if placement.refused:
-            self._publish(
-                Noticed(
-                    Level.ALARM,
-                    f"{len(placement.refused)} of {len(placement.slices)} slices were refused",
-                    f'{request.side.capitalize()} {request.instrument}: "{placement.refused[0].refusal}"',
-                    "Less was ordered than you asked for: see the orders list.",
-                    request.account,
-                )
+            request = placing.request
+            self._notice(
+                Level.ALARM,
+                f"{len(placement.refused)} of {len(placement.slices)} slices were refused",
+                f'{request.side.capitalize()} {request.instrument}: "{placement.refused[0].refusal}"',
+                "Less was ordered than you asked for: see the orders list.",
             )
-        return placement.order
+
+    async def _until_listed(self, placing: Placing) -> None:
+        """Acknowledged: the list shows it soon. One that does not appear is said aloud."""
+        for _ in range(ACKNOWLEDGED_LOOKUPS):
+            await self._refresh()
+            if placing.listed:
+                return
+            await asyncio.sleep(LOOKUP_SPACING)
+        words = "The broker acknowledged the order and does not list it."
+        placing.claim(OrderStatus.UNKNOWN, words)
+        told = f"{order_words(placing.request)}: {words}"
+        self._notice(Level.ALARM, "An order is missing", told, "Look at the broker's own site.")
+
+    async def recover(self) -> None:
+        """What an earlier run left open: each is looked up, and none is sent again."""
+        if self._recovered:
+            return
+        try:
+            intents = await self._journal.unfinished_intents(self._state.account)
+        except AppError as failure:
+            self._notice(Level.WARNING, "Orders of earlier runs are not known", str(failure), failure.next_step)
+            return
+        self._recovered = True
+        for intent in intents:
+            number = intent.broker_order_id
+            if number is not None:
+                self._state.changes.setdefault(number, intent.changes)
+            if intent.stop is not None or intent.order_id in (*self._open.values(), *self._state.numbers):
+                continue  # its follower settles it; or it is of this run
+            if number is not None:
+                self._state.claim(remembered(intent, number))
+                continue
+            placing = Placing(
+                self._state, intent.request, intent.tag, replace(intent.request, tag=None), intent.created_at
+            )
+            self._open.setdefault(placing.meant, placing.order_id)
+            placing.claim(OrderStatus.UNKNOWN, "Sent before the program ended, and not answered; it is looked up.")
+            self._tasks.start(self._search(placing), f"order {intent.tag} of before")
+
+    def _on_listed(self, orders: Sequence[Order], _began: float) -> None:
+        """The day's orders count, from whatever program they came."""
+        today = ist_date(self._state.clock.now())
+        placed = sum(order.placed_at is not None and ist_date(order.placed_at) == today for order in orders)
+        self.wire.queue.listed(placed)
 
     async def square_off(self, key: PositionKey) -> OrderId:
         """Closes a whole position with the kind that its class takes."""
         position = open_position(await self._state.read_positions(), key)
+        self._deny_leaving(key)
         if key.product is Product.CO:
             return await self._leave_cover(key)
         instrument = self._instrument(key.instrument)
@@ -178,7 +287,7 @@ class OrderManager:
         if rule.kind is OrderKind.LIMIT:
             last = self._last_price(key.instrument) or position.last_price
             price = limit_pricer(rule, instrument, position.exit_side)(last)
-        return await self.place(
+        self._leaving[key] = await self.place(
             OrderRequest(
                 key.account,
                 key.instrument,
@@ -190,13 +299,23 @@ class OrderManager:
             ),
             purpose=Purpose.EXIT,
         )
+        return self._leaving[key]
+
+    def _deny_leaving(self, key: PositionKey) -> None:
+        """A second order beside the one that closes the position already would turn it round."""
+        number = self._state.numbers.get(self._leaving.get(key, OrderId("")))
+        known = None if number is None else self._state.orders.get(number)
+        if known is not None and not known.status.is_final:
+            raise Denied(
+                f"Order {number} is closing this position already.", "Change that order, or cancel it and close again."
+            )
 
     async def _leave_cover(self, key: PositionKey) -> OrderId:
         """A cover order is left by ending its second leg; an opposite order would open another position."""
         for order in await self._state.read_orders():
             second = order.parent is not None and order.product is Product.CO and not order.status.is_final
             if second and order.instrument == key.instrument:
-                await self.cancel(order.broker_order_id, purpose=Purpose.EXIT)
+                await self._cancel(order.broker_order_id, Purpose.EXIT)
                 return OrderId(order.broker_order_id)
         raise Denied("The order that would leave this cover order is not there.", "Leave it at the broker's site.")
 
@@ -209,93 +328,65 @@ class OrderManager:
         trigger_price: Price | None = None,
         purpose: Purpose = Purpose.MANUAL,
     ) -> None:
-        """Changes an open order. Raises Denied when it was changed as often as the broker allows."""
-        await self.wire.modify(order, OrderChange(quantity, price, trigger_price), purpose)
+        """Changes an open order, once; what was not answered is read from the list.
+
+        Raises Denied (not changed: as often as the broker allows, placed elsewhere, never arrived), Rejected,
+        OutcomeUnknown when nothing could be read.
+        """
+        self._deny_foreign(order, purpose)
+        change = OrderChange(quantity, price, trigger_price)
+        if (order, change) in self._changing:
+            raise Denied("The same change is on its way.", "Wait until the orders list shows it.")
+        self._changing.add((order, change))
+        try:
+            await self.wire.modify(order, change, purpose)
+        except OutcomeUnknown as failure:
+            await settle_change(self._state, order, change, failure)
+        finally:
+            self._changing.discard((order, change))
         self._read_after("orders after a change", purpose)
 
     async def cancel(self, order: BrokerOrderId, *, purpose: Purpose = Purpose.MANUAL) -> None:
-        """Asks for a cancel. It is cancelled when the order book says so."""
-        await self.wire.cancel(order, purpose)
+        """Asks for a cancel, once. It is cancelled when the order book says so, and cancel pending until then.
+
+        Raises as `modify`.
+        """
+        self._deny_foreign(order, purpose)
+        await self._cancel(order, purpose)
         self._read_after("orders after a cancel", purpose)
+
+    async def _cancel(self, order: BrokerOrderId, purpose: Purpose) -> None:
+        self._state.begin_cancel(order)
+        asked = False
+        try:
+            await self.wire.cancel(order, purpose)
+            asked = True
+        except OutcomeUnknown as failure:
+            await settle_cancel(self._state, order, failure)
+            asked = True
+        finally:
+            self._state.end_cancel(order, asked=asked)
+
+    def _deny_foreign(self, order: BrokerOrderId, purpose: Purpose) -> None:
+        """What was placed elsewhere is the trader's own: no rule of ours touches it."""
+        known = self._state.orders.get(order)
+        if purpose is not Purpose.MANUAL and known is not None and known.id is None and not placed_here(known):
+            raise Denied(f"Order {order} was placed elsewhere.", "Only you change or cancel it.")
 
     def _read_after(self, name: str, purpose: Purpose) -> None:
         if purpose is not Purpose.EXIT:  # who follows an exit reads for itself
             self._tasks.start(self._refresh(), name)
-
-    async def _look_up(self, request: OrderRequest, tag: Tag, failure: OutcomeUnknown) -> Order:
-        """The order by its tag, read twice at least a second apart. Absent twice: it never arrived."""
-        absent = 0
-        for _ in range(10):
-            try:
-                for order in await self._state.read_orders():
-                    if order.tag == tag:
-                        return order
-                absent += 1
-            except BrokerError:
-                absent = 0  # a failed look-up says nothing
-            if absent >= LOOKUPS:
-                await self._resolve(tag, OrderStatus.DENIED, None, "absent from the order book twice")
-                self._publish(OrderChanged(_never_arrived(request)))
-                raise NeverArrived(
-                    "The order did not reach the broker.", "Nothing was traded; you may send it again."
-                ) from failure
-            await asyncio.sleep(LOOKUP_SPACING)
-        raise failure
 
     async def _refresh(self) -> None:
         try:
             await self._state.read_orders()
             await self._state.read_positions()
         except AppError as failure:
-            self._publish(
-                Noticed(
-                    Level.WARNING,
-                    "Orders could not be read",
-                    failure.cause,
-                    failure.next_step,
-                    self._state.account,
-                    "orders unread",
-                )
-            )
+            self._notice(Level.WARNING, "Orders could not be read", failure.cause, failure.next_step, "orders unread")
 
-    async def _resolve(self, tag: Tag, status: OrderStatus, order: BrokerOrderId | None, detail: str) -> None:
-        await self._journal.resolve_intent(tag, status, order, self._entry(tag, status.value, detail))
-
-    def _entry(self, tag: Tag, what: str, detail: str) -> AuditEntry:
-        return AuditEntry(self._state.clock.now(), self._state.account, f"order:{tag}", what, detail)
-
-
-def _never_arrived(request: OrderRequest) -> Order:
-    """What views show of an order that was proved absent: denied, with no order of the broker's behind it."""
-    return Order(
-        account=request.account,
-        broker_order_id=BrokerOrderId(""),
-        instrument=request.instrument,
-        side=request.side,
-        product=request.product,
-        kind=request.kind,
-        status=OrderStatus.DENIED,
-        quantity=request.quantity,
-        filled_quantity=0,
-        pending_quantity=0,
-        average_price=None,
-        price=request.price,
-        trigger_price=request.trigger_price,
-        tag=request.tag,
-        id=None if request.tag is None else OrderId(request.tag),
-        status_text="The order did not reach the broker.",
-    )
+    def _notice(self, level: Level, title: str, cause: str, next_step: str, repeat: str = "") -> None:
+        self._publish(Noticed(level, title, cause, next_step, self._state.account, repeat))
 
 
 def _open_gate(request: OrderRequest) -> None:
     """Nothing holds an order back."""
-
-
-def _words(request: OrderRequest) -> str:
-    price = f" at {request.price}" if request.price is not None else ""
-    special = "" if request.variety is Variety.REGULAR else f" {request.variety}"
-    if request.variety is Variety.ICEBERG:
-        special += f" of {request.iceberg_legs} legs"
-    if request.autoslice:
-        special += " in slices"
-    return f"{request.side} {request.quantity} {request.instrument} {request.product} {request.kind}{price}{special}"

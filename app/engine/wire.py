@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from app.brokers.base import BrokerSession, ExitLine, ExitReply, Prepared
 from app.brokers.parts import ConvertingBroker, GttBroker, SlicingBroker
@@ -19,6 +19,7 @@ from app.domain.gtt import GttRequest
 from app.domain.ids import BrokerOrderId, GttId
 from app.domain.money import Price
 from app.domain.order import OrderRequest, Placement, Purpose
+from app.engine.account import AccountState
 from app.engine.order_queue import OrderQueue
 
 T = TypeVar("T")
@@ -38,26 +39,37 @@ class OrderChange:
     trigger_price: Price | None = None
 
 
+class Underway(Protocol):
+    """Who wants to know where a placement is."""
+
+    def queued(self, ahead: int) -> None:
+        """So many are in front of it."""
+        ...
+
+    def leaving(self) -> None:
+        """From now on it may be at the broker."""
+        ...
+
+
 class OrderWire:
     """One account's way out. Empty between two sessions."""
 
-    def __init__(self, info: Callable[[], BrokerInfo]) -> None:
+    def __init__(self, state: AccountState, info: Callable[[], BrokerInfo]) -> None:
+        self._state = state
         self._info = info
         self._session: BrokerSession | None = None
         self.queue = OrderQueue(lambda: info().rate_limits)
-        self.changes: dict[BrokerOrderId, int] = {}
-        """How often each order was changed, as far as this program knows."""
 
     def attach(self, session: BrokerSession | None) -> None:
         """The session over which orders leave; None: there is none."""
         self._session = session
 
-    async def place(
-        self, request: OrderRequest, purpose: Purpose, tell: Callable[[int], None] | None = None
-    ) -> Placement:
+    async def place(self, request: OrderRequest, purpose: Purpose, underway: Underway | None = None) -> Placement:
         """In its turn, once. Raises what the broker's `place` raises, Denied when the day's orders are used up."""
-        await self.queue.turn(purpose, placing=True, tell=tell)
+        await self.queue.turn(purpose, placing=True, tell=None if underway is None else underway.queued)
         session = self._live()
+        if underway is not None:
+            underway.leaving()
         if request.autoslice and isinstance(session, SlicingBroker):
             return await self._noticing(session.place_sliced(request))
         return Placement(await self._noticing(session.place(request)))
@@ -74,7 +86,7 @@ class OrderWire:
                 )
             )
         except (Unreachable, SessionExpired):
-            self.changes[order] -= 1  # it never left, or was not looked at
+            self._state.count_change(order, -1)  # it never left, or was not looked at
             raise
 
     async def make_marketable(self, order: BrokerOrderId, price: Price, quantity: int) -> None:
@@ -125,11 +137,11 @@ class OrderWire:
         return self._info().modifications
 
     def changed(self, order: BrokerOrderId) -> None:
-        """The order was changed once more."""
-        self.changes[order] = self.changes.get(order, 0) + 1
+        """The order was changed once more, by whatever road."""
+        self._state.count_change(order)
 
     def _deny_change(self, order: BrokerOrderId, purpose: Purpose) -> None:
-        allowance, used = self.allowance, self.changes.get(order, 0)
+        allowance, used = self.allowance, self._state.changes.get(order, 0)
         if allowance is None:
             return
         if used >= allowance - (0 if purpose is Purpose.EXIT else KEPT_CHANGES):

@@ -3,41 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, bindparam, insert, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, or_, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from app.domain.errors import Damaged, StorageError
+from app.domain.errors import Damaged
 from app.domain.events import AuditEntry
-from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, Nanos, OrderId, StopId, Tag
+from app.domain.ids import AccountId, InstrumentId, Nanos, OrderId, StopId
 from app.domain.instrument import Product
-from app.domain.order import OrderKind, OrderRequest, OrderStatus, Side, Validity, Variety
+from app.domain.intent import Intent, IntentNews
+from app.domain.order import OrderRequest, Purpose, Side
 from app.domain.portfolio import PositionKey
 from app.domain.stop import FiredBy, Stop, StopPlan, StopState
-from app.storage import trail
+from app.storage import intents, trail
 from app.storage.absences import Absences
 from app.storage.day_stops import DayStops
-from app.storage.schema_journal import intents, runtime_state, stops
+from app.storage.schema_journal import runtime_state, stops
 from app.storage.store import Store
 from app.storage.strategies import Strategies
 
 _FINAL = [state.value for state in StopState if state.is_final]
 _BEFORE_FIRING = (StopState.ARMING.value, StopState.ARMED.value)
-_UNRESOLVED = (OrderStatus.SUBMITTED.value, OrderStatus.UNKNOWN.value)
-
-
-@dataclass(frozen=True, slots=True)
-class Intent:
-    """An order that we meant to send. After a crash its tag says what to look for at the broker."""
-
-    order_id: OrderId
-    tag: Tag
-    request: OrderRequest
-    created_at: Nanos
-    stop: StopId | None
 
 
 class Journal:
@@ -49,8 +37,8 @@ class Journal:
         self.absences = Absences(store)
         self.day_stops = DayStops(store)
 
-    async def save_stop(self, stop: Stop, entry: AuditEntry, *intents: OrderRequest) -> None:
-        """The stop as it stands, its audit line, and the orders prepared for its exit: all in one transaction, or none.
+    async def save_stop(self, stop: Stop, entry: AuditEntry, *exits: OrderRequest) -> None:
+        """The stop as it now stands, its audit line, and the orders of its exit: all in one transaction, or none.
 
         An exit's tag is used once. The same tag may be prepared again only while the stop has not fired (a moved or
         resized stop); afterwards StorageError is raised.
@@ -61,8 +49,10 @@ class Journal:
             row = _stop_row(stop, entry.at)
             changed = {name: value for name, value in row.items() if name != "id"}
             connection.execute(upsert(stops).values(row).on_conflict_do_update(index_elements=["id"], set_=changed))
-            for intent in intents:
-                _prepare(connection, stop.id, intent, entry.at, rewritable=before in _BEFORE_FIRING)
+            for request in exits:
+                intents.prepare(connection, stop.id, request, entry.at, rewritable=before in _BEFORE_FIRING)
+            if stop.state.is_final:
+                intents.never_sent(connection, stop.id, entry.at)
             trail.append(connection, entry)
 
         await self._store.run(work)
@@ -127,31 +117,23 @@ class Journal:
         )
         return await self._store.run(lambda c: [_stop(row) for row in c.execute(query)])
 
-    async def record_intent(self, order_id: OrderId, request: OrderRequest, entry: AuditEntry) -> None:
+    async def record_intent(
+        self, order_id: OrderId, request: OrderRequest, purpose: Purpose, entry: AuditEntry
+    ) -> None:
         """An order that is about to be sent. Raises StorageError when its tag or order id was used before."""
 
         def work(connection: Connection) -> None:
-            _insert_intent(connection, order_id, None, request, entry.at)
+            intents.add(connection, order_id, None, request, purpose, entry.at)
             trail.append(connection, entry)
 
         await self._store.run(work)
 
-    async def resolve_intent(
-        self, tag: Tag, status: OrderStatus, broker_order_id: BrokerOrderId | None, entry: AuditEntry
-    ) -> None:
-        """What became of an intent. A broker order id, once known, stays when a later answer has none."""
+    async def record_news(self, news: Sequence[IntentNews], entries: Sequence[AuditEntry]) -> None:
+        """What was learnt of orders, and the audit lines that say so."""
 
         def work(connection: Connection) -> None:
-            values: dict[str, Any] = {
-                "status": status.value,
-                "resolved_at": None if status.value in _UNRESOLVED else entry.at,
-            }
-            if broker_order_id is not None:
-                values["broker_order_id"] = broker_order_id
-            found = connection.execute(update(intents).where(intents.c.tag == tag).values(values))
-            if found.rowcount != 1:
-                raise StorageError(f"The journal has no order with the tag {tag}.")
-            trail.append(connection, entry)
+            intents.take(connection, news)
+            trail.append(connection, *entries)
 
         await self._store.run(work)
 
@@ -160,14 +142,13 @@ class Journal:
 
         Exits that were prepared and not sent are among them while their stop is open; its end settles them.
         """
-        of_open_stop = or_(intents.c.stop.is_(None), stops.c.state.not_in(_FINAL))
-        query = (
-            select(intents)
-            .outerjoin(stops, intents.c.stop == stops.c.id)
-            .where(intents.c.account == account, intents.c.status.in_(_UNRESOLVED), of_open_stop)
-            .order_by(intents.c.created_at, intents.c.tag)
-        )
-        return await self._store.run(lambda c: [_intent(row) for row in c.execute(query)])
+        query = intents.unresolved(account)
+        return await self._store.run(lambda c: [intents.intent_of(row) for row in c.execute(query)])
+
+    async def unfinished_intents(self, account: AccountId) -> list[Intent]:
+        """Orders that may still trade, as far as the journal knows, oldest first."""
+        query = intents.unfinished(account)
+        return await self._store.run(lambda c: [intents.intent_of(row) for row in c.execute(query)])
 
     async def audit(self, *entries: AuditEntry) -> None:
         """Lines that belong to no other write."""
@@ -201,32 +182,6 @@ class Journal:
     async def close(self) -> None:
         """Finishes what was asked for and closes the file."""
         await self._store.close()
-
-
-def _prepare(connection: Connection, stop: StopId, request: OrderRequest, at: Nanos, *, rewritable: bool) -> None:
-    known = connection.execute(select(intents.c.stop).where(intents.c.tag == request.tag)).one_or_none()
-    if known is None or known.stop != stop or not rewritable:
-        # An order of a stop is named by its tag: one name less that could differ after a crash.
-        _insert_intent(connection, OrderId(str(request.tag)), stop, request, at)
-        return
-    connection.execute(update(intents).where(intents.c.tag == request.tag).values(_request_row(request)))
-
-
-def _insert_intent(
-    connection: Connection, order_id: OrderId, stop: StopId | None, request: OrderRequest, at: Nanos
-) -> None:
-    if request.tag is None:
-        raise ValueError("an order intent needs a tag: without it the order cannot be found again")
-    if connection.execute(select(intents.c.tag).where(intents.c.tag == request.tag)).first() is not None:
-        raise StorageError(f"The tag {request.tag} already names another order.", "Nothing was sent.")
-    row = _request_row(request) | {
-        "tag": request.tag,
-        "order_id": order_id,
-        "stop": stop,
-        "status": OrderStatus.SUBMITTED.value,
-        "created_at": at,
-    }
-    connection.execute(insert(intents), [row])
 
 
 def _stop_row(stop: Stop, at: Nanos) -> dict[str, Any]:
@@ -296,48 +251,3 @@ def _plan(row: Row[Any]) -> StopPlan:
         return msgspec.json.decode(row.plan, type=StopPlan)
     except msgspec.DecodeError as error:
         raise Damaged(f"The plan of stop {row.id} cannot be read.", "Restore a backup.", detail=str(error)) from error
-
-
-def _request_row(request: OrderRequest) -> dict[str, Any]:
-    return {
-        "account": request.account,
-        "instrument": request.instrument,
-        "side": request.side.value,
-        "quantity": request.quantity,
-        "product": request.product.value,
-        "kind": request.kind.value,
-        "price": request.price,
-        "trigger_price": request.trigger_price,
-        "validity": request.validity.value,
-        "market_protection": request.market_protection,
-        "variety": request.variety.value,
-        "iceberg_legs": request.iceberg_legs,
-        "autoslice": int(request.autoslice),
-        "disclosed_quantity": request.disclosed_quantity,
-        "valid_minutes": request.valid_minutes,
-        "auction_number": request.auction_number,
-    }
-
-
-def _intent(row: Row[Any]) -> Intent:
-    request = OrderRequest(
-        account=AccountId(row.account),
-        instrument=InstrumentId(row.instrument),
-        side=Side(row.side),
-        quantity=row.quantity,
-        product=Product(row.product),
-        kind=OrderKind(row.kind),
-        price=row.price,
-        trigger_price=row.trigger_price,
-        validity=Validity(row.validity),
-        tag=Tag(row.tag),
-        market_protection=row.market_protection,
-        variety=Variety(row.variety),
-        iceberg_legs=row.iceberg_legs,
-        autoslice=bool(row.autoslice),
-        disclosed_quantity=row.disclosed_quantity,
-        valid_minutes=row.valid_minutes,
-        auction_number=row.auction_number,
-    )
-    stop = None if row.stop is None else StopId(row.stop)
-    return Intent(OrderId(row.order_id), Tag(row.tag), request, row.created_at, stop)

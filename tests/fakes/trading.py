@@ -12,12 +12,13 @@ from typing import Any, cast
 
 from app.brokers.base import BrokerSession, ExitReply
 from app.brokers.info import shipped_info
-from app.domain.errors import AppError, Rejected, StorageError
+from app.domain.errors import AppError, OutcomeUnknown, Rejected, StorageError
 from app.domain.events import AuditEntry, Event, Level, Noticed
-from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, Nanos, OrderId, Tag
+from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, Nanos, OrderId
 from app.domain.instrument import Exchange, Instrument, InstrumentKind, Product, Segment
+from app.domain.intent import Intent, IntentNews
 from app.domain.money import Price
-from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Side
+from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Purpose, Side
 from app.domain.portfolio import Holding, Position, PositionKey
 from app.domain.stop import Stop, StopPlan, StopState, TimeExit, Trail
 from app.engine.account import AccountState
@@ -52,6 +53,10 @@ Answer = Callable[[OrderRequest], object]
 
 def position(key: PositionKey, quantity: int, last: Price = 100_000) -> Position:
     return Position(key, quantity, Decimal(1000), last, last, 0, Decimal(0), 0, Decimal(0))
+
+
+class LostAfter(OutcomeUnknown):
+    """The request took effect, and its answer is lost."""
 
 
 class FakeBroker:
@@ -147,10 +152,13 @@ class FakeBroker:
 
     # -- the session's side
 
-    def _fail(self, method: str) -> None:
+    def _fail(self, method: str) -> Exception | None:
+        """Raises what was scripted, or gives it back to be raised when the request has taken effect (`LostAfter`)."""
         scripted = self.failures.get(method)
-        if scripted:
-            raise scripted.pop(0)
+        failure = scripted.pop(0) if scripted else None
+        if failure is not None and not isinstance(failure, LostAfter):
+            raise failure
+        return failure
 
     async def orders(self) -> Sequence[Order]:
         await asyncio.sleep(0.01)
@@ -175,13 +183,23 @@ class FakeBroker:
         trigger_price: Price | None = None,
     ) -> None:
         self.priced.append((order, price))
-        self._fail("modify")
-        if quantity is not None or trigger_price is not None:
-            known = self.book[order]
+        lost = self._fail("modify")
+        known = self.book.get(order)
+        if known is not None:
             total = known.quantity if quantity is None else quantity
             trigger = trigger_price or known.trigger_price
             pending = total - known.filled_quantity
-            self._tell(replace(known, quantity=total, pending_quantity=pending, trigger_price=trigger))
+            self._tell(
+                replace(
+                    known,
+                    quantity=total,
+                    pending_quantity=pending,
+                    trigger_price=trigger,
+                    price=known.price if price is None else price,
+                )
+            )
+        if lost is not None:
+            raise lost
 
     async def make_marketable(self, order: BrokerOrderId, price: Price, quantity: int) -> None:
         await asyncio.sleep(0.01)
@@ -212,13 +230,13 @@ class FakeBroker:
 
     async def cancel(self, order: BrokerOrderId) -> None:
         self.cancelled.append(order)
-        self._fail("cancel")
+        lost = self._fail("cancel")
         self.finish(order, OrderStatus.CANCELLED)
+        if lost is not None:
+            raise lost
 
 
 def _lost() -> AppError:
-    from app.domain.errors import OutcomeUnknown
-
     return OutcomeUnknown("The broker did not answer.")
 
 
@@ -283,7 +301,10 @@ class MemoryJournal:
         self.stops: dict[str, Stop] = {}
         self.intents: list[OrderRequest] = []
         self.lines: list[AuditEntry] = []
-        self.resolved: list[tuple[Tag, OrderStatus]] = []
+        self.purposes: list[Purpose] = []
+        self.news: list[IntentNews] = []
+        self.unfinished: list[Intent] = []
+        """Orders that an earlier run left open."""
         self.broken = False
         self.gate: asyncio.Event | None = None
         """Writes wait for it."""
@@ -307,15 +328,22 @@ class MemoryJournal:
         await self._write()
         self.lines.extend(entries)
 
-    async def record_intent(self, order_id: OrderId, request: OrderRequest, entry: AuditEntry) -> None:
-        await self._write()
-        self.intents.append(request)
-
-    async def resolve_intent(
-        self, tag: Tag, status: OrderStatus, broker_order_id: BrokerOrderId | None, entry: AuditEntry
+    async def record_intent(
+        self, order_id: OrderId, request: OrderRequest, purpose: Purpose, entry: AuditEntry
     ) -> None:
         await self._write()
-        self.resolved.append((tag, status))
+        self.intents.append(request)
+        self.purposes.append(purpose)
+        self.lines.append(entry)
+
+    async def record_news(self, news: Sequence[IntentNews], entries: Sequence[AuditEntry]) -> None:
+        await self._write()
+        self.news.extend(news)
+        self.lines.extend(entries)
+
+    async def unfinished_intents(self, account: AccountId) -> Sequence[Intent]:
+        await self._write()
+        return self.unfinished
 
     async def _write(self) -> None:
         await asyncio.sleep(0.001)
@@ -324,9 +352,14 @@ class MemoryJournal:
         if self.broken:
             raise StorageError("The disk is full.")
 
+    def statuses(self, tag: str) -> list[OrderStatus]:
+        """What was written of one order, in order."""
+        return [one.status for one in self.news if one.tag == tag]
+
     @property
     def told(self) -> list[str]:
-        return [entry.what for entry in self.lines]
+        """Of stops."""
+        return [entry.what for entry in self.lines if entry.stop is not None and entry.subject.startswith("stop:")]
 
 
 @dataclass

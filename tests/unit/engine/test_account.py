@@ -47,7 +47,7 @@ def order(status: OrderStatus = OrderStatus.OPEN, filled: int = 0, at: int | Non
         (order(at=10), order(OrderStatus.CANCEL_PENDING, at=11), True),
         (order(at=10), order(OrderStatus.CANCELLED, at=9), True),
         (order(at=None), order(OrderStatus.CANCEL_PENDING), True),
-        (order(OrderStatus.REJECTED), order(OrderStatus.CANCELLED), True),
+        (order(OrderStatus.CANCELLED), order(OrderStatus.FILLED, filled=100), True),
     ],
 )
 def test_news_from_before_what_is_known_is_dropped(known: Order, news: Order, taken: bool) -> None:

@@ -430,7 +430,7 @@ def test_a_trailing_stop_takes_its_backstop_along_within_the_budget() -> None:
         (order,) = resting(rig)
         assert order.trigger_price is not None
         assert 99_940 - 3 * DISTANCE < order.trigger_price < 99_940
-        assert rig.orders.wire.changes[order.broker_order_id] <= BUDGET
+        assert rig.state.changes[order.broker_order_id] <= BUDGET
         rig.tick(99_900)
         await rig.ended(stop)
         assert rig.broker.held[KEY] == 0

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from app.domain.errors import Denied, OutcomeUnknown, Unreachable
+from app.domain.errors import Denied, NeverArrived, OutcomeUnknown, Rejected, StorageError, Unreachable
 from app.domain.events import Noticed, OrderUnresolved
+from app.domain.ids import BrokerOrderId, OrderId, Tag
 from app.domain.instrument import Exchange, Instrument, InstrumentKind, Product
-from app.domain.order import OrderKind, OrderRequest, OrderStatus, Side
+from app.domain.intent import Intent
+from app.domain.order import OrderKind, OrderRequest, OrderStatus, Purpose, Side
 from app.domain.portfolio import PositionKey
 from app.engine.limits import check_order
 from app.engine.orders import OrderManager
 from app.engine.rules import ExitRules, InstrumentClass, class_of, limit_pricer
 from tests.fakes.fast_loop import run, settle
-from tests.fakes.trading import ACCOUNT, INFY, KEY, OPTION, RULES, Rig, refusal
+from tests.fakes.trading import ACCOUNT, INFY, KEY, OPTION, RULES, LostAfter, Rig, refusal
 
 TEXT = RULES.read_text(encoding="utf-8")
+LIMIT = OrderRequest(
+    ACCOUNT, INFY.id, Side.BUY, 10, Product.MIS, OrderKind.LIMIT, price=98_000, tag=Tag("M0123456789ABC")
+)
 BUY = OrderRequest(ACCOUNT, INFY.id, Side.BUY, 10, Product.MIS, OrderKind.MARKET)
 
 
@@ -38,7 +44,8 @@ def test_an_order_is_on_disk_before_it_is_sent_and_resolved_after() -> None:
     async def script(rig: Rig, orders: OrderManager) -> None:
         number = await orders.place(BUY)
         assert [str(request.tag) for request in (*rig.journal.intents, *rig.broker.placed)] == [number, number]
-        assert rig.journal.resolved == [(rig.journal.intents[0].tag, OrderStatus.OPEN)]
+        await orders.log.flush()
+        assert rig.journal.statuses(number) == [OrderStatus.OPEN, OrderStatus.FILLED]
 
     play(script)
 
@@ -51,7 +58,8 @@ def test_a_refused_order_is_resolved_and_raised(failure: Exception, status: Orde
         rig.broker.answers = [failure]
         with pytest.raises(type(failure)):
             await orders.place(BUY)
-        assert [found for _, found in rig.journal.resolved] == [status]
+        await orders.log.flush()
+        assert [news.status for news in rig.journal.news] == [status]
 
     play(script)
 
@@ -60,9 +68,10 @@ def test_an_unanswered_order_that_exists_is_found_by_its_tag_and_not_sent_again(
     async def script(rig: Rig, orders: OrderManager) -> None:
         rig.broker.state = None
         rig.broker.answers = ["lost"]
-        await orders.place(BUY)
+        number = await orders.place(BUY)
         assert any(isinstance(event, OrderUnresolved) for event in rig.events)
-        assert [status for _, status in rig.journal.resolved] == [OrderStatus.UNKNOWN, OrderStatus.FILLED]
+        await orders.log.flush()
+        assert rig.journal.statuses(number) == [OrderStatus.UNKNOWN, OrderStatus.FILLED]
 
     assert len(play(script).broker.placed) == 1
 
@@ -83,7 +92,247 @@ def test_an_unanswered_order_that_cannot_be_looked_up_stays_unknown() -> None:
         rig.broker.failures = {"orders": [Unreachable("down")] * 50}
         with pytest.raises(OutcomeUnknown):
             await orders.place(BUY)
-        assert rig.journal.resolved[-1][1] is OrderStatus.UNKNOWN
+        await orders.log.flush()
+        assert rig.journal.news[-1].status is OrderStatus.UNKNOWN
+
+    play(script)
+
+
+def test_the_same_intent_is_not_sent_again_while_the_first_is_open() -> None:
+    async def script(rig: Rig, orders: OrderManager) -> None:
+        rig.broker.answers = [OutcomeUnknown("lost")]
+        rig.broker.failures = {"orders": [Unreachable("down")] * 30}
+        first = asyncio.ensure_future(orders.place(BUY))
+        await asyncio.sleep(0.5)
+        with pytest.raises(Denied, match="on its way"):
+            await orders.place(BUY)
+        await orders.place(replace(BUY, quantity=11))  # another intent
+        with pytest.raises(OutcomeUnknown):
+            await first
+        with pytest.raises(Denied, match="on its way"):  # no timer lets it go
+            await orders.place(BUY)
+        (row,) = [o for o in rig.state.unlisted.values() if o.quantity == BUY.quantity]
+        assert (row.status, "looked up" in str(row.status_text)) == (OrderStatus.UNKNOWN, True)
+        rig.broker.failures = {}
+        await asyncio.sleep(10)
+        assert rig.state.unlisted[row.id or OrderId("")].status is OrderStatus.DENIED
+        await orders.place(BUY)
+
+    play(script)
+
+
+def test_a_named_intent_pauses_a_strategys_next_entry() -> None:
+    async def script(rig: Rig, orders: OrderManager) -> None:
+        rig.broker.answers = [OutcomeUnknown("lost")]
+        first = asyncio.ensure_future(orders.place(BUY, purpose=Purpose.ENTRY, intent="opening range"))
+        await asyncio.sleep(0.5)
+        with pytest.raises(Denied, match="on its way"):
+            await orders.place(replace(BUY, quantity=20), purpose=Purpose.ENTRY, intent="opening range")
+        await orders.place(BUY, purpose=Purpose.ENTRY, intent="another")
+        with pytest.raises(NeverArrived):
+            await first
+
+    play(script)
+
+
+def test_who_waits_in_the_queue_is_shown_with_its_place() -> None:
+    async def script(rig: Rig, orders: OrderManager) -> None:
+        orders.wire.queue.count(10)
+        tasks = [asyncio.ensure_future(orders.place(replace(BUY, quantity=n))) for n in (1, 2, 3)]
+        await asyncio.sleep(0.5)
+        words = [str(row.status_text) for row in rig.state.unlisted.values()]
+        assert words == [
+            "Waits for its turn: it is the next.",
+            "Waits for its turn: 1 order is ahead of it.",
+            "Waits for its turn: 2 orders are ahead of it.",
+        ]
+        assert rig.broker.placed == []
+        await asyncio.gather(*tasks)
+        assert rig.state.unlisted == {}
+
+    play(script)
+
+
+def test_an_order_taken_back_from_the_queue_was_never_sent() -> None:
+    async def script(rig: Rig, orders: OrderManager) -> None:
+        orders.wire.queue.count(10)
+        waiting = asyncio.ensure_future(orders.place(BUY))
+        await asyncio.sleep(0.5)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        (row,) = rig.state.unlisted.values()
+        assert (row.status, row.status_text) == (OrderStatus.DENIED, "Taken back before it was sent.")
+        await asyncio.sleep(2)
+        assert rig.broker.placed == []
+
+    play(script)
+
+
+def test_a_journal_that_cannot_be_written_holds_back_all_but_exits() -> None:
+    async def script(rig: Rig, orders: OrderManager) -> None:
+        rig.journal.broken = True
+        rig.broker.held = {KEY: 10}
+        with pytest.raises(StorageError):
+            await orders.place(BUY)
+        assert rig.broker.placed == []
+        await orders.square_off(KEY)
+        assert [request.side for request in rig.broker.placed] == [Side.SELL]
+        assert any("journal cannot be written" in e.title for e in rig.events if isinstance(e, Noticed))
+
+    play(script)
+
+
+@pytest.mark.parametrize("lost", [OutcomeUnknown("lost"), LostAfter("lost")])
+def test_a_change_that_nobody_answered_is_read_and_never_repeated(lost: OutcomeUnknown) -> None:
+    async def script(rig: Rig, orders: OrderManager) -> None:
+        number = rig.broker.accept(LIMIT).broker_order_id
+        rig.broker.failures = {"modify": [lost]}
+        if isinstance(lost, LostAfter):
+            await orders.modify(number, price=99_000)
+        else:
+            with pytest.raises(Denied, match="did not reach the broker; the order stands as it was"):
+                await orders.modify(number, price=99_000)
+        assert len(rig.broker.priced) == 1
+        assert rig.state.orders[number].changes == 1
+
+    play(script)
+
+
+@pytest.mark.parametrize("lost", [OutcomeUnknown("lost"), LostAfter("lost")])
+def test_a_cancel_that_nobody_answered_is_read_and_never_repeated(lost: OutcomeUnknown) -> None:
+    async def script(rig: Rig, orders: OrderManager) -> None:
+        number = rig.broker.accept(LIMIT).broker_order_id
+        rig.broker.state = None if isinstance(lost, LostAfter) else rig.state
+        rig.broker.failures = {"cancel": [lost]}
+        asked = asyncio.ensure_future(orders.cancel(number))
+        await settle()
+        assert rig.state.orders[number].status is OrderStatus.CANCEL_PENDING
+        if isinstance(lost, LostAfter):
+            await asked
+            assert rig.state.orders[number].status is OrderStatus.CANCELLED
+        else:
+            await asyncio.sleep(0.5)
+            assert rig.state.orders[number].status is OrderStatus.CANCEL_PENDING, "one reading is not enough"
+            with pytest.raises(Denied, match="the order still stands"):
+                await asked
+            assert rig.state.orders[number].status is OrderStatus.OPEN
+        assert rig.broker.cancelled == [number]
+
+    play(script)
+
+
+def test_a_cancel_of_an_order_that_filled_meanwhile_says_so() -> None:
+    async def script(rig: Rig, orders: OrderManager) -> None:
+        number = rig.broker.accept(LIMIT).broker_order_id
+        rig.broker.failures = {"cancel": [OutcomeUnknown("lost")]}
+        asked = asyncio.ensure_future(orders.cancel(number))
+        await settle()
+        rig.broker.fill(number)
+        with pytest.raises(Rejected, match="was filled before"):
+            await asked
+
+    play(script)
+
+
+def test_of_25_changes_five_are_kept_for_exits() -> None:
+    async def script(rig: Rig, orders: OrderManager) -> None:
+        number = rig.broker.accept(LIMIT).broker_order_id
+        for price in range(20):
+            await orders.modify(number, price=90_000 + 5 * price)
+        with pytest.raises(Denied, match="changed 20 times, and the broker allows 25; the last 5 are kept for exits"):
+            await orders.modify(number, price=80_000)
+        for price in range(5):
+            await orders.modify(number, price=80_000 + 5 * price, purpose=Purpose.EXIT)
+        with pytest.raises(Denied, match="changed 25 times"):
+            await orders.modify(number, price=70_000, purpose=Purpose.EXIT)
+        assert len(rig.broker.priced) == 25
+        assert rig.state.orders[number].changes == 25
+
+    play(script)
+
+
+def test_no_rule_touches_an_order_from_elsewhere_and_the_hand_may() -> None:
+    async def script(rig: Rig, orders: OrderManager) -> None:
+        number = rig.broker.accept(replace(LIMIT, tag=None)).broker_order_id
+        for purpose in (Purpose.EXIT, Purpose.ENTRY):
+            with pytest.raises(Denied, match="placed elsewhere"):
+                await orders.cancel(number, purpose=purpose)
+            with pytest.raises(Denied, match="placed elsewhere"):
+                await orders.modify(number, price=99_000, purpose=purpose)
+        assert (rig.broker.cancelled, rig.broker.priced) == ([], [])
+        await orders.cancel(number)
+
+    play(script)
+
+
+def test_a_position_that_is_being_closed_is_not_closed_twice() -> None:
+    async def script(rig: Rig, orders: OrderManager) -> None:
+        rig.broker.held = {KEY: 10}
+        rig.broker.answers = ["open"]
+        await orders.square_off(KEY)
+        with pytest.raises(Denied, match="is closing this position already"):
+            await orders.square_off(KEY)
+        rig.broker.finish(next(iter(rig.broker.book)), OrderStatus.CANCELLED)
+        await orders.square_off(KEY)
+
+    play(script)
+
+
+# -- after a restart -----------------------------------------------------------------------------------------------
+
+
+def left_open(rig: Rig, *, days: int = 0, **known: Any) -> Intent:
+    """An order of an earlier run, as the journal has it."""
+    request = replace(LIMIT, tag=Tag("M00000000000AB"))
+    since = rig.clock.now() - days * 86_400 * 10**9
+    intent = Intent(OrderId("M00000000000AB"), Tag("M00000000000AB"), request, since, None, **known)
+    rig.journal.unfinished = [intent]
+    return intent
+
+
+def test_an_order_sent_in_the_last_moment_of_a_run_is_found_and_not_sent_again() -> None:
+    async def script(rig: Rig, orders: OrderManager) -> None:
+        intent = left_open(rig)
+        rig.broker.state = None
+        rig.broker.accept(intent.request)
+        await orders.recover()
+        assert rig.state.unlisted[intent.order_id].status is OrderStatus.UNKNOWN
+        with pytest.raises(Denied, match="on its way"):
+            await orders.place(replace(LIMIT, tag=None))
+        await asyncio.sleep(1)
+        assert [order.status for order in rig.state.orders.values()] == [OrderStatus.OPEN]
+        assert rig.state.unlisted == {}
+        await orders.log.flush()
+        assert rig.journal.statuses(intent.tag) == [OrderStatus.UNKNOWN, OrderStatus.OPEN]
+
+    assert play(script).broker.placed == []
+
+
+@pytest.mark.parametrize(
+    ("days", "status", "words"),
+    [(0, OrderStatus.DENIED, "did not reach the broker"), (1, OrderStatus.EXPIRED, "of a new day")],
+)
+def test_an_order_of_before_that_is_nowhere_ends_by_rule(days: int, status: OrderStatus, words: str) -> None:
+    async def script(rig: Rig, orders: OrderManager) -> None:
+        intent = left_open(rig, days=days)
+        await orders.recover()
+        await asyncio.sleep(5)
+        row = rig.state.unlisted[intent.order_id]
+        assert (row.status, words in str(row.status_text)) == (status, True)
+
+    assert play(script).broker.placed == []
+
+
+def test_what_was_open_yesterday_has_expired_and_its_changes_still_count_today() -> None:
+    async def script(rig: Rig, orders: OrderManager) -> None:
+        number = BrokerOrderId("77")
+        left_open(rig, days=1, status=OrderStatus.OPEN, broker_order_id=number, changes=7)
+        await orders.recover()
+        assert (rig.state.orders[number].status, rig.state.orders[number].changes) == (OrderStatus.OPEN, 7)
+        for _ in range(2):
+            await rig.state.read_orders()
+            await asyncio.sleep(1)
+        assert rig.state.orders[number].status is OrderStatus.EXPIRED
 
     play(script)
 

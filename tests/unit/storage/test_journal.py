@@ -8,9 +8,10 @@ import pytest
 
 from app.domain.errors import StorageError
 from app.domain.ids import BrokerOrderId, Tag
-from app.domain.order import OrderKind, OrderStatus
+from app.domain.intent import Intent, IntentNews
+from app.domain.order import OrderKind, OrderStatus, Purpose
 from app.domain.stop import StopState
-from app.storage.journal import Intent, Journal
+from app.storage.journal import Journal
 from app.storage.store import Store
 from tests.unit.storage.samples import A, B, entry, exit_of, finished_stop, manual_order, stop
 
@@ -52,13 +53,13 @@ async def test_the_exit_prepared_with_a_stop_is_found_by_its_tag(journal: Journa
     armed = stop()
     await journal.save_stop(armed, entry(5), exit_of(armed))
     (intent,) = await journal.unresolved_intents(A)
-    assert intent == Intent(intent.order_id, armed.tag(), exit_of(armed), 5, armed.id)
+    assert intent == Intent(intent.order_id, armed.tag(), exit_of(armed), 5, armed.id, Purpose.EXIT)
     assert await journal.unresolved_intents(B) == []
 
 
 async def test_a_manual_order_comes_back_with_every_field(journal: Journal) -> None:
     order_id, request = manual_order()
-    await journal.record_intent(order_id, request, entry(9))
+    await journal.record_intent(order_id, request, Purpose.MANUAL, entry(9))
     assert request.tag is not None
     assert await journal.unresolved_intents(B) == [Intent(order_id, request.tag, request, 9, None)]
 
@@ -66,11 +67,14 @@ async def test_a_manual_order_comes_back_with_every_field(journal: Journal) -> N
 async def test_an_order_is_unresolved_until_somebody_says_what_became_of_it(journal: Journal) -> None:
     order_id, request = manual_order()
     tag = Tag(str(request.tag))
-    await journal.record_intent(order_id, request, entry())
-    await journal.resolve_intent(tag, OrderStatus.UNKNOWN, None, entry(2, "unknown"))
+    await journal.record_intent(order_id, request, Purpose.MANUAL, entry())
+    await journal.record_news([IntentNews(tag, OrderStatus.UNKNOWN, None, 2)], [entry(2, "unknown")])
     assert [i.tag for i in await journal.unresolved_intents(B)] == [tag]
-    await journal.resolve_intent(tag, OrderStatus.OPEN, BrokerOrderId("7"), entry(3, "open"))
+    await journal.record_news([IntentNews(tag, OrderStatus.OPEN, BrokerOrderId("7"), 3, 5, 2)], [entry(3, "open")])
     assert await journal.unresolved_intents(B) == []
+    (open_still,) = await journal.unfinished_intents(B)
+    known = (open_still.status, open_still.broker_order_id, open_still.filled, open_still.changes)
+    assert known == (OrderStatus.OPEN, "7", 5, 2)
     assert [line.what for line in await journal.audit_lines()] == ["open", "unknown", "armed"]
 
 
@@ -81,31 +85,43 @@ async def test_the_end_of_a_stop_settles_its_exits(journal: Journal) -> None:
     assert await journal.unresolved_intents(A) == []
 
 
-async def test_resolving_an_order_nobody_recorded_is_an_error(journal: Journal) -> None:
-    with pytest.raises(StorageError, match="NOSUCHTAG"):
-        await journal.resolve_intent(Tag("NOSUCHTAG"), OrderStatus.OPEN, None, entry())
-    assert await journal.audit_lines() == []
+async def test_an_ended_order_is_not_unfinished_and_keeps_its_number(journal: Journal) -> None:
+    order_id, request = manual_order()
+    tag = Tag(str(request.tag))
+    await journal.record_intent(order_id, request, Purpose.ENTRY, entry())
+    await journal.record_news([IntentNews(tag, OrderStatus.OPEN, BrokerOrderId("7"), 3)], [])
+    await journal.record_news([IntentNews(tag, OrderStatus.UNKNOWN, None, 4)], [])
+    (known,) = await journal.unfinished_intents(B)
+    assert (known.purpose, known.status, known.broker_order_id) == (Purpose.ENTRY, OrderStatus.UNKNOWN, "7")
+    await journal.record_news([IntentNews(tag, OrderStatus.EXPIRED, None, 5)], [])
+    assert await journal.unfinished_intents(B) == []
+
+
+async def test_news_of_an_order_from_another_profile_is_only_a_line_of_the_trail(journal: Journal) -> None:
+    await journal.record_news([IntentNews(Tag("NOSUCHTAG"), OrderStatus.OPEN, None, 1)], [entry(1, "open")])
+    assert await journal.unfinished_intents(A) == []
+    assert [line.what for line in await journal.audit_lines()] == ["open"]
 
 
 async def test_a_tag_names_one_order_for_ever(journal: Journal) -> None:
     order_id, request = manual_order()
-    await journal.record_intent(order_id, request, entry())
+    await journal.record_intent(order_id, request, Purpose.MANUAL, entry())
     other, _ = manual_order(2)
     with pytest.raises(StorageError, match="tag"):
-        await journal.record_intent(other, request, entry(2, "again"))
+        await journal.record_intent(other, request, Purpose.MANUAL, entry(2, "again"))
     assert request.tag is not None
-    await journal.resolve_intent(request.tag, OrderStatus.CANCELLED, None, entry(3, "cancelled"))
+    await journal.record_news([IntentNews(request.tag, OrderStatus.CANCELLED, None, 3)], [entry(3, "cancelled")])
     with pytest.raises(StorageError, match="tag"):
-        await journal.record_intent(other, request, entry(4, "again"))
+        await journal.record_intent(other, request, Purpose.MANUAL, entry(4, "again"))
     with pytest.raises(StorageError):
-        await journal.record_intent(order_id, replace(request, tag=Tag("M2")), entry(5, "again"))
+        await journal.record_intent(order_id, replace(request, tag=Tag("M2")), Purpose.MANUAL, entry(5, "again"))
     assert [line.what for line in await journal.audit_lines()] == ["cancelled", "armed"]
 
 
 async def test_an_order_without_a_tag_is_not_recorded(journal: Journal) -> None:
     order_id, request = manual_order()
     with pytest.raises(ValueError, match="tag"):
-        await journal.record_intent(order_id, replace(request, tag=None), entry())
+        await journal.record_intent(order_id, replace(request, tag=None), Purpose.MANUAL, entry())
 
 
 async def test_an_armed_stop_may_prepare_its_exit_again_with_another_quantity(journal: Journal) -> None:

@@ -10,6 +10,7 @@ from app.storage.migrations.journal import (
     v0006_strategies,
     v0007_why_fired,
     v0008_absences,
+    v0009_order_states,
 )
 
 VERSIONS = (
@@ -21,4 +22,5 @@ VERSIONS = (
     Version("0006", v0006_strategies.upgrade),
     Version("0007", v0007_why_fired.upgrade),
     Version("0008", v0008_absences.upgrade),
+    Version("0009", v0009_order_states.upgrade),
 )

@@ -209,3 +209,33 @@ async def _read_by(desk: LocalDesk, account: AccountId) -> bool:
 async def _is(read: object, wanted: object) -> bool:
     assert callable(read)
     return bool(await read() == wanted)
+
+
+@pytest.mark.parametrize("margin", ["none", "fresh"])
+async def test_a_twin_stop_leaves_by_a_change_of_its_backstop(
+    tmp_path: Path, margin: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.ERROR, logger="app.engine.firing")
+    faults = ("--fault", "limits=off", "--fault", f"modify_margin={margin}")
+    with upstox_exchange("--seed", "7", "--clock", "2026-11-20T10:00:00", *faults) as exchange:
+        async with seated(exchange, ProfilePaths(tmp_path / "profile"), first=True) as seat:
+            await seat.desk.trading.place(OrderRequest(seat.account, INFY, Side.BUY, 10, Product.MIS, OrderKind.MARKET))
+            assert await eventually(lambda: _is(seat.held, 10))
+            account = seat.desk._workspace.account(seat.account)
+            trigger = (await seat.last()) * 97 // 100 // 10 * 10
+            stop = await seat.desk.stops.arm(seat.key, StopPlan(trigger, backstop=1_000))
+
+            async def rests() -> bool:
+                return account.stops.backstops.backed.get(stop.id) == 10
+
+            await eventually(rests)
+            (backstop,) = account.stops.backstops.legs(stop.id)
+            await exchange.control("PUT", "/market", {INFY: (trigger - 50) / 100})
+            assert await eventually(lambda: _is(seat.held, 0))
+
+            async def closed() -> bool:
+                return (await seat.stop()).state is StopState.CLOSED
+
+            assert await eventually(closed)
+            ours = [o for o in await account.broker.orders() if (o.tag or "").startswith(stop.id)]
+            assert [(o.broker_order_id, o.filled_quantity) for o in ours] == [(backstop.broker_order_id, 10)]

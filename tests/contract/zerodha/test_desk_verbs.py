@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -259,3 +260,64 @@ async def test_a_sale_of_unauthorised_holdings_names_the_page_and_goes_through_a
 
     await trader.desk._workspace.account(trader.account).books.refresh()
     await eventually(shown)
+
+
+@pytest.mark.parametrize("margin", ["none", "fresh"])
+async def test_a_twin_stop_leaves_by_a_change_of_its_backstop(
+    trader: Trader, margin: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Over the real wire, whether or not the broker's risk check looks at a change again."""
+    caplog.set_level(logging.ERROR, logger="app.engine.firing")  # how fast it is on a busy machine is not asked here
+    await trader.exchange.control("POST", "/faults", {"faults": [f"modify_margin={margin}"]})
+    before = await trader.quantity(Product.MIS)
+    await trader.buy(10 - before, Product.MIS)
+    account = trader.desk._workspace.account(trader.account)
+    trigger = await trader.last() * 97 // 100 // 10 * 10
+    stop = await trader.desk.stops.arm(trader.key(Product.MIS), StopPlan(trigger, backstop=1_000))
+
+    async def rests() -> bool:
+        return account.stops.backstops.backed.get(stop.id) == 10
+
+    await eventually(rests)
+    (backstop,) = account.stops.backstops.legs(stop.id)
+    assert backstop.trigger_price == trigger - 1_000
+    await trader.exchange.control("PUT", "/market", {INFY: (trigger - 50) / 100})
+
+    async def flat() -> bool:
+        return await trader.quantity(Product.MIS) == 0
+
+    await eventually(flat)
+
+    async def closed() -> bool:
+        return next(s for s in await trader.desk.stops.stops() if s.id == stop.id).state is StopState.CLOSED
+
+    await eventually(closed)
+    ours = [o for o in await account.broker.orders() if (o.tag or "").startswith(stop.id)]
+    assert sum(o.filled_quantity for o in ours) == 10, "exactly once"
+    assert [o.broker_order_id for o in ours] == [backstop.broker_order_id], "never a second order"
+    assert not any(not o.status.is_final for o in ours)
+
+
+async def test_a_backstop_that_fires_alone_closes_its_stop_as_by_the_exchange(trader: Trader) -> None:
+    before = await trader.quantity(Product.MIS)
+    await trader.buy(10 - before, Product.MIS)
+    account = trader.desk._workspace.account(trader.account)
+    trigger = await trader.last() * 97 // 100 // 10 * 10
+    stop = await trader.desk.stops.arm(trader.key(Product.MIS), StopPlan(trigger, backstop=500))
+
+    async def rests() -> bool:
+        return account.stops.backstops.backed.get(stop.id) == 10
+
+    await eventually(rests)
+    watch = account.stops._watching.of(stop.id)
+    assert watch is not None
+    watch.armed_at = 1 << 62  # no price reaches the local stop
+    await trader.exchange.control("PUT", "/market", {INFY: (trigger - 600) / 100})
+
+    async def closed() -> bool:
+        return next(s for s in await trader.desk.stops.stops() if s.id == stop.id).state is StopState.CLOSED
+
+    await eventually(closed)
+    (told,) = [s for s in await trader.desk.stops.stops() if s.id == stop.id]
+    assert "by the exchange" in told.note
+    assert await trader.quantity(Product.MIS) == 0

@@ -131,6 +131,19 @@ class ChartSeries:
 
 
 @dataclass(frozen=True, slots=True)
+class BackstopPreview:
+    """What would rest at the exchange behind a stop."""
+
+    trigger: Price
+    price: Price
+    """Worst price accepted once it is triggered."""
+    margin: Paise | None
+    """What the broker says that such an order blocks; None: it did not say."""
+    unknown: str = ""
+    """Why the margin is not known, in words."""
+
+
+@dataclass(frozen=True, slots=True)
 class StopPreview:
     """What arming or moving a stop to a trigger would mean. Money in paise, signed from the trader's side."""
 
@@ -145,6 +158,8 @@ class StopPreview:
     distance_percent: Decimal
     denied: str = ""
     """Why it cannot be armed, in words; empty when it can."""
+    backstop: BackstopPreview | None = None
+    """None: none was asked for, or it cannot rest there."""
     alone: str = ""
     """Why nobody takes over this stop if the program dies, in words; empty when somebody does."""
 

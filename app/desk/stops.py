@@ -7,16 +7,17 @@ from decimal import Decimal
 
 from app.analytics.charge_table import ChargesUnknown
 from app.desk.account import AccountDesk
-from app.desk.messages import AuditLine, StopPreview
+from app.desk.messages import AuditLine, BackstopPreview, StopPreview
 from app.desk.workspace import Workspace
 from app.domain.calendar import ist_date
 from app.domain.coverage import Coverage
-from app.domain.errors import Denied
+from app.domain.errors import AppError, Denied
 from app.domain.ids import StopId
 from app.domain.money import Price, Rounding, to_tick
+from app.domain.order import OrderKind, OrderRequest
 from app.domain.portfolio import Position, PositionKey
 from app.domain.stop import Stop, StopPlan
-from app.engine.arming import deny_trigger, open_position
+from app.engine.arming import deny_backstop, deny_trigger, fresh_stop, open_position
 
 HUNDREDTH = Decimal("0.01")
 
@@ -41,7 +42,7 @@ class StopDesk:
             if not stop.state.is_final or ist_date(stop.closed_at or 0) == ist_date(desk.clock.now())
         ]
 
-    async def preview(self, position: PositionKey, trigger: Price) -> StopPreview:
+    async def preview(self, position: PositionKey, trigger: Price, backstop: Price | None = None) -> StopPreview:
         """What a stop at a price would mean; `denied` says why it cannot be armed there."""
         desk = self._workspace.account(position.account)
         instrument = self._workspace.instrument(position.instrument)
@@ -52,6 +53,7 @@ class StopDesk:
         try:
             desk.rights.deny()
             deny_trigger(held, instrument, snapped, last)
+            deny_backstop(held, instrument, StopPlan(snapped, backstop=backstop))
         except Denied as refusal:
             denied = str(refusal)
         outcome = desk.outcome(held)
@@ -68,8 +70,28 @@ class StopDesk:
             distance=distance,
             distance_percent=(Decimal(distance * 100) / last).quantize(HUNDREDTH) if last else Decimal(0),
             denied=denied,
+            backstop=None if denied or backstop is None else await self._backstop(desk, held, snapped, backstop),
             alone=self._workspace.alone(),
         )
+
+    async def _backstop(
+        self, desk: AccountDesk, held: Position, trigger: Price, distance: Price
+    ) -> BackstopPreview | None:
+        """Where it would rest, and what the broker says that it blocks."""
+        instrument = self._workspace.instrument(held.key.instrument)
+        plan = StopPlan(trigger, backstop=distance)
+        stop = fresh_stop(held, instrument, plan, abs(held.quantity), desk.clock.now(), trigger)
+        want = desk.stops.backstops.wanted(stop)
+        if want is None:
+            return None
+        order = OrderRequest(
+            held.key.account, instrument.id, stop.side, want.quantity, held.key.product, OrderKind.SL, want.price,
+            want.trigger,
+        )  # fmt: skip
+        try:
+            return BackstopPreview(want.trigger, want.price, (await desk.broker.cost(order, want.price)).margin)
+        except AppError as failure:
+            return BackstopPreview(want.trigger, want.price, None, failure.cause)
 
     @staticmethod
     def _risk(held: Position, last: Price, trigger: Price) -> int:
@@ -85,6 +107,10 @@ class StopDesk:
     async def move(self, stop: StopId, trigger: Price) -> Stop:
         """Another level."""
         return await self._owner(stop).stops.move(stop, trigger)
+
+    async def change(self, stop: StopId, plan: StopPlan) -> Stop:
+        """Another plan."""
+        return await self._owner(stop).stops.change(stop, plan)
 
     async def disarm(self, stop: StopId) -> Stop:
         """Ends the watch."""

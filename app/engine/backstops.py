@@ -19,9 +19,10 @@ from app.domain.instrument import Instrument
 from app.domain.money import in_rupees
 from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Purpose
 from app.domain.stop import FIRST_BACKSTOP, LAST_SLICE, Stop, StopState, exit_tag, is_backstop, stop_of_tag
+from app.engine import backstop_plan
 from app.engine.account import AccountState
 from app.engine.attempts import ACKNOWLEDGED_LOOKUPS
-from app.engine.backstop_plan import Leg, Move, Nothing, Rest, TakeBack, Wanted, next_action, wanted
+from app.engine.backstop_plan import Leg, Move, Nothing, Rest, TakeBack, Wanted, next_action
 from app.engine.exit_plan import LOOKUP_SPACING, LOOKUPS, remaining
 from app.engine.orders import OrderManager
 from app.engine.record import StopRecord
@@ -111,7 +112,7 @@ class Backstops:
 
     def _lost(self, stop: Stop, order: Order) -> None:
         """The broker or somebody else ended it."""
-        want = self._wanted(stop)
+        want = self.wanted(stop)
         if want is not None and self._given_up.get(stop.id) != want:
             self._given_up[stop.id] = want
             why = order.status_text or f"It was {order.status.value}."
@@ -136,7 +137,7 @@ class Backstops:
         stop = self._stops[stop_id]
         if stop.state is StopState.ARMED and (not self._is_watched(stop_id) or not self._state.active):
             return True
-        want = self._wanted(stop)
+        want = self.wanted(stop)
         if want is not None and self._given_up.get(stop_id) == want:
             return True
         legs = [
@@ -170,13 +171,14 @@ class Backstops:
             return want is not None or not self._state.active
         return False
 
-    def _wanted(self, stop: Stop) -> Wanted | None:
+    def wanted(self, stop: Stop) -> Wanted | None:
+        """What should rest behind an armed stop."""
         try:
             instrument = self._known(stop.key.instrument)
             pricer = self._terms.pricer(stop.key.account, instrument, stop.side)
         except Denied:
             return None
-        return wanted(stop, pricer)
+        return backstop_plan.wanted(stop, pricer)
 
     def _is_watched(self, stop_id: StopId) -> bool:
         watch = self._watching.of(stop_id)
@@ -188,7 +190,7 @@ class Backstops:
             told = f"{request.side} {units} at {in_rupees(want.trigger, stop.price_scale)}"
             await self._record.keep(self._stops[stop.id], "backstop", told, request)
             current = self._stops[stop.id]
-            if current.state is not StopState.ARMED or not self._is_watched(stop.id) or self._wanted(current) != want:
+            if current.state is not StopState.ARMED or not self._is_watched(stop.id) or self.wanted(current) != want:
                 return  # while the journal wrote, it fired, ended or moved
             lookups = ACKNOWLEDGED_LOOKUPS
             try:

@@ -17,6 +17,7 @@ from app.desk.flatten_messages import FlattenChoice, FlattenPlan, FlattenReport
 from app.desk.messages import (
     AccountView,
     AuditLine,
+    BackstopPreview,
     ChartSeries,
     CurvePoint,
     LoginPage,
@@ -375,7 +376,7 @@ class ScriptedStops:
     async def stops(self) -> Sequence[Stop]:
         return tuple(self.script.stops.values())
 
-    async def preview(self, position: PositionKey, trigger: Price) -> StopPreview:
+    async def preview(self, position: PositionKey, trigger: Price, backstop: Price | None = None) -> StopPreview:
         held = self.script.positions[position]
         last = self.script.ticks[position.instrument].last_price
         wrong = trigger >= last if held.quantity > 0 else trigger <= last
@@ -384,10 +385,11 @@ class ScriptedStops:
             trigger, abs(held.quantity), outcome, abs(last - trigger) * abs(held.quantity), abs(last - trigger),
             (Decimal(abs(last - trigger)) * 100 / last).quantize(Decimal("0.01")),
             "The price is already beyond this stop: it would fire at once." if wrong else "",
+            None if backstop is None else BackstopPreview(trigger - backstop, trigger - backstop - 500, 18_450_00),
         )  # fmt: skip
 
     async def arm(self, position: PositionKey, plan: StopPlan) -> Stop:
-        await self.script.enter("arm", position, plan.trigger)
+        await self.script.enter("arm", position, plan.trigger, *([] if plan.backstop is None else [plan.backstop]))
         held = self.script.positions[position]
         stop = Stop(
             new_stop_id(), position, held.exit_side, plan.trigger, abs(held.quantity), StopState.ARMED, market.NOW,
@@ -395,6 +397,10 @@ class ScriptedStops:
             tick_size=self.script.instruments[position.instrument].tick_size,
         )  # fmt: skip
         return self._keep(stop)
+
+    async def change(self, stop: StopId, plan: StopPlan) -> Stop:
+        await self.script.enter("change", stop, plan)
+        return self._keep(replace(self.script.stops[stop], plan=plan, trigger=plan.trigger))
 
     async def move(self, stop: StopId, trigger: Price) -> Stop:
         await self.script.enter("move", stop, trigger)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any
 
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QToolButton, QVBoxLayout, QWidget
 
-from app.desk.messages import StopPreview
+from app.desk.messages import BackstopPreview, StopPreview
 from app.domain.errors import AppError
 from app.domain.instrument import Instrument
 from app.domain.money import Price, Rounding, to_tick
@@ -48,6 +49,15 @@ class StopStrip(QFrame):
         self.price.setObjectName("stop.price")
         self.price.setAccessibleName("Stop price")
         self.price.setFixedWidth(120)
+        self.backstop = PriceEdit()
+        self.backstop.setObjectName("stop.backstop")
+        self.backstop.setAccessibleName("Backstop at the exchange, so far behind the stop")
+        self.backstop.setPlaceholderText("No backstop")
+        self.backstop.setToolTip(
+            "How far behind the stop an order rests at the exchange.\n"
+            "It outlives this computer; when the stop fires, that order becomes the exit. Empty: none."
+        )
+        self.backstop.setFixedWidth(104)
         self._meaning = label("", "muted", wrap=True, name="stop.meaning")
         self._button = QPushButton("&Arm stop")
         self._button.setObjectName("stop.arm")
@@ -61,18 +71,23 @@ class StopStrip(QFrame):
         line = QHBoxLayout()
         line.addWidget(self._title)
         line.addWidget(self.price)
+        line.addWidget(label("backstop", "muted"))
+        line.addWidget(self.backstop)
         line.addWidget(self._button)
-        line.addWidget(self._meaning, 1)
+        line.addStretch(1)
         line.addWidget(close)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(12, 6, 8, 6)
         layout.addLayout(line)
+        layout.addWidget(self._meaning)
         self._pause = QTimer(self)
         self._pause.setSingleShot(True)
         self._pause.setInterval(_PAUSE_MS)
         self._pause.timeout.connect(self._ask)
         self.price.value_changed.connect(lambda _value: self._on_changed())
         self.price.returnPressed.connect(self._submit)
+        self.backstop.value_changed.connect(lambda _value: self._on_changed())
+        self.backstop.returnPressed.connect(self._submit)
         self.hide()
 
     def open_for(self, position: Position) -> None:
@@ -86,6 +101,8 @@ class StopStrip(QFrame):
         self._button.setText("&Move stop" if stop else "&Arm stop")
         self.price.set_instrument(instrument)
         self.price.set_value(stop.trigger if stop else self._suggest(position, instrument))
+        self.backstop.set_instrument(instrument)
+        self.backstop.set_value(None if stop is None else stop.plan.backstop)
         self._meaning.setText("")
         self.show()
         self.price.setFocus()
@@ -105,7 +122,7 @@ class StopStrip(QFrame):
 
     def _on_changed(self) -> None:
         self._denied = ""
-        self._button.setEnabled(not self._busy and self.price.value is not None)
+        self._button.setEnabled(not self._busy and self.price.value is not None and not self.backstop.problem)
         self._pause.start()
 
     def _ask(self) -> None:
@@ -113,15 +130,15 @@ class StopStrip(QFrame):
         if self._asked is not None:
             self._asked.cancel()
         if self._key is not None and trigger is not None:
-            self._asked = self._bridge.start(self._preview(self._key, trigger), "preview stop")
+            self._asked = self._bridge.start(self._preview(self._key, trigger, self.backstop.value), "preview stop")
 
-    async def _preview(self, key: PositionKey, trigger: Price) -> None:
+    async def _preview(self, key: PositionKey, trigger: Price, backstop: Price | None) -> None:
         try:
-            preview = await self._bridge.call(self._bridge.desk.stops.preview(key, trigger))
+            preview = await self._bridge.call(self._bridge.desk.stops.preview(key, trigger, backstop))
         except AppError as failure:
             self._say(str(failure), "warning")
             return
-        if key == self._key and trigger == self.price.value:
+        if key == self._key and (trigger, backstop) == (self.price.value, self.backstop.value):
             self._show_preview(preview)
 
     def _show_preview(self, preview: StopPreview) -> None:
@@ -135,20 +152,35 @@ class StopStrip(QFrame):
         self._say(
             f"{quantity_of(self._instrument, preview.quantity)} out at {price_of(self._instrument, preview.trigger)}: "
             f"net {fmt.pnl(preview.outcome)} · {points} ({fmt.percent(preview.distance_percent)}) away · "
-            f"{fmt.amount(preview.at_risk)} at risk{f'. {preview.alone}' if preview.alone else ''}",
+            f"{fmt.amount(preview.at_risk)} at risk{f'. {preview.alone}' if preview.alone else ''}"
+            f"{self._backstop_words(preview.backstop)}",
             role,
         )
 
+    def _backstop_words(self, backstop: BackstopPreview | None) -> str:
+        if backstop is None:
+            return ""
+        at = price_of(self._instrument, backstop.trigger)
+        if backstop.margin is None:
+            return f"\nBackstop at {at} at the exchange; what it blocks is not known. {backstop.unknown}"
+        return f"\nBackstop at {at} at the exchange; an order like it blocks {fmt.amount(backstop.margin)}"
+
     def _submit(self) -> None:
         trigger = self.price.value
-        if self._key is None or self._busy or self._denied or trigger is None:
+        if self._key is None or self._busy or self._denied or trigger is None or self.backstop.problem:
             return
         stop = self._facts.stop_of(self._key)
         if stop is not None and stop.state is not StopState.ARMED:
             self._say(f"The stop is {stop.state}; it cannot be moved now.", "warning")
             return
         verbs = self._bridge.desk.stops
-        verb = verbs.arm(self._key, StopPlan(trigger)) if stop is None else verbs.move(stop.id, trigger)
+        behind = self.backstop.value
+        if stop is None:
+            verb = verbs.arm(self._key, StopPlan(trigger, backstop=behind))
+        elif behind == stop.plan.backstop:
+            verb = verbs.move(stop.id, trigger)
+        else:
+            verb = verbs.change(stop.id, replace(stop.plan, trigger=trigger, backstop=behind))
         self._busy = True
         self._button.setEnabled(False)
         self.price.setEnabled(False)

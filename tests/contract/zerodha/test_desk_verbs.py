@@ -273,6 +273,10 @@ async def test_a_twin_stop_leaves_by_a_change_of_its_backstop(
     await trader.buy(10 - before, Product.MIS)
     account = trader.desk._workspace.account(trader.account)
     trigger = await trader.last() * 97 // 100 // 10 * 10
+    told = (await trader.desk.stops.preview(trader.key(Product.MIS), trigger, 1_000)).backstop
+    assert told is not None
+    assert told.trigger == trigger - 1_000
+    assert told.margin is not None, told.unknown
     stop = await trader.desk.stops.arm(trader.key(Product.MIS), StopPlan(trigger, backstop=1_000))
 
     async def rests() -> bool:

@@ -84,3 +84,27 @@ def test_words_for_every_state() -> None:
     assert coverage_words(row(Protection.GTT, 1_500, 750, 1)) == "trigger (GTT), 750 of 1,500"
     assert coverage_words(row(Protection.TWIN, 150, 150, 1)) == "local + backstop"
     assert coverage_words(None) == ""
+
+
+def test_a_backstop_is_chosen_with_the_stop_and_says_what_it_blocks(
+    stage: Stage, facts: Facts, positions: PositionsPanel
+) -> None:
+    """The distance goes with the plan; an existing stop gets one, or loses it, by a change of its plan."""
+    held = next(p for p in market.positions() if p.quantity > 0 and facts.stop_of(p.key) is None)
+    strip = positions.strip
+    positions.set_stop(held.key)
+    strip.backstop.setText("5.00")
+    strip.backstop.textEdited.emit("5.00")
+    stage.until(lambda: "18,450" in strip._meaning.text())
+    strip._submit()
+    stage.until(lambda: bool(stage.desk.script.called("arm")))
+    ((_, _, behind),) = stage.desk.script.called("arm")
+    assert behind == 500
+    stage.until(lambda: facts.stop_of(held.key) is not None and not strip.isVisible())
+    positions.set_stop(held.key)
+    assert strip.backstop.value == 500
+    strip.backstop.set_value(None)
+    strip._submit()
+    stage.until(lambda: bool(stage.desk.script.called("change")))
+    ((_, plan),) = stage.desk.script.called("change")
+    assert getattr(plan, "backstop", 0) is None

@@ -346,6 +346,7 @@ async def build_desk(
         bus.publish,
         tasks,
         guarding=guarding,
+        helper=helper,
     )
     exchange = None
     if paper:

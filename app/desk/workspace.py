@@ -26,6 +26,7 @@ from app.engine.rules import ExitRules
 from app.market.charts import Charts
 from app.market.instruments import InstrumentMaster
 from app.market.underlyings import Underlyings
+from app.runtime.helper import Helper
 from app.runtime.loop import Tasks
 from app.runtime.paths import resource
 from app.storage.accounts import AccountRecord
@@ -82,6 +83,7 @@ class Workspace:
         tasks: Tasks,
         *,
         guarding: bool = True,
+        helper: Helper | None = None,
     ) -> None:
         self.profile = profile
         self.guarding = guarding
@@ -94,7 +96,7 @@ class Workspace:
         self.calendar = calendar
         self.publish = publish
         self.tasks = tasks
-        self.master = InstrumentMaster()
+        self.master = InstrumentMaster(helper)
         self.underlyings = Underlyings.parse(
             resource("rules", "underlyings.csv").read_text(encoding="utf-8"), self.master.search
         )

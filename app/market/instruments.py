@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
+from contextlib import aclosing
 from typing import Protocol
 
 from app.domain.ids import InstrumentId
 from app.domain.instrument import Instrument, InstrumentKind
-from app.domain.listing import PackedList
+from app.domain.listing import PACKED_TOGETHER, PackedList
+from app.market.arranging import arranged, index_arrays, pieces_of, received
 from app.market.search import SearchIndex
 from app.market.table import InstrumentTable, Shelf, Shelves
+from app.runtime.framing import framed
+from app.runtime.helper import Helper, HelperDied
 from app.runtime.memory import give_back
+
+log = logging.getLogger(__name__)
 
 
 class InstrumentStore(Protocol):
@@ -26,7 +33,8 @@ class InstrumentMaster:
     """One list for all brokers: an instrument is the same wherever it is traded. Numbers, keys, lots and ticks are
     those of the broker whose list is asked for, or of the one that was read last."""
 
-    def __init__(self) -> None:
+    def __init__(self, helper: Helper | None = None) -> None:
+        self._helper = helper
         self._tables: dict[str, InstrumentTable] = {}
         """By the name of the list, the one that was read last at the end."""
         self._count = 0
@@ -71,18 +79,33 @@ class InstrumentMaster:
             await self.reload(store, name)
 
     async def reload(self, store: InstrumentStore, name: str) -> None:
-        """The stored list anew. Whatever walks over all of it does so in a thread."""
+        """The stored list anew. Whatever walks over all of it does so in the helper process, or in a thread."""
         async with self._taking:
             mine = await asyncio.to_thread(InstrumentTable, await store.packed(name))
             others = [table for other, table in self._tables.items() if other != name and len(table)]
-            count, index = await asyncio.to_thread(_arranged, [mine, *reversed(others)])
+            count, index = await self._arranged([mine, *reversed(others)])
             self._tables.pop(name, None)
             self._tables[name] = mine
             self._count, self._index = count, index
         await asyncio.to_thread(give_back)
 
+    async def _arranged(self, tables: Sequence[InstrumentTable]) -> tuple[int, SearchIndex]:
+        if self._helper is None:
+            return await asyncio.to_thread(_arranged_here, tables)
+        lists = [(-(-len(table) // PACKED_TOGETHER), table.ids().dtype.itemsize) for table in tables]
+        body = framed(pieces_of(tables))
+        try:
+            async with aclosing(self._helper.slices(arranged, body, lists)) as pieces:
+                arrays, with_futures = await received(pieces)
+        except HelperDied:
+            log.warning("the helper process ended while it arranged the instruments; they are arranged here")
+            return await asyncio.to_thread(_arranged_here, tables)
+        places = [arrays[f"places {number}"] for number in range(len(tables)) if len(tables) > 1]
+        whole: Shelf = Shelves(tables, places) if places else tables[0]  # type: ignore[arg-type]  # of numbers
+        return len(whole), SearchIndex(whole, index_arrays(arrays, with_futures))
 
-def _arranged(tables: Sequence[InstrumentTable]) -> tuple[int, SearchIndex]:
+
+def _arranged_here(tables: Sequence[InstrumentTable]) -> tuple[int, SearchIndex]:
     """(how many there are, the index of all)."""
     whole: Shelf = tables[0] if len(tables) == 1 else Shelves(tables)
     return len(whole), SearchIndex(whole)

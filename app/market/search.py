@@ -11,13 +11,14 @@ company name. Best first:
 
 How it stays quick: every distinct word is kept once, sorted, and the rows of all words lie in one array in the order of
 the words; so the rows of all words that begin with something are one slice of it. Matching is marking rows. The build
-works in short steps and numpy sorts, so that it does not hold the interpreter lock for long.
+works in steps, between which others have their turn.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Final
@@ -56,27 +57,71 @@ _UNDERLYING_OF_INDEX: Final = {
 """An index by its name in quotes -> the name of its derivatives."""
 
 
-class SearchIndex:
-    """Finds instruments by words. Immutable; safe to read from any thread. Inactive instruments are left out."""
+@dataclass(frozen=True, slots=True, eq=False)
+class SearchArrays:
+    """What a search needs to know of a list."""
 
-    def __init__(self, instruments: Iterable[Instrument]) -> None:
-        columns = _Columns(instruments)
-        order = columns.best_first()
-        self._source = columns.instruments
-        self._order = order.astype(np.int32)
-        self.with_futures = frozenset(columns.with_futures)
-        """Names of the shares and indices on which NSE and BSE have futures."""
-        self._group = columns.group[order]
-        row_of = np.empty(len(order), np.int32)
-        row_of[order] = np.arange(len(order), dtype=np.int32)
-        # An index also answers to the name of its derivatives: BANKNIFTY is NIFTY BANK.
-        symbols = np.append(columns.symbols, np.array([word for word, _ in columns.aliases], columns.symbols.dtype))
-        symbol_rows = np.append(row_of, row_of[np.array([row for _, row in columns.aliases], np.intp)])
-        by_symbol = np.argsort(symbols, kind="stable")
-        self._symbols = symbols[by_symbol]
-        self._symbol_rows = symbol_rows[by_symbol]
-        self._words, self._starts, self._rows = _postings(columns.exact_words(), row_of)
-        self._name_words, self._name_starts, self._name_rows = _postings(columns.company_words(), row_of)
+    order: Ints
+    """Of each row, the place in the list: rows lie in their order of merit."""
+    group: npt.NDArray[np.int16]
+    symbols: Words
+    symbol_rows: Ints
+    words: Words
+    starts: Ints
+    rows: Ints
+    name_words: Words
+    name_starts: Ints
+    name_rows: Ints
+    with_futures: frozenset[str]
+    """Names of the shares and indices on which NSE and BSE have futures."""
+
+
+def arrays_of(instruments: Iterable[Instrument]) -> Generator[None, None, SearchArrays]:
+    """Builds them; stops now and then, where others may have their turn."""
+    columns = _Columns(instruments)
+    yield from columns.gather()
+    order = columns.best_first()
+    yield
+    row_of = np.empty(len(order), np.int32)
+    row_of[order] = np.arange(len(order), dtype=np.int32)
+    # An index also answers to the name of its derivatives: BANKNIFTY is NIFTY BANK.
+    symbols = np.append(columns.symbols, np.array([word for word, _ in columns.aliases], columns.symbols.dtype))
+    symbol_rows = np.append(row_of, row_of[np.array([row for _, row in columns.aliases], np.intp)])
+    by_symbol = np.argsort(symbols, kind="stable")
+    yield
+    words = _postings(columns.exact_words(), row_of)
+    yield
+    names = _postings(columns.company_words(), row_of)
+    return SearchArrays(
+        order.astype(np.int32), columns.group[order], symbols[by_symbol], symbol_rows[by_symbol], *words, *names,
+        frozenset(columns.with_futures),
+    )  # fmt: skip
+
+
+def _at_once(work: Generator[None, None, SearchArrays]) -> SearchArrays:
+    while True:
+        try:
+            next(work)
+        except StopIteration as done:
+            arrays: SearchArrays = done.value
+            return arrays
+
+
+class SearchIndex:
+    """Finds instruments by words. Immutable; safe to read from any thread. Inactive instruments are left out.
+
+    `arrays`: built of the same list before.
+    """
+
+    def __init__(self, instruments: Iterable[Instrument], arrays: SearchArrays | None = None) -> None:
+        self._source = _listed(instruments)
+        arrays = arrays or _at_once(arrays_of(self._source))
+        self.with_futures = arrays.with_futures
+        self._order, self._group = arrays.order, arrays.group
+        self._symbols, self._symbol_rows = arrays.symbols, arrays.symbol_rows
+        self._words, self._starts, self._rows = arrays.words, arrays.starts, arrays.rows
+        self._name_words, self._name_starts = arrays.name_words, arrays.name_starts
+        self._name_rows = arrays.name_rows
 
     def __len__(self) -> int:
         return len(self._order)
@@ -125,13 +170,17 @@ class SearchIndex:
         return [self._source[int(self._order[row])] for row in best]
 
 
+def _listed(instruments: Iterable[Instrument]) -> Sequence[Instrument]:
+    """A list may be too long to be kept as objects; then they are made for each walk and again when found."""
+    return instruments if isinstance(instruments, Shelf) else [one for one in instruments if one.active]
+
+
 class _Columns:
     """The list as columns of small numbers, and the words that each number stands for."""
 
     def __init__(self, instruments: Iterable[Instrument]) -> None:
-        # A list may be too long to be kept as objects; then they are made once for this walk and again when found.
-        listed = instruments if isinstance(instruments, Shelf) else [one for one in instruments if one.active]
-        self.instruments: Sequence[Instrument] = listed
+        listed = _listed(instruments)
+        self.instruments = listed
         self.with_futures: set[str] = set()
         count = len(self.instruments)
         self.symbols: Words = np.zeros(count, f"S{_longest(listed)}")
@@ -142,16 +191,21 @@ class _Columns:
         self._strikes: dict[Decimal | None, int] = {}
         self._expiries: dict[date | None, int] = {}
         self._kinds: dict[tuple[InstrumentKind, Exchange], int] = {}
+        self._derived: set[str] = set()
+        self.stem = self.name = self.strike = self.expiry = self.kind = np.zeros(0, np.int32)
+
+    def gather(self) -> Iterator[None]:
+        """Reads the list; stops after each chunk."""
+        count = len(self.instruments)
         codes: list[tuple[int, int, int, int, int]] = []
         table = np.zeros((count, 5), np.int32)
         symbols: list[bytes] = []
-        derived: set[str] = set()
         for number, one in enumerate(self.instruments):
             symbol = one.symbol
             symbols.append(_bytes(symbol.upper().replace(" ", "")))
             stem = _stem(one, symbol)
             if one.expiry is not None:
-                derived.add(stem)
+                self._derived.add(stem)
                 if one.kind is InstrumentKind.FUTURE and one.exchange in (Exchange.NFO, Exchange.BFO):
                     self.with_futures.add(one.name)
             elif stem in _INDEX_OF and one.kind is InstrumentKind.INDEX:
@@ -171,10 +225,10 @@ class _Columns:
                 self.symbols[done : number + 1] = symbols
                 codes.clear()
                 symbols.clear()
+                yield
         self.stem, self.name, self.strike, self.expiry, self.kind = (
             np.ascontiguousarray(table[:, n]) for n in range(5)
         )
-        self._derived = derived
 
     def best_first(self) -> npt.NDArray[np.intp]:
         """Rows in order of merit that no query changes; fills `group`."""

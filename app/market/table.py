@@ -58,6 +58,12 @@ class InstrumentTable(Shelf):
         self._decode = msgspec.msgpack.Decoder(InstrumentRow).decode
         self._made: dict[InstrumentId, Instrument | None] = {}
 
+    def pieces(self) -> Iterator[tuple[bytes, bytes, bytes]]:
+        """As it was made: data, ends and ids of each piece."""
+        for number, data in enumerate(self._data):
+            cut = slice(number * PACKED_TOGETHER, (number + 1) * PACKED_TOGETHER)
+            yield data, self._ends[cut].tobytes(), self._ids[cut].tobytes()
+
     def __len__(self) -> int:
         return len(self._ids)
 
@@ -88,20 +94,23 @@ class InstrumentTable(Shelf):
 
 
 class Shelves(Shelf):
-    """Several lists as one: of an instrument that more than one has, the first list's."""
+    """Several lists as one: of an instrument that more than one has, the first list's.
 
-    def __init__(self, tables: Sequence[InstrumentTable]) -> None:
+    `places`: of each list those that count, found before.
+    """
+
+    def __init__(self, tables: Sequence[InstrumentTable], places: Sequence[npt.NDArray[np.intp]] | None = None) -> None:
         self._tables = tables
-        self._places: list[npt.NDArray[np.intp]] = []
-        seen = np.zeros(0, "S1")
-        for table in tables:
-            places = np.flatnonzero(~np.isin(table.ids(), seen)) if len(seen) else np.arange(len(table))
-            self._places.append(places)
-            seen = np.concatenate([seen, table.ids()[places]])
+        self._places = _first_ones(tables) if places is None else list(places)
         self._ends = np.cumsum([len(places) for places in self._places])
 
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0
+
+    @property
+    def places(self) -> Sequence[npt.NDArray[np.intp]]:
+        """Of each list, those that count."""
+        return self._places
 
     def ids(self) -> npt.NDArray[np.bytes_]:
         """Those of the first list, then those that only the next has, and so on."""
@@ -117,3 +126,13 @@ class Shelves(Shelf):
         which = int(np.searchsorted(self._ends, place, side="right"))
         before = int(self._ends[which - 1]) if which else 0
         return self._tables[which].at(int(self._places[which][place - before]))
+
+
+def _first_ones(tables: Sequence[InstrumentTable]) -> list[npt.NDArray[np.intp]]:
+    found: list[npt.NDArray[np.intp]] = []
+    seen = np.zeros(0, "S1")
+    for table in tables:
+        places = np.flatnonzero(~np.isin(table.ids(), seen)) if len(seen) else np.arange(len(table))
+        found.append(places)
+        seen = np.concatenate([seen, table.ids()[places]])
+    return found

@@ -54,14 +54,14 @@ class Helper:
             raise HelperDied("the helper process ended") from broken
 
     async def slices(
-        self, function: Callable[..., Iterable[bytes]], body: bytes | bytearray, *args: Any
+        self, function: Callable[..., Iterable[bytes]], body: bytes | bytearray | Iterable[bytes], *args: Any
     ) -> AsyncGenerator[bytes, None]:
-        """Runs `function(body, *args)` in the worker; both the body and what it yields cross in small pieces."""
+        """Runs `function(body, *args)` in the worker; both the body and what it yields cross in small pieces. A body
+        that is in pieces already crosses in these. Others that call have their turn between two pieces."""
         job = next(self._jobs)
-        view = memoryview(body)
         try:
-            for start in range(0, len(view), SLICE):
-                await self.call(_feed, job, bytes(view[start : start + SLICE]))
+            for part in _cut(body) if isinstance(body, bytes | bytearray) else body:
+                await self.call(_feed, job, part)
             await self.call(_begin, job, function, args)
             while (piece := await self.call(_next, job)) is not None:
                 yield piece
@@ -96,6 +96,11 @@ class Helper:
     def _pids(pool: ProcessPoolExecutor) -> set[int]:
         """Of a pool that was told to shut down; the executor keeps its processes in an attribute of its own."""
         return set(getattr(pool, "_processes", None) or ())
+
+
+def _cut(body: bytes | bytearray) -> Iterator[bytes]:
+    view = memoryview(body)
+    return (bytes(view[start : start + SLICE]) for start in range(0, len(view), SLICE))
 
 
 _bodies: dict[int, bytearray] = {}

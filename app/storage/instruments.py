@@ -43,19 +43,30 @@ _OWNED = _COLUMNS[1:]
 # instead of a look-up per row from Python.
 _INCOMING = f"CREATE TEMP TABLE incoming ({', '.join(_COLUMNS)}, PRIMARY KEY (id)) WITHOUT ROWID"
 _DROP = "DROP TABLE IF EXISTS temp.incoming"
+_NO_CHANGES = "DROP TABLE IF EXISTS temp.changed"
 _FILL = f"INSERT OR REPLACE INTO temp.incoming VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608 - as below
 _DIFFERS = " OR ".join(f"i.{name} IS NOT n.{name}" for name in _OWNED)
-_COUNT = f"""
-SELECT COUNT(*) AS read,
-       COALESCE(SUM(i.id IS NULL), 0) AS created,
-       COALESCE(SUM(i.active = 0), 0) AS revived,
-       COALESCE(SUM(i.active = 1 AND ({_DIFFERS})), 0) AS updated
-FROM incoming n LEFT JOIN instruments i ON i.broker = :broker AND i.id = n.id"""  # noqa: S608 - our own column names
+# What differs is found in one pass over both lists; then only that is written, and looked into.
+_CHANGES = "CREATE TEMP TABLE changed (id, created, revived, PRIMARY KEY (id)) WITHOUT ROWID"
+_CHANGED = f"""
+INSERT INTO temp.changed
+SELECT n.id, i.id IS NULL, i.active = 0
+FROM incoming n LEFT JOIN instruments i ON i.broker = ? AND i.id = n.id
+WHERE i.id IS NULL OR i.active = 0 OR {_DIFFERS}"""  # noqa: S608 - our own column names
+_COUNT = """
+SELECT (SELECT COUNT(*) FROM incoming) AS read,
+       COALESCE(SUM(created), 0) AS created,
+       COALESCE(SUM(revived), 0) AS revived,
+       COALESCE(SUM(NOT created AND NOT revived), 0) AS updated
+FROM changed"""
+_GONE = """
+SELECT EXISTS (SELECT 1 FROM instruments
+WHERE broker = :broker AND active = 1 AND id NOT IN (SELECT id FROM incoming))"""
 _MERGE = f"""
 INSERT INTO instruments (broker, {", ".join(_COLUMNS)}, active)
-SELECT :broker, {", ".join(_COLUMNS)}, 1 FROM incoming WHERE true
-ON CONFLICT (broker, id) DO UPDATE SET active = 1, {", ".join(f"{n} = excluded.{n}" for n in _OWNED)}
-WHERE active = 0 OR {" OR ".join(f"instruments.{n} IS NOT excluded.{n}" for n in _OWNED)}"""  # noqa: S608 - as above
+SELECT :broker, {", ".join(f"n.{name}" for name in _COLUMNS)}, 1
+FROM changed c CROSS JOIN incoming n ON n.id = c.id WHERE true
+ON CONFLICT (broker, id) DO UPDATE SET active = 1, {", ".join(f"{n} = excluded.{n}" for n in _OWNED)}"""  # noqa: S608
 _LOST = """
 SELECT DISTINCT exchange || ' ' || segment AS lost FROM instruments WHERE broker = :broker AND active = 1
 EXCEPT SELECT DISTINCT exchange || ' ' || segment FROM incoming ORDER BY lost"""
@@ -225,25 +236,33 @@ def _take_over(
 ) -> ImportCounts:
     where = {"broker": broker, "exchange": exchange}
     withheld = [keep] if keep else []
-    if exchange is None and not confirmed:
+    connection.exec_driver_sql(_NO_CHANGES)
+    connection.exec_driver_sql(_CHANGES)
+    connection.exec_driver_sql(_CHANGED, (broker,))
+    counts = connection.execute(text(_COUNT)).one()
+    gone_some = bool(connection.execute(text(_GONE), {"broker": broker}).scalar_one())
+    if gone_some and exchange is None and not confirmed:
         withheld += connection.execute(text(_LOST), {"broker": broker}).scalars()
-    counts = connection.execute(text(_COUNT), {"broker": broker}).one()
-    succession = connection.execute(text(_SUCCESSION), where).fetchall()
+    # A contract can succeed another only where something came or something went.
+    moved = gone_some or counts.created or counts.revived or counts.updated
+    succession = connection.execute(text(_SUCCESSION), where).fetchall() if moved else []
     renamed = [
         {"broker": broker, "old_id": old, "new_id": new, "token": token, "at": at}
         for old, new, token, same in succession
         if same
     ]
-    connection.execute(text(_MERGE), {"broker": broker})
+    if moved:
+        connection.execute(text(_MERGE), {"broker": broker})
     # A token names one live contract, so the one that had it is gone for certain, even if the list is doubted.
     gone = [{"broker": broker, "old_id": old} for old in {row.old_id for row in succession}]
     deactivated = connection.execute(text(_RETIRE), gone).rowcount if gone else 0
-    if not withheld:
+    if gone_some and not withheld:
         deactivated += connection.execute(text(_DEACTIVATE), where).rowcount
     if renamed:
         connection.execute(text(_REMEMBER), renamed)
         connection.execute(text(_FOLLOW), {"broker": broker, "at": at})
-    connection.exec_driver_sql("DROP TABLE temp.incoming")
+    connection.exec_driver_sql(_NO_CHANGES)
+    connection.exec_driver_sql(_DROP)
     return ImportCounts(
         read=counts.read,
         created=counts.created,

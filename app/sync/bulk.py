@@ -9,11 +9,10 @@ import msgspec
 
 from app.analytics.charge_table import ChargeTable
 from app.domain.fill import Fill, Trade
+from app.runtime.framing import unframed
 from app.storage.fill_rows import packed, trade_values, unpacked_fills
 from app.sync.recompute import Group, Note, recompute, touched_groups
 
-_LENGTH = 4
-"""Bytes that tell a piece's length, before it."""
 PART = 1_000
 """Trades that one transaction writes."""
 
@@ -40,23 +39,6 @@ class PartBegins(msgspec.Struct, frozen=True):
 
     groups: list[Group]
     pieces: int
-
-
-def framed(pieces: Sequence[bytes]) -> bytearray:
-    """Pieces as one body."""
-    body = bytearray()
-    for piece in pieces:
-        body += len(piece).to_bytes(_LENGTH, "big") + piece
-    return body
-
-
-def unframed(body: bytes) -> Iterator[bytes]:
-    """What `framed` made."""
-    at = 0
-    while at < len(body):
-        end = at + _LENGTH + int.from_bytes(body[at : at + _LENGTH], "big")
-        yield body[at + _LENGTH : end]
-        at = end
 
 
 def recomputed(

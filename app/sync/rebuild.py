@@ -14,6 +14,7 @@ import msgspec
 from app.analytics.charge_table import ChargeTable
 from app.domain.ids import AccountId, Nanos
 from app.runtime.clock import IST, from_datetime
+from app.runtime.framing import framed
 from app.runtime.helper import Helper, HelperDied
 from app.storage.book import Book
 from app.storage.fills import PackedFills
@@ -75,13 +76,13 @@ class Rebuilder:
         today: str,
         helper: Helper | None,
     ) -> AsyncGenerator[bytes, None]:
-        body, rest = bulk.framed(fills.pieces), (stale, notes, groups, self._table, today)
+        body, rest = framed(fills.pieces), (stale, notes, groups, self._table, today)
         if helper is not None and fills.rows > FEW:
             async with aclosing(helper.slices(bulk.recomputed, body, *rest)) as pieces:
                 async for piece in pieces:
                     yield piece
             return
-        for piece in await asyncio.to_thread(lambda: list(bulk.recomputed(bytes(body), *rest))):
+        for piece in await asyncio.to_thread(lambda: list(bulk.recomputed(b"".join(body), *rest))):
             yield piece
 
     async def _write(self, pieces: AsyncGenerator[bytes, None]) -> list[str]:

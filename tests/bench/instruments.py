@@ -45,7 +45,8 @@ def run() -> dict[str, object]:
 
 async def _measured(folder: Path, path: Path, broker: str) -> dict[str, object]:
     store, _ = await open_store(folder / "profile", KEY, StoreKind.BOOK)
-    book, master, helper = Book(store), InstrumentMaster(), Helper()
+    book, helper = Book(store), Helper()
+    master = InstrumentMaster(helper)
 
     async def reload(name: str) -> None:
         await master.reload(book.instruments, name)

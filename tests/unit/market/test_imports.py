@@ -95,7 +95,7 @@ async def helper() -> AsyncIterator[Helper]:
 @pytest.fixture
 async def bench(tmp_path: Path, helper: Helper) -> AsyncIterator[Bench]:
     store, _ = await open_store(tmp_path / "profile", KEY, StoreKind.BOOK)
-    book, master, clock = Book(store), InstrumentMaster(), SetClock()
+    book, master, clock = Book(store), InstrumentMaster(helper), SetClock()
     events: list[Event] = []
 
     async def reload(name: str) -> None:

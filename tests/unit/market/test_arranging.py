@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from app.domain.ids import InstrumentId
+from app.market.instruments import InstrumentMaster
+from app.runtime.helper import Helper
+from app.storage.book import Book
+from app.storage.database import StoreKind
+from app.storage.store import open_store
+from tests.unit.market.test_search import LIST
+from tests.unit.storage.samples import KEY
+
+QUERIES = ("n", "nifty", "bank", "nifty 26000 ce", "rel", "fut", "26000", "zzz", "state bank fut")
+
+
+@pytest.fixture
+async def helper() -> AsyncIterator[Helper]:
+    made = Helper()
+    yield made
+    await made.stop()
+
+
+@pytest.fixture
+async def book(tmp_path: Path) -> AsyncIterator[Book]:
+    store, _ = await open_store(tmp_path, KEY, StoreKind.BOOK)
+    book = Book(store)
+    many = [
+        replace(one, id=InstrumentId(f"{one.id}X{n}"), token=n * 1_000 + place)
+        for n in range(20)
+        for place, one in enumerate(LIST)
+    ]
+    await book.instruments.replace("zerodha", None, [*LIST, *many])
+    await book.instruments.replace("upstox", None, [replace(one, token=7) for one in LIST[::2]])
+    yield book
+    await book.close()
+
+
+def found(master: InstrumentMaster) -> list[object]:
+    return [master.search(query) for query in QUERIES]
+
+
+async def test_arranged_in_the_helper_process_a_search_finds_the_same(book: Book, helper: Helper) -> None:
+    here, there = InstrumentMaster(), InstrumentMaster(helper)
+    for name in ("zerodha", "upstox", "zerodha"):
+        for master in (here, there):
+            await master.reload(book.instruments, name)
+        assert len(here) == len(there) > 0
+        assert found(here) == found(there)
+        assert any(found(here))
+    await book.instruments.replace("zerodha", None, [], confirmed=True)
+    await book.instruments.replace("upstox", None, [], confirmed=True)
+    for name in ("zerodha", "upstox"):
+        await there.reload(book.instruments, name)
+    assert (len(there), there.search("nifty")) == (0, [])
+
+
+@pytest.mark.expects_log("they are arranged here")
+async def test_a_helper_process_that_dies_leaves_no_list_unfound(book: Book, helper: Helper) -> None:
+    master = InstrumentMaster(helper)
+    os.kill(await helper.call(os.getpid), signal.SIGKILL)
+    await master.reload(book.instruments, "zerodha")
+    assert master.search("nifty")

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from app.brokers.market_parts import KillSwitchBroker
 from app.brokers.parts import AddressSource
 from app.desk.data import DataDesk
 from app.desk.workspace import Workspace
@@ -59,6 +60,7 @@ class Doctor:
         for record in self._workspace.records.values():
             found += await self._part(f"account {record.id}", self._account(record))
             found += await self._part(f"registered address {record.id}", self._addresses(record))
+            found += await self._part(f"kill switch {record.id}", self._switches(record))
         found += await self._part("instruments", self._instruments())
         found.append(await self._disk())
         found.append(checks.calendar(self._workspace.calendar, ist_date(self._clock.now())))
@@ -75,6 +77,12 @@ class Doctor:
         broker = desk.broker
         told = await broker.registered_addresses() if isinstance(broker, AddressSource) else None
         return [checks.addresses(record.id, told)]
+
+    async def _switches(self, record: AccountRecord) -> Sequence[Finding]:
+        desk = self._workspace.accounts.get(record.id)
+        if desk is None or not desk.active or not isinstance(broker := desk.broker, KillSwitchBroker):
+            return ()
+        return [checks.kill_switches(record.id, [one.segment for one in await broker.kill_switches() if one.pulled])]
 
     async def look_closed(self, ask: Callable[[], Secret | None]) -> tuple[Finding, ...]:
         """Before a profile is opened, which sets damaged files aside: what of vault and store would not open.

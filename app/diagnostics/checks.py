@@ -159,6 +159,15 @@ def addresses(account: AccountId, registered: Sequence[str] | None) -> Finding:
     return fine(name, f"orders are taken from {', '.join(registered)}")
 
 
+def kill_switches(account: AccountId, pulled: Sequence[str]) -> Finding:
+    """Whether the client has switched off trading at the broker itself: then no exit leaves either."""
+    name = f"kill switch {account}"
+    if not pulled:
+        return fine(name, "no segment is switched off at the broker")
+    words = f"{', '.join(pulled)} switched off at the broker: no order is taken there, no exit of a stop either"
+    return failure(name, words, "Release it at the broker's site, where it has cooled.")
+
+
 def reachable(broker: str, milliseconds: float | None, cause: str = "", *, paper: bool = False) -> Finding:
     """Whether a broker's address answers."""
     if milliseconds is None and paper:

@@ -11,7 +11,7 @@ from app.brokers.market_parts import MarketPhase, MarketStatus, RegisteredAddres
 from app.brokers.rows import Row
 from app.brokers.upstox import mapping, requests
 from app.brokers.upstox.part import UpstoxPart
-from app.domain.errors import BadAnswer, Denied
+from app.domain.errors import AddressRefused, BadAnswer, Denied, Rejected
 from app.domain.margin import BasketMargin, Margin
 from app.domain.money import Price
 from app.domain.order import OrderRequest
@@ -52,7 +52,13 @@ class UpstoxCare(UpstoxPart):
                     body[name] = str(ip_address(value))
                 except ValueError:
                     raise Denied(f'"{value}" is no internet address.', "Enter four numbers with dots.") from None
-        return _addresses((await self._rest.send("PUT", _ADDRESSES, body=body))["data"])
+        try:
+            answer = await self._rest.send("PUT", _ADDRESSES, body=body)
+        except AddressRefused as refused:  # of these, and not of where this request came from
+            raise Rejected(
+                "The broker did not take the addresses.", "They change once a week.", detail=refused.detail
+            ) from refused
+        return _addresses(answer["data"])
 
     # -- kill switch -------------------------------------------------------------------------------------------------
 

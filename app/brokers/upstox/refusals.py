@@ -42,6 +42,8 @@ _NEXT_STEPS: Mapping[str, str] = {
     "UDAPI1161": "Commodities go through NSE (NSCOM) for the time being.",
     "UDAPI100074": "Orders are taken between 05:30 and midnight.",
     "UDAPI1052": "Give a quantity.",
+    "UDAPI1184": "The kill switch is pulled: release it at Upstox's site, where it has cooled.",
+    "UDAPI1188": "A kill switch cools for about twelve hours before trading can go on.",
 }
 
 

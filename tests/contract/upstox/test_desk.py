@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from app.bootstrap import build_desk
+from app.brokers.market_parts import KillSwitchBroker
 from app.desk.desk import LocalDesk
 from app.domain.errors import SessionExpired
 from app.domain.events import FeedChanged, FeedState, Noticed, SessionState, SyncStep
+from app.domain.health import HealthState
 from app.domain.ids import AccountId, InstrumentId
 from app.domain.instrument import Product
 from app.domain.market import Interval
@@ -173,6 +175,23 @@ async def test_while_order_updates_are_down_alone_the_book_is_read_and_the_trade
                 return not feeds[-1].orders_are_read
 
             assert await eventually(by_themselves)
+
+
+async def test_the_look_before_the_open_finds_a_pulled_kill_switch(tmp_path: Path) -> None:
+    with upstox_exchange("--seed", "7", "--clock", "2026-11-20T10:00:00", "--fault", "limits=off") as exchange:
+        async with seated(exchange, ProfilePaths(tmp_path / "profile"), first=True) as seat:
+            name = f"kill switch {seat.account}"
+
+            async def found() -> tuple[HealthState, str]:
+                report = await seat.desk.health.preflight()
+                return next((one.state, one.words) for one in report.findings if one.name == name)
+
+            assert (await found())[0] is HealthState.OK
+            broker = seat.desk._workspace.account(seat.account).broker
+            assert isinstance(broker, KillSwitchBroker)
+            await broker.set_kill_switches({"NSE_FO": True})
+            state, words = await found()
+            assert (state, words.startswith("NSE_FO switched off")) == (HealthState.FAILED, True)
 
 
 async def test_the_sync_goes_on_by_the_extended_token_when_the_day_is_over(tmp_path: Path) -> None:

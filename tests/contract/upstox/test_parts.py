@@ -157,7 +157,7 @@ async def test_new_addresses_end_the_session_and_come_once_a_week() -> None:
         again = await logged_in(exchange)
         try:
             assert await again.registered_addresses() == ["203.0.113.7", "203.0.113.8"]
-            with pytest.raises(Exception, match="address"):
+            with pytest.raises(Rejected, match="once a week"):
                 await again.register_addresses("203.0.113.9")
         finally:
             await again.close()

@@ -18,6 +18,7 @@ from app.desk.account_books import AccountBooks
 from app.desk.hours import TradingHours
 from app.desk.order_watch import OrderWatch
 from app.desk.outcome import Outcome, paise
+from app.desk.price_trouble import PriceTrouble
 from app.desk.rights import DataRights
 from app.desk.surroundings import StopSurroundings
 from app.desk.timekeeper import TimeKeeper
@@ -25,6 +26,7 @@ from app.domain.broker import BrokerInfo
 from app.domain.calendar import Calendar, ist_date
 from app.domain.errors import AppError, Denied, SessionExpired
 from app.domain.events import Event, FeedState
+from app.domain.guard import AccountGuarding
 from app.domain.ids import AccountId, InstrumentId, Nanos
 from app.domain.instrument import Instrument
 from app.domain.money import Paise, Price
@@ -77,6 +79,8 @@ class Trading:
     info: Callable[[AccountId], BrokerInfo]
     charts: Charts
     underlyings: Underlyings
+    guarding: Callable[[AccountId], AccountGuarding]
+    """What the trader chose for when prices fail."""
     publish: Callable[[Event], None]
     tasks: Tasks
 
@@ -131,7 +135,7 @@ class AccountDesk:
             self._on_connected,
             self._order_watch.stream,
             self._on_feed_refused,
-            lambda: self.hours.open_at(self.clock.now()),
+            self._market_open,
             self.clock.now,
             trading.charts.of_account(account),
             trading.publish,
@@ -147,6 +151,9 @@ class AccountDesk:
         )
         self.orders.gate = self.day_stop.deny
         self._quiet = QuietOrders(self.state, lambda: self.hub.state in CONNECTED)
+        self._trouble = PriceTrouble(
+            account, self.stops, self.hub, self._market_open, trading.guarding, trading.publish
+        )
         self.stops.when_watched(self._on_watched)
         self.state.on_session_dead = self._on_dead
         self.state.on_positions.append(self._on_positions)
@@ -237,6 +244,7 @@ class AccountDesk:
                 start(self.books.keep_reconciled(), f"reconcile {self.account}"),
                 start(self._keep_time(), f"clock {self.account}"),
                 start(self._keep_day_stop(), f"portfolio stop {self.account}"),
+                start(self._trouble.run(broker, self._trading.instrument), f"prices that fail {self.account}"),
                 start(self._trading.charts.run(self.account, broker, self.clock.now), f"candles {self.account}"),
             ]
 
@@ -305,14 +313,19 @@ class AccountDesk:
         gross = sum(paise(p.pnl_at(self.last_price(p.key.instrument) or p.last_price)) for p in self.positions)
         return gross, gross - self.books.charges_today
 
+    def _market_open(self) -> bool:
+        return self.hours.open_at(self.clock.now())
+
     # -- inside ------------------------------------------------------------------------------------------------------
 
     def _counts(self, watch: Watch, seconds: int) -> bool:
         now = self.clock.now()
         counts = self.hours.counts
         # An exit is no use while what it trades is closed, whatever the stop looks at.
-        return counts(watch.instrument, seconds, now) and (
-            watch.instrument == watch.tradable or counts(watch.tradable, seconds, now)
+        return (
+            self.hub.freshness.counts(watch.token, seconds)
+            and counts(watch.instrument, seconds, now)
+            and (watch.instrument == watch.tradable or counts(watch.tradable, seconds, now))
         )
 
     def _day_net(self) -> Paise | None:

@@ -18,7 +18,8 @@ from app.desk.companions import Companions
 from app.desk.workspace import Workspace
 from app.domain.errors import AppError
 from app.domain.events import CompanionsChanged, FeedGap, Level, Noticed
-from app.domain.guard import Absence, AwayReport, Companion, Farewell, GuardSettings, GuardView
+from app.domain.guard import Absence, AccountGuarding, AwayReport, Companion, Farewell, GuardSettings, GuardView
+from app.domain.ids import AccountId
 from app.runtime.awake import KeepAwake
 from app.runtime.pause import Pause, PauseWatch
 
@@ -50,6 +51,7 @@ class GuardingDesk:
         self._pauses = PauseWatch()
         self._leaving: Farewell | None = None
         workspace.alone = self.alone
+        workspace.guarding_of = self.chosen
         if companions is not None:
             companions.changed = self._on_companions
 
@@ -72,6 +74,10 @@ class GuardingDesk:
     async def leave(self, how: Farewell) -> None:
         """How a guard is left when this desk ends: the trader has been asked."""
         self._leaving = how
+
+    def chosen(self, account: AccountId) -> AccountGuarding:
+        """For when an account's prices fail."""
+        return self.settings.of(account)
 
     def farewell(self, armed: int) -> Farewell:
         """How this desk parts: with stops armed the guard takes over, unless the trader said that nobody shall."""

@@ -18,6 +18,7 @@ from app.domain.broker import BrokerListing, ProviderProblem
 from app.domain.calendar import Calendar
 from app.domain.errors import Denied, SessionExpired, VaultLocked
 from app.domain.events import Event
+from app.domain.guard import AccountGuarding
 from app.domain.ids import AccountId, InstrumentId
 from app.domain.instrument import Instrument
 from app.domain.listing import broker_of_list, list_name
@@ -110,6 +111,8 @@ class Workspace:
         """Who counts logins and renewals, good and failed: the sync desk."""
         self.list_instruments: Callable[[ReadSession, AccountRecord], Coroutine[Any, Any, None]] = _as_stored
         """Who sees to it that a session begins with the list of the day: the instrument desk."""
+        self.guarding_of: Callable[[AccountId], AccountGuarding] = AccountGuarding
+        """What the trader chose for when an account's prices fail."""
         self.alone: Callable[[], str] = _somebody
         """Why nobody would take over armed stops if this program died, in words; empty when somebody would."""
         self._taught: dict[str, object] = {}
@@ -153,6 +156,7 @@ class Workspace:
             info=lambda account: self.factory(account.partition("-")[0]).info,
             charts=self.charts,
             underlyings=self.underlyings,
+            guarding=self.guarding_of,
             publish=self.publish,
             tasks=self.tasks,
         )

@@ -156,6 +156,10 @@ class StopEngine:
         """The stop that guards a position."""
         return next((s for s in self._stops.values() if s.key == key and not s.state.is_final), None)
 
+    def armed_on(self, token: int) -> list[Stop]:
+        """Those that watch this instrument's own price now."""
+        return [self._stops[stop] for stop in self._watching.watched_by(token) if stop in self._stops]
+
     def when_watched(self, handler: Callable[[Mapping[int, InstrumentId]], None]) -> None:
         """Calls with what must be subscribed in full mode whenever that changes."""
         self._watching.on_watched = handler

@@ -160,6 +160,10 @@ class WatchTable:
         """What must be subscribed in full mode."""
         return {token: watches[0].instrument for token, watches in self._by_token.items()}
 
+    def waiting_on(self, token: int) -> list[StopId]:
+        """The stops whose own watch looks there, and that have not fired."""
+        return [watch.stop_id for watch in self._by_token.get(token, ()) if watch.main is watch and not watch.fired]
+
     def add(self, watch: Watch) -> None:
         """From the next tick on it is checked, wherever it looks."""
         self._places[watch.stop_id] = (watch, *watch.others)

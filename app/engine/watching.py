@@ -107,6 +107,10 @@ class Watching:
         """Whether a level is armed on a token."""
         return self._table is not None and token in self._table
 
+    def watched_by(self, token: int) -> list[StopId]:
+        """The stops that wait for a price of this instrument."""
+        return [] if self._table is None else self._table.waiting_on(token)
+
     def attach(self, line: ExitLine) -> None:
         """A session is there: exits can be prepared and fired. After `detach` only."""
         self.line = line

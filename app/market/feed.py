@@ -22,6 +22,7 @@ from app.domain.events import Event, FeedChanged, FeedGap, FeedState, Level, Not
 from app.domain.ids import AccountId, InstrumentId, Nanos
 from app.domain.market import Tick
 from app.domain.order import Order
+from app.market.freshness import Freshness
 from app.market.lane import Lane, RichTicks
 from app.market.spread import spread
 
@@ -107,6 +108,10 @@ class FeedHub:
         self._digestion: asyncio.Handle | None = None
         self._ticks: dict[InstrumentId, Tick] = {}
         self._prices: dict[int, int] = {}
+        self.freshness = Freshness(now)
+        self.is_now = self.freshness.is_now
+        self.on_watched_tick: Callable[[int, Tick], None] = _unheard
+        """Every packet of an instrument with a stop or a chart, whole, after its frame was checked."""
         self._orders_read = False
         """Order updates do not come by themselves."""
         self._reported_at = 0.0
@@ -169,6 +174,8 @@ class FeedHub:
         wanted = frozenset(tokens)
         if self._wanted.get(consumer, frozenset()) == wanted:
             return
+        if consumer == "stops":  # what is not carried yet begins with what the feed last knew
+            self.freshness.connected(wanted.difference(*(lane.tokens for lane in self._lanes)))
         if wanted:
             self._wanted[consumer] = wanted
         else:
@@ -246,21 +253,30 @@ class FeedHub:
             if not self._frames:
                 return
             self._open_frame(*self._frames.popleft())
+        awaiting, watched = self.freshness.awaiting, self._watched
         for _ in range(min(DIGEST_SLICE, len(self._packets))):
             feed, token, packet, received_at = self._packets.popleft()
+            if awaiting:
+                awaiting.discard(token)
             self._latest[token] = (feed, packet, received_at)
             self._pending[token] = None
-            if token in self._candles.wanted:
+            charted = token in self._candles.wanted
+            if charted or watched(token):
                 tick = self._tick(token)
                 if tick is not None:
-                    self._candles.tick(token, tick)
+                    self.on_watched_tick(token, tick)
+                    if charted:
+                        self._candles.tick(token, tick)
         if self._packets or self._frames:
             self._digestion = asyncio.get_running_loop().call_soon(self._digest)
 
     def _open_frame(self, feed: Feed, payload: bytes, received_at: Nanos) -> None:
-        prices = self._prices
-        for mark in feed.marks(payload):
-            prices[mark[0]] = mark[1]
+        prices, newest = self._prices, 0
+        for token, price, _, seconds in feed.marks(payload):
+            prices[token] = price
+            if seconds > newest:
+                newest = seconds
+        self.freshness.saw(newest)
         self._packets.extend((feed, token, packet, received_at) for token, packet in feed.packets(payload))
         reason = feed.fault(payload)
         if reason:
@@ -299,6 +315,7 @@ class FeedHub:
         if cause is not None:
             log.info("price connection %d of %s: %s", lane.number, self.account, cause)
         elif lane.is_connected and lane.number == 0 and lane.state is not FeedState.LIVE:
+            self.freshness.connected(self._wanted.get("stops", frozenset()))
             self._on_connected()
         self._mark_gap(lane)
         self._report()
@@ -369,6 +386,10 @@ class FeedHub:
         except AppError as failure:
             log.info("feed of %s: %s", self.account, failure)
             return None
+
+
+def _unheard(_token: int, _tick: Tick) -> None:
+    return
 
 
 _UNHEARD = (FeedState.SILENT, FeedState.DOWN)

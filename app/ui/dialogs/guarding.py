@@ -1,32 +1,36 @@
-"""Guarding: who takes over when this program dies, and whether the computer stays awake."""
+"""Guarding: who takes over when this program dies, and what each account's stops may do when prices fail."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QCheckBox, QDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from app.domain.errors import AppError
-from app.domain.guard import GuardSettings, GuardView
+from app.domain.guard import AccountGuarding, GuardSettings, GuardView
+from app.domain.ids import AccountId
 from app.ui.bridge import Bridge
-from app.ui.widgets.text import Message, label
+from app.ui.models.facts import Facts
+from app.ui.widgets.text import Message, caption, label
 
 
 class GuardingDialog(QDialog):
     """The Guarding page. Reads when it opens, writes when asked."""
 
-    def __init__(self, bridge: Bridge, parent: QWidget) -> None:
+    def __init__(self, bridge: Bridge, facts: Facts, parent: QWidget) -> None:
         super().__init__(parent)
         self.setObjectName("guarding")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle("Guarding")
         self._bridge = bridge
-        self._settings = GuardSettings()
+        self._facts = facts
+        self._polled: dict[AccountId, QCheckBox] = {}
+        self._missed: dict[AccountId, QCheckBox] = {}
         self._head = label("Looking…", "heading", wrap=True, name="guarding.head")
         self._awake = label("", "muted", wrap=True, name="guarding.awake")
         self._start = QCheckBox("Start a &guard beside the window, where the keyring opens the profile")
         self._start.setObjectName("guarding.start")
+        self._accounts = QVBoxLayout()
+        self._accounts.setSpacing(6)
         self.message = Message(name="guarding.message")
         self._save = QPushButton("&Save")
         self._save.setObjectName("guarding.save")
@@ -44,6 +48,7 @@ class GuardingDialog(QDialog):
         layout.setSpacing(10)
         for widget in (self._head, self._awake, self._start):
             layout.addWidget(widget)
+        layout.addLayout(self._accounts)
         layout.addStretch(1)
         layout.addWidget(self.message)
         layout.addLayout(buttons)
@@ -65,12 +70,29 @@ class GuardingDialog(QDialog):
         self._head.setText(view.alone or f"{waits}: it watches on when this program dies.")
         self._awake.setText(view.awake and f"This computer may fall asleep while stops are armed: {view.awake}")
         self._awake.setVisible(bool(view.awake))
-        self._settings = view.settings
         self._start.setChecked(view.settings.start_guard)
+        for account in self._facts.accounts:
+            chosen = view.settings.of(account)
+            self._accounts.addWidget(label(self._facts.account_name(account)))
+            polled = QCheckBox("While the price stream is silent, quotes that are asked for may &fire a stop")
+            missed = QCheckBox("A trade at the level that no packet showed (by the day's high or low) &fires the stop")
+            for box, name, on, kept in (
+                (polled, "polled", chosen.polled_fires, self._polled),
+                (missed, "missed", chosen.missed_fires, self._missed),
+            ):
+                box.setObjectName(f"guarding.{name}.{account}")
+                box.setAccessibleName(caption(f"{self._facts.account_name(account)}: {box.text()}"))
+                box.setChecked(on)
+                kept[account] = box
+                self._accounts.addWidget(box)
         self._save.setEnabled(True)
 
     async def _write(self) -> None:
-        settings = replace(self._settings, start_guard=self._start.isChecked())
+        accounts = tuple(
+            AccountGuarding(account, box.isChecked(), self._missed[account].isChecked())
+            for account, box in self._polled.items()
+        )
+        settings = GuardSettings(self._start.isChecked(), accounts)
         try:
             await self._bridge.call(self._bridge.desk.guard.save_settings(settings))
         except AppError as failure:

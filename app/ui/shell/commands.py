@@ -100,7 +100,7 @@ def _instruments(window: MainWindow) -> None:
 
 
 def _guarding(window: MainWindow) -> None:
-    window.open_dialog(GuardingDialog(window.bridge, window))
+    window.open_dialog(GuardingDialog(window.bridge, window.facts, window))
 
 
 def _search(window: MainWindow) -> None:

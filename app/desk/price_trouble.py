@@ -1,0 +1,187 @@
+"""When prices fail an account's stops: silence that is said aloud, quotes that are asked for meanwhile, trades that no
+packet showed. Nothing here fires a stop unless the trader chose so. Loop thread only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from time import perf_counter_ns
+from typing import Protocol, runtime_checkable
+
+from app.domain.errors import AppError
+from app.domain.events import Event, FeedState, Level, Noticed
+from app.domain.guard import AccountGuarding
+from app.domain.ids import AccountId, InstrumentId
+from app.domain.instrument import Instrument
+from app.domain.market import Quote, Tick
+from app.domain.money import Price, in_rupees
+from app.domain.stop import Stop, StopState
+from app.engine.missed import MissedTrades
+from app.engine.stops import StopEngine
+
+log = logging.getLogger(__name__)
+
+SECOND = 1_000_000_000
+LOOK_SECONDS = 0.5
+RED_SECONDS = 2.0
+"""After a feed was found silent (which takes 3 s): 5 s without prices are an alarm."""
+POLL_SECONDS = 2.0
+"""Between two requests for quotes: brokers take one a second, and others ask too."""
+_SILENT = (FeedState.SILENT, FeedState.DOWN)
+
+
+class Prices(Protocol):
+    """What is asked of the account's feed."""
+
+    @property
+    def state(self) -> FeedState:
+        """Of the guarding connection."""
+        ...
+
+    @property
+    def is_now(self) -> Callable[[int], bool]:
+        """Whether an exchange time (seconds) is of now."""
+        ...
+
+    on_watched_tick: Callable[[int, Tick], None]
+    """Called with every whole packet of an instrument with a stop."""
+
+
+@runtime_checkable
+class FullQuotes(Protocol):
+    """A broker whose quotes carry the exchange's time."""
+
+    async def quotes(self, instruments: Sequence[InstrumentId]) -> Mapping[InstrumentId, Quote]:
+        """Everything that the broker shows of them now. Raises AppError."""
+        ...
+
+
+class PriceTrouble:
+    """Of one account."""
+
+    def __init__(
+        self,
+        account: AccountId,
+        stops: StopEngine,
+        prices: Prices,
+        market_open: Callable[[], bool],
+        chosen: Callable[[AccountId], AccountGuarding],
+        publish: Callable[[Event], None],
+    ) -> None:
+        self._account = account
+        self._stops = stops
+        self._prices = prices
+        self._market_open = market_open
+        self._chosen = chosen
+        self._publish = publish
+        self._missed = MissedTrades(stops.armed_on, self._on_missed)
+        self._silent_since: float | None = None
+        self._told = False
+        self._polled_at = 0.0
+        prices.on_watched_tick = self._missed.look
+
+    async def run(self, broker: object, known: Callable[[InstrumentId], Instrument | None]) -> None:
+        """For as long as a session lives."""
+        self._missed.forget()
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            now = loop.time()
+            if not self._silent():
+                self._over()
+                continue
+            if self._silent_since is None:
+                self._silent_since = now
+            if now - self._silent_since >= RED_SECONDS:
+                self._alarm()
+            if self._chosen(self._account).polled_fires and now - self._polled_at >= POLL_SECONDS:
+                self._polled_at = now
+                await self._poll(broker, known)
+
+    # -- silence -----------------------------------------------------------------------------------------------------
+
+    def _silent(self) -> bool:
+        return self._prices.state in _SILENT and self._stops.watching > 0 and self._market_open()
+
+    def _alarm(self) -> None:
+        if self._told:
+            return
+        self._told = True
+        armed = self._stops.watching
+        count = "1 stop is" if armed == 1 else f"{armed} stops are"
+        polled = self._chosen(self._account).polled_fires
+        self._publish(
+            Noticed(
+                Level.ALARM,
+                "No prices come",
+                f"{count} blind: for five seconds no price came while the market trades.",
+                "Quotes are asked for every two seconds and may fire them."
+                if polled
+                else "Watch the market elsewhere; Stopline dials again and again, and no old price fires a stop.",
+                self._account,
+                f"silent:{self._account}",
+            )
+        )
+
+    def _over(self) -> None:
+        self._silent_since = None
+        if not self._told:
+            return
+        self._told = False
+        if self._prices.state is FeedState.LIVE:
+            self._publish(
+                Noticed(Level.INFO, "Prices come again", "Stops decide again.", "", self._account,
+                        f"silent over:{self._account}")
+            )  # fmt: skip
+
+    # -- quotes that are asked for -----------------------------------------------------------------------------------
+
+    async def _poll(self, broker: object, known: Callable[[InstrumentId], Instrument | None]) -> None:
+        """Quotes of what stops watch, through the same test as ticks. Raises nothing: the feed is what counts."""
+        if not isinstance(broker, FullQuotes):
+            return
+        wanted = {stop.key.instrument for stop in self._stops.stops if stop.state is StopState.ARMED}
+        try:
+            quotes = await broker.quotes(sorted(wanted))
+        except AppError as failure:
+            log.info("quotes of %s while its feed is silent: %s", self._account, failure.cause)
+            return
+        if self._silent():  # else ticks have come meanwhile, and theirs is the newer word
+            self._stops.check(self._marks(quotes, known), perf_counter_ns())
+
+    def _marks(
+        self, quotes: Mapping[InstrumentId, Quote], known: Callable[[InstrumentId], Instrument | None]
+    ) -> Sequence[tuple[int, Price, int, int]]:
+        marks = []
+        for name, quote in quotes.items():
+            instrument, tick = known(name), quote.tick
+            seconds = (tick.exchange_time or 0) // SECOND
+            if instrument is not None and seconds and self._prices.is_now(seconds):
+                marks.append((instrument.token, tick.last_price, tick.volume or 0, seconds))
+        return marks
+
+    # -- trades that no packet showed --------------------------------------------------------------------------------
+
+    def _on_missed(self, stop: Stop, tick: Tick, price: Price) -> None:
+        fires = self._chosen(self._account).missed_fires
+        scale = stop.price_scale
+        extreme = "low" if price <= tick.last_price else "high"
+        self._publish(
+            Noticed(
+                Level.ALARM,
+                f"Stop on {stop.key.instrument}",
+                f"It traded at {in_rupees(price, scale)} (the day's new {extreme}), beyond the stop at "
+                f"{in_rupees(stop.trigger, scale)}, and no packet showed that trade. The last price is "
+                f"{in_rupees(tick.last_price, scale)}.",
+                "The stop fires, as you chose."
+                if fires
+                else "The stop waits for a price. To get out now, exit by hand.",
+                self._account,
+                f"missed:{stop.id}",
+            )
+        )
+        if fires:
+            seconds = (tick.exchange_time or 0) // SECOND
+            self._stops.check([(stop.token, price, tick.volume or 0, seconds)], perf_counter_ns())

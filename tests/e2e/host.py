@@ -39,6 +39,7 @@ from app.domain.events import (
     StopChanged,
     StopFired,
 )
+from app.domain.guard import AccountGuarding, GuardSettings
 from app.domain.ids import AccountId, InstrumentId, StopId
 from app.domain.instrument import Product
 from app.domain.order import OrderKind, OrderRequest, OrderStatus, Side
@@ -193,6 +194,11 @@ class Host:
 
     async def do_disarm(self, stop: str) -> None:
         await self._desk.stops.disarm(StopId(stop))
+
+    async def do_guarding(self, account: str, **chosen: bool) -> None:
+        """What the account's stops may do when prices fail."""
+        mine = AccountGuarding(AccountId(account), **chosen)
+        await self._desk.guard.save_settings(GuardSettings(accounts=(mine,)))
 
     async def do_last(self, account: str, instrument: str) -> int | None:
         price: int | None = self._desk._workspace.account(AccountId(account)).last_price(InstrumentId(instrument))

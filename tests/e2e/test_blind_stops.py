@@ -53,6 +53,7 @@ def host(nursery: Nursery, exchange: PaperExchange, home: list[str]) -> Iterator
 @pytest.fixture
 def scene(host: RunningHost, exchange: PaperExchange, home: list[str], request: pytest.FixtureRequest) -> Scene:
     names = ["NSE:INFY", "NSE:SBIN", "NSE:TCS", "NSE:ITC", "NSE:LT", "NSE:NTPC", "NSE:WIPRO", "NSE:CIPLA"]
+    names += ["NSE:HDFCBANK", "NSE:ICICIBANK", "NSE:AXISBANK", "NSE:MARUTI"]
     found = Scene(host, exchange, home[1], names[len(exchange.book()["orders"]) % len(names)])
     found.guard()
     live(found)
@@ -76,6 +77,44 @@ def test_a_silent_feed_is_noticed_and_fires_nothing_until_prices_return(scene: S
     assert time.monotonic() - began >= 2.0
     scene.closed()
     scene.filled_once()
+
+
+def test_quotes_fire_a_stop_of_a_silent_feed_only_where_the_trader_chose_so(scene: Scene) -> None:
+    scene.host.ask("guarding", account=scene.account, polled_fires=True)
+    try:
+        since = len(scene.host.events)
+        scene.fault_anywhere("ticker-silence=9")
+        scene.host.event("Noticed", 10, since=since, title="No prices come", level="alarm")
+        scene.breach()
+        fired = scene.host.event("StopFired", 15, since=since, stop=scene.stop)
+        lived = [e["state"] for e in scene.host.events[since : scene.host.events.index(fired)] if "age" in e]
+        assert "live" not in lived, "no packet had come"
+        scene.closed()
+        scene.filled_once()
+    finally:
+        scene.exchange.faults("limits=off")
+        scene.host.ask("guarding", account=scene.account)
+
+
+@pytest.mark.parametrize("fires", [False, True])
+def test_a_trade_beyond_the_stop_that_no_packet_showed_is_told(scene: Scene, fires: bool) -> None:
+    scene.host.ask("guarding", account=scene.account, missed_fires=fires)
+    first = scene.last()
+    last = eventually(lambda: scene.last() != first and scene.last())  # a packet since it was armed
+    since = len(scene.host.events)
+    scene.fault_anywhere("ticker-silence=2")
+    scene.exchange.price(**{scene.instrument: scene.trigger * 99 // 10_000})
+    scene.exchange.price(**{scene.instrument: last // 100})
+    scene.host.event("Noticed", 15, since=since, title=f"Stop on {scene.instrument}", level="alarm")
+    if fires:
+        scene.closed()
+        scene.filled_once()
+    else:
+        assert scene.exits() == []
+        assert scene.host.ask("status", account=scene.account)["watching"] == 1
+        scene.breach()
+        scene.closed()
+    scene.host.ask("guarding", account=scene.account)
 
 
 @pytest.mark.parametrize("fault", ["ticker-disconnect", "ticker-cut", "ticker-malformed"])

@@ -373,8 +373,14 @@ def test_the_guarding_page_says_who_takes_over_and_keeps_what_was_chosen(stage: 
     start = page.findChild(QCheckBox, "guarding.start")
     assert start is not None
     start.setChecked(False)
+    missed = page.findChild(QCheckBox, f"guarding.missed.{market.ACCOUNT}")
+    assert missed is not None
+    assert not missed.isChecked()
+    missed.setChecked(True)
     press(window, "guarding.save")
     stage.until(lambda: not stage.desk.guard.settings.start_guard)
+    assert stage.desk.guard.settings.of(market.ACCOUNT).missed_fires
+    assert not stage.desk.guard.settings.of(market.ACCOUNT).polled_fires
 
 
 def test_closing_without_stops_asks_nothing(stage: Stage, open_window: Open) -> None:

@@ -79,10 +79,10 @@ class Trading:
     info: Callable[[AccountId], BrokerInfo]
     charts: Charts
     underlyings: Underlyings
-    guarding: Callable[[AccountId], AccountGuarding]
-    """What the trader chose for when prices fail."""
     publish: Callable[[Event], None]
     tasks: Tasks
+    guarding: Callable[[AccountId], AccountGuarding] = AccountGuarding
+    """What the trader chose for when prices fail."""
 
 
 class AccountDesk:

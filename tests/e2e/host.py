@@ -26,6 +26,10 @@ from pathlib import Path
 from typing import Any
 
 from app.bootstrap import build_desk
+from app.desk.beside import Claim, claim, take_back
+from app.desk.companions import Companions
+from app.desk.remote import ProfileLock, RemoteServer
+from app.desk.verbs import remote_verbs
 from app.domain.account import Endpoints
 from app.domain.errors import AppError
 from app.domain.events import (
@@ -333,8 +337,36 @@ _DEATHS: dict[str, Callable[[Any, AccountId, float], None]] = {
 }
 
 
-async def _serve(paths: ProfilePaths) -> None:
-    desk = await build_desk(paths, paper=False)
+async def _own(paths: ProfilePaths) -> Any:
+    """A desk that owns its profile as a window does: by the lock, with guards beside it, taken back from one."""
+    loop, lock = asyncio.get_running_loop(), ProfileLock(paths.lock)
+    companions = Companions(loop)
+    claimed = await asyncio.to_thread(claim, lock, paths)
+    desk = await build_desk(paths, paper=False, settled=claimed is Claim.GUARDED, companions=companions)
+    remote = RemoteServer(paths, remote_verbs(desk, lambda: None), loop, companions)
+
+    async def take() -> None:
+        await asyncio.to_thread(take_back, paths, lock)
+        await asyncio.to_thread(remote.start)
+
+    if claimed is Claim.GUARDED:
+        desk.session.before_open = take
+    else:
+        await asyncio.to_thread(remote.start)
+    stop = desk.stop
+
+    async def part() -> None:
+        await asyncio.to_thread(companions.part, desk.guard.farewell(desk.armed))
+        await asyncio.to_thread(remote.stop)
+        await stop()
+        lock.release()
+
+    desk.stop = part  # type: ignore[method-assign,assignment]
+    return desk
+
+
+async def _serve(paths: ProfilePaths, *, owner: bool) -> None:
+    desk = await (_own(paths) if owner else build_desk(paths, paper=False))
     host = Host(paths, desk)
     reader = asyncio.StreamReader(limit=1 << 20)
     loop = asyncio.get_running_loop()
@@ -354,12 +386,13 @@ def _child(connection: socket.socket) -> None:
     connection.close()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     Host.say({"event": "Started", "pid": os.getpid()})
-    paths = ProfilePaths(Path(json.loads(_first_line())["profile"]))
+    first = json.loads(_first_line())
+    paths = ProfilePaths(Path(first["profile"]))
     paths.create()
     logs = Logs()
     logs.open(paths.logs)
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(_serve(paths))
+        runner.run(_serve(paths, owner=first.get("owner", False)))
     logs.close()
 
 

@@ -48,9 +48,9 @@ class Nursery:
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == b"ready\n"
 
-    def host(self, profile: Path) -> RunningHost:
-        """A fresh process on a profile."""
-        return RunningHost(self.address, profile)
+    def host(self, profile: Path, *, owner: bool = False) -> RunningHost:
+        """A fresh process on a profile; `owner`: with the profile's lock, as a window."""
+        return RunningHost(self.address, profile, owner=owner)
 
     def __enter__(self) -> Self:
         return self
@@ -66,7 +66,7 @@ class Nursery:
 class RunningHost:
     """One process on a profile."""
 
-    def __init__(self, address: str, profile: Path) -> None:
+    def __init__(self, address: str, profile: Path, *, owner: bool = False) -> None:
         self._line = socket.socket(socket.AF_UNIX)
         self._line.connect(address)
         self._incoming = self._line.makefile("r", encoding="utf-8")
@@ -78,7 +78,7 @@ class RunningHost:
         self._ended = False
         self._reader = threading.Thread(target=self._read, name=f"host of {profile.name}", daemon=True)
         self._reader.start()
-        self._write({"profile": str(profile)})
+        self._write({"profile": str(profile), "owner": owner})
         self.pid: int = self.event("Started")["pid"]
 
     # -- life --------------------------------------------------------------------------------------------------------

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.e2e import host
+from tests.e2e.hosts import Nursery, RunningHost
 from tests.e2e.window import PASSPHRASE, connect_and_log_in, workplace
 from tests.exchange import ROOT, PaperExchange, eventually
 from tests.program import program
@@ -23,7 +25,7 @@ HELD = ("--opening-position", "NSE:RELIANCE=75@MIS")
 class GuardProcess:
     """`main.py guard --json` on a profile."""
 
-    def __init__(self, profile: Path, lines: Path) -> None:
+    def __init__(self, profile: Path, lines: Path, passphrase: str = PASSPHRASE) -> None:
         self._lines = lines
         gone = ("STOPLINE_PASSPHRASE",)
         kept = {name: value for name, value in os.environ.items() if name not in gone}
@@ -33,7 +35,7 @@ class GuardProcess:
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 cwd=ROOT,
-                env={**kept, "STOPLINE_PASSPHRASE": PASSPHRASE},
+                env={**kept, "STOPLINE_PASSPHRASE": passphrase},
             )
 
     def told(self, event: str) -> list[dict[str, Any]]:
@@ -52,8 +54,8 @@ class GuardProcess:
 
 
 @contextmanager
-def guard(profile: Path, lines: Path) -> Iterator[GuardProcess]:
-    started = GuardProcess(profile, lines)
+def guard(profile: Path, lines: Path, passphrase: str = PASSPHRASE) -> Iterator[GuardProcess]:
+    started = GuardProcess(profile, lines, passphrase)
     try:
         yield started
     finally:
@@ -104,3 +106,56 @@ def test_the_window_is_killed_the_guard_fires_the_stop_and_the_window_tells(tmp_
             assert work.quit() == 0
             beside.until("gone", 2)
             assert beside.end() == 0
+
+
+QUANTITY = 10
+DEATHS = (("before write", "NSE:INFY", ""), ("after write", "NSE:TCS", "lost-after"), ("fill", "NSE:SBIN", ""))
+"""(moment of the desk's death, instrument, what happens to the exit on the wire)."""
+
+
+@pytest.mark.timeout(180)
+def test_whenever_the_desk_dies_the_guard_sees_to_exactly_one_exit(tmp_path: Path) -> None:
+    profile = tmp_path / "profile"
+    with PaperExchange(None, "--fault", "limits=off", "--cash", "100000000") as exchange, Nursery() as nursery:
+        desk = nursery.host(profile, owner=True)
+        account = desk.set_up(exchange)
+        for _, instrument, _ in DEATHS:
+            desk.hold(account, instrument, QUANTITY)
+        with guard(profile, tmp_path / "guard.jsonl", host.PASSPHRASE.reveal()) as beside:
+            for number, (moment, instrument, fault) in enumerate(DEATHS, 1):
+                beside.until("waiting", number)
+                stop = arm(desk, account, instrument)
+                if fault:
+                    exchange.faults("limits=off", f"{fault}:route=place,instrument={instrument}")
+                desk.send("die", at=moment, account=account)
+                exchange.price(**{instrument: trigger_of(desk, stop) * 98 // 10_000})
+                desk.wait()
+                taken = beside.until("guarding", number)
+                assert taken["took_ms"] < 10_000  # two seconds on a machine that does nothing else
+                symbol = instrument.partition(":")[2]
+                eventually(lambda s=symbol: exchange.quantity(s) == 0, 25)
+                eventually(lambda n=number: len({line["stop"] for line in beside.told("closed")}) == n, 25)
+                exits = [order["status"] for order in exchange.exits(symbol)]
+                assert exits == ["COMPLETE"], (moment, exits)
+
+                desk = nursery.host(profile, owner=True)
+                desk.ask("open")
+                desk.ask("recovered", account=account)
+                assert desk.ask("journal")[stop] == "closed"
+            # Left in order with nothing armed: nobody takes over.
+            beside.until("waiting", len(DEATHS) + 1)
+            desk.close()
+            assert beside.until("gone", len(DEATHS) + 1)["how"] == "stand down"
+            assert len(beside.told("guarding")) == len(DEATHS)
+
+
+def arm(desk: RunningHost, account: str, instrument: str) -> str:
+    """Two percent away."""
+    last = eventually(lambda: desk.ask("last", account=account, instrument=instrument))
+    found: str = desk.ask("arm", account=account, instrument=instrument, trigger=last * 98 // 10_000 * 100)
+    return found
+
+
+def trigger_of(desk: RunningHost, stop: str) -> int:
+    found: int = desk.event("StopChanged", stop=stop, state="armed")["trigger"]
+    return found

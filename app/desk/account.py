@@ -81,8 +81,7 @@ class Trading:
     underlyings: Underlyings
     publish: Callable[[Event], None]
     tasks: Tasks
-    guarding: Callable[[AccountId], AccountGuarding] = AccountGuarding
-    """What the trader chose for when prices fail."""
+    guarding: Callable[[AccountId], AccountGuarding] = AccountGuarding  # chosen for when prices fail
 
 
 class AccountDesk:
@@ -322,11 +321,8 @@ class AccountDesk:
         now = self.clock.now()
         counts = self.hours.counts
         # An exit is no use while what it trades is closed, whatever the stop looks at.
-        return (
-            self.hub.freshness.counts(watch.token, seconds)
-            and counts(watch.instrument, seconds, now)
-            and (watch.instrument == watch.tradable or counts(watch.tradable, seconds, now))
-        )
+        counted = self.hub.freshness.counts(watch.token, seconds) and counts(watch.instrument, seconds, now)
+        return counted and (watch.instrument == watch.tradable or counts(watch.tradable, seconds, now))
 
     def _day_net(self) -> Paise | None:
         """For the portfolio stop: without live prices nothing is known, and nothing decided."""

@@ -12,6 +12,7 @@ from app.desk.workspace import Workspace
 from app.domain.calendar import ist_date
 from app.domain.coverage import Coverage
 from app.domain.errors import AppError, Denied
+from app.domain.events import Level, Noticed
 from app.domain.ids import StopId
 from app.domain.money import Price, Rounding, to_tick
 from app.domain.order import OrderKind, OrderRequest
@@ -28,6 +29,7 @@ class StopDesk:
     def __init__(self, workspace: Workspace, coverage: Callable[[], Sequence[Coverage]]) -> None:
         self._workspace = workspace
         self._coverage = coverage
+        self._told_alone = False
 
     async def coverage(self) -> Sequence[Coverage]:
         """What protects each open position."""
@@ -102,7 +104,13 @@ class StopDesk:
         """Returns when the exit is durable and the level watches."""
         desk = self._workspace.account(position.account)
         desk.rights.deny()
-        return await desk.stops.arm(position, plan)
+        armed = await desk.stops.arm(position, plan)
+        alone = self._workspace.alone()
+        if alone and not self._told_alone:
+            self._told_alone = True
+            title, _, rest = alone.partition(": ")
+            self._workspace.publish(Noticed(Level.INFO, title, rest, repeat_key="alone"))
+        return armed
 
     async def move(self, stop: StopId, trigger: Price) -> Stop:
         """Another level."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 
 from PySide6.QtCore import QObject, Signal
@@ -78,6 +79,8 @@ class Facts(QObject):
         self.companions: tuple[Companion, ...] = ()
         self.alone = ""
         """Why nobody takes over if this program dies, in words; empty when somebody does."""
+        self._heard_at: dict[InstrumentId, float] = {}
+        """When an instrument last ticked, monotonic."""
         self._brokers: dict[str, Capabilities] = {}
         self._guards: dict[PositionKey, Stop] = {}
         self._held_in: dict[InstrumentId, list[PositionKey]] = {}
@@ -161,6 +164,13 @@ class Facts(QObject):
         tick = self.ticks.get(instrument)
         return None if tick is None else tick.last_price
 
+    def price_age(self, account: AccountId, instrument: InstrumentId) -> int:
+        """Whole seconds since an instrument last ticked, where an account's market trades; 0 before its first tick."""
+        heard = self._heard_at.get(instrument)
+        if heard is None or self.feed_state(account) is FeedState.CLOSED:
+            return 0
+        return int(time.monotonic() - heard)
+
     def stop_of(self, key: PositionKey) -> Stop | None:
         """The stop that now guards a position."""
         return self._guards.get(key)
@@ -223,8 +233,10 @@ class Facts(QObject):
     # Events
 
     def _on_ticks(self, event: TicksConflated) -> None:
+        now = time.monotonic()
         for tick in event.ticks:
             self.ticks[tick.instrument] = tick
+            self._heard_at[tick.instrument] = now
         self.ticks_changed.emit([tick.instrument for tick in event.ticks])
 
     def _on_coverage(self, event: CoverageChanged) -> None:

@@ -65,6 +65,11 @@ class Leaving(QObject):
         if self._tray is not None:
             self._tray.hide()
 
+    def call_back(self, title: str, text: str) -> None:
+        """An alarm while the window is away: said on the desktop."""
+        if self._tray is not None and self._tray.isVisible():
+            self._tray.showMessage(title, text, QSystemTrayIcon.MessageIcon.Critical)
+
     def end(self) -> None:
         """No icon stays behind."""
         if self._tray is not None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent, QColor, QPainter, QPaintEvent
-from PySide6.QtWidgets import QDialog, QHBoxLayout, QMainWindow, QMenuBar, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QApplication, QDialog, QHBoxLayout, QMainWindow, QMenuBar, QVBoxLayout, QWidget
 
 from app.domain.events import Level, PreflightDone
 from app.domain.guard import AwayReport, Farewell, Fate
@@ -127,6 +127,7 @@ class MainWindow(QMainWindow):
         self.chart.dispose()
         self.bar.stop()
         self.day.stop()
+        self.stops.put_away()
         self.toasts.clear()
         self.leaving.end()
         self.accounts.close()
@@ -326,6 +327,9 @@ class MainWindow(QMainWindow):
         title = notice.title
         text = f"{title}{'' if title.endswith(('.', '!', '?', ':')) else '.'} {rest}" if rest else title
         name = notice.repeat_key or f"alarm-{entry.number}"
+        if entry.times == 1:
+            QApplication.beep()
+            self.leaving.call_back(title, rest)
         if name in self.accounts.said:
             return  # the account's own strip says it, with the way out
         self.banners.show_banner(name, text, role="strip-danger", dismissable=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import QTimer, Signal
 from PySide6.QtGui import QAction, QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
@@ -39,6 +39,11 @@ from app.ui.widgets.text import Message, Question, label
 _FEW = 50
 """Armed stops whose sum is cheap enough for every frame."""
 
+AMBER_SECONDS, RED_SECONDS = 2, 5
+"""Age of an instrument's own last price that colours it."""
+
+_AGES_MS = 500
+
 _NEAR = Decimal("0.25")
 """Percent from the last price below which a stop is about to fire."""
 
@@ -51,11 +56,26 @@ class StopRow:
     instrument: Instrument | None
     last: int | None
     blind: bool
+    age: int = 0
+    """Whole seconds since the instrument last ticked."""
 
     @property
     def state(self) -> str:
         """In a word or two."""
         return stop_state(self.stop, blind=self.blind)
+
+
+def _age_tone(row: StopRow) -> Tone:
+    """An instrument's own age only colours it: a quiet one may be in order."""
+    if row.stop.state is not StopState.ARMED or row.age < AMBER_SECONDS:
+        return Tone.PLAIN
+    return Tone.ALARM if row.age >= RED_SECONDS else Tone.WARN
+
+
+def _symbol_tip(row: StopRow) -> str:
+    stop = row.stop
+    old = f" · the last price is {fmt.age(row.age * 1000)} old" if row.age >= AMBER_SECONDS else ""
+    return f"{stop.key.instrument} · {stop.key.product} · {stop.key.account} · stop {stop.id}{old}"
 
 
 def _distance_words(row: StopRow) -> str:
@@ -77,7 +97,9 @@ COLUMNS: tuple[Column[StopRow], ...] = (
         "Instrument",
         lambda r: r.stop.key.instrument,
         shown=lambda r: symbol_of(r.stop.key.instrument),
-        tip=lambda r: f"{r.stop.key.instrument} · {r.stop.key.product} · {r.stop.key.account} · stop {r.stop.id}",
+        tone=_age_tone,
+        tip=_symbol_tip,
+        help="Amber: no price for 2 seconds; red: for 5",
         whole=True,
         width=112,
     ),
@@ -212,8 +234,17 @@ class StopsPanel(QWidget):
         facts.instruments_known.connect(self._on_known)
         facts.accounts_changed.connect(self._on_accounts)
         facts.coverage_changed.connect(self._show_coverage)
+        self._shades: dict[StopId, int] = {}
+        self._ages = QTimer(self)
+        self._ages.setInterval(_AGES_MS)
+        self._ages.timeout.connect(self._show_ages)
+        self._ages.start()
         self._show_foot()
         self._show_coverage()
+
+    def put_away(self) -> None:
+        """No timer runs on behind a closed window."""
+        self._ages.stop()
 
     def _show_coverage(self) -> None:
         self.meter.show_rows(self._facts.coverage.values())
@@ -221,8 +252,24 @@ class StopsPanel(QWidget):
     def _row(self, stop: Stop) -> StopRow:
         instrument = stop.key.instrument
         return StopRow(
-            stop, self._facts.instruments.get(instrument), self._facts.last(instrument), self._facts.is_blind(stop)
+            stop,
+            self._facts.instruments.get(instrument),
+            self._facts.last(instrument),
+            self._facts.is_blind(stop),
+            self._facts.price_age(stop.key.account, instrument),
         )
+
+    def _show_ages(self) -> None:
+        """A clock ran on: what has turned amber, red or plain is painted again."""
+        if not self.isVisible():
+            return
+        for stop in self._facts.armed():
+            age = self._facts.price_age(stop.key.account, stop.key.instrument)
+            shade = (age >= AMBER_SECONDS) + (age >= RED_SECONDS)
+            if self._shades.get(stop.id, 0) != shade:
+                self._shades[stop.id] = shade
+                self._model.put(stop.id, self._row(stop))
+                self._model.touch(stop.id)
 
     def _row_of(self, stop: StopId) -> StopRow | None:
         found = self._facts.stops.get(stop)

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import Qt, QTimer
+from PySide6.QtCore import QModelIndex, Qt, QTimer
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QCheckBox, QDialog, QLabel, QMessageBox, QPushButton, QWidget
 
@@ -33,7 +35,7 @@ from app.domain.stop import StopState
 from app.runtime.clock import SECOND
 from app.ui import format as fmt
 from app.ui.models.facts import order_key
-from app.ui.models.table import Key, TableModel
+from app.ui.models.table import TONE_ROLE, Key, TableModel, Tone
 from app.ui.shell.main_window import MainWindow
 from app.ui.views.table_view import TableView
 from tests.ui import scripted_market as market
@@ -295,6 +297,29 @@ def test_a_blind_stop_is_marked_in_the_table_and_counted(stage: Stage, window: M
     assert child(window, "status.feed.text").text().startswith("feed silent")
     stage.publish(FeedChanged(market.ACCOUNT, FeedState.LIVE, 100, 11))
     stage.until(lambda: model.index(model.place_of(stop.id) or 0, model.column("state")).data() == "armed")
+
+
+def shows(cell: QModelIndex, tone: Tone) -> bool:
+    return bool(cell.data(TONE_ROLE) == tone)
+
+
+def test_a_price_that_is_old_colours_its_stop(stage: Stage, window: MainWindow) -> None:
+    (stop,) = window.facts.armed()
+    model = window.stops.table.model()
+    assert isinstance(model, TableModel)
+    cell = model.index(model.place_of(stop.id) or 0, model.column("symbol"))
+    tick = stage.desk.script.ticks[stop.key.instrument]
+    stage.publish(TicksConflated((tick,)))
+    stage.until(lambda: stop.key.instrument in window.facts._heard_at)
+    for seconds, tone in ((3, Tone.WARN), (6, Tone.ALARM)):
+        window.facts._heard_at[stop.key.instrument] = time.monotonic() - seconds
+        window.stops._show_ages()
+        stage.until(partial(shows, cell, tone))
+    assert "6.0 s old" in cell.data(Qt.ItemDataRole.ToolTipRole)
+    stage.publish(TicksConflated((tick,)))
+    stage.until(lambda: window.facts.price_age(stop.key.account, stop.key.instrument) == 0)
+    window.stops._show_ages()
+    stage.until(lambda: not cell.data(TONE_ROLE))
 
 
 def test_the_pulse_of_the_engine_is_shown(stage: Stage, window: MainWindow) -> None:

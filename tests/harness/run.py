@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import tempfile
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from unittest import mock
@@ -12,19 +13,17 @@ from unittest import mock
 from app.domain.ids import InstrumentId
 from app.domain.instrument import Product
 from app.domain.portfolio import PositionKey
-from app.domain.stop import StopPlan
 from app.simulator.exchange import Opening
-from app.simulator.listing import Listings, load_sample
 from tests.harness.acts import Stage
 from tests.harness.network import Network, network
-from tests.harness.script import Guarded, Kind, Script, write
+from tests.harness.plans import LISTINGS, plan_of, trigger_of
+from tests.harness.script import ARMED_BY, Guarded, Kind, Script, write
 from tests.harness.station import ACCOUNT, Disk, InlineWorker
 from tests.harness.tape import Course
 from tests.harness.verdict import violations
 from tests.harness.virtual import Deadlock, VirtualLoop, virtual_machine
-from tests.harness.world import MORNING, World
+from tests.harness.world import World
 
-LISTINGS: Listings = load_sample(MORNING.date())
 CANARIES = ("NSE:NIFTY 50", "NSE:NIFTY BANK")
 QUIET = 40.0
 """Seconds after the last consequence: one whole reconciliation, and time for what it finds."""
@@ -68,7 +67,8 @@ def play(seed: int, *, story: bool = False) -> Result:
 def _in_world(loop: VirtualLoop, net: Network, script: Script, folder: Path, *, story: bool) -> Result:
     """In a frame of its own: the world must be gone before its loop is."""
     InlineWorker.disk = Disk()
-    world = World(loop, net, script.seed, folder, LISTINGS, _courses(script))
+    # A copy: a new day changes them.
+    world = World(loop, net, script.seed, folder, deepcopy(LISTINGS), _courses(script))
     world.openings = [Opening(g.instrument, _units(g), g.product) for g in script.guarded]
     world.exchange_remembers = any(act.kind is Kind.EXCHANGE_RESTART for act in script.acts)
     world.tape.thin = {LISTINGS.by_key[g.instrument].token: 3 for g in script.guarded if g.thin}
@@ -84,7 +84,7 @@ async def _play(world: World, script: Script, *, story: bool) -> Result:
 
     async def arm() -> None:
         for guarded in script.guarded:
-            stop = await station.desk.stops.arm(_key(guarded), StopPlan(trigger_of(guarded)))
+            stop = await station.desk.stops.arm(_key(guarded), plan_of(guarded))
             armed[stop.id] = stop.trigger
 
     await station.side.start(arm())
@@ -99,15 +99,6 @@ async def _play(world: World, script: Script, *, story: bool) -> Result:
     return Result(script.seed, tuple(found), stage.happened, closed, len(armed), log)
 
 
-def trigger_of(guarded: Guarded) -> int:
-    """On a tick, on the losing side of the first price."""
-    row = LISTINGS.by_key[guarded.instrument]
-    tick = row.tick_size or 5
-    first = row.previous_close // tick * tick
-    away = max(3 * tick, first * guarded.distance // 10_000 // tick * tick)
-    return first - away if guarded.quantity > 0 else first + away
-
-
 def _units(guarded: Guarded) -> int:
     return guarded.quantity * LISTINGS.by_key[guarded.instrument].lot_size
 
@@ -118,9 +109,14 @@ def _courses(script: Script) -> dict[int, Course]:
         row = LISTINGS.by_key[guarded.instrument]
         first, level = row.previous_close, trigger_of(guarded)
         step = max(int(first * BEYOND), 10 * row.tick_size)
-        far = level - step if guarded.quantity > 0 else level + step
+        sign = 1 if guarded.quantity > 0 else -1
+        far = level - sign * step
         near = first + (level - first) // 2
-        corners = [(0.0, first), (guarded.breach - 1.0, near), (guarded.breach - 0.2, near), (guarded.breach, far)]
+        peak = first + sign * (first * guarded.gain // 10_000)
+        if guarded.wins:
+            near, far = first, first + 3 * (first - level)
+        corners = [(0.0, first), (ARMED_BY, first), (ARMED_BY + 0.7, peak), (guarded.breach - 0.2, near)]
+        corners.append((guarded.breach, far))
         if guarded.returns:
             corners += [(guarded.breach + 2.0, far), (guarded.breach + 3.0, first)]
         courses[row.token] = Course(corners)

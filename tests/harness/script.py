@@ -44,6 +44,20 @@ class Kind(StrEnum):
     NEXT_DAY = "restart on the next trading day"
 
 
+class Rule(StrEnum):
+    """What the trader asks of a stop."""
+
+    FIXED = "fixed"
+    TRAIL_POINTS = "trailing by points"
+    TRAIL_PERCENT = "trailing by percent"
+    TARGET = "with a target"
+    BREAK_EVEN = "to break-even"
+    TWO_TRADES = "two trades"
+    BID_ASK = "bid or ask"
+    MID = "mid"
+    TIME = "at a time"
+
+
 @dataclass(frozen=True, slots=True)
 class Guarded:
     """A position with a stop."""
@@ -60,6 +74,11 @@ class Guarded:
     """The price comes back later: a stop that nobody could hear may rightly stay armed."""
     thin: bool
     """Its book is thin: exits fill in parts and must be priced anew."""
+    rule: Rule = Rule.FIXED
+    gain: int = 0
+    """How far the price goes in the position's favour before, in hundredths of a percent."""
+    wins: bool = False
+    """The price goes on in its favour: a target is reached, and no stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +151,13 @@ def _position(chance: random.Random, name: str) -> Guarded:
         ARMED_BY + chance.uniform(1.0, 12.0),
         chance.random() < 0.15,
         chance.random() < 0.15,
+        *_rule(random.Random(f"rule {name} {chance.random()}")),
     )
+
+
+def _rule(chance: random.Random) -> tuple[Rule, int, bool]:
+    rule = chance.choice(list(Rule)) if chance.random() < 0.6 else Rule.FIXED
+    return rule, chance.choice((0, 0, chance.randrange(20, 200))), rule is Rule.TARGET and chance.random() < 0.5
 
 
 def _act(chance: random.Random, guarded: tuple[Guarded, ...], first: float) -> Act:

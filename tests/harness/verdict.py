@@ -8,9 +8,12 @@ from app.domain.events import Level, Noticed, OrderChanged
 from app.domain.ids import StopId
 from app.domain.stop import Stop, StopState, stop_of_tag
 from tests.harness.acts import Stage
-from tests.harness.script import Guarded, Kind
-from tests.harness.world import Traded
+from tests.harness.plans import earliest, first_price, leaves_at, target_of
+from tests.harness.script import Guarded, Kind, Rule
+from tests.harness.world import MORNING, Traded
 
+STRUCK = 9.0
+"""Seconds that a fault of a request may cost: a lost answer is waited for, then looked up."""
 REVERSED_AT_MOST = 2.0
 """Seconds in fair weather that a position may be turned round."""
 
@@ -34,6 +37,7 @@ async def violations(stage: Stage, armed: dict[str, int]) -> list[str]:
                 found.append(f"{guarded.instrument}: the stop is not in the journal")
             continue
         found += [f"{guarded.instrument}: {words}" for words in _of_stop(stage, guarded, stop, mine)]
+        found += [f"{guarded.instrument}: {words}" for words in _without_cause(stage, guarded, stop)]
     found += _lost_from_journal(armed, set(journal))
     found += await _unjournalled(stage)
     found += _alarms_missing(stage)
@@ -71,8 +75,32 @@ def _of_stop(stage: Stage, guarded: Guarded, stop: Stop, mine: dict[StopId, Stop
     last = world.exchange.market.quotes[world.tape.listings.by_key[guarded.instrument].token].last_price
     if stop.is_hit(last):
         yield f"the price {last} is beyond {stop.trigger} and the stop has not fired"
+    if guarded.rule is Rule.TARGET and (last - target_of(guarded)) * (1 if guarded.quantity > 0 else -1) >= 0:
+        yield f"the price {last} is beyond the target {target_of(guarded)} and nothing was sold"
+    if guarded.rule is Rule.TIME and world.loop.time() > stage.begun + leaves_at(guarded):
+        yield "its time has come, and it is armed"
     if station is not None and station.desk.stops.watching == 0:
         yield "the stop is armed and nothing watches"
+
+
+def _without_cause(stage: Stage, guarded: Guarded, stop: Stop) -> Iterator[str]:
+    """A stop that fired had a price of the tape beyond its level, or its time had come."""
+    if stop.fired_at is None or stop.fired_price is None or stage.happened.get(Kind.MOVED, 0):
+        return
+    world = stage.world
+    token = world.tape.listings.by_key[guarded.instrument].token
+    fired = stage.begun + (stop.fired_at - MORNING.timestamp() * 1e9) / 1e9
+    before = [price for at, price in world.printed[token] if at <= fired + 0.5]
+    sign = 1 if guarded.quantity > 0 else -1
+    best = max(price * sign for price in before) * sign
+    if guarded.rule is Rule.TIME and fired >= stage.begun + leaves_at(guarded):
+        return
+    if guarded.rule is Rule.TARGET and (best - target_of(guarded)) * sign >= 0:
+        return
+    worst = min(price * sign for price in before) * sign
+    level = earliest(guarded, best, first_price(guarded))
+    if (worst - level) * sign > 0:
+        yield f"it fired at {stop.fired_price}; no price was at or beyond {level} before"
 
 
 def _of_position(stage: Stage, guarded: Guarded) -> Iterator[str]:
@@ -88,7 +116,8 @@ def _of_position(stage: Stage, guarded: Guarded) -> Iterator[str]:
             turned = trade.at
             yield from _knew_better(stage, guarded, trade)
         elif held >= 0 and turned is not None:
-            yield from _too_long(stage, turned, trade.at)
+            if not guarded.thin:  # what nobody buys cannot be squared off at once
+                yield from _too_long(stage, turned, trade.at)
             turned = None
     if turned is not None:
         yield f"turned round from {turned - stage.begun:.2f} s to the end"
@@ -103,7 +132,8 @@ def _too_long(stage: Stage, since: float, until: float) -> Iterator[str]:
 def _fair(stage: Stage, since: float, until: float) -> float:
     """Seconds of an interval in which nothing was disturbed."""
     at, total = since, 0.0
-    for begin, end in sorted(stage.foul):
+    struck = [(moment - 0.05, moment + STRUCK) for moment in stage.world.struck]
+    for begin, end in sorted(stage.foul + struck):
         if begin > at:
             total += max(0.0, min(begin, until) - at)
         at = max(at, end)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,10 +17,12 @@ from app.domain.instrument import Instrument
 from app.domain.listing import InstrumentMaker
 from app.simulator.clock import IST, ExchangeClock
 from app.simulator.exchange import Exchange, Opening, Plan
+from app.simulator.faults import Fault
 from app.simulator.kite.sessions import Credentials
 from app.simulator.listing import Listings
 from app.simulator.market import Market
 from app.simulator.order import Fill, Order
+from app.simulator.quote import Quote
 from tests.harness.network import Network
 from tests.harness.station import Station, checksum
 from tests.harness.tape import Course, Tape
@@ -87,6 +89,10 @@ class World:
         self.heard: list[Heard] = []
         self.arrived: dict[str, float] = {}
         """When each order reached the exchange, by its number there."""
+        self.printed: dict[int, list[tuple[float, int]]] = {}
+        """By token: when each trade printed (loop time), and its price."""
+        self.struck: list[float] = []
+        """When a scripted fault of the exchange struck."""
         self.left: dict[str, float] = {}
         """When an order with a tag of ours was written to the wire."""
         network.on_send = self._sent
@@ -119,14 +125,20 @@ class World:
                 seed=self.seed,
                 openings=self.openings,
             )
+            market.add_listener(self._note_prices)
             exchange = Exchange(plan)
             side.on_death.append(lambda: _close_book(exchange))
             await exchange.start()
             self.exchange = exchange
             self._port = exchange.port
             self._watch_fills(exchange)
+            self._watch_faults(exchange)
 
         await side.start(begin())
+
+    def _note_prices(self, quotes: Sequence[Quote]) -> None:
+        for quote in quotes:
+            self.printed.setdefault(quote.listing.token, []).append((self.loop.time(), quote.last_price))
 
     def kill_exchange(self) -> None:
         """As a crash of the broker's systems."""
@@ -160,6 +172,17 @@ class World:
             add(order)
 
         exchange.oms.records.add = added  # type: ignore[method-assign]
+
+    def _watch_faults(self, exchange: Exchange) -> None:
+        strike = exchange.faults.strike
+
+        def struck(*args: Any, **options: Any) -> Fault | None:
+            fault = strike(*args, **options)
+            if fault is not None:
+                self.struck.append(self.loop.time())
+            return fault
+
+        exchange.faults.strike = struck  # type: ignore[method-assign]
 
     def token(self) -> str:
         """What a login brings."""

@@ -8,9 +8,11 @@ ended between two steps, as `kill -9` does, without a single `finally` running.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import gc
 import heapq
+import io
 import random
 import secrets
 import selectors
@@ -220,11 +222,12 @@ def _bury(loop: VirtualLoop) -> None:
     hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
     loop.set_exception_handler(lambda *_: None)
     try:
-        loop._ready.clear()  # type: ignore[attr-defined]
-        loop._scheduled.clear()  # type: ignore[attr-defined]
-        loop.network = None
-        gc.collect()  # while the loop still takes calls: what a `finally` asks of it is never run
-        loop._ready.clear()  # type: ignore[attr-defined]
-        loop.close()
+        with contextlib.redirect_stderr(io.StringIO()):  # the exchange prints what goes wrong in its handlers
+            loop._ready.clear()  # type: ignore[attr-defined]
+            loop._scheduled.clear()  # type: ignore[attr-defined]
+            loop.network = None
+            gc.collect()  # while the loop still takes calls: what a `finally` asks of it is never run
+            loop._ready.clear()  # type: ignore[attr-defined]
+            loop.close()
     finally:
         sys.unraisablehook = hook

@@ -5,6 +5,7 @@ Told from the tape alone, apart from the engine's own arithmetic.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -50,6 +51,11 @@ def leaves_at(guarded: Guarded) -> float:
 
 def plan_of(guarded: Guarded) -> StopPlan:
     """As the trader would ask for it."""
+    plan = _local_plan(guarded)
+    return replace(plan, backstop=away(guarded)) if guarded.twin else plan
+
+
+def _local_plan(guarded: Guarded) -> StopPlan:
     trigger = trigger_of(guarded)
     if guarded.rule in _SOURCES:
         return StopPlan(trigger, source=_SOURCES[guarded.rule], longest_wait=3)

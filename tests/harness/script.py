@@ -79,6 +79,8 @@ class Guarded:
     """How far the price goes in the position's favour before, in hundredths of a percent."""
     wins: bool = False
     """The price goes on in its favour: a target is reached, and no stop."""
+    twin: bool = False
+    """A stop order rests at the exchange behind the local one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +157,10 @@ def _position(chance: random.Random, name: str) -> Guarded:
     )
 
 
-def _rule(chance: random.Random) -> tuple[Rule, int, bool]:
+def _rule(chance: random.Random) -> tuple[Rule, int, bool, bool]:
     rule = chance.choice(list(Rule)) if chance.random() < 0.6 else Rule.FIXED
-    return rule, chance.choice((0, 0, chance.randrange(20, 200))), rule is Rule.TARGET and chance.random() < 0.5
+    gain = chance.choice((0, 0, chance.randrange(20, 200)))
+    return rule, gain, rule is Rule.TARGET and chance.random() < 0.5, chance.random() < 0.3
 
 
 def _act(chance: random.Random, guarded: tuple[Guarded, ...], first: float) -> Act:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from app.domain.events import Level, Noticed, OrderChanged
 from app.domain.ids import StopId
@@ -40,6 +40,7 @@ async def violations(stage: Stage, armed: dict[str, int]) -> list[str]:
         found += [f"{guarded.instrument}: {words}" for words in _without_cause(stage, guarded, stop)]
     found += _lost_from_journal(armed, set(journal))
     found += await _unjournalled(stage)
+    found += _orphans(stage, journal)
     found += _alarms_missing(stage)
     return found
 
@@ -185,6 +186,14 @@ async def _unjournalled(stage: Stage) -> list[str]:
         for order in stage.world.exchange.oms.records.orders.values()
         if order.tag and stop_of_tag(order.tag) is not None and order.tag not in tags
     ]
+
+
+def _orphans(stage: Stage, journal: Mapping[StopId, Stop]) -> Iterator[str]:
+    """No order of a stop outlives it."""
+    for order in stage.world.exchange.oms.records.live():
+        stop = journal.get(stop_of_tag(order.tag or None) or StopId(""))
+        if stop is not None and stop.state.is_final:
+            yield f"order {order.order_id} [{order.tag}] is still {order.status}, and its stop is {stop.state}"
 
 
 def _alarms_missing(stage: Stage) -> Iterator[str]:

@@ -84,7 +84,7 @@ async def _play(world: World, script: Script, *, story: bool) -> Result:
 
     async def arm() -> None:
         for guarded in script.guarded:
-            stop = await station.desk.stops.arm(_key(guarded), plan_of(guarded))
+            stop = await station.desk.stops.arm(key_of(guarded), plan_of(guarded))
             armed[stop.id] = stop.trigger
 
     await station.side.start(arm())
@@ -123,7 +123,8 @@ def _courses(script: Script) -> dict[int, Course]:
     return courses
 
 
-def _key(guarded: Guarded) -> PositionKey:
+def key_of(guarded: Guarded) -> PositionKey:
+    """Whose stop it is."""
     return PositionKey(ACCOUNT, InstrumentId(guarded.instrument), Product(guarded.product))
 
 

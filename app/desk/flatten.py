@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from app.desk.account import AccountDesk
 from app.desk.flatten_messages import FlattenChoice, FlattenPlan, FlattenReport
@@ -182,7 +183,8 @@ class FlattenDesk:
         if not doomed:
             return
         desk, loop = work.desk, asyncio.get_running_loop()
-        await asyncio.gather(*(_quietly(desk.orders.cancel(o.broker_order_id, purpose=Purpose.EXIT)) for o in doomed))
+        cancel = partial(desk.orders.cancel, purpose=Purpose.EXIT, confirmed=True)
+        await asyncio.gather(*(_quietly(cancel(order.broker_order_id)) for order in doomed))
         wanted = {order.broker_order_id for order in doomed}
         until = loop.time() + CANCEL_SECONDS
         while True:

@@ -23,6 +23,7 @@ from app.domain.ids import AccountId
 from app.domain.instrument import Product
 from app.domain.money import Paise
 from app.domain.order import OrderRequest, Purpose, Variety
+from app.domain.origin import placed_here
 from app.domain.portfolio import Position, PositionKey
 from app.domain.stop import FiredBy, stop_of_tag
 from app.engine.account import AccountState
@@ -177,7 +178,8 @@ class DayGuard:
         try:
             orders = await self._state.read_orders()
             for order in orders:
-                if not order.status.is_final and stop_of_tag(order.tag) is None and order.variety is not Variety.AMO:
+                ours = placed_here(order) and stop_of_tag(order.tag) is None
+                if ours and not order.status.is_final and order.variety is not Variety.AMO:
                     await self._try(self._orders.cancel(order.broker_order_id, purpose=Purpose.EXIT))
             positions = (await self._state.read_positions()).positions.values()
         except AppError as failure:

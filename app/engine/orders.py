@@ -346,12 +346,13 @@ class OrderManager:
             self._changing.discard((order, change))
         self._read_after("orders after a change", purpose)
 
-    async def cancel(self, order: BrokerOrderId, *, purpose: Purpose = Purpose.MANUAL) -> None:
+    async def cancel(self, order: BrokerOrderId, *, purpose: Purpose = Purpose.MANUAL, confirmed: bool = False) -> None:
         """Asks for a cancel, once. It is cancelled when the order book says so, and cancel pending until then.
 
-        Raises as `modify`.
+        `confirmed`: the trader has agreed to orders from elsewhere, too. Raises as `modify`.
         """
-        self._deny_foreign(order, purpose)
+        if not confirmed:
+            self._deny_foreign(order, purpose)
         await self._cancel(order, purpose)
         self._read_after("orders after a cancel", purpose)
 

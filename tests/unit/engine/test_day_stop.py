@@ -12,7 +12,7 @@ import pytest
 from app.domain.day_stop import DayBreach, DayLimits, DayStop
 from app.domain.errors import Denied
 from app.domain.events import AuditEntry
-from app.domain.ids import AccountId
+from app.domain.ids import AccountId, Tag
 from app.domain.instrument import Product
 from app.domain.order import OrderKind, OrderRequest, OrderStatus, Side
 from app.domain.portfolio import PositionKey
@@ -144,10 +144,12 @@ def test_a_halted_account_takes_no_entry_until_the_next_day_but_lets_positions_b
 def test_orders_that_wait_are_cancelled() -> None:
     async def script(desk: Desk) -> None:
         rig = desk.rig
-        waiting = rig.broker.accept(entry()).broker_order_id
+        waiting = rig.broker.accept(replace(entry(), tag=Tag("M0123456789ABC"))).broker_order_id
+        phone = rig.broker.accept(entry()).broker_order_id
         await desk.guard.set_limits(DayLimits(loss=100))
         await desk.at(-100, 5)
         assert rig.broker.book[waiting].status is OrderStatus.CANCELLED
+        assert rig.broker.book[phone].status is OrderStatus.OPEN, "from elsewhere: never touched"
 
     play(script)
 

@@ -50,6 +50,8 @@ class GuardingDesk:
         self._awake_task: asyncio.Task[None] | None = None
         self._pauses = PauseWatch()
         self._leaving: Farewell | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        """The guard that was started last. It may outlive this process: that is its purpose."""
         workspace.alone = self.alone
         workspace.guarding_of = self.chosen
         if companions is not None:
@@ -119,8 +121,9 @@ class GuardingDesk:
             return
         await asyncio.sleep(FIRST_SECONDS)
         while True:
-            if self._keyring and self.settings.start_guard and not self._here:
-                await asyncio.to_thread(self._start)
+            ended = self._process is None or self._process.poll() is not None
+            if self._keyring and self.settings.start_guard and not self._here and ended:
+                self._process = await asyncio.to_thread(self._start)
             await asyncio.sleep(AGAIN_SECONDS)
 
     def beat(self, armed: int) -> None:
@@ -154,8 +157,8 @@ class GuardingDesk:
     def _on_companions(self, here: tuple[Companion, ...]) -> None:
         self._workspace.publish(CompanionsChanged(here, self.alone()))
 
-    def _start(self) -> None:
-        subprocess.Popen(  # noqa: S603 -- this program itself
+    def _start(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(  # noqa: S603 -- this program itself
             self._command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

@@ -288,6 +288,14 @@ class GuardVerbs(Protocol):
         """How a guard is left when this desk ends; without a word it takes over while stops are armed."""
         ...
 
+    async def lock_screen(self) -> None:
+        """Raises Denied where no passphrase could unlock it. Armed stops are guarded on."""
+        ...
+
+    async def unlock_screen(self, passphrase: Secret) -> None:
+        """Raises WrongPassphrase."""
+        ...
+
 
 class FlattenVerbs(Protocol):
     """Everything flat, by one command (F9)."""

@@ -16,12 +16,13 @@ import msgspec
 from app.desk.attendance import Attendance
 from app.desk.companions import Companions
 from app.desk.workspace import Workspace
-from app.domain.errors import AppError
+from app.domain.errors import AppError, Denied
 from app.domain.events import CompanionsChanged, FeedGap, Level, Noticed
 from app.domain.guard import Absence, AccountGuarding, AwayReport, Companion, Farewell, GuardSettings, GuardView
 from app.domain.ids import AccountId
 from app.runtime.awake import KeepAwake
 from app.runtime.pause import Pause, PauseWatch
+from app.runtime.secret import Secret
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +77,17 @@ class GuardingDesk:
     async def leave(self, how: Farewell) -> None:
         """How a guard is left when this desk ends: the trader has been asked."""
         self._leaving = how
+
+    async def lock_screen(self) -> None:
+        """Whether the screen can be locked: raises Denied where no passphrase could open it again. Nothing is closed,
+        stops are guarded on."""
+        info = await asyncio.to_thread(self._workspace.vault.info)
+        if not info.opens_with_passphrase:
+            raise Denied("This profile has no passphrase to unlock the screen with.", "Lock the computer's own screen.")
+
+    async def unlock_screen(self, passphrase: Secret) -> None:
+        """Raises WrongPassphrase."""
+        await asyncio.to_thread(self._workspace.vault.prove, passphrase)
 
     def chosen(self, account: AccountId) -> AccountGuarding:
         """For when an account's prices fail."""

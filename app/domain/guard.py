@@ -44,6 +44,8 @@ class GuardSettings:
     start_guard: bool = True
     """Start a guard beside the window, where the keyring opens the profile."""
     accounts: tuple[AccountGuarding, ...] = ()
+    lock_minutes: int = 0
+    """Without keys and mouse after which the screen is locked; 0: never by itself."""
 
     def of(self, account: AccountId) -> AccountGuarding:
         """An account's; the defaults where nothing was chosen."""

@@ -130,6 +130,11 @@ class Vault:
             wrapped = wrapping.by_passphrase(master, file.vault_id, new, self._cost)
             save(self._path, replace(file, passphrase=wrapped))
 
+    def prove(self, passphrase: Secret) -> None:
+        """Raises WrongPassphrase where it is not the one; nothing is opened or changed."""
+        with self._guard:
+            self._proved(passphrase)
+
     def make_recovery_key(self, current: Secret | None) -> Secret:
         """A new way in, to be written down and shown once; one that was made before no longer opens.
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QCheckBox, QDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QCheckBox, QDialog, QHBoxLayout, QPushButton, QSpinBox, QVBoxLayout, QWidget
 
 from app.domain.errors import AppError
 from app.domain.guard import AccountGuarding, GuardSettings, GuardView
@@ -15,6 +15,9 @@ from app.ui.widgets.text import Message, caption, label
 
 class GuardingDialog(QDialog):
     """The Guarding page. Reads when it opens, writes when asked."""
+
+    saved = Signal(object)
+    """The GuardSettings that are in force now."""
 
     def __init__(self, bridge: Bridge, facts: Facts, parent: QWidget) -> None:
         super().__init__(parent)
@@ -29,6 +32,16 @@ class GuardingDialog(QDialog):
         self._awake = label("", "muted", wrap=True, name="guarding.awake")
         self._start = QCheckBox("Start a &guard beside the window, where the keyring opens the profile")
         self._start.setObjectName("guarding.start")
+        self._lock = QSpinBox()
+        self._lock.setObjectName("guarding.lock")
+        self._lock.setRange(0, 240)
+        self._lock.setSuffix(" minutes")
+        self._lock.setSpecialValueText("never")
+        self._lock.setAccessibleName("Lock the screen when nobody was here for")
+        lock = QHBoxLayout()
+        lock.addWidget(label("Lock the screen when nobody was here for"))
+        lock.addWidget(self._lock)
+        lock.addStretch(1)
         self._accounts = QVBoxLayout()
         self._accounts.setSpacing(6)
         self.message = Message(name="guarding.message")
@@ -48,6 +61,7 @@ class GuardingDialog(QDialog):
         layout.setSpacing(10)
         for widget in (self._head, self._awake, self._start):
             layout.addWidget(widget)
+        layout.addLayout(lock)
         layout.addLayout(self._accounts)
         layout.addStretch(1)
         layout.addWidget(self.message)
@@ -71,6 +85,7 @@ class GuardingDialog(QDialog):
         self._awake.setText(view.awake and f"This computer may fall asleep while stops are armed: {view.awake}")
         self._awake.setVisible(bool(view.awake))
         self._start.setChecked(view.settings.start_guard)
+        self._lock.setValue(view.settings.lock_minutes)
         for account in self._facts.accounts:
             chosen = view.settings.of(account)
             self._accounts.addWidget(label(self._facts.account_name(account)))
@@ -92,10 +107,11 @@ class GuardingDialog(QDialog):
             AccountGuarding(account, box.isChecked(), self._missed[account].isChecked())
             for account, box in self._polled.items()
         )
-        settings = GuardSettings(self._start.isChecked(), accounts)
+        settings = GuardSettings(self._start.isChecked(), accounts, self._lock.value())
         try:
             await self._bridge.call(self._bridge.desk.guard.save_settings(settings))
         except AppError as failure:
             self.message.say(str(failure), "strip-danger")
         else:
+            self.saved.emit(settings)
             self.accept()

@@ -79,6 +79,7 @@ def declare(window: MainWindow) -> None:
             "Ctrl+K",
         )
     )
+    add(Command("app.lock", "&Lock the screen", "&Accounts", window.lock.lock, "Ctrl+L"))
     add(Command("app.quit", "&Quit", "&Accounts", window.close, "Ctrl+Q"))
 
 
@@ -100,7 +101,9 @@ def _instruments(window: MainWindow) -> None:
 
 
 def _guarding(window: MainWindow) -> None:
-    window.open_dialog(GuardingDialog(window.bridge, window.facts, window))
+    dialog = GuardingDialog(window.bridge, window.facts, window)
+    dialog.saved.connect(lambda settings: window.lock.after(settings.lock_minutes))
+    window.open_dialog(dialog)
 
 
 def _search(window: MainWindow) -> None:

@@ -27,6 +27,8 @@ class Leaving(QObject):
         self._box: QMessageBox | None = None
         self._tray: QSystemTrayIcon | None = None
         self._menu: QMenu | None = None
+        self.on_return: Callable[[], object] = self.come_back
+        """What the tray icon does: the window comes back, or what stands in for it while the screen is locked."""
         facts.stop_changed.connect(lambda _stop: self._show_count())
 
     def ask(self) -> None:
@@ -47,7 +49,7 @@ class Leaving(QObject):
         if self._tray is None:
             self._tray = QSystemTrayIcon(theme.icon("guard"), self._window)
             self._menu = QMenu()
-            self._menu.addAction("&Open Stopline").triggered.connect(lambda _checked=False: self.come_back())
+            self._menu.addAction("&Open Stopline").triggered.connect(lambda _checked=False: self.on_return())
             self._menu.addAction("&Quit…").triggered.connect(lambda _checked=False: self._ask_from_tray())
             self._tray.setContextMenu(self._menu)
             self._tray.activated.connect(self._on_tray)
@@ -120,12 +122,13 @@ class Leaving(QObject):
         self._open_dialog(box)
 
     def _ask_from_tray(self) -> None:
-        self.come_back()
-        self.ask()
+        self.on_return()
+        if self._window.isVisible():
+            self.ask()
 
     def _on_tray(self, reason: QSystemTrayIcon.ActivationReason) -> None:
         if reason in (QSystemTrayIcon.ActivationReason.Trigger, QSystemTrayIcon.ActivationReason.DoubleClick):
-            self.come_back()
+            self.on_return()
 
     def _show_count(self) -> None:
         if self._tray is not None:

@@ -24,6 +24,7 @@ from app.ui.shell.banners import Banners, Toasts
 from app.ui.shell.commands import declare
 from app.ui.shell.docks import BOTTOM, LEFT, RIGHT, Docks, Layout, Place, default_size
 from app.ui.shell.leaving import Leaving
+from app.ui.shell.lock import ScreenLock
 from app.ui.shell.status_bar import StatusBar, mode_of
 from app.ui.theme import DARK
 from app.ui.views.audit import AuditPanel
@@ -89,6 +90,8 @@ class MainWindow(QMainWindow):
         self.toasts = Toasts(self)
         self.accounts = AccountKeeper(bridge, self.facts, self.banners, self, self.open_dialog, open_paper_login=paper)
         self.leaving = Leaving(self, self.facts, self.open_dialog)
+        self.leaving.on_return = self.come_forward
+        self.lock = ScreenLock(bridge, self.facts, self)
         self._build_centre()
         self._placed = self._places()
         self.docks = Docks(self, self._placed)
@@ -117,6 +120,7 @@ class MainWindow(QMainWindow):
         self.orders.refresh()
         self.accounts.start()
         self.day.start()
+        self.lock.after((await self._bridge.call(self._bridge.desk.guard.view())).settings.lock_minutes)
 
     def put_away(self) -> None:
         """Before it is deleted: the layout is kept, timers end, nothing of the browser stays."""
@@ -130,6 +134,7 @@ class MainWindow(QMainWindow):
         self.stops.put_away()
         self.toasts.clear()
         self.leaving.end()
+        self.lock.stop()
         self.accounts.close()
 
     # What the trader does
@@ -344,7 +349,10 @@ class MainWindow(QMainWindow):
 
     def come_forward(self) -> None:
         """From the tray, from behind, from small."""
-        self.leaving.come_back()
+        if self.lock.shown is not None:
+            self.lock.shown.come_forward()
+        else:
+            self.leaving.come_back()
 
     def _leave(self, how: Farewell) -> None:
         self._leaving = True

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import QModelIndex, Qt, QTimer
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QCheckBox, QDialog, QLabel, QMessageBox, QPushButton, QWidget
+from PySide6.QtWidgets import QApplication, QCheckBox, QDialog, QLabel, QLineEdit, QMessageBox, QPushButton, QWidget
 
 from app.desk.messages import WatchlistView
 from app.domain.errors import Denied
@@ -36,6 +36,7 @@ from app.runtime.clock import SECOND
 from app.ui import format as fmt
 from app.ui.models.facts import order_key
 from app.ui.models.table import TONE_ROLE, Key, TableModel, Tone
+from app.ui.shell.lock import LOOK_MS
 from app.ui.shell.main_window import MainWindow
 from app.ui.views.table_view import TableView
 from tests.ui import scripted_market as market
@@ -373,6 +374,46 @@ def test_closing_hands_over_to_the_guard_that_waits(stage: Stage, window: MainWi
     next(b for b in box.buttons() if "guard watches on" in b.text()).click()
     stage.until(lambda: bool(left))
     assert stage.desk.guard.left == [Farewell.HAND_OVER]
+
+
+def test_a_locked_screen_shows_nothing_and_guards_on(stage: Stage, window: MainWindow) -> None:
+    window.actions_.action("app.lock").trigger()
+    stage.until(lambda: window.lock.shown is not None)
+    locked = window.lock.shown
+    assert locked is not None
+    assert not window.isVisible()
+    assert child(locked, "locked.state").text() == "Guarding goes on: 1 stop is armed and watched."
+    window.come_forward()  # by a second start, or the tray
+    locked.close()
+    assert locked.isVisible()
+    assert not window.isVisible()
+    field = locked.findChild(QLineEdit, "locked.passphrase")
+    assert field is not None
+    field.setText("not this")
+    QTest.keyClick(field, Qt.Key.Key_Return)
+    stage.until(lambda: "does not open" in locked.message.text)
+    assert not window.isVisible()
+    field.setText(stage.desk.script.passphrase)
+    QTest.keyClick(field, Qt.Key.Key_Return)
+    stage.until(lambda: window.lock.shown is None)
+    assert window.isVisible()
+
+
+def test_a_screen_locks_itself_when_nobody_is_there(stage: Stage, window: MainWindow) -> None:
+    window.lock.after(1)
+    window.lock._look()
+    for _ in range(60_000 // LOOK_MS):
+        window.lock._look()
+    stage.until(lambda: window.lock.shown is not None)
+    assert not window.isVisible()
+    window.lock._unlock()
+
+
+def test_a_profile_without_passphrase_is_not_locked(stage: Stage, window: MainWindow) -> None:
+    stage.desk.script.keyring = True
+    window.lock.lock()
+    stage.until(lambda: any("no passphrase" in f"{e.notice.title} {e.notice.cause}" for e in window.notices.entries))
+    assert window.isVisible()
 
 
 def test_who_returns_is_told_what_happened(stage: Stage, window: MainWindow) -> None:

@@ -12,9 +12,11 @@ import pytest
 from app.desk.companions import Companions
 from app.desk.desk import LocalDesk
 from app.desk.guarding import GuardingDesk
+from app.domain.errors import WrongPassphrase
 from app.domain.events import CompanionsChanged, Event, Noticed
 from app.domain.guard import Companion, Farewell, GuardSettings
 from app.runtime.pause import Pause
+from app.runtime.secret import Secret
 from app.vault.keystore import Keystore
 from app.vault.vault import Vault
 from tests.unit.desk.profiles import CHEAP, PASSPHRASE, opened
@@ -126,3 +128,10 @@ async def test_after_a_pause_the_absence_is_told(
     await guard.opened()
     await guard._after(Pause(5, 50, slept=True))
     assert [one.headline for one in await guard.absences()] == ["nothing happened"]
+
+
+async def test_the_screen_is_unlocked_by_the_passphrase_alone(desk: LocalDesk) -> None:
+    await desk.guard.lock_screen()
+    with pytest.raises(WrongPassphrase):
+        await desk.guard.unlock_screen(Secret("not this"))
+    await desk.guard.unlock_screen(PASSPHRASE)

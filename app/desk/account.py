@@ -9,12 +9,11 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from app.analytics.charge_table import ChargeTable
 from app.brokers.base import BrokerSession, ExitLine, Session
 from app.desk.account_books import AccountBooks
+from app.desk.engine_parts import Trading
 from app.desk.hours import TradingHours
 from app.desk.order_watch import OrderWatch
 from app.desk.outcome import Outcome, paise
@@ -22,29 +21,24 @@ from app.desk.price_trouble import PriceTrouble
 from app.desk.rights import DataRights
 from app.desk.surroundings import StopSurroundings
 from app.desk.timekeeper import TimeKeeper
-from app.domain.broker import BrokerInfo
-from app.domain.calendar import Calendar, ist_date
+from app.domain.calendar import ist_date
 from app.domain.errors import AppError, Denied, SessionExpired
-from app.domain.events import Event, FeedState
-from app.domain.guard import AccountGuarding
+from app.domain.events import FeedState
 from app.domain.ids import AccountId, InstrumentId, Nanos
 from app.domain.instrument import Instrument
 from app.domain.money import Paise, Price
 from app.domain.portfolio import Position
 from app.domain.stop import Stop
+from app.domain.strategy import Strategy
 from app.engine.account import AccountState, PositionReading
-from app.engine.day_stop import DayGuard, DayStopJournal
-from app.engine.orders import OrderJournal, OrderManager
+from app.engine.day_stop import DayGuard
+from app.engine.orders import OrderManager
 from app.engine.quiet_orders import QuietOrders
-from app.engine.record import StopJournal
 from app.engine.recovery import recover
-from app.engine.rules import ExitRules
 from app.engine.stops import StopEngine
+from app.engine.strategies.runner import StrategyEngine
 from app.engine.watch import Watch
-from app.market.charts import Charts
 from app.market.feed import FeedHub
-from app.market.underlyings import Underlyings
-from app.runtime.loop import Tasks
 
 log = logging.getLogger(__name__)
 
@@ -55,33 +49,6 @@ PAPER_CLOCK_SECONDS = 2.0
 
 CONNECTED = frozenset({FeedState.LIVE, FeedState.SILENT, FeedState.CLOSED})
 """States of the feed in which order updates come by themselves."""
-
-
-class EngineJournal(StopJournal, OrderJournal, Protocol):
-    """The journal as the engine sees it."""
-
-    @property
-    def day_stops(self) -> DayStopJournal:
-        """Portfolio stops."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Trading:
-    """What every account's engine shares."""
-
-    journal: EngineJournal
-    rules: ExitRules
-    calendar: Calendar
-    charges: ChargeTable
-    instrument: Callable[[InstrumentId], Instrument | None]
-    ends_in_auction: Callable[[Instrument], bool]
-    info: Callable[[AccountId], BrokerInfo]
-    charts: Charts
-    underlyings: Underlyings
-    publish: Callable[[Event], None]
-    tasks: Tasks
-    guarding: Callable[[AccountId], AccountGuarding] = AccountGuarding  # chosen for when prices fail
 
 
 class AccountDesk:
@@ -124,6 +91,18 @@ class AccountDesk:
             trading.publish,
             trading.tasks,
         )
+        self.strategies = StrategyEngine(
+            self.state,
+            self.orders,
+            self.stops,
+            trading.journal.strategies,
+            trading.rules,
+            self.hours,
+            trading.instrument,
+            self.last_price,
+            trading.publish,
+            trading.tasks,
+        )
         self._order_watch = OrderWatch(self.state, trading.publish, trading.tasks)
         self.hub = FeedHub(
             account,
@@ -154,6 +133,7 @@ class AccountDesk:
             account, self.stops, self.hub, self._market_open, trading.guarding, trading.publish
         )
         self.stops.when_watched(self._on_watched)
+        self.strategies.when_wanted(lambda names: self.hub.want("strategies", names))
         self.state.on_session_dead = self._on_dead
         self.state.on_positions.append(self._on_positions)
         self.rights = DataRights(account, trading.publish)
@@ -198,10 +178,11 @@ class AccountDesk:
         """Prices reach the stops, or no session is open that could be missed."""
         return self.active and self.hub.state in (FeedState.LIVE, FeedState.CLOSED)
 
-    def adopt(self, stops: Sequence[Stop]) -> None:
-        """The journal's stops, before the first login of this run."""
+    def adopt(self, stops: Sequence[Stop], strategies: Sequence[Strategy] = ()) -> None:
+        """The journal's stops and strategies, before the first login of this run."""
         for stop in stops:
             self.stops.adopt(stop)
+        self.strategies.adopt(strategies)
 
     async def begin(self, session: Session, broker: BrokerSession, *, guard: bool = True) -> None:
         """A session is there: clock, exit line, feed, then the stops. Raises AppError; nothing is left half open.
@@ -340,6 +321,7 @@ class AccountDesk:
             return  # the next login starts again
         finally:
             self._recovered.set()
+        await self.strategies.take_up()
         with contextlib.suppress(AppError):
             await self.books.refresh()
 

@@ -26,6 +26,7 @@ from app.desk.messages import (
     TradePage,
     WatchlistView,
 )
+from app.desk.strategy_verbs import StrategyVerbs
 from app.domain.coverage import Coverage
 from app.domain.events import Event
 from app.domain.gtt import Gtt, GttRequest
@@ -342,6 +343,8 @@ class Desk(Protocol):
     def flatten(self) -> FlattenVerbs: ...
     @property
     def guard(self) -> GuardVerbs: ...
+    @property
+    def strategies(self) -> StrategyVerbs: ...
     @property
     def browser(self) -> BrowserLoginVerbs: ...
 

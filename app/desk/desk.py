@@ -25,6 +25,7 @@ from app.desk.preflight import PreflightWatch
 from app.desk.recorder import TickRecorder
 from app.desk.session import SessionDesk
 from app.desk.stops import StopDesk
+from app.desk.strategies import StrategyDesk
 from app.desk.sync import SyncDesk
 from app.desk.trading import TradingDesk
 from app.desk.workspace import Workspace
@@ -75,6 +76,7 @@ class LocalDesk:
         self.data = data
         self.health = Doctor(workspace, data)
         self.guard = guard
+        self.strategies = StrategyDesk(workspace)
         self.browser = BrowserLogins(workspace, self.session)
         self._history = OrderHistory(workspace)
         self._calendar = CalendarNews(workspace)

@@ -35,6 +35,10 @@ class TradingHours:
         self._ends_in_auction = ends_in_auction
         self._windows: dict[tuple[Segment, bool, int], tuple[Window, ...]] = {}
 
+    def ends_in_auction(self, instrument: Instrument) -> bool:
+        """Whether its continuous trading ends with the closing auction."""
+        return self._ends_in_auction(instrument)
+
     @property
     def calendar(self) -> Calendar:
         """The one that is followed now."""

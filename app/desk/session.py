@@ -19,6 +19,7 @@ from app.desk.messages import AccountView, LoginPage, PaperLogin, PassphraseStre
 from app.desk.paper import PaperExchange
 from app.desk.rights import prove
 from app.desk.sessions import Sessions
+from app.desk.strategies import adopt
 from app.desk.workspace import Workspace
 from app.domain.account import Endpoints
 from app.domain.broker import BrokerListing
@@ -122,7 +123,8 @@ class SessionDesk:
         for record in await book.accounts.load():
             workspace.records[record.id] = record
             await workspace.master.load(book.instruments, list_name(record.broker, paper=record.endpoints.paper))
-            self._add_desk(record).adopt([stop for stop in stops if stop.key.account == record.id])
+            mine = [stop for stop in stops if stop.key.account == record.id]
+            await adopt(workspace, self._add_desk(record), mine, clock_known=not record.endpoints.paper)
         for name in await book.instruments.names():  # imported without an account
             await workspace.master.load(book.instruments, name)
         start = workspace.tasks.start

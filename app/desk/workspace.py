@@ -12,7 +12,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from app.analytics.charge_table import ChargeTable
 from app.brokers.base import BrokerFactory, ReadSession
-from app.desk.account import AccountDesk, Trading
+from app.desk.account import AccountDesk
+from app.desk.engine_parts import Trading
 from app.desk.readers import Readers
 from app.domain.broker import BrokerListing, ProviderProblem
 from app.domain.calendar import Calendar

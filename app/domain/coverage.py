@@ -105,7 +105,7 @@ def _layers(
 ) -> list[tuple[Protection, int]]:
     side, found = position.exit_side, []
     for stop in stops:
-        if stop.key != position.key or stop.side is not side or stop.state.is_final:
+        if stop.key != position.key or stop.side is not side or stop.state.is_final or not stop.has_level:
             continue
         behind = min(stop.quantity, backed.get(stop.id, 0))
         own = Protection.LOCAL if stop.strategy is None else Protection.STRATEGY

@@ -10,11 +10,12 @@ from app.domain.fill import Fill
 from app.domain.gtt import Gtt
 from app.domain.guard import AwayReport, Companion
 from app.domain.health import PreflightReport
-from app.domain.ids import AccountId, InstrumentId, Nanos, OrderId, StopId, Tag
+from app.domain.ids import AccountId, InstrumentId, Nanos, OrderId, StopId, StrategyId, Tag
 from app.domain.market import Candle, Interval, Tick
 from app.domain.order import Order, OrderRequest
 from app.domain.portfolio import Funds, Holding, Position
 from app.domain.stop import Stop
+from app.domain.strategy import Strategy, StrategyMark
 from app.domain.sync import DataSet, ErrorClass
 
 
@@ -241,6 +242,27 @@ class Returned(Event):
     """The window, the machine or an account's prices are back; recovery is done."""
 
     report: AwayReport
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyChanged(Event):
+    """A strategy stands somewhere else, or something of it is different."""
+
+    strategy: Strategy
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyMarked(Event):
+    """A strategy's timeline has one more point."""
+
+    mark: StrategyMark
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyDeleted(Event):
+    """It is gone."""
+
+    strategy: StrategyId
 
 
 class SessionState(StrEnum):

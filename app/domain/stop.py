@@ -64,6 +64,8 @@ class TriggerSource(StrEnum):
     UNDERLYING = "underlying"
     """The price of what an option or future is written on. Where an index stands still in the closing auction, its
     nearest future stands in for it."""
+    NONE = "no price"
+    """No level at all: the exit is ready, and time or the trader fires it."""
 
 
 class TrailKind(StrEnum):
@@ -190,6 +192,11 @@ class Stop:
     def is_hit(self, last: Price) -> bool:
         """Whether a last price is at or beyond the trigger."""
         return last <= self.trigger if self.side is Side.SELL else last >= self.trigger
+
+    @property
+    def has_level(self) -> bool:
+        """Some price fires it. Without one it is a prepared exit and protects nothing."""
+        return self.plan.source is not TriggerSource.NONE
 
     @property
     def strategy(self) -> str | None:

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from app.domain.ids import AccountId, InstrumentId, Nanos, StopId, StrategyId, Tag
 from app.domain.instrument import Product
-from app.domain.money import Price, Rounding, to_tick
+from app.domain.money import Paise, Price, Rounding, to_tick
 from app.domain.order import Side
 from app.domain.portfolio import PositionKey
 
@@ -69,18 +69,29 @@ OVER = frozenset({StrategyState.SOLD, StrategyState.EXITED_BY_SL, StrategyState.
 
 _S = StrategyState
 NEXT: dict[StrategyState, frozenset[StrategyState]] = {
-    # From states without a position to BOUGHT: a late fill of an entry that had been given up.
-    _S.IDLE: frozenset({_S.WAITING, _S.BOUGHT}),
+    # From states without a position to BOUGHT and SELLING: a late fill of an entry that had been given up.
+    _S.IDLE: frozenset({_S.WAITING, _S.BOUGHT, _S.SELLING}),
     _S.WAITING: frozenset({_S.BUYING, _S.PAUSED, _S.BUY_FAILED, _S.IDLE}),
     _S.PAUSED: frozenset({_S.WAITING, _S.IDLE}),
     _S.BROKER_UNREACHABLE: frozenset({_S.WAITING, _S.PAUSED, _S.BUY_FAILED, _S.IDLE}),
-    _S.BUYING: frozenset({_S.BOUGHT, _S.SELLING, _S.BUY_FAILED, _S.ABORTED, _S.BROKER_UNREACHABLE, _S.IDLE}),
-    _S.BOUGHT: frozenset({_S.SELLING, _S.ABORTED, _S.IDLE}),
+    _S.BUYING: frozenset(
+        {
+            _S.BOUGHT,
+            _S.SELLING,
+            _S.BUY_FAILED,
+            _S.ABORTED,
+            _S.BROKER_UNREACHABLE,
+            _S.IDLE,
+            _S.SOLD,
+            _S.EXITED_BY_SL,
+        }
+    ),
+    _S.BOUGHT: frozenset({_S.SELLING, _S.ABORTED, _S.IDLE, _S.SOLD, _S.EXITED_BY_SL}),
     _S.SELLING: frozenset({_S.SOLD, _S.EXITED_BY_SL}),
-    _S.SOLD: frozenset({_S.WAITING, _S.PAUSED, _S.IDLE, _S.BOUGHT}),
-    _S.EXITED_BY_SL: frozenset({_S.WAITING, _S.PAUSED, _S.IDLE, _S.BOUGHT}),
-    _S.BUY_FAILED: frozenset({_S.WAITING, _S.PAUSED, _S.IDLE, _S.BOUGHT}),
-    _S.ABORTED: frozenset({_S.WAITING, _S.IDLE, _S.BOUGHT}),
+    _S.SOLD: frozenset({_S.WAITING, _S.PAUSED, _S.IDLE, _S.BOUGHT, _S.SELLING}),
+    _S.EXITED_BY_SL: frozenset({_S.WAITING, _S.PAUSED, _S.IDLE, _S.BOUGHT, _S.SELLING}),
+    _S.BUY_FAILED: frozenset({_S.WAITING, _S.PAUSED, _S.IDLE, _S.BOUGHT, _S.SELLING}),
+    _S.ABORTED: frozenset({_S.WAITING, _S.IDLE, _S.BOUGHT, _S.SELLING}),
 }
 """Legal successors. Nothing else is ever stored (the engine's table is tested against it)."""
 
@@ -273,3 +284,31 @@ class StrategyMark:
 def new_strategy_id(choose: Callable[[str], str] = secrets.choice) -> StrategyId:
     """A fresh id: 12 letters and digits, 60 random bits."""
     return StrategyId("".join(choose(_LETTERS) for _ in range(12)))
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyProblem:
+    """Why a plan cannot be started as it is."""
+
+    field: str
+    """Of the plan."""
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyPreview:
+    """What a plan would do next. Moments in exchange time; money in paise, before charges."""
+
+    problems: tuple[StrategyProblem, ...]
+    entry_at: Nanos | None = None
+    exit_at: Nanos | None = None
+    words: tuple[str, ...] = ()
+    """What was moved and which days are passed over, with the reason."""
+    entry_price: Price | None = None
+    """The limit, else the last price; None while there is none."""
+    stop_price: Price | None = None
+    target_price: Price | None = None
+    at_risk: Paise | None = None
+    """From entry to stop; None without a stop or a price."""
+    to_gain: Paise | None = None
+    """From entry to target."""

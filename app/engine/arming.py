@@ -72,7 +72,10 @@ def deny_target(position: Position, instrument: Instrument, target: Price, last:
 def deny_plan(position: Position, instrument: Instrument, plan: StopPlan, last: Price | None) -> None:
     """Raises Denied when a plan makes no sense for the position. Levels of an underlying: `deny_levels`."""
     deny_backstop(position, instrument, plan)
-    if plan.source is TriggerSource.UNDERLYING:
+    if plan.source is TriggerSource.NONE:
+        if plan != StopPlan(0, source=plan.source, quantity=plan.quantity, strategy=plan.strategy):
+            raise Denied("An exit without a level has no levels.", "Choose a price that it looks at.")
+    elif plan.source is TriggerSource.UNDERLYING:
         _deny_underlying(position, instrument, plan, last)
     else:
         deny_trigger(position, instrument, plan.trigger, last)

@@ -11,7 +11,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from app.domain.money import Price
-from app.domain.stop import BreakEven, FiredBy, StopPlan, Trail, TrailKind
+from app.domain.stop import BreakEven, FiredBy, StopPlan, Trail, TrailKind, TriggerSource
 
 FAR = 1 << 62
 """Beyond every price."""
@@ -28,6 +28,7 @@ class Levels:
         "_step",
         "_target",
         "_tick",
+        "bare",
         "best",
         "gains",
         "next",
@@ -45,7 +46,8 @@ class Levels:
     ) -> None:
         """`gains`: +1 or -1, see above. `level` and `best`: where they stand; after a restart, where they stood."""
         self.gains = gains
-        self.stop = level * gains
+        self.bare = plan.source is TriggerSource.NONE
+        self.stop = -FAR if self.bare else level * gains
         self.best: int | None = None if best is None else best * gains
         """The best favour since arming."""
         self.trails = plan.trail is not None
@@ -62,8 +64,8 @@ class Levels:
 
     @property
     def level(self) -> Price:
-        """The stop's price in force."""
-        return self.stop * self.gains
+        """The stop's price in force; 0 where there is none."""
+        return 0 if self.bare else self.stop * self.gains
 
     @property
     def best_price(self) -> Price | None:

@@ -88,9 +88,13 @@ class Shares:
             if other.id != stop.id and other.side is stop.side
         )
 
-    def free(self, key: PositionKey, held: int) -> int:
-        """Units that no stop owns."""
-        owned = sum(s.quantity if s.state in _WAITS else self._outstanding(s) for s in self._of(key))
+    def free(self, key: PositionKey, held: int, *, yielding: bool = False) -> int:
+        """Units that no stop owns. `yielding`: a stop that takes what the others leave gives way."""
+        owned = sum(
+            s.quantity if s.state in _WAITS else self._outstanding(s)
+            for s in self._of(key)
+            if not (yielding and s.plan.quantity is None and s.state in _WAITS)
+        )
         return max(0, abs(held) - owned)
 
     def of_held(self, stop: Stop, held: int) -> int:

@@ -177,6 +177,11 @@ class StopVerbs:
             self._begin_watching(again, watch, line)
             return self._stops[stop_id]
 
+    def fire(self, stop_id: StopId, why: FiredBy) -> bool:
+        """One armed stop leaves now. False: it is not watched, has fired, or its market does not trade. Raises Denied
+        for one that is not armed."""
+        return self._watching.fire(self._armed(stop_id), why)
+
     async def disarm(self, stop_id: StopId) -> Stop:
         """Ends the watch at once; returns when that is durable. Where it cannot be made durable, it watches on."""
         stop = self._stops.get(stop_id) if self._is_suspended(stop_id) else None
@@ -265,7 +270,9 @@ class StopVerbs:
     def _units(self, position: Position, plan: StopPlan, changed: Stop | None = None) -> int:
         """What a stop would own. Raises Denied where others own it."""
         others = [stop for stop in self._stops_on(position.key) if changed is None or stop.id != changed.id]
-        free = self._shares.free(position.key, position.quantity) + (0 if changed is None else changed.quantity)
+        yielding = plan.quantity is not None
+        own = 0 if changed is None or (yielding and changed.plan.quantity is None) else changed.quantity
+        free = self._shares.free(position.key, position.quantity, yielding=yielding) + own
         if plan.quantity is None and any(stop.plan.quantity is None for stop in others):
             raise Denied("This position already has a stop.", "Move that one.")
         if free <= 0:

@@ -14,7 +14,7 @@ def words(stop: Stop) -> str:
         return in_rupees(of, stop.price_scale)
 
     plan = stop.plan
-    told = [f"{stop.side} {stop.quantity} at {price(stop.trigger)}"]
+    told = [f"{stop.side} {stop.quantity}" + (f" at {price(stop.trigger)}" if stop.has_level else " without a level")]
     if plan.target is not None:
         told.append(f"target {price(plan.target)}")
     if plan.trail is not None:
@@ -25,7 +25,7 @@ def words(stop: Stop) -> str:
         told.append(f"leaves {to_datetime(stop.exit_at):%d %b %H:%M}")
     if plan.source is TriggerSource.UNDERLYING:
         told.append(f"by {plan.underlying}")
-    elif plan.source is not TriggerSource.LAST:
+    elif plan.source not in (TriggerSource.LAST, TriggerSource.NONE):
         told.append(f"by {plan.source}")
     if plan.strategy is not None:
         told.append(f"of {plan.strategy}")

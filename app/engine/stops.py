@@ -57,6 +57,7 @@ class StopEngine:
         self._publish = publish
         self._tasks = tasks
         self._stops: dict[StopId, Stop] = {}
+        self.on_changed: list[Callable[[Stop], None]] = []
         record = self._record
         self._keeper = Keeper(record, state.clock, self._stops, around, self._known, last_price, self._set, tasks)
         restated = Restated(record, state.clock, self._stops, around, self._known, self._set, publish, tasks)
@@ -107,6 +108,7 @@ class StopEngine:
         self.move = verbs.move
         self.change = verbs.change
         self.leave = verbs.leave
+        self.fire = verbs.fire
         self.resume = verbs.resume
         self.disarm = verbs.disarm
         self.rearm = verbs.rearm
@@ -147,6 +149,10 @@ class StopEngine:
     def engine_us(self) -> deque[int]:
         """Socket readable to last byte written of each exit, microseconds."""
         return self._firing.engine_us
+
+    def find(self, stop_id: StopId) -> Stop | None:
+        """One of them."""
+        return self._stops.get(stop_id)
 
     def stops_on(self, key: PositionKey) -> list[Stop]:
         """All that guard a share of a position, oldest first."""
@@ -232,3 +238,5 @@ class StopEngine:
         self._stops[stop.id] = stop
         self.backstops.follow(stop)
         self._publish(StopChanged(stop))
+        for handler in self.on_changed:
+            handler(stop)

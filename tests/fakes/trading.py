@@ -414,11 +414,11 @@ class Rig:
     last: dict[InstrumentId, Price] = field(default_factory=dict)
     counting: bool = True
     rules: ExitRules = EXIT_RULES
+    clock: AccountClock = field(default_factory=AccountClock)
     around: FakeSurroundings = field(default_factory=FakeSurroundings)
     instruments: Mapping[InstrumentId, Instrument] = field(default_factory=lambda: {INFY.id: INFY, OPTION.id: OPTION})
 
     def __post_init__(self) -> None:
-        self.clock = AccountClock()
         self.clock.set(1_700_000_000 * 10**9)
         self.tasks = Tasks()
         self.state = AccountState(ACCOUNT, self.clock, self.events.append)

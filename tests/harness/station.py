@@ -13,7 +13,8 @@ from sqlalchemy import select
 from app.analytics.charge_table import ChargeTable
 from app.brokers.base import Credentials, Session
 from app.brokers.zerodha.factory import ZERODHA, ZerodhaFactory
-from app.desk.account import AccountDesk, Trading
+from app.desk.account import AccountDesk
+from app.desk.engine_parts import Trading
 from app.domain.account import Endpoints
 from app.domain.calendar import TradingCalendar
 from app.domain.errors import AppError, DiskFull, SessionExpired

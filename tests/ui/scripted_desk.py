@@ -66,6 +66,7 @@ from tests.ui.script import Script
 from tests.ui.scripted_data import ScriptedData, ScriptedHealth
 from tests.ui.scripted_guard import ScriptedGuard
 from tests.ui.scripted_instruments import ScriptedInstruments
+from tests.ui.scripted_strategies import ScriptedStrategies
 from tests.ui.scripted_sync import sync_status
 
 
@@ -598,6 +599,7 @@ class ScriptedDesk:
         self.sync = ScriptedSync(self.script)
         self.flatten = ScriptedFlatten(self.script)
         self.guard = ScriptedGuard(self.script)
+        self.strategies = ScriptedStrategies(self.script)
 
     def listen(self, handler: EventHandler) -> None:
         """The bus, in small."""

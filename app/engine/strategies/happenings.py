@@ -185,6 +185,8 @@ class ExitOver:
     elsewhere: bool
     """Not by an order of ours."""
     words: str = ""
+    why: Leaving | None = None
+    """What set it off, where the stop engine knows better: a stop may be hit at the very moment of the sell time."""
 
 
 Happening = (
@@ -240,6 +242,8 @@ class FireExit:
 @dataclass(frozen=True, slots=True)
 class Release:
     """The position is the trader's own: a stop stays, an exit without a level is taken away."""
+
+    stop: StopId | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,7 +127,7 @@ def _hand_over(strategy: Strategy) -> Decision:
     guarded = "its stop stays armed" if strategy.plan.stop is not None else "nothing guards it"
     note = f"stopped by the trader: {strategy.held} units stay open, {guarded}"
     level = Level.INFO if strategy.plan.stop is not None else Level.WARNING
-    return Decision(Strategy(strategy.plan, note=note), (Release(), Tell(level, note)))
+    return Decision(Strategy(strategy.plan, note=note), (Release(strategy.stop), Tell(level, note)))
 
 
 def end_selling(strategy: Strategy, _: End) -> Decision:
@@ -208,7 +208,8 @@ def replanned_open(strategy: Strategy, event: Replanned) -> Decision:
 
 def new_day(strategy: Strategy, event: NewDay) -> Decision:
     """Where it repeats, its next day."""
-    if event.next is None or strategy.ending or not strategy.plan.days.repeats:
+    under_way = strategy.cancelling and not strategy.entry_over
+    if event.next is None or strategy.ending or under_way or not strategy.plan.days.repeats:
         return Decision(strategy)
     return Decision(_waiting(replace(strategy, note=""), event.next))
 
@@ -271,13 +272,16 @@ def late_fill_leaving(strategy: Strategy, event: EntryNews) -> Decision:
 
 
 def late_fill_over(strategy: Strategy, event: EntryNews) -> Decision:
-    """After it was given up: held, guarded and loud."""
+    """After it was given up: loud, and held under guard, or closed where the strategy had left already."""
     after, grew = _filled(strategy, event)
     if not grew:
-        return Decision(strategy)
+        return Decision(after)
     note = f"{after.held} units were filled late, after the entry had been given up"
-    held = replace(after, state=S.BOUGHT, leaving=None, stop=None, note=note)
-    return Decision(held, (Guard(), Tell(Level.ALARM, note)))
+    loud = Tell(Level.ALARM, note)
+    late = replace(after, stop=None, note=note)
+    if late.leaving is not None and late.leaving is not Leaving.ELSEWHERE:
+        return _leave(late, late.leaving, note, loud)
+    return Decision(replace(late, state=S.BOUGHT, leaving=None), (Guard(), loud))
 
 
 def entry_refused(strategy: Strategy, event: EntryRefused) -> Decision:
@@ -371,20 +375,23 @@ def exit_started(strategy: Strategy, event: ExitStarted) -> Decision:
 
 def exit_over(strategy: Strategy, event: ExitOver) -> Decision:
     """Closed, unless more was bought late."""
-    left = max(0, strategy.held - event.quantity)
-    why = strategy.leaving or Leaving.TIME
+    left = 0 if event.elsewhere else max(0, strategy.held - event.quantity)
+    why = event.why or strategy.leaving or Leaving.TIME
     average = event.average if event.average is not None else strategy.exit_average
     if left:
         again = replace(strategy, held=left, stop=None, exit_average=average)
         return _leave(again, why, f"{left} units more, bought late, are closed too")
     state = S.EXITED_BY_SL if why is Leaving.STOP else S.SOLD
     note = event.words if event.elsewhere and event.words else f"closed: {why}"
-    return Decision(replace(strategy, state=state, held=0, exit_average=average, note=note))
+    return Decision(replace(strategy, state=state, held=0, leaving=why, exit_average=average, note=note))
 
 
-def closed_elsewhere(strategy: Strategy, event: ExitOver) -> Decision:
-    """Somebody else closed it: the strategy ends."""
+def closed_unasked(strategy: Strategy, event: ExitOver) -> Decision:
+    """While it was held: by its own stop, of which nothing was heard until now; or by somebody else, which ends it."""
     cancelling = _cancelling(strategy)
+    if not event.elsewhere:
+        over = exit_over(cancelling.strategy, event)
+        return Decision(over.strategy, (*cancelling.actions, *over.actions))
     note = f"{event.words or 'its position was closed elsewhere'}; the strategy has ended"
     ended = replace(cancelling.strategy, state=S.ABORTED, leaving=Leaving.ELSEWHERE, held=0, note=note)
     return Decision(ended, (*cancelling.actions, Tell(Level.WARNING, note)))

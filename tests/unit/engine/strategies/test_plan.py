@@ -241,7 +241,7 @@ def test_stopped_while_buying_closes_what_was_bought() -> None:
     part = after(BUYING, EntryNews(30, 1000, over=False))
     assert actions(part, End(close=True)) == [CancelEntry, FireExit]
     left = decide(after(part, End(close=False)), EntryNews(30, 1000, over=True))
-    assert (left.strategy.state, left.actions[0]) == (S.IDLE, Release())
+    assert (left.strategy.state, left.actions[0]) == (S.IDLE, Release(None))
 
 
 def test_a_position_closed_by_phone_ends_the_strategy_in_words() -> None:

@@ -1,0 +1,118 @@
+"""Whether a plan makes sense, in words for the field that is wrong. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from app.domain.errors import Denied
+from app.domain.instrument import Instrument, Product
+from app.domain.order import OrderKind, OrderRequest, Side
+from app.domain.strategy import DaysKind, Level, Measure, StrategyPlan, StrategyProblem
+from app.engine.limits import check_order
+
+_Wrong = Callable[[str, str], None]
+"""Takes a field and what is wrong with it."""
+
+DAY = 86_400
+LONGEST_CARRY = 250
+"""Trading days: about a year."""
+LONGEST_ENTRY = 3_600
+"""Seconds that an entry order may stay open."""
+MOST_PERCENT = 5_000
+"""Hundredths of a percent: a level further away than half the price is a slip of the hand."""
+
+
+def problems_of(plan: StrategyPlan, instrument: Instrument, slice_size: int) -> tuple[StrategyProblem, ...]:
+    """All of them, those of the order first. `slice_size`: units that one order may carry, 0 where not known."""
+    found: list[StrategyProblem] = []
+
+    def wrong(field: str, words: str) -> None:
+        found.append(StrategyProblem(field, words))
+
+    _check_order(plan, instrument, slice_size, wrong)
+    _check_times(plan, wrong)
+    if plan.days.kind is DaysKind.WEEKDAYS and not plan.days.weekdays:
+        wrong("days", "Choose at least one weekday.")
+    if plan.days.kind is DaysKind.DATES and not plan.days.dates:
+        wrong("days", "Enter at least one date.")
+    _check_levels(plan, instrument, wrong)
+    return tuple(found)
+
+
+def _check_order(plan: StrategyPlan, instrument: Instrument, slice_size: int, wrong: _Wrong) -> None:
+    kind = OrderKind.LIMIT if plan.limit is not None or instrument.is_stock_option else OrderKind.MARKET
+    price = plan.limit if plan.limit is not None else instrument.tick_size
+    try:
+        check_order(
+            OrderRequest(
+                plan.account,
+                plan.instrument,
+                plan.side,
+                plan.quantity,
+                plan.product,
+                kind,
+                price if kind is OrderKind.LIMIT else None,
+            ),
+            instrument,
+        )
+    except Denied as failure:
+        field = "limit" if "price" in failure.cause else "quantity" if "lot" in failure.cause else "instrument"
+        field = "quantity" if plan.quantity <= 0 else field
+        wrong("product" if plan.product.value in failure.cause else field, str(failure))
+    if slice_size and plan.quantity > slice_size:
+        wrong("quantity", f"One order carries at most {slice_size}: make two strategies of it.")
+    if plan.side is Side.SELL and plan.product in (Product.CNC, Product.MTF):
+        wrong("product", "Shares cannot be sold short for delivery. Choose MIS.")
+
+
+def _check_times(plan: StrategyPlan, wrong: _Wrong) -> None:
+    if not 0 <= plan.entry_second < DAY:
+        wrong("entry_second", "Enter a time of the day.")
+    if not 0 <= plan.exit_second < DAY:
+        wrong("exit_second", "Enter a time of the day.")
+    if plan.carry == 0 and plan.exit_second <= plan.entry_second:
+        wrong("exit_second", "The exit must be later than the entry, or on a later day.")
+    if not 0 <= plan.carry <= LONGEST_CARRY:
+        wrong("carry", f"Carry it 0 to {LONGEST_CARRY} trading days.")
+    if plan.carry and plan.product.intraday:
+        wrong("carry", f"{plan.product} is closed by the broker the same day. Choose NRML or CNC to carry.")
+    if not 1 <= plan.entry_seconds <= LONGEST_ENTRY:
+        wrong("entry_seconds", f"The entry may stay open 1 to {LONGEST_ENTRY} seconds.")
+
+
+def _check_levels(plan: StrategyPlan, instrument: Instrument, wrong: _Wrong) -> None:
+    for field, level in (("stop", plan.stop), ("target", plan.target), ("trail", plan.trail)):
+        words = "" if level is None else _level_words(level, instrument)
+        if words:
+            wrong(field, words)
+    if plan.stop is None and plan.target is not None:
+        wrong("stop", "A target needs a stop beside it.")
+    if plan.stop is None and plan.trail is not None:
+        wrong("stop", "A trail needs a stop to begin with.")
+    if plan.trail is not None and plan.trail.measure is Measure.PRICE:
+        wrong("trail", "A trail is a distance: points or percent.")
+    _check_fixed(plan, wrong)
+
+
+def _check_fixed(plan: StrategyPlan, wrong: _Wrong) -> None:
+    """Prices against each other, as far as they are known before the entry."""
+    sign = plan.side.sign
+    stop = plan.stop.value if plan.stop is not None and plan.stop.measure is Measure.PRICE else None
+    target = plan.target.value if plan.target is not None and plan.target.measure is Measure.PRICE else None
+    below, above = ("below", "above") if sign > 0 else ("above", "below")
+    if stop is not None and target is not None and (target - stop) * sign <= 0:
+        wrong("target", f"The target lies {above} the stop.")
+    if stop is not None and plan.limit is not None and (plan.limit - stop) * sign <= 0:
+        wrong("stop", f"The stop lies {below} the limit price of the entry.")
+    if target is not None and plan.limit is not None and (target - plan.limit) * sign <= 0:
+        wrong("target", f"The target lies {above} the limit price of the entry.")
+
+
+def _level_words(level: Level, instrument: Instrument) -> str:
+    if level.value <= 0:
+        return "Enter a number above zero."
+    if level.measure is Measure.PERCENT:
+        return "" if level.value <= MOST_PERCENT else f"At most {MOST_PERCENT // 100} %."
+    if level.measure is Measure.PRICE and level.value % instrument.tick_size:
+        return "The price is not on a tick of the instrument."
+    return "" if level.value >= instrument.tick_size else "That is less than one tick."

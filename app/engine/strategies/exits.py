@@ -1,0 +1,324 @@
+"""The exit of a strategy: armed with the stop engine as soon as something is held, as large as the share, fired by time
+or by the trader. Firing, following to flat and squaring off are the stop engine's: there is no second exit machine.
+
+Loop thread only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from decimal import Decimal
+
+from app.domain.errors import AppError, Denied
+from app.domain.events import Level as Loudness
+from app.domain.ids import InstrumentId, StopId, StrategyId
+from app.domain.instrument import Instrument
+from app.domain.money import Price
+from app.domain.stop import FiredBy, Stop, StopPlan, StopState, Trail, TrailKind, TriggerSource
+from app.domain.strategy import Leaving, Measure, Strategy, StrategyState
+from app.engine.account import AccountState
+from app.engine.exit_plan import SETTLED_SECONDS
+from app.engine.stops import StopEngine
+from app.engine.strategies.happenings import (
+    Armed,
+    ExitOver,
+    ExitStarted,
+    GuardLost,
+    Happening,
+    ShareChanged,
+)
+from app.engine.strategies.record import StrategyRecord
+from app.engine.strategies.tasks import StrategyTask, TaskKind, TaskQueue
+from app.runtime.loop import Tasks
+
+log = logging.getLogger(__name__)
+
+AGAIN_SECONDS = 1.0
+"""Between two tries to arm or to fire."""
+LOUD_TRIES = 3
+"""Tries that fail before the trader is called."""
+LOUD_AGAIN = 60
+"""And again after so many."""
+
+_HOLDING = (StrategyState.BUYING, StrategyState.BOUGHT)
+_UNDER_WAY = (StopState.FIRED, StopState.EXITING)
+LEAVING = {
+    FiredBy.STOP: Leaving.STOP,
+    FiredBy.TARGET: Leaving.TARGET,
+    FiredBy.TIME: Leaving.TIME,
+    FiredBy.PORTFOLIO: Leaving.PORTFOLIO,
+}
+"""What a fired stop says of why; the trader's own hand is what the strategy was told."""
+FIRED_BY = {
+    Leaving.STOP: FiredBy.STOP,
+    Leaving.TARGET: FiredBy.TARGET,
+    Leaving.TIME: FiredBy.TIME,
+    Leaving.PORTFOLIO: FiredBy.PORTFOLIO,
+}
+
+Apply = Callable[[StrategyId, Happening], Awaitable[None]]
+
+
+def stop_plan(strategy: Strategy, quantity: int, instrument: Instrument, *, bare: bool = False) -> StopPlan:
+    """What is armed for so many units of a strategy. `bare`: without a level, to be fired by time or hand. Pure."""
+    plan, entry = strategy.plan, strategy.entry_average
+    if bare or entry is None or (plan.stop is None and plan.target is None):
+        return StopPlan(0, source=TriggerSource.NONE, quantity=quantity, strategy=strategy.id)
+    trigger = plan.stop_price(entry, instrument.tick_size)
+    trail = None
+    if plan.trail is not None and trigger is not None:
+        percent = plan.trail.measure is Measure.PERCENT
+        amount = Decimal(plan.trail.value) / 100 if percent else Decimal(plan.trail.value)
+        trail = Trail(TrailKind.PERCENT if percent else TrailKind.POINTS, amount)
+    return StopPlan(
+        trigger or 0,
+        target=plan.target_price(entry, instrument.tick_size),
+        trail=trail,
+        quantity=quantity,
+        strategy=strategy.id,
+    )
+
+
+def reached(plan: StopPlan, long: bool, last: Price | None) -> Leaving | None:
+    """Which level the price is at or beyond already. Pure."""
+    if not last or plan.source is TriggerSource.NONE:
+        return None
+    if plan.trigger and (last <= plan.trigger if long else last >= plan.trigger):
+        return Leaving.STOP
+    if plan.target is not None and (last >= plan.target if long else last <= plan.target):
+        return Leaving.TARGET
+    return None
+
+
+class Exits:
+    """The exits of one account's strategies."""
+
+    def __init__(
+        self,
+        state: AccountState,
+        stops: StopEngine,
+        instrument: Callable[[InstrumentId], Instrument | None],
+        last_price: Callable[[InstrumentId], Price | None],
+        strategies: Mapping[StrategyId, Strategy],
+        apply: Apply,
+        record: StrategyRecord,
+        queue: TaskQueue,
+        tasks: Tasks,
+    ) -> None:
+        self._state = state
+        self._stops = stops
+        self._instrument = instrument
+        self._last_price = last_price
+        self._strategies = strategies
+        self._apply = apply
+        self._record = record
+        self._queue = queue
+        self._tasks = tasks
+        self._guarding: set[StrategyId] = set()
+        self._gone_since: dict[StrategyId, float] = {}
+        """Since when (loop time) readings have shown less than the strategy owns."""
+        stops.on_changed.append(self._on_stop)
+
+    def stop_of(self, strategy: Strategy) -> Stop | None:
+        """The exit of its share, as the stop engine knows it."""
+        return None if strategy.stop is None else self._stops.find(strategy.stop)
+
+    # -- guarding ----------------------------------------------------------------------------------------------------
+
+    def guard(self, strategy_id: StrategyId) -> None:
+        """Arms the exit of the share, or makes it as large as the share."""
+        if strategy_id not in self._guarding:
+            self._guarding.add(strategy_id)
+            self._tasks.start(self._guard(strategy_id), f"guard of strategy {strategy_id}")
+
+    async def _guard(self, strategy_id: StrategyId) -> None:
+        tries = 0
+        try:
+            while (strategy := self._strategies.get(strategy_id)) is not None and self._wants(strategy):
+                try:
+                    await self._guard_once(strategy)
+                except AppError as failure:
+                    tries += 1
+                    log.info("guard of strategy %s: %s", strategy_id, failure)
+                    self._call(
+                        strategy, tries, f"{strategy.held} units are held and their exit is not armed: {failure}"
+                    )
+                    await asyncio.sleep(AGAIN_SECONDS)
+        finally:
+            self._guarding.discard(strategy_id)
+            self._gone_since.pop(strategy_id, None)
+
+    def _wants(self, strategy: Strategy) -> bool:
+        if strategy.state not in _HOLDING or not strategy.held:
+            return False
+        stop = self.stop_of(strategy)
+        if stop is None or stop.state.is_final:
+            return True
+        return stop.state is StopState.ARMED and (stop.plan.quantity or 0) < strategy.held
+
+    async def _guard_once(self, strategy: Strategy) -> None:
+        units = await self._there(strategy)
+        if units is None:
+            return
+        instrument = self._known(strategy)
+        stop = self.stop_of(strategy)
+        if stop is not None and not stop.state.is_final:
+            if units <= (stop.plan.quantity or 0):
+                raise Denied("The broker does not show the new units yet.", "Stopline looks again.")
+            level = stop.trigger if stop.plan.trail is not None else None
+            wanted = stop_plan(strategy, units, instrument)
+            wanted = wanted if level is None else replace(wanted, trigger=level)  # it has moved, and goes on from there
+            changed = await self._stops.change(stop.id, wanted)
+            await self._apply(strategy.id, Armed(changed.id, changed.plan.quantity or changed.quantity))
+            return
+        plan = stop_plan(strategy, units, instrument)
+        last = self._last_price(instrument.id)
+        why = reached(plan, strategy.plan.side.sign > 0, last)
+        if why is not None:  # the price is there already: an exit without a level, and out
+            plan = stop_plan(strategy, units, instrument, bare=True)
+        armed = await self._stops.arm(strategy.plan.key, plan)
+        await self._apply(strategy.id, Armed(armed.id, armed.plan.quantity or armed.quantity))
+        if why is not None:
+            await self._apply(strategy.id, ExitStarted(why))
+            self.sell(strategy.id, why)
+
+    async def _there(self, strategy: Strategy) -> int | None:
+        """Units of the share that the broker's position has. None: gone, and said so to the table.
+
+        Position rows may lag behind fills: what is missing must be missing for a while. Raises Denied until then.
+        """
+        reading = await self._state.read_positions()
+        held = max(0, reading.quantity(strategy.plan.key) * strategy.plan.side.sign)
+        now = asyncio.get_running_loop().time()
+        if held >= strategy.held:
+            self._gone_since.pop(strategy.id, None)
+            return strategy.held
+        since = self._gone_since.setdefault(strategy.id, now)
+        if now - since < SETTLED_SECONDS:
+            if held:
+                return held
+            raise Denied("The broker does not show the position yet.", "Stopline looks again.")
+        if held:
+            await self._apply(strategy.id, ShareChanged(held))
+            return held
+        words = "The position was closed elsewhere before its exit was armed"
+        await self._apply(strategy.id, ExitOver(0, None, elsewhere=True, words=words))
+        return None
+
+    # -- firing ------------------------------------------------------------------------------------------------------
+
+    def sell(self, strategy_id: StrategyId, why: Leaving) -> None:
+        """The exit goes out now: a SELL task, or a STOPLOSS where a level was reached."""
+        kind = TaskKind.STOPLOSS if why is Leaving.STOP else TaskKind.SELL
+        self._queue.put(StrategyTask(kind, strategy_id, lambda: self._fire(strategy_id, why)))
+
+    async def _fire(self, strategy_id: StrategyId, why: Leaving) -> None:
+        tries = 0
+        while (strategy := self._strategies.get(strategy_id)) is not None:
+            if strategy.state is not StrategyState.SELLING:
+                return
+            try:
+                if await self._fire_once(strategy, why):
+                    return
+                failure = "its market does not trade now, or nobody is logged in"
+            except AppError as error:
+                failure = str(error)
+            tries += 1
+            self._call(strategy, tries, f"{strategy.held} units are to be closed ({why}) and are not yet: {failure}")
+            await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _fire_once(self, strategy: Strategy, why: Leaving) -> bool:
+        """Whether the exit is on its way."""
+        stop = self.stop_of(strategy)
+        if stop is not None and stop.state in _UNDER_WAY:
+            return True
+        if stop is not None and stop.state is StopState.SUSPENDED:
+            await self._stops.disarm(stop.id)
+        elif stop is not None and not stop.state.is_final:
+            return self._stops.fire(stop.id, FIRED_BY.get(why, FiredBy.TRADER))
+        units = await self._there(strategy)
+        if units is None:
+            return True
+        armed = await self._stops.arm(strategy.plan.key, stop_plan(strategy, units, self._known(strategy), bare=True))
+        await self._apply(strategy.id, Armed(armed.id, armed.quantity))
+        return self._stops.fire(armed.id, FIRED_BY.get(why, FiredBy.TRADER))
+
+    async def release(self, strategy: Strategy, stop_id: StopId | None) -> None:
+        """The position is the trader's own now. A stop stays armed; an exit without a level guards nothing and goes."""
+        stop = None if stop_id is None else self._stops.find(stop_id)
+        if stop is None or stop.state is not StopState.ARMED:
+            return
+        try:
+            if stop.plan.source is TriggerSource.NONE:
+                await self._stops.disarm(stop.id)
+            else:
+                await self._stops.change(stop.id, replace(stop.plan, trigger=stop.trigger, strategy=None))
+        except AppError as failure:
+            self._record.tell(strategy, Loudness.WARNING, f"its stop could not be handed over: {failure}")
+
+    # -- news of the stop --------------------------------------------------------------------------------------------
+
+    def _on_stop(self, stop: Stop) -> None:
+        strategy = self._strategies.get(StrategyId(stop.plan.strategy or ""))
+        if strategy is None or strategy.stop != stop.id:
+            return
+        happening = told_by(strategy, stop)
+        if isinstance(happening, ExitStarted):
+            run = happening
+            self._queue.put(StrategyTask(TaskKind.STOPLOSS, strategy.id, lambda: self._applied(strategy.id, run)))
+        elif happening is not None:
+            self._tasks.start(self._applied(strategy.id, happening), f"stop of strategy {strategy.id}")
+
+    async def _applied(self, strategy_id: StrategyId, happening: Happening) -> None:
+        await self._apply(strategy_id, happening)
+
+    async def take_up(self, strategy: Strategy) -> None:
+        """After a restart or a login, the stops recovered: what its stop did meanwhile, and what is still missing."""
+        if strategy.stop is None and strategy.held:
+            known = [s for s in self._stops.stops if s.plan.strategy == strategy.id and not s.state.is_final]
+            if known:
+                await self._apply(strategy.id, Armed(known[-1].id, known[-1].plan.quantity or known[-1].quantity))
+                strategy = self._strategies[strategy.id]
+        stop = self.stop_of(strategy)
+        happening = None if stop is None else told_by(strategy, stop)
+        if happening is not None:
+            await self._apply(strategy.id, happening)
+            strategy = self._strategies[strategy.id]
+        if self._wants(strategy):
+            self.guard(strategy.id)
+        if strategy.state is StrategyState.SELLING:
+            self.sell(strategy.id, strategy.leaving or Leaving.TIME)
+
+    # -- helpers -----------------------------------------------------------------------------------------------------
+
+    def _known(self, strategy: Strategy) -> Instrument:
+        found = self._instrument(strategy.plan.instrument)
+        if found is None:
+            raise Denied(f"{strategy.plan.instrument} is not in the instrument list.", "Refresh the instruments.")
+        return found
+
+    def _call(self, strategy: Strategy, tries: int, words: str) -> None:
+        if tries == LOUD_TRIES or tries % LOUD_AGAIN == 0:
+            self._record.tell(strategy, Loudness.ALARM, words, "exit")
+
+
+def told_by(strategy: Strategy, stop: Stop) -> Happening | None:
+    """What the state of its stop means for a strategy. Pure."""
+    if stop.state is StopState.CLOSED:
+        out = stop.fired_at is not None and stop.exit_average is not None
+        why = None if stop.fired_by is None else LEAVING.get(stop.fired_by)
+        words = "" if out else stop.note[:1].upper() + stop.note[1:]
+        return ExitOver(stop.quantity, stop.exit_average, elsewhere=not out, words=words, why=why if out else None)
+    if strategy.state not in _HOLDING:
+        return None
+    if stop.state in _UNDER_WAY:
+        return ExitStarted(LEAVING.get(stop.fired_by or FiredBy.STOP, Leaving.TRADER))
+    if stop.state is StopState.DISARMED:
+        return GuardLost()
+    settled = strategy.entry_over and (stop.plan.quantity or 0) >= strategy.held
+    if stop.state is StopState.ARMED and settled and stop.quantity != strategy.held:
+        return ShareChanged(stop.quantity)
+    return None

@@ -31,6 +31,7 @@ from app.desk.companions import Companions
 from app.desk.remote import ProfileLock, RemoteServer
 from app.desk.verbs import remote_verbs
 from app.domain.account import Endpoints
+from app.domain.calendar import ist_date, midnight_seconds
 from app.domain.errors import AppError
 from app.domain.events import (
     Event,
@@ -42,13 +43,15 @@ from app.domain.events import (
     SessionChanged,
     StopChanged,
     StopFired,
+    StrategyChanged,
 )
 from app.domain.guard import AccountGuarding, GuardSettings
-from app.domain.ids import AccountId, InstrumentId, StopId
+from app.domain.ids import AccountId, InstrumentId, StopId, StrategyId
 from app.domain.instrument import Product
 from app.domain.order import OrderKind, OrderRequest, OrderStatus, Side
 from app.domain.portfolio import PositionKey
 from app.domain.stop import StopPlan, StopState
+from app.domain.strategy import Days, DaysKind, Level, MarkKind, Measure, StrategyPlan, new_strategy_id
 from app.runtime.log import Logs
 from app.runtime.loop import new_event_loop
 from app.runtime.paths import ProfilePaths
@@ -117,6 +120,9 @@ class Host:
                 "attempt": stop.attempt,
                 "note": stop.note,
             }
+        if isinstance(event, StrategyChanged):
+            one = event.strategy
+            return {"strategy": one.id, "state": one.state.value, "held": one.held, "note": one.note}
         if isinstance(event, StopFired):
             return {"stop": event.stop.id, "engine_us": event.engine_us}
         if isinstance(event, Noticed):
@@ -192,6 +198,33 @@ class Host:
 
     async def do_arm(self, account: str, instrument: str, trigger: int, product: str = "MIS") -> str:
         return str((await self._desk.stops.arm(_key(account, instrument, product), StopPlan(trigger))).id)
+
+    async def do_strategy(
+        self, account: str, instrument: str, quantity: int, buy_in: int, sell_in: int, stop: int | None = None
+    ) -> str:
+        """Started: buys and sells so many exchange seconds from now, `stop` hundredths of a percent below its entry."""
+        now = self._desk._workspace.account(AccountId(account)).clock.now() // 10**9
+        midnight = midnight_seconds(ist_date(now * 10**9))
+        plan = StrategyPlan(
+            new_strategy_id(), "By the clock", AccountId(account), InstrumentId(instrument), Product.MIS, Side.BUY,
+            quantity, now - midnight + buy_in, now - midnight + sell_in,
+            Days(DaysKind.DATES, dates=(ist_date(now * 10**9),)),
+            stop=None if stop is None else Level(Measure.PERCENT, stop),
+        )  # fmt: skip
+        await self._desk.strategies.save(plan)
+        return str((await self._desk.strategies.start(plan.id)).id)
+
+    async def do_strategies(self) -> dict[str, Any]:
+        """Where each stands."""
+        return {
+            one.id: {"state": one.state.value, "held": one.held, "note": one.note, "stop": one.stop}
+            for one in await self._desk.strategies.strategies()
+        }
+
+    async def do_timeline(self, strategy: str) -> list[str]:
+        """The states that a strategy has been in, oldest first."""
+        marks = await self._desk.strategies.timeline(StrategyId(strategy))
+        return [mark.state.value for mark in marks if mark.kind is MarkKind.STATE]
 
     async def do_move(self, stop: str, trigger: int) -> None:
         await self._desk.stops.move(StopId(stop), trigger)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.domain.listing import PackedList
-from app.market.search import SearchArrays, arrays_of
+from app.market.search_build import SearchArrays, arrays_of
 from app.market.table import InstrumentTable, Shelf, Shelves
 from app.runtime.framing import unframed
 

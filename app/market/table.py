@@ -40,6 +40,10 @@ class Shelf(Sequence[Instrument]):
         """One by its place."""
         raise NotImplementedError
 
+    def lines(self) -> Iterator[InstrumentRow]:
+        """All as lines, in the order of the places."""
+        raise NotImplementedError
+
 
 class InstrumentTable(Shelf):
     """One broker's list."""
@@ -76,9 +80,18 @@ class InstrumentTable(Shelf):
 
     def at(self, place: int) -> Instrument:
         """One by its place among the ids."""
+        return self._maker.make(self.line(place))
+
+    def lines(self) -> Iterator[InstrumentRow]:
+        """By id."""
+        return (self.line(place) for place in range(len(self)))
+
+    def line(self, place: int) -> InstrumentRow:
+        """One as a line."""
         piece, line = divmod(place, PACKED_TOGETHER)
         begin = self._ends[place - 1] if line else 0
-        return self._maker.make(self._decode(self._data[piece][begin : self._ends[place]]))
+        found: InstrumentRow = self._decode(self._data[piece][begin : self._ends[place]])
+        return found
 
     def get(self, instrument: InstrumentId) -> Instrument | None:
         """One by id. Loop thread."""
@@ -120,6 +133,12 @@ class Shelves(Shelf):
         for table, places in zip(self._tables, self._places, strict=True):
             for place in places.tolist():
                 yield table.at(place)
+
+    def lines(self) -> Iterator[InstrumentRow]:
+        """In the order of `ids`."""
+        for table, places in zip(self._tables, self._places, strict=True):
+            for place in places.tolist():
+                yield table.line(place)
 
     def at(self, place: int) -> Instrument:
         """One of all."""

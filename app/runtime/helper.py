@@ -59,13 +59,18 @@ class Helper:
         """Runs `function(body, *args)` in the worker; both the body and what it yields cross in small pieces. A body
         that is in pieces already crosses in these. Others that call have their turn between two pieces."""
         job = next(self._jobs)
+        upcoming: asyncio.Future[bytes | None] | None = None
         try:
             for part in _cut(body) if isinstance(body, bytes | bytearray) else body:
                 await self.call(_feed, job, part)
             await self.call(_begin, job, function, args)
-            while (piece := await self.call(_next, job)) is not None:
+            upcoming = asyncio.ensure_future(self.call(_next, job))
+            while (piece := await upcoming) is not None:
+                upcoming = asyncio.ensure_future(self.call(_next, job))  # made while the caller works on this one
                 yield piece
         finally:
+            if upcoming is not None and not upcoming.cancel() and not upcoming.cancelled():
+                upcoming.exception()  # nobody waits for that piece any more
             if self._pool is not None:
                 with suppress(HelperDied):
                     await self.call(_drop, job)

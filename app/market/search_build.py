@@ -277,6 +277,7 @@ def _longest(listed: Sequence[Instrument]) -> int:
 
 
 def as_bytes(word: str) -> bytes:
+    """A word as the arrays keep it."""
     return word.encode("ascii", "replace")[:_WIDTH]
 
 

@@ -167,7 +167,19 @@ class Flatten:
     as_json: bool
 
 
-DataCommand = Backup | Restore | Doctor | RotateKeys
+@dataclass(frozen=True, slots=True)
+class Tidy:
+    """Drop what has had its time; before that, change for how long things are kept."""
+
+    profile: Path
+    as_json: bool
+    ticks_days: int | None = None
+    ticks_megabytes: int | None = None
+    notifications_days: int | None = None
+    sync_log_days: int | None = None
+
+
+DataCommand = Backup | Restore | Doctor | RotateKeys | Tidy
 
 AccountCommand = AccountList | Disconnect
 

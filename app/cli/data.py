@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import msgspec
 
-from app.cli.commands import COULD_NOT_START, FINE, SOME_FAILED, Backup, DataCommand, Doctor, Restore, RotateKeys
+from app.cli.commands import COULD_NOT_START, FINE, SOME_FAILED, Backup, DataCommand, Doctor, Restore, RotateKeys, Tidy
 from app.cli.output import Output
 from app.cli.passphrase import Passphrases
 from app.desk.data_verbs import DataCommands
@@ -21,7 +21,8 @@ T = TypeVar("T")
 
 _MARKS = {HealthState.OK: "ok     ", HealthState.WARNING: "warning", HealthState.FAILED: "FAILED "}
 
-NAMES = ("backup", "restore", "doctor", "rotate-keys")
+NAMES = ("backup", "restore", "doctor", "rotate-keys", "tidy")
+KEPT = ("ticks_days", "ticks_megabytes", "notifications_days", "sync_log_days")
 
 
 def add_commands(
@@ -54,6 +55,15 @@ def add_commands(
         "Makes a new master key, seals every secret anew and re-keys both databases. The old keys open nothing "
         "afterwards, backups in the backup folder included; the recovery key ends.",
     )
+    tidy = add(
+        "tidy",
+        "drop what has had its time",
+        "Drops recorded ticks, notices and sync runs that are older than the settings say; it happens by itself once a "
+        "day. A number given here becomes the setting. Trades stay for ever.",
+    )
+    for name in KEPT:
+        unit = "MB" if name.endswith("megabytes") else "DAYS"
+        tidy.add_argument(f"--{name.replace('_', '-')}", type=_positive, metavar=unit)
     add(
         "doctor",
         "is everything well?",
@@ -68,6 +78,8 @@ def parsed(asked: argparse.Namespace, profile: Path) -> DataCommand:
         return Backup(profile, Path(asked.file).absolute() if asked.file else None, asked.json)
     if asked.command == "restore":
         return Restore(profile, Path(asked.file).absolute(), asked.json)
+    if asked.command == "tidy":
+        return Tidy(profile, asked.json, *(getattr(asked, name) for name in KEPT))
     if asked.command == "rotate-keys":
         return RotateKeys(profile, asked.json)
     return Doctor(profile, asked.json)
@@ -79,6 +91,8 @@ async def run_data(desk: DataCommands, command: DataCommand, out: Output, passph
         return await _doctor(desk, out)
     if isinstance(command, Restore):
         return await _restore(desk, command, out, passphrases)
+    if isinstance(command, Tidy):
+        return await _tidy(desk, command, out)
     if isinstance(command, RotateKeys):
         return await _rotate(desk, out, passphrases)
     try:
@@ -111,6 +125,28 @@ async def _restore(desk: DataCommands, command: Restore, out: Output, passphrase
         words += "; it takes its place when the workstation is started again"
     if done.set_aside:
         words += f"; the state before is kept in {command.profile / done.set_aside}"
+    out.result({"ok": True, **msgspec.to_builtins(done)}, words)
+    return FINE
+
+
+def _positive(text: str) -> int:
+    number = int(text) if text.isdigit() else 0
+    if not 1 <= number <= 100_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above nought")
+    return number
+
+
+async def _tidy(desk: DataCommands, command: Tidy, out: Output) -> int:
+    wanted = {name: value for name in KEPT if (value := getattr(command, name)) is not None}
+    try:
+        done = await desk.tidy(wanted)
+    except (Denied, VaultLocked) as error:
+        out.failed(error)
+        return COULD_NOT_START
+    except AppError as error:
+        out.failed(error)
+        return SOME_FAILED
+    words = f"dropped {done.notifications} notices, {done.sync_runs} sync runs, {done.ticks} blocks of ticks"
     out.result({"ok": True, **msgspec.to_builtins(done)}, words)
     return FINE
 

@@ -32,6 +32,7 @@ examples:
   main.py connect upstox --api-key K --api-secret-file FILE --redirect-url URL
   main.py sync --json                  bring today's trades home, result as JSON
   main.py backup                       an encrypted, verified copy; `restore FILE` brings it back
+  main.py tidy                         drop old ticks, notices and sync runs; --notifications-days N
   main.py doctor                       is everything well?
   main.py accounts                     who is connected; `accounts disconnect ID` ends a session
   main.py flatten --yes                cancel all orders, exit all positions; without --yes only listed

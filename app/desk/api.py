@@ -18,6 +18,7 @@ from app.desk.messages import (
     AuditLine,
     ChartSeries,
     CurvePoint,
+    NoticeLine,
     OrderPreview,
     StopPreview,
     SyncRun,
@@ -298,6 +299,18 @@ class GuardVerbs(Protocol):
         ...
 
 
+class NoticeVerbs(Protocol):
+    """What the trader was told, kept for 90 days or as the settings say."""
+
+    async def recent(self, limit: int = 500) -> Sequence[NoticeLine]:
+        """Newest first, those of earlier runs too."""
+        ...
+
+    async def mark_read(self) -> int:
+        """The trader has looked. How many were unread."""
+        ...
+
+
 class FlattenVerbs(Protocol):
     """Everything flat, by one command (F9)."""
 
@@ -339,6 +352,8 @@ class Desk(Protocol):
     def health(self) -> HealthVerbs: ...
     @property
     def gtts(self) -> GttVerbs: ...
+    @property
+    def notices(self) -> NoticeVerbs: ...
     @property
     def flatten(self) -> FlattenVerbs: ...
     @property

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 import msgspec
 
 from app.desk.api import Desk
-from app.desk.data_messages import BackupMade, KeyRotated, Restored
+from app.desk.data_messages import BackupMade, KeyRotated, Restored, Tidied
 from app.desk.remote import Verb, call
 from app.domain.health import Finding
 from app.runtime import redaction
@@ -35,6 +36,10 @@ class DataCommands(Protocol):
 
     async def rotate_keys(self, passphrase: Secret | None) -> KeyRotated:
         """New keys for everything; the passphrase is asked for again where there is one."""
+        ...
+
+    async def tidy(self, kept: Mapping[str, int]) -> Tidied:
+        """Retention now. `kept`: fields of the settings to change first."""
         ...
 
     async def doctor(self) -> tuple[Finding, ...]:
@@ -62,6 +67,20 @@ class DirectData:
         """As the desk does it."""
         return await self._desk.data.rotate_key(passphrase)
 
+    async def tidy(self, kept: Mapping[str, int]) -> Tidied:
+        """As the desk does it."""
+        if kept:
+            old = (await self._desk.data.view()).settings
+            new = replace(
+                old,
+                ticks_days=kept.get("ticks_days", old.ticks_days),
+                ticks_megabytes=kept.get("ticks_megabytes", old.ticks_megabytes),
+                notifications_days=kept.get("notifications_days", old.notifications_days),
+                sync_log_days=kept.get("sync_log_days", old.sync_log_days),
+            )
+            await self._desk.data.save_settings(new)
+        return await self._desk.data.tidy()
+
     async def doctor(self) -> tuple[Finding, ...]:
         """As the desk sees it."""
         return tuple(await self._desk.health.look())
@@ -86,6 +105,10 @@ class RemoteData:
         """The same, in the workstation; stops stay watched."""
         params = {"passphrase": None if passphrase is None else passphrase.reveal()}
         return msgspec.convert(await self._call("rotate-keys", params), KeyRotated)
+
+    async def tidy(self, kept: Mapping[str, int]) -> Tidied:
+        """The same, in the workstation."""
+        return msgspec.convert(await self._call("tidy", {"kept": dict(kept)}), Tidied)
 
     async def doctor(self) -> tuple[Finding, ...]:
         """The same, in the workstation: its feeds and its open stores are looked at."""
@@ -113,4 +136,7 @@ def data_verbs(desk: Desk) -> dict[str, Verb]:
     async def doctor(_: Mapping[str, Any]) -> tuple[Finding, ...]:
         return await direct.doctor()
 
-    return {"backup": backup, "restore": restore, "rotate-keys": rotate, "doctor": doctor}
+    async def tidy(params: Mapping[str, Any]) -> Tidied:
+        return await direct.tidy(params["kept"])
+
+    return {"tidy": tidy, "backup": backup, "restore": restore, "rotate-keys": rotate, "doctor": doctor}

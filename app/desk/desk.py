@@ -18,6 +18,7 @@ from app.desk.gtts import GttDesk
 from app.desk.guarding import GuardingDesk
 from app.desk.instruments import InstrumentDesk
 from app.desk.market import MarketDesk
+from app.desk.notices import NoticeDesk
 from app.desk.order_history import OrderHistory
 from app.desk.paper import PaperExchange
 from app.desk.portfolio import PortfolioDesk
@@ -29,7 +30,16 @@ from app.desk.strategies import StrategyDesk
 from app.desk.sync import SyncDesk
 from app.desk.trading import TradingDesk
 from app.desk.workspace import Workspace
-from app.domain.events import EngineBeat, Event, FeedGap, OrderChanged, SessionChanged, SessionState, TicksConflated
+from app.domain.events import (
+    EngineBeat,
+    Event,
+    FeedGap,
+    Noticed,
+    OrderChanged,
+    SessionChanged,
+    SessionState,
+    TicksConflated,
+)
 from app.runtime.bus import Bus
 from app.runtime.clock import SystemClock
 from app.runtime.helper import Helper
@@ -68,6 +78,8 @@ class LocalDesk:
         self.instruments = instruments
         self.trading = TradingDesk(workspace)
         self.flatten = FlattenDesk(workspace)
+        self.notices = NoticeDesk(workspace)
+        bus.subscribe(Noticed, self.notices.heard)
         self.gtts = GttDesk(workspace)
         self._coverage = CoverageWatch(workspace, lambda: self.gtts.known)
         self.stops = StopDesk(workspace, self._coverage.rows)
@@ -121,6 +133,7 @@ class LocalDesk:
         if self._workspace.is_open:
             await self.sync.cancel()
             await self._history.write()
+            await self.notices.write()
             await self.instruments.cancel()
         await self.browser.close()
         await self.session.close(keep_exchange=keep_exchange)
@@ -137,6 +150,7 @@ class LocalDesk:
         start(self.sync.rebuild(), "finish what a crash left")
         start(self.portfolio.keep_curve(), "day's curve")
         start(self._history.keep(), "orders into the book")
+        start(self.notices.keep(), "notices into the book")
         if self._workspace.guarding:  # a command does its one thing
             watch = PreflightWatch(self._workspace, self.health.preflight, self._bus.publish)
             start(watch.run(), "pre-flight")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
-from app.domain.events import FeedState, SessionState
+from app.domain.events import FeedState, Level, SessionState
 from app.domain.fill import Charges, Trade
 from app.domain.ids import AccountId, InstrumentId, Nanos
 from app.domain.instrument import Instrument
@@ -287,6 +287,23 @@ class WatchlistView:
 
     name: str
     instruments: tuple[InstrumentId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeLine:
+    """One notice that was kept."""
+
+    id: int
+    at: Nanos
+    """This machine's time, when it came last."""
+    level: Level
+    title: str
+    cause: str
+    next_step: str
+    account: AccountId | None
+    times: int
+    read: bool
+    repeat_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from app.storage.charts import Candles, Curve
 from app.storage.fills import Fills
 from app.storage.instruments import Instruments
 from app.storage.leases import Leases
+from app.storage.notices import Notices
 from app.storage.orders import Orders
 from app.storage.portfolio import Holdings, Positions
 from app.storage.preferences import Settings, Watchlists
@@ -40,6 +41,7 @@ class Book:
         self.failed_jobs = FailedJobs(store)
         self.conflicts = FillConflicts(store)
         self.watchlists = Watchlists(store)
+        self.notices = Notices(store)
         self.candles = Candles(store)
         self.ticks = Ticks(store)
         self.curve = Curve(store)

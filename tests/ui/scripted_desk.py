@@ -21,6 +21,7 @@ from app.desk.messages import (
     ChartSeries,
     CurvePoint,
     LoginPage,
+    NoticeLine,
     OrderPreview,
     PaperLogin,
     PassphraseStrength,
@@ -558,6 +559,23 @@ class ScriptedSync:
         await self.script.enter("close day", account, day)
 
 
+class ScriptedNotices:
+    """What was told in earlier runs."""
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self.lines: list[NoticeLine] = []
+
+    async def recent(self, limit: int = 500) -> Sequence[NoticeLine]:
+        return self.lines[:limit]
+
+    async def mark_read(self) -> int:
+        await self.script.enter("notices read")
+        unread = sum(not line.read for line in self.lines)
+        self.lines = [replace(line, read=True) for line in self.lines]
+        return unread
+
+
 class ScriptedFlatten:
     """Everything flat, in words that the test wrote."""
 
@@ -598,6 +616,7 @@ class ScriptedDesk:
         self.portfolio = ScriptedPortfolio(self.script)
         self.sync = ScriptedSync(self.script)
         self.flatten = ScriptedFlatten(self.script)
+        self.notices = ScriptedNotices(self.script)
         self.guard = ScriptedGuard(self.script)
         self.strategies = ScriptedStrategies(self.script)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QHeaderView, QVBoxLayout, QWidget
 
+from app.desk.messages import NoticeLine
 from app.domain.events import Level, Noticed
 from app.domain.ids import Nanos
 from app.ui import format as fmt
@@ -31,21 +33,65 @@ class Entry:
     times: int = 1
     account: str = ""
     """Its name, as the trader calls it."""
+    read: bool = False
+    """The trader had the list in sight since it came."""
 
 
 class NoticeList(QObject):
-    """Every notice since the start, newest last. GUI thread."""
+    """Every notice since the start, newest last, and those of earlier runs. GUI thread."""
 
     added = Signal(object)
     """The Entry, also when it only repeats one."""
+    changed = Signal()
+    """Older ones came, or all were read."""
 
     def __init__(self, bridge: Bridge, facts: Facts) -> None:
         super().__init__()
         self._facts = facts
         self._entries: dict[str, Entry] = {}
+        self._older: tuple[Entry, ...] = ()
+        self._began = time.time_ns()
         self._count = 0
         bridge.subscribe(Noticed, self.add)
         bridge.failed.connect(self.add)
+
+    @property
+    def older(self) -> tuple[Entry, ...]:
+        """Of earlier runs, newest first; what came again since is not among them."""
+        again = {entry.notice.repeat_key for entry in self._entries.values()} - {""}
+        return tuple(entry for entry in self._older if entry.notice.repeat_key not in again)
+
+    @property
+    def unread(self) -> int:
+        """Warnings and alarms that were not in sight yet."""
+        entries = (*self._entries.values(), *self.older)
+        return sum(not entry.read and entry.notice.level is not Level.INFO for entry in entries)
+
+    def take_older(self, lines: Sequence[NoticeLine]) -> None:
+        """What is stored, newest first. What this run has told itself is in the list already."""
+        named = self._facts.named
+        self._older = tuple(
+            Entry(
+                -line.id,
+                Noticed(
+                    line.level, named(line.title), named(line.cause), named(line.next_step), line.account,
+                    line.repeat_key,
+                ),
+                line.at,
+                line.times,
+                named(line.account or ""),
+                line.read,
+            )
+            for line in lines
+            if line.at < self._began
+        )  # fmt: skip
+        self.changed.emit()
+
+    def mark_read(self) -> None:
+        """The list was in sight."""
+        self._entries = {key: replace(entry, read=True) for key, entry in self._entries.items()}
+        self._older = tuple(replace(entry, read=True) for entry in self._older)
+        self.changed.emit()
 
     @property
     def entries(self) -> tuple[Entry, ...]:
@@ -70,9 +116,21 @@ class NoticeList(QObject):
         self.added.emit(entry)
 
 
+def _when(entry: Entry) -> str:
+    """The hour; of another day than today the day, too."""
+    moment, now = fmt.moment(entry.at), fmt.moment(time.time_ns())
+    return (
+        fmt.time(entry.at) if moment.date() == now.date() else f"{fmt.short_day(moment.date())} {fmt.clock(entry.at)}"
+    )
+
+
+def _tone(entry: Entry) -> Tone:
+    return Tone.DIM if entry.number < 0 and entry.read else _TONES[entry.notice.level]
+
+
 COLUMNS: tuple[Column[Entry], ...] = (
-    Column("at", "Time", lambda e: e.at, fmt.time, whole=True, width=76, tone=lambda _e: Tone.DIM),
-    Column("level", "Level", lambda e: e.notice.level, width=68, tone=lambda e: _TONES[e.notice.level]),
+    Column("at", "Time", lambda e: e.at, shown=_when, whole=True, width=76, tone=lambda _e: Tone.DIM),
+    Column("level", "Level", lambda e: e.notice.level, width=68, tone=_tone),
     Column("title", "What", lambda e: e.notice.title, whole=True, width=140, tip=lambda e: e.notice.title),
     Column("cause", "Why", lambda e: e.notice.cause, width=120, tip=lambda e: e.notice.cause),
     Column("next", "What to do", lambda e: e.notice.next_step, width=170, tip=lambda e: e.notice.next_step),
@@ -84,9 +142,13 @@ COLUMNS: tuple[Column[Entry], ...] = (
 class NoticesPanel(QWidget):
     """The list of notices, newest first."""
 
-    def __init__(self, notices: NoticeList) -> None:
+    def __init__(self, bridge: Bridge, notices: NoticeList) -> None:
         super().__init__()
+        self._bridge = bridge
         self._notices = notices
+        self._loaded = False
+        self._marking = False
+        self._in_sight = False
         self._model: TableModel[Entry] = TableModel(COLUMNS, self)
         self.table = TableView(
             self._model,
@@ -102,7 +164,35 @@ class NoticesPanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.table)
         notices.added.connect(self._on_added)
+        notices.changed.connect(self._show)
+
+    async def load(self) -> None:
+        """What was told in earlier runs."""
+        self._notices.take_older(await self._bridge.call(self._bridge.desk.notices.recent()))
+        self._loaded = True
+        self._look()
+
+    def set_in_sight(self, in_sight: bool) -> None:
+        """Its tab came to the front, or another one did: what is in sight is read."""
+        self._in_sight = in_sight
+        self._look()
+
+    def _look(self) -> None:
+        if self._in_sight and self._loaded and self._notices.unread and not self._marking:
+            self._marking = True
+            self._bridge.start(self._mark_read(), "notices read")
+
+    async def _mark_read(self) -> None:
+        try:
+            await self._bridge.call(self._bridge.desk.notices.mark_read())
+            self._notices.mark_read()
+        finally:
+            self._marking = False
 
     def _on_added(self, _entry: Entry) -> None:
-        newest = reversed(self._notices.entries)
+        self._show()
+
+    def _show(self) -> None:
+        self._look()
+        newest = (*reversed(self._notices.entries), *self._notices.older)
         self._model.replace((entry.number, entry) for entry in newest)

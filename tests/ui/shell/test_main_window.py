@@ -12,7 +12,7 @@ from PySide6.QtCore import QModelIndex, Qt, QTimer
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QCheckBox, QDialog, QLabel, QLineEdit, QMessageBox, QPushButton, QWidget
 
-from app.desk.messages import WatchlistView
+from app.desk.messages import NoticeLine, WatchlistView
 from app.domain.errors import Denied
 from app.domain.events import (
     CompanionsChanged,
@@ -122,6 +122,24 @@ def test_a_paused_account_says_what_goes_on_and_is_resumed_by_a_click(stage: Sta
     press(window, f"banner.session-{market.ACCOUNT}.button")
     stage.until(lambda: stage.desk.script.called("go on") == [(market.ACCOUNT,)])
     stage.until(lambda: window.facts.accounts[market.ACCOUNT].state is SessionState.ACTIVE)
+
+
+def test_notices_of_earlier_runs_are_there_and_read_once_they_were_in_sight(stage: Stage, open_window: Open) -> None:
+    blind = NoticeLine(
+        4, 1_700_000_000_000_000_000, Level.ALARM, "Stops are blind",
+        "2 stops of zerodha-AB1234 without prices", "Log in again.",
+        market.ACCOUNT, 3, False, "blind",
+    )  # fmt: skip
+    stage.desk.notices.lines = [blind]
+    window = open_window()
+    assert window.notices.unread == 1
+    assert stage.desk.script.called("notices read") == []
+    window.docks.bring("notices")
+    stage.until(lambda: stage.desk.notices.lines[0].read)
+    stage.until(lambda: window.notices.unread == 0)
+    model = window.notices_panel.table.model()
+    row = [str(model.index(0, column).data()) for column in range(model.columnCount())]
+    assert row[2:4] == ["Stops are blind", "2 stops of Zerodha AB1234 without prices"]
 
 
 def test_disconnecting_with_stops_armed_offers_to_hand_them_to_the_broker(stage: Stage, window: MainWindow) -> None:

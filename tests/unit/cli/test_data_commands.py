@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from app.bootstrap import build_desk
-from app.cli.commands import Backup, DataCommand, Doctor, Restore, RotateKeys
+from app.cli.commands import Backup, DataCommand, Doctor, Restore, RotateKeys, Tidy
 from app.cli.data import run_data
 from app.cli.main import parse
 from app.cli.output import Output
@@ -137,6 +137,10 @@ def test_the_same_through_a_running_workstation(tmp_path: Path) -> None:
         assert states["store book.db"] == states["store journal.db"] == states["vault"] == "ok"
         assert states["broker zerodha-AB1234"] == "failed"
         assert states["instruments zerodha"] == "warning"
+        code, told = asked(tmp_path, Tidy(tmp_path, as_json=True, notifications_days=7))
+        assert (code, told["ok"], told["notifications"]) == (0, True, 0)
+        view = workstation.loop.submit(workstation.desk.data.view()).result(timeout=30)
+        assert (view.settings.notifications_days, view.settings.ticks_days) == (7, 30)
         code, told = asked(tmp_path, RotateKeys(tmp_path, as_json=True))
         assert (code, told["ok"]) == (2, False)  # the passphrase is asked for again, and nobody is there
         code, told = asked(tmp_path, RotateKeys(tmp_path, as_json=True), PASSPHRASE)
@@ -159,6 +163,7 @@ def test_the_same_through_a_running_workstation(tmp_path: Path) -> None:
         (["backup", "/f", "--json"], Backup(Path("/p"), Path("/f"), as_json=True)),
         (["restore", "/f"], Restore(Path("/p"), Path("/f"), as_json=False)),
         (["rotate-keys", "--json"], RotateKeys(Path("/p"), as_json=True)),
+        (["tidy", "--ticks-days", "5"], Tidy(Path("/p"), as_json=False, ticks_days=5)),
         (["doctor", "--json"], Doctor(Path("/p"), as_json=True)),
     ],
 )

@@ -47,7 +47,9 @@ def _texts(*parts: str, pattern: str) -> list[str]:
     return [path.read_text(encoding="utf-8") for path in sorted(resource(*parts).glob(pattern))]
 
 
-RULES = ExitRules.parse(resource("rules", "exits.csv").read_text(encoding="utf-8"))
+RULES = ExitRules.parse(
+    *(resource("rules", f"{name}.csv").read_text("utf-8") for name in ("exits", "protection", "freeze", "backstop"))
+)
 UNDERLYINGS = resource("rules", "underlyings.csv").read_text(encoding="utf-8")
 CHARGES = ChargeTable.parse(*_texts("charges", pattern="*.csv"))
 CALENDAR = TradingCalendar.parse(*_texts("calendar", pattern="*.json"))

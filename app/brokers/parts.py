@@ -9,7 +9,7 @@ before anything is sent. Deletions and conversions are never repeated here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -21,9 +21,10 @@ from app.domain.alert import Alert, AlertFiring, AlertRequest
 from app.domain.errors import BrokerError
 from app.domain.fill import Charges, Fill
 from app.domain.gtt import Gtt, GttRequest
-from app.domain.ids import AccountId, AlertId, BrokerOrderId, GttId, Nanos
+from app.domain.ids import AccountId, AlertId, BrokerOrderId, GttId, InstrumentId, Nanos
 from app.domain.instrument import Segment
 from app.domain.margin import BasketMargin, PlannedNote
+from app.domain.market import Quote
 from app.domain.money import Price
 from app.domain.order import OrderRequest, Placement
 from app.domain.portfolio import AuctionOffer, Conversion, HoldingsAuthorisation
@@ -83,6 +84,18 @@ class TradebookReader(Protocol):
 
     def read_tradebook(self, text: str, account: AccountId) -> Sequence[PastFill]:
         """Every fill of the file. Raises Denied for another file, BadAnswer for one that cannot be read whole."""
+        ...
+
+
+# -- prices ----------------------------------------------------------------------------------------------------------
+
+
+@runtime_checkable
+class FullQuoteSource(Protocol):
+    """Everything that the broker shows of an instrument."""
+
+    async def quotes(self, instruments: Sequence[InstrumentId]) -> Mapping[InstrumentId, Quote]:
+        """With depth and circuit limits. What the broker does not know is missing from the answer."""
         ...
 
 

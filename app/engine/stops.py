@@ -18,6 +18,7 @@ from app.domain.portfolio import PositionKey
 from app.domain.stop import Stop, StopState
 from app.engine.account import AccountState
 from app.engine.backstops import Backstops
+from app.engine.circuits import Circuits
 from app.engine.firing import Firing
 from app.engine.keeper import Keeper
 from app.engine.late import LateOrders
@@ -88,6 +89,7 @@ class StopEngine:
         self.backstops = Backstops(
             state, orders, record, self._stops, self._watching, self._firing.terms, self._known, tasks
         )
+        self._circuits = Circuits(state, self._watching, self._firing.terms, self._stops, self._known, tasks)
         verbs = StopVerbs(
             state,
             record,
@@ -237,6 +239,7 @@ class StopEngine:
     def _set(self, stop: Stop) -> None:
         self._stops[stop.id] = stop
         self.backstops.follow(stop)
+        self._circuits.want(stop)
         self._publish(StopChanged(stop))
         for handler in self.on_changed:
             handler(stop)

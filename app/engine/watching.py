@@ -141,6 +141,12 @@ class Watching:
         if watch is not None and not watch.fired:
             watch.load = self.prepare(stop, instrument).load
 
+    def reprice(self, stop: Stop, instrument: Instrument) -> None:
+        """What its price may be has changed. An exit at market has none. Raises Denied."""
+        watch = self._watches.get(stop.id)
+        if watch is not None and watch.load.limit_price is not None:
+            self.reload(stop, instrument)
+
     def _load(self, line: ExitLine, stop: Stop, instrument: Instrument) -> Load:
         """One order, or one for each slice of the freeze quantity, ten at most: the follower sends what is left.
 

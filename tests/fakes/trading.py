@@ -17,6 +17,7 @@ from app.domain.events import AuditEntry, Event, Level, Noticed
 from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, Nanos, OrderId
 from app.domain.instrument import Exchange, Instrument, InstrumentKind, Product, Segment
 from app.domain.intent import Intent, IntentNews
+from app.domain.market import Quote, Tick
 from app.domain.money import Price
 from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Purpose, Side
 from app.domain.portfolio import Holding, Position, PositionKey
@@ -74,6 +75,8 @@ class FakeBroker:
         self.converted: list[tuple[BrokerOrderId, Price | None, int]] = []
         self.conversions: list[Exception | str] = []
         """For the next changes of a resting order to a marketable one: an error, `open`, or it is filled."""
+        self.circuits: dict[InstrumentId, tuple[Price, Price]] = {}
+        """Lower and upper limit of the day."""
         self.answers: list[Exception | str] = []
         """For the next placements: an error to raise (nothing done), `open`, `lost` (done, no answer), `rejected`."""
         self.failures: dict[str, list[Exception]] = {}
@@ -169,6 +172,12 @@ class FakeBroker:
         await asyncio.sleep(0.01)
         self._fail("positions")
         return [position(key, quantity) for key, quantity in self.held.items()]
+
+    async def quotes(self, instruments: Sequence[InstrumentId]) -> Mapping[InstrumentId, Quote]:
+        self._fail("quotes")
+        return {
+            name: Quote(Tick(name, 1, 100_000), *self.circuits[name]) for name in instruments if name in self.circuits
+        }
 
     async def place(self, request: OrderRequest) -> BrokerOrderId:
         await asyncio.sleep(0.01)

@@ -119,6 +119,25 @@ def test_a_circuit_limit_that_a_refusal_names_is_the_next_price() -> None:
     assert rig.exits[1].price == 98_710
 
 
+def test_a_limit_exit_is_priced_inside_the_days_circuit_limits_as_the_quote_has_them() -> None:
+    key = PositionKey(ACCOUNT, OPTION.id, Product.NRML)
+
+    async def script(rig: Rig) -> None:
+        rig.broker.circuits[OPTION.id] = (3_882, 6_000)
+        rig.broker.failures["quotes"] = [Unreachable("down")]
+        stop = await rig.guard(key, 500, 4_000)
+        await asyncio.sleep(90)
+        await rig.engine.move(stop.id, 3_995)  # asked again after a read that failed
+        await asyncio.sleep(5)
+        rig.tick(3_900, OPTION.token)
+        await rig.ended(stop)
+
+    rig = play(script)
+    assert [price for _, price in rig.line.fired] == [3_885], (
+        "3 % below would be 3,780, outside; on the next tick inside"
+    )
+
+
 def test_an_exit_above_the_freeze_quantity_goes_out_in_slices_each_with_its_tag() -> None:
     async def script(rig: Rig) -> None:
         stop = await rig.guard(quantity=250)

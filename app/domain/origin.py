@@ -17,4 +17,4 @@ def own_order(tag: str | None) -> OrderId | None:
 def placed_here(order: Order) -> bool:
     """Sent by this program: by hand, by a strategy, or as a stop's exit. Others came from a phone, the broker's site,
     another program, or the broker itself."""
-    return own_order(order.tag) is not None or stop_of_tag(order.tag) is not None
+    return order.id is not None or own_order(order.tag) is not None or stop_of_tag(order.tag) is not None

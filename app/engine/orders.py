@@ -371,7 +371,7 @@ class OrderManager:
     def _deny_foreign(self, order: BrokerOrderId, purpose: Purpose) -> None:
         """What was placed elsewhere is the trader's own: no rule of ours touches it."""
         known = self._state.orders.get(order)
-        if purpose is not Purpose.MANUAL and known is not None and known.id is None and not placed_here(known):
+        if purpose is not Purpose.MANUAL and known is not None and not placed_here(known):
             raise Denied(f"Order {order} was placed elsewhere.", "Only you change or cancel it.")
 
     def _read_after(self, name: str, purpose: Purpose) -> None:

@@ -82,6 +82,7 @@ class Facts(QObject):
         self._heard_at: dict[InstrumentId, float] = {}
         """When an instrument last ticked, monotonic."""
         self._brokers: dict[str, Capabilities] = {}
+        self._allowances: dict[str, int | None] = {}
         self._guards: dict[PositionKey, Stop] = {}
         self._held_in: dict[InstrumentId, list[PositionKey]] = {}
         self._stops_in: dict[InstrumentId, set[StopId]] = {}
@@ -133,6 +134,7 @@ class Facts(QObject):
         if not self._brokers:
             for listing in await self._bridge.call(self._bridge.desk.session.brokers()):
                 self._brokers[listing.info.name] = listing.info.capabilities
+                self._allowances[listing.info.name] = listing.info.modifications
         views = await self._bridge.call(self._bridge.desk.session.accounts())
         self.accounts = {view.id: view for view in views}
         self.accounts_changed.emit()
@@ -186,6 +188,11 @@ class Facts(QObject):
     def can(self, view: AccountView | None) -> Capabilities | None:
         """What an account's broker can do; None while nobody has said."""
         return None if view is None else self._brokers.get(view.broker)
+
+    def allowance(self, account: AccountId) -> int | None:
+        """How often an account's broker lets one order be changed; None where nobody has said."""
+        view = self.accounts.get(account)
+        return None if view is None else self._allowances.get(view.broker)
 
     def account_name(self, account: AccountId) -> str:
         """What a trader calls it: `Zerodha AB1234`."""

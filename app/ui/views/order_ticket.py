@@ -13,13 +13,14 @@ from app.domain.events import OrderUnresolved
 from app.domain.gtt import GttRequest
 from app.domain.ids import AccountId, OrderId
 from app.domain.instrument import Instrument, Product, Segment
-from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Side
+from app.domain.order import Order, OrderKind, OrderRequest, Side
 from app.ui import format as fmt
 from app.ui import theme
 from app.ui.bridge import Bridge
 from app.ui.models.facts import Facts
 from app.ui.views.ticket_form import TicketForm
-from app.ui.views.ticket_words import PRODUCTS, Intent, account_words, barred, plain, same
+from app.ui.views.ticket_intents import OpenIntents
+from app.ui.views.ticket_words import PRODUCTS, Intent, account_words, barred, plain
 from app.ui.views.words import price_of
 from app.ui.widgets.instrument_search import describe
 from app.ui.widgets.text import caption
@@ -39,8 +40,7 @@ class OrderTicket(TicketForm):
         self._bridge = bridge
         self._facts = facts
         self._instrument: Instrument | None = None
-        self._open: Intent | None = None
-        self._unresolved: OrderId | None = None
+        self._intents = OpenIntents()
         self._asked: asyncio.Task[object] | None = None
         self._preview: OrderPreview | None = None
         self.page = ""
@@ -94,7 +94,7 @@ class OrderTicket(TicketForm):
             self.price.set_value(price)
         elif fresh:
             self._offer_price()
-        if self._open is None:
+        if not self._intents:
             self.message.clear()
         self._changed()
         self.quantity.setFocus()
@@ -102,7 +102,7 @@ class OrderTicket(TicketForm):
 
     def follow(self, instrument: Instrument) -> None:
         """What the chart shows, while the trader means nothing by the ticket yet. Never under a typed quantity."""
-        if not self._begun and self._open is None and self._take(instrument):
+        if not self._begun and not self._intents and self._take(instrument):
             self.message.clear()
             self._offer_price()
             self._changed()
@@ -211,17 +211,17 @@ class OrderTicket(TicketForm):
         if request is None or not self.send.isEnabled():
             return
         gtt = self.gtt(request) if self.special.way.rests else None
-        self._open = Intent(request, gtt)
-        self._unresolved = None
+        intent = Intent(request, gtt)
+        self._intents.begin(intent)
         self.message.clear()
         self.authorise.hide()
         self._refresh()
         if gtt is not None:
-            self._bridge.start(self._send_gtt(gtt), "place trigger")
+            self._bridge.start(self._send_gtt(intent, gtt), "place trigger")
         else:
-            self._bridge.start(self._send(request), "place order")
+            self._bridge.start(self._send(intent), "place order")
 
-    async def _send_gtt(self, gtt: GttRequest) -> None:
+    async def _send_gtt(self, intent: Intent, gtt: GttRequest) -> None:
         try:
             await self._bridge.call(self._bridge.desk.gtts.place(gtt))
         except AppError as failure:
@@ -230,26 +230,27 @@ class OrderTicket(TicketForm):
             self._begun = False
             self.message.say("The trigger waits at the broker: see the list of triggers.", "strip")
         finally:
-            self._open = None
+            self._intents.end(intent)
             self._refresh()
 
-    async def _send(self, request: OrderRequest) -> None:
+    async def _send(self, intent: Intent) -> None:
+        request = intent.request
         try:
             await self._bridge.call(self._bridge.desk.trading.place(request))
         except AuthorisationNeeded as needed:
-            self._open = self._unresolved = None
+            self._intents.end(intent)
             self.page = needed.url
             self.authorise.setVisible(bool(needed.url))
             self.message.say(f"Not placed. {needed}", "strip-danger")
         except OutcomeUnknown as unknown:
             # Locked until the order book has told: see _on_order.
             self.message.say(str(unknown), "strip-danger")
-            self._settle_unknown()
+            self._settle_unknown(self._intents.lost(intent))
         except AppError as failure:
-            self._open = self._unresolved = None
+            self._intents.end(intent)
             self.message.say(f"Not placed. {failure}", "strip-danger")
         else:
-            self._open = self._unresolved = None
+            self._intents.end(intent)
             self._begun = False
             what = f"{request.side.capitalize()} {fmt.group(request.quantity)} {request.instrument.partition(':')[2]}"
             self.message.say(f"Acknowledged by the broker: {what}.", "strip")
@@ -259,23 +260,19 @@ class OrderTicket(TicketForm):
     # What happened
 
     def _on_unresolved(self, event: OrderUnresolved) -> None:
-        if self._open is not None and same(self._open.request, event.request):
-            self._unresolved = event.order_id
-            self._refresh()
-
-    def _on_order(self, order: Order) -> None:
-        if self._unresolved is None or order.id != self._unresolved:
-            return
-        if order.status in (OrderStatus.UNKNOWN, OrderStatus.SUBMITTED):
-            return
-        self._open = self._unresolved = None
-        what = f"{order.side.capitalize()} {order.quantity} {order.instrument.partition(':')[2]}"
-        self.message.say(f"Found out: {what} is {order.status}.", "strip")
+        self._intents.unresolved(event)
         self._refresh()
 
-    def _settle_unknown(self) -> None:
+    def _on_order(self, order: Order) -> None:
+        told = self._intents.news(order)
+        if told:
+            self.message.say(told, "strip")
+        if told or self._intents:
+            self._refresh()
+
+    def _settle_unknown(self, number: OrderId | None) -> None:
         """The look-up may have been quicker than the failure that reported the question."""
-        order = next((o for o in self._facts.orders.values() if o.id is not None and o.id == self._unresolved), None)
+        order = next((o for o in self._facts.orders.values() if o.id is not None and o.id == number), None)
         if order is not None:
             self._on_order(order)
 
@@ -312,11 +309,10 @@ class OrderTicket(TicketForm):
         self._show_last()
         self._show_badge()
         self._show_preview()
-        locked = self._open is not None
-        if self._unresolved is not None or (locked and self.message.text):
-            self.send.setText("Outcome unknown: looking it up…")
-        elif locked:
-            self.send.setText("Sending…")
+        gtt = self.gtt(request) if request is not None and self.special.way.rests else None
+        locked = self._intents.words(None if request is None else Intent(request, gtt))
+        if locked:
+            self.send.setText(locked)
         elif instrument is None:
             self.send.setText("Choose an instrument")
         else:
@@ -324,7 +320,7 @@ class OrderTicket(TicketForm):
             when = self.special.way.suffix
             words = f"{side.capitalize()} {fmt.group(quantity) if quantity else ''} {instrument.symbol}{when}"
             self.send.setText(caption(" ".join(words.split())))
-        ready = request is not None and (not self.special.way.rests or self.gtt(request) is not None)
+        ready = request is not None and (not self.special.way.rests or gtt is not None)
         self.send.setEnabled(ready and not locked and not self._blocked())
         missing = self.special.problem or (self._missing() if request is None else "")
         view = self._view()
@@ -393,7 +389,7 @@ class OrderTicket(TicketForm):
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Qt. Esc puts a message away and lets the ticket follow the chart; a question that is still open stays."""
-        if event.key() == Qt.Key.Key_Escape and self._open is None:
+        if event.key() == Qt.Key.Key_Escape and not self._intents:
             self._begun = False
             self.message.clear()
         else:

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 from app.domain.errors import AppError, OutcomeUnknown
 from app.domain.instrument import Instrument
 from app.domain.order import Order, OrderKind, OrderStatus, Variety
+from app.domain.origin import placed_here
 from app.ui import format as fmt
 from app.ui.bridge import Bridge
 from app.ui.frame import NextFrame
@@ -23,6 +24,7 @@ from app.ui.views.table_view import TableView, action
 from app.ui.views.words import STATUS_TONES, filled_of, price_of, side_tone, symbol_of
 from app.ui.widgets.text import Message, label
 
+_ELSEWHERE = "Placed elsewhere (phone, broker's site, another program): Stopline never changes it by itself."
 _CHANGEABLE = frozenset({OrderStatus.OPEN, OrderStatus.TRIGGER_PENDING, OrderStatus.PARTIALLY_FILLED})
 
 
@@ -33,6 +35,8 @@ class OrderRow:
     order: Order
     instrument: Instrument | None
     busy: bool
+    allowance: int | None = None
+    """How often the broker lets it be changed."""
 
     @property
     def can_change(self) -> bool:
@@ -60,6 +64,30 @@ def _price_tip(row: OrderRow) -> str:
         return ""
     at = _priced(row, row.order.price)
     return f"Market order with {protection.normalize():f} % protection; what is left stands as a limit at {at}."
+
+
+def _status_words(row: OrderRow) -> str:
+    order = row.order
+    waits = order.status is OrderStatus.SUBMITTED and (order.status_text or "").startswith("Waits")
+    return "queued" if waits else str(order.status)
+
+
+def _status_tip(row: OrderRow) -> str:
+    order = row.order
+    lines = [order.status_text or ""]
+    if order.changes:
+        of = "" if row.allowance is None else f" of the {row.allowance} times that the broker allows"
+        lines.append(f"Changed {order.changes}{of or ' times'} from here.")
+    if not placed_here(order):
+        lines.append(_ELSEWHERE)
+    return "\n".join(line for line in lines if line)
+
+
+def _way_words(order: Order) -> str:
+    kind = _kind_words(order)
+    if placed_here(order):
+        return kind
+    return f"elsewhere, {kind}" if kind else "elsewhere"
 
 
 def _kind_words(order: Order) -> str:
@@ -111,11 +139,12 @@ COLUMNS: tuple[Column[OrderRow], ...] = (
     Column(
         "status",
         "Status",
-        lambda r: r.order.status,
+        lambda r: (r.order.status, r.order.status_text or "", r.order.changes),
+        shown=_status_words,
         tone=lambda r: STATUS_TONES[r.order.status],
         whole=True,
         width=88,
-        tip=lambda r: r.order.status_text or "",
+        tip=_status_tip,
     ),
     Column(
         "cancel", "", lambda r: "Cancel" if r.can_change else "", width=72, tip=lambda _r: "Cancel this order (Del)"
@@ -124,11 +153,12 @@ COLUMNS: tuple[Column[OrderRow], ...] = (
     Column(
         "variety",
         "Way",
-        lambda r: _kind_words(r.order),
+        lambda r: _way_words(r.order),
         tone=lambda _r: Tone.DIM,
         width=84,
+        tip=lambda r: "" if placed_here(r.order) else _ELSEWHERE,
         spare=3,
-        help="After market (amo), iceberg leg, slice, cover order (co), auction",
+        help="After market (amo), iceberg leg, slice, cover order (co), auction; elsewhere: not sent from here",
     ),
     Column(
         "words",
@@ -152,6 +182,8 @@ class OrdersPanel(QWidget):
         self._bridge = bridge
         self._facts = facts
         self._busy: set[OrderKey] = set()
+        self._agreed: Key | None = None
+        """An order from elsewhere whose cancel was asked for once."""
         self._model: TableModel[OrderRow] = TableModel(COLUMNS, self)
         self.table = TableView(
             self._model,
@@ -209,9 +241,19 @@ class OrdersPanel(QWidget):
     def cancel(self, key: Key | None) -> None:
         """Asks the broker to cancel. A request is not a cancellation: the row says what the broker says."""
         order = self._changeable(key)
-        if order is not None:
-            self._set_busy(order, busy=True)
-            self._bridge.start(self._cancel(order), "cancel order")
+        if order is None:
+            return
+        if not placed_here(order) and self._agreed != key:
+            self._agreed = key
+            self.message.say(
+                f"{order.side.capitalize()} {order.quantity} {order.instrument} was placed elsewhere."
+                " Cancel it again to agree.",
+                "strip-danger",
+            )
+            return
+        self._agreed = None
+        self._set_busy(order, busy=True)
+        self._bridge.start(self._cancel(order), "cancel order")
 
     def modify(self, key: Key | None) -> None:
         """Opens the line for a new price or quantity."""
@@ -240,7 +282,8 @@ class OrdersPanel(QWidget):
         self._show_foot()
 
     def _row(self, order: Order) -> OrderRow:
-        return OrderRow(order, self._facts.instruments.get(order.instrument), order_key(order) in self._busy)
+        busy, allowance = order_key(order) in self._busy, self._facts.allowance(order.account)
+        return OrderRow(order, self._facts.instruments.get(order.instrument), busy, allowance)
 
     def _changeable(self, key: Key | None) -> Order | None:
         order = self._facts.orders.get(key) if isinstance(key, tuple) else None

@@ -13,11 +13,11 @@ from PySide6.QtTest import QTest
 from app.domain.errors import Denied, OutcomeUnknown, Rejected, Unreachable
 from app.domain.events import GttsChanged, HoldingsChanged, OrderChanged
 from app.domain.gtt import Gtt, GttKind, GttLeg, GttRequest, GttResult, GttRole, GttStatus
-from app.domain.ids import BrokerOrderId, GttId
+from app.domain.ids import BrokerOrderId, GttId, OrderId, Tag
 from app.domain.instrument import Product
 from app.domain.order import IcebergLeg, Order, OrderKind, OrderStatus, Side
 from app.domain.portfolio import Conversion, Position
-from app.ui.models.facts import Facts
+from app.ui.models.facts import Facts, order_key
 from app.ui.models.table import TableModel
 from app.ui.views.gtts import GttsPanel
 from app.ui.views.holdings import HoldingsPanel
@@ -232,6 +232,7 @@ def test_a_protected_market_order_reads_as_market_and_a_leg_as_a_leg(stage: Stag
         order = Order(
             market.ACCOUNT, BrokerOrderId("1953341975595868160"), INFY.id, Side.BUY, Product.CNC, OrderKind.LIMIT,
             OrderStatus.OPEN, 10, 0, 10, None, 1_540_00, tags=("mktp", "mktp:2.00"), placed_at=market.NOW,
+            tag=Tag("M0123456789ABC"),
         )  # fmt: skip
         stage.publish(OrderChanged(order))
         stage.until(lambda: panel._model.rowCount() == 1)
@@ -244,5 +245,61 @@ def test_a_protected_market_order_reads_as_market_and_a_leg_as_a_leg(stage: Stag
         stage.publish(OrderChanged(leg))
         stage.until(lambda: cells(panel._model)["variety"] == "iceberg 2 of 5")
         assert cells(panel._model)["price"] == "1,540.00"
+    finally:
+        panel.close()
+
+
+def test_a_place_in_the_queue_an_unknown_outcome_and_changes_are_seen(stage: Stage, facts: Facts) -> None:
+    panel = OrdersPanel(stage.bridge, facts)
+    panel.show()
+    stage.loop.run_until_complete(facts.load_accounts())
+
+    def tip() -> str:
+        return str(panel._model.index(0, panel._model.column("status")).data(Qt.ItemDataRole.ToolTipRole))
+
+    try:
+        facts.orders.clear()
+        tag = Tag("M0123456789ABC")
+        waiting = Order(
+            market.ACCOUNT, BrokerOrderId(""), INFY.id, Side.BUY, Product.MIS, OrderKind.MARKET, OrderStatus.SUBMITTED,
+            10, 0, 10, None, tag=tag, id=OrderId(tag), placed_at=market.NOW,
+            status_text="Waits for its turn: 2 orders are ahead of it.",
+        )  # fmt: skip
+        stage.publish(OrderChanged(waiting))
+        stage.until(lambda: panel._model.rowCount() == 1)
+        assert (cells(panel._model)["status"], tip()) == ("queued", waiting.status_text)
+        stage.publish(OrderChanged(replace(waiting, status=OrderStatus.UNKNOWN, status_text="Sent and not answered.")))
+        stage.until(lambda: cells(panel._model)["status"] == "unknown")
+        assert tip() == "Sent and not answered."
+        stage.until(lambda: "1 unknown" in panel._sum.text())
+        listed = replace(
+            waiting, broker_order_id=BrokerOrderId("7"), status=OrderStatus.OPEN, status_text="", changes=3
+        )
+        stage.publish(OrderChanged(listed))
+        stage.until(lambda: cells(panel._model)["status"] == "open")
+        assert panel._model.rowCount() == 1
+        assert tip() == "Changed 3 of the 25 times that the broker allows from here."
+    finally:
+        panel.close()
+
+
+def test_an_order_from_elsewhere_says_so_and_is_cancelled_on_the_second_asking(stage: Stage, facts: Facts) -> None:
+    panel = OrdersPanel(stage.bridge, facts)
+    panel.show()
+    try:
+        facts.orders.clear()
+        phone = Order(
+            market.ACCOUNT, BrokerOrderId("8"), INFY.id, Side.SELL, Product.MIS, OrderKind.LIMIT, OrderStatus.OPEN,
+            10, 0, 10, None, 1_540_00, placed_at=market.NOW,
+        )  # fmt: skip
+        stage.publish(OrderChanged(phone))
+        stage.until(lambda: panel._model.rowCount() == 1)
+        assert cells(panel._model)["variety"] == "elsewhere"
+        panel.cancel(order_key(phone))
+        assert "placed elsewhere" in panel.message.text
+        assert not stage.desk.script.called("cancel")
+        stage.desk.script.orders[phone.broker_order_id] = phone
+        panel.cancel(order_key(phone))
+        stage.until(lambda: bool(stage.desk.script.called("cancel")))
     finally:
         panel.close()

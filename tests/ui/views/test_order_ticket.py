@@ -405,3 +405,31 @@ def test_the_ticket_asks_what_its_accounts_broker_can_do(stage: Stage, ticket: O
     can = ticket._facts.can(view)
     assert can is not None
     assert ticket.special._can == can
+
+
+def test_the_ticket_says_that_it_waits_and_locks_what_was_meant_and_nothing_else(
+    stage: Stage, ticket: OrderTicket
+) -> None:
+    ready(stage, ticket)
+    request = ticket.request()
+    assert request is not None
+    answer = stage.desk.script.hold("place")
+    QTest.mouseClick(ticket.send, Qt.MouseButton.LeftButton)
+    stage.until(lambda: len(placed(stage)) == 1)
+    tag = Tag("M0123456789ABC")
+    waiting = Order(
+        market.ACCOUNT, BrokerOrderId(""), INFY.id, Side.BUY, Product.MIS, OrderKind.MARKET, OrderStatus.SUBMITTED,
+        1, 0, 1, None, tag=tag, id=OrderId(tag), status_text="Waits for its turn: 2 orders are ahead of it.",
+    )  # fmt: skip
+    stage.publish(OrderChanged(waiting))
+    stage.until(lambda: ticket.send.text() == "Waiting for its turn…")
+    assert ticket.message.text == waiting.status_text
+    stage.publish(OrderChanged(replace(waiting, status_text="Sent; the broker has not answered yet.")))
+    stage.until(lambda: ticket.send.text() == "Sending…")
+    ticket.quantity.set_value(5)
+    stage.until(ticket.send.isEnabled)  # another order may go meanwhile
+    ticket.quantity.set_value(1)
+    stage.until(lambda: not ticket.send.isEnabled())  # the same one may not
+    stage.thread.loop.call_soon_threadsafe(answer.set)
+    stage.until(ticket.send.isEnabled)
+    assert len(placed(stage)) == 1

@@ -89,8 +89,8 @@ class GuardingDialog(QDialog):
         for account in self._facts.accounts:
             chosen = view.settings.of(account)
             self._accounts.addWidget(label(self._facts.account_name(account)))
-            polled = QCheckBox("While the price stream is silent, quotes that are asked for may &fire a stop")
-            missed = QCheckBox("A trade at the level that no packet showed (by the day's high or low) &fires the stop")
+            polled = QCheckBox("While the price stream is silent, quotes that are asked for may fire a stop")
+            missed = QCheckBox("A trade at the level that no packet showed (by the day's high or low) fires the stop")
             for box, name, on, kept in (
                 (polled, "polled", chosen.polled_fires, self._polled),
                 (missed, "missed", chosen.missed_fires, self._missed),

@@ -96,6 +96,7 @@ class PriceTrouble:
                 self._silent_since = now
             if now - self._silent_since >= RED_SECONDS:
                 self._alarm()
+                self._stops.backstops.tighten(tight=self._chosen(self._account).tightens)
             if self._chosen(self._account).polled_fires and now - self._polled_at >= POLL_SECONDS:
                 self._polled_at = now
                 await self._poll(broker, known)
@@ -111,15 +112,18 @@ class PriceTrouble:
         self._told = True
         armed = self._stops.watching
         count = "1 stop is" if armed == 1 else f"{armed} stops are"
-        polled = self._chosen(self._account).polled_fires
+        chosen = self._chosen(self._account)
+        done = "Watch the market elsewhere; Stopline dials again and again, and no old price fires a stop."
+        if chosen.polled_fires:
+            done = "Quotes are asked for every two seconds and may fire them."
+        if chosen.tightens and self._stops.backstops.backed:
+            done += " Backstops at the exchange move up to their stops."
         self._publish(
             Noticed(
                 Level.ALARM,
                 "No prices come",
                 f"{count} blind: for five seconds no price came while the market trades.",
-                "Quotes are asked for every two seconds and may fire them."
-                if polled
-                else "Watch the market elsewhere; Stopline dials again and again, and no old price fires a stop.",
+                done,
                 self._account,
                 f"silent:{self._account}",
             )
@@ -127,6 +131,7 @@ class PriceTrouble:
 
     def _over(self) -> None:
         self._silent_since = None
+        self._stops.backstops.tighten(tight=False)
         if not self._told:
             return
         self._told = False

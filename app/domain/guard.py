@@ -33,6 +33,8 @@ class AccountGuarding:
     account: AccountId
     polled_fires: bool = False
     """While the stream is silent, quotes asked for over REST may fire a stop."""
+    tightens: bool = False
+    """While the stream is silent, backstops at the exchange move up to a tick behind their stops."""
     missed_fires: bool = False
     """A trade at the level that no packet showed, proven by the day's high or low, fires the stop."""
 

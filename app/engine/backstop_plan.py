@@ -79,11 +79,14 @@ class TakeBack:
 Action = Nothing | Rest | Move | TakeBack
 
 
-def wanted(stop: Stop, price_at: Callable[[Price], Price]) -> Wanted | None:
-    """Of an armed stop; None where nothing should rest. `price_at`: the limit price for a trigger."""
+def wanted(stop: Stop, price_at: Callable[[Price], Price], *, tight: bool = False) -> Wanted | None:
+    """Of an armed stop; None where nothing should rest. `price_at`: the limit price for a trigger. `tight`: the local
+    stop sees no prices, so it stands a tick behind that one's level."""
     distance = stop.plan.backstop
     if distance is None or stop.state is not StopState.ARMED:
         return None
+    if tight:
+        distance = min(distance, stop.tick_size)
     if stop.side is Side.SELL:
         trigger = max(to_tick(stop.trigger - distance, stop.tick_size, Rounding.DOWN), stop.tick_size)
         return Wanted(trigger, min(price_at(trigger), trigger), stop.quantity)

@@ -62,6 +62,7 @@ class Backstops:
         """The last slice number that was used."""
         self._given_up: dict[StopId, Wanted] = {}
         """What could not be had: not asked for again until something else is wanted."""
+        self._tight = False
         self._taken_back: set[BrokerOrderId] = set()
         """Ours to end."""
         watching.resting = self.legs
@@ -96,6 +97,14 @@ class Backstops:
         elif self._state.active:
             self._busy.add(stop.id)
             self._tasks.start(self._align(stop.id), f"backstop of {stop.id}")
+
+    def tighten(self, *, tight: bool) -> None:
+        """The local stops see no prices (or see them again): what rests behind them moves up to them, or back."""
+        if tight is not self._tight:
+            self._tight = tight
+            for stop in self._stops.values():
+                if stop.state is StopState.ARMED:
+                    self.follow(stop)
 
     def _on_order(self, order: Order) -> None:
         stop = self._stops.get(stop_of_tag(order.tag) or StopId(""))
@@ -178,7 +187,7 @@ class Backstops:
             pricer = self._terms.pricer(stop.key.account, instrument, stop.side)
         except Denied:
             return None
-        return backstop_plan.wanted(stop, pricer)
+        return backstop_plan.wanted(stop, pricer, tight=self._tight)
 
     def _is_watched(self, stop_id: StopId) -> bool:
         watch = self._watching.of(stop_id)

@@ -28,6 +28,7 @@ class GuardingDialog(QDialog):
         self._facts = facts
         self._polled: dict[AccountId, QCheckBox] = {}
         self._missed: dict[AccountId, QCheckBox] = {}
+        self._tight: dict[AccountId, QCheckBox] = {}
         self._head = label("Looking…", "heading", wrap=True, name="guarding.head")
         self._awake = label("", "muted", wrap=True, name="guarding.awake")
         self._start = QCheckBox("Start a &guard beside the window, where the keyring opens the profile")
@@ -90,9 +91,11 @@ class GuardingDialog(QDialog):
             chosen = view.settings.of(account)
             self._accounts.addWidget(label(self._facts.account_name(account)))
             polled = QCheckBox("While the price stream is silent, quotes that are asked for may fire a stop")
+            tight = QCheckBox("While it is silent, backstops at the exchange move up to a tick behind their stops")
             missed = QCheckBox("A trade at the level that no packet showed (by the day's high or low) fires the stop")
             for box, name, on, kept in (
                 (polled, "polled", chosen.polled_fires, self._polled),
+                (tight, "tight", chosen.tightens, self._tight),
                 (missed, "missed", chosen.missed_fires, self._missed),
             ):
                 box.setObjectName(f"guarding.{name}.{account}")
@@ -104,7 +107,9 @@ class GuardingDialog(QDialog):
 
     async def _write(self) -> None:
         accounts = tuple(
-            AccountGuarding(account, box.isChecked(), self._missed[account].isChecked())
+            AccountGuarding(
+                account, box.isChecked(), self._tight[account].isChecked(), self._missed[account].isChecked()
+            )
             for account, box in self._polled.items()
         )
         settings = GuardSettings(self._start.isChecked(), accounts, self._lock.value())

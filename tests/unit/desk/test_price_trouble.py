@@ -1,0 +1,153 @@
+"""When prices fail an account's stops: what is said, and what may fire. The real engine, in time that jumps."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from app.desk.price_trouble import PriceTrouble
+from app.domain.events import FeedState, Level, Noticed
+from app.domain.guard import AccountGuarding
+from app.domain.ids import AccountId, InstrumentId
+from app.domain.market import Quote, Tick
+from app.domain.order import Side
+from app.domain.stop import StopPlan, StopState, is_backstop
+from tests.fakes.fast_loop import run
+from tests.fakes.trading import INFY, KEY, Rig
+
+SECOND = 1_000_000_000
+NOW = 1_800_000_000
+
+
+class Stream:
+    """The account's feed, as the scene wants it."""
+
+    def __init__(self) -> None:
+        self.state = FeedState.LIVE
+        self.on_watched_tick: Callable[[int, Tick], None] = lambda _token, _tick: None
+        self.is_now: Callable[[int], bool] = lambda seconds: seconds >= NOW
+
+
+class Asked:
+    """A broker whose quotes carry the exchange's time."""
+
+    def __init__(self, price: int, seconds: int = NOW) -> None:
+        self.tick = Tick(INFY.id, price, 0, exchange_time=seconds * SECOND, volume=9)
+        self.times = 0
+
+    async def quotes(self, instruments: Sequence[InstrumentId]) -> Mapping[InstrumentId, Quote]:
+        self.times += 1
+        assert list(instruments) == [INFY.id]
+        return {INFY.id: Quote(self.tick)}
+
+
+def play(script: Callable[[Rig, Stream], Awaitable[None]], broker: object = None, **chosen: bool) -> Rig:
+    async def scene() -> Rig:
+        rig, stream = Rig(), Stream()
+        account = AccountId(KEY.account)
+        trouble = PriceTrouble(
+            account,
+            rig.engine,
+            stream,
+            lambda: True,
+            lambda _account: AccountGuarding(account, **chosen),
+            rig.events.append,
+        )
+        task = asyncio.create_task(trouble.run(broker, lambda _name: INFY))
+        await script(rig, stream)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await rig.tasks.stop()
+        return rig
+
+    return run(scene())
+
+
+def titles(rig: Rig, level: Level) -> list[str]:
+    return [event.title for event in rig.events if isinstance(event, Noticed) and event.level is level]
+
+
+def tick(last: int, low: int, volume: int) -> Tick:
+    return Tick(INFY.id, last, 0, exchange_time=NOW * SECOND, volume=volume, low=low, high=101_000)
+
+
+async def silence(rig: Rig, stream: Stream) -> None:
+    await rig.guard()
+    stream.state = FeedState.SILENT
+    await asyncio.sleep(20)
+    stream.state = FeedState.LIVE
+    await asyncio.sleep(1)
+
+
+def test_five_seconds_without_prices_are_one_alarm_and_their_return_is_told() -> None:
+    rig = play(silence, Asked(98_000))
+    assert titles(rig, Level.ALARM) == ["No prices come"]
+    assert titles(rig, Level.INFO)[-1] == "Prices come again"
+    assert rig.exits == []
+
+
+def test_without_an_armed_stop_silence_is_nobodys_alarm() -> None:
+    async def script(_rig: Rig, stream: Stream) -> None:
+        stream.state = FeedState.DOWN
+        await asyncio.sleep(20)
+
+    assert titles(play(script), Level.ALARM) == []
+
+
+def test_quotes_are_asked_for_and_fire_only_where_the_trader_chose_so() -> None:
+    broker = Asked(98_000)
+    rig = play(silence, broker, polled_fires=True)
+    assert len(rig.exits) == 1
+    assert broker.times >= 1
+    quiet = Asked(100_000)
+    assert play(silence, quiet, polled_fires=True).exits == []
+    assert quiet.times == 10  # one in two seconds
+
+
+def test_an_old_quote_fires_nothing_and_a_broker_without_quotes_is_not_asked() -> None:
+    assert play(silence, Asked(98_000, NOW - 60), polled_fires=True).exits == []
+    assert play(silence, object(), polled_fires=True).exits == []
+
+
+def test_backstops_move_up_to_their_stops_and_back_where_the_trader_chose_so() -> None:
+    seen: list[int | None] = []
+
+    async def script(rig: Rig, stream: Stream) -> None:
+        rig.broker.hold(KEY, 100)
+        await rig.state.read_positions()
+        await rig.engine.arm(KEY, StopPlan(99_000, backstop=1_000))
+        await asyncio.sleep(5)
+
+        def rests() -> None:
+            seen.extend(o.trigger_price for o in rig.broker.book.values() if is_backstop(o.tag))
+
+        rests()
+        stream.state = FeedState.SILENT
+        await asyncio.sleep(15)
+        rests()
+        stream.state = FeedState.LIVE
+        await asyncio.sleep(15)
+        rests()
+
+    play(script, tightens=True)
+    assert seen == [98_000, 99_000 - INFY.tick_size, 98_000]
+    seen.clear()
+    play(script)
+    assert seen == [98_000, 98_000, 98_000]
+
+
+async def missed(rig: Rig, stream: Stream) -> None:
+    stop = await rig.guard()
+    assert stop.side is Side.SELL
+    stream.on_watched_tick(INFY.token, tick(100_000, 99_500, 10))
+    stream.on_watched_tick(INFY.token, tick(100_000, 98_900, 20))
+    await asyncio.sleep(0.1)
+
+
+def test_a_trade_that_no_packet_showed_is_told_and_fires_only_where_chosen() -> None:
+    rig = play(missed)
+    (told,) = [event for event in rig.events if isinstance(event, Noticed) and event.level is Level.ALARM]
+    assert "It traded at 989.00 (the day's new low), beyond the stop at 990.00" in told.cause
+    assert rig.exits == []
+    assert [stop.state for stop in rig.engine.stops] == [StopState.ARMED]
+    assert len(play(missed, missed_fires=True).exits) == 1

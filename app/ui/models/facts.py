@@ -326,8 +326,11 @@ class Facts(QObject):
 
     def _keep_stop(self, stop: Stop) -> None:
         self.stops[stop.id] = stop
+        if not stop.has_level and stop.state in (StopState.ARMING, StopState.ARMED, StopState.DISARMED):
+            del self.stops[stop.id]  # a prepared exit of a strategy, which shows it; no price fires it
+            return
         self._stops_in.setdefault(stop.key.instrument, set()).add(stop.id)
-        if not stop.state.is_final:
+        if not stop.state.is_final and stop.has_level:
             self._guards[stop.key] = stop
         elif (guard := self._guards.get(stop.key)) is not None and guard.id == stop.id:
             del self._guards[stop.key]

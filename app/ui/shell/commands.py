@@ -57,6 +57,7 @@ def declare(window: MainWindow) -> None:
     )
     add(Command("trade.chart", "Show the row's chart", "&Trade", _nothing, "Return", "in tables"))
     add(Command("trade.copy", "Copy rows", "&Trade", _nothing, "Ctrl+C", "in tables"))
+    add(Command("trade.strategy", "&New strategy…", "&Trade", window.strategies.new, "Ctrl+Shift+N"))
     add(Command("book.sync", "&Sync all accounts", "&Book", lambda: _sync(window), "Ctrl+R"))
     add(Command("book.cancel", "&Cancel the sync", "&Book", window.sync.cancel))
     add(Command("book.data", "&Data: backups, keys, health…", "&Book", lambda: _data(window), "Ctrl+Shift+D"))

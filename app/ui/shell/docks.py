@@ -12,7 +12,7 @@ from app.ui import theme
 from app.ui.views.table_view import TableView
 from app.ui.widgets.text import caption, label
 
-_VERSION = 3
+_VERSION = 4
 """Of the default layout: a stored one of an older version is not restored."""
 
 LEFT = Qt.DockWidgetArea.LeftDockWidgetArea

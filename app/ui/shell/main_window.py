@@ -38,6 +38,7 @@ from app.ui.views.pnl import PnlView
 from app.ui.views.positions import PositionsPanel
 from app.ui.views.recovery import RecoveryPanel, sentence
 from app.ui.views.stops import StopsPanel
+from app.ui.views.strategies import StrategiesPanel
 from app.ui.views.sync_status import SyncPanel
 from app.ui.views.trade_book import TradeBookPanel
 from app.ui.views.watchlist import WatchlistPanel
@@ -77,6 +78,7 @@ class MainWindow(QMainWindow):
         self.orders = OrdersPanel(bridge, self.facts)
         self.stops = StopsPanel(bridge, self.facts)
         self.gtts = GttsPanel(bridge, self.facts)
+        self.strategies = StrategiesPanel(bridge, self.facts)
         self.holdings = HoldingsPanel(bridge, self.facts)
         self.trades = TradeBookPanel(bridge, self.facts)
         self.sync = SyncPanel(bridge, self.facts)
@@ -118,6 +120,7 @@ class MainWindow(QMainWindow):
         await self.watchlist.load(self._chart_shows)
         await self.sync.load()
         await self.notices_panel.load()
+        await self.strategies.load()
         self.orders.refresh()
         self.accounts.start()
         self.day.start()
@@ -222,6 +225,7 @@ class MainWindow(QMainWindow):
             Place("positions", "Positions", BOTTOM, "tables", self.positions, "Ctrl+3"),
             Place("orders", "Orders", BOTTOM, "tables", self.orders, "Ctrl+4"),
             Place("gtts", "Triggers", BOTTOM, "tables", self.gtts, "Ctrl+T"),
+            Place("strategies", "Strategies", BOTTOM, "tables", self.strategies, "Ctrl+Shift+S"),
             Place("trades", "Trade book", BOTTOM, "tables", self.trades, "Ctrl+6"),
             Place("pnl", "Day's P&L", BOTTOM, "tables", self.pnl, "Ctrl+0"),
             Place("holdings", "Holdings", BOTTOM, "tables", self.holdings, "Ctrl+7"),
@@ -263,7 +267,8 @@ class MainWindow(QMainWindow):
         self.setMenuWidget(top)
 
     def _connect(self) -> None:
-        for view in (self.watchlist, self.positions, self.stops, self.orders, self.gtts, self.trades, self.holdings):
+        tables = (self.watchlist, self.positions, self.stops, self.orders, self.gtts, self.trades, self.holdings)
+        for view in (*tables, self.strategies):
             view.chart_asked.connect(self.show_chart)
         self.watchlist.chart_offered.connect(self._offer_chart)
         self.watchlist.ticket_asked.connect(self.open_ticket)

@@ -112,16 +112,32 @@ class Question(QFrame):
         self._keep = QPushButton()
         self._keep.setObjectName(f"{name}.no")
         self._keep.clicked.connect(self.hide)
+        self._also: Callable[[], object] = lambda: None
+        self._other = QPushButton()
+        self._other.setObjectName(f"{name}.other")
+        self._other.clicked.connect(self._on_other)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(12, 6, 8, 6)
         layout.addWidget(self._text, 1)
         layout.addWidget(self._do)
+        layout.addWidget(self._other)
         layout.addWidget(self._keep)
         self.hide()
 
-    def ask(self, text: str, yes: str, no: str, do: Callable[[], object]) -> None:
-        """Shows the question; `do` runs when it is answered with `yes`."""
+    def ask(
+        self,
+        text: str,
+        yes: str,
+        no: str,
+        do: Callable[[], object],
+        other: tuple[str, Callable[[], object]] | None = None,
+    ) -> None:
+        """Shows the question; `do` runs when it is answered with `yes`, `other` where there is another way."""
         self._yes = do
+        self._other.setVisible(other is not None)
+        if other is not None:
+            words, self._also = other
+            self._other.setText(words)
         self._text.setText(text)
         self._do.setText(yes)
         self._keep.setText(no)
@@ -131,6 +147,10 @@ class Question(QFrame):
     def _on_yes(self) -> None:
         self.hide()
         self._yes()
+
+    def _on_other(self) -> None:
+        self.hide()
+        self._also()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Qt. Esc keeps things as they are."""

@@ -1,0 +1,291 @@
+"""The strategies view: the table, the editor's words, what the timeline says, and the questions before money moves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
+from typing import TypeVar
+
+import pytest
+from PySide6.QtCore import QTime
+from PySide6.QtWidgets import QLabel, QPushButton, QWidget
+
+from app.domain.errors import Denied
+from app.domain.events import StopChanged, StrategyChanged, StrategyMarked, TicksConflated
+from app.domain.ids import InstrumentId, StopId
+from app.domain.instrument import Product
+from app.domain.order import Side
+from app.domain.stop import Stop, StopPlan, StopState, TriggerSource
+from app.domain.strategy import (
+    Days,
+    DaysKind,
+    Level,
+    MarkKind,
+    Measure,
+    Strategy,
+    StrategyMark,
+    StrategyPlan,
+    StrategyProblem,
+    StrategyState,
+)
+from app.ui.dialogs.strategy import StrategyDialog
+from app.ui.dialogs.strategy_parts import read_dates
+from app.ui.models.facts import Facts
+from app.ui.views.strategies import StrategiesPanel
+from app.ui.views.strategy_timeline import Picture, segments_of, span_of
+from tests.ui import scripted_market as market
+from tests.ui.charts.stage import Stage
+from tests.ui.scripted_strategies import HELD, NEXT, OVER, marks, minute
+
+S = StrategyState
+W = TypeVar("W", bound=QWidget)
+
+
+class Bench:
+    """The panel over the scripted desk."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.facts = Facts(stage.bridge)
+        self.panel = StrategiesPanel(stage.bridge, self.facts)
+        self.panel.resize(1100, 460)
+        self.panel.show()
+        stage.loop.run_until_complete(self.facts.load())
+        stage.loop.run_until_complete(self.panel.load())
+        self.script = stage.desk.script
+
+    def find(self, kind: type[W], name: str) -> W:
+        found = self.panel.findChild(kind, name)
+        assert found is not None, name
+        return found
+
+    def cells(self, strategy: str) -> dict[str, str]:
+        model = self.panel.table.model()
+        self.panel._model.flush()
+        at = self.panel._model.place_of(strategy)
+        assert at is not None
+        return {c.key: str(model.index(at, n).data() or "") for n, c in enumerate(self.panel._model.columns)}
+
+    def select(self, strategy: str) -> None:
+        at = self.panel._model.place_of(strategy)
+        assert at is not None
+        self.panel.table.selectRow(at)
+        self.stage.until(lambda: bool(self.panel.kept.marks))
+
+    def click(self, name: str) -> None:
+        button = self.find(QPushButton, name)
+        assert button.isEnabled(), name
+        button.click()
+
+    def asked(self, verb: str) -> list[tuple[object, ...]]:
+        self.stage.until(lambda: bool(self.script.called(verb)))
+        return self.script.called(verb)
+
+
+@pytest.fixture
+def bench(stage: Stage) -> Iterator[Bench]:
+    made = Bench(stage)
+    yield made
+    made.panel.close()
+
+
+def test_each_strategy_says_where_it_stands_what_comes_next_and_what_it_made(bench: Bench) -> None:
+    held, over, following = (bench.cells(one) for one in (HELD, OVER, NEXT))
+    assert (held["state"], held["next"], held["held"]) == ("bought", "sell Fri 20 Nov 15:00", "150")
+    assert (over["state"], over["side"]) == ("exited by stop", "short")
+    assert over["result"].startswith("-") or "▼" in over["result"], over["result"]
+    assert (following["state"], following["next"]) == ("waiting", "buy Fri 20 Nov 15:05")
+    assert (following["times"], following["days"]) == ("15:05 to 09:30 +1", "Fri")
+
+
+def test_the_timeline_shows_the_states_of_the_selected_one_and_grows_with_it(bench: Bench) -> None:
+    bench.select(HELD)
+    bench.stage.until(lambda: (p := bench.panel.timeline.picture) is not None and len(p.marks) == 6)
+    picture = bench.panel.timeline.picture
+    assert picture is not None
+    assert [state for _, _, state in segments_of(picture, minute(400))] == [S.WAITING, S.BUYING, S.BOUGHT]
+    fired = StrategyMark(HELD, minute(40), MarkKind.STATE, S.SELLING, "its stop was reached")
+    bench.stage.publish(StrategyMarked(fired))
+    bench.stage.publish(StrategyChanged(replace(bench.panel.kept.strategies[HELD], state=S.SELLING)))
+    bench.stage.until(lambda: "its stop was reached" in bench.panel.timeline.accessibleDescription())
+    assert bench.cells(HELD)["state"] == "selling"
+
+
+def test_the_timeline_is_painted_with_stop_target_timers_and_fills(bench: Bench) -> None:
+    bench.select(HELD)
+    instrument = InstrumentId("NSE:INFY")
+    tick = bench.facts.ticks[instrument]
+    for n in range(5):
+        later = replace(tick, exchange_time=minute(10 + n), last_price=1_482_00 + 40 * n)
+        bench.stage.publish(TicksConflated((later,)))
+    bench.stage.until(lambda: (p := bench.panel.timeline.picture) is not None and len(p.prices) >= 5)
+    image = bench.panel.timeline.grab().toImage()
+    colors = {image.pixelColor(x, y).name() for x in range(0, image.width(), 2) for y in range(0, image.height(), 2)}
+    assert len(colors) > 12
+
+
+def test_the_axis_spans_what_happened_and_what_is_to_come() -> None:
+    plan = StrategyPlan(
+        HELD, "", market.ACCOUNT, InstrumentId("NSE:INFY"), Product.MIS, Side.BUY, 1, 1, 2, Days()
+    )  # fmt: skip
+    waiting = Strategy(plan, S.WAITING, entry_at=minute(5), exit_at=minute(345))
+    since, until = span_of(Picture(waiting, tuple(marks(NEXT)), minute(1), (), None, None, 100, 5))
+    assert since < minute(5)
+    assert until > minute(345)
+
+
+def test_stopping_what_holds_a_position_asks_whether_to_close_it(bench: Bench) -> None:
+    bench.select(HELD)
+    bench.click("strategies.stop")
+    words = bench.find(QLabel, "strategies.question.text").text()
+    assert "It holds 150 INFY" in words
+    assert not bench.script.called("stop strategy")
+    bench.click("strategies.question.yes")
+    assert bench.asked("stop and close") == [(HELD,)]
+
+
+def test_it_may_be_left_open_or_kept_running(bench: Bench) -> None:
+    bench.select(HELD)
+    bench.click("strategies.stop")
+    bench.click("strategies.question.no")
+    assert not bench.find(QWidget, "strategies.question").isVisible()
+    bench.click("strategies.stop")
+    bench.click("strategies.question.other")
+    assert bench.asked("stop strategy") == [(HELD,)]
+
+
+def test_what_waits_is_stopped_paused_and_resumed_without_a_question(bench: Bench) -> None:
+    bench.select(NEXT)
+    bench.click("strategies.pause")
+    assert bench.asked("pause strategy") == [(NEXT,)]
+    kept = bench.panel.kept.strategies
+    bench.stage.publish(StrategyChanged(replace(kept[NEXT], state=S.PAUSED, paused=True)))
+    bench.stage.until(lambda: bench.find(QPushButton, "strategies.pause").text() == "&Resume")
+    bench.click("strategies.pause")
+    assert bench.asked("resume strategy") == [(NEXT,)]
+    bench.click("strategies.stop")
+    assert bench.asked("stop strategy") == [(NEXT,)]
+
+
+def test_what_does_not_run_is_started_copied_and_deleted_after_a_question(bench: Bench) -> None:
+    bench.select(OVER)
+    bench.click("strategies.copy")
+    bench.stage.until(lambda: len(bench.panel.kept.strategies) == 4)
+    bench.click("strategies.start")
+    assert bench.asked("start strategy") == [(OVER,)]
+    bench.stage.publish(StrategyChanged(replace(bench.panel.kept.strategies[OVER], state=S.SOLD)))
+    bench.stage.until(lambda: bench.find(QPushButton, "strategies.delete").isEnabled())
+    bench.click("strategies.delete")
+    assert not bench.script.called("delete strategy")
+    bench.stage.desk.strategies.kept[OVER] = replace(bench.stage.desk.strategies.kept[OVER], state=S.SOLD)
+    bench.click("strategies.question.yes")
+    bench.stage.until(lambda: OVER not in bench.panel.kept.strategies)
+
+
+def test_a_refusal_is_said_in_place(bench: Bench) -> None:
+    bench.select(OVER)
+    bench.script.fail("start strategy", Denied("“Other” trades NSE:SBIN the other way round.", "Stop that one."))
+    bench.click("strategies.start")
+    bench.stage.until(lambda: "other way round" in bench.panel.message.text)
+
+
+def test_a_prepared_exit_without_a_level_is_not_shown_as_a_stop(bench: Bench) -> None:
+    bare = Stop(
+        StopId("BARESTOP0001"), market.positions()[0].key, Side.SELL, 0, 10, StopState.ARMED, market.NOW,
+        StopPlan(0, source=TriggerSource.NONE, strategy=HELD),
+    )  # fmt: skip
+    before = len(bench.facts.armed())
+    bench.stage.publish(StopChanged(bare))
+    bench.stage.publish(StopChanged(replace(bare, id=StopId("LEVELSTOP001"), plan=StopPlan(90_000), trigger=90_000)))
+    bench.stage.until(lambda: StopId("LEVELSTOP001") in bench.facts.stops)
+    assert bare.id not in bench.facts.stops
+    assert len(bench.facts.armed()) <= before + 1
+
+
+# -- the editor --------------------------------------------------------------------------------------------------------
+
+
+class Editor:
+    def __init__(self, bench: Bench, plan: StrategyPlan | None = None) -> None:
+        self.bench = bench
+        self.dialog = StrategyDialog(bench.stage.bridge, bench.facts, bench.panel, plan)
+        self.dialog.open()
+
+    def choose(self, name: str) -> None:
+        self.dialog._on_picked(self.bench.script.instruments[InstrumentId(name)])
+
+    def says(self, words: str) -> None:
+        self.bench.stage.until(lambda: words in self.dialog.preview_words.text())
+
+
+@pytest.fixture
+def editor(bench: Bench) -> Iterator[Editor]:
+    made = Editor(bench)
+    yield made
+    made.dialog.close()
+
+
+def test_the_editor_says_what_is_missing_then_what_it_would_mean(editor: Editor) -> None:
+    editor.says("Choose an instrument.")
+    assert not editor.dialog._start.isEnabled()
+    editor.choose("NSE:INFY")
+    editor.says("Buys next Sat 21 Nov 09:20, sells Sat 21 Nov 15:00 IST.")
+    editor.says("Tue 24 Nov: holiday.")
+    editor.says("₹1,665.00 at risk; target 1,504.60, ₹3,330.00 to gain")
+    assert editor.dialog._start.isEnabled()
+
+
+def test_what_is_wrong_is_said_in_words_and_cannot_be_started(editor: Editor) -> None:
+    editor.bench.stage.desk.strategies.problems = (StrategyProblem("exit_second", "The exit must be later."),)
+    editor.choose("NSE:INFY")
+    editor.says("The exit must be later.")
+    assert not editor.dialog._save.isEnabled()
+
+
+def test_everything_that_was_typed_is_saved_and_started(editor: Editor) -> None:
+    dialog = editor.dialog
+    editor.choose("NSE:INFY")
+    dialog.name.setText("Opening")
+    dialog.side.setCurrentIndex(1)
+    dialog.quantity.set_value(150)
+    dialog.entry.setTime(QTime(9, 31, 30))
+    dialog.exit.setTime(QTime(14, 45))
+    dialog.stop.show_level(Level(Measure.POINTS, 1_250))
+    dialog.target.show_level(Level(Measure.PERCENT, 250))
+    dialog.trail.show_level(Level(Measure.POINTS, 800))
+    dialog.weekly.setChecked(True)
+    dialog.weekdays[1].setChecked(True)
+    dialog.weekdays[3].setChecked(True)
+    editor.says("Sells short next")
+    dialog._start.click()
+    editor.bench.stage.until(lambda: bool(editor.bench.script.called("start strategy")))
+    (plan,) = editor.bench.script.called("save strategy")[0]
+    assert isinstance(plan, StrategyPlan)
+    assert (plan.name, plan.side, plan.quantity) == ("Opening", Side.SELL, 150)
+    assert (plan.entry_second, plan.exit_second) == (9 * 3600 + 31 * 60 + 30, 14 * 3600 + 45 * 60)
+    assert (plan.stop, plan.target) == (Level(Measure.POINTS, 1_250), Level(Measure.PERCENT, 250))
+    assert (plan.trail, plan.days.kind, plan.days.weekdays) == (Level(Measure.POINTS, 800), DaysKind.WEEKDAYS, (1, 3))
+    editor.bench.stage.until(lambda: not dialog.isVisible())
+
+
+def test_a_strategy_is_edited_as_it_is(bench: Bench) -> None:
+    plan = bench.panel.kept.strategies[NEXT].plan
+    editor = Editor(bench, plan)
+    assert editor.dialog.plan() == plan
+    editor.dialog.close()
+
+
+def test_a_failed_start_stays_in_the_editor_with_its_reason(editor: Editor) -> None:
+    editor.choose("NSE:INFY")
+    editor.says("Buys next")
+    editor.bench.script.fail("start strategy", Denied("There is no day to buy on.", "Choose other days."))
+    editor.dialog._start.click()
+    editor.bench.stage.until(lambda: "no day to buy on" in editor.dialog.message.text)
+    assert editor.dialog.isVisible()
+
+
+def test_dates_are_read_in_one_way() -> None:
+    assert read_dates("2026-11-27, 2026-11-25;2026-11-25") == (date(2026, 11, 25), date(2026, 11, 27))
+    with pytest.raises(ValueError, match="25 Nov"):
+        read_dates("25 Nov")

@@ -115,8 +115,9 @@ class LocalDesk:
 
     @property
     def armed(self) -> int:
-        """Stops that would no longer be watched if the program ended now."""
-        return sum(desk.stops.armed for desk in self._workspace.accounts.values())
+        """Stops that would no longer be watched if the program ended now, and strategies that would miss their time."""
+        desks = self._workspace.accounts.values()
+        return sum(desk.stops.armed + desk.strategies.waiting for desk in desks)
 
     @property
     def watching(self) -> int:

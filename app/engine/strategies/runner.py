@@ -122,9 +122,9 @@ class StrategyEngine:
         return found
 
     @property
-    def open(self) -> int:
-        """Strategies that own, or may own, a share of a position."""
-        return sum(strategy.state.is_open for strategy in self._strategies.values())
+    def waiting(self) -> int:
+        """Strategies that are about to buy: nothing of theirs is armed yet, and their time is missed without us."""
+        return sum(s.state in (_S.WAITING, _S.BUYING) and not s.held for s in self._strategies.values())
 
     # -- life --------------------------------------------------------------------------------------------------------
 

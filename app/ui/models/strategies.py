@@ -6,7 +6,7 @@ from PySide6.QtCore import QObject, Signal
 
 from app.domain.events import StrategyChanged, StrategyDeleted, StrategyMarked
 from app.domain.ids import StrategyId
-from app.domain.strategy import Strategy, StrategyMark
+from app.domain.strategy import Strategy, StrategyMark, StrategyState
 from app.ui.bridge import Bridge
 
 
@@ -37,6 +37,14 @@ class StrategyFacts(QObject):
             if strategy.id not in self._heard:
                 self.strategies[strategy.id] = strategy
                 self.changed.emit(strategy)
+
+    def running(self) -> list[str]:
+        """Names of those that buy or sell by themselves."""
+        return [
+            one.plan.name
+            for one in self.strategies.values()
+            if one.state.is_running and one.state is not StrategyState.PAUSED
+        ]
 
     def look_at(self, strategy: StrategyId | None) -> None:
         """Whose timeline is shown."""

@@ -29,12 +29,14 @@ class Leaving(QObject):
         self._menu: QMenu | None = None
         self.on_return: Callable[[], object] = self.come_back
         """What the tray icon does: the window comes back, or what stands in for it while the screen is locked."""
+        self.running: Callable[[], Sequence[str]] = tuple
+        """Names of strategies that buy and sell only while the program runs."""
         facts.stop_changed.connect(lambda _stop: self._show_count())
 
     def ask(self) -> None:
-        """The window is to be closed. Without an armed stop there is nothing to ask."""
+        """The window is to be closed. Without an armed stop or a running strategy there is nothing to ask."""
         armed = self._facts.armed()
-        if not armed:
+        if not armed and not self.running():
             self.decided.emit(Farewell.STAND_DOWN)
         elif self._box is not None:
             self._box.raise_()
@@ -84,7 +86,12 @@ class Leaving(QObject):
         box.setTextFormat(Qt.TextFormat.PlainText)
         box.setIcon(QMessageBox.Icon.Warning)
         box.setWindowTitle("Close Stopline?")
-        box.setText(f"{_count(len(armed))} armed: {names}.")
+        said = [f"{_count(len(armed))} armed: {names}."] if armed else []
+        running = self.running()
+        if running:
+            noun = "strategy runs" if len(running) == 1 else "strategies run"
+            said.append(f"{len(running)} {noun}: {', '.join(running)}.")
+        box.setText(" ".join(said))
         tray = QSystemTrayIcon.isSystemTrayAvailable()
         where = "in the tray" if tray else "with the window made small (this desktop has no tray)"
         words = f"Stopline can go on watching {where}."
@@ -95,6 +102,9 @@ class Leaving(QObject):
             words += (
                 " If you close it, nothing exits these positions when the price reaches the stop; "
                 "they are armed again when you start and unlock it."
+                if armed
+                else " If you close it, nothing is bought or sold at its time: a buy that is missed is skipped, "
+                "a sell that is missed is done when you start and unlock it."
             )
         box.setInformativeText(words)
         stay = box.addButton(

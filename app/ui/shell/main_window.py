@@ -92,6 +92,7 @@ class MainWindow(QMainWindow):
         self.toasts = Toasts(self)
         self.accounts = AccountKeeper(bridge, self.facts, self.banners, self, self.open_dialog, open_paper_login=paper)
         self.leaving = Leaving(self, self.facts, self.open_dialog)
+        self.leaving.running = self.strategies.kept.running
         self.leaving.on_return = self.come_forward
         self.lock = ScreenLock(bridge, self.facts, self)
         self._build_centre()

@@ -353,7 +353,8 @@ def test_closing_says_how_many_stops_are_no_longer_watched(stage: Stage, window:
     window.close()
     box = window.findChild(QMessageBox, "leave")
     assert box is not None
-    assert box.text() == "1 stop is armed: NIFTY26NOVFUT."
+    running = "2 strategies run: Opening drive, Carry over the weekend."
+    assert box.text() == f"1 stop is armed: NIFTY26NOVFUT. {running}"
     assert "nothing exits these positions" in box.informativeText()
     box.reject()
     stage.settle()

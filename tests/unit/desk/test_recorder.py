@@ -27,6 +27,7 @@ class Holding:
     def __init__(self, *positions: Position) -> None:
         self.positions = positions
         self.stops = type("Stops", (), {"exiting": 0, "armed": 0, "engine_us": ()})
+        self.strategies = type("Strategies", (), {"waiting": 0})
         self.blind = 0
         self.active = False
 

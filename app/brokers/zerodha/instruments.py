@@ -107,12 +107,17 @@ def _row(
         name,
         _tick(tick, scale)
         or INDEX_TICK,  # an index has neither in the list; what draws or counts it may divide by them
-        _lot(lot) or 1,
+        1 if exchange in IN_LOTS else _lot(lot) or 1,
         scale,
         _day(expiry),
         _strike(strike),
         "",
     )
+
+
+IN_LOTS = frozenset(one.value for one in (Exchange.MCX, Exchange.NCO, Exchange.CDS, Exchange.BCD))
+"""Orders here count lots, everywhere else units (Kite Connect, orders: quantity); so a lot is the unit here, and
+`Position.multiplier` has its size."""
 
 
 @lru_cache(256)

@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
 from app.brokers import exit_line
 from app.brokers.base import Credentials, ExitReply, Session
 from app.brokers.zerodha.exit_line import ZerodhaExitLine
+from app.brokers.zerodha.instruments import read
 from app.domain.account import Endpoints
-from app.domain.errors import OutcomeUnknown, RateLimited, Rejected
+from app.domain.errors import Denied, OutcomeUnknown, RateLimited, Rejected
+from app.domain.ids import BrokerOrderId
 from app.domain.instrument import Product
+from app.domain.listing import InstrumentMaker
 from app.domain.order import OrderKind, OrderRequest, Side
+from app.engine.limits import check_order
 from app.runtime.secret import Secret
 from tests.fakes.trading import ACCOUNT, INFY
 
@@ -222,3 +227,59 @@ async def test_a_server_that_is_not_there_makes_no_connection_and_no_noise() -> 
     assert line.ready == 0
     assert line.fire(line.prepare(ORDER), lambda _: None) == 0
     await line.stop()
+
+
+ROWS = {
+    "NSE": "408065,1594,INFY,INFOSYS,0,,0,0.05,1,EQ,NSE,NSE",
+    "NFO": "1,1,NIFTY26NOV25500CE,NIFTY,0,2026-11-24,25500,0.05,65,CE,NFO-OPT,NFO",
+    "BFO": "2,2,SENSEX26NOVFUT,SENSEX,0,2026-11-26,0,0.05,20,FUT,BFO-FUT,BFO",
+    "MCX": "3,3,LEADMINI26DECFUT,LEADMINI,0,2026-12-31,0,0.05,1000,FUT,MCX-FUT,MCX",
+    "NCO": "4,4,GOLD26DECFUT,GOLD,0,2026-12-31,0,1,1000,FUT,NCO-FUT,NCO",
+    "CDS": "5,5,USDINR26NOVFUT,USDINR,0,2026-11-26,0,0.0025,1000,FUT,CDS-FUT,CDS",
+    "BCD": "6,6,USDINR26NOVFUT,USDINR,0,2026-11-26,0,0.0025,1000,FUT,BCD-FUT,BCD",
+}
+"""One line of the list for each market: shares and equity derivatives by units, commodities and currencies by lots."""
+
+
+@pytest.mark.parametrize(
+    ("market", "one"), [("NSE", 1), ("NFO", 65), ("BFO", 20), *((m, 1) for m in ("MCX", "NCO", "CDS", "BCD"))]
+)
+async def test_an_exit_of_each_market_counts_as_its_broker_does(market: str, one: int) -> None:
+    """The least that can be traded is one lot: so many units, or the number 1 where the wire counts lots."""
+    head = "instrument_token,exchange_token,tradingsymbol,name,last_price,expiry,strike,tick_size,lot_size,"
+    source = f"{head}instrument_type,segment,exchange\n{ROWS[market]}\n".encode()
+    (row,) = [row for part in read(source) for row in part.rows]
+    instrument = InstrumentMaker().make(row)
+    assert instrument.lot_size == one
+    product = Product.MIS if market == "NSE" else Product.NRML
+    tick = instrument.tick_size
+    request = OrderRequest(ACCOUNT, instrument.id, Side.SELL, 3 * one, product, OrderKind.LIMIT, price=tick)
+    check_order(request, instrument)
+    if one > 1:
+        with pytest.raises(Denied, match="lot size"):
+            check_order(replace(request, quantity=one + 1), instrument)
+    line = ZerodhaExitLine(
+        Session(ACCOUNT, "AB1234", "A", Secret("token"), 0, 0),
+        Credentials("key", Secret("secret")),
+        Endpoints("http://x", "http://x", "http://x", "http://x"),
+    )
+    assert f"quantity={3 * one}&".encode() in line.prepare(request, instrument.price_scale).wire(None)
+
+
+async def test_a_change_of_a_resting_order_is_one_write_that_names_it() -> None:
+    seen: list[bytes] = []
+
+    async def serve(request: bytes, writer: asyncio.StreamWriter) -> None:
+        seen.append(request)
+        writer.write(answer("200 OK", DONE))
+
+    async with line_to(serve) as line:
+        limit = OrderRequest(ACCOUNT, INFY.id, Side.SELL, 10, Product.MIS, OrderKind.LIMIT, tag=ORDER.tag)
+        prepared = line.prepare_change(BrokerOrderId("2125446881176715264"), limit)
+        replied: asyncio.Future[ExitReply] = asyncio.get_running_loop().create_future()
+        assert line.fire(prepared, replied.set_result, 98_705) > 0
+        reply = await asyncio.wait_for(replied, 10)
+        assert (reply.order, reply.error, reply.tag) == ("7", None, ORDER.tag)
+    (sent,) = seen
+    assert sent.startswith(b"PUT /orders/regular/2125446881176715264 HTTP/1.1\r\n")
+    assert sent.endswith(b"\r\n\r\norder_type=LIMIT&quantity=10&validity=DAY&price=987.05")

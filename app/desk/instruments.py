@@ -181,7 +181,24 @@ class InstrumentDesk:
         if report.counts is not None and report.source in (ListSource.API, ListSource.PUBLIC):
             day = day or list_day(self._clock.now(), *self._files.refresh_hour())
             await self._workspace.book.settings.put(f"{DAY_SETTING}:{name}", day)
+        if report.counts is not None and report.counts.renamed:
+            await self._follow_renames(name, report.started_at)
         return report
+
+    async def _follow_renames(self, name: str, since: Nanos) -> None:
+        """Stops go along. What fails is said, and done at the next login; the import itself has succeeded."""
+        lists = self._workspace.book.instruments
+        for old_id, new_id in await lists.renames(name, since):
+            old, new = await lists.get(name, old_id), await lists.get(name, new_id)
+            if old is None or new is None:
+                continue
+            for desk in self._workspace.accounts.values():
+                record = self._workspace.record(desk.account)
+                if list_name(record.broker, paper=record.endpoints.paper) == name:
+                    try:
+                        await desk.stops.renamed(old, new)
+                    except AppError as failure:
+                        log.info("stops of %s on %s: %s", desk.account, new_id, failure)
 
     async def _anything(self, name: str) -> bool:
         return self._workspace.master.has(name) or (await self._workspace.book.instruments.stats(name)).active > 0

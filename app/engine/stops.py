@@ -24,6 +24,7 @@ from app.engine.keeper import Keeper
 from app.engine.late import LateOrders
 from app.engine.orders import OrderManager
 from app.engine.record import StopJournal, StopRecord
+from app.engine.renamed import follow_rename
 from app.engine.restated import Restated
 from app.engine.rules import ExitRules
 from app.engine.shares import Shares
@@ -187,6 +188,14 @@ class StopEngine:
             self._firing.never_sent(stop)
         self._orders.attach(None)
         self._state.detach()
+
+    async def renamed(self, old: Instrument, new: Instrument) -> None:
+        """The exchange calls a contract by another symbol now. Raises Denied and StorageError where a stop could not be
+        prepared anew; a later login does it."""
+        moved = await follow_rename(old, new, self._stops, self._watching, self._record, self._set, self._publish)
+        for stop in moved:
+            if stop.state is StopState.ARMED and self._watching.attached:
+                await self.rearm(stop, stop.quantity, stop.note)
 
     # -- recovery ----------------------------------------------------------------------------------------------------
 

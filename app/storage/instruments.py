@@ -224,10 +224,12 @@ class Instruments:
         row = await self._store.run(lambda c: c.execute(query).first())
         return None if row is None else InstrumentMaker().make(tuple(row))
 
-    async def renames(self, broker: str) -> list[tuple[InstrumentId, InstrumentId]]:
-        """(old, new) ids of contracts that changed their symbol while they lived, oldest first."""
-        query = text("SELECT old_id, new_id FROM instrument_renames WHERE broker = :broker ORDER BY at, old_id")
-        found = await self._store.run(lambda c: c.execute(query, {"broker": broker}).fetchall())
+    async def renames(self, broker: str, since: Nanos = 0) -> list[tuple[InstrumentId, InstrumentId]]:
+        """(old, new) ids of contracts that changed their symbol while they lived, oldest first; of imports since."""
+        query = text(
+            "SELECT old_id, new_id FROM instrument_renames WHERE broker = :broker AND at >= :since ORDER BY at, old_id"
+        )
+        found = await self._store.run(lambda c: c.execute(query, {"broker": broker, "since": since}).fetchall())
         return [(InstrumentId(old), InstrumentId(new)) for old, new in found]
 
 

@@ -132,6 +132,7 @@ def _workstation(command: Workstation) -> int:
 
         if claimed is Claim.GUARDED:
             desk.session.before_open = take
+            await asyncio.to_thread(_load)  # while the guard still watches
         else:
             await asyncio.to_thread(remote.start)
         stops.append(stop)

@@ -219,9 +219,11 @@ class Guard:
             await self._say_taken(desk)
             return await self._watch(desk)
         finally:
+            began = time.monotonic()
             if server is not None:
                 await asyncio.to_thread(server.stop)
             await desk.stop(keep_exchange=True)
+            _log.info("let go of the desk", ms=round((time.monotonic() - began) * 1000))
 
     async def _say_taken(self, desk: LocalDesk) -> None:
         """Says it when stops are watched again, or that they are not."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -142,11 +143,27 @@ def test_whenever_the_desk_dies_the_guard_sees_to_exactly_one_exit(tmp_path: Pat
                 desk.ask("open")
                 desk.ask("recovered", account=account)
                 assert desk.ask("journal")[stop] == "closed"
-            # Left in order with nothing armed: nobody takes over.
+            # Killed with a stop armed, and back before it is hit: the desk takes it over from the guard.
             beside.until("waiting", len(DEATHS) + 1)
+            desk.hold(account, "NSE:ITC", QUANTITY)
+            stop = arm(desk, account, "NSE:ITC")
+            trigger = trigger_of(desk, stop)
+            desk.kill()
+            beside.until("guarding", len(DEATHS) + 1)
+            desk = nursery.host(profile, owner=True)
+            began = time.monotonic()
+            desk.ask("open")
+            assert desk.ask("recovered", account=account) == 1
+            assert time.monotonic() - began < 10  # two seconds on a machine that does nothing else
+            assert beside.until("handing back", len(DEATHS) + 1)["armed"] == 1
+            exchange.price(**{"NSE:ITC": trigger * 98 // 10_000})
+            desk.event("StopChanged", stop=stop, state="closed")
+            assert [order["status"] for order in exchange.exits("ITC")] == ["COMPLETE"]
+            # Left in order with nothing armed: nobody takes over.
+            beside.until("waiting", len(DEATHS) + 2)
             desk.close()
-            assert beside.until("gone", len(DEATHS) + 1)["how"] == "stand down"
-            assert len(beside.told("guarding")) == len(DEATHS)
+            assert beside.until("gone", len(DEATHS) + 2)["how"] == "stand down"
+            assert len(beside.told("guarding")) == len(DEATHS) + 1
 
 
 def arm(desk: RunningHost, account: str, instrument: str) -> str:

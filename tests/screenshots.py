@@ -125,6 +125,23 @@ class Photographer:
         """The price of a position, as the exchange has it."""
         return next(float(row["last_price"]) for row in self.exchange.book()["net"] if row["tradingsymbol"] == symbol)
 
+    def power_cut(self, future: str) -> None:
+        """The program dies, the stop on a future is hit meanwhile, the program comes back and tells."""
+        work, screen = self.work, self.screen
+        trigger = work.trigger(future)
+        work.kill()
+        self.exchange.price(**{f"NFO:{future}": trigger - 1})
+        work.start()
+        work.unlock()
+        work.wait_feed("live")
+        eventually(lambda: self.exchange.quantity(future) == 0)
+        eventually(lambda: work.stops()[future]["State"] == "closed")
+        time.sleep(15.0)  # what the first prices did belongs to the return; and the short messages have gone
+        work.chart_of("SBIN")
+        screen.key("ctrl+y")
+        screen.key("ctrl+Home")
+        self.take("recovery")
+
     def dialog(self, shortcut: str, name: str) -> None:
         """A page over the window, once it has read what it shows."""
         self.work.front()
@@ -232,6 +249,7 @@ def main(arguments: Sequence[str]) -> int:
         day.dialog("ctrl+shift+d", "data")
         day.dialog("ctrl+shift+i", "instruments")
 
+        day.power_cut("NIFTY26DECFUT")
         work.chart_of("SBIN")
         time.sleep(2)
         day.exchange.call("PUT", "/simulator/clock", {"now": THE_NEXT_DAY})

@@ -468,8 +468,21 @@ def test_the_guarding_page_says_who_takes_over_and_keeps_what_was_chosen(stage: 
     assert not stage.desk.guard.settings.of(market.ACCOUNT).polled_fires
 
 
+def test_closing_with_strategies_alone_says_what_they_would_miss(stage: Stage, open_window: Open) -> None:
+    stage.desk.script.stops.clear()
+    window = open_window()
+    stage.until(lambda: len(window.strategies.kept.strategies) == 3)
+    window.close()
+    box = window.findChild(QMessageBox, "leave")
+    assert box is not None
+    assert box.text() == "2 strategies run: Opening drive, Carry over the weekend."
+    assert "a buy that is missed is skipped" in box.informativeText()
+    box.reject()
+
+
 def test_closing_without_stops_asks_nothing(stage: Stage, open_window: Open) -> None:
     stage.desk.script.stops.clear()
+    stage.desk.strategies.kept.clear()
     window = open_window()
     left: list[bool] = []
     window.leave.connect(lambda: left.append(True))

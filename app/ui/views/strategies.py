@@ -180,7 +180,7 @@ class StrategiesPanel(QWidget):
         picture = Picture(
             strategy,
             tuple(self.kept.marks),
-            None if tick is None else tick.exchange_time,
+            self._now(strategy, None if tick is None else tick.exchange_time),
             tuple(self._prices),
             level if strategy.bought else None,
             None if entry is None else plan.target_price(entry, tick_size),
@@ -189,6 +189,11 @@ class StrategiesPanel(QWidget):
         )
         self.timeline.show_picture(picture)
         self.timeline.setToolTip(spoken(picture))
+
+    def _now(self, strategy: Strategy, ticked: Nanos | None) -> Nanos | None:
+        """Exchange time, as far as anything has told it: the newest tick, or the last thing that happened."""
+        told = [at for at in (ticked, strategy.changed_at, *(mark.at for mark in self.kept.marks[-1:])) if at]
+        return max(told, default=None)
 
     def _show_foot(self) -> None:
         strategy = self._current()

@@ -79,6 +79,9 @@ class AccountDesk:
             trading.tasks,
             lambda: trading.info(account),
         )
+        self.surroundings = StopSurroundings(
+            self.state, self.clock, self.hours, self.books, trading.underlyings, self.outcome
+        )
         self.stops = StopEngine(
             self.state,
             self.orders,
@@ -87,7 +90,7 @@ class AccountDesk:
             trading.instrument,
             self.last_price,
             self._counts,
-            StopSurroundings(self.state, self.clock, self.hours, self.books, trading.underlyings, self.outcome),
+            self.surroundings,
             trading.publish,
             trading.tasks,
         )

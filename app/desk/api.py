@@ -29,6 +29,7 @@ from app.desk.messages import (
 )
 from app.desk.strategy_verbs import StrategyVerbs
 from app.domain.coverage import Coverage
+from app.domain.day_stop import DayLimits, DayStop
 from app.domain.events import Event
 from app.domain.gtt import Gtt, GttRequest
 from app.domain.guard import AwayReport, Farewell, GuardSettings, GuardView
@@ -160,6 +161,26 @@ class StopVerbs(Protocol):
 
     async def arm(self, position: PositionKey, plan: StopPlan) -> Stop:
         """Returns when the exit is durable in the journal and the stop watches. Raises Denied in words."""
+        ...
+
+    async def foresee(self, position: PositionKey, plan: StopPlan) -> StopPreview:
+        """What a whole plan would mean; `denied` says why it cannot be armed."""
+        ...
+
+    async def underlying(self, instrument: InstrumentId) -> InstrumentId | None:
+        """What a contract is written on; None for what is no derivative."""
+        ...
+
+    async def resume(self, stop: StopId, plan: StopPlan) -> Stop:
+        """The answer to a suspended stop: it watches again by this plan. Raises Denied in words."""
+        ...
+
+    async def day_stops(self) -> Sequence[DayStop]:
+        """The portfolio stop of each account; DayStopChanged tells what is new."""
+        ...
+
+    async def set_day_limits(self, account: AccountId, limits: DayLimits) -> DayStop:
+        """Tighter limits hold at once, looser ones from tomorrow. Raises Denied."""
         ...
 
     async def move(self, stop: StopId, trigger: Price) -> Stop: ...

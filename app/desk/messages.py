@@ -162,6 +162,14 @@ class StopPreview:
     """None: none was asked for, or it cannot rest there."""
     alone: str = ""
     """Why nobody takes over this stop if the program dies, in words; empty when somebody does."""
+    target_outcome: Paise | None = None
+    """The same at the target; None: there is none, or it is a price of the underlying."""
+    leaves_at: Nanos | None = None
+    """When the time exit comes."""
+    average_range: Price | None = None
+    """What an ATR trail is behind the best price now, in minor units."""
+    looks_at: Price | None = None
+    """The last price of the underlying, for a stop that goes by it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from decimal import Decimal
+from fractions import Fraction
+from typing import Any
 
 from app.analytics.charge_table import ChargesUnknown
 from app.desk.account import AccountDesk
@@ -11,14 +14,15 @@ from app.desk.messages import AuditLine, BackstopPreview, StopPreview
 from app.desk.workspace import Workspace
 from app.domain.calendar import ist_date
 from app.domain.coverage import Coverage
+from app.domain.day_stop import DayLimits, DayStop
 from app.domain.errors import AppError, Denied
 from app.domain.events import Level, Noticed
-from app.domain.ids import StopId
+from app.domain.ids import AccountId, InstrumentId, StopId
 from app.domain.money import Price, Rounding, to_tick
 from app.domain.order import OrderKind, OrderRequest
 from app.domain.portfolio import Position, PositionKey
-from app.domain.stop import Stop, StopPlan
-from app.engine.arming import deny_backstop, deny_trigger, fresh_stop, open_position
+from app.domain.stop import Stop, StopPlan, TrailKind, TriggerSource
+from app.engine.arming import deny_backstop, deny_plan, deny_trigger, fresh_stop, open_position
 
 HUNDREDTH = Decimal("0.01")
 
@@ -94,6 +98,55 @@ class StopDesk:
             return BackstopPreview(want.trigger, want.price, (await desk.broker.cost(order, want.price)).margin)
         except AppError as failure:
             return BackstopPreview(want.trigger, want.price, None, failure.cause)
+
+    async def foresee(self, position: PositionKey, plan: StopPlan) -> StopPreview:
+        """What a whole plan would mean. A trigger or target of an underlying has no outcome."""
+        desk = self._workspace.account(position.account)
+        instrument = self._workspace.instrument(position.instrument)
+        held = open_position(desk.state.reading, position)
+        looks = plan.source is TriggerSource.UNDERLYING
+        level = plan.last_trigger or held.last_price if looks else plan.trigger
+        foreseen = await self.preview(position, level, plan.backstop)
+        units = foreseen.quantity if plan.quantity is None else min(plan.quantity, foreseen.quantity)
+        found: dict[str, Any] = {"quantity": units, "at_risk": foreseen.at_risk * units // max(1, foreseen.quantity)}
+        try:
+            desk.rights.deny()
+            deny_plan(held, instrument, plan, desk.last_price(instrument.id) or held.last_price)
+            if plan.time_exit is not None:
+                found["leaves_at"] = desk.hours.exit_at(instrument, plan.time_exit, desk.clock.now())
+            if plan.trail is not None and plan.trail.kind is TrailKind.ATR:
+                looked = self._workspace.instrument(plan.underlying) if looks and plan.underlying else instrument
+                reach = await desk.surroundings.average_range(looked, plan.trail) * Fraction(plan.trail.amount)
+                found["average_range"] = -int(-reach // 1)
+            found["denied"] = ""
+        except AppError as refusal:
+            found["denied"] = str(refusal)
+        if looks and plan.underlying is not None:
+            found["looks_at"] = desk.last_price(plan.underlying)
+        elif plan.target is not None:
+            try:
+                found["target_outcome"] = desk.outcome(held).net(max(plan.target, instrument.tick_size))
+            except ChargesUnknown:
+                found["target_outcome"] = desk.outcome(held).gross(plan.target)
+        return replace(foreseen, **found)
+
+    async def underlying(self, instrument: InstrumentId) -> InstrumentId | None:
+        """What a contract is written on."""
+        return self._workspace.underlyings.of(self._workspace.instrument(instrument))
+
+    async def resume(self, stop: StopId, plan: StopPlan) -> Stop:
+        """The answer to a suspended stop."""
+        return await self._owner(stop).stops.resume(stop, plan)
+
+    async def day_stops(self) -> Sequence[DayStop]:
+        """One for each account."""
+        for desk in self._workspace.accounts.values():
+            await desk.day_stop.load()
+        return [desk.day_stop.stop for desk in self._workspace.accounts.values()]
+
+    async def set_day_limits(self, account: AccountId, limits: DayLimits) -> DayStop:
+        """Tighter ones today, looser ones from tomorrow."""
+        return await self._workspace.account(account).day_stop.set_limits(limits)
 
     @staticmethod
     def _risk(held: Position, last: Price, trigger: Price) -> int:

@@ -17,7 +17,7 @@ from app.domain.ids import AccountId, InstrumentId, StopId
 from app.domain.money import Paise, Price
 from app.domain.order import Order, OrderKind, Side
 from app.domain.portfolio import Position, PositionKey
-from app.domain.stop import Stop, stop_of_tag
+from app.domain.stop import Stop, StopState, stop_of_tag
 
 
 class Protection(StrEnum):
@@ -107,6 +107,8 @@ def _layers(
     for stop in stops:
         if stop.key != position.key or stop.side is not side or stop.state.is_final or not stop.has_level:
             continue
+        if stop.state is StopState.SUSPENDED:
+            continue  # it waits for the trader's answer and guards nothing
         behind = min(stop.quantity, backed.get(stop.id, 0))
         own = Protection.LOCAL if stop.strategy is None else Protection.STRATEGY
         found.append((Protection.TWIN if live else Protection.BROKER, behind))

@@ -8,6 +8,7 @@ from app.brokers.info import shipped_info
 from app.desk.api import EventHandler
 from app.desk.messages import AccountView, LoginPage, PaperLogin, SyncRun, VaultState, WatchlistView
 from app.domain.broker import BrokerListing
+from app.domain.day_stop import DayStop
 from app.domain.events import Event, SessionState
 from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, StopId
 from app.domain.instrument import Instrument
@@ -38,6 +39,7 @@ class Script:
         }
         self.positions: dict[PositionKey, Position] = {p.key: p for p in market.positions()}
         self.stops: dict[StopId, Stop] = {s.id: s for s in market.stops()}
+        self.day_stops: dict[AccountId, DayStop] = {d.account: d for d in market.day_stops()}
         self.backed: set[StopId] = set()
         """Stops with a backstop at the exchange."""
         self.orders: dict[BrokerOrderId, Order] = {o.broker_order_id: o for o in market.orders()}

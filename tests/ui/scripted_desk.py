@@ -37,9 +37,11 @@ from app.desk.messages import (
 from app.domain.account import Endpoints
 from app.domain.broker import BrokerListing
 from app.domain.coverage import Coverage, coverage_of
+from app.domain.day_stop import DayLimits, DayStop, changed
 from app.domain.errors import Cancelled, Denied, LoginFailed, VaultLocked, WrongPassphrase
 from app.domain.events import (
     BookChanged,
+    DayStopChanged,
     FeedState,
     GttsChanged,
     OrderChanged,
@@ -58,7 +60,7 @@ from app.domain.market import Interval, Tick
 from app.domain.money import Price
 from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus
 from app.domain.portfolio import Conversion, Funds, Holding, HoldingsAuthorisation, Position, PositionKey
-from app.domain.stop import Stop, StopPlan, StopState, new_stop_id
+from app.domain.stop import Stop, StopPlan, StopState, TrailKind, TriggerSource, new_stop_id
 from app.domain.sync import Conflicts, SyncPlan
 from app.runtime.clock import SECOND, from_datetime
 from app.runtime.secret import Secret
@@ -400,9 +402,43 @@ class ScriptedStops:
         )  # fmt: skip
         return self._keep(stop)
 
+    async def foresee(self, position: PositionKey, plan: StopPlan) -> StopPreview:
+        looks = plan.source is TriggerSource.UNDERLYING
+        found = await self.preview(
+            position, plan.trigger if not looks else self.script.ticks[position.instrument].last_price
+        )
+        held = self.script.positions[position]
+        return replace(
+            found,
+            quantity=plan.quantity or found.quantity,
+            denied="" if looks else found.denied,
+            target_outcome=None if plan.target is None else int(held.pnl_at(plan.target) * 100) - 89_40,
+            leaves_at=None if plan.time_exit is None else market.NOW + 2 * 3600 * SECOND,
+            average_range=41_50 if plan.trail is not None and plan.trail.kind is TrailKind.ATR else None,
+            looks_at=2_604_835 if looks else None,
+        )
+
+    async def underlying(self, instrument: InstrumentId) -> InstrumentId | None:
+        return InstrumentId("NSE:NIFTY 50") if instrument.startswith("NFO:NIFTY") else None
+
     async def change(self, stop: StopId, plan: StopPlan) -> Stop:
         await self.script.enter("change", stop, plan)
         return self._keep(replace(self.script.stops[stop], plan=plan, trigger=plan.trigger))
+
+    async def resume(self, stop: StopId, plan: StopPlan) -> Stop:
+        await self.script.enter("resume", stop, plan)
+        found = replace(self.script.stops[stop], plan=plan, trigger=plan.trigger, state=StopState.ARMED, note="")
+        return self._keep(found)
+
+    async def day_stops(self) -> Sequence[DayStop]:
+        return list(self.script.day_stops.values())
+
+    async def set_day_limits(self, account: AccountId, limits: DayLimits) -> DayStop:
+        await self.script.enter("set_day_limits", account, limits)
+        stop = changed(self.script.day_stops[account], limits)
+        self.script.day_stops[account] = stop
+        self.script.publish(DayStopChanged(stop))
+        return stop
 
     async def move(self, stop: StopId, trigger: Price) -> Stop:
         await self.script.enter("move", stop, trigger)

@@ -6,6 +6,7 @@ import random
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
+from app.domain.day_stop import DayLimits, DayStop
 from app.domain.fill import Charges, Trade
 from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, Nanos, OrderId, StopId
 from app.domain.instrument import Exchange, Instrument, InstrumentKind, Product, Segment
@@ -328,3 +329,9 @@ def candles(instrument: str, seconds: int, count: int) -> tuple[Candle, ...]:
         found.append(Candle(start, opened, high, low, price, shape.randint(400, 9000)))
         price, start = opened, start - seconds * SECOND
     return tuple(reversed(found))
+
+
+def day_stops() -> list[DayStop]:
+    """A loss limit, and half of it lost."""
+    limits = DayLimits(loss=25_000_00, drawdown=15_000_00)
+    return [DayStop(ACCOUNT, "2026-11-20", limits, peak=9_150_00, net=4_215_50)]

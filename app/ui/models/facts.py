@@ -10,8 +10,10 @@ from PySide6.QtCore import QObject, Signal
 from app.desk.messages import AccountView
 from app.domain.broker import Capabilities
 from app.domain.coverage import Coverage, CoverageChanged
+from app.domain.day_stop import DayStop
 from app.domain.events import (
     CompanionsChanged,
+    DayStopChanged,
     EngineBeat,
     FeedChanged,
     FeedState,
@@ -60,6 +62,7 @@ class Facts(QObject):
     feed_changed = Signal(object)
     beat = Signal(object)
     guard_changed = Signal()
+    day_stop_changed = Signal(object)
 
     def __init__(self, bridge: Bridge) -> None:
         super().__init__()
@@ -75,6 +78,8 @@ class Facts(QObject):
         self.feeds: dict[AccountId, FeedChanged] = {}
         self.coverage: dict[PositionKey, Coverage] = {}
         """What protects each open position."""
+        self.day_stops: dict[AccountId, DayStop] = {}
+        """Portfolio stops."""
         self.last_beat: EngineBeat | None = None
         self.companions: tuple[Companion, ...] = ()
         self.alone = ""
@@ -94,6 +99,7 @@ class Facts(QObject):
         bridge.subscribe(OrderChanged, self._on_order)
         bridge.subscribe(OrderUnresolved, self._on_unresolved)
         bridge.subscribe(StopChanged, self._on_stop)
+        bridge.subscribe(DayStopChanged, lambda event: self._keep_day_stop(event.stop))
         bridge.subscribe(CoverageChanged, self._on_coverage)
         bridge.subscribe(FundsChanged, self._on_funds)
         bridge.subscribe(HoldingsChanged, self._on_holdings)
@@ -125,6 +131,8 @@ class Facts(QObject):
         self.funds_changed.emit()
         self.coverage = {row.key: row for row in await self._bridge.call(desk.stops.coverage())}
         self.coverage_changed.emit()
+        for day in await self._bridge.call(desk.stops.day_stops()):
+            self._keep_day_stop(day)
         view = await self._bridge.call(desk.guard.view())
         self._on_companions(CompanionsChanged(view.companions, view.alone))
         await self.need(self._mentioned())
@@ -280,6 +288,10 @@ class Facts(QObject):
         self._heard.add(event.stop.id)
         self._keep_stop(event.stop)
         self._learn_about([event.stop.key.instrument])
+
+    def _keep_day_stop(self, day: DayStop) -> None:
+        self.day_stops[day.account] = day
+        self.day_stop_changed.emit(day)
 
     def _on_funds(self, event: FundsChanged) -> None:
         self.funds[event.funds.account] = event.funds

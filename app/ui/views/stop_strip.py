@@ -16,12 +16,13 @@ from app.domain.errors import AppError
 from app.domain.instrument import Instrument
 from app.domain.money import Price, Rounding, to_tick
 from app.domain.portfolio import Position, PositionKey
-from app.domain.stop import Stop, StopPlan, StopState
+from app.domain.stop import Stop, StopPlan, StopState, TriggerSource
 from app.ui import format as fmt
 from app.ui import theme
 from app.ui.bridge import Bridge
 from app.ui.models.facts import Facts
-from app.ui.views.words import price_of, quantity_of
+from app.ui.views.stop_form import StopForm
+from app.ui.views.words import price_of, quantity_of, standing_price
 from app.ui.widgets.price_edit import PriceEdit
 from app.ui.widgets.text import label
 
@@ -41,6 +42,8 @@ class StopStrip(QFrame):
         self._instrument: Instrument | None = None
         self._busy = False
         self._denied = ""
+        self._stop: Stop | None = None
+        """Which one is being changed."""
         self._asked: asyncio.Task[object] | None = None
         self.setObjectName("stop.strip")
         theme.set_role(self, "strip")
@@ -63,6 +66,12 @@ class StopStrip(QFrame):
         self._button.setObjectName("stop.arm")
         theme.set_role(self._button, "primary")
         self._button.clicked.connect(self._submit)
+        self._more = QToolButton()
+        self._more.setObjectName("stop.more")
+        self._more.setText("M&ore")
+        self._more.setCheckable(True)
+        self._more.setToolTip("Target, trail, break-even, time, what it looks at (Alt+O)")
+        self._more.toggled.connect(self._on_more)
         close = QToolButton()
         close.setIcon(theme.icon("close"))
         close.setToolTip("Leave the stop as it is (Esc)")
@@ -74,11 +83,15 @@ class StopStrip(QFrame):
         line.addWidget(label("backstop", "muted"))
         line.addWidget(self.backstop)
         line.addWidget(self._button)
+        line.addWidget(self._more)
         line.addStretch(1)
         line.addWidget(close)
+        self.form = StopForm()
+        self.form.hide()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(12, 6, 8, 6)
         layout.addLayout(line)
+        layout.addWidget(self.form)
         layout.addWidget(self._meaning)
         self._pause = QTimer(self)
         self._pause.setSingleShot(True)
@@ -88,21 +101,31 @@ class StopStrip(QFrame):
         self.price.returnPressed.connect(self._submit)
         self.backstop.value_changed.connect(lambda _value: self._on_changed())
         self.backstop.returnPressed.connect(self._submit)
+        self.form.changed.connect(self._on_changed)
+        self.form.submitted.connect(self._submit)
         self.hide()
 
-    def open_for(self, position: Position) -> None:
-        """Offers the present stop's price, or one near the last price."""
+    def open_for(self, position: Position, stop: Stop | None = None) -> None:
+        """Offers the present stop's price and plan, or a price near the last one. `stop`: which of several."""
         instrument = self._facts.instruments.get(position.key.instrument)
         if instrument is None or self._busy:
             return
         self._key, self._instrument = position.key, instrument
-        stop = self._facts.stop_of(position.key)
-        self._title.setText(f"{'Move the stop of' if stop else 'Stop for'} {instrument.symbol}")
-        self._button.setText("&Move stop" if stop else "&Arm stop")
+        stop = self._stop = stop or self._facts.stop_of(position.key)
+        suspended = stop is not None and stop.state is StopState.SUSPENDED
+        verb = "Arm again the stop of" if suspended else "Change the stop of" if stop else "Stop for"
+        self._title.setText(f"{verb} {instrument.symbol}")
+        self._button.setText("&Arm again" if suspended else "&Change stop" if stop else "&Arm stop")
         self.price.set_instrument(instrument)
-        self.price.set_value(stop.trigger if stop else self._suggest(position, instrument))
+        price = None if stop is None else standing_price(stop)
+        self.price.set_value(price or self._suggest(position, instrument))
+        plan = None if stop is None else stop.plan
         self.backstop.set_instrument(instrument)
         self.backstop.set_value(None if stop is None else stop.plan.backstop)
+        self.form.show_plan(plan, instrument, None if plan is None else plan.underlying)
+        self._more.setChecked(plan is not None and plan != StopPlan(plan.trigger, backstop=plan.backstop))
+        if instrument.expiry is not None and self.form.underlying is None:
+            self._bridge.start(self._read_underlying(instrument, plan), "underlying")
         self._meaning.setText("")
         self.show()
         self.price.setFocus()
@@ -112,6 +135,7 @@ class StopStrip(QFrame):
     def put_away(self) -> None:
         """Nothing was changed."""
         self._key = None
+        self._pause.stop()
         self.hide()
 
     def _suggest(self, position: Position, instrument: Instrument) -> Price:
@@ -129,19 +153,45 @@ class StopStrip(QFrame):
         trigger = self.price.value
         if self._asked is not None:
             self._asked.cancel()
-        if self._key is not None and trigger is not None:
-            self._asked = self._bridge.start(self._preview(self._key, trigger, self.backstop.value), "preview stop")
-
-    async def _preview(self, key: PositionKey, trigger: Price, backstop: Price | None) -> None:
+        if self._key is None or trigger is None:
+            return
         try:
-            preview = await self._bridge.call(self._bridge.desk.stops.preview(key, trigger, backstop))
+            plan = replace(self.form.plan(trigger), backstop=self.backstop.value)
+        except ValueError as problem:
+            self._denied = str(problem)
+            self._button.setEnabled(False)
+            self._say(self._denied, "warning")
+            return
+        self._asked = self._bridge.start(self._preview(self._key, trigger, plan), "preview stop")
+
+    async def _preview(self, key: PositionKey, trigger: Price, plan: StopPlan) -> None:
+        verbs = self._bridge.desk.stops
+        plain = plan == StopPlan(trigger, backstop=plan.backstop)
+        verb = verbs.preview(key, trigger, plan.backstop) if plain else verbs.foresee(key, plan)
+        try:
+            preview = await self._bridge.call(verb)
         except AppError as failure:
             self._say(str(failure), "warning")
             return
-        if key == self._key and (trigger, backstop) == (self.price.value, self.backstop.value):
-            self._show_preview(preview)
+        if key == self._key and (trigger, plan.backstop) == (self.price.value, self.backstop.value):
+            self._show_preview(preview, plan)
 
-    def _show_preview(self, preview: StopPreview) -> None:
+    async def _read_underlying(self, instrument: Instrument, plan: StopPlan | None) -> None:
+        try:
+            found = await self._bridge.call(self._bridge.desk.stops.underlying(instrument.id))
+        except AppError:
+            return  # a choice less
+        if found is not None and self._instrument is instrument and not self.form.isVisible():
+            self.form.show_plan(plan, instrument, found)
+        elif found is not None and self._instrument is instrument:
+            self.form.offer(found)
+
+    def _on_more(self, shown: bool) -> None:
+        self.form.setVisible(shown)
+        if shown:
+            self.form.target.setFocus()
+
+    def _show_preview(self, preview: StopPreview, plan: StopPlan) -> None:
         self._denied = preview.denied
         self._button.setEnabled(not self._busy and not preview.denied)
         if preview.denied:
@@ -149,13 +199,25 @@ class StopStrip(QFrame):
             return
         points = price_of(self._instrument, preview.distance)
         role = "up" if preview.outcome > 0 else "muted"
-        self._say(
-            f"{quantity_of(self._instrument, preview.quantity)} out at {price_of(self._instrument, preview.trigger)}: "
-            f"net {fmt.pnl(preview.outcome)} · {points} ({fmt.percent(preview.distance_percent)}) away · "
-            f"{fmt.amount(preview.at_risk)} at risk{f'. {preview.alone}' if preview.alone else ''}"
-            f"{self._backstop_words(preview.backstop)}",
-            role,
-        )
+        units, at = quantity_of(self._instrument, preview.quantity), price_of(self._instrument, preview.trigger)
+        told = [
+            f"{units} out at {at}: net {fmt.pnl(preview.outcome)}",
+            f"{points} ({fmt.percent(preview.distance_percent)}) away",
+            f"{fmt.amount(preview.at_risk)} at risk",
+        ]
+        if plan.source is TriggerSource.UNDERLYING:
+            told = [f"{units} out"]
+            if preview.looks_at is not None:
+                told.append(f"the underlying stands at {fmt.price(preview.looks_at)}")
+            told.append(f"silent for {plan.longest_wait} s: at {price_of(self._instrument, plan.last_trigger)}")
+        if preview.target_outcome is not None:
+            told.append(f"at target net {fmt.pnl(preview.target_outcome)}")
+        if preview.average_range is not None:
+            told.append(f"trails {price_of(self._instrument, preview.average_range)} behind")
+        if preview.leaves_at is not None:
+            told.append(f"leaves {fmt.moment(preview.leaves_at):%a %H:%M}")
+        alone = f". {preview.alone}" if preview.alone else ""
+        self._say(f"{' · '.join(told)}{alone}{self._backstop_words(preview.backstop)}", role)
 
     def _backstop_words(self, backstop: BackstopPreview | None) -> str:
         if backstop is None:
@@ -169,18 +231,25 @@ class StopStrip(QFrame):
         trigger = self.price.value
         if self._key is None or self._busy or self._denied or trigger is None or self.backstop.problem:
             return
-        stop = self._facts.stop_of(self._key)
-        if stop is not None and stop.state is not StopState.ARMED:
+        try:
+            plan = replace(self.form.plan(trigger), backstop=self.backstop.value)
+        except ValueError as problem:
+            self._say(str(problem), "warning")
+            return
+        stop = None if self._stop is None else self._facts.stops.get(self._stop.id)
+        stop = self._facts.stop_of(self._key) if stop is None or stop.state.is_final else stop
+        if stop is not None and stop.state not in (StopState.ARMED, StopState.SUSPENDED):
             self._say(f"The stop is {stop.state}; it cannot be moved now.", "warning")
             return
         verbs = self._bridge.desk.stops
-        behind = self.backstop.value
         if stop is None:
-            verb = verbs.arm(self._key, StopPlan(trigger, backstop=behind))
-        elif behind == stop.plan.backstop:
+            verb = verbs.arm(self._key, plan)
+        elif stop.state is StopState.SUSPENDED:
+            verb = verbs.resume(stop.id, plan)
+        elif plan == replace(stop.plan, trigger=trigger):
             verb = verbs.move(stop.id, trigger)
         else:
-            verb = verbs.change(stop.id, replace(stop.plan, trigger=trigger, backstop=behind))
+            verb = verbs.change(stop.id, plan)
         self._busy = True
         self._button.setEnabled(False)
         self.price.setEnabled(False)

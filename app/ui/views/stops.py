@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from decimal import Decimal
 
 from PySide6.QtCore import QTimer, Signal
 from PySide6.QtGui import QAction, QShowEvent
@@ -12,25 +10,21 @@ from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from app.domain.errors import AppError
 from app.domain.ids import InstrumentId, StopId
-from app.domain.instrument import Instrument
 from app.domain.stop import Stop, StopState
 from app.ui import format as fmt
 from app.ui import theme
 from app.ui.bridge import Bridge
 from app.ui.frame import SUM_MS, NextFrame
 from app.ui.models.facts import Facts
-from app.ui.models.table import Column, Key, TableModel, Tone
+from app.ui.models.table import Key, TableModel
+from app.ui.views.day_stop import DayStopBar
+from app.ui.views.stop_columns import AMBER_SECONDS, COLUMNS, RED_SECONDS, StopRow
 from app.ui.views.stop_strip import StopStrip
 from app.ui.views.table_view import TableView, action
 from app.ui.views.words import (
     at_risk,
-    distance,
-    distance_percent,
     price_of,
     quantity_of,
-    side_tone,
-    stop_state,
-    stop_tone,
     symbol_of,
 )
 from app.ui.widgets.coverage_meter import CoverageMeter
@@ -39,137 +33,8 @@ from app.ui.widgets.text import Message, Question, label
 _FEW = 50
 """Armed stops whose sum is cheap enough for every frame."""
 
-AMBER_SECONDS, RED_SECONDS = 2, 5
-"""Age of an instrument's own last price that colours it."""
 
 _AGES_MS = 500
-
-_NEAR = Decimal("0.25")
-"""Percent from the last price below which a stop is about to fire."""
-
-
-@dataclass(frozen=True, slots=True)
-class StopRow:
-    """One stop as the table shows it."""
-
-    stop: Stop
-    instrument: Instrument | None
-    last: int | None
-    blind: bool
-    age: int = 0
-    """Whole seconds since the instrument last ticked."""
-
-    @property
-    def state(self) -> str:
-        """In a word or two."""
-        return stop_state(self.stop, blind=self.blind)
-
-
-def _age_tone(row: StopRow) -> Tone:
-    """An instrument's own age only colours it: a quiet one may be in order."""
-    if row.stop.state is not StopState.ARMED or row.age < AMBER_SECONDS:
-        return Tone.PLAIN
-    return Tone.ALARM if row.age >= RED_SECONDS else Tone.WARN
-
-
-def _symbol_tip(row: StopRow) -> str:
-    stop = row.stop
-    old = f" · the last price is {fmt.age(row.age * 1000)} old" if row.age >= AMBER_SECONDS else ""
-    return f"{stop.key.instrument} · {stop.key.product} · {stop.key.account} · stop {stop.id}{old}"
-
-
-def _distance_words(row: StopRow) -> str:
-    percent = distance_percent(row.stop, row.last)
-    points = price_of(row.instrument, distance(row.stop, row.last), row.stop.price_scale)
-    return points if percent is None else f"{points} ({fmt.percent(percent)})"
-
-
-def _outcome_words(row: StopRow) -> str:
-    stop = row.stop
-    if stop.exit_average is not None:
-        return f"out at {price_of(row.instrument, stop.exit_average, stop.price_scale)}"
-    return stop.note
-
-
-COLUMNS: tuple[Column[StopRow], ...] = (
-    Column(
-        "symbol",
-        "Instrument",
-        lambda r: r.stop.key.instrument,
-        shown=lambda r: symbol_of(r.stop.key.instrument),
-        tone=_age_tone,
-        tip=_symbol_tip,
-        help="Amber: no price for 2 seconds; red: for 5",
-        whole=True,
-        width=112,
-    ),
-    Column(
-        "state",
-        "State",
-        lambda r: r.state,
-        whole=True,
-        width=64,
-        tone=lambda r: stop_tone(r.stop, blind=r.blind),
-        tip=lambda r: "No live price reaches this stop." if r.blind else r.stop.note,
-    ),
-    Column(
-        "trigger",
-        "Trigger",
-        lambda r: r.stop.trigger,
-        shown=lambda r: price_of(r.instrument, r.stop.trigger, r.stop.price_scale),
-        number=True,
-        width=82,
-    ),
-    Column(
-        "distance",
-        "Distance",
-        lambda r: distance(r.stop, r.last),
-        shown=_distance_words,
-        number=True,
-        width=100,
-        help="From the last price to the trigger",
-        tone=lambda r: Tone.WARN if (p := distance_percent(r.stop, r.last)) is not None and p < _NEAR else Tone.PLAIN,
-    ),
-    Column(
-        "risk",
-        "At risk",
-        lambda r: at_risk(r.stop, r.last),
-        fmt.amount,
-        number=True,
-        width=84,
-        help="What the way from the last price to the trigger costs, before charges",
-    ),
-    Column(
-        "last",
-        "Last",
-        lambda r: r.last,
-        shown=lambda r: price_of(r.instrument, r.last, r.stop.price_scale),
-        number=True,
-        width=82,
-        spare=3,
-    ),
-    Column("side", "Exit", lambda r: r.stop.side, tone=lambda r: side_tone(r.stop.side), width=56, spare=4),
-    Column(
-        "quantity",
-        "Qty",
-        lambda r: r.stop.quantity,
-        shown=lambda r: quantity_of(r.instrument, r.stop.quantity),
-        number=True,
-        width=84,
-        spare=2,
-    ),
-    Column(
-        "armed",
-        "Armed",
-        lambda r: r.stop.armed_at,
-        fmt.time,
-        number=True,
-        width=72,
-        tone=lambda _r: Tone.DIM,
-        spare=5,
-    ),
-    Column("outcome", "Note", _outcome_words, tone=lambda _r: Tone.DIM, width=108, spare=1),
-)
 
 
 class StopsPanel(QWidget):
@@ -220,6 +85,8 @@ class StopsPanel(QWidget):
         layout.setSpacing(0)
         self.meter = CoverageMeter()
         layout.addWidget(self.meter)
+        self.day_stop = DayStopBar(bridge, facts)
+        layout.addWidget(self.day_stop)
         layout.addWidget(self.message)
         layout.addWidget(self.question)
         layout.addWidget(self.table, 1)
@@ -303,15 +170,17 @@ class StopsPanel(QWidget):
         self._model.touch_all()
 
     def _armed(self, key: Key | None) -> Stop | None:
+        """One that can be changed: armed, or suspended until the trader answers."""
         stop = self._facts.stops.get(StopId(key)) if isinstance(key, str) else None
-        return stop if stop is not None and stop.state is StopState.ARMED and stop.id not in self._busy else None
+        changeable = stop is not None and stop.state in (StopState.ARMED, StopState.SUSPENDED)
+        return stop if changeable and stop is not None and stop.id not in self._busy else None
 
     def _move(self, key: Key | None) -> None:
         stop = self._armed(key)
         if stop is not None:
             position = self._facts.positions.get(stop.key)
             if position is not None:
-                self.strip.open_for(position)
+                self.strip.open_for(position, stop)
 
     def _disarm(self, key: Key | None) -> None:
         """Taking protection away always asks, with its effect in numbers."""
@@ -362,7 +231,8 @@ class StopsPanel(QWidget):
         )
 
     def _show_foot(self) -> None:
-        armed = self._facts.armed()
+        guards = self._facts.armed()
+        armed = [stop for stop in guards if stop.state is not StopState.SUSPENDED]
         blind = self._facts.blind()
         risk = sum(at_risk(s, self._facts.last(s.key.instrument)) or 0 for s in armed)
         self._summing.pause = 0 if len(armed) <= _FEW else SUM_MS
@@ -371,8 +241,11 @@ class StopsPanel(QWidget):
             words += f" · {fmt.amount(risk)} at risk"
         if blind:
             words += f" · {len(blind)} blind"
+        suspended = len(guards) - len(armed)
+        if suspended:
+            words += f" · {suspended} suspended, guarding nothing"
         self._sum.setText(words)
-        theme.set_role(self._sum, "danger" if blind else "muted")
+        theme.set_role(self._sum, "danger" if blind or suspended else "muted")
         current = self._armed(self.table.current) is not None
         self._move_button.setEnabled(current)
         self._disarm_button.setEnabled(current)

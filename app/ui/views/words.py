@@ -8,7 +8,7 @@ from app.domain.ids import InstrumentId, split_instrument_id
 from app.domain.instrument import Instrument
 from app.domain.money import Price
 from app.domain.order import Order, OrderStatus, Side
-from app.domain.stop import Stop, StopState
+from app.domain.stop import Stop, StopState, Trail, TrailKind, TriggerSource
 from app.ui import format as fmt
 from app.ui.models.table import Tone
 
@@ -73,11 +73,68 @@ def stop_tone(stop: Stop, *, blind: bool) -> Tone:
     return Tone.DIM if stop.state.is_final else Tone.WARN
 
 
+def plan_words(stop: Stop, instrument: Instrument | None) -> str:
+    """What a stop does beside waiting at its level, in a few words: `trails 5.00`, `trails 2 ATR · exit 15:10`."""
+    plan, told = stop.plan, []
+    if plan.trail is not None:
+        told.append(f"trails {_trail_words(plan.trail, stop, instrument)}")
+    if plan.break_even is not None:
+        told.append("break-even")
+    if stop.exit_at is not None:
+        told.append(f"exit {fmt.moment(stop.exit_at):%H:%M}")
+    if plan.source is TriggerSource.UNDERLYING and plan.underlying is not None:
+        told.append(f"by {symbol_of(plan.underlying)}")
+    elif plan.source is not TriggerSource.LAST:
+        told.append(str(plan.source))
+    if plan.strategy is not None:
+        told.append(plan.strategy)
+    return " · ".join(told) or "fixed"
+
+
+def _trail_words(trail: Trail, stop: Stop, instrument: Instrument | None) -> str:
+    if trail.kind is TrailKind.POINTS:
+        return price_of(instrument, int(trail.amount), stop.price_scale)
+    amount = f"{trail.amount.normalize():f}"
+    return f"{amount} %" if trail.kind is TrailKind.PERCENT else f"{amount} ATR"
+
+
+def plan_tip(stop: Stop, instrument: Instrument | None) -> str:
+    """The same, with every figure."""
+    plan = stop.plan
+
+    def price(of: Price) -> str:
+        return price_of(instrument, of, stop.price_scale)
+
+    told = [f"Began at {price(plan.trigger)}, now {price(stop.trigger)}"]
+    if stop.best is not None:
+        told.append(f"best price since arming {price(stop.best)}")
+    if plan.trail is not None and plan.trail.kind is TrailKind.ATR:
+        told.append(f"average range of {plan.trail.period} candles of {int(plan.trail.interval) // 60} min")
+    if plan.target is not None:
+        told.append(f"target {price(plan.target)}: one cancels the other")
+    if plan.break_even is not None:
+        charges = " with charges" if plan.break_even.with_charges else ""
+        told.append(f"to break-even{charges} after {price(plan.break_even.after)} of profit")
+    if stop.exit_at is not None:
+        told.append(f"leaves {fmt.moment(stop.exit_at):%a %d %b %H:%M}")
+    if plan.source is not TriggerSource.LAST:
+        told.append(f"looks at: {plan.source}; the last price alone decides after {plan.longest_wait} s")
+    if plan.quantity is not None:
+        told.append(f"owns {quantity_of(instrument, plan.quantity)} of the position")
+    return "\n".join(told)
+
+
+def standing_price(stop: Stop) -> Price | None:
+    """The level in force as a price of the instrument itself; None where only its underlying is looked at."""
+    return stop.plan.last_trigger if stop.plan.source is TriggerSource.UNDERLYING else stop.trigger
+
+
 def distance(stop: Stop, last: Price | None) -> Price | None:
     """From the last price to the trigger, in minor units; negative once the price is beyond it."""
-    if last is None or stop.state.is_final:
+    level = standing_price(stop)
+    if last is None or level is None or stop.state.is_final:
         return None
-    return last - stop.trigger if stop.side is Side.SELL else stop.trigger - last
+    return last - level if stop.side is Side.SELL else level - last
 
 
 def distance_percent(stop: Stop, last: Price | None) -> Decimal | None:

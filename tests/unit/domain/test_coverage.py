@@ -78,6 +78,10 @@ def test_each_kind_of_protection_is_named_with_its_units(row: Coverage, kind: Pr
     assert sum(units for _, units in row.parts) == row.units == 100
 
 
+def test_a_suspended_stop_protects_nothing() -> None:
+    assert cover(replace(STOP, state=StopState.SUSPENDED)).kind is Protection.NONE
+
+
 def test_money_counts_the_contracts_size_and_the_short_side() -> None:
     crude = replace(LONG, quantity=-2, multiplier=100, last_price=600_000)
     row = coverage_of([crude], [], live=True, backed={}, last={KEY.instrument: 610_000})[0]

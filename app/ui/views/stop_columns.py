@@ -1,0 +1,178 @@
+"""The columns of the stops list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from app.domain.instrument import Instrument
+from app.domain.stop import FiredBy, Stop, StopPlan, StopState
+from app.ui import format as fmt
+from app.ui.models.table import Column, Tone
+from app.ui.views.words import (
+    at_risk,
+    distance,
+    distance_percent,
+    plan_tip,
+    plan_words,
+    price_of,
+    quantity_of,
+    side_tone,
+    stop_state,
+    stop_tone,
+    symbol_of,
+)
+
+AMBER_SECONDS, RED_SECONDS = 2, 5
+"""Age of an instrument's own last price that colours it."""
+
+_NEAR = Decimal("0.25")
+"""Percent from the last price below which a stop is about to fire."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopRow:
+    """One stop as the table shows it."""
+
+    stop: Stop
+    instrument: Instrument | None
+    last: int | None
+    blind: bool
+    age: int = 0
+    """Whole seconds since the instrument last ticked."""
+
+    @property
+    def state(self) -> str:
+        """In a word or two."""
+        return stop_state(self.stop, blind=self.blind)
+
+
+def _age_tone(row: StopRow) -> Tone:
+    """An instrument's own age only colours it: a quiet one may be in order."""
+    if row.stop.state is not StopState.ARMED or row.age < AMBER_SECONDS:
+        return Tone.PLAIN
+    return Tone.ALARM if row.age >= RED_SECONDS else Tone.WARN
+
+
+def _symbol_tip(row: StopRow) -> str:
+    stop = row.stop
+    old = f" · the last price is {fmt.age(row.age * 1000)} old" if row.age >= AMBER_SECONDS else ""
+    return f"{stop.key.instrument} · {stop.key.product} · {stop.key.account} · stop {stop.id}{old}"
+
+
+def _distance_words(row: StopRow) -> str:
+    percent = distance_percent(row.stop, row.last)
+    points = price_of(row.instrument, distance(row.stop, row.last), row.stop.price_scale)
+    return points if percent is None else f"{points} ({fmt.percent(percent)})"
+
+
+def _outcome_words(row: StopRow) -> str:
+    stop = row.stop
+    if stop.exit_average is not None:
+        why = "" if stop.fired_by in (None, FiredBy.STOP) else f" by {stop.fired_by}"
+        return f"out at {price_of(row.instrument, stop.exit_average, stop.price_scale)}{why}"
+    if stop.fired_by is not None and stop.fired_by is not FiredBy.STOP:
+        return f"{stop.fired_by}: {stop.note}" if stop.note else str(stop.fired_by)
+    return stop.note
+
+
+COLUMNS: tuple[Column[StopRow], ...] = (
+    Column(
+        "symbol",
+        "Instrument",
+        lambda r: r.stop.key.instrument,
+        shown=lambda r: symbol_of(r.stop.key.instrument),
+        tone=_age_tone,
+        tip=_symbol_tip,
+        help="Amber: no price for 2 seconds; red: for 5",
+        whole=True,
+        width=112,
+    ),
+    Column(
+        "state",
+        "State",
+        lambda r: r.state,
+        whole=True,
+        width=64,
+        tone=lambda r: stop_tone(r.stop, blind=r.blind),
+        tip=lambda r: "No live price reaches this stop." if r.blind else r.stop.note,
+    ),
+    Column(
+        "trigger",
+        "Trigger",
+        lambda r: r.stop.trigger,
+        shown=lambda r: price_of(r.instrument, r.stop.trigger, r.stop.price_scale),
+        number=True,
+        width=82,
+    ),
+    Column(
+        "kind",
+        "Kind",
+        lambda r: plan_words(r.stop, r.instrument),
+        width=148,
+        tone=lambda r: Tone.DIM if r.stop.plan == StopPlan(r.stop.plan.trigger) else Tone.PLAIN,
+        tip=lambda r: plan_tip(r.stop, r.instrument),
+        help="What it does beside waiting at its level: trail, target, break-even, time, what it looks at",
+        spare=2,
+    ),
+    Column(
+        "target",
+        "Target",
+        lambda r: r.stop.plan.target,
+        shown=lambda r: (
+            "" if r.stop.plan.target is None else price_of(r.instrument, r.stop.plan.target, r.stop.price_scale)
+        ),
+        number=True,
+        width=82,
+        spare=3,
+    ),
+    Column(
+        "distance",
+        "Distance",
+        lambda r: distance(r.stop, r.last),
+        shown=_distance_words,
+        number=True,
+        width=112,
+        help="From the last price to the trigger",
+        tone=lambda r: Tone.WARN if (p := distance_percent(r.stop, r.last)) is not None and p < _NEAR else Tone.PLAIN,
+    ),
+    Column(
+        "risk",
+        "At risk",
+        lambda r: at_risk(r.stop, r.last),
+        fmt.amount,
+        number=True,
+        width=84,
+        help="What the way from the last price to the trigger costs, before charges",
+    ),
+    Column(
+        "last",
+        "Last",
+        lambda r: r.last,
+        shown=lambda r: price_of(r.instrument, r.last, r.stop.price_scale),
+        number=True,
+        width=82,
+        spare=3,
+    ),
+    Column("side", "Exit", lambda r: r.stop.side, tone=lambda r: side_tone(r.stop.side), width=56, spare=4),
+    Column(
+        "quantity",
+        "Qty",
+        lambda r: r.stop.quantity,
+        shown=lambda r: quantity_of(r.instrument, r.stop.quantity),
+        number=True,
+        width=84,
+        spare=2,
+    ),
+    Column(
+        "armed",
+        "Armed",
+        lambda r: r.stop.armed_at,
+        fmt.time,
+        number=True,
+        width=72,
+        tone=lambda _r: Tone.DIM,
+        spare=5,
+    ),
+    Column("outcome", "Note", _outcome_words, tone=lambda _r: Tone.DIM, width=108, spare=1),
+)

@@ -1,0 +1,274 @@
+"""Stops of every kind in the window: what the strip sends, what the list shows, and the portfolio stop over it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import time
+from decimal import Decimal
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QAbstractButton, QComboBox, QLabel, QLineEdit, QWidget
+
+from app.domain.day_stop import DayBreach, DayLimits, DayStop
+from app.domain.events import DayStopChanged, StopChanged
+from app.domain.ids import InstrumentId, StopId
+from app.domain.instrument import Product
+from app.domain.market import Interval
+from app.domain.portfolio import PositionKey
+from app.domain.stop import (
+    BreakEven,
+    FiredBy,
+    Stop,
+    StopPlan,
+    StopState,
+    TimeExit,
+    Trail,
+    TrailKind,
+    TriggerSource,
+)
+from app.ui.models.facts import Facts
+from app.ui.models.table import KEY_ROLE
+from app.ui.views.stops import StopsPanel
+from tests.ui import scripted_market as market
+from tests.ui.charts.stage import Stage
+
+FUTURE = next(stop for stop in market.stops() if stop.state is StopState.ARMED)
+PUT = PositionKey(market.ACCOUNT, InstrumentId("NFO:NIFTY26NOV25800PE"), Product.NRML)
+
+
+@pytest.fixture
+def panel(stage: Stage) -> Iterator[StopsPanel]:
+    facts = Facts(stage.bridge)
+    made = StopsPanel(stage.bridge, facts)
+    made.resize(1100, 320)
+    made.show()
+    stage.loop.run_until_complete(facts.load())
+    stage.until(lambda: made._model.rowCount() > 0)
+    yield made
+    made.strip.put_away()
+    made.close()
+
+
+def part(panel: QWidget, name: str) -> QWidget:
+    found = panel.findChild(QWidget, name)
+    assert isinstance(found, QWidget), name
+    return found
+
+
+def text(panel: QWidget, name: str) -> str:
+    found = part(panel, name)
+    assert isinstance(found, QLabel)
+    return found.text()
+
+
+def write(panel: QWidget, name: str, words: str) -> None:
+    found = part(panel, name)
+    assert isinstance(found, QLineEdit)
+    found.setFocus()
+    found.selectAll()
+    QTest.keyClicks(found, words)
+
+
+def choose(panel: QWidget, name: str, value: object) -> None:
+    found = part(panel, name)
+    assert isinstance(found, QComboBox)
+    found.setCurrentIndex(found.findData(value))
+
+
+def click(panel: QWidget, name: str) -> None:
+    found = part(panel, name)
+    assert isinstance(found, QAbstractButton)
+    found.click()
+
+
+def column(panel: StopsPanel, key: str, row: int = 0) -> str:
+    return str(panel._model.index(row, panel._model.column(key)).data() or "")
+
+
+def row_key(panel: StopsPanel, row: int) -> object:
+    return panel._model.index(row, 0).data(KEY_ROLE)
+
+
+def opened(stage: Stage, panel: StopsPanel, stop: Stop = FUTURE, key: PositionKey | None = None) -> None:
+    if key is None:
+        panel._move(stop.id)
+    else:
+        panel.strip.open_for(stage.desk.script.positions[key])
+    stage.settle()
+    if not part(panel, "stop.form").isVisible():
+        click(panel, "stop.more")
+    stage.settle()
+
+
+def test_a_plan_typed_in_the_strip_is_sent_whole(stage: Stage, panel: StopsPanel) -> None:
+    opened(stage, panel)
+    write(panel, "stop.target", "26200")
+    choose(panel, "stop.trail", TrailKind.POINTS)
+    write(panel, "stop.amount", "40")
+    write(panel, "stop.even", "60")
+    write(panel, "stop.when", "1510")
+    choose(panel, "stop.source", TriggerSource.DOUBLE_LAST)
+    write(panel, "stop.wait", "7")
+    stage.until(lambda: "at target net" in text(panel, "stop.meaning"))
+    assert "leaves" in text(panel, "stop.meaning")
+    QTest.keyClick(part(panel, "stop.when"), Qt.Key.Key_Return)
+    stage.until(lambda: not panel.strip.isVisible())
+    assert stage.desk.script.called("change")
+    (_, plan) = stage.desk.script.called("change")[0]
+    assert plan == StopPlan(
+        FUTURE.trigger,
+        target=26_200_00,
+        trail=Trail(TrailKind.POINTS, Decimal(40_00)),
+        break_even=BreakEven(60_00),
+        time_exit=TimeExit(time(15, 10)),
+        source=TriggerSource.DOUBLE_LAST,
+        longest_wait=7,
+    )
+
+
+def test_an_atr_trail_names_its_candles_and_its_distance(stage: Stage, panel: StopsPanel) -> None:
+    opened(stage, panel)
+    assert not part(panel, "stop.interval").isVisible()
+    choose(panel, "stop.trail", TrailKind.ATR)
+    write(panel, "stop.amount", "2.5")
+    choose(panel, "stop.interval", Interval.MINUTES_15)
+    stage.until(lambda: "trails 41.50 behind" in text(panel, "stop.meaning"))
+    click(panel, "stop.arm")
+    stage.until(lambda: not panel.strip.isVisible())
+    assert stage.desk.script.called("change")
+    (_, plan) = stage.desk.script.called("change")[0]
+    assert isinstance(plan, StopPlan)
+    assert plan.trail == Trail(TrailKind.ATR, Decimal("2.5"), interval=Interval.MINUTES_15)
+
+
+@pytest.mark.parametrize(
+    ("field", "typed", "words"),
+    [
+        ("stop.when", "25:00", "A time is written as 14:45"),
+        ("stop.when", "-x", "whole number"),
+        ("stop.wait", "soon", "whole number"),
+        ("stop.target", "26200.03", "the tick is"),
+    ],
+)
+def test_what_cannot_be_read_is_said_and_not_sent(
+    stage: Stage, panel: StopsPanel, field: str, typed: str, words: str
+) -> None:
+    opened(stage, panel)
+    choose(panel, "stop.source", TriggerSource.MID)
+    write(panel, field, typed)
+    stage.until(lambda: words in text(panel, "stop.meaning"))
+    QTest.keyClick(part(panel, "stop.price"), Qt.Key.Key_Return)
+    stage.settle()
+    assert not stage.desk.script.called("change")
+    assert not stage.desk.script.called("move")
+
+
+def test_a_stop_on_the_underlying_asks_for_its_level(stage: Stage, panel: StopsPanel) -> None:
+    opened(stage, panel, key=PUT)
+    stage.until(lambda: "NIFTY 50" in [part(panel, "stop.source").itemText(n) for n in range(5)])  # type: ignore[attr-defined]
+    choose(panel, "stop.source", TriggerSource.UNDERLYING)
+    stage.until(lambda: "Enter the level of the underlying" in text(panel, "stop.meaning"))
+    write(panel, "stop.level", "25900")
+    stage.until(lambda: "the underlying stands at 26,048.35" in text(panel, "stop.meaning"))
+    price = panel.strip.price.value
+    click(panel, "stop.arm")
+    stage.until(lambda: not panel.strip.isVisible())
+    assert stage.desk.script.called("arm")
+    stop = next(s for s in stage.desk.script.stops.values() if s.key == PUT)
+    assert (stop.plan.trigger, stop.plan.last_trigger, stop.plan.underlying) == (25_900_00, price, "NSE:NIFTY 50")
+
+
+def test_a_share_has_no_underlying_to_choose(stage: Stage, panel: StopsPanel) -> None:
+    infy = next(key for key in stage.desk.script.positions if key.instrument == "NSE:INFY")
+    opened(stage, panel, key=infy)
+    source = part(panel, "stop.source")
+    assert isinstance(source, QComboBox)
+    assert source.findData(TriggerSource.UNDERLYING) < 0
+
+
+def test_a_price_alone_still_only_moves_and_keeps_the_plan(stage: Stage, panel: StopsPanel) -> None:
+    plan = StopPlan(FUTURE.trigger, target=26_300_00, quantity=75, strategy="opening range")
+    stage.publish(StopChanged(replace(FUTURE, plan=plan)))
+    stage.desk.script.stops[FUTURE.id] = replace(FUTURE, plan=plan)
+    opened(stage, panel)
+    write(panel, "stop.price", "25940")
+    click(panel, "stop.arm")
+    stage.until(lambda: not panel.strip.isVisible())
+    assert stage.desk.script.called("move")
+    assert not stage.desk.script.called("change")
+
+
+def test_the_list_shows_kind_level_in_force_target_time_and_why_one_left(stage: Stage, panel: StopsPanel) -> None:
+    trailing = replace(
+        FUTURE,
+        plan=StopPlan(25_900_00, target=26_300_00, trail=Trail(TrailKind.PERCENT, Decimal("0.50"))),
+        trigger=25_930_00,
+        best=26_060_00,
+        exit_at=market.NOW + 3 * 3600 * 10**9,
+    )
+    left = replace(FUTURE, id=StopId("LEFTBYTARGET"), state=StopState.CLOSED, fired_by=FiredBy.TARGET, exit_average=1)
+    stage.publish(StopChanged(trailing), StopChanged(left))
+    stage.until(lambda: panel._model.rowCount() == 3)
+    names = {row_key(panel, n): n for n in range(panel._model.rowCount())}
+    at = names[FUTURE.id]
+    stage.until(lambda: column(panel, "target", at) != "")
+    assert column(panel, "kind", at).startswith("trails 0.5 % · exit 14:")
+    assert column(panel, "target", at) == "26,300.00"
+    assert column(panel, "trigger", at) == "25,930.00"
+    assert column(panel, "outcome", names[left.id]).endswith("by target")
+    tip = str(panel._model.index(at, panel._model.column("kind")).data(Qt.ItemDataRole.ToolTipRole))
+    assert "Began at 25,900.00, now 25,930.00" in tip
+    assert "best price since arming 26,060.00" in tip
+
+
+def test_a_suspended_stop_is_answered_in_the_strip(stage: Stage, panel: StopsPanel) -> None:
+    held = replace(FUTURE, state=StopState.SUSPENDED, note="previous close is told as 130.00: split or bonus?")
+    stage.desk.script.stops[FUTURE.id] = held
+    stage.publish(StopChanged(held))
+    stage.until(lambda: "suspended" in [column(panel, "state", n) for n in range(panel._model.rowCount())])
+    stage.until(lambda: "none armed · 1 suspended, guarding nothing" in text(panel, "stops.summary"))
+    opened(stage, panel)
+    assert "again" in text(panel, "stop.title")
+    click(panel, "stop.arm")
+    stage.until(lambda: not panel.strip.isVisible())
+    assert stage.desk.script.called("resume")
+
+
+# -- the portfolio stop ------------------------------------------------------------------------------------------------
+
+
+def test_the_day_and_its_limits_are_shown(panel: StopsPanel) -> None:
+    shown = text(panel, "day.words")
+    assert "day +₹4,215.50" in shown
+    assert "loss limit ₹25,000.00" in shown
+    assert "best +₹9,150.00" in shown
+
+
+def test_limits_are_set_and_what_is_looser_is_said_to_hold_tomorrow(stage: Stage, panel: StopsPanel) -> None:
+    click(panel, "day.edit")
+    write(panel, "day.loss", "20000")
+    write(panel, "day.drawdown", "18000")
+    click(panel, "day.save")
+    stage.until(lambda: bool(stage.desk.script.called("set_day_limits")))
+    assert stage.desk.script.called("set_day_limits")[0][1] == DayLimits(20_000_00, None, 18_000_00)
+    stage.until(lambda: "from tomorrow: loss limit ₹20,000.00, drawdown limit ₹18,000.00" in text(panel, "day.words"))
+    assert "drawdown limit ₹15,000.00" in text(panel, "day.words")
+
+
+def test_a_halted_account_says_until_when(stage: Stage, panel: StopsPanel) -> None:
+    halted = DayStop(
+        market.ACCOUNT,
+        "2026-11-20",
+        DayLimits(loss=25_000_00),
+        halted=DayBreach.LOSS,
+        halted_net=-25_120_00,
+        until="2026-11-23",
+    )
+    stage.publish(DayStopChanged(halted))
+    shown = text(panel, "day.words")
+    assert shown == "HALTED by day loss at -₹25,120.00 · closing every position · no entries until Mon 23 Nov"
+    stage.publish(DayStopChanged(replace(halted, flat=True)))
+    assert "everything is closed" in text(panel, "day.words")

@@ -106,6 +106,9 @@ class StopVerbs:
             now = self._state.clock.now()
             moved = replace(stop, quantity=quantity, plan=plan, trigger=plan.trigger, best=None, armed_at=now)
             moved = replace(moved, seen_price=last or None, seen_at=now)
+            if plan.trigger == stop.plan.trigger and plan.source is stop.plan.source:
+                # Something else of the plan changed: what the trail has won is kept.
+                moved = replace(moved, trigger=stop.trigger, best=stop.best)
             if plan.time_exit != stop.plan.time_exit:
                 moved = replace(moved, exit_at=self._exit_at(moved, instrument))
             watch = self._prepare(moved, instrument, position)

@@ -161,7 +161,7 @@ class CandleCanvas(pg.GraphicsView):
         """Prices that should be in the picture when they are near."""
         found: list[float] = [] if self.overlay.last is None else [float(self.overlay.last)]
         found.extend(mark.average for mark in self.overlay.positions)
-        found.extend(float(line.stop.trigger) for line in self.overlay.stops if line.stop is not None)
+        found.extend(float(line.standing) for line in self.overlay.stops if line.standing is not None)
         return found
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:

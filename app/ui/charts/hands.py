@@ -176,12 +176,12 @@ class ChartCanvas(CandleCanvas):
             if not line.draggable:
                 continue
             wrong = line.wrong_side(price, self.overlay.last)
-            verb = "Move the stop here" if line.stop is not None else "Arm a stop here"
+            verb = f"Move the {line.word.lower()} here" if line.stop is not None else "Arm a stop here"
             action = menu.addAction(f"{verb}: {text}" + (f" ({wrong})" if wrong else ""))
             action.setEnabled(not wrong)
             action.triggered.connect(lambda _=False, line=line: self.stop_wished.emit(line, price))
             if line.closable:
-                menu.addAction("Disarm the stop…").triggered.connect(
+                menu.addAction(f"{line.end_verb} the {line.word.lower()}…").triggered.connect(
                     lambda _=False, line=line: self._ask_to_disarm(line)
                 )
         menu.addSeparator()

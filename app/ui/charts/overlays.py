@@ -248,8 +248,8 @@ class Overlay(Layer):
         for stop in placed:
             if stop.tag is not None:
                 tags.append(stop.tag)
-            if stop.line.stop is not None and stop.line.trigger != stop.line.stop.trigger:
-                standing = stop.line.stop.trigger
+            standing = stop.line.standing
+            if standing is not None and stop.line.trigger != standing:
                 tags.append(AxisTag(pane.y(standing), self.price_text(standing), DARK.stop, stop.line.wish is not None))
         if self.last is not None:
             tags.append(AxisTag(pane.y(self.last), self.price_text(self.last), self._last_color()))

@@ -7,8 +7,10 @@ again by a late reply.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from decimal import ROUND_HALF_UP, Decimal
 
+from app.desk.messages import StopPreview
 from app.domain.errors import AppError, Cancelled
 from app.domain.events import FeedState
 from app.domain.ids import AccountId, InstrumentId
@@ -20,6 +22,7 @@ from app.ui import format as fmt
 from app.ui.bridge import Bridge
 from app.ui.charts.overlays import PositionMark
 from app.ui.charts.stop_line import StopLine
+from app.ui.charts.target_line import TargetLine
 
 _SIGHTED = frozenset({FeedState.LIVE, FeedState.CLOSED})
 """With the market closed no price is missing; everything else leaves a stop blind."""
@@ -33,19 +36,20 @@ class StopDesk:
         self._changed = changed
         self._instrument: Instrument | None = None
         self._lines: dict[PositionKey, StopLine] = {}
+        self._targets: dict[PositionKey, TargetLine] = {}
         self._break_even: dict[PositionKey, Price | None] = {}
         self._feeds: dict[AccountId, FeedState] = {}
         self._heard: dict[PositionKey, int] = {}
         """How many events came of each position's stop: an answer older than an event is not believed."""
         self._standing: dict[PositionKey, Stop] = {}
         """Stops that are not final, also of positions not yet heard of."""
-        self._asking: set[PositionKey] = set()
+        self._asking: set[int] = set()
 
     # --- what is shown ---------------------------------------------------------------------------------------------
 
     def lines(self) -> list[StopLine]:
         """What the canvas draws."""
-        return [line for line in self._lines.values() if line.shown]
+        return [line for line in (*self._lines.values(), *self._targets.values()) if line.shown]
 
     def marks(self, last: Price | None) -> list[PositionMark]:
         """Open positions at the last price."""
@@ -68,6 +72,7 @@ class StopDesk:
         """Another instrument: its lines come with `read`."""
         self._instrument = instrument
         self._lines.clear()
+        self._targets.clear()
         self._break_even.clear()
         self._heard.clear()
         self._standing.clear()
@@ -104,6 +109,7 @@ class StopDesk:
         for key in [k for k in self._lines if k.account == account and k not in told]:
             if self._lines[key].stop is None and self._lines[key].wish is None:
                 del self._lines[key]
+                self._targets.pop(key, None)
         self._look()
 
     def on_stop(self, stop: Stop) -> None:
@@ -132,32 +138,38 @@ class StopDesk:
             if not position.quantity:
                 return
             line = self._lines[position.key] = StopLine(instrument, position)
+            target = self._targets[position.key] = TargetLine(instrument, position)
             if position.key in self._standing:
                 line.acknowledge(self._standing[position.key])
+                target.acknowledge(self._standing[position.key])
         elif (line.position.quantity, line.position.average_price, line.position.sell_value) != (
             position.quantity,
             position.average_price,
             position.sell_value,
         ):
             line.forget()
+            self._targets[position.key].forget()
             self._break_even.pop(position.key, None)
-        line.position = position
+        line.position = self._targets[position.key].position = position
         if position.quantity and position.key not in self._break_even:
             self._break_even[position.key] = None
             self._bridge.start(self._read_break_even(instrument.id, position.key), "break-even")
 
     def _acknowledge(self, stop: Stop) -> None:
+        standing = self._standing.get(stop.key)
+        if standing is not None and standing.id != stop.id and not stop.state.is_final:
+            return  # of several stops that share a position the first is drawn; the list has them all
         if stop.state.is_final:
             self._standing.pop(stop.key, None)
         else:
             self._standing[stop.key] = stop
-        line = self._lines.get(stop.key)
-        if line is not None:
-            line.acknowledge(stop)
+        for line in (self._lines.get(stop.key), self._targets.get(stop.key)):
+            if line is not None:
+                line.acknowledge(stop)
 
     def _look(self) -> None:
-        for key, line in self._lines.items():
-            line.blind = self._feeds.get(key.account) not in _SIGHTED
+        for line in (*self._lines.values(), *self._targets.values()):
+            line.blind = self._feeds.get(line.key.account) not in _SIGHTED
             self.foresee(line)
         self._changed()
 
@@ -181,6 +193,8 @@ class StopDesk:
                     line.answer()
                     return
                 answer = await self._bridge.call(desk.stops.arm(line.key, StopPlan(trigger)))
+            elif (plan := line.plan(stop, trigger)) is not None:
+                answer = await self._bridge.call(desk.stops.change(stop.id, plan))
             elif trigger is None:
                 answer = await self._bridge.call(desk.stops.disarm(stop.id))
             else:
@@ -204,15 +218,15 @@ class StopDesk:
 
     def foresee(self, line: StopLine) -> None:
         """Asks the desk what a stop at the shown trigger would bring, unless that is known or being asked."""
-        if line.trigger is not None and line.trigger != line.foreseen and line.key not in self._asking:
-            self._asking.add(line.key)
+        if line.trigger is not None and line.trigger != line.foreseen and id(line) not in self._asking:
+            self._asking.add(id(line))
             self._bridge.start(self._foresee(line), "stop preview")
 
     async def _foresee(self, line: StopLine) -> None:
         try:
             while (asked := line.trigger) is not None and asked != line.foreseen:
                 position = line.position
-                preview = await self._bridge.call(self._bridge.desk.stops.preview(line.key, asked))
+                preview = await self._bridge.call(self._preview(line, asked))
                 if line.position is position or line.position.quantity == position.quantity:
                     line.foresee(asked, preview)
                 self._changed()
@@ -220,7 +234,16 @@ class StopDesk:
             # Told without the net amount: the verb itself will say what is wrong when it is asked for.
             self._changed()
         finally:
-            self._asking.discard(line.key)
+            self._asking.discard(id(line))
+
+    async def _preview(self, line: StopLine, asked: Price) -> StopPreview:
+        """A target is foreseen with its whole plan: alone it would be a stop on the wrong side."""
+        verbs, stop = self._bridge.desk.stops, line.stop
+        plan = line.plan(stop, asked) if isinstance(line, TargetLine) and stop is not None else None
+        if plan is None or stop is None:
+            return await verbs.preview(line.key, asked)
+        found = await verbs.foresee(line.key, replace(plan, trigger=stop.trigger))
+        return replace(found, outcome=found.outcome if found.target_outcome is None else found.target_outcome)
 
     async def _read_break_even(self, instrument: InstrumentId, key: PositionKey) -> None:
         try:

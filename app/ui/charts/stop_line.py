@@ -7,7 +7,7 @@ answered yet cannot be dragged again, so a drag can never become a second order.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import Enum
 
@@ -16,7 +16,7 @@ from app.domain.instrument import Instrument
 from app.domain.money import Paise, Price, Rounding, to_tick
 from app.domain.order import Side
 from app.domain.portfolio import Position, PositionKey
-from app.domain.stop import Stop, StopState
+from app.domain.stop import Stop, StopPlan, StopState, TriggerSource
 from app.ui import format as fmt
 
 
@@ -44,6 +44,11 @@ class Wish:
 
 class StopLine:
     """The stop of one position on a chart. GUI thread; told by the chart's owner what the desk said."""
+
+    word = "STOP"
+    end_verb = "Disarm"
+    gone = "nothing will guard {} then"
+    """What disarming means; the braces stand for the units."""
 
     def __init__(self, instrument: Instrument, position: Position) -> None:
         self.instrument = instrument
@@ -91,8 +96,25 @@ class StopLine:
 
     @property
     def shown(self) -> bool:
-        """Whether there is anything to see: a stop, a wish, or a position that could have one."""
-        return self.stop is not None or self.wish is not None or self.position.quantity != 0
+        """Whether there is anything to see: a stop, a wish, or a position that could have one. Not a stop that looks at
+        its underlying alone: its level is no price of this chart."""
+        if self.stop is not None:
+            return self.standing is not None
+        return self.wish is not None or self.position.quantity != 0
+
+    @property
+    def standing(self) -> Price | None:
+        """The level in force, as acknowledged, in the instrument's own price; None: there is none."""
+        if self.stop is None:
+            return None
+        plan = self.stop.plan
+        return plan.last_trigger if plan.source is TriggerSource.UNDERLYING else self.stop.trigger
+
+    def plan(self, stop: Stop, price: Price | None) -> StopPlan | None:
+        """The plan that a drag to `price` asks for; None: the stop is moved, or disarmed, as it is."""
+        if price is None or stop.plan.source is not TriggerSource.UNDERLYING:
+            return None
+        return replace(stop.plan, last_trigger=price)
 
     @property
     def draggable(self) -> bool:
@@ -111,7 +133,7 @@ class StopLine:
             return self.dragged
         if self.wish is not None and self.wish.trigger is not None:
             return self.wish.trigger
-        return None if self.stop is None else self.stop.trigger
+        return self.standing
 
     # --- a drag ----------------------------------------------------------------------------------------------------
 
@@ -124,7 +146,8 @@ class StopLine:
         self.refused, self.closing = "", False
         if not self.draggable:
             return False
-        self.dragged = self.stop.trigger if self.stop is not None else self.snap(price)
+        standing = self.standing
+        self.dragged = self.snap(price) if standing is None else standing
         return True
 
     def drag(self, price: float) -> None:
@@ -139,7 +162,7 @@ class StopLine:
     def release(self, last: Price | None) -> Price | None:
         """Lets go. The trigger to ask for, or None: back where it was, or on the wrong side (`refused` says so)."""
         price, self.dragged = self.dragged, None
-        if price is None or (self.stop is not None and price == self.stop.trigger):
+        if price is None or price == self.standing:
             return None
         self.refused = self.objection(price, last)
         return None if self.refused else price

@@ -95,12 +95,12 @@ def _pieces(line: StopLine, last: Price | None, color: str, outside: int) -> lis
     arrow = {0: "", 1: "▼ ", -1: "▲ "}[outside]
     if line.dragged is not None:
         wrong = line.objection(line.dragged, last)
-        head = Piece("NO STOP HERE" if wrong else "STOP", color, strong=True)
+        head = Piece(f"NO {line.word} HERE" if wrong else line.word, color, strong=True)
         return [head, Piece(wrong, DARK.text)] if wrong else [head, *_money(line, last, side, lot)]
     if line.closing:
-        bare = Piece(f"nothing will guard {lot} then", DARK.text)
-        how = Piece("× again: disarm   Esc: keep", DARK.muted, importance=1)
-        return [Piece("DISARM?", color, strong=True), bare, how]
+        bare = Piece(line.gone.format(lot), DARK.text)
+        how = Piece("× again: do it   Esc: keep", DARK.muted, importance=1)
+        return [Piece("DISARM?" if line.word == "STOP" else f"NO {line.word}?", color, strong=True), bare, how]
     if line.refused:
         head = Piece("REFUSED", color, strong=True)
         stands = Piece("the stop stays where it is", DARK.muted, importance=1) if line.stop is not None else None
@@ -121,7 +121,13 @@ def _pieces(line: StopLine, last: Price | None, color: str, outside: int) -> lis
         case Phase.EXITING:
             return [Piece("EXITING", color, strong=True), Piece(f"{side} {lot} until flat", DARK.text)]
         case _:
-            return [Piece(f"{arrow}STOP", color, strong=True), *_money(line, last, side, lot)]
+            return [Piece(f"{arrow}{_kind(line)}", color, strong=True), *_money(line, last, side, lot)]
+
+
+def _kind(line: StopLine) -> str:
+    """A trail says that it moves by itself."""
+    trails = line.word == "STOP" and line.stop is not None and line.stop.plan.trail is not None
+    return "TRAILING STOP" if trails else line.word
 
 
 def _money(line: StopLine, last: Price | None, side: str, lot: str) -> list[Piece]:
@@ -131,11 +137,11 @@ def _money(line: StopLine, last: Price | None, side: str, lot: str) -> list[Piec
         pieces.append(Piece(f"{points} ({percent})", DARK.muted, importance=4))
     outcome = line.outcome()
     if outcome is None:
-        pieces.append(Piece("at stop …", DARK.muted, importance=1))
+        pieces.append(Piece(f"at {line.word.lower()} …", DARK.muted, importance=1))
     else:
         ink = DARK.up if outcome > 0 else DARK.down if outcome < 0 else DARK.text
-        pieces.append(Piece(f"at stop {fmt.pnl(outcome)} net", ink, strong=True, importance=1))
-    if last is not None:
+        pieces.append(Piece(f"at {line.word.lower()} {fmt.pnl(outcome)} net", ink, strong=True, importance=1))
+    if last is not None and line.word == "STOP":
         pieces.append(Piece(f"risk {fmt.amount(line.at_risk(last))}", DARK.muted, importance=3))
     return pieces
 
@@ -145,8 +151,8 @@ def paint_line(painter: QPainter, placed: PlacedStop, pane: Pane, *, hovered: bo
     line, rect = placed.line, pane.rect
     held = line.dragged is not None
     under_way = line.wish is not None
-    if line.stop is not None and (held or under_way):
-        ghost = pane.y(line.stop.trigger)
+    if line.standing is not None and (held or under_way):
+        ghost = pane.y(line.standing)
         if rect.top() < ghost < rect.bottom():
             # While a move is under way the old trigger is what guards: it stays solid, the wish is dashed.
             color = QColor(DARK.blind if line.blind else DARK.stop)

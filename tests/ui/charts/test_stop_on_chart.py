@@ -18,9 +18,10 @@ from app.domain.ids import InstrumentId, StopId
 from app.domain.instrument import Product
 from app.domain.order import Side
 from app.domain.portfolio import PositionKey
-from app.domain.stop import Stop, StopPlan, StopState
+from app.domain.stop import Stop, StopPlan, StopState, Trail, TrailKind, TriggerSource
 from app.ui.charts.stop_line import Phase, StopLine
 from app.ui.charts.stop_paint import PlacedStop
+from app.ui.charts.target_line import TargetLine
 from app.ui.theme import DARK
 from app.ui.views.chart import ChartView
 from tests.ui import scripted_market as market
@@ -44,8 +45,17 @@ class Bench:
 
     @property
     def line(self) -> StopLine:
-        (line,) = self.canvas.overlay.stops
+        (line,) = (line for line in self.canvas.overlay.stops if not isinstance(line, TargetLine))
         return line
+
+    @property
+    def target(self) -> TargetLine:
+        (line,) = (line for line in self.canvas.overlay.stops if isinstance(line, TargetLine))
+        return line
+
+    def target_words(self) -> str:
+        (placed,) = (p for p in self.canvas.overlay.layout() if p.line is self.target)
+        return "  ".join(piece.text for piece in placed.pieces)
 
     def phase(self) -> Phase:
         """Now."""
@@ -66,10 +76,10 @@ class Bench:
     def words(self) -> str:
         return "  ".join(piece.text for piece in self.placed.pieces)
 
-    def arm(self, price: int) -> Stop:
+    def arm(self, price: int, plan: StopPlan | None = None) -> Stop:
         """A stop as the desk would have it."""
         stop = self.stage.loop.run_until_complete(
-            self.stage.bridge.call(self.stage.desk.stops.arm(INFY, StopPlan(price)))
+            self.stage.bridge.call(self.stage.desk.stops.arm(INFY, plan or StopPlan(price)))
         )
         self.stage.until(lambda: self.line.phase is Phase.ARMED and self.line.outcome() is not None)
         self.canvas.flush()
@@ -319,7 +329,7 @@ def test_a_short_position_has_its_stop_above(stage: Stage, qtbot: QtBot) -> None
     view.resize(900, 500)
     view.show()
     view.open(InstrumentId("NFO:NIFTY26NOV25800PE"))
-    stage.until(lambda: len(view.canvas.overlay.stops) == 1)
+    stage.until(lambda: len(view.canvas.overlay.stops) == 1 and view.canvas.overlay.last is not None)
     view.canvas.flush()
     (placed,) = view.canvas.overlay.layout()
     last = market.LASTS["NFO:NIFTY26NOV25800PE"]
@@ -353,3 +363,75 @@ def test_prices_move_risk_and_the_position_line(bench: Bench) -> None:
     (mark,) = bench.canvas.overlay.positions
     assert mark.unrealised == (LAST + 200 - 152_240) * 200
     assert mark.average_text == "1,522.40"
+
+
+# -- target, trail, underlying -----------------------------------------------------------------------------------------
+
+ABOVE, HIGHER = LAST + 60, LAST + 90
+
+
+def test_a_target_is_a_line_of_its_own_and_is_dragged_as_a_change_of_the_plan(bench: Bench) -> None:
+    stop = bench.arm(FAR, StopPlan(FAR, target=ABOVE))
+    bench.stage.until(lambda: bench.target.outcome() is not None)
+    bench.canvas.flush()
+    assert bench.target_words().startswith("TARGET  SELL 200")
+    assert "at target +" in bench.target_words()
+    assert "risk" not in bench.target_words()
+    bench.mouse.drag((500, bench.y(ABOVE)), (500, bench.y(HIGHER)))
+    bench.stage.until(lambda: bench.target.standing != ABOVE)
+    ((changed, plan),) = bench.stage.desk.script.called("change")
+    assert changed == stop.id
+    assert isinstance(plan, StopPlan)
+    assert plan.trigger == FAR
+    assert plan.target is not None
+    assert abs(plan.target - HIGHER) <= bench.line.instrument.tick_size
+    assert not bench.stage.desk.script.called("move")
+
+
+def test_a_target_below_the_price_is_refused_and_stays(bench: Bench) -> None:
+    bench.arm(FAR, StopPlan(FAR, target=ABOVE))
+    bench.mouse.drag((500, bench.y(ABOVE)), (500, bench.y(MIDDLE)))
+    bench.stage.settle()
+    assert "must be above the last price" in bench.target.refused
+    assert bench.target.standing == ABOVE
+    assert not bench.stage.desk.script.called("change")
+
+
+def test_a_target_is_solid_only_where_it_is_acknowledged(bench: Bench) -> None:
+    bench.arm(FAR, StopPlan(FAR, target=ABOVE))
+    gate = bench.stage.desk.script.hold("change")
+    bench.mouse.drag((500, bench.y(ABOVE)), (500, bench.y(HIGHER)))
+    bench.stage.until(lambda: bool(bench.stage.desk.script.called("change")))
+    assert bench.target.wish is not None
+    assert bench.target.standing == ABOVE
+    bench.stage.loop.run_until_complete(_open(bench.stage, gate.set))
+    bench.stage.until(lambda: bench.target.wish is None and bench.target.standing != ABOVE)
+
+
+def test_taking_the_target_away_keeps_the_stop(bench: Bench) -> None:
+    bench.arm(FAR, StopPlan(FAR, target=ABOVE))
+    bench.view._on_disarm_wished(bench.target)
+    bench.stage.until(lambda: len(bench.canvas.overlay.stops) == 1)
+    assert bench.phase() is Phase.ARMED
+    assert not bench.stage.desk.script.called("disarm")
+
+
+def test_a_trailing_stop_says_that_it_moves(bench: Bench) -> None:
+    trail = Trail(TrailKind.POINTS, Decimal(250))
+    bench.arm(FAR, StopPlan(FAR, trail=trail))
+    assert bench.words().startswith("TRAILING STOP")
+
+
+def test_a_stop_on_its_underlying_is_drawn_at_its_own_price_or_not_at_all(bench: Bench) -> None:
+    plan = StopPlan(
+        2_590_000, source=TriggerSource.UNDERLYING, underlying=InstrumentId("NSE:NIFTY 50"), last_trigger=FAR
+    )
+    stop = bench.arm(FAR, plan)
+    assert bench.line.standing == FAR
+    bench.mouse.drag((500, bench.y(FAR)), (500, bench.y(MIDDLE)))
+    bench.stage.until(lambda: bool(bench.stage.desk.script.called("change")))
+    ((_, changed),) = bench.stage.desk.script.called("change")
+    assert isinstance(changed, StopPlan)
+    assert changed.trigger == 2_590_000
+    bench.stage.publish(StopChanged(replace(stop, plan=replace(plan, last_trigger=None))))
+    assert bench.canvas.overlay.stops == ()

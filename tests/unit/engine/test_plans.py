@@ -557,3 +557,71 @@ def test_a_plan_that_makes_no_sense_is_denied_in_words(plan: StopPlan, words: st
         assert rig.engine.stops == ()
 
     play(script)
+
+
+def test_another_target_keeps_what_the_trail_has_won_and_a_moved_level_does_not() -> None:
+    async def script(rig: Rig) -> None:
+        plan = StopPlan(99_000, trail=POINTS, target=110_000)
+        stop = await armed(rig, plan)
+        rig.tick(101_000)
+        await asyncio.sleep(0.5)
+        rig.last[INFY.id] = 101_000
+        changed = await rig.engine.change(stop.id, replace(plan, target=105_000))
+        assert (changed.trigger, changed.best) == (100_500, 101_000)
+        moved = await rig.engine.move(stop.id, 98_000)
+        assert (moved.trigger, moved.best) == (98_000, None)
+
+    play(script)
+
+
+# -- every segment -----------------------------------------------------------------------------------------------------
+
+
+def _contract(
+    name: str, exchange: Exchange, segment: Segment, kind: InstrumentKind, tick: int, lot: int, scale: int
+) -> Instrument:
+    return Instrument(InstrumentId(f"{exchange}:{name}"), 4_242, exchange, segment, kind, name, tick, lot, scale)
+
+
+SEGMENTS = [
+    _contract("INFY", Exchange.NSE, Segment.EQUITY, InstrumentKind.SHARE, 5, 1, 100),
+    _contract("NIFTY", Exchange.NFO, Segment.FUTURES, InstrumentKind.FUTURE, 10, 75, 100),
+    _contract("NIFTY", Exchange.NFO, Segment.OPTIONS, InstrumentKind.CALL, 5, 75, 100),
+    _contract("RELIANCE", Exchange.NFO, Segment.OPTIONS, InstrumentKind.PUT, 5, 500, 100),
+    _contract("CRUDEOIL", Exchange.MCX, Segment.COMMODITY, InstrumentKind.FUTURE, 100, 100, 100),
+    _contract("USDINR", Exchange.CDS, Segment.CURRENCY, InstrumentKind.FUTURE, 25, 1_000, 10_000),
+]
+
+
+@pytest.mark.parametrize("instrument", SEGMENTS, ids=lambda one: f"{one.exchange} {one.kind} {one.name}")
+@pytest.mark.parametrize("way", [1, -1], ids=["long", "short"])
+@pytest.mark.parametrize("leaves_by", [FiredBy.STOP, FiredBy.TARGET])
+def test_a_trail_and_a_target_work_in_every_segment_on_its_tick(
+    instrument: Instrument, way: int, leaves_by: FiredBy
+) -> None:
+    """Units, ticks and price scales are the contract's own; levels stand on its ticks, whichever way it is held."""
+
+    async def script(rig: Rig) -> None:
+        tick, lots = instrument.tick_size, 2 * instrument.lot_size
+        start = 4_000 * tick
+        rig.instruments = {instrument.id: instrument}
+        rig.engine._instrument = rig.instruments.get
+        rig.last[instrument.id] = start
+        key = PositionKey(
+            ACCOUNT, instrument.id, Product.NRML if instrument.expiry or instrument.lot_size > 1 else KEY.product
+        )
+        trail = Trail(TrailKind.PERCENT, Decimal("0.77"))
+        plan = StopPlan(start - way * 200 * tick, target=start + way * 300 * tick, trail=trail)
+        stop = await armed(rig, plan, way * lots, key)
+        rig.tick(start + way * 250 * tick, instrument.token)
+        await asyncio.sleep(0.5)
+        level = rig.of(stop).trigger
+        assert level % tick == 0
+        assert 0 <= (start + way * 250 * tick - level) * way - (start + way * 250 * tick) * Decimal("0.0077") < tick
+        rig.tick(level if leaves_by is FiredBy.STOP else plan.target or 0, instrument.token)
+        ended = await rig.ended(stop)
+        assert (ended.fired_by, ended.price_scale) == (leaves_by, instrument.price_scale)
+        assert rig.broker.held[key] == 0
+
+    placed = play(script).broker.placed
+    assert sum(request.quantity for request in placed) == 2 * instrument.lot_size

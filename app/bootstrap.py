@@ -363,7 +363,10 @@ async def build_desk(
     instruments = InstrumentDesk(workspace, instrument_files, helper)
     command = [*program(), "guard", "--profile", str(paths.root), "--attached", *(["--paper"] if paper else [])]
     guard = GuardingDesk(workspace, companions, command)
-    return LocalDesk(workspace, bus, tasks, data, instruments, guard, exchange, helper, last=end_helpers)
+    desk = LocalDesk(workspace, bus, tasks, data, instruments, guard, exchange, helper, last=end_helpers)
+    if address := os.environ.get("STOPLINE_SHARED_LIMITS", ""):
+        desk.sync.share_limits(address)
+    return desk
 
 
 def _provider_folders() -> list[str]:

@@ -139,6 +139,7 @@ class LocalDesk:
         await self.browser.close()
         await self.session.close(keep_exchange=keep_exchange)
         await self._tasks.stop()
+        await self.sync.close()
         if self._workspace.is_open:
             await self.recorder.flush()
             await self.guard.close(self.armed)

@@ -23,6 +23,7 @@ from app.runtime.helper import Helper
 from app.sync.schedule import current_day
 from app.sync.scheduler import Scheduler
 from app.sync.service import SyncService
+from app.sync.shared_limits import SharedWindows
 from app.sync.target import Dates, SyncTarget
 from app.sync.trouble import ERRORS_IN_A_ROW
 
@@ -40,6 +41,7 @@ class SyncDesk:
         self._scheduler: Scheduler | None = None
         self._plans: dict[AccountId, SyncPlan] | None = None
         self._loading = asyncio.Lock()
+        self._shared: SharedWindows | None = None
         workspace.login_ended = self.login_ended
 
     # -- runs --------------------------------------------------------------------------------------------------------
@@ -204,7 +206,31 @@ class SyncDesk:
                 self._record,
                 helper=self._helper,
             )
+            self._service.guard.limiter.shared = self._shared
         return self._service
+
+    def share_limits(self, address: str) -> None:
+        """Request limits are counted in Redis too, together with other machines. Where that cannot be, it is said."""
+        try:
+            self._shared = SharedWindows(address, self._tell_unshared)
+        except Denied as failure:
+            self._workspace.publish(Noticed(Level.WARNING, failure.cause, failure.detail, failure.next_step))
+
+    def _tell_unshared(self, why: str) -> None:
+        self._workspace.publish(
+            Noticed(
+                Level.WARNING,
+                "Request limits are not shared now",
+                f"{why} This computer counts for itself, as the others do.",
+                "See to the Redis server; it is asked again every half minute.",
+                repeat_key="shared limits",
+            )
+        )
+
+    async def close(self) -> None:
+        """Ends what is held open."""
+        if self._shared is not None:
+            await self._shared.close()
 
     @property
     def scheduler(self) -> Scheduler:

@@ -19,6 +19,7 @@ from limits.strategies import MovingWindowRateLimiter
 from app.domain.broker import RateLimit
 from app.domain.errors import RateLimited
 from app.domain.sync import LimitGauge
+from app.sync.shared_limits import SharedWindows
 
 SHARE = 0.8
 """Of the broker's limit: the rest is for exits, look-ups and what else uses the key."""
@@ -108,19 +109,27 @@ class RequestLimiter:
         self._clock = clock
         self._windows = MovingWindowRateLimiter(_Memory(clock))
         self._items: dict[_Scope, tuple[RateLimitItemPerSecond, ...]] = {}
+        self.shared: SharedWindows | None = None
+        """Where several machines with one key count together; None: nowhere."""
 
     async def turn(self, broker: str, account: str, allowed: Sequence[RateLimit]) -> None:
         """Returns when one more read of the account may leave. Raises RateLimited when that is not within seconds."""
         scopes = (_Scope(broker, ""), _Scope(broker, account))
         for scope in scopes:
             self._items.setdefault(scope, _items(allowed))
-        while (wait := self._wait(scopes)) > 0:
+        while (wait := self._wait(scopes) or await self._shared_wait(scopes)) > 0:
             if wait > SHORT:
                 raise RateLimited("Our own share of the broker's request limit is used up.", retry_after=wait)
             await self._sleep(wait)
         for scope in scopes:
             for item in self._items[scope]:
                 self._windows.hit(item, scope.broker, scope.account)
+
+    async def _shared_wait(self, scopes: Sequence[_Scope]) -> float:
+        """The same of all machines together; 0 also means that it is counted there."""
+        if self.shared is None:
+            return 0.0
+        return await self.shared.take([(item, s.broker, s.account) for s in scopes for item in self._items[s]])
 
     def _wait(self, scopes: Sequence[_Scope]) -> float:
         """Seconds until all windows have room."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from itertools import pairwise
 from typing import cast
 
 import pytest
@@ -14,6 +15,7 @@ from app.domain.events import OrderChanged, PositionsUnknown
 from app.domain.ids import BrokerOrderId
 from app.domain.instrument import Product
 from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Side
+from app.engine.account import SLICE
 from app.engine.reads import Coalesced
 from tests.fakes.fast_loop import run, settle
 from tests.fakes.trading import ACCOUNT, INFY, KEY, FakeBroker, Rig
@@ -193,5 +195,34 @@ def test_a_failure_reaches_all_who_waited_and_the_next_read_is_a_new_one() -> No
         assert all(isinstance(one, Unreachable) for one in failed)
         source.failing = False
         assert await reads.fresh()
+
+    run(scene())
+
+
+def test_a_long_book_leaves_the_loop_to_others_in_between() -> None:
+    async def scene() -> None:
+        rig = Rig()
+        for n in range(500):
+            rig.broker.book[BrokerOrderId(str(n))] = replace(
+                order(OrderStatus.FILLED, filled=100), broker_order_id=BrokerOrderId(str(n))
+            )
+        turns: list[int] = []
+
+        def others() -> None:
+            turns.append(len(rig.state.orders))
+            if turns[-1] < 500:
+                asyncio.get_running_loop().call_soon(others)
+
+        def begun(_order: Order) -> None:
+            if not turns:
+                others()
+
+        rig.state.on_order.append(begun)
+        await rig.state.read_orders()
+        assert len(rig.state.orders) == 500
+        assert max(after - before for before, after in pairwise(turns)) <= SLICE
+        told = len(rig.events)
+        await rig.state.read_orders()
+        assert len(rig.events) == told
 
     run(scene())

@@ -27,8 +27,6 @@ class GarbageCollector:
     def __init__(self) -> None:
         self._thread = 0
         self._young = 0
-        self._grown = 0
-        """Containers that moved to the middle generation since that was last looked at, at most."""
 
     def take_over(self) -> None:
         """Collects once, sets what is left aside for good, and switches automatic collection off."""
@@ -40,19 +38,15 @@ class GarbageCollector:
     def turn(self) -> None:
         """Collects what is due: the young, now and then the middle generation, never the oldest."""
         self._check()
-        young = gc.get_count()[0]
-        if young < YOUNG:
+        if gc.get_count()[0] < YOUNG:
             return
         self._young += 1
         middle = self._young % MIDDLE_EVERY == 0
-        if young > BURST or self._grown > BURST:
+        # Counted exactly: what was freed meanwhile, of whatever age, is taken off Python's own count of the young.
+        if _in(0) > BURST or _in(1) > BURST:
             gc.freeze()
-            self._grown = 0
-        elif middle:
-            gc.collect(1)
-            self._grown = 0
         else:
-            self._grown += max(0, young - gc.collect(0))
+            gc.collect(1 if middle else 0)
 
     def collect_all(self) -> None:
         """Everything, the oldest generation and what was set aside too. Only while no stop is armed: it holds the
@@ -71,3 +65,8 @@ class GarbageCollector:
     def _check(self) -> None:
         if threading.get_ident() != self._thread:
             raise RuntimeError("garbage is collected on another thread than the one that took over")
+
+
+def _in(generation: int) -> int:
+    """How many containers it has. A tenth of the work of collecting it."""
+    return len(gc.get_objects(generation))

@@ -58,6 +58,8 @@ class Backstops:
         self._tasks = tasks
         self._busy: set[StopId] = set()
         self._again: set[StopId] = set()
+        self._behind: dict[StopId, dict[BrokerOrderId, Order]] = {}
+        """Every order that was placed behind a stop, as last heard: a day has thousands of others."""
         self._numbers: dict[StopId, int] = {}
         """The last slice number that was used."""
         self._given_up: dict[StopId, Wanted] = {}
@@ -66,27 +68,21 @@ class Backstops:
         self._taken_back: set[BrokerOrderId] = set()
         """Ours to end."""
         watching.resting = self.legs
+        state.on_order.insert(0, self._note)  # before those who ask what rests behind a stop
         state.on_order.append(self._on_order)
 
     def legs(self, stop: StopId) -> list[Order]:
         """Orders that rest behind a stop, in the order of their tags."""
-        found = [
-            order
-            for order in self._state.orders.values()
-            if is_backstop(order.tag) and stop_of_tag(order.tag) == stop and not order.status.is_final
-        ]
-        return sorted(found, key=lambda order: order.tag or "")
+        live = [order for order in self._behind.get(stop, {}).values() if not order.status.is_final]
+        return sorted(live, key=lambda order: order.tag or "")
 
     @property
     def backed(self) -> dict[StopId, int]:
         """Units that rest behind each stop."""
-        units: dict[StopId, int] = {}
-        for order in self._state.orders.values():
-            if is_backstop(order.tag) and order.status is OrderStatus.TRIGGER_PENDING:
-                stop = stop_of_tag(order.tag)
-                if stop is not None:
-                    units[stop] = units.get(stop, 0) + remaining(order)
-        return units
+        return {
+            stop: sum(remaining(o) for o in orders.values() if o.status is OrderStatus.TRIGGER_PENDING)
+            for stop, orders in self._behind.items()
+        }
 
     def follow(self, stop: Stop) -> None:
         """A stop has changed: what rests behind it is brought in step, soon."""
@@ -106,9 +102,14 @@ class Backstops:
                 if stop.state is StopState.ARMED:
                     self.follow(stop)
 
+    def _note(self, order: Order) -> None:
+        stop = stop_of_tag(order.tag) if is_backstop(order.tag) else None
+        if stop is not None:
+            self._behind.setdefault(stop, {})[order.broker_order_id] = order
+
     def _on_order(self, order: Order) -> None:
-        stop = self._stops.get(stop_of_tag(order.tag) or StopId(""))
-        if stop is None or not is_backstop(order.tag):
+        stop = self._stops.get(stop_of_tag(order.tag) or StopId("")) if is_backstop(order.tag) else None
+        if stop is None:
             return
         self._numbers[stop.id] = max(self._numbers.get(stop.id, 0), int((order.tag or "")[17:]))
         if stop.state is StopState.ARMED:

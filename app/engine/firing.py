@@ -144,7 +144,7 @@ class Firing:
         changed = [tag for tag in shot.tags if is_backstop(tag)]
         follower.sent({tag: units for tag, units in shot.tags.items() if tag not in changed})
         follower.converting(changed)
-        for order in self._state.orders.values():
+        for order in self._state.orders.values() if changed else ():
             if order.tag in changed:
                 self._orders.wire.changed(order.broker_order_id)
         self._run(follower)

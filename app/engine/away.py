@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from app.domain.events import AuditEntry
 from app.domain.guard import Absence, AwayKind, AwayLine, AwayReport, Fate
@@ -13,8 +13,10 @@ from app.domain.stop import Stop, StopState
 
 NumberedLine = tuple[int, AuditEntry]
 
-_RESULTS = {"resumed": Fate.RESUMED, "skipped": Fate.SKIPPED}
-"""What a strategy's lines say of timers and unfinished orders after a restart."""
+_STRATEGY = "strategy:"
+"""How the subject of a strategy's lines begins."""
+_MISSED = "was missed"
+"""In the words of a strategy whose time came while nobody was there."""
 
 
 def report(absence: Absence, lines: Sequence[NumberedLine], stops: Mapping[StopId, Stop]) -> AwayReport:
@@ -35,11 +37,27 @@ def report(absence: Absence, lines: Sequence[NumberedLine], stops: Mapping[StopI
         if stop is not None and stop.id not in told and entry.what == "re-armed":
             words = f"watched again: {stop.side} {stop.quantity} at {in_rupees(stop.trigger, stop.price_scale)}"
             told[stop.id] = AwayLine(stop.key.account, stop.key.instrument, Fate.REARMED, words)
-    others = [
-        AwayLine(entry.account, None, _RESULTS[entry.what], entry.detail) for entry in after if entry.what in _RESULTS
-    ]
-    found = sorted([*told.values(), *others], key=lambda line: (list(Fate).index(line.fate), line.account))
+    found = sorted(
+        [*told.values(), *_strategies(entry for _, entry in lines)],
+        key=lambda line: (list(Fate).index(line.fate), line.account),
+    )
     return AwayReport(absence, headline(found), tuple(found))
+
+
+def _strategies(entries: Iterable[AuditEntry]) -> Iterator[AwayLine]:
+    """The times that each missed, and where it stands now."""
+    last: dict[str, AuditEntry] = {}
+    for entry in entries:
+        if not entry.subject.startswith(_STRATEGY):
+            continue
+        if _MISSED in entry.detail:
+            yield AwayLine(entry.account, None, Fate.SKIPPED, entry.detail)
+            last.pop(entry.subject, None)
+        else:
+            last[entry.subject] = entry
+    for entry in last.values():
+        words = f"{entry.what}: {entry.detail}" if entry.detail and entry.detail != entry.what else entry.what
+        yield AwayLine(entry.account, None, Fate.RESUMED, f"strategy {words}")
 
 
 def headline(lines: Iterable[AwayLine]) -> str:
@@ -53,7 +71,7 @@ def headline(lines: Iterable[AwayLine]) -> str:
     if closed:
         parts.append(f"{_count(len(closed), 'position')} closed elsewhere")
     if skipped:
-        parts.append(f"{_count(len(skipped), 'timer')} skipped")
+        parts.append(f"{_count(len(skipped), 'time')} missed")
     return "; ".join(parts) or "nothing happened"
 
 

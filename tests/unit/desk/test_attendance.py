@@ -76,11 +76,13 @@ async def test_a_return_is_told_with_what_the_trail_says(desk: LocalDesk, beats:
     window = Attendance(desk._workspace, window=True)
     found = await window.opened()
     assert found is not None
-    await journal.audit(AuditEntry(7, ACCOUNT, "strategy:S1", "skipped", "BUY of 10:00"))
+    await journal.audit(
+        AuditEntry(7, ACCOUNT, "strategy:S1", "waiting", "the entry at 10:00 was missed and is skipped")
+    )
     await window.settled(found)
     (returned,) = [event for event in told if isinstance(event, Returned)]
-    assert returned.report.headline == "1 timer was skipped"
-    assert [one.headline for one in await window.reports(10)] == ["1 timer was skipped"]
+    assert returned.report.headline == "1 time was missed"
+    assert [one.headline for one in await window.reports(10)] == ["1 time was missed"]
     window.beat(1)
     assert window._writing is not None
     await window._writing

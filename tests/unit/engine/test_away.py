@@ -54,12 +54,18 @@ def test_many_fates_are_counted_and_the_worst_stands_first() -> None:
     gone = replace(stop("SBIN", StopState.CLOSED), note="position closed elsewhere")
     lines = [
         line(6, gone, "closed"), line(7, two, "fired"), line(8, one, "fired"),
-        line(11, None, "skipped", "BUY of 10:00 missed"), line(12, None, "resumed", "SELL of 15:00"),
+        line(11, None, "waiting", "the entry at 10:00 was missed and is skipped"),
     ]  # fmt: skip
     told = report(AWAY, lines, {stop.id: stop for stop in (one, two, gone)})
-    assert told.headline == "2 stops were hit; 1 position was closed elsewhere; 1 timer was skipped"
-    assert [fate.fate for fate in told.lines] == [Fate.HIT, Fate.HIT, Fate.CLOSED, Fate.RESUMED, Fate.SKIPPED]
+    assert told.headline == "2 stops were hit; 1 position was closed elsewhere; 1 time was missed"
+    assert [fate.fate for fate in told.lines] == [Fate.HIT, Fate.HIT, Fate.CLOSED, Fate.SKIPPED]
     assert told.lines[0].words == "the exit of 75 is under way"
+
+
+def test_a_strategy_tells_where_it_stands() -> None:
+    told = report(AWAY, [line(7, None, "bought", "filled"), line(11, None, "sold", "sold at 15:00")], {})
+    assert [one.words for one in told.lines] == ["strategy sold: sold at 15:00"]
+    assert told.headline == "nothing happened"
 
 
 def test_an_exit_without_a_price_of_its_own_tells_why() -> None:

@@ -32,6 +32,8 @@ CONFLATE_SECONDS = 0.05
 """An instrument reaches the window at most this often (E4)."""
 DIGEST_SLICE = 64
 """Packets taken out of frames in one go: about 0.1 ms."""
+DECODED = 3
+"""A packet that is decoded takes the time of so many more."""
 DECODE_SLICE = 64
 """Packets decoded in one go: the loop, and with it the next tick, never waits longer than this takes (about 0.3 ms)."""
 JUDGE_SECONDS = 0.25
@@ -254,7 +256,9 @@ class FeedHub:
                 return
             self._open_frame(*self._frames.popleft())
         awaiting, watched = self.freshness.awaiting, self._watched
-        for _ in range(min(DIGEST_SLICE, len(self._packets))):
+        room = DIGEST_SLICE
+        while room > 0 and self._packets:
+            room -= 1
             feed, token, packet, received_at = self._packets.popleft()
             if awaiting:
                 awaiting.discard(token)
@@ -262,6 +266,7 @@ class FeedHub:
             self._pending[token] = None
             charted = token in self._candles.wanted
             if charted or watched(token):
+                room -= DECODED
                 tick = self._tick(token)
                 if tick is not None:
                     self.on_watched_tick(token, tick)

@@ -26,13 +26,13 @@ HELD = ("--opening-position", "NSE:RELIANCE=75@MIS")
 class GuardProcess:
     """`main.py guard --json` on a profile."""
 
-    def __init__(self, profile: Path, lines: Path, passphrase: str = PASSPHRASE) -> None:
+    def __init__(self, profile: Path, lines: Path, passphrase: str = PASSPHRASE, *options: str) -> None:
         self._lines = lines
         gone = ("STOPLINE_PASSPHRASE",)
         kept = {name: value for name, value in os.environ.items() if name not in gone}
         with lines.open("wb") as out:
             self._process = subprocess.Popen(
-                program("guard", "--profile", str(profile), "--json"),
+                program("guard", "--profile", str(profile), "--json", *options),
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 cwd=ROOT,
@@ -48,6 +48,10 @@ class GuardProcess:
         """The last of so many lines of one kind."""
         found: dict[str, Any] = eventually(lambda: len(self.told(event)) >= count and self.told(event)[-1], seconds)
         return found
+
+    def ended(self) -> int:
+        """Once it has ended by itself."""
+        return self._process.wait(30)
 
     def end(self) -> int:
         self._process.terminate()
@@ -161,7 +165,11 @@ def test_whenever_the_desk_dies_the_guard_sees_to_exactly_one_exit(tmp_path: Pat
             assert [order["status"] for order in exchange.exits("ITC")] == ["COMPLETE"]
             # Left in order with nothing armed: nobody takes over.
             beside.until("waiting", len(DEATHS) + 2)
+            secret = host.PASSPHRASE.reveal()
+            attached = GuardProcess(profile, tmp_path / "attached.jsonl", secret, "--attached")
+            attached.until("waiting")
             desk.close()
+            assert attached.ended() == 0  # it belonged to that desk
             assert beside.until("gone", len(DEATHS) + 2)["how"] == "stand down"
             assert len(beside.told("guarding")) == len(DEATHS) + 1
 

@@ -31,8 +31,9 @@ class TradingDesk:
         self._workspace = workspace
 
     async def orders(self) -> Sequence[Order]:
-        """Today's, of all accounts, newest first."""
-        found = [order for desk in self._workspace.accounts.values() for order in desk.state.orders.values()]
+        """Today's, of all accounts, newest first; with those of ours that the broker does not list."""
+        desks = self._workspace.accounts.values()
+        found = [o for desk in desks for o in (*desk.state.orders.values(), *desk.state.unlisted.values())]
         return sorted(found, key=lambda order: (order.placed_at or 0, order.broker_order_id), reverse=True)
 
     async def preview(self, request: OrderRequest) -> OrderPreview:

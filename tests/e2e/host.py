@@ -257,6 +257,20 @@ class Host:
         lines = await self._desk.stops.audit(2_000)
         return [line.what for line in reversed(lines) if line.subject == f"stop:{stop}"]
 
+    async def do_orders(self, account: str, instrument: str) -> list[dict[str, Any]]:
+        """What the window's list would show of an instrument, and what the audit trail says of each of its orders."""
+        trail = await self._desk.stops.audit()
+        return [
+            {
+                "order": order.broker_order_id,
+                "status": order.status.value,
+                "words": order.status_text,
+                "trail": [line.what for line in reversed(trail) if line.subject == f"order:{order.tag}"],
+            }
+            for order in await self._desk.trading.orders()
+            if (order.account, order.instrument) == (account, instrument)
+        ]
+
     async def do_journal(self) -> dict[str, str]:
         """State of every stop in the journal."""
         return {stop.id: stop.state.value for stop in await self._desk._workspace.journal.stops_since(0)}
@@ -334,6 +348,20 @@ def _after_write(desk: Any, account: AccountId, after: float) -> None:
     line.fire = firing
 
 
+def _order_out(desk: Any, account: AccountId, after: float) -> None:
+    """An order of the hand is on its way, so long ago; its answer does not come any more."""
+    session = desk._workspace.account(account).orders.wire._session
+    place = session.place
+
+    async def dying(request: OrderRequest) -> None:
+        sending = asyncio.ensure_future(place(request))
+        await asyncio.sleep(after)
+        kill_now()
+        await sending
+
+    session.place = dying
+
+
 def _on_order(statuses: frozenset[OrderStatus]) -> Callable[[Any, AccountId, float], None]:
     def arrange(desk: Any, account: AccountId, after: float) -> None:
         def heard(event: Event) -> None:
@@ -364,6 +392,7 @@ _DEATHS: dict[str, Callable[[Any, AccountId, float], None]] = {
     "arming": _while_arming,
     "before write": _before_write,
     "after write": _after_write,
+    "order out": _order_out,
     "partial fill": _on_order(frozenset({OrderStatus.PARTIALLY_FILLED})),
     "fill": _on_order(frozenset({OrderStatus.FILLED})),
     "closing": _before_closing,

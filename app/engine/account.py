@@ -34,6 +34,7 @@ SLICE = 20
 CANCEL_SECONDS = 3.0
 """How long a cancel that the broker took may go unseen in its list."""
 _CANCELLABLE = frozenset({OrderStatus.OPEN, OrderStatus.TRIGGER_PENDING, OrderStatus.PARTIALLY_FILLED})
+_BEFORE_IT_STOOD = frozenset({OrderStatus.SUBMITTED, OrderStatus.UNKNOWN, OrderStatus.EXPIRED})
 
 log = logging.getLogger(__name__)
 
@@ -282,6 +283,8 @@ def _is_stale(known: Order, news: Order) -> bool:
     """News from before what is known: the stream and a read may cross."""
     if news.filled_quantity != known.filled_quantity:
         return news.filled_quantity < known.filled_quantity
+    if news.status is OrderStatus.SUBMITTED and known.status not in _BEFORE_IT_STOOD:
+        return True  # every order begins with it: overtaken on the way
     if known.status.is_final and not news.status.is_final:
         return known.status is not OrderStatus.EXPIRED  # which was our own conclusion
     return (

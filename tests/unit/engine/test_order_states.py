@@ -84,10 +84,12 @@ PAIRS = [(one, two) for one in S for two in S if one is not two]
 
 
 def news_of(before: OrderStatus, after: OrderStatus) -> tuple[Order, bool]:
-    """The news, and whether it is stale: alive, and nothing more filled, after an end by the broker's own word."""
+    """The news, and whether it is stale: nothing more filled, and alive after an end by the broker's own word, or only
+    submitted when it stood already."""
     filled = max(FILLED_IN.get(before, 0), FILLED_IN.get(after, 0))
     ended = before.is_final and before is not S.EXPIRED and not after.is_final
-    return order(after, filled), ended and filled == FILLED_IN.get(before, 0)
+    overtaken = after is S.SUBMITTED and before not in (S.UNKNOWN, S.EXPIRED)
+    return order(after, filled), (ended or overtaken) and filled == FILLED_IN.get(before, 0)
 
 
 def is_illegal(before: OrderStatus, after: OrderStatus) -> bool:

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from PySide6.QtGui import QImage
@@ -150,6 +151,39 @@ class Photographer:
         self.take(name)
         self.screen.key("Escape")
 
+    def strategy(self, symbol: str, units: int, seconds: int) -> None:
+        """Made by keys: buys so many seconds from now, and holds."""
+        work, screen = self.work, self.screen
+        now = datetime.fromisoformat(self.exchange.call("GET", "/simulator/clock")["now"])
+        begin, end = (now + timedelta(seconds=s) for s in (seconds, 3600))
+        work.front()
+        screen.key("ctrl+shift+n")
+        time.sleep(1.0)
+        screen.type("Morning drive")
+        for _ in range(2):
+            screen.key("Tab")
+        screen.type(symbol.lower())
+        time.sleep(1.5)
+        screen.key("Return")
+        screen.type(str(units))
+        for _ in range(2):
+            screen.key("Tab")
+        screen.type(f"{begin:%H%M%S}")
+        for _ in range(2):
+            screen.key("Tab")
+        screen.type(f"{end:%H%M%S}")
+        for _ in range(2):
+            screen.key("Tab")
+        screen.type("0.5")
+        for _ in range(2):
+            screen.key("Tab")
+        screen.type("1")
+        time.sleep(1.0)
+        self.take("strategy-editor")
+        screen.key("Return")
+        eventually(lambda: self.exchange.quantity(symbol) == units, 40)
+        screen.key("ctrl+shift+s")
+
     def one_row(self, shortcut: str) -> None:
         """A table with its first row selected, not all of them."""
         self.work.front()
@@ -206,6 +240,10 @@ def main(arguments: Sequence[str]) -> int:
         work.chart_of("RELIANCE")
         work.armed_line()
         day.take("workstation")
+
+        day.strategy("INFY", 150, 15)
+        day.walk("INFY", 12)
+        day.take("strategies")
 
         work.front()
         screen.key("ctrl+f")

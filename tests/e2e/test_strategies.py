@@ -82,13 +82,18 @@ class Stage:
         assert (self.filled(name, "BUY"), self.filled(name, "SELL")) == ([QUANTITY], [QUANTITY])
 
 
-@pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
+@pytest.fixture(scope="module")
+def street() -> Iterator[tuple[Nursery, PaperExchange]]:
     options = ("--seed", "11", "--clock", "2026-11-25T10:00:00", "--fault", "limits=off")
     with Nursery() as nursery, PaperExchange(None, *options) as exchange:
-        made = Stage(nursery, exchange, tmp_path)
-        yield made
-        made.host.close()
+        yield nursery, exchange
+
+
+@pytest.fixture
+def stage(street: tuple[Nursery, PaperExchange], tmp_path: Path) -> Iterator[Stage]:
+    made = Stage(*street, tmp_path)
+    yield made
+    made.host.close()
 
 
 def test_the_stop_is_hit_first_both_timers_are_void_while_another_is_sold_by_the_clock(stage: Stage) -> None:

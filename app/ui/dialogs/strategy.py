@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from itertools import pairwise
 
 from PySide6.QtCore import QTime, QTimer
 from PySide6.QtWidgets import (
@@ -172,7 +173,17 @@ class StrategyDialog(QDialog):
         form.addRow("Days", beside(self.every, self.weekly, self.dated))
         form.addRow("", beside(*self.weekdays))
         form.addRow("", self.dates)
+        self._order_tabs()
         return form
+
+    def _order_tabs(self) -> None:
+        """As the eye reads."""
+        levels = [part for edit in (self.stop, self.target, self.trail) for part in (edit.number, edit.measure)]
+        days: list[QWidget] = [self.every, self.weekly, self.dated, *self.weekdays, self.dates]
+        first: list[QWidget] = [self.name, self.account, self.search, self.side, self.product, self.quantity]
+        read = [*first, self.limit, self.entry, self.patience, self.exit, self.carry, *levels, *days]
+        for before, after in pairwise(read):
+            self.setTabOrder(before, after)
 
     def _fill(self, plan: StrategyPlan | None) -> None:
         self.entry.setTime(QTime(9, 20))
@@ -228,6 +239,7 @@ class StrategyDialog(QDialog):
         self._pick(instrument)
         self._on_changed()
         self.quantity.setFocus()
+        self.quantity.selectAll()
 
     def _pick(self, instrument: Instrument) -> None:
         self._instrument = instrument

@@ -48,7 +48,8 @@ class StrategyRow:
             word = entry_word(plan.side).lower()
             return f"{word} {when(strategy.entry_at)}" + (" (paused)" if strategy.state is S.PAUSED else "")
         if strategy.state.is_open and strategy.exit_at is not None:
-            return f"{exit_word(plan.side).lower()} {when(strategy.exit_at)}"
+            same_day = fmt.moment(strategy.exit_at).date() == strategy.day
+            return f"{exit_word(plan.side).lower()} {when(strategy.exit_at, day=not same_day)}"
         return ""
 
 
@@ -66,7 +67,7 @@ def _tip(row: StrategyRow) -> str:
 
 
 COLUMNS: tuple[Column[StrategyRow], ...] = (
-    Column("name", "Strategy", lambda r: r.strategy.plan.name, tip=_tip, width=150),
+    Column("name", "Strategy", lambda r: r.strategy.plan.name, tip=_tip, width=112),
     Column(
         "symbol",
         "Instrument",
@@ -112,7 +113,7 @@ COLUMNS: tuple[Column[StrategyRow], ...] = (
         width=112,
         spare=4,
     ),
-    Column("next", "Next", lambda r: r.following, whole=True, width=150),
+    Column("next", "Next", lambda r: r.following, whole=True, width=96),
     Column(
         "held",
         "Held",
@@ -120,6 +121,7 @@ COLUMNS: tuple[Column[StrategyRow], ...] = (
         shown=lambda r: quantity_of(r.instrument, r.strategy.held),
         number=True,
         width=60,
+        spare=6,
         help="Units of the position that are its own",
     ),
     Column(

@@ -74,12 +74,14 @@ def clock_of(second: int) -> str:
     return f"{hours:02d}:{minutes:02d}" + (f":{seconds:02d}" if seconds else "")
 
 
-def when(at: Nanos | None) -> str:
-    """`Fri 20 Nov 09:20`; with seconds where there are any."""
+def when(at: Nanos | None, *, day: bool = True) -> str:
+    """`Fri 20 Nov 09:20`, or the time alone; with seconds where there are any."""
     if at is None:
         return ""
     moment = fmt.moment(at)
     clock = fmt.clock(at) if moment.second == 0 else fmt.time(at)
+    if not day:
+        return clock
     return f"{WEEKDAYS[moment.weekday()]} {fmt.short_day(moment.date())} {clock}"
 
 

@@ -92,7 +92,7 @@ def bench(stage: Stage) -> Iterator[Bench]:
 
 def test_each_strategy_says_where_it_stands_what_comes_next_and_what_it_made(bench: Bench) -> None:
     held, over, following = (bench.cells(one) for one in (HELD, OVER, NEXT))
-    assert (held["state"], held["next"], held["held"]) == ("bought", "sell Fri 20 Nov 15:00", "150")
+    assert (held["state"], held["next"], held["held"]) == ("bought", "sell 15:00", "150")
     assert (over["state"], over["side"]) == ("exited by stop", "short")
     assert over["result"].startswith("-") or "▼" in over["result"], over["result"]
     assert (following["state"], following["next"]) == ("waiting", "buy Fri 20 Nov 15:05")

@@ -68,13 +68,15 @@ def _plan_words(plan: FlattenPlan) -> str:
     for number, noun in ((plan.holdings, "holdings"), (plan.gtts, "triggers (GTT)")):
         if number:
             lines.append(f"left alone: {number} {noun}")
+    if plan.strategies:
+        lines.append(f"pause: {plan.strategies} running strategies")
     lines += [f"could not be read: {words}" for words in plan.unread]
     return "\n".join([*lines, "Nothing was sent. Add --yes to do it."])
 
 
 def _report_words(report: FlattenReport) -> str:
     done = f"{report.cancelled} orders cancelled, {report.exited} positions exited, {report.sold} holdings sold"
-    lines = [f"{done}, {report.deleted} triggers deleted"]
+    lines = [f"{done}, {report.deleted} triggers deleted, {report.paused} strategies paused"]
     lines += [f"left alone: {words}" for words in report.left_alone]
     lines += [f"NOT FLAT: {words}" for words in report.not_flat]
     if report.verified:

@@ -8,11 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from app.desk.account import AccountDesk
+from app.desk.flatten_books import (
+    choice_words,
+    counted,
+    key_of,
+    open_positions,
+    position_words,
+    running,
+    sellable,
+    working,
+)
 from app.desk.flatten_messages import FlattenChoice, FlattenPlan, FlattenReport
 from app.desk.workspace import Workspace
 from app.domain.errors import AppError, Denied
@@ -23,7 +33,7 @@ from app.domain.instrument import Product
 from app.domain.money import in_rupees
 from app.domain.order import Order, OrderKind, OrderRequest, Purpose, Side
 from app.domain.portfolio import Holding, Position, PositionKey
-from app.domain.stop import FiredBy, StopState, stop_of_tag
+from app.domain.stop import FiredBy, StopState
 from app.engine.exit_plan import LOOKUP_SPACING
 from app.engine.rules import limit_pricer
 from app.runtime.clock import to_datetime
@@ -48,6 +58,7 @@ class _Work:
     exited: set[PositionKey] = field(default_factory=set)
     sold: int = 0
     deleted: int = 0
+    paused: int = 0
     failed: list[str] = field(default_factory=list)
     refused: set[PositionKey] = field(default_factory=set)
     """Positions whose exit was denied; said once, and not tried again and again."""
@@ -72,16 +83,17 @@ class FlattenDesk:
         positions: list[Position] = []
         unread: list[str] = []
         stops = exiting = holdings = gtts = value = 0
+        strategies = sum(len(running(desk)) for desk in desks)
         for desk in desks:
             try:
                 listed = await desk.state.read_orders()
-                open_ = _open_positions((await desk.state.read_positions()).positions.values())
-                holdings += len(_sellable(await desk.broker.holdings()))
+                open_ = open_positions((await desk.state.read_positions()).positions.values())
+                holdings += len(sellable(await desk.broker.holdings()))
                 gtts += len(await _waiting(desk))
             except AppError as failure:
                 unread.append(f"{desk.account}: {failure}")
                 continue
-            mine, others = _working(desk, listed)
+            mine, others = working(desk, listed)
             orders += mine
             elsewhere += others
             positions += open_
@@ -100,6 +112,7 @@ class FlattenDesk:
             exiting,
             holdings,
             gtts,
+            strategies,
             value,
             tuple(unread),
         )
@@ -123,6 +136,7 @@ class FlattenDesk:
             sum(len(work.exited) for work in works),
             sum(work.sold for work in works),
             sum(work.deleted for work in works),
+            sum(work.paused for work in works),
             tuple(words for work in works for words in work.failed),
             tuple(words for work in works for words in (*work.left, *work.alone)),
             took,
@@ -152,7 +166,7 @@ class FlattenDesk:
         orders = work.desk.orders
         before, orders.entries_refused = orders.entries_refused, "Everything is being flattened."
         try:
-            await self._audit(work.desk, "asked", _choice_words(work.choice))
+            await self._audit(work.desk, "asked", choice_words(work.choice))
             await self._steps(work)
         except AppError as failure:
             work.failed.append(f"{work.desk.account}: {failure}")
@@ -163,12 +177,13 @@ class FlattenDesk:
 
     async def _steps(self, work: _Work) -> None:
         desk = work.desk
+        await self._pause_strategies(work)
         orders, positions = await desk.state.read_orders(), await desk.state.read_positions()
-        mine, others = _working(desk, orders)
+        mine, others = working(desk, orders)
         doomed = [*mine, *others] if work.choice.elsewhere else mine
         # An order of the trader's that would close a position as well must be gone before its exit is sent.
-        waits = {_key(order) for order in doomed}
-        open_ = _open_positions(positions.positions.values())
+        waits = {key_of(order) for order in doomed}
+        open_ = open_positions(positions.positions.values())
         await asyncio.gather(
             self._cancel(work, doomed),
             *(self._leave(work, position.key) for position in open_ if position.key not in waits),
@@ -177,6 +192,16 @@ class FlattenDesk:
         await self._sell(work)
         await self._until_flat(work)
         await self._verify(work)
+
+    async def _pause_strategies(self, work: _Work) -> None:
+        """Or the next buy time would open again what is closed now."""
+        for strategy in running(work.desk):
+            try:
+                await work.desk.strategies.pause(strategy.plan.id)
+            except AppError as failure:
+                work.failed.append(f"The strategy {strategy.plan.name} could not be paused: {failure}")
+            else:
+                work.paused += 1
 
     async def _cancel(self, work: _Work, doomed: Sequence[Order]) -> None:
         """Returns when the book shows them gone, or after a while."""
@@ -218,15 +243,15 @@ class FlattenDesk:
         desk, loop = work.desk, asyncio.get_running_loop()
         until = loop.time() + EXIT_SECONDS
         while True:
-            positions = _open_positions((await desk.state.read_positions()).positions.values())
-            mine, others = _working(desk, await desk.state.read_orders())
-            working = {_key(order) for order in ([*mine, *others] if work.choice.elsewhere else mine)}
+            positions = open_positions((await desk.state.read_positions()).positions.values())
+            mine, others = working(desk, await desk.state.read_orders())
+            busy = {key_of(order) for order in ([*mine, *others] if work.choice.elsewhere else mine)}
             todo = [p.key for p in positions if p.key not in work.refused]
             if not todo or loop.time() >= until:
                 return
             for key in todo:
                 squared = key in work.exited and not desk.stops.can_fire
-                if key not in working and not squared:
+                if key not in busy and not squared:
                     await self._leave(work, key)
             await asyncio.sleep(LOOK_SECONDS)
 
@@ -234,7 +259,7 @@ class FlattenDesk:
         waiting = await _waiting(work.desk)
         if not work.choice.gtts:
             if waiting:
-                work.left.append(f"{work.desk.account}: {_count(len(waiting), 'trigger')} (GTT)")
+                work.left.append(f"{work.desk.account}: {counted(len(waiting), 'trigger')} (GTT)")
             return
         for gtt in waiting:
             try:
@@ -246,10 +271,10 @@ class FlattenDesk:
 
     async def _sell(self, work: _Work) -> None:
         desk = work.desk
-        there = _sellable(await desk.broker.holdings())
+        there = sellable(await desk.broker.holdings())
         if not work.choice.holdings:
             if there:
-                work.left.append(f"{desk.account}: {_count(len(there), 'holding')}")
+                work.left.append(f"{desk.account}: {counted(len(there), 'holding')}")
             return
         for holding in there:
             try:
@@ -284,11 +309,11 @@ class FlattenDesk:
     async def _look(self, work: _Work) -> list[str]:
         desk = work.desk
         positions = (await desk.state.read_positions()).positions.values()
-        mine, others = _working(desk, await desk.state.read_orders())
+        mine, others = working(desk, await desk.state.read_orders())
         said = {key.instrument for key in work.refused}
         found = [
-            f"{_position_words(position)} is still open"
-            for position in _open_positions(positions)
+            f"{position_words(position)} is still open"
+            for position in open_positions(positions)
             if position.key.instrument not in said
         ]
         asked = [*mine, *others] if work.choice.elsewhere else mine
@@ -307,40 +332,6 @@ class FlattenDesk:
     async def _audit(self, desk: AccountDesk, what: str, detail: str) -> None:
         entry = AuditEntry(desk.clock.now(), desk.account, "flatten all", what, detail)
         await self._workspace.journal.audit(entry)
-
-
-def _working(desk: AccountDesk, orders: Sequence[Order]) -> tuple[list[Order], list[Order]]:
-    """Orders that still work: ours, and those from elsewhere. Exits of open stops are their followers' own; the second
-    leg of a cover order goes with its position."""
-    live = {stop.id for stop in desk.stops.stops if not stop.state.is_final}
-    mine, others = [], []
-    for order in orders:
-        if order.status.is_final or (order.parent is not None and order.product is Product.CO):
-            continue
-        stop = stop_of_tag(order.tag)
-        if stop is not None:
-            if stop not in live:
-                mine.append(order)  # an orphan
-        elif order.id is not None or _is_ours(desk, order):
-            mine.append(order)
-        else:
-            others.append(order)
-    return mine, others
-
-
-def _is_ours(desk: AccountDesk, order: Order) -> bool:
-    known = desk.state.orders.get(order.broker_order_id)
-    return known is not None and known.id is not None
-
-
-def _open_positions(positions: Iterable[Position]) -> list[Position]:
-    """With a quantity. Shares of delivery that are short were sold out of holdings: buying them back would undo it."""
-    delivery = (Product.CNC, Product.MTF)
-    return [p for p in positions if p.quantity > 0 or (p.quantity < 0 and p.key.product not in delivery)]
-
-
-def _sellable(holdings: Sequence[Holding]) -> list[Holding]:
-    return [holding for holding in holdings if holding.sellable > 0]
 
 
 async def _waiting(desk: AccountDesk) -> list[Gtt]:
@@ -373,28 +364,3 @@ async def _quietly(work: Awaitable[None]) -> None:
         await work
     except AppError as failure:
         log.info("not cancelled: %s", failure)
-
-
-def _key(order: Order) -> PositionKey:
-    return PositionKey(order.account, order.instrument, order.product)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def _position_words(position: Position) -> str:
-    return f"{position.quantity} {position.key.instrument} ({position.key.product})"
-
-
-def _choice_words(choice: FlattenChoice) -> str:
-    more = [
-        words
-        for words, asked in (
-            ("orders from elsewhere", choice.elsewhere),
-            ("holdings", choice.holdings),
-            ("triggers", choice.gtts),
-        )
-        if asked
-    ]
-    return f"orders and positions{', ' if more else ''}{', '.join(more)}"

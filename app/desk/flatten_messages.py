@@ -41,6 +41,8 @@ class FlattenPlan:
     """Positions whose exit is on its way already: followed, not sent again."""
     holdings: int
     gtts: int
+    strategies: int
+    """Running: paused first, or they would enter again."""
     value: Paise
     """Of the positions at last prices, without sign."""
     unread: tuple[str, ...] = ()
@@ -63,6 +65,8 @@ class FlattenReport:
     """Holdings."""
     deleted: int
     """Triggers."""
+    paused: int
+    """Strategies."""
     not_flat: tuple[str, ...]
     """What is left that should not be, in words; empty: verified flat."""
     left_alone: tuple[str, ...]

@@ -623,11 +623,13 @@ class ScriptedFlatten:
         await self.script.enter("flatten plan", choice)
         open_ = tuple(p for p in self.script.positions.values() if p.quantity)
         working = tuple(o for o in self.script.orders.values() if not o.status.is_final)
-        return FlattenPlan(tuple(self.script.accounts), working[1:], working[:1], open_, 2, 0, 3, 1, 12_34_567_00, ())
+        return FlattenPlan(
+            tuple(self.script.accounts), working[1:], working[:1], open_, 2, 0, 3, 1, 1, 12_34_567_00, ()
+        )
 
     async def run(self, choice: FlattenChoice) -> FlattenReport:
         await self.script.enter("flatten", choice)
-        return FlattenReport(tuple(self.script.accounts), 2, 2, 0, 0, self.not_flat, ("3 holdings",), 2_100)
+        return FlattenReport(tuple(self.script.accounts), 2, 2, 0, 0, 1, self.not_flat, ("3 holdings",), 2_100)
 
 
 class ScriptedDesk:

@@ -134,7 +134,9 @@ class FlattenDialog(QDialog):
         guarded = f" {_count(plan.stops, 'stop')} on them exit their share themselves." if plan.stops else ""
         following = f" {_count(plan.exiting, 'exit')} on the way already." if plan.exiting else ""
         worth = f" Worth {fmt.amount(plan.value)}." if positions else ""
-        self._words["positions"].setText(f"{_named(shown)}{'.' if shown else ''}{worth}{guarded}{following}")
+        what = "1 running strategy is" if plan.strategies == 1 else f"{plan.strategies} running strategies are"
+        paused = f" {what} paused first." if plan.strategies else ""
+        self._words["positions"].setText(f"{_named(shown)}{'.' if shown else ''}{worth}{guarded}{following}{paused}")
         found = {"elsewhere": len(plan.elsewhere), "holdings": plan.holdings, "gtts": plan.gtts}
         names = [_order(order) for order in plan.elsewhere]
         for name, number in found.items():
@@ -183,6 +185,8 @@ class FlattenDialog(QDialog):
         done = f"{_count(report.cancelled, 'order')} cancelled, {_count(report.exited, 'position')} exited"
         if report.sold:
             done += f", {_count(report.sold, 'holding')} sold"
+        if report.paused:
+            done += f", {fmt.group(report.paused)} {'strategy' if report.paused == 1 else 'strategies'} paused"
         if report.deleted:
             done += f", {_count(report.deleted, 'trigger')} deleted"
         self._head.setText(f"Verified flat in {took}" if report.verified else f"Not flat after {took}")

@@ -18,6 +18,7 @@ from app.domain.instrument import Product
 from app.domain.order import OrderKind, OrderRequest, OrderStatus, Side
 from app.domain.portfolio import PositionKey
 from app.domain.stop import FiredBy, StopPlan, StopState
+from app.domain.strategy import Days, StrategyPlan, new_strategy_id
 from app.runtime.paths import ProfilePaths
 from tests.contract.zerodha.test_accounts import INFY, Trader, at_the_desk
 from tests.fakes.paper_exchange import PaperExchange, paper_exchange
@@ -80,7 +81,14 @@ async def test_everything_is_flat_each_unit_was_sold_once_and_the_rest_is_left_a
     leg = GttLeg(low, Side.SELL, 2, Product.CNC, low)
     await trader.desk.gtts.place(GttRequest(trader.account, INFY, last, (leg,)))
 
+    two, three = 14 * 3600, 15 * 3600
+    later = StrategyPlan(
+        new_strategy_id(), "at two", trader.account, SBIN, Product.MIS, Side.BUY, 5, two, three, Days()
+    )
+    await trader.desk.strategies.save(later)
+    await trader.desk.strategies.start(later.id)
     plan = await trader.desk.flatten.plan(FlattenChoice())
+    assert plan.strategies == 1
     assert (len(plan.orders), len(plan.elsewhere), len(plan.positions)) == (2, 1, 1)
     assert (plan.stops, plan.exiting, plan.holdings, plan.gtts) == (1, 0, 1, 1)
     assert plan.value == pytest.approx(40 * last, rel=0.01)
@@ -90,6 +98,8 @@ async def test_everything_is_flat_each_unit_was_sold_once_and_the_rest_is_left_a
     assert report.verified
     assert (report.cancelled, report.exited, report.sold, report.deleted) == (2, 1, 0, 0)
     assert sum(await sold(trader)) == 40
+    assert report.paused == 1
+    assert [one.paused for one in await trader.desk.strategies.strategies()] == [True]
     assert (await quantities(trader))[key] == 0
     ended = {one.id: one for one in await trader.desk.stops.stops()}
     assert {one.state for one in ended.values()} == {StopState.CLOSED}

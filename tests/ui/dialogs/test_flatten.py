@@ -48,6 +48,7 @@ def test_what_there_is_is_said_in_numbers_and_nothing_is_ticked(page: Page) -> N
     open_ = [p for p in page.stage.desk.script.positions.values() if p.quantity]
     assert page.text("flatten.head").endswith(f"{len(open_)} positions to exit")
     assert "Worth ₹12,34,567.00" in page.text("flatten.positions")
+    assert "1 running strategy is paused first" in page.text("flatten.positions")
     assert "2 stops on them exit their share themselves" in page.text("flatten.positions")
     assert page.text("flatten.holdings.count") == "3, left alone unless ticked"
     assert not any(box.isChecked() for box in page.dialog.findChildren(QCheckBox))
@@ -62,7 +63,7 @@ def test_ctrl_enter_flattens_what_is_ticked(page: Page) -> None:
     QTest.keyClick(page.dialog, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
     page.stage.until(lambda: page.text("flatten.head") == "Verified flat in 2.1 s")
     assert page.asked() == [(FlattenChoice(holdings=True),)]
-    assert page.text("flatten.orders") == "2 orders cancelled, 2 positions exited"
+    assert page.text("flatten.orders") == "2 orders cancelled, 2 positions exited, 1 strategy paused"
     assert page.text("flatten.positions") == "3 holdings"
 
 

@@ -128,11 +128,11 @@ class FakeFlatten:
         self.not_flat: tuple[str, ...] = ()
 
     async def plan(self, choice: FlattenChoice) -> FlattenPlan:
-        return FlattenPlan((ACCOUNT,), (), (), (), 0, 0, 2 if choice.gtts else 1, 0, 0)
+        return FlattenPlan((ACCOUNT,), (), (), (), 0, 0, 2 if choice.gtts else 1, 0, 0, 0)
 
     async def run(self, choice: FlattenChoice) -> FlattenReport:
         self.done.append(choice)
-        return FlattenReport((ACCOUNT,), 3, 2, 0, 0, self.not_flat, (), 1_500)
+        return FlattenReport((ACCOUNT,), 3, 2, 0, 0, 0, self.not_flat, (), 1_500)
 
 
 class FakeDesk:

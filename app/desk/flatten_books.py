@@ -1,0 +1,82 @@
+"""What of an account's books is to be flattened, and in which words. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from app.desk.account import AccountDesk
+from app.desk.flatten_messages import FlattenChoice
+from app.domain.instrument import Product
+from app.domain.order import Order
+from app.domain.portfolio import Holding, Position, PositionKey
+from app.domain.stop import stop_of_tag
+from app.domain.strategy import Strategy
+
+
+def working(desk: AccountDesk, orders: Sequence[Order]) -> tuple[list[Order], list[Order]]:
+    """Orders that still work: ours, and those from elsewhere. Exits of open stops are their followers' own; the second
+    leg of a cover order goes with its position."""
+    live = {stop.id for stop in desk.stops.stops if not stop.state.is_final}
+    mine, others = [], []
+    for order in orders:
+        if order.status.is_final or (order.parent is not None and order.product is Product.CO):
+            continue
+        stop = stop_of_tag(order.tag)
+        if stop is not None:
+            if stop not in live:
+                mine.append(order)  # an orphan
+        elif order.id is not None or _is_ours(desk, order):
+            mine.append(order)
+        else:
+            others.append(order)
+    return mine, others
+
+
+def _is_ours(desk: AccountDesk, order: Order) -> bool:
+    known = desk.state.orders.get(order.broker_order_id)
+    return known is not None and known.id is not None
+
+
+def open_positions(positions: Iterable[Position]) -> list[Position]:
+    """With a quantity. Shares of delivery that are short were sold out of holdings: buying them back would undo it."""
+    delivery = (Product.CNC, Product.MTF)
+    return [p for p in positions if p.quantity > 0 or (p.quantity < 0 and p.key.product not in delivery)]
+
+
+def running(desk: AccountDesk) -> list[Strategy]:
+    """Strategies that may enter by themselves."""
+    return [s for s in desk.strategies.strategies if s.state.is_running and not s.paused]
+
+
+def sellable(holdings: Sequence[Holding]) -> list[Holding]:
+    """With units that are there to be sold."""
+    return [holding for holding in holdings if holding.sellable > 0]
+
+
+def key_of(order: Order) -> PositionKey:
+    """The position that an order opens or closes."""
+    return PositionKey(order.account, order.instrument, order.product)
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 trigger`, `3 triggers`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def position_words(position: Position) -> str:
+    """`75 NSE:INFY (MIS)`."""
+    return f"{position.quantity} {position.key.instrument} ({position.key.product})"
+
+
+def choice_words(choice: FlattenChoice) -> str:
+    """What was asked for, for the audit trail."""
+    more = [
+        words
+        for words, asked in (
+            ("orders from elsewhere", choice.elsewhere),
+            ("holdings", choice.holdings),
+            ("triggers", choice.gtts),
+        )
+        if asked
+    ]
+    return f"orders and positions{', ' if more else ''}{', '.join(more)}"

@@ -323,4 +323,5 @@ def _number(name: str, least: int, most: int, suffix: str) -> QSpinBox:
     box.setObjectName(name)
     box.setRange(least, most)
     box.setSuffix(suffix)
+    box.lineEdit().setTextMargins(6, 0, 0, 0)  # the style sheet's padding stops at the frame
     return box

@@ -162,7 +162,14 @@ class Toasts(QWidget):
         self._place()
 
     def _place(self) -> None:
-        self.adjustSize()
+        height = 0
+        for _entry, frame, _timer in self._shown:
+            inside = frame.layout()
+            if inside is not None:  # a layout alone gives wrapped words the height of one line
+                frame.ensurePolished()
+                frame.setFixedHeight(inside.totalHeightForWidth(self.width()))
+                height += frame.height()
+        self.setFixedHeight(height + self._layout.spacing() * max(0, len(self._shown) - 1))
         self.move(self._window.width() - self.width() - 16, self._window.height() - self.height() - 40)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:

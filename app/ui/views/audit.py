@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from PySide6.QtCore import QTimer
 from PySide6.QtGui import QShowEvent
-from PySide6.QtWidgets import QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHeaderView, QVBoxLayout, QWidget
 
 from app.desk.messages import AuditLine
+from app.domain.stop import stop_of_tag
 from app.ui import format as fmt
 from app.ui.bridge import Bridge
 from app.ui.models.facts import Facts
@@ -33,7 +34,7 @@ COLUMNS: tuple[Column[AuditRow], ...] = (
     Column("at", "Time", lambda r: r.line.at, fmt.date_time, whole=True, width=140, tone=lambda _r: Tone.DIM),
     Column("subject", "Of", lambda r: r.of, whole=True, width=112, tip=lambda r: r.line.subject),
     Column("what", "What", lambda r: r.line.what, whole=True, width=96),
-    Column("detail", "Detail", lambda r: r.line.detail, width=240, tip=lambda r: r.line.detail),
+    Column("detail", "Detail", lambda r: r.line.detail, width=150, tip=lambda r: r.line.detail),
     Column("account", "Account", lambda r: r.account, width=112, tone=lambda _r: Tone.DIM, spare=1),
 )
 
@@ -54,6 +55,9 @@ class AuditPanel(QWidget):
             empty="Nothing has happened yet",
             hint="Every order, trigger, retry and change of a stop is written down here.",
         )
+        columns = self.table.horizontalHeader()
+        columns.setStretchLastSection(False)
+        columns.setSectionResizeMode(self._model.column("detail"), QHeaderView.ResizeMode.Stretch)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.table)
@@ -83,6 +87,10 @@ class AuditPanel(QWidget):
         lines = await self._bridge.call(self._bridge.desk.stops.audit())
         names = {f"stop:{s.id}": f"stop {symbol_of(s.key.instrument)}" for s in self._facts.stops.values()}
         names |= {f"order:{o.id}": f"order {symbol_of(o.instrument)}" for o in self._facts.orders.values()}
+        for line in lines:  # an exit's order goes by the tag of its stop
+            stop = stop_of_tag(line.subject.partition(":")[2])
+            if stop is not None and (known := self._facts.stops.get(stop)) is not None:
+                names[line.subject] = f"exit {symbol_of(known.key.instrument)}"
         newest = sorted(lines, key=lambda line: line.at, reverse=True)
         counted: dict[tuple[int, str, str], int] = {}
         rows = []

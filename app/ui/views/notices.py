@@ -131,9 +131,9 @@ def _tone(entry: Entry) -> Tone:
 COLUMNS: tuple[Column[Entry], ...] = (
     Column("at", "Time", lambda e: e.at, shown=_when, whole=True, width=76, tone=lambda _e: Tone.DIM),
     Column("level", "Level", lambda e: e.notice.level, width=68, tone=_tone),
-    Column("title", "What", lambda e: e.notice.title, whole=True, width=140, tip=lambda e: e.notice.title),
+    Column("title", "What", lambda e: e.notice.title, width=190, tip=lambda e: e.notice.title),
     Column("cause", "Why", lambda e: e.notice.cause, width=120, tip=lambda e: e.notice.cause),
-    Column("next", "What to do", lambda e: e.notice.next_step, width=170, tip=lambda e: e.notice.next_step),
+    Column("next", "What to do", lambda e: e.notice.next_step, width=140, tip=lambda e: e.notice.next_step),
     Column("account", "Account", lambda e: e.account, width=110, tone=lambda _e: Tone.DIM, spare=3),
     Column("times", "Times", lambda e: e.times, number=True, width=56, tone=lambda _e: Tone.DIM, spare=2),
 )

@@ -122,6 +122,7 @@ class Driver:
             "recompute": self.recompute,
             "import": lambda: self.desk.instruments.sync(None, command["list"]),
             "backup": lambda: self.desk.data.backup(command["folder"] + "/bench.backup"),
+            "everything": lambda: self.everything(command),
             "rotation": lambda: self.desk.data.rotate_key(PASSPHRASE),
         }[command["case"]]
         await asyncio.sleep(0.5)
@@ -134,6 +135,19 @@ class Driver:
         for milliseconds, places in waits.noted:
             sys.stderr.write(f"{command['case']}: {milliseconds} ms, {places}\n")
         return {"seconds": round(took, 2), **waits.told(), "window_ms": round(self.window_lag * 1000, 1)}
+
+    async def everything(self, command: dict[str, Any]) -> None:
+        """A sync and every trade anew, an import and a backup, side by side."""
+
+        async def trades() -> None:
+            await self.desk.portfolio.sync()
+            await self.recompute()
+
+        await asyncio.gather(
+            trades(),
+            self.desk.instruments.sync(None, command["list"]),
+            self.desk.data.backup(command["folder"] + "/bench.backup"),
+        )
 
     async def recompute(self) -> None:
         """Every trade of the book anew."""

@@ -26,6 +26,7 @@ how, folder = sys.argv[1], Path(sys.argv[2])
 desk = ScriptedDesk()
 desk.script.vault_state = VaultState.LOCKED
 desk.script.stops.clear()
+desk.strategies.kept.clear()
 thread = LoopThread()
 thread.start()
 raisers = []

@@ -53,7 +53,6 @@ def _of_stop(stage: Stage, guarded: Guarded, stop: Stop, mine: dict[StopId, Stop
     """A stop is armed and watched, or closed and its position gone; nothing between, when all is quiet again."""
     world = stage.world
     net = world.net(guarded.instrument, guarded.product)
-    station = world.station
     known = mine.get(stop.id)
     if known is None:
         yield f"stop {stop.id} of the journal is not known to the engine"
@@ -66,13 +65,28 @@ def _of_stop(stage: Stage, guarded: Guarded, stop: Stop, mine: dict[StopId, Stop
         if held > 0 and not grown:
             yield f"the stop is {stop.state} ({stop.note}) and {net} units are still there"
         return
+    if stop.state is StopState.SUSPENDED and _was_asked(stage, guarded):
+        return
     if stop.state is not StopState.ARMED:
         yield f"the stop is still {stop.state} ({stop.note}); the exchange has {net} units"
         return
+    yield from _of_armed(stage, guarded, known, held)
+
+
+def _was_asked(stage: Stage, guarded: Guarded) -> bool:
+    """Whether the price was restated, or the market fell that far overnight, only the trader can tell (F8)."""
+    told = (h.event for h in stage.world.heard if isinstance(h.event, Noticed))
+    return any(event.level is Level.ALARM and guarded.instrument in event.title for event in told)
+
+
+def _of_armed(stage: Stage, guarded: Guarded, stop: Stop, held: int) -> Iterator[str]:
+    """It guards what is there, it is watched, and nothing has happened that it should have acted upon."""
+    world = stage.world
+    station = world.station
     if held <= 0:
-        yield f"the stop is armed on nothing: {net} units"
-    elif known.quantity != held:
-        yield f"the stop is armed for {known.quantity} of {net} units"
+        yield f"the stop is armed on nothing: {held} units"
+    elif stop.quantity != held:
+        yield f"the stop is armed for {stop.quantity} of {held} units"
     last = world.exchange.market.quotes[world.tape.listings.by_key[guarded.instrument].token].last_price
     if stop.is_hit(last):
         yield f"the price {last} is beyond {stop.trigger} and the stop has not fired"

@@ -287,6 +287,8 @@ def _is_stale(known: Order, news: Order) -> bool:
         return True  # every order begins with it: overtaken on the way
     if known.status.is_final and not news.status.is_final:
         return known.status is not OrderStatus.EXPIRED  # which was our own conclusion
+    if news.status is OrderStatus.SUBMITTED and known.status not in (OrderStatus.SUBMITTED, OrderStatus.UNKNOWN):
+        return True  # a book that was read while it was on its way from the broker to the exchange
     return (
         known.updated_at is not None
         and news.updated_at is not None

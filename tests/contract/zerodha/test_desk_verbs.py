@@ -55,11 +55,18 @@ class Trader:
         return reading.quantity(self.key(product))
 
     async def buy(self, quantity: int, product: Product) -> None:
-        before = await self.quantity(product)
-        await self.desk.trading.place(OrderRequest(self.account, INFY, Side.BUY, quantity, product, OrderKind.MARKET))
+        await self.hold(await self.quantity(product) + quantity, product)
+
+    async def hold(self, quantity: int, product: Product) -> None:
+        """Buys or sells until so much is there."""
+        missing = quantity - await self.quantity(product)
+        side = Side.BUY if missing > 0 else Side.SELL
+        if missing:
+            order = OrderRequest(self.account, INFY, side, abs(missing), product, OrderKind.MARKET)
+            await self.desk.trading.place(order)
 
         async def held() -> bool:
-            return await self.quantity(product) == before + quantity
+            return await self.quantity(product) == quantity
 
         await eventually(held)
 
@@ -269,8 +276,7 @@ async def test_a_twin_stop_leaves_by_a_change_of_its_backstop(
     """Over the real wire, whether or not the broker's risk check looks at a change again."""
     caplog.set_level(logging.ERROR, logger="app.engine.firing")  # how fast it is on a busy machine is not asked here
     await trader.exchange.control("POST", "/faults", {"faults": [f"modify_margin={margin}"]})
-    before = await trader.quantity(Product.MIS)
-    await trader.buy(10 - before, Product.MIS)
+    await trader.hold(10, Product.MIS)
     account = trader.desk._workspace.account(trader.account)
     trigger = await trader.last() * 97 // 100 // 10 * 10
     told = (await trader.desk.stops.preview(trader.key(Product.MIS), trigger, 1_000)).backstop
@@ -303,8 +309,7 @@ async def test_a_twin_stop_leaves_by_a_change_of_its_backstop(
 
 
 async def test_a_backstop_that_fires_alone_closes_its_stop_as_by_the_exchange(trader: Trader) -> None:
-    before = await trader.quantity(Product.MIS)
-    await trader.buy(10 - before, Product.MIS)
+    await trader.hold(10, Product.MIS)
     account = trader.desk._workspace.account(trader.account)
     trigger = await trader.last() * 97 // 100 // 10 * 10
     stop = await trader.desk.stops.arm(trader.key(Product.MIS), StopPlan(trigger, backstop=500))

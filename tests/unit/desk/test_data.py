@@ -16,7 +16,9 @@ from sqlcipher3 import dbapi2
 
 from app.bootstrap import build_desk
 from app.desk.desk import LocalDesk
+from app.domain.calendar import AlwaysOpen
 from app.domain.errors import Damaged, Denied, StorageError, WrongPassphrase
+from app.runtime.clock import AccountClock
 from app.runtime.paths import ProfilePaths
 from app.runtime.secret import Secret
 from app.storage.backups import backup_files
@@ -134,7 +136,16 @@ class Firing:
         armed = 1
         engine_us = ()
 
+    class strategies:  # noqa: N801
+        waiting = 0
+
     blind = 0
+    account = A
+    clock = AccountClock()
+    broker_time = 0
+
+    class hours:  # noqa: N801
+        calendar = AlwaysOpen()
 
     async def end(self, _state: object) -> None:
         """Nothing runs."""

@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 from app.desk.desk import LocalDesk
+from app.domain.calendar import AlwaysOpen
 from app.domain.errors import Denied
 from app.domain.events import TicksConflated
 from app.domain.ids import InstrumentId
 from app.domain.instrument import Product
 from app.domain.market import Tick
 from app.domain.portfolio import Position, PositionKey
+from app.runtime.clock import AccountClock
 from tests.unit.desk.profiles import make_profile, opened
 from tests.unit.storage.samples import INFY, NIFTY, A
 
@@ -30,6 +32,10 @@ class Holding:
         self.strategies = type("Strategies", (), {"waiting": 0})
         self.blind = 0
         self.active = False
+        self.account = A
+        self.clock = AccountClock()
+        self.broker_time = 0
+        self.hours = type("Hours", (), {"calendar": AlwaysOpen()})
 
     async def end(self, _state: object) -> None:
         """Nothing runs."""

@@ -32,6 +32,7 @@ from app.domain.stop import Stop
 from app.domain.strategy import Strategy
 from app.engine.account import AccountState, PositionReading
 from app.engine.day_stop import DayGuard
+from app.engine.flight import FlightRecorder
 from app.engine.orders import OrderManager
 from app.engine.quiet_orders import QuietOrders
 from app.engine.recovery import recover
@@ -39,6 +40,7 @@ from app.engine.stops import StopEngine
 from app.engine.strategies.runner import StrategyEngine
 from app.engine.watch import Watch
 from app.market.feed import FeedHub
+from app.runtime.redaction import shared
 
 log = logging.getLogger(__name__)
 
@@ -137,6 +139,10 @@ class AccountDesk:
         )
         self.stops.when_watched(self._on_watched)
         self.strategies.when_wanted(lambda names: self.hub.want("strategies", names))
+        hide, flights = shared().text, trading.journal.flights
+        self.stops.record_flights(
+            FlightRecorder(self.state, self.hub.kept.of, hide, flights, trading.publish, trading.tasks)
+        )
         self.state.on_session_dead = self._on_dead
         self.state.on_positions.append(self._on_positions)
         self.rights = DataRights(account, trading.publish)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
+from pathlib import Path
 from typing import Protocol
 
 from app.desk.api_accounts import BrowserLoginVerbs, SessionVerbs
@@ -31,6 +32,7 @@ from app.desk.strategy_verbs import StrategyVerbs
 from app.domain.coverage import Coverage
 from app.domain.day_stop import DayLimits, DayStop
 from app.domain.events import Event
+from app.domain.flight import Flight, Latency
 from app.domain.gtt import Gtt, GttRequest
 from app.domain.guard import AwayReport, Farewell, GuardSettings, GuardView
 from app.domain.health import Finding, PreflightReport
@@ -332,6 +334,23 @@ class NoticeVerbs(Protocol):
         ...
 
 
+class FlightVerbs(Protocol):
+    """What happened around each exit, step by step."""
+
+    async def recent(self, limit: int = 200) -> Sequence[Flight]:
+        """The newest first; a FlightRecorded event brings each by itself."""
+        ...
+
+    async def one(self, stop: StopId) -> Flight | None: ...
+    async def latency(self) -> Sequence[Latency]:
+        """How fast the exits of each broker were."""
+        ...
+
+    async def export(self, path: Path, stops: Sequence[StopId] = ()) -> int:
+        """These exits, or all, as JSON; how many. Raises Denied, StorageError."""
+        ...
+
+
 class FlattenVerbs(Protocol):
     """Everything flat, by one command (F9)."""
 
@@ -381,6 +400,8 @@ class Desk(Protocol):
     def guard(self) -> GuardVerbs: ...
     @property
     def strategies(self) -> StrategyVerbs: ...
+    @property
+    def flights(self) -> FlightVerbs: ...
     @property
     def browser(self) -> BrowserLoginVerbs: ...
 

@@ -14,6 +14,7 @@ from app.desk.coverage import CoverageWatch
 from app.desk.data import DataDesk
 from app.desk.doctor import Doctor
 from app.desk.flatten import FlattenDesk
+from app.desk.flights import FlightDesk
 from app.desk.gtts import GttDesk
 from app.desk.guarding import GuardingDesk
 from app.desk.instruments import InstrumentDesk
@@ -89,6 +90,7 @@ class LocalDesk:
         self.health = Doctor(workspace, data)
         self.guard = guard
         self.strategies = StrategyDesk(workspace)
+        self.flights = FlightDesk(workspace)
         self.browser = BrowserLogins(workspace, self.session)
         self._history = OrderHistory(workspace)
         self._calendar = CalendarNews(workspace)

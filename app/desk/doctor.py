@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from app.brokers.market_parts import KillSwitchBroker
 from app.brokers.parts import AddressSource
 from app.desk.data import DataDesk
+from app.desk.flights import latencies
 from app.desk.workspace import Workspace
 from app.diagnostics import checks
 from app.domain.calendar import ist_date
@@ -44,6 +45,7 @@ class Doctor:
             found += await self._part("store", self._stores())
             found += await self._part("audit trail", self._trail())
             found += await self._part("backup", self._backup())
+            found += await self._part("exits", self._exits())
         found.append(await self._disk())
         found += checks.brokers(self._workspace.brokers.available(), self._workspace.brokers.problems)
         found.append(checks.calendar(self._workspace.calendar, ist_date(self._clock.now())))
@@ -77,6 +79,9 @@ class Doctor:
         broker = desk.broker
         told = await broker.registered_addresses() if isinstance(broker, AddressSource) else None
         return [checks.addresses(record.id, told)]
+
+    async def _exits(self) -> Sequence[Finding]:
+        return [checks.latency(one) for one in await latencies(self._workspace)]
 
     async def _switches(self, record: AccountRecord) -> Sequence[Finding]:
         desk = self._workspace.accounts.get(record.id)

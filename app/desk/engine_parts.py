@@ -14,6 +14,7 @@ from app.domain.guard import AccountGuarding
 from app.domain.ids import AccountId, InstrumentId
 from app.domain.instrument import Instrument
 from app.engine.day_stop import DayStopJournal
+from app.engine.flight import FlightJournal
 from app.engine.orders import OrderJournal
 from app.engine.record import StopJournal
 from app.engine.rules import ExitRules
@@ -25,6 +26,11 @@ from app.runtime.loop import Tasks
 
 class EngineJournal(StopJournal, OrderJournal, Protocol):
     """Stops, orders, portfolio stops and strategies in one file."""
+
+    @property
+    def flights(self) -> FlightJournal:
+        """What happened around each exit."""
+        ...
 
     @property
     def day_stops(self) -> DayStopJournal:

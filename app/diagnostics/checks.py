@@ -10,6 +10,7 @@ from datetime import date, timedelta
 from app.domain.broker import BrokerListing, ProviderProblem
 from app.domain.calendar import Calendar, DayKind
 from app.domain.events import FeedState, SessionState
+from app.domain.flight import Latency
 from app.domain.health import Finding, HealthState, Remedy
 from app.domain.ids import AccountId, Nanos
 
@@ -166,6 +167,21 @@ def kill_switches(account: AccountId, pulled: Sequence[str]) -> Finding:
         return fine(name, "no segment is switched off at the broker")
     words = f"{', '.join(pulled)} switched off at the broker: no order is taken there, no exit of a stop either"
     return failure(name, words, "Release it at the broker's site, where it has cooled.")
+
+
+def latency(told: Latency) -> Finding:
+    """How fast exits left, and were answered. Slow ones are named with their cause in their recordings."""
+    name = f"exits of {told.broker}"
+    words = (
+        f"{told.exits} recorded: half left in {told.engine_p50 / 1000:.2f} ms, 99 of 100 in "
+        f"{told.engine_p99 / 1000:.2f} ms, the slowest in {told.engine_worst / 1000:.2f} ms"
+    )
+    if told.answer_p50 is not None and told.answer_p99 is not None:
+        words += f"; answered in {told.answer_p50 / 1000:.0f} ms, 99 of 100 in {told.answer_p99 / 1000:.0f} ms"
+    if not told.slow:
+        return fine(name, words)
+    step = "The flight recorder names the cause of each."
+    return warning(name, f"{words}; {told.slow} took longer than 5 ms", step)
 
 
 def reachable(broker: str, milliseconds: float | None, cause: str = "", *, paper: bool = False) -> Finding:

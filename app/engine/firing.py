@@ -19,6 +19,7 @@ from app.domain.stop import FiredBy, Stop, StopState, is_backstop
 from app.engine.account import AccountState
 from app.engine.exit_plan import cut
 from app.engine.exits import ExitFollower
+from app.engine.flight import FlightRecorder
 from app.engine.orders import OrderManager
 from app.engine.record import StopRecord
 from app.engine.rules import ExitRules
@@ -72,6 +73,8 @@ class Firing:
         self.watching: Watching | None = None
         self.own: Callable[[Stop, int, int], int] = _whole
         """(stop, signed position, units its orders closed) -> what of it is the stop's to close."""
+        self.flights: FlightRecorder | None = None
+        """Writes down what happens around each exit."""
         self.settled: dict[StopId, dict[BrokerOrderId, int]] = {}
         """What the orders of each closed stop had filled when it was closed."""
         self.on_settled: Callable[[StopId], None] | None = None
@@ -120,6 +123,9 @@ class Firing:
                 # Before the follower's first entry: the journal keeps the order in which it was asked.
                 self._tasks.start(self._record.keep(stop, "fired", detail), f"journal fired {stop.id}")
                 self._begin(stop, shot)
+            if self.flights is not None:
+                watch = None if self.watching is None else self.watching.of(stop.id)
+                self.flights.shot(stop, shot, None if watch is None else watch.load)
             if shot.written_ns:
                 self._unwatch(stop.id)
                 self._measure(stop, shot)
@@ -167,6 +173,8 @@ class Firing:
     def _deliver(self, stop: StopId, reply: ExitReply, *, again: bool = True) -> None:
         follower = self._followers.get(stop)
         if follower is not None:
+            if self.flights is not None:
+                self.flights.replied(stop, reply)
             follower.replied(reply)
         elif again:
             # A write that failed at once is reported before `_after` ran: once more round the loop.
@@ -223,6 +231,8 @@ class Firing:
             self._followers.pop(stop, None)
             raise
         self._followers.pop(stop, None)
+        if self.flights is not None:
+            self.flights.ended(stop, flat=self._stops[stop].state is StopState.CLOSED)
         self.settled[stop] = follower.settled
         if self.on_settled is not None:
             self.on_settled(stop)

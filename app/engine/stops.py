@@ -20,6 +20,7 @@ from app.engine.account import AccountState
 from app.engine.backstops import Backstops
 from app.engine.circuits import Circuits
 from app.engine.firing import Firing
+from app.engine.flight import FlightRecorder
 from app.engine.keeper import Keeper
 from app.engine.late import LateOrders
 from app.engine.orders import OrderManager
@@ -156,6 +157,10 @@ class StopEngine:
     def find(self, stop_id: StopId) -> Stop | None:
         """One of them."""
         return self._stops.get(stop_id)
+
+    def record_flights(self, recorder: FlightRecorder) -> None:
+        """From now on what happens around each exit is written down."""
+        self._firing.flights = recorder
 
     def stops_on(self, key: PositionKey) -> list[Stop]:
         """All that guard a share of a position, oldest first."""

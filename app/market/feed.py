@@ -23,6 +23,7 @@ from app.domain.ids import AccountId, InstrumentId, Nanos
 from app.domain.market import Tick
 from app.domain.order import Order
 from app.market.freshness import Freshness
+from app.market.kept import KeptPrices
 from app.market.lane import Lane, RichTicks
 from app.market.spread import spread
 
@@ -114,6 +115,7 @@ class FeedHub:
         self.is_now = self.freshness.is_now
         self.on_watched_tick: Callable[[int, Tick], None] = _unheard
         """Every packet of an instrument with a stop or a chart, whole, after its frame was checked."""
+        self.kept = KeptPrices()
         self._orders_read = False
         """Order updates do not come by themselves."""
         self._reported_at = 0.0
@@ -177,6 +179,7 @@ class FeedHub:
         if self._wanted.get(consumer, frozenset()) == wanted:
             return
         if consumer == "stops":  # what is not carried yet begins with what the feed last knew
+            self.kept.want(wanted)
             self.freshness.connected(wanted.difference(*(lane.tokens for lane in self._lanes)))
         if wanted:
             self._wanted[consumer] = wanted
@@ -276,11 +279,12 @@ class FeedHub:
             self._digestion = asyncio.get_running_loop().call_soon(self._digest)
 
     def _open_frame(self, feed: Feed, payload: bytes, received_at: Nanos) -> None:
-        prices, newest = self._prices, 0
+        prices, kept, newest = self._prices, self.kept, 0
         for token, price, _, seconds in feed.marks(payload):
             prices[token] = price
-            if seconds > newest:
-                newest = seconds
+            newest = seconds if seconds > newest else newest
+            if token in kept:
+                kept.saw(token, price, received_at)
         self.freshness.saw(newest)
         self._packets.extend((feed, token, packet, received_at) for token, packet in feed.packets(payload))
         reason = feed.fault(payload)

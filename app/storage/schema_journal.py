@@ -12,7 +12,7 @@ from app.domain.instrument import Product
 from app.domain.order import OrderKind, OrderStatus, Side, Validity
 from app.domain.stop import StopState
 from app.domain.strategy import MarkKind, StrategyState
-from app.storage.columns import NAMING, Whole, Words, one_of
+from app.storage.columns import NAMING, Blob, Whole, Words, one_of
 
 metadata = MetaData(naming_convention=NAMING)
 
@@ -190,3 +190,15 @@ absences = Table(
     one_of("kind", AwayKind),
     sqlite_strict=True,
 )
+
+flights = Table(
+    "flights",
+    metadata,
+    Column("stop", Words, primary_key=True),
+    Column("account", Words, nullable=False),
+    Column("fired_at", Whole, nullable=False),
+    Column("flight", Blob, nullable=False),
+    Index(None, "fired_at"),
+    sqlite_strict=True,
+)
+"""One row for each exit; the newest that is known of it."""

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 from app.desk.api import EventHandler
 from app.desk.flatten_messages import FlattenChoice, FlattenPlan, FlattenReport
@@ -53,6 +54,7 @@ from app.domain.events import (
     SyncStep,
 )
 from app.domain.fill import Charges
+from app.domain.flight import Flight, Latency
 from app.domain.gtt import Gtt, GttRequest, GttStatus
 from app.domain.ids import AccountId, BrokerOrderId, GttId, InstrumentId, Nanos, OrderId, StopId
 from app.domain.instrument import Instrument
@@ -366,6 +368,28 @@ class ScriptedGtts:
         self.script.publish(GttsChanged(request.account, tuple(self.kept.values())))
 
 
+class ScriptedFlights:
+    """Recorded exits."""
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self.kept: dict[StopId, Flight] = {}
+
+    async def recent(self, limit: int = 200) -> Sequence[Flight]:
+        await self.script.enter("flights", limit)
+        return tuple(self.kept.values())
+
+    async def one(self, stop: StopId) -> Flight | None:
+        return self.kept.get(stop)
+
+    async def latency(self) -> Sequence[Latency]:
+        return ()
+
+    async def export(self, path: Path, stops: Sequence[StopId] = ()) -> int:
+        await self.script.enter("export_flights", path, stops)
+        return len(stops or self.kept)
+
+
 class ScriptedStops:
     """Local stops."""
 
@@ -657,6 +681,7 @@ class ScriptedDesk:
         self.notices = ScriptedNotices(self.script)
         self.guard = ScriptedGuard(self.script)
         self.strategies = ScriptedStrategies(self.script)
+        self.flights = ScriptedFlights(self.script)
 
     def listen(self, handler: EventHandler) -> None:
         """The bus, in small."""

@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QApplication, QDialog, QHBoxLayout, QMainWindow, Q
 
 from app.domain.events import Level, PreflightDone
 from app.domain.guard import AwayReport, Farewell, Fate
-from app.domain.ids import InstrumentId
+from app.domain.ids import InstrumentId, StopId
 from app.domain.instrument import Instrument
 from app.domain.order import Side
 from app.ui import theme
@@ -29,6 +29,7 @@ from app.ui.shell.status_bar import StatusBar, mode_of
 from app.ui.theme import DARK
 from app.ui.views.audit import AuditPanel
 from app.ui.views.chart import ChartView
+from app.ui.views.flights import FlightsPanel
 from app.ui.views.gtts import GttsPanel
 from app.ui.views.holdings import HoldingsPanel
 from app.ui.views.notices import Entry, NoticeList, NoticesPanel
@@ -88,6 +89,7 @@ class MainWindow(QMainWindow):
         self.chart = ChartView(bridge)
         self.day = DayResult(bridge)
         self.recovery = RecoveryPanel(bridge, self.facts)
+        self.flights = FlightsPanel(bridge, self.facts)
         self.banners = Banners()
         self.toasts = Toasts(self)
         self.accounts = AccountKeeper(bridge, self.facts, self.banners, self, self.open_dialog, open_paper_login=paper)
@@ -234,6 +236,7 @@ class MainWindow(QMainWindow):
             Place("notices", "Notices", BOTTOM, "tables", self.notices_panel, "Ctrl+9"),
             Place("audit", "Audit", BOTTOM, "tables", self.audit, "Ctrl+U"),
             Place("recovery", "Recovery", BOTTOM, "tables", self.recovery, "Ctrl+Y"),
+            Place("flights", "Exits", BOTTOM, "tables", self.flights, "Ctrl+E"),
             Place("stops", "Stops", BOTTOM, "guard", self.stops, "Ctrl+5"),
         ]
 
@@ -282,6 +285,8 @@ class MainWindow(QMainWindow):
         self.docks["notices"].visibilityChanged.connect(self.notices_panel.set_in_sight)
         self.bridge.subscribe(PreflightDone, self._on_preflight)
         self.recovery.told.connect(self._on_returned)
+        self.flights.chart_asked.connect(self.show_chart)
+        self.stops.exit_asked.connect(self._show_exit)
         self.leaving.decided.connect(self._leave)
         self.facts.accounts_changed.connect(self._show_mode)
         self.facts.positions_changed.connect(self._show_something)
@@ -303,6 +308,10 @@ class MainWindow(QMainWindow):
             do=self._show_recovery,
             dismissable=True,
         )
+
+    def _show_exit(self, stop: StopId) -> None:
+        self.docks.bring("flights")
+        self.flights.show_stop(stop)
 
     def _show_recovery(self) -> None:
         self.banners.drop("returned")

@@ -41,6 +41,8 @@ class StopsPanel(QWidget):
     """Every stop that is watched, and those that ended today."""
 
     chart_asked = Signal(object)
+    exit_asked = Signal(object)
+    """A StopId: its exit, step by step."""
 
     def __init__(self, bridge: Bridge, facts: Facts) -> None:
         super().__init__()
@@ -227,8 +229,13 @@ class StopsPanel(QWidget):
         return (
             action(self, "Move\tT", lambda: self._move(key), "edit", enabled=armed),
             action(self, "Disarm\tDel", lambda: self._disarm(key), "remove", enabled=armed),
+            action(self, "Exit step by step", lambda: self.exit_asked.emit(key), enabled=self._has_fired(key)),
             action(self, "Chart", lambda: self._on_chosen(key), "chart"),
         )
+
+    def _has_fired(self, key: Key) -> bool:
+        stop = self._facts.stops.get(StopId(str(key)))
+        return stop is not None and stop.fired_at is not None
 
     def _show_foot(self) -> None:
         guards = self._facts.armed()

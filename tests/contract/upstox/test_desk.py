@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,10 +14,11 @@ import pytest
 from app.bootstrap import build_desk
 from app.brokers.market_parts import KillSwitchBroker
 from app.desk.desk import LocalDesk
-from app.domain.errors import SessionExpired
+from app.domain.errors import Denied, SessionExpired
 from app.domain.events import FeedChanged, FeedState, Noticed, SessionState, SyncStep
+from app.domain.flight import Flight, FlightStep
 from app.domain.health import HealthState
-from app.domain.ids import AccountId, InstrumentId
+from app.domain.ids import AccountId, InstrumentId, StopId
 from app.domain.instrument import Product
 from app.domain.market import Interval
 from app.domain.money import Price
@@ -111,6 +113,11 @@ async def test_a_stop_survives_a_restart_and_gets_out_exactly_once(
             again = await seat.stop()
             assert (again.id, again.state, again.trigger) == (armed.id, StopState.ARMED, trigger)
             await seat.last()
+
+            async def prices_before() -> object:
+                return seat.desk._workspace.account(seat.account).hub.kept.of(again.token)
+
+            assert await eventually(prices_before)
             await exchange.control("PUT", "/market", {INFY: (trigger - 100) / 100})
             assert await eventually(lambda: _is(seat.held, 0))
 
@@ -125,10 +132,46 @@ async def test_a_stop_survives_a_restart_and_gets_out_exactly_once(
                 return not [s for s in await seat.desk.stops.stops() if s.state in (StopState.ARMED, StopState.FIRED)]
 
             assert await eventually(done)
+            await recorded(seat, again.id, sold, tmp_path)
             summary = await seat.desk.portfolio.sync()
             assert [run.error for run in summary.accounts] == [""]
             assert summary.accounts[0].fetched == 2
             assert len(await exits()) == 1
+
+
+async def recorded(seat: Seat, stop: StopId, sold: Order, folder: Path) -> None:
+    """The exit, step by step, in the journal and in a file, without a secret."""
+
+    async def whole() -> Flight | None:
+        found = await seat.desk.flights.one(stop)
+        return found if found is not None and found.flat else None
+
+    flight: Flight = await eventually(whole)
+    assert (flight.instrument, flight.side, flight.filled) == (INFY, Side.SELL, 10)
+    steps = [mark.step for mark in flight.marks if mark.step is not FlightStep.TICK]
+    assert steps[:3] == [FlightStep.BREACH, FlightStep.DECIDED, FlightStep.WRITTEN]
+    assert set(steps[3:]) == {FlightStep.ANSWERED, FlightStep.FILLED, FlightStep.FLAT}
+    assert [mark.at_us for mark in flight.marks] == sorted(mark.at_us for mark in flight.marks)
+    assert any(mark.step is FlightStep.TICK and mark.at_us < 0 for mark in flight.marks)
+    assert flight.slippage == (flight.level - (sold.average_price or 0)) * 10
+    assert flight.engine_us is not None
+    assert bool(flight.cause) == (flight.engine_us > 5_000)
+    (sent,) = flight.sent
+    assert "POST /v3/order/place" in sent
+    assert '"transaction_type":"SELL"' in sent
+    assert "Authorization: ***" in sent
+    assert "eyJ" not in sent, "the token is a JWT"
+    file = folder / "flights.json"
+    assert await seat.desk.flights.export(file, [stop]) == 1
+    (told,) = json.loads(file.read_text())["flights"]
+    assert (told["stop"], told["filled"], told["flat"]) == (stop, 10, True)
+    assert told["level"] == f"{flight.level / 100:.2f}"
+    with pytest.raises(Denied):
+        await seat.desk.flights.export(file, [StopId("NOSUCHSTOP00")])
+    (latency,) = await seat.desk.flights.latency()
+    assert (latency.broker, latency.exits, latency.engine_worst) == ("upstox", 1, flight.engine_us)
+    words = [one.words for one in await seat.desk.health.look() if one.name == "exits of upstox"]
+    assert words[0].startswith("1 recorded: half left in")
 
 
 async def test_while_order_updates_are_down_alone_the_book_is_read_and_the_trader_is_told(tmp_path: Path) -> None:
@@ -200,6 +243,12 @@ async def test_the_sync_goes_on_by_the_extended_token_when_the_day_is_over(tmp_p
         async with seated(exchange, paths, first=True) as seat:
             desk = seat.desk
             await desk.trading.place(OrderRequest(seat.account, INFY, Side.BUY, 10, Product.CNC, OrderKind.MARKET))
+
+            async def bought() -> bool:
+                orders = await desk._workspace.account(seat.account).broker.orders()
+                return [one.status for one in orders] == [OrderStatus.FILLED]
+
+            assert await eventually(bought)
             await exchange.control("PUT", "/clock", {"now": "2026-11-23T09:20:00"})  # the day's token died at 03:30
 
             async def state() -> SessionState:

@@ -11,6 +11,7 @@ from app.storage.migrations.journal import (
     v0007_why_fired,
     v0008_absences,
     v0009_order_states,
+    v0010_flights,
 )
 
 VERSIONS = (
@@ -23,4 +24,5 @@ VERSIONS = (
     Version("0007", v0007_why_fired.upgrade),
     Version("0008", v0008_absences.upgrade),
     Version("0009", v0009_order_states.upgrade),
+    Version("0010", v0010_flights.upgrade),
 )

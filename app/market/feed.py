@@ -133,7 +133,6 @@ class FeedHub:
             Lane(number, self, self._check, self._watched, self._rich) for number in range(limits.connections)
         ]
         self._gaps.clear()
-        self._orders_read = False
         self._subscribe()
         self._report()
         loop = asyncio.get_running_loop()
@@ -282,7 +281,8 @@ class FeedHub:
         prices, kept, newest = self._prices, self.kept, 0
         for token, price, _, seconds in feed.marks(payload):
             prices[token] = price
-            newest = seconds if seconds > newest else newest
+            if seconds > newest:
+                newest = seconds
             if token in kept:
                 kept.saw(token, price, received_at)
         self.freshness.saw(newest)

@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QApplication, QDialog, QHBoxLayout, QMainWindow, Q
 
 from app.domain.events import Level, PreflightDone
 from app.domain.guard import AwayReport, Farewell, Fate
-from app.domain.ids import InstrumentId, StopId
+from app.domain.ids import InstrumentId
 from app.domain.instrument import Instrument
 from app.domain.order import Side
 from app.ui import theme
@@ -286,7 +286,8 @@ class MainWindow(QMainWindow):
         self.bridge.subscribe(PreflightDone, self._on_preflight)
         self.recovery.told.connect(self._on_returned)
         self.flights.chart_asked.connect(self.show_chart)
-        self.stops.exit_asked.connect(self._show_exit)
+        self.stops.exit_asked.connect(self.flights.show_stop)
+        self.stops.exit_asked.connect(lambda _stop: self.docks.bring("flights"))
         self.leaving.decided.connect(self._leave)
         self.facts.accounts_changed.connect(self._show_mode)
         self.facts.positions_changed.connect(self._show_something)
@@ -308,10 +309,6 @@ class MainWindow(QMainWindow):
             do=self._show_recovery,
             dismissable=True,
         )
-
-    def _show_exit(self, stop: StopId) -> None:
-        self.docks.bring("flights")
-        self.flights.show_stop(stop)
 
     def _show_recovery(self) -> None:
         self.banners.drop("returned")

@@ -40,6 +40,7 @@ from app.engine.stops import StopEngine
 from app.engine.strategies.runner import StrategyEngine
 from app.engine.watch import Watch
 from app.market.feed import FeedHub
+from app.market.kept import KeptPrices
 from app.runtime.redaction import shared
 
 log = logging.getLogger(__name__)
@@ -141,7 +142,7 @@ class AccountDesk:
         self.strategies.when_wanted(lambda names: self.hub.want("strategies", names))
         hide, flights = shared().text, trading.journal.flights
         self.stops.record_flights(
-            FlightRecorder(self.state, self.hub.kept.of, hide, flights, trading.publish, trading.tasks)
+            FlightRecorder(self.state, KeptPrices(self.hub).of, hide, flights, trading.publish, trading.tasks)
         )
         self.state.on_session_dead = self._on_dead
         self.state.on_positions.append(self._on_positions)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
-from pathlib import Path
 from typing import Protocol
 
 from app.desk.api_accounts import BrowserLoginVerbs, SessionVerbs
 from app.desk.data_messages import BackupMade, DataView, FileCheck, KeyRotated, Restored, Tidied, UpkeepSettings
 from app.desk.flatten_messages import FlattenChoice, FlattenPlan, FlattenReport
+from app.desk.flight_verbs import FlightVerbs
 from app.desk.messages import (
     AuditLine,
     ChartSeries,
@@ -32,7 +32,6 @@ from app.desk.strategy_verbs import StrategyVerbs
 from app.domain.coverage import Coverage
 from app.domain.day_stop import DayLimits, DayStop
 from app.domain.events import Event
-from app.domain.flight import Flight, Latency
 from app.domain.gtt import Gtt, GttRequest
 from app.domain.guard import AwayReport, Farewell, GuardSettings, GuardView
 from app.domain.health import Finding, PreflightReport
@@ -331,23 +330,6 @@ class NoticeVerbs(Protocol):
 
     async def mark_read(self) -> int:
         """The trader has looked. How many were unread."""
-        ...
-
-
-class FlightVerbs(Protocol):
-    """What happened around each exit, step by step."""
-
-    async def recent(self, limit: int = 200) -> Sequence[Flight]:
-        """The newest first; a FlightRecorded event brings each by itself."""
-        ...
-
-    async def one(self, stop: StopId) -> Flight | None: ...
-    async def latency(self) -> Sequence[Latency]:
-        """How fast the exits of each broker were."""
-        ...
-
-    async def export(self, path: Path, stops: Sequence[StopId] = ()) -> int:
-        """These exits, or all, as JSON; how many. Raises Denied, StorageError."""
         ...
 
 

@@ -21,7 +21,7 @@ KEPT = 10_000
 
 
 class FlightDesk:
-    """Implements `desk.api.FlightVerbs`."""
+    """Implements `desk.flight_verbs.FlightVerbs`."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace

@@ -23,7 +23,6 @@ from app.domain.ids import AccountId, InstrumentId, Nanos
 from app.domain.market import Tick
 from app.domain.order import Order
 from app.market.freshness import Freshness
-from app.market.kept import KeptPrices
 from app.market.lane import Lane, RichTicks
 from app.market.spread import spread
 
@@ -115,7 +114,6 @@ class FeedHub:
         self.is_now = self.freshness.is_now
         self.on_watched_tick: Callable[[int, Tick], None] = _unheard
         """Every packet of an instrument with a stop or a chart, whole, after its frame was checked."""
-        self.kept = KeptPrices()
         self._orders_read = False
         """Order updates do not come by themselves."""
         self._reported_at = 0.0
@@ -133,6 +131,7 @@ class FeedHub:
             Lane(number, self, self._check, self._watched, self._rich) for number in range(limits.connections)
         ]
         self._gaps.clear()
+        self._orders_read = False
         self._subscribe()
         self._report()
         loop = asyncio.get_running_loop()
@@ -178,7 +177,6 @@ class FeedHub:
         if self._wanted.get(consumer, frozenset()) == wanted:
             return
         if consumer == "stops":  # what is not carried yet begins with what the feed last knew
-            self.kept.want(wanted)
             self.freshness.connected(wanted.difference(*(lane.tokens for lane in self._lanes)))
         if wanted:
             self._wanted[consumer] = wanted
@@ -278,13 +276,11 @@ class FeedHub:
             self._digestion = asyncio.get_running_loop().call_soon(self._digest)
 
     def _open_frame(self, feed: Feed, payload: bytes, received_at: Nanos) -> None:
-        prices, kept, newest = self._prices, self.kept, 0
+        prices, newest = self._prices, 0
         for token, price, _, seconds in feed.marks(payload):
             prices[token] = price
             if seconds > newest:
                 newest = seconds
-            if token in kept:
-                kept.saw(token, price, received_at)
         self.freshness.saw(newest)
         self._packets.extend((feed, token, packet, received_at) for token, packet in feed.packets(payload))
         reason = feed.fault(payload)

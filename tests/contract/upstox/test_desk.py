@@ -15,7 +15,7 @@ from app.bootstrap import build_desk
 from app.brokers.market_parts import KillSwitchBroker
 from app.desk.desk import LocalDesk
 from app.domain.errors import Denied, SessionExpired
-from app.domain.events import FeedChanged, FeedState, Noticed, SessionState, SyncStep
+from app.domain.events import FeedChanged, FeedState, Noticed, SessionState, SyncStep, TicksConflated
 from app.domain.flight import Flight, FlightStep
 from app.domain.health import HealthState
 from app.domain.ids import AccountId, InstrumentId, StopId
@@ -114,8 +114,16 @@ async def test_a_stop_survives_a_restart_and_gets_out_exactly_once(
             assert (again.id, again.state, again.trigger) == (armed.id, StopState.ARMED, trigger)
             await seat.last()
 
-            async def prices_before() -> object:
-                return seat.desk._workspace.account(seat.account).hub.kept.of(again.token)
+            ticks = list[TicksConflated]()
+
+            def listen(event: object) -> None:
+                if isinstance(event, TicksConflated):
+                    ticks.append(event)
+
+            seat.desk.listen(listen)
+
+            async def prices_before() -> bool:
+                return len(ticks) > 2
 
             assert await eventually(prices_before)
             await exchange.control("PUT", "/market", {INFY: (trigger - 100) / 100})

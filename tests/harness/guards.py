@@ -13,7 +13,7 @@ from unittest import mock
 
 from app.domain.errors import AppError, OutcomeUnknown, Unreachable
 from app.domain.stop import StopState
-from app.engine import attempts, exit_plan, exits, late, recovery, stops
+from app.engine import attempts, exit_plan, exits, late, recovery, shares
 from app.engine.account import AccountState, PositionReading
 from app.engine.firing import Firing
 from app.engine.record import StopRecord
@@ -30,7 +30,18 @@ def lookup_before_retry(patches: ExitStack) -> None:
             reply = replace(reply, error=Unreachable(str(reply.error)))
         return answered(self, reply)
 
+    async def unlooked(self: exits.ExitFollower) -> None:
+        if self._attempts.in_flight:
+            return
+        try:
+            began = self._loop_time()
+            await self._state.read_positions()
+            self._position_read_at = began
+        except AppError:
+            self._position = None
+
     patches.enter_context(mock.patch.object(attempts.Attempts, "answered", careless))
+    patches.enter_context(mock.patch.object(exits.ExitFollower, "_look", unlooked))
 
 
 def unknown_is_not_flat(patches: ExitStack) -> None:
@@ -48,7 +59,7 @@ def unknown_is_not_flat(patches: ExitStack) -> None:
             return reading
 
     patches.enter_context(mock.patch.object(AccountState, "_read_positions", careless))
-    patches.enter_context(mock.patch.object(stops, "LOOKUP_SPACING", 0.0))
+    patches.enter_context(mock.patch.object(shares, "LOOKUP_SPACING", 0.0))
 
 
 def accepted_is_not_filled(patches: ExitStack) -> None:
@@ -60,12 +71,6 @@ def accepted_is_not_filled(patches: ExitStack) -> None:
         return exit_plan.next_step(view)
 
     patches.enter_context(mock.patch.object(exits, "next_step", careless))
-
-
-def fresh_position(patches: ExitStack) -> None:
-    """a position that was read before the last fill still counts"""
-    always = property(lambda _: True)
-    patches.enter_context(mock.patch.object(exits.ExitFollower, "_position_is_current", always))
 
 
 def late_orders(patches: ExitStack) -> None:
@@ -114,7 +119,7 @@ def journal_before_arming(patches: ExitStack) -> None:
 
 def follows_the_position(patches: ExitStack) -> None:
     """a stop keeps its quantity whatever becomes of the position"""
-    patches.enter_context(mock.patch.object(stops.StopEngine, "_on_positions"))
+    patches.enter_context(mock.patch.object(shares.Shares, "_on_positions"))
 
 
 def alarms(patches: ExitStack) -> None:
@@ -138,7 +143,6 @@ GUARDS: dict[str, Guard] = {
         lookup_before_retry,
         unknown_is_not_flat,
         accepted_is_not_filled,
-        fresh_position,
         late_orders,
         excess_squared_off,
         rejected_never_disarms,

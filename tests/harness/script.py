@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -129,10 +130,17 @@ def write(seed: int, options: tuple[str, ...]) -> Script:
     guarded = tuple(_position(chance, name) for name in _names(chance, options))
     first = min(g.breach for g in guarded)
     drawn = [_act(chance, guarded, first) for _ in range(chance.choice((0, 1, 1, 2, 2, 3, 4)))]
-    acts = _sane(sorted(drawn, key=lambda act: act.at))
+    acts = _sane(sorted([*drawn, *_silent(drawn)], key=lambda act: act.at))
     tail = 20.0
     last = max([g.breach for g in guarded] + [act.at + _lasts(act) for act in acts])
     return Script(seed, guarded, tuple(acts), last + tail)
+
+
+def _silent(acts: list[Act]) -> Iterator[Act]:
+    """Whoever loses an answer often loses the order's news too: nothing but the order book tells of it then."""
+    for act in acts:
+        if act.kind is Kind.LOST_AFTER:
+            yield Act(act.at - 0.001, Kind.UPDATE_LOST, act.about, 4.0)
 
 
 def _names(chance: random.Random, options: tuple[str, ...]) -> list[str]:

@@ -14,6 +14,8 @@ from tests.harness.world import MORNING, Traded
 
 STRUCK = 9.0
 """Seconds that a fault of a request may cost: a lost answer is waited for, then looked up."""
+KNOWN_AFTER = 0.1
+"""Seconds after which whoever looks into the order book before he sends again has seen an order there."""
 REVERSED_AT_MOST = 2.0
 """Seconds in fair weather that a position may be turned round."""
 
@@ -40,6 +42,7 @@ async def violations(stage: Stage, armed: dict[str, int]) -> list[str]:
         found += [f"{guarded.instrument}: {words}" for words in _without_cause(stage, guarded, stop)]
     found += _lost_from_journal(armed, set(journal))
     found += await _unjournalled(stage)
+    found += _sent_again(stage)
     found += _orphans(stage, journal)
     found += _alarms_missing(stage)
     return found
@@ -200,6 +203,26 @@ async def _unjournalled(stage: Stage) -> list[str]:
         for order in stage.world.exchange.oms.records.orders.values()
         if order.tag and stop_of_tag(order.tag) is not None and order.tag not in tags
     ]
+
+
+def _sent_again(stage: Stage) -> Iterator[str]:
+    """No attempt leaves while an earlier one stands in the broker's book, unless it is for what that one left over."""
+    world = stage.world
+    if stage.happened.get(Kind.DISK_BUSY) or stage.happened.get(Kind.PHONE_GROW) or stage.happened.get(Kind.NEXT_DAY):
+        return  # a decision waited for the disk; there is more to close; the orders of the day before are gone
+    units = {
+        g.instrument: abs(g.quantity) * world.tape.listings.by_key[g.instrument].lot_size for g in stage.script.guarded
+    }
+    exits = [
+        o for o in world.exchange.oms.records.orders.values() if stop_of_tag(o.tag or None) and o.tag in world.left
+    ]
+    for first in exits:
+        for later in exits:
+            same = stop_of_tag(first.tag) == stop_of_tag(later.tag) and first.side == later.side
+            name = f"{first.exchange}:{first.tradingsymbol}"
+            beside = first.status in ("OPEN", "COMPLETE") and first.quantity + later.quantity > units.get(name, 0)
+            if same and beside and world.arrived[first.order_id] < world.left[str(later.tag)] - KNOWN_AFTER:
+                yield f"{name}: exit {later.tag} left while {first.tag} was in the order book"
 
 
 def _orphans(stage: Stage, journal: Mapping[StopId, Stop]) -> Iterator[str]:

@@ -198,6 +198,14 @@ async def test_a_cover_order_is_left_by_its_second_leg(broker: ZerodhaSession) -
     await eventually(second)
     (leg_two,) = [o for o in await broker.orders() if o.variety == Variety.CO and o.parent is not None]
     await broker.modify(leg_two.broker_order_id, trigger_price=trigger - 100)
+
+    async def moved() -> bool:  # one change at a time: a cancel on its heels would be refused
+        return any(
+            (order.broker_order_id, order.trigger_price) == (leg_two.broker_order_id, trigger - 100)
+            for order in await broker.orders()
+        )
+
+    await eventually(moved)
     await cancelled(broker, leg_two.broker_order_id)
 
 

@@ -64,7 +64,9 @@ class Purpose(StrEnum):
     """What a request about an order is for; decides who goes first where a broker's limit makes them wait."""
 
     EXIT = "exit"
-    """Closes or guards a position: before all others, and never held back by a limit of ours."""
+    """Closes a position, or ends what would turn it round: before all others, never held back by a limit of ours."""
+    PROTECT = "protect"
+    """Keeps an order at the exchange in step with the stop before it: right behind exits, and without their reserve."""
     MANUAL = "manual"
     """The trader's hand."""
     ENTRY = "entry"

@@ -3,7 +3,8 @@
 `backstop_plan` decides; here is the I/O around it. The orders are found by their tags, also after a restart. They are
 placed after their stop is armed, follow it, and are taken back when it has ended or its position is gone; once a stop
 has fired, its follower makes them its exit. A backstop that the broker refused, or that somebody took back, is said
-aloud and tried again only when the stop changes.
+aloud and tried again only when the stop changes. What would sell more than is there goes as urgently as an exit; what
+only follows its stop leaves exits their reserve.
 """
 
 from __future__ import annotations
@@ -204,7 +205,7 @@ class Backstops:
                 return  # while the journal wrote, it fired, ended or moved
             lookups = ACKNOWLEDGED_LOOKUPS
             try:
-                await self._orders.send(request, Purpose.MANUAL)
+                await self._orders.send(request, Purpose.PROTECT)
             except OutcomeUnknown:
                 lookups = LOOKUPS
             await self._seen(request.tag or Tag(""), lookups)
@@ -232,9 +233,11 @@ class Backstops:
 
     async def _move(self, stop: Stop, action: Move) -> None:
         if action.quantity is not None:
-            await self._orders.modify(action.order, quantity=action.quantity)
+            await self._orders.modify(action.order, quantity=action.quantity, purpose=Purpose.EXIT)
         else:
-            await self._orders.modify(action.order, price=action.price, trigger_price=action.trigger)
+            await self._orders.modify(
+                action.order, price=action.price, trigger_price=action.trigger, purpose=Purpose.PROTECT
+            )
             told = "" if action.trigger is None else in_rupees(action.trigger, stop.price_scale)
             self._record.note(stop, "backstop moved", f"order {action.order} to {told}")
         await self._settled(lambda order: self._shows(order, action), action.order)
@@ -247,7 +250,7 @@ class Backstops:
         self._record.note(stop, "backstop taken back", f"{', '.join(action.orders)}: {action.reason}")
         for order in action.orders:
             self._taken_back.add(order)
-            await self._orders.cancel(order)
+            await self._orders.cancel(order, purpose=Purpose.EXIT)
             await self._settled(lambda known: known.status.is_final, order)
 
     async def _settled(self, done: Callable[[Order], bool], number: BrokerOrderId) -> None:

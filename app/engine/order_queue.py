@@ -2,8 +2,8 @@
 
 A broker takes so many requests about orders a second and answers more with a refusal. Two of them are kept for exits.
 What the hot path writes waits for nothing but the broker's own second, and keeps its own order (`volley`). The longer
-limits (a minute, a day) hold back entries and the trader's hand, with a tenth kept for exits; an exit they never hold
-back.
+limits (a minute, a day) hold back entries and the trader's hand, with a tenth kept for exits, of which half is open to
+the orders that rest behind stops; an exit they never hold back.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ DAY = 86_400
 TELL_SECONDS = 0.2
 """How often those who wait are told their place."""
 
-_RANK = {Purpose.EXIT: 0, Purpose.MANUAL: 1, Purpose.ENTRY: 2}
+_RANK = {Purpose.EXIT: 0, Purpose.PROTECT: 1, Purpose.MANUAL: 2, Purpose.ENTRY: 3}
 
 
 class _Window:
@@ -55,13 +55,18 @@ class _Window:
             self._times.popleft()
         return len(self._times)
 
-    def wait(self, now: float, *, urgent: bool) -> float:
+    def wait(self, now: float, purpose: Purpose) -> float:
         """Seconds until one more fits."""
+        urgent = purpose is Purpose.EXIT
         if urgent and not self.short:
             return 0.0
         used = self.used(now)
-        room = self.limit.amount - (0 if urgent else self.kept)
+        room = self.limit.amount - (0 if urgent else self._withheld(purpose))
         return 0.0 if used < room else self._times[used - room] + self._seconds - now
+
+    def _withheld(self, purpose: Purpose) -> int:
+        """Of the requests that are kept for exits, those that this one may not use."""
+        return self.kept // 2 if purpose is Purpose.PROTECT and not self.short else self.kept
 
 
 class _Waiting:
@@ -157,14 +162,14 @@ class OrderQueue:
     def _wait(self, purpose: Purpose, placing: bool) -> float:
         now, urgent = _now(), purpose is Purpose.EXIT
         held = 0.0 if urgent else self._held_until - now
-        return max(held, *(w.wait(now, urgent=urgent) for w in self._windows if w.covers(placing)), 0.0)
+        return max(held, *(w.wait(now, purpose) for w in self._windows if w.covers(placing)), 0.0)
 
     def _deny(self, purpose: Purpose, placing: bool) -> None:
         now = _now()
         for window in self._windows:
             if window.short or not window.covers(placing):
                 continue
-            wait = window.wait(now, urgent=purpose is Purpose.EXIT)
+            wait = window.wait(now, purpose)
             if wait > PATIENCE:
                 amount, span = window.limit.amount, _span(window.limit.seconds)
                 raise Denied(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from app.domain.coverage import Protection, coverage_of
 from app.domain.errors import Denied, OutcomeUnknown, Unreachable
 from app.domain.ids import BrokerOrderId
-from app.domain.order import Order, OrderKind, OrderStatus, Side
+from app.domain.order import Order, OrderKind, OrderStatus, Purpose, Side
 from app.domain.stop import Stop, StopPlan, StopState, is_backstop
 from app.engine.backstop_plan import (
     BUDGET,
@@ -129,6 +129,29 @@ def test_no_backstop_outlives_its_stop(how: str) -> None:
         assert rig.broker.held[KEY] == 0 or how == "disarmed"
 
     assert play(script).alarms == []
+
+
+@pytest.mark.parametrize("what", ["orphan", "surplus"])
+def test_what_could_turn_the_position_round_waits_for_no_crowd(what: str) -> None:
+    async def script(rig: Rig) -> None:
+        stop = await twin(rig)
+        crowd = [asyncio.ensure_future(rig.orders.wire.queue.turn(Purpose.MANUAL, placing=True)) for _ in range(60)]
+        await settle()
+        now = asyncio.get_running_loop().time
+        began = now()
+        if what == "orphan":
+            await rig.engine.disarm(stop.id)
+        else:
+            rig.broker.hold(KEY, 40)
+            await rig.state.read_positions()
+        while sum(order.quantity for order in resting(rig)) > (0 if what == "orphan" else 40):
+            assert now() - began < 0.5, "it stood behind orders of the hand"
+            await asyncio.sleep(0.02)
+        assert sum(not one.done() for one in crowd) > 40
+        for one in crowd:
+            one.cancel()
+
+    play(script)
 
 
 def test_a_refused_backstop_is_said_and_asked_for_again_only_when_the_stop_moves() -> None:

@@ -14,7 +14,7 @@ from app.engine.order_queue import OrderQueue
 from tests.fakes.fast_loop import run, settle
 
 TEN = RateLimit("order", 10, 1)
-ENTRY, MANUAL, EXIT = Purpose.ENTRY, Purpose.MANUAL, Purpose.EXIT
+ENTRY, MANUAL, PROTECT, EXIT = Purpose.ENTRY, Purpose.MANUAL, Purpose.PROTECT, Purpose.EXIT
 
 
 class Counter:
@@ -54,16 +54,15 @@ def test_two_of_ten_a_second_are_kept_for_exits() -> None:
     run(scene())
 
 
-def test_exits_go_first_then_the_hand_then_strategies_each_in_their_order() -> None:
+def test_exits_go_first_then_what_rests_behind_stops_then_the_hand_then_strategies() -> None:
     async def scene() -> None:
         counter = Counter(TEN)
         first = counter.start(ENTRY, 8)
         await settle()
-        waiting = [task for purpose in (ENTRY, MANUAL, EXIT) for task in counter.start(purpose, 4)]
+        waiting = [task for purpose in (ENTRY, MANUAL, PROTECT, EXIT) for task in counter.start(purpose, 4)]
         await asyncio.gather(*first, *waiting)
-        assert [name.rstrip("0123456789") for name in counter.names[8:]] == ["exit"] * 4 + ["manual"] * 4 + [
-            "entry"
-        ] * 4
+        kinds = [name.rstrip("0123456789") for name in counter.names[8:]]
+        assert kinds == [kind for kind in ("exit", "protect", "manual", "entry") for _ in range(4)]
         assert counter.names[8:12] == ["exit0", "exit1", "exit2", "exit3"]
 
     run(scene())
@@ -131,6 +130,21 @@ def test_a_used_up_minute_is_refused_in_words_and_never_to_an_exit() -> None:
         assert counter.queue.used()[60] == (48, 20)
         await asyncio.sleep(60)
         await counter.ask("entry", ENTRY)
+
+    run(scene())
+
+
+def test_what_rests_behind_stops_may_use_half_of_what_a_day_keeps_for_exits_and_nothing_of_a_seconds_two() -> None:
+    async def scene() -> None:
+        counter = Counter(TEN, RateLimit("placement", 100, 86_400))
+        counter.queue.listed(95 - 8)
+        await asyncio.gather(*counter.start(PROTECT, 8))
+        asked = asyncio.ensure_future(counter.ask("exit", EXIT))
+        await settle()
+        assert asked.done(), "the second's last two are the exits'"
+        with pytest.raises(Denied, match="a day"):
+            await counter.ask("protect", PROTECT)
+        await counter.ask("exit", EXIT)
 
     run(scene())
 

@@ -152,10 +152,12 @@ class Doctor:
         found = []
         lists = self._workspace.book.instruments
         records = self._workspace.records.values()
-        for broker in sorted({list_name(one.broker, paper=one.endpoints.paper) for one in records}):
-            stats = await lists.stats(broker)
-            read = [done.ended_at for done in await lists.imports(broker, 20) if done.counts is not None]
-            found.append(checks.instruments(broker, stats.active, max(read, default=None), self._clock.now()))
+        for broker, paper in sorted({(one.broker, one.endpoints.paper) for one in records}):
+            name = list_name(broker, paper=paper)
+            title = f"{self._workspace.title(broker)}{' paper' if paper else ''}"
+            stats = await lists.stats(name)
+            read = [done.ended_at for done in await lists.imports(name, 20) if done.counts is not None]
+            found.append(checks.instruments(title, name, stats.active, max(read, default=None), self._clock.now()))
         return found
 
     async def _account(self, record: AccountRecord) -> Sequence[Finding]:

@@ -87,6 +87,18 @@ class AccountView:
     """Open stops of it."""
     scopes: tuple[str, ...] = ()
     """What the token may do, in the broker's words; empty where it does not say, or nobody is logged in."""
+    broker_title: str = ""
+    """As the broker writes itself."""
+
+    @property
+    def title(self) -> str:
+        """The broker in words."""
+        return self.broker_title or self.broker.capitalize()
+
+    @property
+    def name(self) -> str:
+        """What a trader calls it: `Zerodha AB1234`."""
+        return f"{self.title} {self.user_id or self.id}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -202,6 +202,7 @@ class SessionDesk:
             disconnected_at=record.disconnected_at,
             armed=0 if desk is None else desk.stops.armed,
             scopes=() if desk is None or desk.session is None else desk.session.scopes,
+            broker_title=self._workspace.title(record.broker),
         )
 
     async def add_account(

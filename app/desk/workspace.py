@@ -162,6 +162,13 @@ class Workspace:
             tasks=self.tasks,
         )
 
+    def title(self, broker: str) -> str:
+        """A broker as it writes itself; by its id where its provider is no longer installed."""
+        try:
+            return self.factory(broker).info.title
+        except Denied:
+            return broker.capitalize()
+
     def account(self, account: AccountId) -> AccountDesk:
         """One account. Raises Denied for an unknown one."""
         desk = self.accounts.get(account)

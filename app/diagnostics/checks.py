@@ -206,12 +206,12 @@ def feed(account: AccountId, state: FeedState, blind: int, *, guarding: bool) ->
     return warning(name, str(state), "Wait a moment; Stopline keeps connecting.", Remedy.RECONNECT, account)
 
 
-def instruments(broker: str, active: int, read_at: Nanos | None, now: Nanos) -> Finding:
-    """How many contracts are known of a broker, and from when."""
-    name = f"instruments {broker}"
+def instruments(title: str, name_of_list: str, active: int, read_at: Nanos | None, now: Nanos) -> Finding:
+    """How many contracts are known of a broker, and from when. `title`: what the trader calls the list."""
+    name = f"instruments {title}"
     if not active:
         step = "Bring them in: `instruments sync`, or log in."
-        return warning(name, "none are stored", step, Remedy.IMPORT_INSTRUMENTS, broker)
+        return warning(name, "none are stored", step, Remedy.IMPORT_INSTRUMENTS, name_of_list)
     if read_at is None:
         return fine(name, f"{active:,} active")
     days = max(0, now - read_at) // _DAY
@@ -219,7 +219,7 @@ def instruments(broker: str, active: int, read_at: Nanos | None, now: Nanos) -> 
     words = f"{active:,} active, read {read}"
     if days > OLD_INSTRUMENTS_DAYS:
         step = "Bring them in again: new contracts are missing."
-        return warning(name, words, step, Remedy.IMPORT_INSTRUMENTS, broker)
+        return warning(name, words, step, Remedy.IMPORT_INSTRUMENTS, name_of_list)
     return fine(name, words)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from app.domain.listing import ImportReport, InstrumentList
+from app.domain.listing import ImportReport, InstrumentList, broker_of_list
 from app.ui import format as fmt
 from app.ui.models.table import Column, Key, Tone
 
@@ -40,7 +40,8 @@ def list_title(one: InstrumentList) -> str:
 
 def summary(report: ImportReport) -> str:
     """One import in a sentence."""
-    name = report.broker.capitalize()
+    broker = broker_of_list(report.broker)
+    name = f"{broker.capitalize()}{' paper' if broker != report.broker else ''}"
     if report.counts is None:
         return f"{name} was not refreshed: {report.error}"
     counts = report.counts

@@ -47,7 +47,7 @@ class LoginWindow(QFrame):
         self._outside = False
         """The page is in the trader's own browser."""
         self.setObjectName("login")
-        self.setWindowTitle(f"Log in to {account.broker.capitalize()}")
+        self.setWindowTitle(f"Log in to {account.title}")
         theme.set_role(self, "card")
         self.resize(880 if account.paper else 560, 680)
         if parent is not None:

@@ -205,7 +205,7 @@ class Facts(QObject):
     def account_name(self, account: AccountId) -> str:
         """What a trader calls it: `Zerodha AB1234`."""
         view = self.accounts.get(account)
-        return account if view is None else f"{view.broker.capitalize()} {view.user_id or view.id}"
+        return account if view is None else view.name
 
     def named(self, text: str) -> str:
         """A text of the desk's with accounts called by their names."""

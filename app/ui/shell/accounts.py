@@ -124,7 +124,7 @@ class AccountKeeper(QObject):
         if view is not None and view.state is SessionState.ACTIVE:
             self._banners.show_banner(
                 f"ending-{event.account}",
-                f"{view.broker.capitalize()}: {event.words}",
+                f"{view.name}: {event.words}",
                 button="Log in again",
                 do=partial(self.log_in, event.account),
                 dismissable=True,
@@ -203,7 +203,8 @@ class AccountKeeper(QObject):
         await self._facts.load_accounts()
 
     def _words(self, view: AccountView) -> str:
-        broker = view.broker.capitalize()
+        alone = sum(other.broker == view.broker for other in self._facts.accounts.values()) == 1
+        broker = view.title if alone else view.name
         reason = self._reasons.get(view.id) or view.last_error
         if view.state is SessionState.PAUSED:
             words = f"{broker} is paused: no sync by itself, no new order. Stops and exits go on."
@@ -230,7 +231,7 @@ class AccountKeeper(QObject):
             return
         menu.clear()
         for view in self._facts.accounts.values():
-            name = caption(f"{view.broker.capitalize()} {view.user_id or view.id} ({view.client_name or view.state})")
+            name = caption(f"{view.name} ({view.client_name or view.state})")
             entry = menu.addMenu(name)
             log_in = entry.addAction("&Log in…")
             log_in.triggered.connect(lambda _checked=False, account=view.id: self.log_in(account))
@@ -257,7 +258,7 @@ class AccountKeeper(QObject):
         box.setTextFormat(Qt.TextFormat.PlainText)
         box.setIcon(QMessageBox.Icon.Question)
         box.setWindowTitle("Disconnect?")
-        box.setText(f"End the session of {view.broker.capitalize()} {view.user_id}?")
+        box.setText(f"End the session of {view.name}?")
         box.setInformativeText(_disconnect_words(armed))
         keep = box.addButton("&Stay connected", QMessageBox.ButtonRole.RejectRole)
         go = box.addButton("&Hand over, then disconnect" if armed else "&Disconnect", _DESTRUCTIVE)

@@ -58,7 +58,12 @@ class TitleBar(QWidget):
         row.addStretch(1)
         row.addWidget(self._float)
         row.addWidget(close)
+        self._name = name
         self.setFixedHeight(_TITLE_HEIGHT)
+
+    def rename(self, title: str) -> None:
+        """Another text on it."""
+        self._name.setText(title)
 
     def put_away(self, *, away: bool) -> None:
         """Takes no room while the dock's tab has its name."""
@@ -185,6 +190,16 @@ class Docks:
 
     def _named(self, text: str) -> QDockWidget:
         return next(dock for dock in self._docks.values() if dock.windowTitle() == text)
+
+    def count(self, name: str, waiting: int) -> None:
+        """Says on a view's tab and title how many lines of it wait to be read: `Notices (3)`."""
+        title = next(place.title for place in self._places if place.name == name)
+        title = f"{title} ({waiting})" if waiting else title
+        dock = self._docks[name]
+        dock.setWindowTitle(caption(title))
+        bar = dock.titleBarWidget()
+        if isinstance(bar, TitleBar):
+            bar.rename(title)
 
     def bring(self, name: str) -> None:
         """Shows a view, brings its tab to the front and gives it the focus."""

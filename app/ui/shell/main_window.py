@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtGui import QCloseEvent, QColor, QPainter, QPaintEvent
+from PySide6.QtGui import QCloseEvent
 from PySide6.QtWidgets import QApplication, QDialog, QHBoxLayout, QMainWindow, QMenuBar, QVBoxLayout, QWidget
 
 from app.domain.events import Level, PreflightDone
@@ -44,6 +44,7 @@ from app.ui.views.sync_status import SyncPanel
 from app.ui.views.trade_book import TradeBookPanel
 from app.ui.views.watchlist import WatchlistPanel
 from app.ui.widgets.text import caption, label
+from app.ui.widgets.tint import Tint
 
 CHART_PAUSE_MS = 200
 """Between two charts: each asks the broker for history, and the broker counts."""
@@ -283,6 +284,8 @@ class MainWindow(QMainWindow):
         self.day.changed.connect(self.bar.set_day)
         self.notices.added.connect(self._on_notice)
         self.docks["notices"].visibilityChanged.connect(self.notices_panel.set_in_sight)
+        for news in (self.notices.added, self.notices.changed):
+            news.connect(lambda *_: self.docks.count("notices", self.notices.unread))
         self.bridge.subscribe(PreflightDone, self._on_preflight)
         self.recovery.told.connect(self._on_returned)
         self.flights.chart_asked.connect(self.show_chart)
@@ -319,7 +322,7 @@ class MainWindow(QMainWindow):
         if not waiting:
             self.banners.drop("pre-flight")
             return
-        names = ", ".join(finding.name for finding in waiting)
+        names = self.facts.named(", ".join(finding.name for finding in waiting))
         self.banners.show_banner(
             "pre-flight",
             f"Before the market opens, to see to: {names}.",
@@ -378,23 +381,3 @@ class MainWindow(QMainWindow):
             await self._bridge.call(self._bridge.desk.guard.leave(how))
         finally:
             self.leave.emit()
-
-
-class Tint(QWidget):
-    """A thin line across the window in the colour of the money: amber for play, red for real."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._color = DARK.hairline
-        self.setFixedHeight(2)
-
-    def set_color(self, color: str) -> None:
-        """One of the palette's."""
-        self._color = color
-        self.update()
-
-    def paintEvent(self, _event: QPaintEvent) -> None:
-        """Qt."""
-        painter = QPainter(self)
-        painter.fillRect(self.rect(), QColor(self._color))
-        painter.end()

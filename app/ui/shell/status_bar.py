@@ -283,7 +283,7 @@ def mode_of(accounts: Sequence[AccountView]) -> tuple[str, str, str]:
 
 
 def _account_name(view: AccountView) -> str:
-    return f"{view.broker.capitalize()} {view.user_id}".strip()
+    return f"{view.title} {view.user_id}".strip()
 
 
 def _account_tip(view: AccountView) -> str:

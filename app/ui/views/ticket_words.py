@@ -53,7 +53,7 @@ def barred(state: SessionState) -> str:
 
 def account_words(view: AccountView) -> str:
     """An account in the list of accounts."""
-    return f"{view.broker.capitalize()} {view.user_id or view.id} · {'PAPER' if view.paper else 'LIVE'}"
+    return f"{view.name} · {'PAPER' if view.paper else 'LIVE'}"
 
 
 def same(one: OrderRequest, other: OrderRequest) -> bool:

@@ -134,9 +134,11 @@ def test_notices_of_earlier_runs_are_there_and_read_once_they_were_in_sight(stag
     window = open_window()
     assert window.notices.unread == 1
     assert stage.desk.script.called("notices read") == []
+    assert window.docks["notices"].windowTitle() == "Notices (1)"
     window.docks.bring("notices")
     stage.until(lambda: stage.desk.notices.lines[0].read)
     stage.until(lambda: window.notices.unread == 0)
+    assert window.docks["notices"].windowTitle() == "Notices"
     model = window.notices_panel.table.model()
     row = [str(model.index(0, column).data()) for column in range(model.columnCount())]
     assert row[2:4] == ["Stops are blind", "2 stops of Zerodha AB1234 without prices"]

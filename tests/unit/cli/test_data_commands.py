@@ -136,7 +136,7 @@ def test_the_same_through_a_running_workstation(tmp_path: Path) -> None:
         assert code == 1  # the broker of the made-up account does not answer
         assert states["store book.db"] == states["store journal.db"] == states["vault"] == "ok"
         assert states["broker zerodha-AB1234"] == "failed"
-        assert states["instruments zerodha"] == "warning"
+        assert states["instruments Zerodha"] == "warning"
         code, told = asked(tmp_path, Tidy(tmp_path, as_json=True, notifications_days=7))
         assert (code, told["ok"], told["notifications"]) == (0, True, 0)
         view = workstation.loop.submit(workstation.desk.data.view()).result(timeout=30)

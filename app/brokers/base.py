@@ -33,6 +33,7 @@ from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, Nanos
 from app.domain.instrument import Exchange, Instrument
 from app.domain.market import Candle, Interval, Tick
 from app.domain.money import Paise, Price
+from app.domain.news import BookNews
 from app.domain.order import Order, OrderRequest
 from app.domain.portfolio import Funds, Holding, Position
 from app.runtime.secret import Secret
@@ -262,6 +263,10 @@ class FeedSink(Protocol):
 
     def order_update(self, order: Order) -> None:
         """An order changed, from whatever origin."""
+        ...
+
+    def book_news(self, news: BookNews) -> None:
+        """A position, a holding or a resting trigger is another one now; only from brokers that tell of them."""
         ...
 
     def connected(self) -> None:

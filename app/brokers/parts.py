@@ -345,6 +345,10 @@ class CalendarSource(Protocol):
         """The special days of the current year."""
         ...
 
+    async def market_day(self, on: date) -> MarketDay | None:
+        """What is special about one day, of any year; None for a day like others."""
+        ...
+
     async def session_timings(self, on: date) -> Sequence[SessionTiming]:
         """Every exchange's session on a day; empty when all are closed."""
         ...

@@ -223,6 +223,12 @@ class _Calendar(ReadingSession):
             return await self._inner.market_days()
         raise self._denied("lists no holidays")
 
+    async def market_day(self, on: date) -> MarketDay | None:
+        """The provider's."""
+        if isinstance(self._inner, CalendarSource):
+            return await self._inner.market_day(on)
+        raise self._denied("lists no holidays")
+
     async def session_timings(self, on: date) -> Sequence[SessionTiming]:
         """The provider's."""
         if isinstance(self._inner, CalendarSource):

@@ -124,6 +124,7 @@ class AccountDesk:
             trading.charts.of_account(account),
             trading.publish,
         )
+        self.hub.on_news = self.books.on_news
         self.day_stop = DayGuard(
             self.state,
             self.stops,

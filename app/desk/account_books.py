@@ -15,9 +15,11 @@ from app.analytics.charge_table import ChargesUnknown, ChargeTable
 from app.desk.outcome import charges_of
 from app.domain.calendar import ist_date
 from app.domain.errors import AppError, SessionExpired
-from app.domain.events import Event, FundsChanged, HoldingsChanged, Level, Noticed
+from app.domain.events import Event, FundsChanged, GttTold, HoldingsChanged, Level, Noticed
 from app.domain.fill import Fill
+from app.domain.gtt import Gtt
 from app.domain.money import Paise
+from app.domain.news import BookNews, PositionNews
 from app.domain.order import Order
 from app.domain.portfolio import Funds, Holding
 from app.engine.account import AccountState
@@ -27,6 +29,8 @@ log = logging.getLogger(__name__)
 
 RECONCILE_SECONDS = 30.0
 AFTER_FILL_SECONDS = 0.5
+HOLDINGS_SECONDS = 2.0
+"""From the first news of holdings to their reading: a sale in many fills tells of its holding with each."""
 READ_AGAIN_SECONDS = (1.0, 2.0, 4.0)
 """After a fill whose positions could not be read; the next reconciliation may be half a minute away."""
 FEW = 20
@@ -44,6 +48,7 @@ class AccountBooks:
         self._publish = publish
         self._tasks = tasks
         self._after_fill = False
+        self._holdings_due = False
         self.fills: tuple[Fill, ...] = ()
         """Today's, as last read."""
         self.charges_today: Paise = 0
@@ -58,8 +63,7 @@ class AccountBooks:
         session = self._state.session
         self.funds = await session.funds()
         self._publish(FundsChanged(self.funds))
-        self.holdings = tuple(await session.holdings())
-        self._publish(HoldingsChanged(self._state.account, self.holdings))
+        await self._read_holdings()
 
     async def keep_reconciled(self) -> None:
         """Reads everything every 30 s. Runs until cancelled."""
@@ -92,6 +96,30 @@ class AccountBooks:
         self._state.order_update(order)
         if order.filled_quantity > (before.filled_quantity if before is not None else 0):
             self._tasks.start(self._positions_now(), f"positions after a fill {self._state.account}")
+
+    def on_news(self, news: BookNews) -> None:
+        """The broker says that something is another one now, wherever it was changed: it is read at once."""
+        name = self._state.account
+        if isinstance(news, Gtt):
+            self._publish(GttTold(news))
+        elif isinstance(news, PositionNews):
+            reading = self._state.reading
+            if reading is None or reading.quantity(news.key) != news.quantity:
+                self._tasks.start(self._positions_now(), f"positions of {name} after a change elsewhere")
+        elif not self._holdings_due and not any(map(news.tells, self.holdings)):
+            self._holdings_due = True
+            self._tasks.start(self._holdings_now(), f"holdings of {name} after a change")
+
+    async def _holdings_now(self) -> None:
+        """Once for many changes in a row. What cannot be read is read with everything else, within half a minute."""
+        await asyncio.sleep(HOLDINGS_SECONDS)
+        self._holdings_due = False
+        with contextlib.suppress(AppError):
+            await self._read_holdings()
+
+    async def _read_holdings(self) -> None:
+        self.holdings = tuple(await self._state.session.holdings())
+        self._publish(HoldingsChanged(self._state.account, self.holdings))
 
     async def _positions_now(self) -> None:
         for pause in READ_AGAIN_SECONDS:

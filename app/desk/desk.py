@@ -35,6 +35,7 @@ from app.domain.events import (
     EngineBeat,
     Event,
     FeedGap,
+    GttTold,
     Noticed,
     OrderChanged,
     SessionChanged,
@@ -82,6 +83,7 @@ class LocalDesk:
         self.notices = NoticeDesk(workspace)
         bus.subscribe(Noticed, self.notices.heard)
         self.gtts = GttDesk(workspace)
+        bus.subscribe(GttTold, self.gtts.told)
         self._coverage = CoverageWatch(workspace, lambda: self.gtts.known)
         self.stops = StopDesk(workspace, self._coverage.rows)
         self.sync = SyncDesk(workspace, helper)

@@ -13,7 +13,7 @@ from app.brokers.parts import GttBroker
 from app.desk.account import AccountDesk
 from app.desk.workspace import Workspace
 from app.domain.errors import AppError
-from app.domain.events import GttsChanged, Level, Noticed
+from app.domain.events import GttsChanged, GttTold, Level, Noticed
 from app.domain.gtt import Gtt, GttRequest
 from app.domain.ids import AccountId, GttId
 
@@ -68,21 +68,33 @@ class GttDesk:
             for desk in self._able():
                 await self._read_quietly(desk)
 
+    def told(self, event: GttTold) -> None:
+        """The broker says how one trigger stands, before anybody asks: it fired, or was changed elsewhere."""
+        account = event.gtt.account
+        before = self._known.get(account)
+        if before is None:
+            return  # nobody has looked yet: the first look reads them all
+        others = tuple(gtt for gtt in before if gtt.id != event.gtt.id)
+        self._take(account, (*others, event.gtt))
+
     def _able(self) -> list[AccountDesk]:
         return [desk for desk in self._workspace.live() if isinstance(desk.broker, GttBroker)]
 
     async def _read(self, desk: AccountDesk) -> tuple[Gtt, ...]:
         found = tuple(await desk.orders.gtts.read())
-        before = self._known.get(desk.account)
-        self._known[desk.account] = found
+        self._take(desk.account, found)
+        return found
+
+    def _take(self, account: AccountId, found: tuple[Gtt, ...]) -> None:
+        before = self._known.get(account)
+        self._known[account] = found
         if found != before:
-            self._workspace.publish(GttsChanged(desk.account, found))
+            self._workspace.publish(GttsChanged(account, found))
         if before is not None:
             seen = {gtt.id for gtt in before if gtt.failed}
             for gtt in found:
                 if gtt.failed and gtt.id not in seen:
                     self._alarm(gtt)
-        return found
 
     async def _read_quietly(self, desk: AccountDesk) -> None:
         try:

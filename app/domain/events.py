@@ -178,6 +178,13 @@ class GttsChanged(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class GttTold(Event):
+    """The broker told of one trigger by itself."""
+
+    gtt: Gtt
+
+
+@dataclass(frozen=True, slots=True)
 class HoldingsChanged(Event):
     """All holdings of an account."""
 

@@ -21,6 +21,7 @@ from app.domain.errors import AppError, SessionExpired
 from app.domain.events import Event, FeedChanged, FeedGap, FeedState, Level, Noticed, TicksConflated
 from app.domain.ids import AccountId, InstrumentId, Nanos
 from app.domain.market import Tick
+from app.domain.news import BookNews
 from app.domain.order import Order
 from app.market.freshness import Freshness
 from app.market.lane import Lane, RichTicks
@@ -82,7 +83,7 @@ class FeedHub:
         self._check = check
         self._watched = watched
         self._rich = rich
-        self._on_order = on_order
+        self.on_order = on_order
         self._on_connected = on_connected
         self._on_order_stream = on_order_stream
         self._on_session_dead = on_session_dead
@@ -91,6 +92,7 @@ class FeedHub:
         """The account's exchange time."""
         self._candles = candles
         self._publish = publish
+        self.on_news: Callable[[BookNews], object] = lambda _news: None
         self._connect: Connect | None = None
         self._limits = StreamLimits()
         self._canaries: frozenset[int] = frozenset()
@@ -286,10 +288,6 @@ class FeedHub:
         reason = feed.fault(payload)
         if reason:
             self.malformed(reason, payload[:16])
-
-    def order_update(self, order: Order) -> None:
-        """An order changed, from whatever origin."""
-        self._on_order(order)
 
     def order_stream(self, cause: Exception | None) -> None:
         """Order updates stopped alone (why), or come again. Prices and stops go on."""

@@ -14,6 +14,7 @@ from app.domain.errors import AppError, SessionExpired
 from app.domain.events import FeedState
 from app.domain.ids import InstrumentId, Nanos
 from app.domain.market import Tick
+from app.domain.news import BookNews
 from app.domain.order import Order
 
 SILENT_SECONDS = 2.7
@@ -30,9 +31,10 @@ class Hub(Protocol):
         """A frame whose stops were checked."""
         ...
 
-    def order_update(self, order: Order) -> None:
-        """An order changed."""
-        ...
+    on_order: Callable[[Order], None]
+    """Hears of an order that changed."""
+    on_news: Callable[[BookNews], object]
+    """Hears of a position, a holding or a trigger that changed."""
 
     def lane_changed(self, lane: Lane, cause: Exception | None) -> None:
         """Its state is another one now."""
@@ -180,7 +182,11 @@ class Lane:
 
     def order_update(self, order: Order) -> None:
         """An order changed, from whatever origin."""
-        self._hub.order_update(order)
+        self._hub.on_order(order)
+
+    def book_news(self, news: BookNews) -> None:
+        """A position, a holding or a trigger changed."""
+        self._hub.on_news(news)
 
     def connected(self) -> None:
         """Subscribed again; what happened meanwhile must be read."""

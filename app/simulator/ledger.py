@@ -28,6 +28,8 @@ class Ledger:
         self.account = account
         self._market = market
         self._book = book
+        self.converted: Callable[[int, Conversion], None] = lambda _token, _move: None
+        """Told of a position that changed its product."""
 
     # -- what may be done
 
@@ -166,6 +168,7 @@ class Ledger:
                 del self.account.positions[key]
                 self._book.drop("position", _key(position))
         self._book.commit(durable=True)
+        self.converted(listing.token, move)
 
     def hold(self, token: int, quantity: int, value: int) -> None:
         """Puts shares into the demat account, as if bought long ago."""

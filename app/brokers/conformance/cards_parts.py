@@ -114,6 +114,7 @@ class TestOtherParts:
         for day in days:
             assert day.description
             assert all(timing.start < timing.end for timing in day.open)
+        assert await session.market_day(days[0].on) == next(day for day in days if day.on == days[0].on)
         today = to_datetime(await session.exchange_time()).date()
         week = [await session.session_timings(today + timedelta(days=n)) for n in range(7)]
         assert any(week)

@@ -14,6 +14,7 @@ from app.brokers.conformance.rig import WITHIN_SECONDS, Rig, card, tagged, until
 from app.domain.broker import Support
 from app.domain.errors import OutcomeUnknown, Rejected, SessionExpired
 from app.domain.ids import Nanos
+from app.domain.news import BookNews
 from app.domain.order import Order
 
 pytestmark = pytest.mark.asyncio
@@ -47,6 +48,9 @@ class Heard:
     def order_update(self, order: Order) -> None:
         """From whatever origin."""
         self.orders.append(order)
+
+    def book_news(self, news: BookNews) -> None:
+        """Every broker may tell; no card asks for it."""
 
     def connected(self) -> None:
         """Up."""

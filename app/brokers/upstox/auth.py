@@ -130,6 +130,8 @@ class UpstoxLogin:
             "client_secret": self._credentials.api_secret.reveal(),
             "redirect_uri": self._endpoints.redirect_url,
             "grant_type": "authorization_code",
+            # A year begins anew with every login: else the reading token of the first one would end unseen.
+            "refresh_extended_token": "true",
         }
         try:
             row = Row(await rest.form("/v2/login/authorization/token", fields), "login answer")

@@ -161,6 +161,13 @@ class UpstoxSpecials(UpstoxPart):
         """The special days of the current year."""
         return await self._rest.rows("/v2/market/holidays", reports.market_day_from_row)
 
+    async def market_day(self, on: date) -> MarketDay | None:
+        """What is special about one day, of any year; None for a day like others."""
+        found = await self._rest.rows(f"/v2/market/holidays/{on.isoformat()}", reports.market_day_from_row)
+        if any(day.on != on for day in found):
+            raise BadAnswer("The broker told of another day than the one asked for.", detail=on.isoformat())
+        return found[0] if found else None
+
     async def session_timings(self, on: date) -> Sequence[SessionTiming]:
         """Every exchange's session on a day; empty when all are closed."""
         return await self._rest.rows(f"/v2/market/timings/{on.isoformat()}", reports.timing_from_row)

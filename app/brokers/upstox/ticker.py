@@ -26,6 +26,7 @@ from app.brokers.stream import Stream
 from app.brokers.upstox import codec
 from app.brokers.upstox.keys import Directory
 from app.brokers.upstox.mapping import order_from_row
+from app.brokers.upstox.news import news_from
 from app.brokers.upstox.rest import UpstoxRest
 from app.domain.account import Endpoints
 from app.domain.errors import AppError, SessionExpired, Unreachable
@@ -37,8 +38,8 @@ log = logging.getLogger(__name__)
 
 MARKET = "/v3/feed/market-data-feed/authorize"
 PORTFOLIO = "/v2/feed/portfolio-stream-feed/authorize"
-UPDATES = (("update_types", "order"),)
-"""What the portfolio stream is asked for: its positions and holdings carry no prices, they are read instead."""
+UPDATES = (("update_types", "order,gtt_order,position,holding"),)
+"""What the portfolio stream is asked for. Its positions and holdings carry no prices: they say what is to be read."""
 
 BATCH = 500
 """Keys in one subscribe message."""
@@ -281,8 +282,10 @@ class UpstoxFeed:
                 order = order_from_row(message, self._account, self._directory)
                 self._notice(order)
                 self._sink.order_update(order)
+            else:
+                self._sink.book_news(news_from(message, self._account, self._directory))
         except (AppError, ValueError, AttributeError) as failure:
-            self._sink.malformed(f"order update: {type(failure).__name__}", payload[:16])
+            self._sink.malformed(f"portfolio update: {type(failure).__name__}", payload[:16])
 
 
 _MARKET_INFO = b"\x08\x02"

@@ -55,6 +55,7 @@ class UpstoxDoor:
         self._trading = Trading(oms, self._keys, self._guard, faults, credentials.user_id)
         self.feed = MarketFeed(oms.market, self._keys, faults)
         self.portfolio = PortfolioFeed(self._trading, faults)
+        oms.ledger.converted = self.portfolio.converted
         self.webhook = Webhook(self.tokens, self.portfolio)
         self.triggers = TriggerEngine(oms, book, announcer(self._trading, self.portfolio))
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
+from app.simulator.account import Conversion, Position
 from app.simulator.faults import Faults
 from app.simulator.oms import OrderSystem
 from app.simulator.order import UPDATE
@@ -56,6 +57,13 @@ class PortfolioFeed:
         if filled > self._filled.get(order.order_id, 0):
             self._filled[order.order_id] = filled
             self._tell_position(order.token, order.product)
+
+    def converted(self, token: int, move: Conversion) -> None:
+        """A position changed its product: both are told, the emptied one too."""
+        quote, positions = self._oms.market.quotes[token], self._oms.ledger.account.positions
+        for product in (move.old, move.new):
+            position = positions.get((token, product)) or Position(token, product)
+            self.send(POSITION, rows.position_update(position, quote.listing))
 
     def _tell_position(self, token: int, product: str) -> None:
         quote, account = self._oms.market.quotes[token], self._oms.ledger.account

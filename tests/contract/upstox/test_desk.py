@@ -13,17 +13,19 @@ import pytest
 
 from app.bootstrap import build_desk
 from app.brokers.market_parts import KillSwitchBroker
+from app.brokers.parts import ConversionBroker, GttBroker
 from app.desk.desk import LocalDesk
 from app.domain.errors import Denied, SessionExpired
 from app.domain.events import FeedChanged, FeedState, Noticed, SessionState, SyncStep, TicksConflated
 from app.domain.flight import Flight, FlightStep
+from app.domain.gtt import GttLeg, GttRequest
 from app.domain.health import HealthState
 from app.domain.ids import AccountId, InstrumentId, StopId
 from app.domain.instrument import Product
 from app.domain.market import Interval
 from app.domain.money import Price
 from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Side
-from app.domain.portfolio import PositionKey
+from app.domain.portfolio import Conversion, PositionKey
 from app.domain.stop import Stop, StopPlan, StopState
 from app.runtime.paths import ProfilePaths
 from app.vault.vault import Vault
@@ -315,3 +317,27 @@ async def test_a_twin_stop_leaves_by_a_change_of_its_backstop(
             assert await eventually(closed)
             ours = [o for o in await account.broker.orders() if (o.tag or "").startswith(stop.id)]
             assert [(o.broker_order_id, o.filled_quantity) for o in ours] == [(backstop.broker_order_id, 10)]
+
+
+async def test_what_was_changed_elsewhere_is_seen_at_once(tmp_path: Path) -> None:
+    with upstox_exchange("--seed", "7", "--clock", "2026-11-20T10:00:00", "--fault", "limits=off") as exchange:
+        async with seated(exchange, ProfilePaths(tmp_path / "profile"), first=True) as seat:
+            elsewhere = seat.desk._workspace.account(seat.account).broker
+            assert isinstance(elsewhere, ConversionBroker)
+            assert isinstance(elsewhere, GttBroker)
+            order = OrderRequest(seat.account, INFY, Side.BUY, 10, Product.MIS, OrderKind.MARKET)
+            await seat.desk.trading.place(order)
+            assert await eventually(lambda: _is(seat.held, 10))
+            last = await seat.last()
+            await seat.desk.gtts.gtts()
+            # None of these goes by the desk, which reads positions every 30 s and triggers once a minute.
+            await elsewhere.convert(Conversion(seat.key, Side.BUY, 10, Product.CNC))
+            leg = GttLeg(last * 90 // 100 // 10 * 10, Side.SELL, 10, Product.CNC, 0, OrderKind.MARKET)
+            number = await elsewhere.place_gtt(GttRequest(seat.account, INFY, last, (leg,)))
+
+            async def seen() -> bool:
+                held = {p.key.product: p.quantity for p in await seat.desk.portfolio.positions()}
+                known = [gtt.id for gtt in seat.desk.gtts.known[seat.account]]
+                return (held.get(Product.CNC), held.get(Product.MIS, 0)) == (10, 0) and number in known
+
+            assert await eventually(seen)

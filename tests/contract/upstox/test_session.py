@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 
 import pytest
 
@@ -219,6 +219,8 @@ async def test_the_calendar_and_the_registered_addresses_are_read(broker: Upstox
     days = await broker.market_days()
     assert days
     assert all(day.on.year == 2026 for day in days)
+    assert await broker.market_day(days[0].on) == days[0]
+    assert await broker.market_day(date(2026, 11, 20)) is None
     timings = await broker.session_timings(to_datetime((await broker.exchange_clock()).now).date())
     assert {timing.exchange for timing in timings} >= {"NSE", "NFO"}
     assert isinstance(await broker.registered_addresses(), list)

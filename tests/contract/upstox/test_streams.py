@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TypeVar
 
 from app.brokers.base import ExitReply, Feed, Mark
 from app.brokers.upstox.adapter import UpstoxSession
 from app.domain.errors import SessionExpired, Unreachable
+from app.domain.gtt import Gtt, GttLeg, GttRequest, GttStatus
 from app.domain.ids import InstrumentId, Nanos, Tag
 from app.domain.instrument import Product
 from app.domain.market import Tick
+from app.domain.news import BookNews, HoldingNews, PositionNews
 from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Side
+from app.domain.portfolio import Conversion, PositionKey
 from tests.contract.upstox.conftest import FACTORY, A, Upstox, upstox_exchange
 from tests.fakes.paper_exchange import eventually
 
@@ -30,6 +34,7 @@ class Ear:
         self.prices: dict[int, list[int]] = {}
         self.ticks: dict[InstrumentId, Tick] = {}
         self.orders: list[Order] = []
+        self.news: list[BookNews] = []
         self.connections = 0
         self.ends: list[Exception] = []
         self.faults: list[str] = []
@@ -52,6 +57,9 @@ class Ear:
 
     def order_update(self, order: Order) -> None:
         self.orders.append(order)
+
+    def book_news(self, news: BookNews) -> None:
+        self.news.append(news)
 
     def connected(self) -> None:
         self.connections += 1
@@ -133,6 +141,53 @@ async def test_orders_of_every_origin_are_told(broker: UpstoxSession) -> None:
         await until(lambda: any(o.broker_order_id == order and o.status is OrderStatus.FILLED for o in ear.orders))
         last = [o for o in ear.orders if o.broker_order_id == order][-1]
         assert (last.instrument, last.tag, last.filled_quantity) == (INFY, "ABCDEFABCDEF0201", 5)
+
+
+async def test_positions_holdings_and_triggers_are_told_whoever_changed_them(broker: UpstoxSession) -> None:
+    async with listening(broker, SBIN) as ear:
+        await until(lambda: ear.connections == 1)
+        await broker.place(
+            OrderRequest(A, SBIN, Side.BUY, 4, Product.MIS, OrderKind.MARKET, tag=Tag("ABCDEFABCDEF0221"))
+        )
+        mine = PositionKey(A, SBIN, Product.MIS)
+        await until(lambda: PositionNews(mine, 4) in ear.news)
+        await broker.convert(Conversion(mine, Side.BUY, 4, Product.CNC))
+        await until(lambda: PositionNews(mine, 0) in ear.news)
+        await until(lambda: PositionNews(PositionKey(A, SBIN, Product.CNC), 4) in ear.news)
+        last = (await broker.last_prices([SBIN]))[SBIN]
+        leg = GttLeg(last * 90 // 100 // 10 * 10, Side.SELL, 4, Product.CNC, 0, OrderKind.MARKET)
+        number = await broker.place_gtt(GttRequest(A, SBIN, last, (leg,)))
+        told = await until(lambda: next((n for n in ear.news if isinstance(n, Gtt) and n.id == number), None))
+        assert told is not None
+        assert (told.instrument, told.status, told.legs[0].trigger) == (SBIN, GttStatus.ACTIVE, leg.trigger)
+        await broker.delete_gtt(number)
+        await until(lambda: any(isinstance(n, Gtt) and n.status is GttStatus.CANCELLED for n in ear.news))
+        assert not ear.faults
+
+
+async def test_a_holding_that_is_sold_is_told_with_what_is_left() -> None:
+    with upstox_exchange("--seed", "7", "--clock", "2026-11-19T10:00:00") as exchange:
+        broker = FACTORY.session(await exchange.log_in(), exchange.credentials, exchange.endpoints)
+        assert isinstance(broker, UpstoxSession)
+        await broker.instruments()
+        order = OrderRequest(A, SBIN, Side.BUY, 5, Product.CNC, OrderKind.MARKET, tag=Tag("ABCDEFABCDEF0230"))
+        await broker.place(order)
+        assert await eventually(broker.fills)
+        await broker.close()
+        await exchange.control("PUT", "/clock", {"now": "2026-11-20T10:00:00"})
+        broker = FACTORY.session(await exchange.log_in(), exchange.credentials, exchange.endpoints)
+        assert isinstance(broker, UpstoxSession)
+        await broker.instruments()
+        (held,) = await broker.holdings()
+        async with listening(broker, SBIN) as ear:
+            await until(lambda: ear.connections == 1)
+            await broker.place(replace(order, side=Side.SELL, quantity=2, tag=Tag("ABCDEFABCDEF0231")))
+            told = await until(lambda: next((n for n in ear.news if isinstance(n, HoldingNews)), None))
+            assert told is not None
+            (now,) = await broker.holdings()
+            assert told.tells(now)
+            assert (told.used_quantity, told.tells(held)) == (2, False)
+        await broker.close()
 
 
 async def test_order_updates_that_end_alone_are_told_and_prices_go_on(broker: UpstoxSession, exchange: Upstox) -> None:

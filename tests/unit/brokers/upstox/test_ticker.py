@@ -13,6 +13,7 @@ from app.brokers.upstox.ticker import FULL_ALONE, FULL_MIXED, LTPC_MIXED, Upstox
 from app.domain.account import Endpoints
 from app.domain.ids import AccountId, InstrumentId, Nanos
 from app.domain.instrument import Exchange, Instrument, InstrumentKind, Segment
+from app.domain.news import BookNews
 from app.domain.order import Order
 from app.runtime.secret import Secret
 
@@ -36,6 +37,9 @@ class Sink:
         raise AssertionError
 
     def order_update(self, order: Order) -> None:
+        raise AssertionError
+
+    def book_news(self, news: BookNews) -> None:
         raise AssertionError
 
     def connected(self) -> None:

@@ -19,6 +19,7 @@ from app.brokers.zerodha.ticker import ZerodhaFeed
 from app.domain.account import Endpoints
 from app.domain.errors import SessionExpired, Unreachable
 from app.domain.ids import AccountId, Nanos
+from app.domain.news import BookNews
 from app.domain.order import Order
 from app.runtime.secret import Secret
 
@@ -48,6 +49,9 @@ class Ears:
 
     def order_update(self, order: Order) -> None:
         self._hear("order", order.broker_order_id)
+
+    def book_news(self, news: BookNews) -> None:
+        raise AssertionError
 
     def connected(self) -> None:
         self._hear("connected", None)

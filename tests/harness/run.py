@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import tempfile
+from contextlib import ExitStack
 from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from unittest import mock
 
@@ -14,11 +17,13 @@ from app.domain.ids import InstrumentId
 from app.domain.instrument import Product
 from app.domain.portfolio import PositionKey
 from app.simulator.exchange import Opening
+from app.storage.database import StoreKind
+from app.storage.store import open_store
 from tests.harness.acts import Stage
 from tests.harness.network import Network, network
 from tests.harness.plans import LISTINGS, plan_of, trigger_of
 from tests.harness.script import ARMED_BY, Guarded, Kind, Script, write
-from tests.harness.station import ACCOUNT, Disk, InlineWorker
+from tests.harness.station import ACCOUNT, KEY, Disk, InlineWorker
 from tests.harness.tape import Course
 from tests.harness.verdict import violations
 from tests.harness.virtual import Deadlock, VirtualLoop, virtual_machine
@@ -30,6 +35,14 @@ QUIET = 40.0
 HOLDABLE = tuple(
     key for key, row in sorted(LISTINGS.by_key.items()) if row.exchange == "NFO" and row.previous_close > 2_000
 )[:12]
+SELDOM = {
+    "app.simulator.exchange.WATCH_SECONDS": 1.0,
+    "app.market.charts.CONFLATE_SECONDS": 5.0,
+    "app.market.feed.CONFLATE_SECONDS": 1.0,
+    "app.desk.account.PAPER_CLOCK_SECONDS": 60.0,
+}
+"""Looks that decide nothing in a run: at the night that a script brings itself, and what a window would paint. The
+clock is read as seldom as a live broker's."""
 BEYOND = 0.02
 """How far the price goes through the level."""
 
@@ -51,17 +64,31 @@ def play(seed: int, *, story: bool = False) -> Result:
     """One seed from beginning to end."""
     script = write(seed, HOLDABLE)
     folder = tempfile.mkdtemp(prefix="stopline-harness-", dir=_memory())
+    for name, content in empty_journal().items():
+        Path(folder, name).write_bytes(content)
     try:
-        with (
-            virtual_machine(seed) as loop,
-            network(loop, seed) as net,
-            mock.patch("app.storage.store.Worker", InlineWorker),
-        ):
+        with ExitStack() as seldom, virtual_machine(seed) as loop, network(loop, seed) as net:
+            seldom.enter_context(mock.patch("app.storage.store.Worker", InlineWorker))
+            for name, seconds in SELDOM.items():
+                seldom.enter_context(mock.patch(name, seconds))
             return _in_world(loop, net, script, Path(folder), story=story)
     except Deadlock:
         return Result(seed, ("everything waits for something that will never happen",))
     finally:
         _remove(Path(folder))
+
+
+@lru_cache(1)
+def empty_journal() -> dict[str, bytes]:
+    """The files of a profile that was just made: their making is not what a run is about."""
+
+    async def make(folder: Path) -> None:
+        store, _ = await open_store(folder, KEY, StoreKind.JOURNAL)
+        await store.close()
+
+    with tempfile.TemporaryDirectory(dir=_memory()) as folder:
+        asyncio.run(make(Path(folder)))
+        return {path.name: path.read_bytes() for path in Path(folder).iterdir() if path.is_file()}
 
 
 def _in_world(loop: VirtualLoop, net: Network, script: Script, folder: Path, *, story: bool) -> Result:

@@ -110,6 +110,7 @@ class Volley:
             entry.held = HELD_BY_BACKSTOP
             return perf_counter_ns()  # the follower sees to it
         if self._waiting:
+            entry.held = self._waiting[0].held
             self._line_up(entry)
             return 0
         written = self._write(entry)
@@ -151,8 +152,6 @@ class Volley:
         risk = entry.risk
         place = next((n for n, other in enumerate(self._waiting) if other.risk < risk), len(self._waiting))
         self._waiting.insert(place, entry)
-        if not entry.held:
-            entry.held = self._waiting[0].held or HELD_BY_LINE
 
     def _write(self, entry: Entry) -> int:
         """Its next slices, as many as may go. 0: not all of them."""

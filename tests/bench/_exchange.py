@@ -164,7 +164,7 @@ async def breach(
     market = exchange.market
     await asyncio.sleep(1.5)  # a tick of the second in which a stop was armed does not count
     for symbol, trigger in triggers.items():
-        await asyncio.sleep(every * dice.uniform(0.5, 1.5))
+        await asyncio.sleep(every * dice.uniform(0.8, 1.2))
         quote: Quote = market.quotes[market.listings.by_key[f"NSE:{symbol}"].token]
         watch.await_breach(quote.listing.token, symbol)
         market.set_price(f"NSE:{symbol}", trigger - TICK)

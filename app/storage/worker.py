@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from app.domain.errors import StorageError
+from app.runtime.priority import settle_own_thread
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -83,6 +84,7 @@ class Worker:
         return True
 
     def _run(self) -> None:
+        settle_own_thread()
         while (job := self._jobs.get()) is not None:
             _do(job)
             # Neither result nor traceback may live on until the next job.

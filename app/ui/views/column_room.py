@@ -23,9 +23,12 @@ class ColumnRoom(QObject):
         self._table = table
         self._model = model
         self._header = table.horizontalHeader()
+        self._header.setResizeContentsPrecision(0)  # what comes into sight later asks for its room when it is painted
         self._widths = [column.width for column in model.columns]
         self._longest = [0] * len(model.columns)
         """Letters of the longest text that each column has painted."""
+        self._grown: set[int] = set()
+        """Columns that are asked for their width with the next fit: each asks every cell in sight."""
         self._unwanted: set[int] = set()
         self._setting = False
         self._fit = QTimer(self)
@@ -54,10 +57,14 @@ class ColumnRoom(QObject):
             self._longest[number] = letters
             column = self._model.columns[number]
             if column.number or column.whole:
-                self.fit_soon()
+                self._fit_with(number)
 
     def fit_soon(self) -> None:
-        """Rows came, or a figure grew."""
+        """Rows came."""
+        self._fit_with(*range(len(self._widths)))
+
+    def _fit_with(self, *columns: int) -> None:
+        self._grown.update(columns)
         if not self._fit.isActive():
             self._fit.start()
 
@@ -93,9 +100,12 @@ class ColumnRoom(QObject):
 
     def _fit_columns(self) -> None:
         """Names and figures are never cut: their columns grow with what they have to show, and never shrink."""
-        grown = False
+        grown, asked = False, self._grown
+        self._grown = set()
         for number, column in enumerate(self._model.columns):
-            if (column.number or column.whole) and not self._header.isSectionHidden(number):
+            if number not in asked or self._header.isSectionHidden(number):
+                continue
+            if column.number or column.whole:
                 needed = self._table.sizeHintForColumn(number) + 2
                 if needed > self._widths[number]:
                     self._widths[number] = needed

@@ -17,6 +17,7 @@ from app.domain.ids import StopId
 from app.domain.instrument import Instrument
 from app.ui import format as fmt
 from app.ui.bridge import Bridge
+from app.ui.frame import SUM_MS, NextFrame
 from app.ui.models.facts import Facts
 from app.ui.models.table import Column, Key, TableModel, Tone
 from app.ui.views.table_view import TableView, action
@@ -116,9 +117,10 @@ class FlightsPanel(QWidget):
         layout.addWidget(self.message)
         layout.addWidget(split, 1)
         layout.addLayout(foot)
+        self._showing = NextFrame(self, self._refresh, SUM_MS)
         bridge.subscribe(FlightRecorded, lambda event: self._take((event.flight,)))
         bridge.subscribe(SessionChanged, lambda _event: self._read_if_seen())
-        facts.instruments_known.connect(lambda _ids: self._refresh())
+        facts.instruments_known.connect(self._on_known)
 
     def showEvent(self, event: QShowEvent) -> None:
         """Qt."""
@@ -152,19 +154,31 @@ class FlightsPanel(QWidget):
         else:
             self._take(found)
 
+    def _refresh_if_seen(self) -> None:
+        """Exits of one moment are shown together, and none behind another tab: to show it reads them anyway."""
+        if self.isVisible():
+            self._showing.ask()
+
+    def _on_known(self, _instruments: object) -> None:
+        if self.isVisible():
+            self._refresh()
+            self._model.touch_all()
+
     def _take(self, found: Sequence[Flight]) -> None:
         self._flights |= {flight.stop: flight for flight in found}
         self._bridge.start(self._facts.need([flight.instrument for flight in found]), "learn instruments")
-        self._refresh()
         if self._wanted is not None and self._wanted in self._flights:
+            self._refresh()
             self._pick(self._wanted)
+        else:
+            self._refresh_if_seen()
 
     def _refresh(self) -> None:
+        self._showing.stop()
         listed = sorted(self._flights.values(), key=lambda flight: flight.fired_at, reverse=True)
         self._model.replace(
             (flight.stop, FlightRow(flight, self._facts.instruments.get(flight.instrument))) for flight in listed
         )
-        self._model.touch_all()
         shown = self.waterfall.flight
         if shown is not None and shown.stop in self._flights:
             self.waterfall.show_flight(self._flights[shown.stop])

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,9 @@ from app.runtime.paths import ProfilePaths
 from app.runtime.secret import Secret
 from tests.bench._exchange import SHARES, own_core
 from tests.bench._probe import LockProbe
+from tests.bench._window import LOOK_MS, Stretch, WindowWatch
 
 STOP_AT = 0.96
-LOOK_MS = 5
-"""How often the window's thread is looked at."""
 PASSPHRASE = Secret("a passphrase for the bench")
 QUIET_SECONDS = 3.0
 WATCHED = 100
@@ -52,8 +52,9 @@ class Driver:
         self.account = AccountId("")
         self.paints: list[float] = []
         self._probe: LockProbe | None = None
-        self.window_lag = 0.0
-        """Seconds by which the window came round late, at worst since it was set to nought."""
+        self.window = WindowWatch()
+        self.count_paints: Callable[[], None] = lambda: None
+        """Begins to count the window's paints: every event of Qt's then makes a detour through Python."""
 
     def run(self, coroutine: Any) -> Any:
         """A coroutine on the loop thread, awaited from another."""
@@ -127,14 +128,25 @@ class Driver:
         }[command["case"]]
         await asyncio.sleep(0.5)
         probe.take()
-        self.window_lag = 0.0
+        self.window.take()
         began = time.perf_counter()
         await case()
         took = time.perf_counter() - began
         waits = probe.take()
         for milliseconds, places in waits.noted:
             sys.stderr.write(f"{command['case']}: {milliseconds} ms, {places}\n")
-        return {"seconds": round(took, 2), **waits.told(), "window_ms": round(self.window_lag * 1000, 1)}
+        return {"seconds": round(took, 2), **waits.told(), **self.window_told(command["case"])}
+
+    def window_told(self, case: str) -> dict[str, float]:
+        """The longest stretch of the window since it was last asked; the words go to standard error."""
+        longest = self.window.take()
+        for stretch in longest:
+            sys.stderr.write(f"{case}: window {stretch.told()}\n")
+        worst = longest[0] if longest else Stretch()
+        return {
+            "window_ms": round(worst.lasted, 1), "own_ms": round(worst.own, 1), "no_core_ms": round(worst.core, 1),
+            "no_lock_ms": round(worst.lock, 1),
+        }  # fmt: skip
 
     async def everything(self, command: dict[str, Any]) -> None:
         """A sync and every trade anew, an import and a backup, side by side."""
@@ -185,8 +197,8 @@ class Driver:
         if command["do"] == "arm":
             return self.run(self.arm(command["first"], command["count"]))
         if command["do"] == "sync":
-            self.window_lag = 0.0
-            return {**self.run(self.sync()), "window_ms": self.window_lag * 1000}
+            self.window.take()
+            return {**self.run(self.sync()), **self.window_told(command["do"])}
         if command["do"] == "probe":
             return self.run(self.probed(command))
         if command["do"] == "rows":
@@ -197,6 +209,7 @@ class Driver:
             return {"engine_us": self.run(self.figures()), "fps": len(paints) / span if span else 0.0}
         if command["do"] == "count frames":
             self.paints.clear()
+            self.count_paints()
             return "counting"
         raise ValueError(command)
 
@@ -209,13 +222,19 @@ class Driver:
 
 def with_window(driver: Driver) -> int:
     """The full window on the desk; paints are counted where Qt delivers them."""
-    from PySide6.QtCore import QEvent, QObject, Qt, QTimer
+    from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
     from PySide6.QtWidgets import QApplication, QMainWindow
 
     from app.ui.application import WindowOptions, run_window
 
     class Paints(QObject):
-        """One entry a repaint of the main window."""
+        """One entry a repaint of the main window, once it counts."""
+
+        asked = Signal()
+
+        def begin(self) -> None:
+            """On the window's thread."""
+            app().installEventFilter(self)
 
         def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802 - Qt's name
             """For Qt."""
@@ -224,25 +243,23 @@ def with_window(driver: Driver) -> int:
             return False
 
     counter = Paints()
-    last = time.perf_counter()
+    counter.asked.connect(counter.begin, Qt.ConnectionType.QueuedConnection)
     turn = QTimer()
     turn.setTimerType(Qt.TimerType.PreciseTimer)
 
+    def app() -> QApplication:
+        there = QApplication.instance()
+        if not isinstance(there, QApplication):
+            raise TypeError("no application")
+        return there
+
     def begin() -> None:
-        app = QApplication.instance()
-        if app is None:
-            raise RuntimeError("no application")
-        app.installEventFilter(counter)
+        driver.count_paints = counter.asked.emit
         threading.Thread(target=finish, daemon=True).start()
+        driver.window.begin()
         turn.start(LOOK_MS)
 
-    def look() -> None:
-        nonlocal last
-        now = time.perf_counter()
-        driver.window_lag = max(driver.window_lag, now - last - LOOK_MS / 1000)
-        last = now
-
-    turn.timeout.connect(look)
+    turn.timeout.connect(driver.window.look)
 
     def finish() -> None:
         driver.serve()

@@ -79,5 +79,5 @@ def at_rest(station: Process) -> Any:
 
 
 def _rounded(told: dict[str, Any]) -> dict[str, Any]:
-    names = ("seconds", "loop_ms", "window_ms", "created", "skipped")
-    return {name: round(told[name], 2) for name in names}
+    names = ("seconds", "loop_ms", "window_ms", "own_ms", "no_core_ms", "no_lock_ms", "created", "skipped")
+    return {name: round(told[name], 2) for name in names if name in told}

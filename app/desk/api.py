@@ -28,6 +28,7 @@ from app.desk.messages import (
     TradePage,
     WatchlistView,
 )
+from app.desk.services_verbs import ServiceVerbs
 from app.desk.strategy_verbs import StrategyVerbs
 from app.domain.coverage import Coverage
 from app.domain.day_stop import DayLimits, DayStop
@@ -382,6 +383,8 @@ class Desk(Protocol):
     def guard(self) -> GuardVerbs: ...
     @property
     def strategies(self) -> StrategyVerbs: ...
+    @property
+    def services(self) -> ServiceVerbs: ...
     @property
     def flights(self) -> FlightVerbs: ...
     @property

@@ -25,6 +25,7 @@ from app.desk.paper import PaperExchange
 from app.desk.portfolio import PortfolioDesk
 from app.desk.preflight import PreflightWatch
 from app.desk.recorder import TickRecorder
+from app.desk.services import ServiceDesk
 from app.desk.session import SessionDesk
 from app.desk.stops import StopDesk
 from app.desk.strategies import StrategyDesk
@@ -94,6 +95,7 @@ class LocalDesk:
         self.strategies = StrategyDesk(workspace)
         self.flights = FlightDesk(workspace)
         self.browser = BrowserLogins(workspace, self.session)
+        self.services = ServiceDesk(workspace, self.session)
         self._history = OrderHistory(workspace)
         self._calendar = CalendarNews(workspace)
         self.recorder = TickRecorder(workspace, self.market.subscribe)

@@ -11,19 +11,19 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from app.brokers import configuration
-from app.brokers.base import Credentials, Session
+from app.brokers.base import Credentials, Login, Session
 from app.brokers.login_state import LoginAttempts
 from app.desk import handover
 from app.desk.account import AccountDesk
 from app.desk.messages import AccountView, LoginPage, PaperLogin, PassphraseStrength, VaultInfo, VaultState
 from app.desk.paper import PaperExchange
 from app.desk.rights import prove
-from app.desk.sessions import Sessions
+from app.desk.sessions import Sessions, check_client
 from app.desk.strategies import adopt
 from app.desk.workspace import Workspace
 from app.domain.account import Endpoints
 from app.domain.broker import BrokerListing
-from app.domain.errors import AppError, Denied, LoginFailed
+from app.domain.errors import AppError, Denied
 from app.domain.events import FeedState, Level, Noticed, SessionState
 from app.domain.ids import AccountId
 from app.domain.listing import list_name
@@ -223,7 +223,7 @@ class SessionDesk:
         credentials = Credentials(api_key.strip(), api_secret)
         proof = await prove(self._workspace.factory(broker), account, credentials, where, access_token)
         if (record := self._workspace.records.get(account)) is not None:
-            _check_client(record, proof.session)
+            check_client(record, proof.session)
         await self._save_account(account, broker, credentials.api_key, api_secret, where)
         await self._sessions.take(account, proof.session)
         if proof.no_prices:
@@ -315,8 +315,7 @@ class SessionDesk:
         record = self._workspace.record(account)
         attempt = self._attempts.begin(account, record.endpoints.redirect_url)
         factory = self._workspace.factory(record.broker)
-        login = factory.login(account, self._sessions.credentials(record), record.endpoints)
-        url = login.login_url(attempt.state)
+        url = self.login_of(account).login_url(attempt.state)
         hosts = {urlsplit(url).netloc.rpartition("@")[2]}
         if not record.endpoints.paper:
             hosts |= set(factory.info.login_hosts)
@@ -332,19 +331,27 @@ class SessionDesk:
 
     async def complete_login(self, account: AccountId, redirected_to: str) -> AccountView:
         """The redirect's one-time token for a session. Raises LoginFailed in words."""
-        record = self._workspace.record(account)
-        factory = self._workspace.factory(record.broker)
-        token = self._attempts.check(account, redirected_to, factory.info.redirect_parameter)
-        login = factory.login(account, self._sessions.credentials(record), record.endpoints)
+        parameter = self._workspace.factory(self._workspace.record(account).broker).info.redirect_parameter
+        token = self._attempts.check(account, redirected_to, parameter)
+        login = self.login_of(account)
         try:
-            session = await login.exchange(token)
-            _check_client(record, session)
+            return await self.take(account, await login.exchange(token))
         except AppError:
             await self._workspace.login_ended(account, False)
             raise
+
+    async def take(self, account: AccountId, session: Session) -> AccountView:
+        """A session that a login ended in, of whatever kind. Raises LoginFailed for another client's."""
+        check_client(self._workspace.record(account), session)
         await self._sessions.take(account, session)
         await self._workspace.login_ended(account, True)
         return self._view(self._workspace.record(account))
+
+    def login_of(self, account: AccountId) -> Login:
+        """With its key and secret, opened. Raises Denied."""
+        record = self._workspace.record(account)
+        factory = self._workspace.factory(record.broker)
+        return factory.login(account, self._sessions.credentials(record), record.endpoints)
 
     async def cancel_login(self, account: AccountId) -> None:
         """The page was closed: a redirect that still comes is refused."""
@@ -385,12 +392,3 @@ class SessionDesk:
         await self._workspace.readers.close()
         if self._paper is not None:
             await self._paper.stop(keep=keep_exchange)
-
-
-def _check_client(record: AccountRecord, session: Session) -> None:
-    """Raises LoginFailed when somebody else than the account's client logged in."""
-    if record.user_id and session.user_id != record.user_id:
-        raise LoginFailed(
-            f"This login belongs to {session.user_id}, the account to {record.user_id}.",
-            "Log in as the right client, or connect the other one as a new account.",
-        )

@@ -12,7 +12,7 @@ from app.brokers.parts import RefreshingLogin
 from app.desk.token_watch import TokenFacts, TokenWatch, Watched
 from app.desk.tokens import Tokens, pack, secrets_of, unpack
 from app.desk.workspace import Workspace
-from app.domain.errors import AppError, Denied, SessionExpired
+from app.domain.errors import AppError, Denied, LoginFailed, SessionExpired
 from app.domain.events import FeedState, Level, Noticed, SessionChanged, SessionState
 from app.domain.ids import AccountId
 from app.runtime.clock import SECOND, SystemClock
@@ -258,3 +258,12 @@ class Sessions:
         except AppError:
             return False
         return tokens is not None and bool(tokens.refresh)
+
+
+def check_client(record: AccountRecord, session: Session) -> None:
+    """Raises LoginFailed when somebody else than the account's client logged in."""
+    if record.user_id and session.user_id != record.user_id:
+        raise LoginFailed(
+            f"This login belongs to {session.user_id}, the account to {record.user_id}.",
+            "Log in as the right client, or connect the other one as a new account.",
+        )

@@ -1,18 +1,20 @@
-"""`accounts`: who is connected; `accounts disconnect ID`: the session ends, the trade book stays."""
+"""`accounts`: who is connected, and how it stands; `accounts pause|resume|disconnect ID`."""
 
 from __future__ import annotations
 
 import argparse
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
 
-from app.cli.commands import COULD_NOT_START, FINE, SOME_FAILED, AccountCommand, AccountList, Disconnect
+from app.cli.commands import COULD_NOT_START, FINE, SOME_FAILED, AccountCommand, AccountList, Disconnect, Pause
 from app.cli.output import Output
 from app.desk.account_verbs import AccountCommands
 from app.desk.messages import AccountView
 from app.domain.errors import AppError
-from app.domain.ids import AccountId
+from app.domain.ids import AccountId, Nanos
+from app.runtime.clock import to_datetime
 
 NAME = "accounts"
 
@@ -21,58 +23,96 @@ def add_commands(
     commands: argparse._SubParsersAction[argparse.ArgumentParser],
     common: argparse.ArgumentParser,
 ) -> None:
-    """`accounts` and `accounts disconnect ID`."""
+    """`accounts`, and what is done with one of them."""
     accounts = commands.add_parser(
         NAME,
         parents=[common],
         allow_abbrev=False,
-        help="list the accounts, or disconnect one",
-        description="Lists the accounts with their ids and states. `disconnect ID` ends the session at the broker and "
+        help="list the accounts; pause, resume or disconnect one",
+        description="Lists the accounts with their ids, states and totals. `pause ID` ends its sync by itself and its "
+        "new orders, stops and exits go on; `resume ID` ends that. `disconnect ID` ends the session at the broker and "
         "wipes its tokens; trades and settings stay. Refused while stops are armed on the account, unless they are "
         "handed over to the broker.",
     )
     accounts.add_argument("--json", action="store_true", help="print one JSON object")
-    what = accounts.add_subparsers(dest="what", metavar="disconnect")
-    disconnect = what.add_parser("disconnect", parents=[common], allow_abbrev=False, help="end a session")
-    disconnect.add_argument("account", metavar="ID", help="as `accounts` lists it")
-    disconnect.add_argument(
-        "--hand-over",
-        action="store_true",
-        help="first place an order or trigger at the broker for each armed stop, then disarm it",
-    )
-    disconnect.add_argument("--json", action="store_true", help="print one JSON object")
+    what = accounts.add_subparsers(dest="what", metavar="pause|resume|disconnect")
+    for verb, told in (
+        ("pause", "no sync by itself, no new order"),
+        ("resume", "end a pause"),
+        ("disconnect", "end a session"),
+    ):
+        one = what.add_parser(verb, parents=[common], allow_abbrev=False, help=told)
+        one.add_argument("account", metavar="ID", help="as `accounts` lists it")
+        one.add_argument("--json", action="store_true", help="print one JSON object")
+        if verb == "disconnect":
+            one.add_argument(
+                "--hand-over",
+                action="store_true",
+                help="first place an order or trigger at the broker for each armed stop, then disarm it",
+            )
 
 
 def parsed(asked: argparse.Namespace, profile: Path) -> AccountCommand:
     """The command asked for."""
     if asked.what == "disconnect":
         return Disconnect(profile, AccountId(asked.account), asked.json, asked.hand_over)
+    if asked.what is not None:
+        return Pause(profile, AccountId(asked.account), asked.json, paused=asked.what == "pause")
     return AccountList(profile, asked.json)
 
 
 async def run_accounts(desk: AccountCommands, command: AccountCommand, out: Output) -> int:
-    """Exit code 0 done, 1 the account could not be disconnected, 2 could not start."""
-    if isinstance(command, Disconnect):
-        try:
-            done = await desk.disconnect(command.account, hand_over=command.hand_over)
-        except AppError as error:
-            out.failed(error)
-            return SOME_FAILED
-        lines = [f"{done.account.id}: disconnected; its trades stay"]
-        lines += [f"The broker keeps: {words}" for words in done.resting]
-        out.result({"ok": True, **msgspec.to_builtins(done)}, "\n".join(lines))
-        return FINE
+    """Exit code 0 done, 1 it could not be done with the account, 2 could not start."""
+    if isinstance(command, AccountList):
+        return await _list(desk, out)
+    try:
+        if isinstance(command, Pause):
+            view = await desk.pause(command.account, paused=command.paused)
+            out.result({"ok": True, "account": msgspec.to_builtins(view)}, f"{view.id}: {view.state}")
+            return FINE
+        done = await desk.disconnect(command.account, hand_over=command.hand_over)
+    except AppError as error:
+        out.failed(error)
+        return SOME_FAILED
+    lines = [f"{done.account.id}: disconnected; its trades stay"]
+    lines += [f"The broker keeps: {words}" for words in done.resting]
+    out.result({"ok": True, **msgspec.to_builtins(done)}, "\n".join(lines))
+    return FINE
+
+
+async def _list(desk: AccountCommands, out: Output) -> int:
     try:
         views = await desk.accounts()
     except AppError as error:
         out.failed(error)
         return COULD_NOT_START
-    lines = [_line(view) for view in views] or ["No account is connected."]
-    out.result({"ok": True, "accounts": msgspec.to_builtins(list(views))}, "\n".join(lines))
+    lines = [line for view in views for line in _lines(view)] or ["No account is connected."]
+    synced, failed = sum(view.fills_synced for view in views), sum(view.syncs_failed for view in views)
+    if len(views) > 1:
+        lines.append(f"All {len(views)} accounts: {synced:,} fills synced, {failed:,} syncs failed")
+    accounts = msgspec.to_builtins(list(views))
+    totals = {"accounts": len(views), "fills_synced": synced, "syncs_failed": failed}
+    out.result({"ok": True, "accounts": accounts, "totals": totals}, "\n".join(lines))
     return FINE
 
 
-def _line(view: AccountView) -> str:
+def _lines(view: AccountView) -> list[str]:
     money = "PAPER" if view.paper else "LIVE"
     who = f"{view.client_name} ({view.user_id})" if view.user_id else "not logged in yet"
-    return f"{view.id}  {view.broker}  {money}  {view.state}  {who}"
+    lines = [f"{view.id}  {view.title}  {money}  {view.state}  {who}"]
+    times = (
+        ("session ends", view.token_expires_at),
+        ("last sync", view.last_sync),
+        ("next sync", view.next_sync if view.sync_on else None),
+    )
+    told = [f"{name} {_moment(at)}" for name, at in times if at is not None]
+    told.append(f"{view.fills_synced:,} fills synced, {view.syncs_failed:,} syncs failed")
+    lines.append("  " + "; ".join(told))
+    if view.last_error:
+        lines.append(f"  {view.last_error}")
+    return lines
+
+
+def _moment(at: Nanos) -> str:
+    moment: datetime = to_datetime(at)
+    return f"{moment:%Y-%m-%d %H:%M}"

@@ -133,6 +133,16 @@ class Disconnect:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """Pause an account, or end its pause."""
+
+    profile: Path
+    account: AccountId
+    as_json: bool
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True)
 class RotateKeys:
     """Encrypt the profile anew; the old keys open nothing afterwards."""
 
@@ -181,7 +191,7 @@ class Tidy:
 
 DataCommand = Backup | Restore | Doctor | RotateKeys | Tidy
 
-AccountCommand = AccountList | Disconnect
+AccountCommand = AccountList | Disconnect | Pause
 
 InstrumentCommand = InstrumentSync | InstrumentStats
 

@@ -34,7 +34,7 @@ examples:
   main.py backup                       an encrypted, verified copy; `restore FILE` brings it back
   main.py tidy                         drop old ticks, notices and sync runs; --notifications-days N
   main.py doctor                       is everything well?
-  main.py accounts                     who is connected; `accounts disconnect ID` ends a session
+  main.py accounts                     who is connected; `accounts pause|resume|disconnect ID`
   main.py flatten --yes                cancel all orders, exit all positions; without --yes only listed
   main.py instruments sync             refresh the instrument lists; --source FILE takes over a file
 

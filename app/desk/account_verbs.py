@@ -40,6 +40,10 @@ class AccountCommands(Protocol):
         """Ends its session and wipes its tokens. Raises Denied while stops are armed and not handed over."""
         ...
 
+    async def pause(self, account: AccountId, *, paused: bool) -> AccountView:
+        """Pauses it, or ends a pause. Raises Denied when not logged in, or not paused."""
+        ...
+
 
 class DirectAccounts:
     """A desk in this process."""
@@ -53,11 +57,20 @@ class DirectAccounts:
 
     async def disconnect(self, account: AccountId, *, hand_over: bool = False) -> Disconnected:
         """Says which account it does not know."""
+        await self._check(account)
+        resting = await self._desk.session.disconnect(account, hand_over=hand_over)
+        return Disconnected(next(view for view in await self.accounts() if view.id == account), tuple(resting))
+
+    async def pause(self, account: AccountId, *, paused: bool) -> AccountView:
+        """The same."""
+        await self._check(account)
+        session = self._desk.session
+        return await (session.pause(account) if paused else session.go_on(account))
+
+    async def _check(self, account: AccountId) -> None:
         known = {view.id for view in await self.accounts()}
         if account not in known:
             raise Denied(f"There is no account {account}.", f"There are: {', '.join(sorted(known)) or 'none'}.")
-        resting = await self._desk.session.disconnect(account, hand_over=hand_over)
-        return Disconnected(next(view for view in await self.accounts() if view.id == account), tuple(resting))
 
 
 class RemoteAccounts:
@@ -77,6 +90,12 @@ class RemoteAccounts:
         answer = await asyncio.to_thread(call, self._paths, "accounts.disconnect", params, timeout=SECONDS)
         return msgspec.convert(answer, Disconnected)
 
+    async def pause(self, account: AccountId, *, paused: bool) -> AccountView:
+        """The same, in the workstation."""
+        params = {"account": account, "paused": paused}
+        answer = await asyncio.to_thread(call, self._paths, "accounts.pause", params, timeout=SECONDS)
+        return msgspec.convert(answer, AccountView)
+
 
 def account_verbs(desk: Desk) -> dict[str, Verb]:
     """What a workstation answers on its local socket."""
@@ -88,4 +107,7 @@ def account_verbs(desk: Desk) -> dict[str, Verb]:
     async def disconnect(params: Mapping[str, Any]) -> Disconnected:
         return await direct.disconnect(params["account"], hand_over=bool(params.get("hand_over")))
 
-    return {"accounts.list": listed, "accounts.disconnect": disconnect}
+    async def pause(params: Mapping[str, Any]) -> AccountView:
+        return await direct.pause(params["account"], paused=bool(params["paused"]))
+
+    return {"accounts.list": listed, "accounts.disconnect": disconnect, "accounts.pause": pause}

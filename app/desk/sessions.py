@@ -224,6 +224,7 @@ class Sessions:
             Secret(tokens.refresh) if tokens.refresh else None,
             Secret(tokens.read) if tokens.read else None,
             tokens.read_expires_at,
+            tokens.scopes,
         )
         for secret in secrets_of(session):
             redact(secret)

@@ -17,6 +17,8 @@ class Tokens(msgspec.Struct, frozen=True, omit_defaults=True):
     refresh: str = ""
     read: str = ""
     read_expires_at: Nanos | None = None
+    scopes: tuple[str, ...] = ()
+    """What the token may do; not secret, but nobody else keeps it."""
 
     def __repr__(self) -> str:
         return "Tokens(***)"
@@ -31,6 +33,7 @@ def pack(session: Session) -> Secret:
                 session.refresh_token.reveal() if session.refresh_token is not None else "",
                 session.read_token.reveal() if session.read_token is not None else "",
                 session.read_token_expires_at,
+                session.scopes,
             )
         ).decode()
     )

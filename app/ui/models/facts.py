@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from PySide6.QtCore import QObject, Signal
 
 from app.desk.messages import AccountView
-from app.domain.broker import Capabilities
+from app.domain.broker import BrokerInfo, Capabilities
 from app.domain.coverage import Coverage, CoverageChanged
 from app.domain.day_stop import DayStop
 from app.domain.events import (
@@ -87,7 +87,7 @@ class Facts(QObject):
         self._heard_at: dict[InstrumentId, float] = {}
         """When an instrument last ticked, monotonic."""
         self._brokers: dict[str, Capabilities] = {}
-        self._allowances: dict[str, int | None] = {}
+        self._infos: dict[str, BrokerInfo] = {}
         self._guards: dict[PositionKey, Stop] = {}
         self._held_in: dict[InstrumentId, list[PositionKey]] = {}
         self._stops_in: dict[InstrumentId, set[StopId]] = {}
@@ -142,7 +142,7 @@ class Facts(QObject):
         if not self._brokers:
             for listing in await self._bridge.call(self._bridge.desk.session.brokers()):
                 self._brokers[listing.info.name] = listing.info.capabilities
-                self._allowances[listing.info.name] = listing.info.modifications
+                self._infos[listing.info.name] = listing.info
         views = await self._bridge.call(self._bridge.desk.session.accounts())
         self.accounts = {view.id: view for view in views}
         self.accounts_changed.emit()
@@ -199,8 +199,13 @@ class Facts(QObject):
 
     def allowance(self, account: AccountId) -> int | None:
         """How often an account's broker lets one order be changed; None where nobody has said."""
+        info = self.info(account)
+        return None if info is None else info.modifications
+
+    def info(self, account: AccountId) -> BrokerInfo | None:
+        """What is known of an account's broker; None while nobody has said."""
         view = self.accounts.get(account)
-        return None if view is None else self._allowances.get(view.broker)
+        return None if view is None else self._infos.get(view.broker)
 
     def account_name(self, account: AccountId) -> str:
         """What a trader calls it: `Zerodha AB1234`."""

@@ -178,7 +178,7 @@ class AccountKeeper(QObject):
         if view.state is SessionState.PAUSED:
             return "Resume", partial(self.go_on, view.id)
         if view.state is SessionState.ERROR and self._facts.feed_state(view.id) is not FeedState.OFF:
-            return "Sync now", partial(self._sync, view.id)
+            return "Sync now", partial(self.sync, view.id)
         return "Log in again" if view.connected_at is not None else "Log in", partial(self.log_in, view.id)
 
     def pause(self, account: AccountId) -> None:
@@ -189,7 +189,8 @@ class AccountKeeper(QObject):
         """Ends a pause."""
         self._start(self._bridge.desk.session.go_on(account), "resume")
 
-    def _sync(self, account: AccountId) -> None:
+    def sync(self, account: AccountId) -> None:
+        """Brings this account's trades home."""
         self._start(self._bridge.desk.portfolio.sync(account), "sync")
 
     def _start(self, verb: Coroutine[Any, Any, object], name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,13 @@ def declare(window: MainWindow) -> None:
     add(
         Command("account.connect", "&Connect an account…", "&Accounts", window.accounts.connect_account, "Ctrl+Shift+A")
     )
+    panel = window.accounts_panel
+    for name, text, do in (
+        ("login", "&Log in to the chosen account…", panel.log_in),
+        ("turn", "&Pause or resume the chosen account", panel.turn),
+        ("disconnect", "&Disconnect the chosen account…", panel.disconnect_chosen),
+    ):
+        add(Command(f"account.{name}", text, "&Accounts", partial(_with_account, window, do)))
     add(
         Command(
             "trade.buy", "&Buy what the chart shows…", "&Trade", lambda: window.open_ticket_of_chart(Side.BUY), "Ctrl+B"
@@ -82,6 +90,12 @@ def declare(window: MainWindow) -> None:
     )
     add(Command("app.lock", "&Lock the screen", "&Accounts", window.lock.lock, "Ctrl+L"))
     add(Command("app.quit", "&Quit", "&Accounts", window.close, "Ctrl+Q"))
+
+
+def _with_account(window: MainWindow, do: Callable[[], object]) -> None:
+    """Shows first which account is the chosen one; where there is only one, that is it."""
+    window.docks.bring("accounts")
+    do()
 
 
 def _sync(window: MainWindow) -> None:

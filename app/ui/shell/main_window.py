@@ -27,6 +27,7 @@ from app.ui.shell.leaving import Leaving
 from app.ui.shell.lock import ScreenLock
 from app.ui.shell.status_bar import StatusBar, mode_of
 from app.ui.theme import DARK
+from app.ui.views.accounts import AccountsPanel
 from app.ui.views.audit import AuditPanel
 from app.ui.views.chart import ChartView
 from app.ui.views.flights import FlightsPanel
@@ -91,6 +92,7 @@ class MainWindow(QMainWindow):
         self.day = DayResult(bridge)
         self.recovery = RecoveryPanel(bridge, self.facts)
         self.flights = FlightsPanel(bridge, self.facts)
+        self.accounts_panel = AccountsPanel(bridge, self.facts)
         self.banners = Banners()
         self.toasts = Toasts(self)
         self.accounts = AccountKeeper(bridge, self.facts, self.banners, self, self.open_dialog, open_paper_login=paper)
@@ -234,6 +236,7 @@ class MainWindow(QMainWindow):
             Place("pnl", "P&L", BOTTOM, "tables", self.pnl, "Ctrl+0"),
             Place("holdings", "Holdings", BOTTOM, "tables", self.holdings, "Ctrl+7"),
             Place("sync", "Sync", BOTTOM, "tables", self.sync, "Ctrl+8"),
+            Place("accounts", "Accounts", BOTTOM, "tables", self.accounts_panel, "Ctrl+Shift+U"),
             Place("notices", "Notices", BOTTOM, "tables", self.notices_panel, "Ctrl+9"),
             Place("audit", "Audit", BOTTOM, "tables", self.audit, "Ctrl+U"),
             Place("recovery", "Recovery", BOTTOM, "tables", self.recovery, "Ctrl+Y"),
@@ -291,10 +294,20 @@ class MainWindow(QMainWindow):
         self.flights.chart_asked.connect(self.show_chart)
         self.stops.exit_asked.connect(self.flights.show_stop)
         self.stops.exit_asked.connect(lambda _stop: self.docks.bring("flights"))
+        self._connect_accounts()
         self.leaving.decided.connect(self._leave)
         self.facts.accounts_changed.connect(self._show_mode)
         self.facts.positions_changed.connect(self._show_something)
         self._show_mode()
+
+    def _connect_accounts(self) -> None:
+        panel = self.accounts_panel
+        panel.connect_asked.connect(self.accounts.connect_account)
+        panel.login_asked.connect(self.accounts.log_in)
+        panel.pause_asked.connect(self.accounts.pause)
+        panel.resume_asked.connect(self.accounts.go_on)
+        panel.sync_asked.connect(self.accounts.sync)
+        panel.disconnect_asked.connect(self.accounts.ask_disconnect)
 
     def open_preflight(self) -> None:
         """What stands before the market opens."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import cast
 
 from app.desk.api import Desk
 from app.desk.flatten_messages import FlattenChoice, FlattenPlan, FlattenReport
 from app.desk.messages import AccountView, LoginPage, PassphraseStrength, SyncRun, SyncSummary, VaultInfo, VaultState
 from app.domain.account import Endpoints
-from app.domain.errors import AppError, VaultLocked, WrongPassphrase
+from app.domain.errors import AppError, Denied, VaultLocked, WrongPassphrase
 from app.domain.events import Event, FeedState, SessionState, SyncProgressed, SyncStep
 from app.domain.ids import AccountId
 from app.domain.stop import Stop
@@ -46,6 +47,7 @@ class FakeSession:
         self.by_hand: list[tuple[str, str, Secret, Secret, Endpoints | None]] = []
         self.redirects: list[str] = []
         self.gone: list[AccountId] = []
+        self.paused: set[AccountId] = set()
         self.login_error: AppError | None = None
 
     async def vault(self) -> VaultInfo:
@@ -75,6 +77,16 @@ class FakeSession:
             raise self.login_error
         self.gone.append(account)
         return ("SELL 75 INFY at 1480.05, SL-M order 7",) if hand_over else ()
+
+    async def pause(self, account: AccountId) -> AccountView:
+        if account in self.paused:
+            raise Denied("The account is not logged in: there is nothing to pause.", "Log in first.")
+        self.paused.add(account)
+        return replace(view(account), state=SessionState.PAUSED)
+
+    async def go_on(self, account: AccountId) -> AccountView:
+        self.paused.remove(account)
+        return view(account)
 
     async def add_account(
         self, broker: str, api_key: str, api_secret: Secret, endpoints: Endpoints | None = None

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from app.cli.accounts import run_accounts
-from app.cli.commands import FINE, SOME_FAILED, AccountList, Connect, Disconnect, Flatten, Sync
+from app.cli.commands import FINE, SOME_FAILED, AccountList, Connect, Disconnect, Flatten, Pause, Sync
 from app.cli.connect import redirect_address, run_connect
 from app.cli.flatten import run_flatten
 from app.cli.output import Output
@@ -341,11 +341,29 @@ async def test_accounts_are_listed_with_their_ids(desk: DirectDesk | RemoteDesk,
     fake.session.known = [ACCOUNT, AccountId("zerodha-CD5678")]
     out = output()
     assert await run_accounts(desk.accounts, AccountList(Path(), False), out) == FINE
-    assert [line.split()[0] for line in told(out).splitlines()] == [ACCOUNT, "zerodha-CD5678"]
+    lines = told(out).splitlines()
+    assert [line.split()[0] for line in lines if line[0] != " "] == [ACCOUNT, "zerodha-CD5678", "All"]
+    assert lines[-1] == "All 2 accounts: 0 fills synced, 0 syncs failed"
     assert "PAPER  active  Asha Rao (AB1234)" in told(out)
     out = output(as_json=True)
     assert await run_accounts(desk.accounts, AccountList(Path(), True), out) == FINE
     assert [account["id"] for account in one_object(out)["accounts"]] == [ACCOUNT, "zerodha-CD5678"]
+
+
+async def test_an_account_is_paused_and_resumed(desk: DirectDesk | RemoteDesk, fake: FakeDesk) -> None:
+    out = output()
+    assert await run_accounts(desk.accounts, Pause(Path(), ACCOUNT, False, paused=True), out) == FINE
+    assert told(out) == f"{ACCOUNT}: paused\n"
+    out = output()
+    assert await run_accounts(desk.accounts, Pause(Path(), ACCOUNT, False, paused=True), out) == SOME_FAILED
+    assert "nothing to pause" in said(out)
+    out = output(as_json=True)
+    assert await run_accounts(desk.accounts, Pause(Path(), ACCOUNT, True, paused=False), out) == FINE
+    assert one_object(out)["account"]["state"] == "active"
+    out = output()
+    unknown = Pause(Path(), AccountId("zerodha-XX"), False, paused=True)
+    assert await run_accounts(desk.accounts, unknown, out) == SOME_FAILED
+    assert "There is no account zerodha-XX." in said(out)
 
 
 async def test_one_account_is_disconnected_and_a_refusal_is_said(desk: DirectDesk | RemoteDesk, fake: FakeDesk) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app import __version__
-from app.cli.commands import AccountList, Connect, Disconnect, Flatten, Simulate, Sync, Workstation
+from app.cli.commands import AccountList, Connect, Disconnect, Flatten, Pause, Simulate, Sync, Workstation
 from app.cli.main import parse
 from app.domain.account import Endpoints
 from app.domain.ids import AccountId
@@ -105,6 +105,10 @@ def test_accounts_are_listed_or_one_is_disconnected() -> None:
     assert parse(["accounts", "disconnect", "zerodha-AB", "--profile", "/p"]) == Disconnect(
         Path("/p"), AccountId("zerodha-AB"), False
     )
+    for word in ("pause", "resume"):
+        assert parse(["accounts", word, "zerodha-AB", "--profile", "/p"]) == Pause(
+            Path("/p"), AccountId("zerodha-AB"), False, paused=word == "pause"
+        )
 
 
 def test_connect_through_the_systems_browser_takes_no_token_beside_it() -> None:

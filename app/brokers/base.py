@@ -77,6 +77,8 @@ class Profile:
     user_name: str
     exchanges: tuple[str, ...]
     products: tuple[str, ...]
+    sells_freely: bool = False
+    """The client has signed over the sale of shares for good (POA, DDPI): no day needs an authorisation (TPIN)."""
 
 
 @dataclass(frozen=True, slots=True)

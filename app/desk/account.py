@@ -82,9 +82,7 @@ class AccountDesk:
             trading.tasks,
             lambda: trading.info(account),
         )
-        self.surroundings = StopSurroundings(
-            self.state, self.clock, self.hours, self.books, trading.underlyings, self.outcome
-        )
+        self.surroundings = StopSurroundings(self.state, self.clock, self.hours, trading.underlyings, self.outcome)
         self.stops = StopEngine(
             self.state,
             self.orders,
@@ -205,7 +203,8 @@ class AccountDesk:
             line = broker.exit_line()
             try:
                 await self._read_clock(broker)
-                await broker.profile()  # a dead session says so here
+                # A dead session says so here.
+                self.surroundings.sells_freely = (await broker.profile()).sells_freely
                 if guard:
                     await line.start()
             except BaseException:

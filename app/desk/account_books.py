@@ -119,6 +119,7 @@ class AccountBooks:
 
     async def _read_holdings(self) -> None:
         self.holdings = tuple(await self._state.session.holdings())
+        self._state.holdings_heard(self.holdings)
         self._publish(HoldingsChanged(self._state.account, self.holdings))
 
     async def _positions_now(self) -> None:

@@ -10,6 +10,8 @@ from app.desk.workspace import Workspace
 from app.domain.coverage import Coverage, CoverageChanged, coverage_of
 from app.domain.gtt import Gtt
 from app.domain.ids import AccountId
+from app.domain.portfolio import Position
+from app.engine.delivery import is_sold_holding
 
 MOVED = Decimal(1)
 """Percent by which the money at risk must have moved before that alone is news."""
@@ -36,9 +38,10 @@ class CoverageWatch:
         return tuple(row for desk in self._workspace.accounts.values() for row in self._rows(desk))
 
     def _rows(self, desk: AccountDesk) -> tuple[Coverage, ...]:
-        prices = {p.key.instrument: desk.last_price(p.key.instrument) or p.last_price for p in desk.positions}
+        positions = _guardable(desk)
+        prices = {p.key.instrument: desk.last_price(p.key.instrument) or p.last_price for p in positions}
         return coverage_of(
-            desk.positions,
+            positions,
             desk.stops.stops,
             live=desk.sees,
             backed=desk.stops.backstops.backed,
@@ -46,6 +49,19 @@ class CoverageWatch:
             gtts=self._gtts().get(desk.account, ()),
             last=prices,
         )
+
+
+def _guardable(desk: AccountDesk) -> list[Position]:
+    """Open positions, and of the holdings those that a stop guards. Shares sold out of a holding are no position."""
+    reading = desk.state.reading
+    if reading is None:
+        return []
+    guarded = {stop.key for stop in desk.stops.stops if not stop.state.is_final}
+    delivered = {key: held for key, held in reading.delivered.items() if key in guarded}
+    return [
+        *(p for p in reading.positions.values() if p.key not in delivered and not is_sold_holding(p)),
+        *delivered.values(),
+    ]
 
 
 def _differs(before: tuple[Coverage, ...], now: tuple[Coverage, ...]) -> bool:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 
 from app.analytics.average_range import average_true_range
 from app.analytics.charge_table import ChargesUnknown
 from app.brokers.base import CandleSource
-from app.desk.account_books import AccountBooks
 from app.desk.hours import TradingHours
 from app.desk.outcome import Outcome
 from app.domain.calendar import ist_date
 from app.domain.errors import Denied
 from app.domain.ids import InstrumentId, Nanos
-from app.domain.instrument import Instrument, Product
+from app.domain.instrument import Instrument
 from app.domain.market import Candle, Interval
 from app.domain.money import Price
 from app.domain.portfolio import Holding, Position, PositionKey
@@ -49,16 +49,16 @@ class StopSurroundings:
         state: AccountState,
         clock: AccountClock,
         hours: TradingHours,
-        books: AccountBooks,
         underlyings: Underlyings,
         outcome: Callable[[Position], Outcome],
     ) -> None:
         self._state = state
         self._clock = clock
         self._hours = hours
-        self._books = books
         self._underlyings = underlyings
         self._outcome = outcome
+        self.sells_freely = False
+        """The broker may sell the client's shares without an authorisation of the day."""
         self._ranges: dict[tuple[InstrumentId, Interval], tuple[int, tuple[Candle, ...]]] = {}
         """(number of the candle that ran when it was read, candles)."""
         self._reading: dict[tuple[InstrumentId, Interval], asyncio.Lock] = {}
@@ -66,7 +66,7 @@ class StopSurroundings:
     def break_even(self, key: PositionKey) -> Price | None:
         """By today's charges."""
         reading = self._state.reading
-        position = None if reading is None else reading.positions.get(key)
+        position = None if reading is None else reading.find(key)
         if position is None or position.quantity == 0:
             return None
         try:
@@ -127,7 +127,8 @@ class StopSurroundings:
         return found[-1].close if found else None
 
     def holding(self, key: PositionKey) -> Holding | None:
-        """Of delivery only."""
-        if key.product is not Product.CNC:
-            return None
-        return next((held for held in self._books.holdings if held.instrument == key.instrument), None)
+        """Of delivery only. Who has signed over the sale of shares for good has all of them released."""
+        held = self._state.delivery.of(key)
+        if held is None or not self.sells_freely:
+            return held
+        return replace(held, authorised_quantity=held.quantity + held.used_quantity)

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from app.brokers.base import ReadSession
@@ -19,7 +19,8 @@ from app.domain.events import Event, Level, Noticed, OrderChanged, PositionsChan
 from app.domain.ids import AccountId, BrokerOrderId, Nanos, OrderId
 from app.domain.order import Order, OrderStatus, may_follow
 from app.domain.origin import own_order
-from app.domain.portfolio import Position, PositionKey
+from app.domain.portfolio import Holding, Position, PositionKey
+from app.engine.delivery import DELIVERED, Delivery
 from app.engine.reads import Coalesced
 from app.runtime.clock import AccountClock
 
@@ -47,13 +48,29 @@ class PositionReading:
     read_at: Nanos
     began: float = 0.0
     """Loop time when it was asked for: a fill that was heard of later may not be in it."""
+    delivered: Mapping[PositionKey, Position] = field(default_factory=dict)
+    """Holdings, each with the day's net of the same shares (`engine.delivery`). `positions` has the broker's rows."""
+    holdings_known: bool = True
+
+    def knows(self, key: PositionKey) -> bool:
+        """Whether its quantity can be told: of delivery only once the holdings were read."""
+        return self.holdings_known or key.product not in DELIVERED
 
     def lists(self, key: PositionKey) -> bool:
         """Whether the broker named the position at all. Closed ones stay listed for the day."""
-        return key in self.positions
+        return key in self.positions or key in self.delivered
+
+    def find(self, key: PositionKey) -> Position | None:
+        """What can be guarded and left under a key: of delivery, holdings and the day's net together."""
+        return self.delivered.get(key) or self.positions.get(key)
 
     def quantity(self, key: PositionKey) -> int:
         """Signed units; a position that the broker does not list is flat, for this read succeeded."""
+        position = self.find(key)
+        return 0 if position is None else position.quantity
+
+    def bought_today(self, key: PositionKey) -> int:
+        """The day's net alone: what a delivery position has that was not held before."""
         position = self.positions.get(key)
         return 0 if position is None else position.quantity
 
@@ -78,6 +95,9 @@ class AccountState:
         """How often each order was changed, as far as this program knows."""
         self.reading: PositionReading | None = None
         """The last successful read of the positions; None: not known."""
+        self.delivery = Delivery(clock)
+        self.delivers: Callable[[], bool] = _no_shares
+        """Whether something hangs on the holdings: then a reading of positions does not do without."""
         self.on_order: list[Callable[[Order], None]] = []
         self.on_positions: list[Callable[[PositionReading], None]] = []
         self.on_listed: list[Callable[[Sequence[Order], float], None]] = []
@@ -115,7 +135,7 @@ class AccountState:
 
     def multiplier(self, key: PositionKey) -> int:
         """Units of the contract behind one unit of a position, as the broker last said; 1 while nobody did."""
-        position = None if self.reading is None else self.reading.positions.get(key)
+        position = None if self.reading is None else self.reading.find(key)
         return 1 if position is None else position.multiplier
 
     async def wait_active(self) -> None:
@@ -257,9 +277,34 @@ class AccountState:
         except AppError as failure:
             self._publish(PositionsUnknown(self.account, failure.cause))
             raise
-        reading = PositionReading({p.key: p for p in positions}, self.clock.now(), began)
-        self.reading = reading
-        self._publish(PositionsChanged(self.account, tuple(positions), reading.read_at))
+        if not self.delivery.known and self.delivers():
+            await self._first_holdings(session)
+        rows, now = {p.key: p for p in positions}, self.clock.now()
+        self.reading = self._together(rows, now, began)
+        self._publish(PositionsChanged(self.account, tuple(positions), now))
+        return self._tell_reading(self.reading)
+
+    async def _first_holdings(self, session: ReadSession) -> None:
+        """What cannot be read stays unknown, and holds nothing else up."""
+        try:
+            self.delivery.heard(await self._guard(session, session.holdings()))
+        except SessionExpired:
+            raise
+        except AppError as failure:
+            log.info("holdings of %s are not known: %s", self.account, failure.cause)
+
+    def holdings_heard(self, holdings: Sequence[Holding]) -> None:
+        """A reading of the holdings succeeded: what is guarded of them follows."""
+        self.delivery.heard(holdings)
+        known = self.reading
+        if known is not None:
+            self.reading = self._together(known.positions, known.read_at, known.began)
+            self._tell_reading(self.reading)
+
+    def _together(self, rows: Mapping[PositionKey, Position], read_at: Nanos, began: float) -> PositionReading:
+        return PositionReading(rows, read_at, began, self.delivery.together(rows), self.delivery.known)
+
+    def _tell_reading(self, reading: PositionReading) -> PositionReading:
         for handler in tuple(self.on_positions):
             handler(reading)
         return reading
@@ -273,6 +318,11 @@ class AccountState:
             if self.on_session_dead is not None and session is self._session:
                 self.on_session_dead(failure)
             raise
+
+
+def _no_shares() -> bool:
+    """Nothing does, until the stop engine says so."""
+    return False
 
 
 def _now() -> float:

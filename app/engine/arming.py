@@ -10,16 +10,20 @@ from app.domain.money import Price
 from app.domain.portfolio import Holding, Position, PositionKey
 from app.domain.stop import Stop, StopPlan, StopState, Trail, TrailKind, TriggerSource, new_stop_id
 from app.engine.account import PositionReading
+from app.engine.delivery import DELIVERED, opening_units
 
 LONGEST_WAIT = 60
 """Seconds that a guard against freak prices may hold an exit back."""
 
 
-def open_position(reading: PositionReading | None, key: PositionKey) -> Position:
-    """The position that a stop would guard. Raises Denied when it is unknown or flat."""
+def open_position(reading: PositionReading | None, key: PositionKey, *, of_today: bool = False) -> Position:
+    """The position that a stop would guard; `of_today`: without the holdings behind it. Raises Denied when it is
+    unknown or flat."""
     if reading is None:
         raise Denied("The position is not known yet.", "Wait until the positions have been read.")
-    position = reading.positions.get(key)
+    position = reading.positions.get(key) if of_today else reading.find(key)
+    if not reading.knows(key) and (position is None or position.quantity <= 0):
+        raise Denied("The holdings are not known yet.", "Wait until they have been read.")
     if position is None or position.quantity == 0:
         raise Denied("There is no open position to guard.", "See the positions.")
     return position
@@ -139,25 +143,16 @@ def _deny_trail(trail: Trail, instrument: Instrument) -> None:
         raise Denied("The step of the trail is not on a tick.", "Choose a multiple of the tick size.")
 
 
-def deny_holding(position: Position, holding: Holding | None, quantity: int) -> None:
-    """Raises Denied where shares of a holding could not be sold now: the exit would be rejected (F8)."""
-    if position.key.product is not Product.CNC or holding is None or position.quantity < 0:
+def deny_holding(position: Position, holding: Holding | None, bought_today: int, quantity: int) -> None:
+    """Raises Denied where shares of a holding are not there to be sold: the exit would be rejected (F8)."""
+    if position.key.product not in DELIVERED or holding is None or position.quantity < 0:
         return
-    today = position.buy_quantity - position.sell_quantity
-    from_demat = quantity - max(0, today)
-    settled = max(0, holding.quantity - holding.used_quantity)
-    if from_demat <= 0:
-        return
-    if from_demat > settled + holding.t1_quantity:
+    from_demat = quantity - max(0, bought_today)
+    there = opening_units(holding) + min(0, bought_today)
+    if from_demat > there:
         raise Denied(
-            f"Only {settled + holding.t1_quantity} of {from_demat} shares are there to be sold.",
+            f"Only {there} of {from_demat} shares are there to be sold.",
             "Guard fewer shares; pledged ones must be released first.",
-        )
-    if from_demat - holding.t1_quantity > holding.authorised_quantity - holding.used_quantity:
-        raise Denied(
-            f"Only {max(0, holding.authorised_quantity - holding.used_quantity)} of {from_demat} shares are released"
-            " for sale at the depository today.",
-            "Authorise the sale (TPIN) first, then arm the stop.",
         )
 
 

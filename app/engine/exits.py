@@ -128,6 +128,9 @@ class ExitFollower:
             self._news.set()
 
     def _on_positions(self, reading: PositionReading) -> None:
+        if not reading.knows(self.stop.key):
+            self._position = None
+            return
         quantity = reading.quantity(self.stop.key)
         if quantity != self._position:
             self._position = quantity

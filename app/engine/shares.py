@@ -22,6 +22,7 @@ from app.domain.order import Order
 from app.domain.portfolio import PositionKey
 from app.domain.stop import Stop, StopState, stop_of_tag
 from app.engine.account import AccountState, PositionReading
+from app.engine.delivery import DELIVERED
 from app.engine.exit_plan import LOOKUP_SPACING, SETTLED_SECONDS
 from app.engine.record import StopRecord
 from app.engine.watching import Watching
@@ -56,6 +57,7 @@ class Shares:
         known: Callable[[InstrumentId], Instrument],
         changed: Callable[[Stop], None],
         close_elsewhere: Callable[[Stop, str], Coroutine[Any, Any, None]],
+        trades: Callable[[InstrumentId], bool],
         tasks: Tasks,
     ) -> None:
         self._state = state
@@ -65,6 +67,8 @@ class Shares:
         self._known = known
         self._changed = changed
         self._close_elsewhere = close_elsewhere
+        self._trades = trades
+        """Whether an instrument trades continuously now."""
         self._tasks = tasks
         self._unlisted: dict[StopId, float] = {}
         """Since when (loop time) the broker has not listed the position of an armed stop."""
@@ -96,6 +100,10 @@ class Shares:
             if not (yielding and s.plan.quantity is None and s.state in _WAITS)
         )
         return max(0, abs(held) - owned)
+
+    def leaving(self, key: PositionKey) -> int:
+        """Units whose exit is not over, whatever it has filled: the positions may have been read before that."""
+        return sum(s.quantity for s in self._of(key) if s.state not in _WAITS or self._is_leaving(s))
 
     def of_held(self, stop: Stop, held: int) -> int:
         """Of so many units in its direction, what is this stop's."""
@@ -152,7 +160,13 @@ class Shares:
             self._shrink(key, reading)
 
     def align(self, key: PositionKey, reading: PositionReading) -> None:
-        """The stops of a position follow it: resized, or closed where their units are gone."""
+        """The stops of a position follow it: resized, or closed where their units are gone.
+
+        Overnight positions of delivery become holdings, and no two brokers do it at the same minute: what is seen of
+        shares while they do not trade decides nothing.
+        """
+        if not reading.knows(key) or (key.product in DELIVERED and not self._trades(key.instrument)):
+            return
         quantity = reading.quantity(key)
         stops = [s for s in self._of(key) if s.state in _WAITS and not self._is_leaving(s)]
         guarded = [stop for stop in stops if quantity * -stop.side.sign > 0]

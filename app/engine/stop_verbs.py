@@ -19,9 +19,11 @@ from app.domain.portfolio import Position, PositionKey
 from app.domain.stop import FiredBy, Stop, StopPlan, StopState
 from app.engine.account import AccountState
 from app.engine.arming import deny_holding, deny_plan, fresh_stop, open_position
+from app.engine.delivery import DELIVERED
 from app.engine.furnish import deny_levels_of, set_entry
 from app.engine.keeper import Keeper, levelled
 from app.engine.record import StopRecord
+from app.engine.releases import Releases
 from app.engine.shares import Shares
 from app.engine.stop_words import words
 from app.engine.surroundings import Surroundings
@@ -40,6 +42,7 @@ class StopVerbs:
         watching: Watching,
         keeper: Keeper,
         shares: Shares,
+        releases: Releases,
         around: Surroundings,
         known: Callable[[InstrumentId], Instrument],
         last_price: Callable[[InstrumentId], Price | None],
@@ -53,6 +56,7 @@ class StopVerbs:
         self._watching = watching
         self._keeper = keeper
         self._shares = shares
+        self._releases = releases
         self._around = around
         self._known = known
         self._last_price = last_price
@@ -70,7 +74,7 @@ class StopVerbs:
         with self._claim(key):
             position, instrument = self._guardable(key)
             quantity = self._units(position, plan)
-            deny_holding(position, self._around.holding(key), quantity)
+            deny_holding(position, self._around.holding(key), self._bought_today(key), quantity)
             last = self._last_price(instrument.id) or position.last_price
             deny_plan(position, instrument, plan, last)
             stop = fresh_stop(position, instrument, plan, quantity, self._state.clock.now(), last)
@@ -137,16 +141,30 @@ class StopVerbs:
         also where the market is closed."""
         position, instrument = self._guardable(key)
         last = self._last_price(instrument.id) or position.last_price
-        free = self._shares.free(key, position.quantity)
-        if free:
+        leaving, today = self._shares.leaving(key), self._bought_today(key)
+        free = min(self._shares.free(key, position.quantity), abs(position.quantity) - leaving)
+        owners = self._stops_on(key)
+        if key.product in DELIVERED and abs(today) < abs(position.quantity):
+            # Holdings are behind it: the day's units leave, by a share of their own, and no stop of the holding fires.
+            free = min(max(0, today) - leaving, self._shares.free(key, position.quantity, yielding=True))
+            owners = []
+            if free <= 0 and not leaving:
+                raise Denied(f"What is left of {instrument.symbol} is a holding.", "Sell holdings by an order.")
+        if free > 0:
             plan = StopPlan(max(last, instrument.tick_size), quantity=free)
             stop = fresh_stop(position, instrument, plan, free, self._state.clock.now(), last)
             line, watch = self._watching.line, self._prepare(stop, instrument, position)
             await self._record.keep(stop, "leaving", words(stop), *watch.load.requests)
             self._set(stop)
             self._begin_watching(stop, watch, line)
-        left = [s for s in self._stops_on(key) if s.state is StopState.ARMED and self._watching.fire(s, why)]
-        if not left and not any(s.state in (StopState.FIRED, StopState.EXITING) for s in self._stops_on(key)):
+            owners.append(stop)
+        owners = [self._stops[s.id] for s in owners]
+        left = [s for s in owners if s.state is StopState.ARMED and self._watching.fire(s, why)]
+        if (
+            not left
+            and not leaving
+            and not any(self._stops[s.id].state in (StopState.FIRED, StopState.EXITING) for s in owners)
+        ):
             raise Denied(f"{instrument.symbol} does not trade now.", "It is closed when its market opens.")
         return left
 
@@ -227,7 +245,7 @@ class StopVerbs:
                 tick_size=instrument.tick_size,
                 note=reason,
             )
-            position = None if self._state.reading is None else self._state.reading.positions.get(stop.key)
+            position = None if self._state.reading is None else self._state.reading.find(stop.key)
             line, watch = self._watching.line, self._prepare(again, instrument, position)
             await self._record.save(again, "re-armed", reason, *watch.load.requests)
             self._set(again)
@@ -242,20 +260,24 @@ class StopVerbs:
             return  # blind until the next login, which takes it up
         reading = self._state.reading
         if self._watching.line is not line:
-            position = None if reading is None else reading.positions.get(stop.key)
+            position = None if reading is None else reading.find(stop.key)
             watch = self._prepare(stop, self._known(stop.key.instrument), position)
         self._watching.start(watch)
         self._keeper.begin(stop)
         if reading is not None:
+            self._releases.look(stop, reading)
             self._shares.align(stop.key, reading)
 
     def rewatch(self, stop: Stop) -> None:
         """The same stop with a fresh watch, as on the morning of another day."""
         reading = self._state.reading
-        position = None if reading is None else reading.positions.get(stop.key)
+        position = None if reading is None else reading.find(stop.key)
         watch = self._prepare(stop, self._known(stop.key.instrument), position)
         self._watching.stop(stop.id)
         self._watching.start(watch)
+
+    def _bought_today(self, key: PositionKey) -> int:
+        return 0 if self._state.reading is None else self._state.reading.bought_today(key)
 
     def _stops_on(self, key: PositionKey) -> list[Stop]:
         return [stop for stop in self._stops.values() if stop.key == key and not stop.state.is_final]

@@ -16,15 +16,17 @@ from app.domain.instrument import Instrument
 from app.domain.money import Price
 from app.domain.portfolio import PositionKey
 from app.domain.stop import Stop, StopState
-from app.engine.account import AccountState
+from app.engine.account import AccountState, PositionReading
 from app.engine.backstops import Backstops
 from app.engine.circuits import Circuits
+from app.engine.delivery import DELIVERED
 from app.engine.firing import Firing
 from app.engine.flight import FlightRecorder
 from app.engine.keeper import Keeper
 from app.engine.late import LateOrders
 from app.engine.orders import OrderManager
 from app.engine.record import StopJournal, StopRecord
+from app.engine.releases import Releases
 from app.engine.renamed import follow_rename
 from app.engine.restated import Restated
 from app.engine.rules import ExitRules
@@ -85,8 +87,18 @@ class StopEngine:
         self._firing.watching = self._keeper.watching = restated.watching = self._watching
         self._late = LateOrders(state, record, self._stops, self._firing, self._watching, self._set, self.follow)
         self._shares = Shares(
-            state, record, self._stops, self._watching, self._known, self._set, self.close_elsewhere, tasks
+            state,
+            record,
+            self._stops,
+            self._watching,
+            self._known,
+            self._set,
+            self.close_elsewhere,
+            self._trades,
+            tasks,
         )
+        self._around = around
+        state.delivers = self._delivers
         self._firing.own = self._shares.own
         self.backstops = Backstops(
             state, orders, record, self._stops, self._watching, self._firing.terms, self._known, tasks
@@ -99,6 +111,7 @@ class StopEngine:
             self._watching,
             self._keeper,
             self._shares,
+            Releases(state, record, self._stops, around),
             around,
             self._known,
             last_price,
@@ -242,6 +255,11 @@ class StopEngine:
             self._set(stop)
         self._firing.follow(stop)
 
+    def settles(self, stop: Stop, reading: PositionReading) -> bool:
+        """Whether a reading says for certain what is left of a stop's position."""
+        delivered = stop.key.product in DELIVERED
+        return reading.knows(stop.key) and not (delivered and not self._trades(stop.key.instrument))
+
     # -- helpers -------------------------------------------------------------------------------------------------------
 
     def _known(self, instrument: InstrumentId) -> Instrument:
@@ -249,6 +267,12 @@ class StopEngine:
         if found is None:
             raise Denied(f"{instrument} is not in the instrument list.", "Refresh the instruments.")
         return found
+
+    def _trades(self, instrument: InstrumentId) -> bool:
+        return self._around.continuous(instrument, self._state.clock.now())
+
+    def _delivers(self) -> bool:
+        return any(s.key.product in DELIVERED and not s.state.is_final for s in self._stops.values())
 
     def _set(self, stop: Stop) -> None:
         self._stops[stop.id] = stop

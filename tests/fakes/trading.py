@@ -69,6 +69,7 @@ class FakeBroker:
     def __init__(self) -> None:
         self.book: dict[BrokerOrderId, Order] = {}
         self.held: dict[PositionKey, int] = {}
+        self.demat: list[Holding] = []
         self.placed: list[OrderRequest] = []
         self.cancelled: list[BrokerOrderId] = []
         self.priced: list[tuple[BrokerOrderId, Price | None]] = []
@@ -172,6 +173,11 @@ class FakeBroker:
         await asyncio.sleep(0.01)
         self._fail("positions")
         return [position(key, quantity) for key, quantity in self.held.items()]
+
+    async def holdings(self) -> Sequence[Holding]:
+        await asyncio.sleep(0.01)
+        self._fail("holdings")
+        return list(self.demat)
 
     async def quotes(self, instruments: Sequence[InstrumentId]) -> Mapping[InstrumentId, Quote]:
         self._fail("quotes")

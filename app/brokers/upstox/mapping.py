@@ -330,6 +330,7 @@ def profile_from(data: object) -> Profile:
         user_name=row.maybe_text("user_name") or row.text("user_id"),
         exchanges=texts(row, "exchanges"),
         products=texts(row, "products"),
+        sells_freely=row.data.get("poa") is True or row.data.get("ddpi") is True,
     )
 
 

@@ -219,11 +219,13 @@ def funds_from(data: object, account: AccountId) -> Funds:
 def profile_from(data: object) -> Profile:
     """Who is logged in."""
     row = Row(data, "profile")
+    meta = row.data.get("meta")
     return Profile(
         user_id=row.text("user_id"),
         user_name=row.maybe_text("user_name") or row.text("user_id"),
         exchanges=_texts(row, "exchanges"),
         products=_texts(row, "products"),
+        sells_freely=bool(meta.get("demat_consent")) if isinstance(meta, dict) else False,
     )
 
 

@@ -31,7 +31,7 @@ async def reading_of(state: AccountState) -> PositionReading:
 def by_position(strategy: Strategy, reading: PositionReading, others: Iterable[Strategy], price_scale: int) -> Adopted:
     """What of a position is the strategy's, of whose entry nobody has heard since. Pure."""
     plan = strategy.plan
-    position = reading.positions.get(plan.key)
+    position = reading.find(plan.key)
     held = max(0, reading.quantity(plan.key) * plan.side.sign)
     taken = sum(other.held for other in others if other.plan.key == plan.key and other.id != strategy.id)
     mine = min(plan.quantity, max(0, held - taken))

@@ -255,7 +255,7 @@ class Sessions:
             "products": ["CNC", "NRML", "MIS", "CO"],
             "order_types": ["MARKET", "LIMIT", "SL", "SL-M"],
             "avatar_url": None,
-            "meta": {"demat_consent": "consent"},
+            "meta": {"demat_consent": "consent" if self._faults.switches.authorisation == "given" else ""},
         }
 
     # -- memory

@@ -13,13 +13,15 @@ from PySide6.QtWidgets import QVBoxLayout, QWidget
 from app.domain.errors import AppError
 from app.domain.ids import AccountId, InstrumentId
 from app.domain.instrument import Instrument
-from app.domain.portfolio import Holding
+from app.domain.portfolio import Holding, PositionKey
+from app.domain.stop import Stop
 from app.ui import format as fmt
 from app.ui.bridge import Bridge
 from app.ui.models.facts import Facts
 from app.ui.models.table import Column, Key, TableModel, Tone, tone_of
+from app.ui.views.stop_strip import StopStrip
 from app.ui.views.table_view import TableView, action
-from app.ui.views.words import price_of, symbol_of
+from app.ui.views.words import price_of, standing_price, symbol_of
 from app.ui.widgets.text import Message
 
 
@@ -30,6 +32,13 @@ class HoldingRow:
     holding: Holding
     instrument: Instrument | None
     last: int
+    stop: Stop | None = None
+    """Of all its shares, or the oldest."""
+
+    @property
+    def key(self) -> PositionKey:
+        """What a stop guards."""
+        return PositionKey(self.holding.account, self.holding.instrument, self.holding.product)
 
     @property
     def value(self) -> Decimal:
@@ -92,6 +101,16 @@ COLUMNS: tuple[Column[HoldingRow], ...] = (
     ),
     Column("average", "Avg", lambda r: r.holding.average_price, lambda v: fmt.decimal(v, 2), number=True, width=80),
     Column("last", "Last", lambda r: r.last, shown=lambda r: price_of(r.instrument, r.last), number=True, width=80),
+    Column(
+        "stop",
+        "Stop",
+        lambda r: None if r.stop is None else standing_price(r.stop),
+        shown=lambda r: "" if r.stop is None else price_of(r.instrument, standing_price(r.stop)),
+        number=True,
+        width=80,
+        help="Where the stop of these shares stands; T sets one",
+        spare=4,
+    ),
     Column("value", "Value", lambda r: r.value, fmt.rupees, number=True, width=100),
     Column(
         "pnl",
@@ -126,15 +145,34 @@ class HoldingsPanel(QWidget):
         self.table.sortable()
         self.table.activated_key.connect(lambda key: self.chart_asked.emit(key[1]))
         self.table.set_menu(self._menu)
+        self.table.key("T", self._stop_current)
         self.message = Message(name="holdings.message")
+        self.strip = StopStrip(bridge, facts)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
         layout.addWidget(self.message)
-        layout.addWidget(self.table)
+        layout.addWidget(self.table, 1)
+        layout.addWidget(self.strip)
+        facts.stop_changed.connect(self._on_stop)
         facts.holdings_changed.connect(self._refresh)
         facts.instruments_known.connect(self._on_known)
         facts.ticks_changed.connect(self._on_ticks)
+
+    def set_stop(self, account: AccountId, instrument: InstrumentId) -> None:
+        """Opens the entry line for the stop of a holding."""
+        holding = self._held.get((account, instrument))
+        shares = None if holding is None else self._facts.guardable(self._row(holding).key)
+        if shares is not None and shares.quantity > 0:
+            self.strip.open_for(shares)
+
+    def _stop_current(self) -> None:
+        key = self.table.current
+        if isinstance(key, tuple):
+            self.set_stop(*key)
+
+    def _on_stop(self, stop: Stop) -> None:
+        self._model.stale([(stop.key.account, stop.key.instrument)])
 
     def authorise(self, account: AccountId, instrument: InstrumentId | None) -> None:
         """Opens the depository's page for one holding, or for all of the account."""
@@ -157,6 +195,7 @@ class HoldingsPanel(QWidget):
             return ()
         account, instrument = key
         return (
+            action(self, "Stop…\tT", lambda: self.set_stop(account, instrument)),
             action(self, "Authorise for sale…", lambda: self.authorise(account, instrument)),
             action(self, "Authorise all holdings for sale…", lambda: self.authorise(account, None)),
             action(self, "Chart\tEnter", lambda: self.chart_asked.emit(instrument), "chart"),
@@ -180,6 +219,10 @@ class HoldingsPanel(QWidget):
 
     def _row(self, holding: Holding) -> HoldingRow:
         last = self._facts.last(holding.instrument)
+        key = PositionKey(holding.account, holding.instrument, holding.product)
         return HoldingRow(
-            holding, self._facts.instruments.get(holding.instrument), holding.last_price if last is None else last
+            holding,
+            self._facts.instruments.get(holding.instrument),
+            holding.last_price if last is None else last,
+            self._facts.stop_of(key),
         )

@@ -180,7 +180,7 @@ class StopsPanel(QWidget):
     def _move(self, key: Key | None) -> None:
         stop = self._armed(key)
         if stop is not None:
-            position = self._facts.positions.get(stop.key)
+            position = self._facts.guardable(stop.key)
             if position is not None:
                 self.strip.open_for(position, stop)
 

@@ -16,7 +16,7 @@ from app.domain.gtt import Gtt, GttKind, GttLeg, GttRequest, GttResult, GttRole,
 from app.domain.ids import BrokerOrderId, GttId, OrderId, Tag
 from app.domain.instrument import Product
 from app.domain.order import IcebergLeg, Order, OrderKind, OrderStatus, Side
-from app.domain.portfolio import Conversion, Position
+from app.domain.portfolio import Conversion, Position, PositionKey
 from app.ui.models.facts import Facts, order_key
 from app.ui.models.table import TableModel
 from app.ui.views.gtts import GttsPanel
@@ -218,6 +218,22 @@ def test_a_holding_is_authorised_from_its_row(stage: Stage, facts: Facts) -> Non
     stage.publish(HoldingsChanged(held.account, (replace(held, authorised_quantity=7, collateral_quantity=3),)))
     stage.until(lambda: cells(panel._model)["authorised"] == "7")
     assert cells(panel._model)["pledged"] == "3"
+    panel.close()
+
+
+def test_a_stop_is_set_on_a_holding_and_shown_in_its_row(stage: Stage, facts: Facts) -> None:
+    panel = HoldingsPanel(stage.bridge, facts)
+    panel.show()
+    held = market.holdings()[0]
+    stage.loop.run_until_complete(facts.need([held.instrument]))
+    stage.publish(HoldingsChanged(held.account, (held,)))
+    stage.until(lambda: cells(panel._model)["quantity"] == "40")
+    panel.table.select((held.account, held.instrument))
+    QTest.keyClick(panel.table, Qt.Key.Key_T)
+    assert panel.strip.isVisible()
+    key = PositionKey(held.account, held.instrument, Product.CNC)
+    asked = stage.desk.script.called
+    stage.until(lambda: bool(asked("preview")) and asked("preview")[-1][0] == key)
     panel.close()
 
 

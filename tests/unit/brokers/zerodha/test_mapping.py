@@ -127,6 +127,7 @@ def test_profile_of_the_brokers_sample() -> None:
         "AxAx Bxx",
         ("BFO", "MCX", "NSE", "CDS", "BSE", "BCD", "MF", "NFO"),
         ("CNC", "NRML", "MIS", "BO", "CO"),
+        sells_freely=True,
     )
 
 

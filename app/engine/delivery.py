@@ -1,0 +1,106 @@
+"""Shares of delivery: what is in demat and what the day's orders made of it are one thing to guard.
+
+A broker lists shares that were bought today as a position, and from the next morning as a holding; a sale out of
+holdings is a short position of delivery. So on a delivery key the units are those that were held when the day began,
+with the day's net on top. Unknown is not flat: while the holdings were never read, nothing is concluded from a position
+that is missing. Loop thread only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from app.domain.calendar import ist_date
+from app.domain.instrument import Product
+from app.domain.portfolio import Holding, Position, PositionKey
+from app.runtime.clock import AccountClock
+
+DELIVERED = frozenset({Product.CNC, Product.MTF})
+"""Products whose positions become holdings."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Opening:
+    """Units of a holding when a day began."""
+
+    day: str
+    units: int
+
+
+def opening_units(holding: Holding) -> int:
+    """Settled and on the way, before anything was sold today.
+
+    Brokers differ in whether `quantity` becomes smaller with a sale. Where the day's opening is told, it decides;
+    where it is not, the smaller reading is taken.
+    """
+    left = holding.quantity + holding.t1_quantity
+    shrinks = holding.opening_quantity > 0 and holding.quantity < holding.opening_quantity
+    return left + holding.used_quantity if shrinks else left
+
+
+def unreleased(holding: Holding, bought_today: int, quantity: int) -> int:
+    """Of so many units to be sold, those that the depository would not let go today: settled and not authorised."""
+    settled = quantity - max(0, bought_today) - holding.t1_quantity
+    return max(0, settled - max(0, holding.authorised_quantity - holding.used_quantity))
+
+
+def is_sold_holding(position: Position) -> bool:
+    """A row of the day that is short because shares were sold out of demat: nothing to buy back."""
+    return position.key.product in DELIVERED and position.quantity < 0
+
+
+class Delivery:
+    """An account's holdings, as the engine sees them."""
+
+    def __init__(self, clock: AccountClock) -> None:
+        self._clock = clock
+        self._holdings: dict[PositionKey, Holding] | None = None
+        self._opening: dict[PositionKey, _Opening] = {}
+
+    @property
+    def known(self) -> bool:
+        """They were read at least once."""
+        return self._holdings is not None
+
+    def heard(self, holdings: Sequence[Holding]) -> None:
+        """A reading succeeded."""
+        self._holdings = {PositionKey(h.account, h.instrument, h.product): h for h in holdings}
+        today = ist_date(self._clock.now()).isoformat()
+        for key, holding in self._holdings.items():
+            if not holding.used_quantity:
+                self._opening[key] = _Opening(today, opening_units(holding))
+
+    def of(self, key: PositionKey) -> Holding | None:
+        """As last read."""
+        return None if self._holdings is None else self._holdings.get(key)
+
+    def together(self, positions: Mapping[PositionKey, Position]) -> dict[PositionKey, Position]:
+        """Every holding with the day's net of the same shares, as one position. Sold out ones have quantity 0."""
+        today = ist_date(self._clock.now()).isoformat()
+        found = {}
+        for key, holding in (self._holdings or {}).items():
+            seen = self._opening.get(key)
+            units = seen.units if seen is not None and seen.day == today else opening_units(holding)
+            found[key] = _with(holding, units, positions.get(key), key)
+        return found
+
+
+def _with(holding: Holding, units: int, day: Position | None, key: PositionKey) -> Position:
+    worth = holding.average_price * units
+    if day is None:
+        return Position(
+            key, units, holding.average_price, holding.last_price, holding.close_price, units, worth, 0, Decimal(0)
+        )
+    together = units + day.quantity
+    average = holding.average_price
+    if day.quantity > 0 and together:
+        average = (worth + day.average_price * day.quantity) / together
+    return replace(
+        day,
+        quantity=together,
+        average_price=average,
+        buy_quantity=day.buy_quantity + units,
+        buy_value=day.buy_value + worth,
+    )

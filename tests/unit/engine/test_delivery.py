@@ -1,0 +1,182 @@
+"""Stops on shares in demat: guarded without a position, across the night, and never more than is there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from app.domain.errors import Denied, Unreachable
+from app.domain.instrument import Product
+from app.domain.portfolio import Holding
+from app.domain.stop import FiredBy, Stop, StopPlan, StopState
+from app.engine.delivery import opening_units, unreleased
+from tests.fakes.fast_loop import run
+from tests.fakes.trading import INFY, KEY, Rig
+
+SHARES = replace(KEY, product=Product.CNC)
+DAY = 86_400 * 10**9
+
+
+def held(settled: int, t1: int = 0, used: int = 0, released: int = 1_000, opening: int = 0) -> Holding:
+    return Holding(
+        KEY.account, INFY.id, "INE009A01021", settled, t1, Decimal(900), 100_000, 100_000,
+        used_quantity=used, authorised_quantity=released, opening_quantity=opening,
+    )  # fmt: skip
+
+
+def play(script: Callable[[Rig], Awaitable[None]]) -> Rig:
+    async def scene() -> Rig:
+        rig = Rig()
+        await script(rig)
+        await rig.tasks.stop()
+        return rig
+
+    return run(scene())
+
+
+async def see(rig: Rig, *holdings: Holding, day: int | None = None) -> None:
+    """What the broker shows from now on, read."""
+    rig.broker.demat = list(holdings)
+    rig.around.held = holdings[0] if holdings else None
+    rig.broker.held = {} if day is None else {SHARES: day}
+    await rig.state.read_positions()
+    rig.state.holdings_heard(rig.broker.demat)
+
+
+async def guarded(rig: Rig, settled: int = 100, quantity: int | None = None) -> Stop:
+    await see(rig, held(settled))
+    return await rig.engine.arm(SHARES, StopPlan(99_000, quantity=quantity))
+
+
+def test_a_holding_without_a_position_is_guarded_and_sold_once() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await guarded(rig)
+        assert stop.quantity == 100
+        rig.tick(98_900)
+        ended = await rig.ended(stop)
+        assert ended.state is StopState.CLOSED
+        (order,) = rig.broker.book.values()
+        assert (order.product, order.quantity, order.filled_quantity) == (Product.CNC, 100, 100)
+
+    assert play(script).alarms == []
+
+
+@pytest.mark.parametrize(
+    "morning",
+    [
+        pytest.param((held(100, used=40, opening=100),), id="quantity stays as it was"),
+        pytest.param((held(60, used=40, opening=100),), id="quantity becomes smaller with a sale"),
+    ],
+)
+def test_a_sale_out_of_the_holding_makes_the_stop_smaller_by_just_that(morning: tuple[Holding]) -> None:
+    async def script(rig: Rig) -> None:
+        stop = await guarded(rig)
+        await see(rig, *morning, day=-40)
+        assert rig.of(stop).quantity == 60
+
+    play(script)
+
+
+def test_shares_bought_today_are_guarded_still_when_they_have_become_a_holding() -> None:
+    async def script(rig: Rig) -> None:
+        await see(rig, day=100)
+        stop = await rig.engine.arm(SHARES, StopPlan(99_000))
+        rig.around.closed = {INFY.id}
+        rig.clock.set(rig.clock.now() + DAY)
+        await see(rig)  # neither the one nor the other, for some minutes of the night
+        await asyncio.sleep(5)
+        await see(rig, held(0, t1=100), day=100)  # and both for some others
+        await asyncio.sleep(5)
+        assert (rig.of(stop).state, rig.of(stop).quantity) == (StopState.ARMED, 100)
+        rig.around.closed = set()
+        await see(rig, held(0, t1=100))
+        await asyncio.sleep(5)
+        await rig.state.read_positions()
+        assert (rig.of(stop).state, rig.of(stop).quantity) == (StopState.ARMED, 100)
+        await see(rig)
+        await asyncio.sleep(5)
+        assert rig.of(stop).state is StopState.CLOSED, "sold elsewhere, and the market is open"
+
+    play(script)
+
+
+@pytest.mark.parametrize("hidden", ["market closed", "holdings unread"])
+def test_after_a_restart_what_is_not_known_of_shares_ends_no_stop(hidden: str) -> None:
+    async def script(rig: Rig) -> None:
+        await see(rig, day=100)
+        stop = await rig.engine.arm(SHARES, StopPlan(99_000))
+        rig.log_out()
+        rig.broker.held = {}
+        again = Rig(rig.broker, rig.journal, around=rig.around)
+        if hidden == "market closed":
+            again.around.closed = {INFY.id}
+        else:
+            again.broker.failures["holdings"] = [Unreachable("Down.")] * 2
+        again.engine.adopt(rig.journal.stops[stop.id])
+        await again.recover()
+        assert (again.of(stop).state, again.of(stop).quantity) == (StopState.ARMED, 100)
+        again.around.closed = set()
+        await see(again, held(0, t1=100))
+        again.tick(98_900)
+        assert (await again.ended(stop)).state is StopState.CLOSED
+        assert sum(order.filled_quantity for order in again.broker.book.values()) == 100
+        await again.tasks.stop()
+
+    play(script)
+
+
+def test_shares_that_the_depository_holds_back_are_an_alarm_when_armed_and_once_a_day() -> None:
+    async def script(rig: Rig) -> None:
+        await see(rig, held(100, t1=10, released=30))
+        await rig.engine.arm(SHARES, StopPlan(99_000))
+        (alarm,) = rig.alarms
+        assert "70 of 110 shares are not released" in alarm
+        await see(rig, held(100, t1=10, released=30))
+        assert len(rig.alarms) == 1
+        await see(rig, held(100, t1=10))
+        await see(rig, held(100, t1=10))
+        rig.clock.set(rig.clock.now() + DAY)
+        await see(rig, held(110, released=0))
+        assert len(rig.alarms) == 2, "an authorisation is of one day"
+
+    play(script)
+
+
+def test_more_shares_than_are_there_cannot_be_guarded() -> None:
+    async def script(rig: Rig) -> None:
+        await rig.state.read_positions()
+        with pytest.raises(Denied, match="not known yet"):
+            await rig.engine.arm(SHARES, StopPlan(99_000))
+        await see(rig, held(0))
+        with pytest.raises(Denied, match="no open position"):
+            await rig.engine.arm(SHARES, StopPlan(99_000))
+
+    play(script)
+
+
+def test_closing_the_days_positions_leaves_the_holding_behind_them_alone() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await guarded(rig, 90)
+        with pytest.raises(Denied, match="is a holding"):
+            await rig.engine.leave(SHARES, FiredBy.PORTFOLIO)
+        await see(rig, held(90), day=10)
+        await asyncio.sleep(3)
+        await rig.engine.leave(SHARES, FiredBy.PORTFOLIO)
+        await rig.engine.leave(SHARES, FiredBy.PORTFOLIO)
+        await asyncio.sleep(6)
+        assert sum(order.filled_quantity for order in rig.broker.book.values()) == 10
+        await rig.state.read_positions()
+        assert (rig.of(stop).state, rig.of(stop).quantity) == (StopState.ARMED, 90)
+
+    play(script)
+
+
+def test_units_of_the_morning_and_what_needs_a_release() -> None:
+    assert [opening_units(h) for h in (held(80, 20), held(80, 20, used=5), held(75, 20, 5, opening=80))] == [100] * 3
+    assert unreleased(held(80, 20, released=80), 10, 110) == 0
+    assert unreleased(held(80, 20, released=80, used=30), 0, 70) == 0
+    assert unreleased(held(80, 20, released=0), 0, 100) == 80

@@ -26,7 +26,16 @@ import certifi
 import httpx
 
 from app import __version__
-from app.brokers.documents import cut_rows, decode_json, encode_json, made_rows, unpacked
+from app.brokers.documents import (
+    Facts,
+    cut_rows,
+    decode_json,
+    encode_json,
+    made_rows,
+    made_with_facts,
+    names_asked,
+    unpacked,
+)
 from app.domain.errors import BadAnswer, BrokerError, DiskFull, OutcomeUnknown, StorageError, Unreachable
 from app.runtime.helper import Helper, HelperDied
 
@@ -198,14 +207,27 @@ class HttpClient:
         return self._helper is not None and len(body) > INLINE
 
     async def made(
-        self, body: bytes | bytearray, at: tuple[str, ...], make: Callable[[Any], T], kind: type[T]
+        self,
+        body: bytes | bytearray,
+        at: tuple[str, ...],
+        make: Callable[..., T],
+        kind: type[T],
+        facts: Facts | None = None,
     ) -> AsyncGenerator[list[T], None]:
         """As `rows`, of a big body; each row is made into `kind` there, so `make` must be one that can be sent to the
-        helper process: a function of a module, or a `partial` of one."""
+        helper process: a function of a module, or a `partial` of one. It is given the `facts` as its second argument.
+        """
         if self._helper is None:
             raise ValueError("there is no helper process")
+        if facts is None:
+            slices = self._helper.slices(made_rows, body, at, make)
+        else:
+            known, rest = facts.known, (facts.named, facts.learnt)
+            slices = self._helper.slices(
+                made_with_facts, body, at, make, *rest, reply=lambda asked: known(names_asked(asked))
+            )
         try:
-            async with aclosing(self._helper.slices(made_rows, body, at, make)) as pieces:
+            async with aclosing(slices) as pieces:
                 async for piece in pieces:
                     yield unpacked(piece, kind)
         except HelperDied as died:

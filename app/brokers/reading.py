@@ -8,11 +8,12 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from app.brokers.base import ExchangeClockReading
-from app.brokers.documents import decode_json
+from app.brokers.documents import Facts, decode_json
 from app.brokers.http import Answer, HttpClient
 from app.brokers.instrument_lines import unpack
 from app.brokers.rows import Row
@@ -34,18 +35,29 @@ SLICE_SECONDS = 0.0003
 """How long rows are mapped before the loop gets its turn: a firing stop waits at most this long for us."""
 
 
+@dataclass(frozen=True, slots=True)
+class Beside(Generic[T]):
+    """How rows are converted in the helper process."""
+
+    kind: type[T]
+    """What they become."""
+    make: Callable[..., T]
+    """Of a row, and of the facts if there are any. A function of a module, or a `partial` of one."""
+    facts: Facts | None = None
+
+
 async def converted(
     http: HttpClient,
     body: bytes | bytearray,
     at: tuple[str, ...],
     convert: Callable[[Any], T],
-    kind: type[T] | None = None,
+    beside: Beside[T] | None = None,
 ) -> list[T]:
-    """The array at a path of keys, each row converted. With the `kind` that `convert` gives, a long array is converted
-    in the helper process. Raises BadAnswer."""
+    """The array at a path of keys, each row converted; a long array in the helper process where it is said how. Raises
+    BadAnswer."""
     found: list[T] = []
-    if kind is not None and http.is_big(body):
-        async with aclosing(http.made(body, at, convert, kind)) as made:
+    if beside is not None and http.is_big(body):
+        async with aclosing(http.made(body, at, beside.make, beside.kind, beside.facts)) as made:
             async for rows in made:
                 found += rows
         return found

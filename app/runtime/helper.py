@@ -15,7 +15,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
@@ -55,16 +55,23 @@ class Helper:
             raise HelperDied("the helper process ended") from broken
 
     async def slices(
-        self, function: Callable[..., Iterable[bytes]], body: bytes | bytearray | Iterable[bytes], *args: Any
+        self,
+        function: Callable[..., Iterable[bytes]],
+        body: bytes | bytearray | Iterable[bytes],
+        *args: Any,
+        reply: Callable[[bytes], bytes] | None = None,
     ) -> AsyncGenerator[bytes, None]:
         """Runs `function(body, *args)` in the worker; both the body and what it yields cross in small pieces. A body
-        that is in pieces already crosses in these. Others that call have their turn between two pieces."""
+        that is in pieces already crosses in these. Others that call have their turn between two pieces. With `reply`
+        the first piece is a question: it is answered with what `reply` makes of it, and not yielded here."""
         job = next(self._jobs)
         upcoming: asyncio.Future[bytes | None] | None = None
         try:
             for part in _cut(body) if isinstance(body, bytes | bytearray) else body:
                 await self.call(_feed, job, part)
             await self.call(_begin, job, function, args)
+            if reply is not None:
+                await self.call(_answer, job, reply(await self.call(_ask, job)))
             upcoming = asyncio.ensure_future(self.call(_next, job))
             while (piece := await upcoming) is not None:
                 upcoming = asyncio.ensure_future(self.call(_next, job))  # made while the caller works on this one
@@ -146,6 +153,21 @@ def _begin(job: int, function: Callable[..., Iterable[bytes]], args: tuple[Any, 
 
 def _next(job: int) -> bytes | None:
     return next(_results[job], None)
+
+
+def _ask(job: int) -> bytes:
+    return next(_results[job])
+
+
+def _answer(job: int, words: bytes) -> None:
+    asking = _results[job]
+    if not isinstance(asking, Generator):
+        raise TypeError("only a generator can be answered")
+    try:
+        upcoming = asking.send(words)
+    except StopIteration:
+        return  # nothing follows
+    _results[job] = itertools.chain((upcoming,), asking)
 
 
 def _drop(job: int) -> None:

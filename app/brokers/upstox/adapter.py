@@ -11,11 +11,11 @@ from typing import TypeVar
 from urllib.parse import quote
 
 from app.brokers.base import ExchangeClockReading, ExitLine, Feed, FeedSink, OrderCost, Profile, Session
-from app.brokers.documents import encode_json
 from app.brokers.parts import PlacedOrder
 from app.brokers.rows import Row
 from app.brokers.upstox import mapping, quotes, requests, webhook
 from app.brokers.upstox.auth import only_reads
+from app.brokers.upstox.books import Convert, beside, reported_fill
 from app.brokers.upstox.care import UpstoxCare
 from app.brokers.upstox.contracts import UpstoxContracts
 from app.brokers.upstox.exit_line import UpstoxExitLine
@@ -50,6 +50,7 @@ BASKET = 10
 """Orders in one request: 25 in older texts, 10 in newer ones."""
 
 _ORDERS = "/v3/order"
+_TRADES = "/v2/order/trades/get-trades-for-day"
 
 
 class UpstoxSession(UpstoxSpecials, UpstoxContracts, UpstoxCare, UpstoxOlder):
@@ -110,7 +111,7 @@ class UpstoxSession(UpstoxSpecials, UpstoxContracts, UpstoxCare, UpstoxOlder):
 
     async def orders(self) -> Sequence[Order]:
         """Today's order book."""
-        return self._remember(await self._rest.rows("/v2/order/retrieve-all", self._order, urgent=True))
+        return self._remember(await self._book("/v2/order/retrieve-all", mapping.order_from_row, Order, urgent=True))
 
     async def order_history(self, order: BrokerOrderId) -> Sequence[Order]:
         """The states that an order went through, oldest first."""
@@ -131,13 +132,11 @@ class UpstoxSession(UpstoxSpecials, UpstoxContracts, UpstoxCare, UpstoxOlder):
 
     async def fills(self) -> Sequence[Fill]:
         """Today's executions. Those of earlier days: `fills_between`."""
-        return await self._rest.rows("/v2/order/trades/get-trades-for-day", self._fill)
+        return await self._book(_TRADES, mapping.fill_from_row, Fill)
 
     async def reported_fills(self) -> Sequence[tuple[Fill, str]]:
         """The same, each with the row that it was made of."""
-        return await self._rest.rows(
-            "/v2/order/trades/get-trades-for-day", lambda row: (self._fill(row), encode_json(row).decode())
-        )
+        return await self._book(_TRADES, reported_fill, tuple[Fill, str])
 
     async def order_fills(self, order: BrokerOrderId) -> Sequence[Fill]:
         """The executions of one order."""
@@ -146,11 +145,7 @@ class UpstoxSession(UpstoxSpecials, UpstoxContracts, UpstoxCare, UpstoxOlder):
     async def positions(self) -> Sequence[Position]:
         """Net positions, the closed ones of today with quantity 0; the funded ones, which are listed apart, for clients
         who may have such."""
-        reading = self._rest.rows(
-            "/v2/portfolio/short-term-positions",
-            lambda row: mapping.position_from_row(row, self.account, self._directory),
-            urgent=True,
-        )
+        reading = self._book("/v2/portfolio/short-term-positions", mapping.position_from_row, Position, urgent=True)
         if not self._funded:
             return await reading
         own, funded = await asyncio.gather(reading, self.mtf_positions())
@@ -158,9 +153,15 @@ class UpstoxSession(UpstoxSpecials, UpstoxContracts, UpstoxCare, UpstoxOlder):
 
     async def holdings(self) -> Sequence[Holding]:
         """Shares in demat."""
+        return await self._book("/v2/portfolio/long-term-holdings", mapping.holding_from_row, Holding)
+
+    async def _book(self, path: str, convert: Convert[T], kind: type[T], *, urgent: bool = False) -> list[T]:
+        account, directory = self.account, self._directory
         return await self._rest.rows(
-            "/v2/portfolio/long-term-holdings",
-            lambda row: mapping.holding_from_row(row, self.account, self._directory),
+            path,
+            lambda row: convert(row, account, directory),
+            urgent=urgent,
+            beside=beside(convert, kind, account, directory),
         )
 
     async def instruments(self, exchange: Exchange | None = None) -> Sequence[Instrument]:

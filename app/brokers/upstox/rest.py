@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from app.brokers.base import ExchangeClockReading
 from app.brokers.http import INLINE, MEGABYTE, Answer, HttpClient
 from app.brokers.pacing import Window
-from app.brokers.reading import clock_of, converted, document_of, instruments_of
+from app.brokers.reading import Beside, clock_of, converted, document_of, instruments_of
 from app.brokers.rows import Row
 from app.brokers.upstox.hosts import SANDBOX_PATHS, checked_socket, hosts_of, in_sandbox, takes_orders
 from app.brokers.upstox.instruments import pack_file
@@ -110,14 +110,16 @@ class UpstoxRest:
         params: Params = (),
         urgent: bool = False,
         deadline: float | None = None,
+        beside: Beside[T] | None = None,
     ) -> list[T]:
-        """An array of an answer, each row converted. The loop gets its turn in between, however long the array."""
+        """An array of an answer, each row converted. The loop gets its turn in between, however long the array; where
+        it is said how, a long one is converted in the helper process."""
         self._deny_lacking(path)
         await self._limits.turn(urgent=urgent)
         answer = await self._http.request("GET", path, params=params, deadline=deadline)
         if answer.status != 200 or not answer.is_json or len(answer.body) <= INLINE:
             self._success(answer, placement=False)
-        return await converted(self._http, answer.body, at, convert)
+        return await converted(self._http, answer.body, at, convert, beside)
 
     async def send(self, method: str, path: str, *, params: Params = (), body: Any = None) -> dict[str, Any]:
         """A placement, modification or cancellation, sent once, on the host that takes it. The whole answer.

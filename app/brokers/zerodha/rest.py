@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from app.brokers.base import Credentials, ExchangeClockReading
 from app.brokers.http import INLINE, MEGABYTE, Answer, HttpClient
 from app.brokers.pacing import Window
-from app.brokers.reading import clock_of, converted, document_of, instruments_of
+from app.brokers.reading import Beside, clock_of, converted, document_of, instruments_of
 from app.brokers.zerodha.instruments import pack_file
 from app.brokers.zerodha.refusals import broker_error
 from app.domain.account import Endpoints
@@ -103,7 +103,8 @@ class ZerodhaRest:
         answer = await self._http.request("GET", path, params=params, deadline=deadline)
         if answer.status != 200 or not answer.is_json or len(answer.body) <= INLINE:
             self._data(answer, placement=False)
-        return await converted(self._http, answer.body, at, convert, kind)
+        beside = None if kind is None else Beside(kind, convert)
+        return await converted(self._http, answer.body, at, convert, beside)
 
     async def command(
         self,

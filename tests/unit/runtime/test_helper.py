@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,13 @@ ROOT = Path(__file__).resolve().parents[3]
 def doubled(body: bytes, suffix: bytes) -> Iterator[bytes]:
     yield body
     yield body + suffix
+
+
+def asking(body: bytes) -> Generator[bytes, bytes, None]:
+    told = yield body + b"?"
+    if told != b"nothing":
+        yield told
+        yield body
 
 
 def broken(body: bytes) -> Iterator[bytes]:
@@ -48,6 +55,16 @@ async def test_big_bodies_cross_in_slices_and_failures_cross_too() -> None:
             async for _ in helper.slices(broken, body):
                 pass
         assert await helper.call(len, b"still there") == 11
+    finally:
+        await helper.stop()
+
+
+async def test_work_that_asks_is_answered_before_it_goes_on() -> None:
+    helper = Helper()
+    try:
+        told = [piece async for piece in helper.slices(asking, b"who", reply=lambda asked: asked + b" me")]
+        assert told == [b"who? me", b"who"]
+        assert not [piece async for piece in helper.slices(asking, b"who", reply=lambda _asked: b"nothing")]
     finally:
         await helper.stop()
 

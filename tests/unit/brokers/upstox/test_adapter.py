@@ -41,6 +41,7 @@ from app.domain.market import Interval
 from app.domain.order import OrderKind, OrderRequest, OrderStatus, Side, Validity, Variety
 from app.domain.portfolio import Conversion, PositionKey
 from app.runtime.clock import IST, from_datetime, to_datetime
+from app.runtime.helper import Helper
 from app.runtime.secret import Secret
 from tests.fakes.scripted_server import Script, ScriptedServer, Seen, answer
 
@@ -76,12 +77,15 @@ ALL = (SHARE, CALL, GOLD, SILVER, DOLLAR)
 
 
 @asynccontextmanager
-async def session(script: Script, *, lives: int = DAY // 2) -> AsyncIterator[tuple[UpstoxSession, ScriptedServer]]:
+async def session(
+    script: Script, *, lives: int = DAY // 2, helper: Helper | None = None
+) -> AsyncIterator[tuple[UpstoxSession, ScriptedServer]]:
     async with ScriptedServer(script) as server:
         endpoints = Endpoints(server.url, server.url + "/dialog", server.url.replace("http", "ws"))
         directory = Directory()
         directory.learn(ALL)
-        broker = UpstoxSession(Session(A, "4CAB12", "Asha", Secret("tok-1"), NOON, NOON + lives), endpoints, directory)
+        logged_in = Session(A, "4CAB12", "Asha", Secret("tok-1"), NOON, NOON + lives)
+        broker = UpstoxSession(logged_in, endpoints, directory, helper)
         try:
             yield broker, server
         finally:
@@ -359,6 +363,60 @@ async def test_trades_positions_and_holdings_are_read() -> None:
     assert (held.quantity, held.buy_quantity, held.key.product, held.average_price) == (3, 3, Product.CNC, Decimal(0))
     assert (share.quantity, share.t1_quantity, share.used_quantity, share.collateral_quantity) == (6, 3, 1, 2)
     assert share.average_price == Decimal("1200.123")
+
+
+async def test_a_long_book_is_the_same_whichever_process_makes_it() -> None:
+    unlisted = {"exchange": "NFO", "instrument_token": "NSE_FO|1", "trading_symbol": "NIFTY 1 PE"}
+    option = {"exchange": "NFO", "instrument_token": "NSE_FO|43919", "trading_symbol": "NIFTY 24000 CE 24 NOV 26"}
+    orders = [{**ROW, "order_id": str(n), **(unlisted, option, {})[n % 3]} for n in range(200)]
+    trades = [
+        {**one, "trade_id": "9", "quantity": 4, "average_price": 160.05, "exchange_timestamp": "2026-11-25 12:01:02"}
+        for one in orders
+    ]
+    held = {"last_price": 161.05, "close_price": 160.0, "average_price": 160.0, "quantity": 3}
+    positions = [
+        {**one, **held, "day_buy_quantity": 3, "overnight_buy_quantity": 0, "day_sell_quantity": 0,
+         "overnight_sell_quantity": 0, "multiplier": 1, "buy_value": 480.0, "sell_value": ""}
+        for one in orders
+    ]  # fmt: skip
+    book: dict[str, Any] = {
+        "/v2/order/retrieve-all": orders,
+        "/v2/order/trades/get-trades-for-day": trades,
+        "/v2/portfolio/short-term-positions": positions,
+        "/v2/portfolio/long-term-holdings": [
+            {
+                **ROW,
+                **held,
+                "t1_quantity": 0,
+                "cnc_used_quantity": 0,
+                "collateral_quantity": 0,
+                "isin": "INE002A01018",
+                "number": n,
+            }
+            for n in range(200)
+        ],
+    }
+    helper = Helper()
+    try:
+        async with (
+            session(lambda seen: success(book[seen.path])) as (here, _),
+            session(lambda seen: success(book[seen.path]), helper=helper) as (there, _),
+        ):
+            assert list(await here.orders()) == list(await there.orders())
+            assert list(await here.positions()) == list(await there.positions())
+            assert list(await here.holdings()) == list(await there.holdings())
+            assert list(await here.fills()) == list(await there.fills())
+            told = list(await there.reported_fills())
+            assert told == list(await here.reported_fills())
+            assert {fill.instrument for fill, _ in told} == {
+                SHARE.id, CALL.id, InstrumentId("NFO:NIFTY 1 PE")
+            }  # fmt: skip
+            book["/v2/order/trades/get-trades-for-day"] = [*trades, {**trades[0], "product": "XYZ"}]
+            with pytest.raises(BadAnswer) as caught:
+                await there.fills()
+            assert "XYZ" in caught.value.detail
+    finally:
+        await helper.stop()
 
 
 async def test_funds_are_one_pool_of_cash_and_pledge() -> None:

@@ -120,3 +120,33 @@ def test_given_back_python_collects_by_itself(collector: GarbageCollector) -> No
     collector.give_back()
     assert gc.isenabled()
     assert gc.get_freeze_count() == 0
+
+
+def test_a_tuple_that_another_thread_is_filling_can_be_finished(collector: GarbageCollector) -> None:
+    begun, counted, made = threading.Event(), threading.Event(), []
+
+    def half() -> Iterator[int]:
+        for n in range(100):
+            if n == 50:
+                begun.set()
+                counted.wait(10)
+            yield n
+
+    def in_between(_frame: object, event: str, called: object) -> None:
+        if event == "c_return" and called is gc.get_objects:
+            counted.set()  # where an unlucky switch of threads lets the other one go on
+            filling.join(10)
+
+    filling = threading.Thread(target=lambda: made.append(tuple(half())))
+    filling.start()
+    begun.wait(10)
+    keep = litter()
+    sys.setprofile(in_between)
+    try:
+        collector.turn()
+    finally:
+        sys.setprofile(None)
+    counted.set()
+    filling.join(10)
+    assert made == [tuple(range(100))]
+    assert len(keep) == YOUNG

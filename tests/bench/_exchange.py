@@ -13,7 +13,7 @@ import os
 import random
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from time import perf_counter, perf_counter_ns
@@ -56,12 +56,18 @@ class Stopwatch:
     def __init__(self) -> None:
         self.sent: dict[bytes, int] = {}
         self._symbols: dict[bytes, str] = {}
+        self.ticks = 0
+        """Prices that the market gave out."""
         self.answer_s = 0.0
         """Seconds that the longest list of trades took to make."""
 
     def await_breach(self, token: int, symbol: str) -> None:
         """From now on the next frame with this token is stamped."""
         self._symbols[token.to_bytes(4, "big")] = symbol
+
+    def batch(self, quotes: Sequence[Quote]) -> None:
+        """Called with what changed."""
+        self.ticks += len(quotes)
 
     def frame(self, payload: bytes) -> None:
         """Called just before a frame goes to the socket."""
@@ -89,6 +95,7 @@ async def serve(positions: int, seed: int) -> None:
         )
     )
     watch = Stopwatch()
+    exchange.market.add_listener(watch.batch)
     send = web.WebSocketResponse.send_bytes
 
     async def stamped(socket: web.WebSocketResponse, data: bytes, compress: int | None = None) -> None:
@@ -122,6 +129,13 @@ async def serve(positions: int, seed: int) -> None:
         command = json.loads(line)
         if command.get("fills"):
             add_fills(exchange, command["fills"])
+        if "pace" in command:
+            exchange.market.clock.speed = command["pace"]
+            say(watch.ticks)
+            continue
+        if "crash" in command:
+            say(await crash(exchange, watch, command["crash"], command["seconds"]))
+            continue
         if "triggers" not in command:
             say("added")
             continue
@@ -183,6 +197,24 @@ async def breach(
         "doubled": doubled,
         "answer_s": watch.answer_s,
     }
+
+
+async def crash(exchange: Exchange, watch: Stopwatch, triggers: Mapping[str, int], seconds: float) -> dict[str, Any]:
+    """Prints a price beyond every stop in one turn, so that one frame brings them all; when each exit came."""
+    market = exchange.market
+    await asyncio.sleep(1.5)
+    for symbol, trigger in triggers.items():
+        watch.await_breach(market.listings.by_key[f"NSE:{symbol}"].token, symbol)
+        market.set_price(f"NSE:{symbol}", trigger - TICK)
+    await asyncio.sleep(seconds)
+    left = min(watch.sent[symbol.encode()] for symbol in triggers)
+    arrived: dict[str, int] = {}
+    doubled = 0
+    for order in exchange.oms.records.orders.values():
+        if order.tradingsymbol in triggers and order.side == "SELL":
+            doubled += order.tradingsymbol in arrived
+            arrived[order.tradingsymbol] = (order.received_ns - left) // 1_000
+    return {"arrived_us": arrived, "missing": len(triggers) - len(arrived), "doubled": doubled}
 
 
 def own_core(first: bool) -> None:

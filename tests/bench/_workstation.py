@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,10 @@ from sqlalchemy import Connection
 
 from app.bootstrap import build_desk
 from app.domain.account import Endpoints
-from app.domain.ids import AccountId, InstrumentId
-from app.domain.instrument import Product
+from app.domain.fill import Fill
+from app.domain.ids import AccountId, BrokerOrderId, FillId, InstrumentId, Nanos
+from app.domain.instrument import InstrumentKind, Product, Segment
+from app.domain.order import Side
 from app.domain.portfolio import PositionKey
 from app.domain.stop import StopPlan
 from app.domain.sync import SyncPlan
@@ -35,6 +38,7 @@ from tests.bench._window import LOOK_MS, Stretch, WindowWatch
 STOP_AT = 0.96
 PASSPHRASE = Secret("a passphrase for the bench")
 QUIET_SECONDS = 3.0
+FILLS_AT_ONCE = 10_000
 WATCHED = 100
 """Rows of the watchlist in the window."""
 
@@ -42,12 +46,12 @@ WATCHED = 100
 class Driver:
     """Drives one desk from standard input."""
 
-    def __init__(self, urls: dict[str, str]) -> None:
+    def __init__(self, urls: dict[str, str], profile: str = "") -> None:
         self._urls = urls
         self.loop = LoopThread()
         self.loop.start()
         self._folder = tempfile.TemporaryDirectory(prefix="bench-profile-")
-        self.profile = Path(self._folder.name)
+        self.profile = Path(profile or self._folder.name)
         self.desk = self.run(build_desk(ProfilePaths(self.profile), paper=False))
         self.account = AccountId("")
         self.paints: list[float] = []
@@ -161,6 +165,27 @@ class Driver:
             self.desk.data.backup(command["folder"] + "/bench.backup"),
         )
 
+    async def trades(self, count: int) -> None:
+        """So many round trips of the last years in the book, each of two fills."""
+        fills = self.desk._workspace.book.fills
+        now, minute = time.time_ns(), 60_000_000_000
+        rows = []
+        for n in range(2 * count):
+            name = InstrumentId(f"NSE:BENCH{2_000 + n // 2 % 900:04d}")
+            side = Side.BUY if n % 2 == 0 else Side.SELL
+            at = Nanos(now - (2 * count - n) * minute)
+            order = BrokerOrderId(f"{70_000_000_000 + n}")
+            day = datetime.fromtimestamp(at / 1e9, UTC).date().isoformat()
+            known = FillId("zerodha", self.account, "NSE", Segment.EQUITY, day, order, str(80_000_000 + n), side)
+            fill = Fill(
+                known, self.account, name, Segment.EQUITY, InstrumentKind.SHARE, Product.MIS, side, 10,
+                100_000 + 5 * (n % 400), at, order,
+            )  # fmt: skip
+            rows.append((fill, "{}"))
+        for first in range(0, len(rows), FILLS_AT_ONCE):
+            await fills.write(rows[first : first + FILLS_AT_ONCE])
+        await self.desk.sync.rebuild()
+
     async def recompute(self) -> None:
         """Every trade of the book anew."""
         store = self.desk._workspace.book.fills._store
@@ -201,6 +226,11 @@ class Driver:
             return {**self.run(self.sync()), **self.window_told(command["do"])}
         if command["do"] == "probe":
             return self.run(self.probed(command))
+        if command["do"] == "trades":
+            self.run(self.trades(command["count"]))
+            return "written"
+        if command["do"] == "passphrase":
+            return PASSPHRASE.reveal()
         if command["do"] == "rows":
             return self.run(self.rows())
         if command["do"] == "figures":
@@ -283,7 +313,8 @@ def main() -> int:
     if "anywhere" not in sys.argv:
         own_core(first=False)
     sys.setswitchinterval(SWITCH_INTERVAL)
-    driver = Driver(json.loads(sys.stdin.readline()))
+    profile = next((word.partition("=")[2] for word in sys.argv if word.startswith("profile=")), "")
+    driver = Driver(json.loads(sys.stdin.readline()), profile)
     driver.run(driver.connect())
     watch = [InstrumentId(f"NSE:BENCH{n:04d}") for n in range(WATCHED)]
     from app.desk.messages import WatchlistView

@@ -44,6 +44,11 @@ class Process:
             text=True,
         )
 
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
     def ask(self, question: object) -> Any:
         """One question, one answer."""
         self.tell(question)
@@ -61,6 +66,13 @@ class Process:
         if not line:
             raise RuntimeError(f"{self._process.args!r} ended with {self._process.wait()}")
         return json.loads(line)
+
+    def kill(self) -> None:
+        """As a power cut."""
+        self._process.kill()
+        self._process.wait()
+        _pipe(self._process.stdin).close()
+        _pipe(self._process.stdout).close()
 
     def end(self) -> None:
         """Closes its input and waits."""

@@ -119,8 +119,8 @@ class ServiceDesk(Approvals):
         if len(accounts) != 1 or len(orders) > BASKET:
             raise Denied(f"A basket is 1 to {BASKET} orders of one account.", "Plan in parts.")
         desk = self._workspace.account(accounts.pop())
-        priced = [(order, self._price(desk, order)) for order in orders]
-        broker: BrokerSession = desk.broker
+        broker = desk.broker
+        priced = await self._priced(desk, broker, orders)
         margin, lacks = None, ""
         if isinstance(broker, BasketMarginSource):
             margin = await broker.basket_margin(priced)
@@ -130,11 +130,17 @@ class ServiceDesk(Approvals):
         funds = await broker.funds()
         return BasketPlan(margin, notes, Decimal(funds.available) / 100, lacks)
 
-    def _price(self, desk: AccountDesk, order: OrderRequest) -> Price:
-        """At which an order is reckoned: its limit, else its trigger, else the last price. Raises Denied."""
-        found = order.price or order.trigger_price or desk.last_price(order.instrument)
-        if not found:
-            raise Denied(f"There is no price of {order.instrument} yet.", "Give a limit price, or wait for a tick.")
+    async def _priced(
+        self, desk: AccountDesk, broker: BrokerSession, orders: Sequence[OrderRequest]
+    ) -> list[tuple[OrderRequest, Price]]:
+        """At which each is reckoned: its limit, else its trigger, else the last price. Raises Denied."""
+        given = [o.price or o.trigger_price or desk.last_price(o.instrument) for o in orders]
+        missing = list({o.instrument for o, price in zip(orders, given, strict=True) if not price})
+        asked = await broker.last_prices(missing) if missing else {}
+        found = [(o, price or asked.get(o.instrument, 0)) for o, price in zip(orders, given, strict=True)]
+        for order, price in found:
+            if not price:
+                raise Denied(f"There is no price of {order.instrument} yet.", "Give a limit price.")
         return found
 
     async def contract_note(self, account: AccountId) -> ContractNote:

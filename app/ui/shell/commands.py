@@ -13,6 +13,7 @@ from app.ui.dialogs.flatten import FlattenDialog
 from app.ui.dialogs.guarding import GuardingDialog
 from app.ui.dialogs.instruments import InstrumentsDialog
 from app.ui.dialogs.palette import CommandPalette, KeyMap
+from app.ui.shell.service_pages import declare_services
 
 if TYPE_CHECKING:
     from app.ui.shell.main_window import MainWindow
@@ -88,6 +89,7 @@ def declare(window: MainWindow) -> None:
             "Ctrl+K",
         )
     )
+    declare_services(window)
     add(Command("app.lock", "&Lock the screen", "&Accounts", window.lock.lock, "Ctrl+L"))
     add(Command("app.quit", "&Quit", "&Accounts", window.close, "Ctrl+Q"))
 

@@ -152,6 +152,13 @@ def next_step(view: ExitView) -> Step:
     return _settle(view, view.position)
 
 
+def next_look(age: float, longest: float) -> float:
+    """Seconds until the next look, where nothing comes by itself: as soon as a position that has said the same for
+    `age` seconds is believed. One that two exits have turned round must not stand a moment longer (F4)."""
+    left = LOOKUP_SPACING - age
+    return left + 0.001 if 0 < left < longest else longest
+
+
 def cut(quantity: int, size: int, most: int = MAX_SLICES) -> tuple[int, ...]:
     """Units as orders of at most `size` (0: one order), no more than `most` of them; the rest comes with the next."""
     if size <= 0 or quantity <= size:

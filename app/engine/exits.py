@@ -28,6 +28,7 @@ from app.engine.exit_plan import (
     SquareOffExcess,
     Step,
     Wait,
+    next_look,
     next_step,
     remaining,
 )
@@ -226,7 +227,7 @@ class ExitFollower:
     async def _take(self, step: Step) -> None:
         if isinstance(step, Wait):
             await self._mark_exiting()
-            await self._wait(LOOK_SECONDS)
+            await self._wait(next_look(self._loop_time() - max(self._position_since, self._fills_at), LOOK_SECONDS))
         elif isinstance(step, Send):
             await self._send(step)
         elif isinstance(step, Reprice):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +19,7 @@ from app.engine.exit_plan import (
     Send,
     SquareOffExcess,
     Wait,
+    next_look,
     next_step,
     remaining,
 )
@@ -248,6 +250,11 @@ def test_only_our_own_excess_is_taken_back() -> None:
         LONG, orders=(order(OrderStatus.FILLED, 100), back(OrderStatus.FILLED, 100)), position=-50, position_age=5
     )
     assert next_step(view) == Close(100)
+
+
+@pytest.mark.parametrize(("age", "seconds"), [(0.0, 1.0), (0.5, 0.501), (0.98, 0.021), (1.0, 1.0), (30.0, 1.0)])
+def test_the_next_look_comes_when_the_position_can_be_believed(age: float, seconds: float) -> None:
+    assert next_look(age, 1.0) == pytest.approx(seconds)
 
 
 def test_cleaning_up_cancels_every_exit_and_closes_nothing_more() -> None:

@@ -34,6 +34,7 @@ class LateOrders:
         watching: Watching,
         changed: Callable[[Stop], None],
         follow: Callable[[Stop], None],
+        held_back: Callable[[StopId], bool],
     ) -> None:
         self._state = state
         self._record = record
@@ -42,6 +43,8 @@ class LateOrders:
         self._watching = watching
         self._changed = changed
         self._follow = follow
+        self._held_back = held_back
+        """Armed, and not watched because others' fills say that its units are gone: its own backstop may fill yet."""
         self._earlier: set[StopId] = set()
         firing.on_settled = self._on_settled
         state.on_order.append(self._on_order)
@@ -60,7 +63,8 @@ class LateOrders:
             return  # the backstop stands where it should, or is being taken back
         elif stop.state is StopState.ARMED:
             watch = self._watching.of(stop.id)
-            if watch is not None and not watch.fired and order.tag != stop.tag():
+            waits = self._held_back(stop.id) if watch is None else not watch.fired
+            if waits and order.tag != stop.tag():
                 why = "its backstop filled" if is_backstop(order.tag) else "an order of an earlier run turned up"
                 self._record.note(stop, "fired earlier", f"order {order.broker_order_id}: {why}")
                 self._follow(stop)

@@ -133,6 +133,10 @@ class Shares:
         )
         return max(0, stop.quantity - filled)
 
+    def holds_back(self, stop: StopId) -> bool:
+        """It is armed and not watched: fills of other orders say that its units are gone."""
+        return stop in self._held_back
+
     # -- news --------------------------------------------------------------------------------------------------------
 
     def _on_positions(self, reading: PositionReading) -> None:

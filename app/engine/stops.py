@@ -85,7 +85,6 @@ class StopEngine:
         )
         self._watching.multiplier = state.multiplier
         self._firing.watching = self._keeper.watching = restated.watching = self._watching
-        self._late = LateOrders(state, record, self._stops, self._firing, self._watching, self._set, self.follow)
         self._shares = Shares(
             state,
             record,
@@ -99,6 +98,16 @@ class StopEngine:
         )
         self._around = around
         state.delivers = self._delivers
+        self._late = LateOrders(
+            state,
+            record,
+            self._stops,
+            self._firing,
+            self._watching,
+            self._set,
+            self.follow,
+            self._shares.holds_back,
+        )
         self._firing.own = self._shares.own
         self.backstops = Backstops(
             state, orders, record, self._stops, self._watching, self._firing.terms, self._known, tasks

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from app.domain.coverage import Protection, coverage_of
 from app.domain.errors import Denied, OutcomeUnknown, Unreachable
-from app.domain.ids import BrokerOrderId
-from app.domain.order import Order, OrderKind, OrderStatus, Purpose, Side
+from app.domain.ids import BrokerOrderId, Tag
+from app.domain.instrument import Product
+from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Purpose, Side
 from app.domain.stop import Stop, StopPlan, StopState, is_backstop
 from app.engine.backstop_plan import (
     BUDGET,
@@ -29,7 +30,7 @@ from app.engine.backstop_plan import (
 )
 from app.engine.rules import ExitRules
 from tests.fakes.fast_loop import run, settle
-from tests.fakes.trading import EXIT_RULES, KEY, TABLES, Rig, refusal
+from tests.fakes.trading import ACCOUNT, EXIT_RULES, INFY, KEY, TABLES, Rig, refusal
 
 DISTANCE = 1_000
 REPLACING = ExitRules.parse(
@@ -354,6 +355,21 @@ def test_a_backstop_that_fills_beside_an_exit_is_squared_off_with_an_alarm() -> 
         assert rig.broker.held[KEY] == 0
 
     rig = play(script, REPLACING)
+    assert any("closed twice" in alarm for alarm in rig.alarms)
+
+
+def test_a_backstop_that_fills_after_the_position_was_sold_by_hand_is_squared_off() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await twin(rig)
+        number = resting(rig)[0].broker_order_id
+        rig.broker.failures["cancel"] = [Unreachable("down")] * 3
+        by_hand = OrderRequest(ACCOUNT, INFY.id, Side.SELL, 100, Product.MIS, OrderKind.MARKET, tag=Tag("MANUAL"))
+        rig.broker.fill(rig.broker.accept(by_hand).broker_order_id)  # nothing is left to guard
+        rig.broker.fill(number)
+        await rig.ended(stop)
+        assert rig.broker.held[KEY] == 0
+
+    rig = play(script)
     assert any("closed twice" in alarm for alarm in rig.alarms)
 
 

@@ -33,6 +33,7 @@ class FlightStep(StrEnum):
     ANSWERED = "answered"
     """The broker took an order, or refused it."""
     FILLED = "filled"
+    """Units below nought went back: they had been closed twice."""
     FLAT = "flat"
     """The position is proven closed."""
 
@@ -86,7 +87,7 @@ class Flight:
 
     @property
     def filled(self) -> int:
-        """Units that its orders filled."""
+        """Units that its orders closed, less what was closed twice and went back."""
         return sum(mark.quantity for mark in self.marks if mark.step is FlightStep.FILLED)
 
     @property

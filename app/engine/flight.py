@@ -153,12 +153,13 @@ class FlightRecorder:
         now = order.average_price * order.filled_quantity
         found.filled[order.broker_order_id] = (order.filled_quantity, now)
         units = order.filled_quantity - before
+        back = order.side is not found.flight.side  # what was closed twice
         found.marks.append(
             FlightMark(
                 _us(found, perf_counter_ns()),
                 FlightStep.FILLED,
                 (now - spent) // units,
-                units,
+                -units if back else units,
                 f"order {order.broker_order_id}",
             )
         )

@@ -1,0 +1,38 @@
+"""What is written down around an exit."""
+
+from __future__ import annotations
+
+from app.domain.flight import Flight
+from app.domain.ids import StopId
+from app.engine.flight import FlightRecorder
+from tests.fakes.fast_loop import run, settle
+from tests.fakes.trading import KEY, Rig
+
+
+class Flights:
+    def __init__(self) -> None:
+        self.kept: dict[StopId, Flight] = {}
+
+    async def save(self, flight: Flight) -> None:
+        self.kept[flight.stop] = flight
+
+
+def test_what_was_closed_twice_and_went_back_is_not_counted_as_closed() -> None:
+    async def scene() -> None:
+        rig, journal = Rig(), Flights()
+        rig.engine.record_flights(FlightRecorder(rig.state, lambda _: (), str, journal, rig.events.append, rig.tasks))
+        stop = await rig.guard()
+        rig.broker.answers = ["open"]
+        rig.tick(98_900)
+        await settle()
+        rig.broker.hold(KEY, 0)  # sold by somebody else in the same moment
+        rig.broker.fill(next(iter(rig.broker.book)))
+        closed = await rig.ended(stop)
+        await rig.tasks.stop()
+        flight = journal.kept[stop.id]
+        assert rig.broker.held[KEY] == 0
+        assert closed.exit_average == 99_000
+        assert flight.filled == 0
+        assert [mark.quantity for mark in flight.marks if mark.step == "filled"] == [100, -100]
+
+    run(scene())

@@ -39,7 +39,7 @@ from app.engine.wire import OrderChange, OrderWire
 from app.runtime.clock import to_datetime
 from app.runtime.loop import Tasks
 
-_LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+TAG_LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
 class OrderJournal(NewsJournal, Protocol):
@@ -62,7 +62,7 @@ class OrderJournal(NewsJournal, Protocol):
 
 def new_order_tag() -> Tag:
     """A mark for a manual order: `M` and 13 letters and digits, so never taken for a stop's (19)."""
-    return Tag("M" + "".join(secrets.choice(_LETTERS) for _ in range(13)))
+    return Tag("M" + "".join(secrets.choice(TAG_LETTERS) for _ in range(13)))
 
 
 class OrderManager:

@@ -33,7 +33,7 @@ from app.domain.strategy import Strategy, StrategyState
 from app.engine.account import AccountState
 from app.engine.attempts import ACKNOWLEDGED_LOOKUPS
 from app.engine.exit_plan import LOOKUP_SPACING, LOOKUPS
-from app.engine.orders import OrderManager, new_order_tag
+from app.engine.orders import TAG_LETTERS, OrderManager, new_order_tag
 from app.engine.rules import ExitRules
 from app.engine.strategies.happenings import (
     BrokerDown,
@@ -78,6 +78,16 @@ def filled_of(orders: list[Order]) -> Filled:
     words = rejected[0].status_text or "The broker rejected the entry." if rejected and not filled else ""
     over = all(order.status.is_final for order in orders)
     return Filled(filled, value // filled if filled else None, over, words if over else "")
+
+
+def next_tag(tag: Tag) -> Tag:
+    """Of the attempt after one of this tag: only the last letter differs, so an order of any attempt names them all."""
+    return Tag(tag[:-1] + TAG_LETTERS[(TAG_LETTERS.index(tag[-1]) + 1) % len(TAG_LETTERS)])
+
+
+def is_attempt(tag: Tag | None, other: str | None) -> bool:
+    """Whether an order of another tag is of the same entry."""
+    return tag is not None and other is not None and len(tag) == len(other) and tag[:-1] == other[:-1]
 
 
 class Entries:
@@ -132,12 +142,12 @@ class Entries:
             await self._deny_opposite(strategy)
             await self._orders.place(self._request(strategy), purpose=Purpose.ENTRY)
         except NeverArrived:
-            return self._absent()
+            return self._absent(strategy)
         except OutcomeUnknown:
             return None  # the follower finds out
         except RateLimited as failure:
             await asyncio.sleep(min(failure.retry_after, LOOKUP_SPACING))
-            return self._absent()
+            return self._absent(strategy)
         except (Unreachable, SessionExpired, BrokerPaused) as failure:
             return BrokerDown(f"The entry did not leave: {failure}")
         except (Denied, StorageError) as failure:
@@ -148,8 +158,9 @@ class Entries:
             self._acknowledged.add(strategy.tag)
         return None
 
-    def _absent(self) -> EntryAbsent:
-        return EntryAbsent(new_order_tag(), self._state.clock.now())
+    def _absent(self, strategy: Strategy) -> EntryAbsent:
+        tag = new_order_tag() if strategy.tag is None else next_tag(strategy.tag)
+        return EntryAbsent(tag, self._state.clock.now())
 
     async def _deny_opposite(self, strategy: Strategy) -> None:
         """An entry may not close or turn what is there. Raises Denied, or what reading the positions raises."""
@@ -201,11 +212,17 @@ class Entries:
         """What the broker told of under the strategy's tag."""
         return [] if strategy.tag is None else [o for o in self._state.orders.values() if o.tag == strategy.tag]
 
+    def _of_all_attempts(self, strategy: Strategy) -> list[Order]:
+        """The same, with those of attempts that were given up for absent and turned up after all."""
+        return [o for o in self._state.orders.values() if is_attempt(strategy.tag, o.tag)]
+
     def _on_order(self, order: Order) -> None:
         for strategy in self._strategies.values():
-            if strategy.tag is not None and strategy.tag == order.tag:
+            if is_attempt(strategy.tag, order.tag):
                 self.look(strategy.id)
-                if strategy.id not in self._followed:
+                if order.tag != strategy.tag and not order.status.is_final:
+                    self._tasks.start(self._cancel([order]), f"an attempt of strategy {strategy.id} that turned up")
+                if strategy.id not in self._followed or order.tag != strategy.tag:
                     self._tasks.start(self._tell(strategy.id), f"late news of strategy {strategy.id}")
 
     async def _run(self, strategy_id: StrategyId, recovering: str) -> None:
@@ -249,7 +266,7 @@ class Entries:
         """Proven absent."""
         if strategy.state is not StrategyState.BUYING:
             return EntryNews(strategy.bought, strategy.entry_average, over=True)
-        return EntryDenied(recovering) if recovering else self._absent()
+        return EntryDenied(recovering) if recovering else self._absent(strategy)
 
     async def _check_time(self, strategy: Strategy) -> None:
         ordered = strategy.ordered_at or 0
@@ -260,17 +277,22 @@ class Entries:
     async def _tell(self, strategy_id: StrategyId) -> None:
         """What the orders have come to, to the table: it takes the same news twice without harm."""
         strategy = self._strategies.get(strategy_id)
-        orders = [] if strategy is None else self.found(strategy)
+        orders = [] if strategy is None else self._of_all_attempts(strategy)
         if strategy is None or not orders:
             return
-        known = filled_of(orders)
-        if known.refusal and strategy.state is StrategyState.BUYING:
-            await self._apply(strategy_id, EntryRefused(f'The broker rejected the entry: "{known.refusal}"'))
-        elif known.filled != strategy.bought or known.over != strategy.entry_over:
-            await self._apply(strategy_id, EntryNews(known.filled, known.average, known.over))
+        known, newest = filled_of(orders), filled_of(self.found(strategy))
+        buying = strategy.state is StrategyState.BUYING
+        over = known.over and (bool(self.found(strategy)) or not buying)
+        if newest.refusal and buying and not known.filled:
+            await self._apply(strategy_id, EntryRefused(f'The broker rejected the entry: "{newest.refusal}"'))
+        elif known.filled != strategy.bought or over != strategy.entry_over:
+            await self._apply(strategy_id, EntryNews(known.filled, known.average, over))
 
     async def _cancel(self, live: list[Order]) -> None:
         for order in live:
+            known = self._state.orders.get(order.broker_order_id)
+            if known is not None and known.status.is_final:
+                continue
             try:
                 await self._orders.cancel(order.broker_order_id, purpose=Purpose.EXIT)
             except Rejected:

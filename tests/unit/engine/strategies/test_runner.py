@@ -497,3 +497,21 @@ def test_an_order_that_fills_after_its_cancel_is_held_guarded_and_loud() -> None
         await stage.true(stage.guard)
 
     play(script)
+
+
+@pytest.mark.expects_log("went from denied to open")
+def test_an_attempt_that_turns_up_after_it_was_given_up_is_closed_too() -> None:
+    async def script(stage: Stage) -> None:
+        stage.broker.answers = [OutcomeUnknown("lost")]  # proven absent, and sent again
+        await stage.bought(ONCE)
+        first, second = stage.entries
+        assert first.tag != second.tag
+        await stage.until(S.SOLD)
+        assert stage.held == 0
+        stage.broker.fill(stage.broker.accept(first).broker_order_id)  # and there it is
+        await stage.until(S.SELLING, S.BOUGHT, seconds=60)
+        await stage.until(S.SOLD)
+        assert stage.held == 0
+        assert any("filled late" in words for words in stage.alarms)
+
+    play(script)

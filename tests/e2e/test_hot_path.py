@@ -20,6 +20,9 @@ import pytest
 
 from app.brokers.exit_line import WarmLine
 from app.brokers.link import Link
+from app.domain.ids import InstrumentId
+from app.domain.instrument import Product
+from app.domain.portfolio import PositionKey
 from app.domain.stop import StopPlan, StopState
 from app.engine import firing
 from app.engine.volley import Entry, Volley
@@ -27,11 +30,11 @@ from app.simulator.exchange import Opening
 from tests.exchange import ROOT
 from tests.harness.network import End, network
 from tests.harness.plans import LISTINGS, plan_of
-from tests.harness.run import key_of
 from tests.harness.script import Guarded, Rule
 from tests.harness.station import InlineWorker, Station
 from tests.harness.tape import Course
 from tests.harness.virtual import virtual_machine
+from tests.harness.wires import WIRES
 from tests.harness.world import World
 
 OURS = ("app/brokers/", "app/engine/", "app/market/", "app/desk/", "app/domain/", "app/runtime/clock.py", "<string>")
@@ -103,7 +106,7 @@ def _fired(folder: Path, rule: Rule) -> Witness:
         network(loop, 1) as net,
         mock.patch("app.storage.store.Worker", InlineWorker),
     ):
-        world = World(loop, net, 1, folder, LISTINGS, courses)
+        world = World(loop, net, 1, folder, LISTINGS, LISTINGS, courses, WIRES["zerodha"])
         world.openings = [Opening(guarded.instrument, guarded.quantity, guarded.product)]
         return loop.run_until_complete(_play(world, guarded, plan_of(guarded)))
 
@@ -111,7 +114,8 @@ def _fired(folder: Path, rule: Rule) -> Witness:
 async def _play(world: World, guarded: Guarded, plan: StopPlan) -> Witness:
     await world.open_exchange()
     station: Station = await world.start_station()
-    await station.side.start(station.desk.stops.arm(key_of(guarded), plan))
+    key = PositionKey(world.wire.account, InstrumentId(guarded.instrument), Product(guarded.product))
+    await station.side.start(station.desk.stops.arm(key, plan))
     await asyncio.sleep(2.0)
     with witnessed() as witness:
         await asyncio.sleep(8.0)

@@ -22,8 +22,14 @@ from functools import partial
 from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
+from tests.harness.script import Kind
+
 if TYPE_CHECKING:
     from tests.harness.run import Result
+
+
+ENOUGH = 500
+"""Runs in which each kind of fault must have struck."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -42,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
     print(report.words())  # noqa: T201 - the command's answer
     if options.json:
         print(json.dumps(report.document()))  # noqa: T201
-    return 1 if report.failed else 0
+    return 1 if report.failed or (report.runs >= ENOUGH and report.never) else 0
 
 
 def _one(seed: int, without: str) -> int:
@@ -79,13 +85,22 @@ class Report:
         self.exits = 0
         self.armed = 0
         self.happened: Counter[str] = Counter()
+        self.scenes: Counter[str] = Counter()
         self.failed: dict[int, tuple[str, ...]] = {}
+
+    @property
+    def never(self) -> list[str]:
+        """Kinds of faults that struck in none of the runs."""
+        return [kind.value for kind in Kind if not self.happened[kind.value]]
 
     def words(self) -> str:
         """As a table."""
         lines = [f"{self.runs} runs, {self.armed} stops armed, {self.exits} positions closed by them"]
+        lines += [f"  {count:7,}  {scene}" for scene, count in self.scenes.most_common()]
         lines += [f"  {count:7,}  {kind}" for kind, count in self.happened.most_common()]
         lines.append(f"  {sum(self.happened.values()):7,}  faults in all")
+        if self.never:
+            lines.append(f"never: {', '.join(self.never)}")
         lines.append(f"violations: {sum(len(words) for words in self.failed.values())}")
         for seed, violations in sorted(self.failed.items()):
             lines.append(f"seed {seed} (python -m tests.harness --seed {seed}):")
@@ -99,6 +114,7 @@ class Report:
             "armed": self.armed,
             "exits": self.exits,
             "faults": dict(self.happened),
+            "scenes": dict(self.scenes),
             "violations": {str(seed): list(words) for seed, words in self.failed.items()},
         }
 
@@ -110,6 +126,7 @@ def survey(seeds: Iterable[int], processes: int, without: str = "", *, first: bo
         report.runs += 1
         report.exits += result.exits
         report.armed += result.armed
+        report.scenes.update(result.scenes)
         report.happened.update({kind.value: count for kind, count in result.happened.items()})
         if result.violations:
             report.failed[result.seed] = result.violations

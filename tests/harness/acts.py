@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextvars
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import TypeVar
 
 from app.desk.account import AccountDesk
 from app.domain.errors import AppError
-from app.domain.ids import InstrumentId
+from app.domain.ids import InstrumentId, StrategyId, Tag
 from app.domain.instrument import Product
+from app.domain.order import OrderKind, OrderRequest, Side
 from app.domain.portfolio import PositionKey
 from app.domain.stop import StopState
+from app.engine.orders import new_order_tag
 from app.simulator.account import Conversion
+from app.simulator.faults import Fault
 from app.simulator.refusal import Refused
-from tests.harness.script import Act, Guarded, Kind, Script
-from tests.harness.station import ACCOUNT, InlineWorker
+from tests.harness.script import HAND_SHARE, Act, Guarded, Kind, Planned, Script
+from tests.harness.station import Disk, InlineWorker
 from tests.harness.world import MORNING, World
 
+T = TypeVar("T")
 _OTHER_PRODUCT = {"NRML": "MIS", "MIS": "NRML"}
+SERVER_CODES = (502, 500, 503, 504)
+CHANGE_FAULTS = ("status=500", "lost-before", "lost-after", "status=503", "throttle=1", "delay=3")
+HAND_UNITS = 5
 READ_FAULTS = ("status=502", "html-403", "cut-json", "close", "bad-gzip")
+STRUCK = 9.0
+"""Seconds that a fault of a request may cost: a lost answer is waited for, then looked up."""
 SETTLING = 4.0
 """Seconds after a disturbance until the program has redialled and read its books."""
 
@@ -35,6 +46,13 @@ class Stage:
     foul: list[tuple[float, float]] = field(default_factory=list)
     """(from, until) in loop time: nobody can be expected to act within seconds then."""
     happened: dict[Kind, int] = field(default_factory=dict)
+    """Acts that were played, whether or not they met anything."""
+    strategies: dict[StrategyId, Planned] = field(default_factory=dict)
+    """Those whose start was acknowledged."""
+    entries: dict[Tag, int] = field(default_factory=dict)
+    """What was bought by hand: units by the order's tag."""
+    day_loss: int = 0
+    """Paise that the day's P&L had to fall for the portfolio stop, from where it stood when that was set; 0: none."""
     by_phone: dict[str, float] = field(default_factory=dict)
     """Exchange's order id of what another terminal did, and when."""
 
@@ -42,6 +60,22 @@ class Stage:
         """From now on, and until things have settled."""
         now = self.world.loop.time()
         self.foul.append((now - 0.05, now + seconds + SETTLING))
+
+    def fair(self, since: float, until: float) -> float:
+        """Seconds of an interval in which nothing was disturbed."""
+        at, total = since, 0.0
+        struck = [(moment - 0.05, moment + STRUCK) for moment in self.world.struck]
+        for begin, end in sorted(self.foul + struck):
+            if begin > at:
+                total += max(0.0, min(begin, until) - at)
+            at = max(at, end)
+            if at >= until:
+                return total
+        return total + max(0.0, until - at)
+
+    def died_within(self, since: float, seconds: float) -> bool:
+        """The workstation died in an interval."""
+        return any(since <= at <= since + seconds for at in self.world.deaths)
 
     def count(self, kind: Kind) -> None:
         self.happened[kind] = self.happened.get(kind, 0) + 1
@@ -52,51 +86,71 @@ class Stage:
 
     async def _play(self, act: Act) -> None:
         await asyncio.sleep(max(0.0, self.begun + act.at - self.world.loop.time()))
-        guarded = self.script.guarded[act.about]
+        guarded = self.script.guarded[act.about % len(self.script.guarded)]
         if await _ACTS[act.kind](self, act, guarded) is not False:
             self.count(act.kind)
+            if act.kind not in _STRIKES:
+                self.world.count(act.kind)
 
     # -- of requests -------------------------------------------------------------------------------------------------
 
-    async def _fault(self, spec: str, seconds: float) -> None:
-        self.world.exchange.faults.add(spec)
+    async def _fault(self, kind: Kind, spec: str, seconds: float) -> None:
+        """Counted when it strikes."""
+        self._set(kind, spec)
         self.disturb(seconds)
 
+    def _set(self, kind: Kind, spec: str) -> Fault | None:
+        self.world.kinds[spec] = kind
+        return self.world.exchange.faults.add(spec)
+
+    def _one_of(self, names: Sequence[T], act: Act) -> T:
+        return names[(self.script.seed + int(act.at * 100)) % len(names)]
+
     async def lost_before(self, act: Act, _: Guarded) -> None:
-        await self._fault(f"lost-before:route=place,count={int(act.amount)}", 12.0)
+        await self._fault(act.kind, f"lost-before:route=place,count={int(act.amount)}", 12.0)
 
     async def lost_after(self, act: Act, _: Guarded) -> None:
-        await self._fault(f"lost-after:route=place,count={int(act.amount)}", 12.0)
+        await self._fault(act.kind, f"lost-after:route=place,count={int(act.amount)}", 12.0)
 
     async def late(self, act: Act, _: Guarded) -> None:
-        await self._fault(f"late-lost={act.amount}:route=place", 12.0)
+        await self._fault(act.kind, f"late-lost={act.amount}:route=place", 12.0)
 
     async def slow_reply(self, act: Act, _: Guarded) -> None:
-        await self._fault(f"delay={act.amount}:route=place", 12.0)
+        await self._fault(act.kind, f"delay={act.amount}:route=place", 12.0)
 
     async def server_error(self, act: Act, _: Guarded) -> None:
-        await self._fault(f"status=502:route=place,count={int(act.amount)}", 12.0)
+        await self._fault(
+            act.kind, f"status={self._one_of(SERVER_CODES, act)}:route=place,count={int(act.amount)}", 12.0
+        )
 
     async def throttled(self, act: Act, _: Guarded) -> None:
-        await self._fault(f"throttle=1:route=place,count={int(act.amount)}", 8.0)
+        await self._fault(act.kind, f"throttle=1:route=place,count={int(act.amount)}", 8.0)
 
     async def gateway_page(self, act: Act, _: Guarded) -> None:
-        await self._fault(f"html-403:route=place,count={int(act.amount)}", 12.0)
+        await self._fault(act.kind, f"html-403:route=place,count={int(act.amount)}", 12.0)
 
     async def bad_read(self, act: Act, _: Guarded) -> None:
-        name = READ_FAULTS[(self.script.seed + int(act.at * 100)) % len(READ_FAULTS)]
+        name = self._one_of(READ_FAULTS, act)
         for route in ("orders", "positions"):
-            self.world.exchange.faults.add(f"{name}:route={route},count={int(act.amount)}")
+            self._set(act.kind, f"{name}:route={route},count={int(act.amount)}")
         self.disturb(5.0)
+
+    async def slow_read(self, act: Act, _: Guarded) -> None:
+        await self._fault(act.kind, f"delay={act.amount}:route=positions,count=3", 3 * act.amount)
+
+    async def change_fails(self, act: Act, _: Guarded) -> None:
+        name = self._one_of(CHANGE_FAULTS, act)
+        for route in ("modify", "cancel"):
+            self._set(act.kind, f"{name}:route={route}")
+        self.disturb(12.0)
 
     async def rejected(self, act: Act, guarded: Guarded) -> None:
         spec = f"reject:instrument={guarded.instrument},count={int(act.amount)},text=RMS: blocked for this test"
-        await self._fault(spec, 10.0)
+        await self._fault(act.kind, spec, 10.0)
 
     async def partial(self, act: Act, guarded: Guarded) -> None:
-        faults = self.world.exchange.faults
         part = max(1, abs(guarded.quantity) // 2)
-        fault = faults.add(f"partial={part}:instrument={guarded.instrument}")
+        fault = self._set(act.kind, f"partial={part}:instrument={guarded.instrument}")
         self.disturb(6.0)
         await asyncio.sleep(5.0)
         if fault is not None:
@@ -106,19 +160,31 @@ class Stage:
     # -- of updates and prices ---------------------------------------------------------------------------------------
 
     async def update_lost(self, act: Act, guarded: Guarded) -> None:
-        await self._fault(f"update-drop:instrument={guarded.instrument},count={int(act.amount)}", 3.0)
+        await self._fault(act.kind, f"update-drop:instrument={guarded.instrument},count={int(act.amount)}", 3.0)
 
     async def update_twice(self, act: Act, guarded: Guarded) -> None:
-        await self._fault(f"update-duplicate:instrument={guarded.instrument},count={int(act.amount)}", 0.0)
+        await self._fault(act.kind, f"update-duplicate:instrument={guarded.instrument},count={int(act.amount)}", 0.0)
 
     async def update_late(self, act: Act, guarded: Guarded) -> None:
-        await self._fault(f"update-delay={act.amount}:instrument={guarded.instrument}", act.amount)
+        await self._fault(act.kind, f"update-delay={act.amount}:instrument={guarded.instrument}", act.amount)
 
     async def update_order(self, act: Act, guarded: Guarded) -> None:
-        await self._fault(f"update-reorder:instrument={guarded.instrument}", 3.0)
+        await self._fault(act.kind, f"update-reorder:instrument={guarded.instrument}", 3.0)
 
     async def feed_silent(self, act: Act, _: Guarded) -> None:
-        await self._fault(f"ticker-silence={act.amount}", act.amount + 6.0)
+        await self._fault(act.kind, f"ticker-silence={act.amount}", act.amount + 6.0)
+
+    async def stream_down(self, act: Act, _: Guarded) -> bool:
+        exchange = self.world.exchange
+        if exchange.upstox is None or self.world.exchange_side.dead:
+            return False
+        self.disturb(act.amount + 6.0)
+        fault = self._set(act.kind, "order-stream-down")
+        await exchange.upstox.clock_changed()
+        await asyncio.sleep(act.amount)
+        if fault is not None and self.world.exchange is exchange:
+            exchange.faults.release(fault.id)
+        return True
 
     # -- of the line -------------------------------------------------------------------------------------------------
 
@@ -127,26 +193,41 @@ class Stage:
         network.weather.no_name = True
         network.cut()
         self.disturb(act.amount + 3.0)
+        before = network.unnamed
         await asyncio.sleep(act.amount)
         network.weather.no_name = False
+        self._met(act, network.unnamed - before)
+
+    def _met(self, act: Act, met: int) -> None:
+        """It was there; did anybody meet it?"""
+        if met:
+            self.world.count(act.kind)
 
     async def black_hole(self, act: Act, _: Guarded) -> None:
         network = self.world.network
         network.weather.hole = True
         self.disturb(act.amount + 12.0)
+        before = network.swallowed
         await asyncio.sleep(act.amount)
         network.weather.hole = False
+        self._met(act, network.swallowed - before)
         network.cut()  # whatever was lost on the way was lost for good: the connections are no use any more
 
     async def mid_frame(self, act: Act, _: Guarded) -> None:
         self.disturb(3.0)
-        for end in self.world.network.between(self.world.exchange_side):
+        network = self.world.network
+        before = network.cut_short
+        for end in network.between(self.world.exchange_side):
             end.cut_after = 7 + int(act.at * 1000) % 40
+        await asyncio.sleep(3.0)
+        self._met(act, network.cut_short - before)
 
-    async def idle_closed(self, act: Act, _: Guarded) -> None:
+    async def idle_closed(self, act: Act, _: Guarded) -> bool:
         self.disturb(0.0)
-        for end in self.world.network.between(self.world.exchange_side):
+        open_ends = self.world.network.between(self.world.exchange_side)
+        for end in open_ends:
             end.close()
+        return bool(open_ends)
 
     # -- of the broker -----------------------------------------------------------------------------------------------
 
@@ -198,21 +279,46 @@ class Stage:
 
     # -- of the trader -----------------------------------------------------------------------------------------------
 
-    def _key(self, guarded: Guarded) -> PositionKey:
-        return PositionKey(ACCOUNT, InstrumentId(guarded.instrument), Product(guarded.product))
+    def key(self, guarded: Guarded) -> PositionKey:
+        """Whose stop it is."""
+        return PositionKey(self.world.wire.account, InstrumentId(guarded.instrument), Product(guarded.product))
 
     async def manual_exit(self, act: Act, guarded: Guarded) -> bool:
         """The trader presses exit in the very moment."""
-        return await self._by_hand(lambda desk: desk.orders.square_off(self._key(guarded)))
+        return await self._by_hand(lambda desk: desk.orders.square_off(self.key(guarded)))
 
     async def moved(self, act: Act, guarded: Guarded) -> bool:
         """A little further away."""
         station = self.world.station
-        stop = None if station is None else station.desk.stops.stop_on(self._key(guarded))
+        stop = None if station is None else station.desk.stops.stop_on(self.key(guarded))
         if stop is None or stop.state is not StopState.ARMED:
             return False
         trigger = stop.trigger + stop.side.sign * stop.tick_size
         return await self._by_hand(lambda desk: desk.stops.move(stop.id, trigger))
+
+    async def entry(self, act: Act, _: Guarded) -> bool:
+        """Something else is bought, at a limit that fills."""
+        listing = self.world.tape.listings.by_key[HAND_SHARE]
+        price = listing.previous_close * 101 // 100 // listing.tick_size * listing.tick_size
+        tag = new_order_tag()
+        request = OrderRequest(
+            self.world.wire.account,
+            InstrumentId(HAND_SHARE),
+            Side.BUY,
+            HAND_UNITS,
+            Product.MIS,
+            OrderKind.LIMIT,
+            price=price,
+            tag=tag,
+        )
+        self.entries[tag] = HAND_UNITS
+        return await self._by_hand(lambda desk: desk.orders.place(request))
+
+    async def strategy_ended(self, act: Act, _: Guarded) -> bool:
+        """Stopped by the trader, and what it holds is closed."""
+        wanted = self.script.planned[act.about]
+        name = next((one for one, planned in self.strategies.items() if planned is wanted), None)
+        return name is not None and await self._by_hand(lambda desk: desk.strategies.stop(name, close=True))
 
     async def _by_hand(self, verb: Callable[[AccountDesk], Awaitable[object]]) -> bool:
         """In the workstation's process; a refusal in words is an answer like any other."""
@@ -238,15 +344,19 @@ class Stage:
 
     async def disk_busy(self, act: Act, _: Guarded) -> None:
         self.disturb(act.amount)
-        InlineWorker.disk.slow = 2.5
+        disk, before = InlineWorker.disk, InlineWorker.disk.delayed
+        disk.slow = 2.5
         await asyncio.sleep(act.amount)
-        InlineWorker.disk.slow = 0.0
+        disk.slow = 0.0
+        self._met(act, disk.delayed - before)
 
     async def disk_full(self, act: Act, _: Guarded) -> None:
         self.disturb(act.amount)
-        InlineWorker.disk.full = True
+        disk, before = InlineWorker.disk, InlineWorker.disk.refused
+        disk.full = True
         await asyncio.sleep(act.amount)
-        InlineWorker.disk.full = False
+        disk.full = False
+        self._met(act, disk.refused - before)
 
     async def killed(self, act: Act, _: Guarded) -> bool:
         if self.world.station is None:
@@ -254,6 +364,31 @@ class Stage:
         self.disturb(act.amount + 8.0)
         self.world.kill_station()
         await asyncio.sleep(act.amount)
+        await self._again()
+        return True
+
+    async def killed_between(self, act: Act, _: Guarded) -> bool:
+        """Some steps from now: right after bytes have gone out, or its disk has done a work that it never hears of."""
+        world, steps, context = self.world, int(act.amount), contextvars.copy_context()
+        dead: asyncio.Future[None] = world.loop.create_future()
+
+        def die() -> None:
+            world.kill_station()
+            dead.set_result(None)
+
+        def step() -> None:
+            nonlocal steps
+            steps -= 1
+            if not steps:
+                world.loop.next_of_all(die, context)
+
+        world.on_step = InlineWorker.disk.on_work = step
+        done, _pending = await asyncio.wait([dead], timeout=20.0)
+        world.on_step, InlineWorker.disk.on_work = None, Disk.on_work
+        if not done:
+            return False
+        self.disturb(4.0 + 8.0)
+        await asyncio.sleep(1.0 + act.amount % 4)
         await self._again()
         return True
 
@@ -275,6 +410,35 @@ class Stage:
             await self._again()
         elif self.world.station is None:
             await self.world.start_station()
+
+
+_STRIKES = frozenset(
+    {
+        Kind.LOST_BEFORE,
+        Kind.LOST_AFTER,
+        Kind.LATE,
+        Kind.SLOW_REPLY,
+        Kind.SERVER_ERROR,
+        Kind.THROTTLED,
+        Kind.GATEWAY_PAGE,
+        Kind.BAD_READ,
+        Kind.SLOW_READ,
+        Kind.CHANGE_FAILS,
+        Kind.FEED_SILENT,
+        Kind.UPDATE_LOST,
+        Kind.UPDATE_TWICE,
+        Kind.UPDATE_LATE,
+        Kind.UPDATE_ORDER,
+        Kind.PARTIAL,
+        Kind.REJECTED,
+        Kind.NO_NAME,
+        Kind.BLACK_HOLE,
+        Kind.MID_FRAME,
+        Kind.DISK_BUSY,
+        Kind.DISK_FULL,
+    }
+)
+"""Set first, and counted when somebody meets them."""
 
 
 _ACTS: dict[Kind, Callable[[Stage, Act, Guarded], Awaitable[bool | None]]] = {
@@ -310,4 +474,10 @@ _ACTS: dict[Kind, Callable[[Stage, Act, Guarded], Awaitable[bool | None]]] = {
     Kind.DISK_FULL: Stage.disk_full,
     Kind.KILLED: Stage.killed,
     Kind.NEXT_DAY: Stage.next_day,
+    Kind.KILLED_BETWEEN: Stage.killed_between,
+    Kind.CHANGE_FAILS: Stage.change_fails,
+    Kind.SLOW_READ: Stage.slow_read,
+    Kind.ENTRY: Stage.entry,
+    Kind.STRATEGY_ENDED: Stage.strategy_ended,
+    Kind.STREAM_DOWN: Stage.stream_down,
 }

@@ -49,6 +49,12 @@ class Network:
         self._ends: dict[int, End] = {}
         self.on_send: Callable[[Side | None, bytes], None] | None = None
         """Hears what leaves, in the moment it leaves."""
+        self.unnamed = 0
+        """Dials that failed for want of a name."""
+        self.swallowed = 0
+        """Pieces of data, and dials, that vanished."""
+        self.cut_short = 0
+        """Pieces of data of which a part got through."""
         self._next = FIRST
         self._next_port = 20_000
         loop.network = self
@@ -90,8 +96,10 @@ class Network:
         """A connected end. Raises OSError as the kernel would, or Stalled where that takes its time."""
         weather = self.weather
         if weather.no_name:
+            self.unnamed += 1
             raise socket.gaierror(-3, "Temporary failure in name resolution")
         if weather.hole:
+            self.swallowed += 1
             raise Stalled(DIAL_SECONDS, TimeoutError("timed out"))
         door = self._listening.get(port)
         if door is None or weather.refuse:
@@ -180,10 +188,13 @@ class End:
         if self.cut_after is not None:
             piece, self.cut_after = whole[: self.cut_after], self.cut_after - len(whole)
             if self.cut_after < 0:
+                self.network.cut_short += 1
                 self._forward(lambda: self.peer.arrive(piece))
                 self.reset()
                 return len(whole)
-        if not self.network.weather.hole:
+        if self.network.weather.hole:
+            self.network.swallowed += 1
+        else:
             self._forward(lambda: self.peer.arrive(whole))
         return len(whole)
 

@@ -9,9 +9,13 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
+from app.domain.ids import AccountId, InstrumentId
+from app.domain.instrument import Product
+from app.domain.order import Side
 from app.domain.stop import BreakEven, StopPlan, TimeExit, Trail, TrailKind, TriggerSource
+from app.domain.strategy import Days, DaysKind, Level, Measure, StrategyPlan, new_strategy_id
 from app.simulator.listing import Listings, load_sample
-from tests.harness.script import Guarded, Rule
+from tests.harness.script import Guarded, Planned, Rule
 from tests.harness.world import MORNING
 
 LISTINGS: Listings = load_sample(MORNING.date())
@@ -32,6 +36,34 @@ def away(guarded: Guarded) -> int:
     """From the first price to the trigger."""
     tick = _tick(guarded)
     return max(3 * tick, first_price(guarded) * guarded.distance // 10_000 // tick * tick)
+
+
+def units_of(guarded: Guarded) -> int:
+    """Signed units as the run begins."""
+    return guarded.quantity * LISTINGS.by_key[guarded.instrument].lot_size
+
+
+def is_large(guarded: Guarded) -> bool:
+    """No single order may close it."""
+    return 0 < LISTINGS.by_key[guarded.instrument].freeze_quantity < abs(units_of(guarded))
+
+
+def strategy_of(planned: Planned, account: AccountId) -> StrategyPlan:
+    """As the trader would enter it, for this day alone."""
+    second = MORNING.hour * 3_600 + MORNING.minute * 60
+    return StrategyPlan(
+        new_strategy_id(),
+        planned.instrument,
+        account,
+        InstrumentId(planned.instrument),
+        Product.MIS,
+        Side.BUY if planned.quantity > 0 else Side.SELL,
+        abs(planned.quantity),
+        second + planned.buys,
+        second + planned.sells,
+        Days(DaysKind.DATES, dates=(MORNING.date(),)),
+        stop=Level(Measure.PERCENT, planned.distance),
+    )
 
 
 def trigger_of(guarded: Guarded) -> int:

@@ -13,21 +13,20 @@ from functools import lru_cache
 from pathlib import Path
 from unittest import mock
 
-from app.domain.ids import InstrumentId
-from app.domain.instrument import Product
-from app.domain.portfolio import PositionKey
+from app.domain.day_stop import DayLimits
 from app.simulator.exchange import Opening
 from app.storage.database import StoreKind
 from app.storage.store import open_store
 from tests.harness.acts import Stage
 from tests.harness.network import Network, network
-from tests.harness.plans import LISTINGS, plan_of, trigger_of
-from tests.harness.script import ARMED_BY, Guarded, Kind, Script, write
-from tests.harness.station import ACCOUNT, KEY, Disk, InlineWorker
+from tests.harness.plans import LISTINGS, away, is_large, plan_of, strategy_of, trigger_of, units_of
+from tests.harness.script import ARMED_BY, HAND_SHARE, HELD_SHARE, Kind, Script, write
+from tests.harness.station import KEY, Disk, InlineWorker, Station
 from tests.harness.tape import Course
 from tests.harness.verdict import violations
 from tests.harness.virtual import Deadlock, VirtualLoop, virtual_machine
-from tests.harness.world import World
+from tests.harness.wires import WIRES
+from tests.harness.world import HELD_UNITS, World
 
 CANARIES = ("NSE:NIFTY 50", "NSE:NIFTY BANK")
 QUIET = 40.0
@@ -58,6 +57,7 @@ class Result:
     """Stops that closed their position."""
     armed: int = 0
     log: tuple[str, ...] = ()
+    scenes: tuple[str, ...] = ()
 
 
 def play(seed: int, *, story: bool = False) -> Result:
@@ -95,8 +95,11 @@ def _in_world(loop: VirtualLoop, net: Network, script: Script, folder: Path, *, 
     """In a frame of its own: the world must be gone before its loop is."""
     InlineWorker.disk = Disk()
     # A copy: a new day changes them.
-    world = World(loop, net, script.seed, folder, deepcopy(LISTINGS), _courses(script))
-    world.openings = [Opening(g.instrument, _units(g), g.product) for g in script.guarded]
+    wire = WIRES[script.wire]
+    world = World(loop, net, script.seed, folder, deepcopy(LISTINGS), LISTINGS, _courses(script), wire)
+    world.openings = [Opening(g.instrument, units_of(g), g.product) for g in script.guarded]
+    if script.holding:
+        world.openings.append(Opening(HELD_SHARE, HELD_UNITS, "CNC"))
     world.exchange_remembers = any(act.kind is Kind.EXCHANGE_RESTART for act in script.acts)
     world.tape.thin = {LISTINGS.by_key[g.instrument].token: 3 for g in script.guarded if g.thin}
     return loop.run_until_complete(_play(world, script, story=story))
@@ -108,14 +111,21 @@ async def _play(world: World, script: Script, *, story: bool) -> Result:
     await world.open_exchange()
     station = await world.start_station()
     armed: dict[str, int] = {}
+    stage = Stage(world, script, begun)
 
     async def arm() -> None:
         for guarded in script.guarded:
-            stop = await station.desk.stops.arm(key_of(guarded), plan_of(guarded))
+            stop = await station.desk.stops.arm(stage.key(guarded), plan_of(guarded))
             armed[stop.id] = stop.trigger
+        for planned in script.planned:
+            plan = strategy_of(planned, world.wire.account)
+            await station.desk.strategies.save(plan)
+            await station.desk.strategies.start(plan.id)
+            stage.strategies[plan.id] = planned
+        if script.day_loss:
+            await limit_day(station, stage)
 
     await station.side.start(arm())
-    stage = Stage(world, script, begun)
     acting = loop.create_task(stage.play())
     await world.wait(max(0.0, begun + script.ends - loop.time()))
     await acting
@@ -123,11 +133,30 @@ async def _play(world: World, script: Script, *, story: bool) -> Result:
     found = await violations(stage, armed)
     closed = sum(1 for s in (world.station.stops if world.station else ()) if s.exit_average is not None)
     log = tuple(_story(world, begun)) if story or found else ()
-    return Result(script.seed, tuple(found), stage.happened, closed, len(armed), log)
+    return Result(script.seed, tuple(found), world.happened, closed, len(armed), log, scenes_of(script))
 
 
-def _units(guarded: Guarded) -> int:
-    return guarded.quantity * LISTINGS.by_key[guarded.instrument].lot_size
+async def limit_day(station: Station, stage: Stage) -> None:
+    """The portfolio stop: a part of what all stops would lose at their levels."""
+    desk = station.desk
+    await desk.books.refresh()
+    figures = desk.day_figures()
+    scales = {g.instrument: LISTINGS.by_key[g.instrument].price_scale for g in stage.script.guarded}
+    at_risk = sum(away(g) * abs(units_of(g)) * 100 // scales[g.instrument] for g in stage.script.guarded)
+    loss = max(1, at_risk * stage.script.day_loss // 100)
+    limit = loss - (0 if figures is None else figures[1])
+    await desk.day_stop.set_limits(DayLimits(loss=max(1, limit)))
+    stage.day_loss = loss
+
+
+def scenes_of(script: Script) -> tuple[str, ...]:
+    """What a run shows beside the stops of its positions."""
+    told = [f"over {script.wire}"]
+    told += ["with a strategy" for _ in script.planned]
+    told += ["with a portfolio stop"] if script.day_loss else []
+    told += ["with a holding"] if script.holding else []
+    told += ["with a position above the freeze quantity" for g in script.guarded if is_large(g)]
+    return tuple(told)
 
 
 def _courses(script: Script) -> dict[int, Course]:
@@ -147,12 +176,18 @@ def _courses(script: Script) -> dict[int, Course]:
         if guarded.returns:
             corners += [(guarded.breach + 2.0, far), (guarded.breach + 3.0, first)]
         courses[row.token] = Course(corners)
+    for name in (HAND_SHARE, HELD_SHARE):
+        row = LISTINGS.by_key[name]
+        courses[row.token] = Course([(0.0, row.previous_close)])
+    for planned in script.planned:
+        row = LISTINGS.by_key[planned.instrument]
+        first = row.previous_close
+        beyond = int(first * (planned.distance / 10_000 + BEYOND)) * (-1 if planned.quantity > 0 else 1)
+        corners = [(0.0, first)]
+        if planned.breach:
+            corners += [(planned.breach - 0.2, first), (planned.breach, first + beyond)]
+        courses[row.token] = Course(corners)
     return courses
-
-
-def key_of(guarded: Guarded) -> PositionKey:
-    """Whose stop it is."""
-    return PositionKey(ACCOUNT, InstrumentId(guarded.instrument), Product(guarded.product))
 
 
 def _story(world: World, begun: float) -> list[str]:
@@ -182,6 +217,12 @@ def _told(event: object) -> str:
         return f"positions {held}"
     if name == "Noticed":
         return f"{event.level}: {event.title}: {event.cause}"  # type: ignore[attr-defined]
+    if name == "StrategyChanged":
+        known = event.strategy  # type: ignore[attr-defined]
+        return f"strategy {known.id} {known.state} held {known.held} bought {known.bought} {known.leaving} {known.note}"
+    if name == "DayStopChanged":
+        day = event.stop  # type: ignore[attr-defined]
+        return f"portfolio stop: {day.net} of {day.limits.loss}, halted {day.halted}" if day.halted else ""
     if name in ("PositionsUnknown", "StopFired", "FeedGap", "SessionChanged"):
         return str(event)[:160]
     return ""

@@ -43,6 +43,12 @@ class Kind(StrEnum):
     DISK_FULL = "disk full"
     KILLED = "kill -9 of the workstation"
     NEXT_DAY = "restart on the next trading day"
+    KILLED_BETWEEN = "kill -9 between two steps"
+    CHANGE_FAILS = "change or cancellation fails"
+    SLOW_READ = "positions read late"
+    ENTRY = "entry by hand"
+    STRATEGY_ENDED = "strategy ended by the trader"
+    STREAM_DOWN = "order updates alone are down"
 
 
 class Rule(StrEnum):
@@ -85,6 +91,27 @@ class Guarded:
 
 
 @dataclass(frozen=True, slots=True)
+class Planned:
+    """A strategy: bought at a time, sold at a time, with a stop between."""
+
+    instrument: str
+    quantity: int
+    """Signed units."""
+    buys: int
+    """Seconds after the beginning, whole ones as its timers are."""
+    sells: int
+    distance: int
+    """Of its stop from the entry's average, in hundredths of a percent."""
+    breach: float
+    """Seconds after the beginning when the price goes through that; 0: never."""
+
+    @property
+    def guarded(self) -> Guarded:
+        """What it holds, as a position with a stop."""
+        return Guarded(self.instrument, "MIS", self.quantity, self.distance, self.breach, returns=False, thin=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Act:
     """Something that happens."""
 
@@ -106,11 +133,20 @@ class Script:
     acts: tuple[Act, ...]
     ends: float
     """Seconds after the beginning when the last consequence is over."""
+    wire: str = "zerodha"
+    """Which broker the account is with."""
+    planned: tuple[Planned, ...] = ()
+    day_loss: int = 0
+    """Of the portfolio stop, in percent of what the stops' levels would lose; 0: there is none."""
+    holding: bool = False
+    """There are shares in the demat account."""
 
     def words(self) -> str:
         """For whoever looks at a failed seed."""
-        lines = [f"seed {self.seed}"]
+        lines = [f"seed {self.seed} over {self.wire}"]
         lines += [f"  {g}" for g in self.guarded]
+        lines += [f"  {planned}" for planned in self.planned]
+        lines += [f"  portfolio stop at {self.day_loss} % of the stops"] if self.day_loss else []
         lines += [f"  {act.at:6.2f} s  {act.kind.value} ({act.amount:g}) of {act.about}" for act in self.acts]
         return "\n".join(lines)
 
@@ -120,8 +156,23 @@ ARMED_BY = 2.0
 LONGEST_LATE = 60.0
 
 SHARES = ("NSE:INFY", "NSE:SBIN", "NSE:RELIANCE", "NSE:TATASTEEL")
+STRATEGY_SHARES = ("NSE:WIPRO", "NSE:ITC", "NSE:TECHM")
+HAND_SHARE = "NSE:PNB"
+HELD_SHARE = "NSE:NTPC"
+LARGE = ("NFO:BANKNIFTY26DEC57000PE", "NFO:BANKNIFTY26DEC58000CE")
+"""20 lots are one order of these at the most."""
 _DAY_KINDS = (Kind.TOKEN_DEATH, Kind.NEXT_DAY, Kind.EXCHANGE_RESTART)
-_AT_BREACH = tuple(kind for kind in Kind if kind not in (Kind.MOVED, Kind.NEXT_DAY))
+_LATER_KINDS = (
+    Kind.KILLED_BETWEEN,
+    Kind.CHANGE_FAILS,
+    Kind.SLOW_READ,
+    Kind.ENTRY,
+    Kind.STRATEGY_ENDED,
+    Kind.STREAM_DOWN,
+)
+"""Drawn apart: what a seed did before they came it still does."""
+_FIRST_KINDS = tuple(kind for kind in Kind if kind not in _LATER_KINDS)
+_AT_BREACH = tuple(kind for kind in Kind if kind not in (Kind.MOVED, Kind.NEXT_DAY, Kind.ENTRY))
 
 
 def write(seed: int, options: tuple[str, ...]) -> Script:
@@ -130,10 +181,62 @@ def write(seed: int, options: tuple[str, ...]) -> Script:
     guarded = tuple(_position(chance, name) for name in _names(chance, options))
     first = min(g.breach for g in guarded)
     drawn = [_act(chance, guarded, first) for _ in range(chance.choice((0, 1, 1, 2, 2, 3, 4)))]
+    more = random.Random(f"more {seed}")
+    wire = "upstox" if more.random() < 0.25 else "zerodha"
+    planned = _strategies(more, first)
+    guarded += _large(more, guarded)
+    drawn += _later(more, guarded, planned, first, wire)
     acts = _sane(sorted([*drawn, *_silent(drawn)], key=lambda act: act.at))
     tail = 20.0
-    last = max([g.breach for g in guarded] + [act.at + _lasts(act) for act in acts])
-    return Script(seed, guarded, tuple(acts), last + tail)
+    last = max([g.breach for g in guarded] + [p.sells for p in planned] + [act.at + _lasts(act) for act in acts])
+    day_loss = more.choice((40, 70, 120)) if more.random() < 0.2 else 0
+    return Script(seed, guarded, tuple(acts), last + tail, wire, planned, day_loss, more.random() < 0.2)
+
+
+def _strategies(chance: random.Random, first: float) -> tuple[Planned, ...]:
+    names = chance.sample(STRATEGY_SHARES, chance.choice((0, 0, 1, 1, 2)))
+    return tuple(_strategy(chance, name, first) for name in names)
+
+
+def _strategy(chance: random.Random, name: str, first: float) -> Planned:
+    buys = int(ARMED_BY) + chance.randrange(2, 10)
+    sells = buys + chance.randrange(6, 20)
+    breach = chance.choice((0.0, chance.uniform(buys + 1.0, sells + 1.0), chance.uniform(sells - 0.3, sells + 0.3)))
+    if chance.random() < 0.2:
+        breach = max(first, buys + 0.5)  # all at once
+    units = chance.choice((1, 40, 300)) * chance.choice((1, 1, -1))
+    return Planned(name, units, buys, sells, chance.randrange(30, 150), round(breach, 3))
+
+
+def _large(chance: random.Random, guarded: tuple[Guarded, ...]) -> tuple[Guarded, ...]:
+    """A position that no single order may close."""
+    if chance.random() >= 0.15:
+        return ()
+    name = chance.choice(LARGE)
+    if any(one.instrument == name for one in guarded):
+        return ()
+    lots = chance.choice((21, 40, 45, 90)) * chance.choice((1, -1))
+    breach = ARMED_BY + chance.uniform(1.0, 12.0)
+    twin = chance.random() < 0.3
+    return (Guarded(name, "NRML", lots, chance.randrange(30, 150), breach, returns=False, thin=False, twin=twin),)
+
+
+def _later(
+    chance: random.Random, guarded: tuple[Guarded, ...], planned: tuple[Planned, ...], first: float, wire: str
+) -> list[Act]:
+    acts = []
+    for _ in range(chance.choice((0, 0, 1, 1, 2))):
+        kind = chance.choice(_LATER_KINDS)
+        if (kind is Kind.STREAM_DOWN and wire != "upstox") or (kind is Kind.STRATEGY_ENDED and not planned):
+            continue
+        about = chance.randrange(len(planned) if kind is Kind.STRATEGY_ENDED else len(guarded))
+        breach = planned[about].breach if kind is Kind.STRATEGY_ENDED else guarded[about].breach
+        near = kind in _AT_BREACH and chance.random() < 0.75 and breach
+        at = breach + chance.uniform(-0.5, 1.0) if near else chance.uniform(ARMED_BY, first + 8.0)
+        acts.append(Act(round(max(ARMED_BY, at), 4), kind, about, _amount(chance, kind)))
+        if kind is Kind.SLOW_READ:  # of what is read late something must be new
+            acts.append(Act(acts[-1].at + 0.02, chance.choice((Kind.PHONE_HALF, Kind.PARTIAL)), about, 1.0))
+    return acts
 
 
 def _silent(acts: list[Act]) -> Iterator[Act]:
@@ -172,7 +275,7 @@ def _rule(chance: random.Random) -> tuple[Rule, int, bool, bool]:
 
 
 def _act(chance: random.Random, guarded: tuple[Guarded, ...], first: float) -> Act:
-    kind = chance.choice(list(Kind))
+    kind = chance.choice(_FIRST_KINDS)
     about = chance.randrange(len(guarded))
     breach = guarded[about].breach
     if kind in _AT_BREACH and chance.random() < 0.75:
@@ -191,6 +294,12 @@ def _amount(chance: random.Random, kind: Kind) -> float:
         return round(chance.uniform(1.0, 12.0), 2)
     if kind in (Kind.EXCHANGE_RESTART, Kind.KILLED, Kind.NEXT_DAY):
         return round(chance.uniform(0.2, 8.0), 2)
+    if kind is Kind.KILLED_BETWEEN:
+        return chance.randrange(1, 60)
+    if kind is Kind.SLOW_READ:
+        return round(chance.uniform(0.2, 2.5), 2)
+    if kind is Kind.STREAM_DOWN:
+        return round(chance.uniform(2.0, 20.0), 2)
     if kind is Kind.CLOCK_JUMP:
         return round(chance.choice((-1, 1)) * chance.uniform(1.0, 3_600.0), 1)
     if kind in (Kind.SERVER_ERROR, Kind.THROTTLED, Kind.GATEWAY_PAGE, Kind.BAD_READ, Kind.REJECTED):
@@ -210,7 +319,9 @@ def _lasts(act: Act) -> float:
         return act.amount + 25.0
     if act.kind in (Kind.EXCHANGE_RESTART, Kind.KILLED, Kind.DISK_BUSY, Kind.DISK_FULL, Kind.FEED_SILENT):
         return act.amount + 12.0
-    if act.kind in (Kind.REJECTED, Kind.SERVER_ERROR, Kind.THROTTLED, Kind.PARTIAL):
+    if act.kind in (Kind.KILLED_BETWEEN, Kind.STREAM_DOWN):
+        return 30.0
+    if act.kind in (Kind.CHANGE_FAILS, Kind.REJECTED, Kind.SERVER_ERROR, Kind.THROTTLED, Kind.PARTIAL):
         return 12.0
     return 5.0
 
@@ -219,8 +330,9 @@ def _sane(acts: list[Act]) -> list[Act]:
     """One change of days at most, and it is the last great event."""
     kept: list[Act] = []
     day = next((act for act in acts if act.kind is Kind.NEXT_DAY), None)
+    great = (*_DAY_KINDS, Kind.KILLED, Kind.KILLED_BETWEEN)
     for act in acts:
-        if day is not None and act is not day and (act.kind in _DAY_KINDS or act.kind is Kind.KILLED):
+        if day is not None and act is not day and act.kind in great:
             continue
         kept.append(act)
     return kept

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,8 +10,7 @@ from typing import Any, TypeVar
 from sqlalchemy import select
 
 from app.analytics.charge_table import ChargeTable
-from app.brokers.base import Credentials, Session
-from app.brokers.zerodha.factory import ZERODHA, ZerodhaFactory
+from app.brokers.base import Session
 from app.desk.account import AccountDesk
 from app.desk.engine_parts import Trading
 from app.domain.account import Endpoints
@@ -22,6 +20,7 @@ from app.domain.events import Event, FeedState, Level, Noticed
 from app.domain.ids import AccountId, InstrumentId
 from app.domain.instrument import Instrument
 from app.domain.stop import Stop
+from app.domain.strategy import Strategy
 from app.engine.rules import ExitRules
 from app.market.charts import Charts
 from app.market.underlyings import Underlyings
@@ -32,10 +31,10 @@ from app.storage.journal import Journal
 from app.storage.schema_journal import intents
 from app.storage.store import open_store
 from tests.harness.virtual import Side
+from tests.harness.wires import Wire
 
 T = TypeVar("T")
 
-ACCOUNT = AccountId("zerodha-H")
 KEY = Secret("5" * 64)
 """Of the journal in a run: nothing in it is anybody's."""
 LOGIN_SECONDS = 6.0
@@ -61,6 +60,12 @@ class Disk:
     full = False
     slow = 0.0
     """Seconds that each write takes: another program is busy with the disk."""
+    refused = 0
+    """Works that found it full."""
+    delayed = 0
+    """Works that had to wait for it."""
+    on_work: Callable[[], None] = staticmethod(lambda: None)
+    """Hears of each work, done or not."""
 
 
 class InlineWorker:
@@ -75,8 +80,12 @@ class InlineWorker:
 
     async def call(self, function: Callable[[], T]) -> T:
         async with self._turn:
-            await asyncio.sleep(0.001 + self.disk.slow)
-            if self.disk.full:
+            disk = self.disk
+            disk.delayed += disk.slow > 0
+            await asyncio.sleep(0.001 + disk.slow)
+            disk.on_work()
+            if disk.full:
+                disk.refused += 1
                 raise DiskFull("There is no space left to write journal.db.")
             return function()
 
@@ -95,8 +104,9 @@ class Station:
         number: int,
         folder: Path,
         instruments: Mapping[InstrumentId, Instrument],
-        urls: Mapping[str, str],
-        request_token: Callable[[], str],
+        wire: Wire,
+        endpoints: Endpoints,
+        token: Callable[[], str],
         told: Callable[[Station, Event], None],
     ) -> None:
         self.number = number
@@ -107,8 +117,10 @@ class Station:
         self.logins = 0
         self._folder = folder
         self._instruments = instruments
-        self._urls = urls
-        self._request_token = request_token
+        self._wire = wire
+        self._endpoints = endpoints
+        self._factory = wire.factory(instruments)
+        self._token = token
         self._told = told
         self._logging_in: asyncio.Task[None] | None = None
 
@@ -118,8 +130,10 @@ class Station:
         # The kernel lets go of a dead program's file.
         self.side.on_death.append(store.close_file)
         self.journal = Journal(store)
-        self.desk = AccountDesk(ACCOUNT, self._trading(), self._died)
-        self.desk.adopt(await self.journal.recent_stops(500))
+        account = self._wire.account
+        self.desk = AccountDesk(account, self._trading(), self._died)
+        stops, strategies = await self.journal.recent_stops(500), await self.journal.strategies.strategies(account)
+        self.desk.adopt(stops, strategies)
         await self.log_in()
 
     def _trading(self) -> Trading:
@@ -132,7 +146,7 @@ class Station:
             charges=CHARGES,
             instrument=self._instruments.get,
             ends_in_auction=lambda _: False,
-            info=lambda _: ZERODHA,
+            info=lambda _: self._wire.info,
             charts=Charts(self._publish, _keep),
             underlyings=Underlyings.parse(UNDERLYINGS, self._search),
             publish=self._publish,
@@ -159,20 +173,11 @@ class Station:
                 return
 
     async def _begin(self) -> None:
-        session, credentials, endpoints = self._session()
-        broker = ZerodhaFactory().session(session, credentials, endpoints)
+        now = self.desk.clock.now()
+        session = Session(self._wire.account, "H", "Harness", Secret(self._token()), now, now + self._wire.lives)
+        broker = self._factory.session(session, self._wire.credentials, self._endpoints)
         await self.desk.begin(session, broker)
         self.logins += 1
-
-    def _session(self) -> tuple[Session, Credentials, Endpoints]:
-        urls = self._urls
-        credentials = Credentials(urls["api_key"], Secret(urls["api_secret"]))
-        endpoints = Endpoints(urls["api_url"], urls["login_url"], urls["ws_url"], urls["redirect_url"], "")
-        now = self.desk.clock.now()
-        token = self._request_token()
-        # Far off: the exchange alone decides in a run when a token dies.
-        session = Session(ACCOUNT, "H", "Harness", Secret(token), now, now + 400 * 86_400_000_000_000)
-        return session, credentials, endpoints
 
     async def _died(self, account: AccountId, cause: SessionExpired) -> None:
         """What the session desk does: the stops are blind until the trader, who is called, logs in again."""
@@ -200,10 +205,10 @@ class Station:
         """As the engine has them."""
         return self.desk.stops.stops
 
-
-def checksum(api_key: str, request_token: str, api_secret: str) -> str:
-    """Of a login (Kite Connect, "Login flow")."""
-    return hashlib.sha256(f"{api_key}{request_token}{api_secret}".encode()).hexdigest()
+    @property
+    def strategies(self) -> tuple[Strategy, ...]:
+        """As the engine has them."""
+        return self.desk.strategies.strategies
 
 
 async def _keep(*_: Any) -> None:

@@ -6,14 +6,13 @@ from collections.abc import Iterator, Mapping
 
 from app.domain.events import Level, Noticed, OrderChanged
 from app.domain.ids import StopId
-from app.domain.stop import Stop, StopState, stop_of_tag
+from app.domain.stop import FiredBy, Stop, StopState, stop_of_tag
 from tests.harness.acts import Stage
 from tests.harness.plans import earliest, first_price, leaves_at, target_of
+from tests.harness.scenes import of_flights, of_portfolio, of_slices, of_strategies
 from tests.harness.script import Guarded, Kind, Rule
 from tests.harness.world import MORNING, Traded
 
-STRUCK = 9.0
-"""Seconds that a fault of a request may cost: a lost answer is waited for, then looked up."""
 KNOWN_AFTER = 0.1
 """Seconds after which whoever looks into the order book before he sends again has seen an order there."""
 REVERSED_AT_MOST = 2.0
@@ -40,6 +39,12 @@ async def violations(stage: Stage, armed: dict[str, int]) -> list[str]:
             continue
         found += [f"{guarded.instrument}: {words}" for words in _of_stop(stage, guarded, stop, mine)]
         found += [f"{guarded.instrument}: {words}" for words in _without_cause(stage, guarded, stop)]
+    for planned in stage.script.planned:
+        found += [f"{planned.instrument}: {words}" for words in _of_position(stage, planned.guarded)]
+    found += await of_strategies(stage)
+    found += of_portfolio(stage)
+    found += of_slices(stage)
+    found += await of_flights(stage)
     found += _lost_from_journal(armed, set(journal))
     found += await _unjournalled(stage)
     found += _sent_again(stage)
@@ -105,6 +110,8 @@ def _without_cause(stage: Stage, guarded: Guarded, stop: Stop) -> Iterator[str]:
     """A stop that fired had a price of the tape beyond its level, or its time had come."""
     if stop.fired_at is None or stop.fired_price is None or stage.happened.get(Kind.MOVED, 0):
         return
+    if stop.fired_by is FiredBy.PORTFOLIO and stage.day_loss:
+        return  # judged by the day's result
     world = stage.world
     token = world.tape.listings.by_key[guarded.instrument].token
     fired = stage.begun + (stop.fired_at - MORNING.timestamp() * 1e9) / 1e9
@@ -142,22 +149,9 @@ def _of_position(stage: Stage, guarded: Guarded) -> Iterator[str]:
 
 
 def _too_long(stage: Stage, since: float, until: float) -> Iterator[str]:
-    fair = _fair(stage, since, until)
+    fair = stage.fair(since, until)
     if fair > REVERSED_AT_MOST:
         yield f"turned round for {until - since:.2f} s, {fair:.2f} of them in fair weather"
-
-
-def _fair(stage: Stage, since: float, until: float) -> float:
-    """Seconds of an interval in which nothing was disturbed."""
-    at, total = since, 0.0
-    struck = [(moment - 0.05, moment + STRUCK) for moment in stage.world.struck]
-    for begin, end in sorted(stage.foul + struck):
-        if begin > at:
-            total += max(0.0, min(begin, until) - at)
-        at = max(at, end)
-        if at >= until:
-            return total
-    return total + max(0.0, until - at)
 
 
 def _knew_better(stage: Stage, guarded: Guarded, trade: Traded) -> Iterator[str]:

@@ -141,6 +141,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     # -- death
 
+    def next_of_all(self, callback: Callable[[], None], context: contextvars.Context) -> None:
+        """Before whatever else is ready."""
+        handle = self.call_soon(callback, context=context)
+        self._ready.remove(handle)  # type: ignore[attr-defined]
+        self._ready.appendleft(handle)  # type: ignore[attr-defined]
+
     def kill(self, side: Side) -> None:
         """Not one more step of it; its sockets are closed by the system."""
         side.dead = True

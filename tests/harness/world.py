@@ -3,36 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from app.brokers.zerodha.instruments import read
 from app.domain.events import Event
-from app.domain.ids import InstrumentId
-from app.domain.instrument import Instrument
-from app.domain.listing import InstrumentMaker
 from app.simulator.clock import IST, ExchangeClock
 from app.simulator.exchange import Exchange, Opening, Plan
 from app.simulator.faults import Fault
-from app.simulator.kite.sessions import Credentials
 from app.simulator.listing import Listings
 from app.simulator.market import Market
 from app.simulator.order import Fill, Order
 from app.simulator.quote import Quote
 from tests.harness.network import Network
-from tests.harness.station import Station, checksum
+from tests.harness.script import Kind
+from tests.harness.station import Station
 from tests.harness.tape import Course, Tape
 from tests.harness.virtual import Side, VirtualLoop
+from tests.harness.wires import KITE, UPSTOX_CLIENT, Wire
 
-_TAG = re.compile(rb"[?&\n]tag=([A-Z0-9]+)")
 MORNING = datetime(2026, 11, 25, 10, 0, tzinfo=IST)
-CREDENTIALS = Credentials(
-    "harnesskey", "harnesssecret", "HA1234", "harness-password", "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
-)
+HELD_UNITS = 50
+"""Shares in the demat account, where there are any."""
+CASH = 100_00_00_000_00
+"""Paise: what a run is about is never a lack of money."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +41,7 @@ class Traded:
     product: str
     side: str
     quantity: int
+    price: int
     order: str
     tag: str
     net: int
@@ -70,7 +67,9 @@ class World:
         seed: int,
         folder: Path,
         listings: Listings,
+        listed: Listings,
         courses: dict[int, Course],
+        wire: Wire,
     ) -> None:
         self.loop = loop
         self.network = network
@@ -91,19 +90,41 @@ class World:
         """When each order reached the exchange, by its number there."""
         self.printed: dict[int, list[tuple[float, int]]] = {}
         """By token: when each trade printed (loop time), and its price."""
+        self.opened: dict[int, int] = {}
+        """By token: the price at which the day's positions were opened."""
+        self.tokens: set[str] = set()
+        """Of every session: they may be nowhere."""
+        self.deaths: list[float] = []
+        """When the workstation was killed."""
         self.struck: list[float] = []
         """When a scripted fault of the exchange struck."""
+        self.kinds: dict[str, Kind] = {}
+        """What the script means by each fault that it set at the exchange."""
+        self.happened: dict[Kind, int] = {}
+        """How often each kind of fault has struck."""
         self.left: dict[str, float] = {}
         """When an order with a tag of ours was written to the wire."""
         network.on_send = self._sent
         self._lifetimes: list[float] = []
-        self.instruments = instruments_of(listings)
+        self.wire = wire
+        self.instruments = wire.instruments(listed)
+        """By the list of the first day: it is the same in all runs."""
+        self.on_step: Callable[[], None] | None = None
+        """Hears of each step of the workstation that the world can see: bytes out, and works of its disk."""
         self._port = 0
         self._lives = 0
 
     def _sent(self, side: Side | None, data: bytes) -> None:
-        if side is not None and side is not self.exchange_side and (found := _TAG.search(data)) is not None:
+        if side is None or side is self.exchange_side:
+            return
+        if (found := self.wire.tag.search(data)) is not None:
             self.left.setdefault(found[1].decode(), self.loop.time())
+        if self.on_step is not None:
+            self.on_step()
+
+    def count(self, kind: Kind) -> None:
+        """It has happened, and to somebody."""
+        self.happened[kind] = self.happened.get(kind, 0) + 1
 
     # -- the exchange ------------------------------------------------------------------------------------------------
 
@@ -118,8 +139,12 @@ class World:
             market = Market(self.tape, ExchangeClock(at))
             plan = Plan(
                 market,
-                CREDENTIALS,
+                KITE,
                 port=self._port,
+                cash=CASH,
+                brokers=(self.wire.name,),
+                upstox=UPSTOX_CLIENT,
+                upstox_port=self._port,
                 state=self.folder / "exchange" if self.exchange_remembers else None,
                 faults=self.switches,
                 seed=self.seed,
@@ -130,7 +155,10 @@ class World:
             side.on_death.append(lambda: _close_book(exchange))
             await exchange.start()
             self.exchange = exchange
-            self._port = exchange.port
+            self._port = exchange.port if exchange.upstox is None else exchange.upstox.port
+            if self._lives == 1:
+                fills = exchange.oms.records.fills
+                self.opened = {fill.token: fill.price for fill in fills}
             self._watch_fills(exchange)
             self._watch_faults(exchange)
 
@@ -158,6 +186,7 @@ class World:
                     fill.product,
                     fill.side,
                     fill.quantity,
+                    fill.price,
                     fill.order_id,
                     order.tag or "",
                     net,
@@ -180,18 +209,17 @@ class World:
             fault = strike(*args, **options)
             if fault is not None:
                 self.struck.append(self.loop.time())
+                if fault.spec in self.kinds:
+                    self.count(self.kinds[fault.spec])
             return fault
 
         exchange.faults.strike = struck  # type: ignore[method-assign]
 
     def token(self) -> str:
         """What a login brings."""
-        sessions = self.exchange.sessions
-        asked = sessions.new_request_token()
-        answer = sessions.exchange(
-            CREDENTIALS.api_key, asked, checksum(CREDENTIALS.api_key, asked, CREDENTIALS.api_secret)
-        )
-        return str(answer["access_token"])
+        token = self.wire.token(self.exchange)
+        self.tokens.add(token)
+        return token
 
     def net(self, instrument: str, product: str) -> int:
         """Signed units at the exchange."""
@@ -206,7 +234,8 @@ class World:
             len(self.stations) + 1,
             self.folder,
             self.instruments,
-            {**self.exchange.urls, **CREDENTIALS.as_dict()},
+            self.wire,
+            self.wire.endpoints(self.exchange),
             self.token,
             self._told,
         )
@@ -225,6 +254,7 @@ class World:
         """`kill -9`."""
         station, self.station = self.station, None
         if station is not None:
+            self.deaths.append(self.loop.time())
             self.loop.kill(station.side)
 
     def _told(self, station: Station, event: Event) -> None:
@@ -238,6 +268,12 @@ class World:
         """Which life of the workstation it was."""
         return sum(begun <= moment for begun in self._lifetimes)
 
+    def net_at(self, instrument: str, product: str, moment: float) -> int:
+        """Signed units at an earlier moment of the same day."""
+        token = self.tape.listings.by_key[instrument].token
+        later = [t for t in self.traded if (t.token, t.product) == (token, product) and t.at > moment]
+        return self.net(instrument, product) - sum(t.quantity * (1 if t.side == "BUY" else -1) for t in later)
+
     async def wait(self, seconds: float) -> None:
         """Virtual seconds."""
         await asyncio.sleep(seconds)
@@ -249,10 +285,3 @@ def _close_book(exchange: Exchange) -> None:
     if database is not None:
         exchange.book._database = None
         database.close()
-
-
-def instruments_of(listings: Listings) -> dict[InstrumentId, Instrument]:
-    """The exchange's list as the adapter reads it."""
-    make = InstrumentMaker().make
-    made = (make(row) for part in read(listings.csv(None)) for row in part.rows)
-    return {instrument.id: instrument for instrument in made}

@@ -1,0 +1,328 @@
+"""What must hold of strategies, of the portfolio stop, of exits in slices and of their recordings. Sentences, as in
+`verdict`."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+from app.domain.events import DayStopChanged, Level, Noticed, StopChanged, StopFired
+from app.domain.flight import Flight, FlightStep
+from app.domain.stop import FiredBy, Stop, StopState, is_backstop, stop_of_tag
+from app.domain.strategy import Leaving, Strategy, StrategyState
+from app.engine.rules import MAX_SLICES
+from app.simulator.order import Order
+from tests.harness.acts import Stage
+from tests.harness.script import ARMED_BY, HAND_SHARE, HELD_SHARE, Kind, Planned
+from tests.harness.world import HELD_UNITS
+
+GONE = ("REJECTED", "CANCELLED")
+RECENT = 3.0
+"""Seconds: what the position was so lately may still have been what the engine knew of it."""
+HEARD_WITHIN = 3.0
+"""Seconds of fair weather in which a strategy's stop must have acted."""
+WRITTEN_WITHIN = 1.0
+"""Seconds that a recording may take to the disk."""
+
+
+async def of_strategies(stage: Stage) -> Sequence[str]:
+    """Each has come to its end, the book agrees with it, and it did what its plan says."""
+    station = stage.world.station
+    assert station is not None
+    found: list[str] = []
+    kept = {one.id: one for one in await station.journal.strategies.strategies(stage.world.wire.account)}
+    known = {one.id: one for one in station.strategies}
+    for name, planned in stage.strategies.items():
+        strategy = known.get(name)
+        if strategy is None or name not in kept:
+            found.append(f"{planned.instrument}: the strategy was started and is not known any more")
+            continue
+        if kept[name].state is not strategy.state:
+            found.append(f"{planned.instrument}: the journal says {kept[name].state}, the engine {strategy.state}")
+        found += [f"{planned.instrument}: {words}" for words in _of_strategy(stage, planned, strategy)]
+    return found
+
+
+def _of_strategy(stage: Stage, planned: Planned, strategy: Strategy) -> Iterator[str]:
+    world = stage.world
+    net = world.net(planned.instrument, "MIS")
+    resting = strategy.state is StrategyState.IDLE and stage.happened.get(Kind.STRATEGY_ENDED)
+    if not strategy.state.is_over and not resting:
+        yield f"the strategy is still {strategy.state} ({strategy.note}); the exchange has {net} units"
+    if net:
+        yield f"the strategy is {strategy.state} ({strategy.note}) and {net} units are there"
+    bought = sum(o.filled for o in _orders_of(stage, planned.instrument) if stop_of_tag(o.tag or None) is None)
+    late = stage.happened.get(Kind.LATE) and any(planned.instrument in words for words in _alarms(stage))
+    if bought > abs(planned.quantity) and not late:  # an entry that was proven absent, and came all the same
+        yield f"{bought} units were bought, {abs(planned.quantity)} were asked for"
+    yield from _why_it_left(stage, planned, strategy)
+
+
+def _why_it_left(stage: Stage, planned: Planned, strategy: Strategy) -> Iterator[str]:
+    world = stage.world
+    stop = _stop_of(stage, strategy)
+    exits = [world.left[str(o.tag)] for o in _exits_of(stage, planned.instrument) if o.tag in world.left]
+    if strategy.state is StrategyState.EXITED_BY_SL:
+        if strategy.leaving is not Leaving.STOP:
+            yield f"it was exited by its stop, and left by {strategy.leaving}"
+        if stop is not None and stop.fired_by not in (FiredBy.STOP, None):
+            yield f"it was exited by its stop, which fired by {stop.fired_by}"
+        if not planned.breach or (exits and min(exits) < stage.begun + planned.breach - 0.25):
+            yield "it was exited by its stop before any price was at its level"
+    by_time = strategy.state is StrategyState.SOLD and strategy.leaving is Leaving.TIME
+    if by_time and exits and min(exits) < stage.begun + planned.sells - 0.05:
+        yield f"it was sold by time {stage.begun + planned.sells - min(exits):.2f} s too early"
+    if strategy.leaving is Leaving.TRADER and not stage.happened.get(Kind.STRATEGY_ENDED):
+        yield "it says that the trader ended it; nobody did"
+    if strategy.leaving is Leaving.PORTFOLIO and not _halts(stage):
+        yield "it says that the portfolio stop ended it; nothing was halted"
+    if strategy.leaving is Leaving.ELSEWHERE and not stage.happened.get(Kind.NEXT_DAY):  # the broker did, overnight
+        yield f"it says that its position was closed elsewhere ({strategy.note}); nobody did"
+    entered = _entered_at(stage, planned)
+    if by_time and entered and planned.breach:
+        armed = max(stage.begun + planned.breach, *entered) + 0.5
+        until = stage.begun + planned.sells - 0.1
+        if stage.fair(armed, until) >= HEARD_WITHIN and not _restated(stage, planned):
+            yield f"its stop was reached {until - armed:.1f} s before its sell time, and it was sold by time"
+
+
+def _entered_at(stage: Stage, planned: Planned) -> list[float]:
+    token = stage.world.tape.listings.by_key[planned.instrument].token
+    return [t.at for t in stage.world.traded if t.token == token and stop_of_tag(t.tag or None) is None]
+
+
+def _restated(stage: Stage, planned: Planned) -> bool:
+    """After a restart a price so far off may have been restated: the trader is asked (F8)."""
+    told = (h.event for h in stage.world.heard if isinstance(h.event, Noticed))
+    return any(event.level is Level.ALARM and planned.instrument in event.title for event in told)
+
+
+def _stop_of(stage: Stage, strategy: Strategy) -> Stop | None:
+    station = stage.world.station
+    return None if station is None or strategy.stop is None else station.desk.stops.find(strategy.stop)
+
+
+def _orders_of(stage: Stage, instrument: str) -> list[Order]:
+    """Ours, of one instrument."""
+    orders = stage.world.exchange.oms.records.orders.values()
+    return [o for o in orders if o.tag and f"{o.exchange}:{o.tradingsymbol}" == instrument and o.tag != "opening"]
+
+
+def _exits_of(stage: Stage, instrument: str) -> list[Order]:
+    return [o for o in _orders_of(stage, instrument) if stop_of_tag(o.tag or None) is not None]
+
+
+# -- the portfolio stop ------------------------------------------------------------------------------------------------
+
+
+def _halts(stage: Stage) -> list[tuple[float, int]]:
+    """(loop time, life) of each moment in which an account was halted anew."""
+    found: list[tuple[float, int]] = []
+    for heard in stage.world.events(DayStopChanged):
+        halted = isinstance(heard.event, DayStopChanged) and heard.event.stop.halted is not None
+        if halted and (not found or found[-1][1] != heard.station):
+            found.append((heard.at, heard.station))
+    return found
+
+
+def of_portfolio(stage: Stage) -> Iterator[str]:
+    """Halted where the limit was reached and only there; then no entry leaves, and everything is closed."""
+    yield from _untouched(stage)
+    yield from _bought_by_hand(stage)
+    if not stage.day_loss:
+        return
+    station = stage.world.station
+    assert station is not None
+    day = station.desk.day_stop.stop
+    halts = _halts(stage)
+    overnight = stage.happened.get(Kind.NEXT_DAY)
+    if not halts and not overnight and gross(stage) <= -stage.day_loss:
+        yield f"the day has lost {-gross(stage)} paise of {stage.day_loss}, and nothing was halted"
+    if halts and not any("Portfolio stop" in words for words in _alarms(stage)):
+        yield "the account was halted and nobody was called"
+    yield from _entries_after(stage, halts)
+    if not halts or overnight:
+        return
+    if day.halted is None:
+        yield "the account was halted, and is not any more"
+    if day.halted_net is not None and day.limits.loss is not None and day.halted_net > -day.limits.loss:
+        yield f"halted at {day.halted_net} paise, with a limit of {day.limits.loss}"
+    left = {
+        f"{position.token} {position.product}": position.quantity
+        for position in stage.world.exchange.ledger.account.positions.values()
+        if position.quantity and not (position.product == "CNC" and position.quantity < 0)
+    }
+    if left:
+        yield f"the account is halted, and positions are open: {left}"
+    elif not day.flat:
+        yield "everything is closed, and the portfolio stop has not seen it"
+
+
+def _entries_after(stage: Stage, halts: list[tuple[float, int]]) -> Iterator[str]:
+    world = stage.world
+    for order in world.exchange.oms.records.orders.values():
+        tag = order.tag or ""
+        if tag not in world.left or stop_of_tag(tag) is not None or stage.happened.get(Kind.NEXT_DAY):
+            continue
+        left = world.left[tag]
+        halted = [at for at, life in halts if at < left - 0.001 and life == world.life_at(left)]
+        name = f"{order.exchange}:{order.tradingsymbol}"
+        net = world.net_at(name, order.product, left)
+        closes = net * (1 if order.side == "SELL" else -1) >= order.quantity
+        if halted and not closes:
+            yield f"{name}: entry {tag} left {left - halted[0]:.2f} s after the account was halted"
+
+
+def gross(stage: Stage) -> int:
+    """Paise that the day has brought since its beginning, by the exchange's own fills and last prices."""
+    world = stage.world
+    units: defaultdict[int, int] = defaultdict(int)
+    money: defaultdict[int, int] = defaultdict(int)
+    for guarded in stage.script.guarded:
+        row = world.tape.listings.by_key[guarded.instrument]
+        units[row.token] += guarded.quantity * row.lot_size
+        money[row.token] -= guarded.quantity * row.lot_size * world.opened[row.token]
+    for trade in world.traded:
+        signed = trade.quantity if trade.side == "BUY" else -trade.quantity
+        units[trade.token] += signed
+        money[trade.token] -= signed * trade.price
+    quotes = world.exchange.market.quotes
+    rows = world.tape.listings.by_token
+    return sum(
+        (money[token] + held * quotes[token].last_price) * 100 // rows[token].price_scale
+        for token, held in units.items()
+    )
+
+
+def _untouched(stage: Stage) -> Iterator[str]:
+    """Shares in the demat account are never an exit's to sell."""
+    if not stage.script.holding:
+        return
+    token = stage.world.tape.listings.by_key[HELD_SHARE].token
+    holding = stage.world.exchange.ledger.account.holdings.get(token)
+    units = 0 if holding is None else holding.quantity + holding.t1_quantity
+    if units != HELD_UNITS:
+        yield f"{HELD_SHARE}: {units} of {HELD_UNITS} shares are left in the demat account"
+
+
+def _bought_by_hand(stage: Stage) -> Iterator[str]:
+    for tag, units in stage.entries.items():
+        filled = sum(o.filled for o in _orders_of(stage, HAND_SHARE) if o.tag == tag)
+        if filled > units:
+            yield f"{HAND_SHARE}: {filled} units were bought by hand, {units} were asked for"
+
+
+# -- slices ------------------------------------------------------------------------------------------------------------
+
+
+def of_slices(stage: Stage) -> Iterator[str]:
+    """The orders of one attempt together ask for no more than there is, each for no more than may be."""
+    world = stage.world
+    attempts: defaultdict[str, list[Order]] = defaultdict(list)
+    for order in world.exchange.oms.records.orders.values():
+        tag = order.tag or ""
+        if tag in world.left and stop_of_tag(tag) is not None and not is_backstop(order.tag):
+            attempts[tag[:-2]].append(order)
+    for attempt, orders in attempts.items():
+        first = orders[0]
+        name = f"{first.exchange}:{first.tradingsymbol}"
+        row = world.tape.listings.by_key[name]
+        left = world.left[str(first.tag)]
+        if len(orders) > MAX_SLICES:
+            yield f"{name}: attempt {attempt} is {len(orders)} orders"
+        if row.freeze_quantity and any(o.quantity > row.freeze_quantity for o in orders):
+            yield f"{name}: attempt {attempt} has an order above the freeze quantity {row.freeze_quantity}"
+        there = _most(stage, name, first.product, left)
+        asked = sum(o.quantity for o in orders)
+        # Of a conversion no update tells, and no fill is left of it.
+        if asked > there and not (stage.happened.get(Kind.NEXT_DAY) or stage.happened.get(Kind.PHONE_CONVERT)):
+            yield f"{name}: attempt {attempt} asks for {asked}, there were {there} units"
+
+
+def _most(stage: Stage, instrument: str, product: str, moment: float) -> int:
+    """Units of the position then, or a moment before: what its owner may have known."""
+    world = stage.world
+    token = world.tape.listings.by_key[instrument].token
+    foul = stage.fair(moment - RECENT, moment) < RECENT * 0.99
+    since = stage.begun + ARMED_BY if foul else moment - RECENT
+    nets = [abs(world.net_at(instrument, product, at)) for at in (since, moment)]
+    nets += [abs(t.net) for t in world.traded if (t.token, t.product) == (token, product) and since <= t.at <= moment]
+    return max(nets)
+
+
+# -- recordings --------------------------------------------------------------------------------------------------------
+
+
+async def of_flights(stage: Stage) -> Sequence[str]:
+    """Whatever fired is recorded, and the recording says what the exchange says."""
+    station = stage.world.station
+    assert station is not None
+    found: list[str] = []
+    for stop in await station.journal.stops_since(0):
+        flight = await station.journal.flights.one(stop.id)
+        if flight is None:
+            if _must_be_recorded(stage, stop):
+                found.append(f"{stop.key.instrument}: nothing of the exit of stop {stop.id} was recorded")
+            continue
+        found += [f"{stop.key.instrument}: {words}" for words in _of_flight(stage, stop, flight)]
+    return found
+
+
+def _must_be_recorded(stage: Stage, stop: Stop) -> bool:
+    """It was written to the wire, and neither the disk nor the process failed then."""
+    world = stage.world
+    for heard in world.events(StopFired):
+        if isinstance(heard.event, StopFired) and heard.event.stop.id == stop.id:
+            lived = not stage.died_within(heard.at, WRITTEN_WITHIN)
+            return lived and not stage.happened.get(Kind.DISK_FULL) and not stage.happened.get(Kind.DISK_BUSY)
+    return False
+
+
+def _of_flight(stage: Stage, stop: Stop, flight: Flight) -> Iterator[str]:
+    steps = [mark.step for mark in flight.marks]
+    times = [mark.at_us for mark in flight.marks]
+    if times != sorted(times):
+        yield "the steps of its recording are not in order"
+    if FlightStep.BREACH not in steps or FlightStep.DECIDED not in steps:
+        yield f"its recording has no decision: {steps}"
+    if flight.engine_us is not None and (FlightStep.WRITTEN not in steps or not flight.sent):
+        yield "its recording has no bytes"
+    token = stage.world.tokens
+    if any(secret in words for words in flight.sent for secret in token):
+        yield "its recording has the session's token in it"
+    closed = _closed_at(stage, stop)
+    fills = [t for t in stage.world.traded if stop_of_tag(t.tag or None) == stop.id and t.at <= closed]
+    signs = [1 if t.side == flight.side.value else -1 for t in fills]
+    units = sum(sign * t.quantity for sign, t in zip(signs, fills, strict=True))
+    most = sum(t.quantity for sign, t in zip(signs, fills, strict=True) if sign > 0)
+    if flight.filled > most:
+        yield f"its recording has {flight.filled} units filled, the exchange {most}"
+    if not flight.flat or stop.state is not StopState.CLOSED or len(stage.world.stations) > 1:
+        return
+    if flight.filled != units:
+        yield f"it is closed; its recording has {flight.filled} units of {units}"
+        return
+    lost = sum((flight.level - t.price) * t.quantity * (1 if t.side == "SELL" else -1) for t in fills)
+    paise = lost * 100 // flight.price_scale
+    if flight.slippage is not None and abs(flight.slippage - paise) > 100 + sum(t.quantity for t in fills):
+        yield f"its recording says {flight.slippage} paise were lost, the exchange's fills {paise}"
+
+
+def _closed_at(stage: Stage, stop: Stop) -> float:
+    """When its follower first was through with it: what comes late is in no recording."""
+    closed = (
+        heard.at
+        for heard in stage.world.events(StopChanged)
+        if isinstance(heard.event, StopChanged)
+        and heard.event.stop.id == stop.id
+        and heard.event.stop.state is StopState.CLOSED
+    )
+    return next(closed, float("inf"))
+
+
+def _alarms(stage: Stage) -> list[str]:
+    return [
+        f"{h.event.title} {h.event.cause}"
+        for h in stage.world.heard
+        if isinstance(h.event, Noticed) and h.event.level is Level.ALARM
+    ]

@@ -321,6 +321,7 @@ class AccountDesk:
         return None if figures is None or not self.hub.live else figures[1]
 
     async def _keep_day_stop(self) -> None:
+        self.day_stop.expect()
         await self.recovered()
         await self.day_stop.run()
 

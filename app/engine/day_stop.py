@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 0.5
 PEAK_SECONDS = 5.0
 """A new best of the day is journalled this often at most."""
+LOAD_SECONDS = 1.0
+"""Between two tries to read the journal."""
 FLAT_SECONDS = 2.0
 """Between two looks whether everything is closed."""
 
@@ -74,6 +76,8 @@ class DayGuard:
         self._publish = publish
         self._stop = DayStop(state.account, "")
         self._loaded = False
+        self._unread = False
+        """Entries wait for it."""
         self._near = False
         """The last look saw a limit reached."""
         self._saved_peak: Paise = 0
@@ -89,17 +93,23 @@ class DayGuard:
     def deny(self, request: OrderRequest) -> None:
         """Raises Denied for an order that opens or adds to a position while the account is halted."""
         stop = self._stop = rolled(self._stop, self._today())
-        if stop.halted is None:
+        if stop.halted is None and not self._unread:
             return
         reading = self._state.reading
         key = PositionKey(request.account, request.instrument, request.product)
         held = 0 if reading is None else reading.quantity(key)
         if held * request.side.sign < 0 and request.quantity <= abs(held):
             return
+        if stop.halted is None:
+            raise Denied("Whether the portfolio stop has halted the account is not read yet.", "Try again in a moment.")
         raise Denied(
             f"The portfolio stop ({stop.halted}) has halted this account until {_day(stop.until)}.",
             "Positions can be closed; entries are possible again then.",
         )
+
+    def expect(self) -> None:
+        """It will be read: until then no entry is let through."""
+        self._unread = not self._loaded
 
     async def load(self) -> None:
         """What an earlier run left. Raises StorageError."""
@@ -107,7 +117,7 @@ class DayGuard:
             kept = await self._journal.load(self._state.account)
             self._stop = rolled(kept or self._stop, self._today())
             self._saved_peak = self._stop.peak
-            self._loaded = True
+            self._loaded, self._unread = True, False
 
     async def set_limits(self, limits: DayLimits) -> DayStop:
         """Tighter ones hold at once, looser ones from tomorrow. Durable on return. Raises Denied, StorageError."""
@@ -123,12 +133,34 @@ class DayGuard:
 
     async def run(self) -> None:
         """While there is a session. Runs until cancelled."""
-        await self.load()
+        self.expect()
+        while True:
+            if await self._loads():
+                break
+            await asyncio.sleep(LOAD_SECONDS)
         while True:
             if self._stop.halted is not None and not self._stop.flat:
                 await self._flatten()
             await self._look()
             await asyncio.sleep(LOOK_SECONDS)
+
+    async def _loads(self) -> bool:
+        """A journal that cannot be read now is read again: until then nothing is known of a limit or a halt."""
+        try:
+            await self.load()
+        except AppError as failure:
+            self._publish(
+                Noticed(
+                    Level.ALARM,
+                    "The portfolio stop could not be read",
+                    str(failure),
+                    "It guards nothing until the journal can be read; Stopline keeps trying.",
+                    self._stop.account,
+                    f"day stop unread:{self._stop.account}",
+                )
+            )
+            return False
+        return True
 
     async def _look(self) -> None:
         stop = rolled(self._stop, self._today())

@@ -10,7 +10,7 @@ from datetime import date
 import pytest
 
 from app.domain.day_stop import DayBreach, DayLimits, DayStop
-from app.domain.errors import Denied
+from app.domain.errors import Denied, DiskFull
 from app.domain.events import AuditEntry
 from app.domain.ids import AccountId, Tag
 from app.domain.instrument import Product
@@ -29,9 +29,12 @@ DAY = 86_400 * 10**9
 class Kept:
     def __init__(self) -> None:
         self.stop: DayStop | None = None
+        self.full = False
         self.lines: list[str] = []
 
     async def load(self, account: AccountId) -> DayStop | None:
+        if self.full:
+            raise DiskFull("The disk is full.")
         return self.stop
 
     async def save(self, stop: DayStop, entry: AuditEntry | None = None) -> None:
@@ -97,6 +100,26 @@ def test_a_loss_closes_every_position_once_with_and_without_a_stop() -> None:
 
     desk = play(script)
     assert sorted((r.side, r.quantity) for r in desk.rig.broker.placed) == [(Side.BUY, 500), (Side.SELL, 100)]
+
+
+def test_a_journal_that_cannot_be_read_is_read_again_and_lets_no_entry_through_meanwhile() -> None:
+    async def scene() -> None:
+        rig, kept = Rig(), Kept()
+        kept.stop = DayStop(ACCOUNT, "2026-11-25", DayLimits(loss=500_000))
+        kept.full = True
+        desk = Desk(rig, kept)
+        await asyncio.sleep(3)
+        assert [alarm for alarm in rig.alarms if "disk is full" in alarm]
+        with pytest.raises(Denied, match="not read yet"):
+            await rig.orders.place(entry())
+        kept.full = False
+        await asyncio.sleep(2)
+        await rig.orders.place(entry())
+        await desk.at(-600_000)
+        assert desk.guard.stop.halted is DayBreach.LOSS
+        await rig.tasks.stop()
+
+    run(scene())
 
 
 def test_one_freak_reckoning_closes_nothing_and_nothing_known_decides_nothing() -> None:

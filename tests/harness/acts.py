@@ -30,8 +30,6 @@ SERVER_CODES = (502, 500, 503, 504)
 CHANGE_FAULTS = ("status=500", "lost-before", "lost-after", "status=503", "throttle=1", "delay=3")
 HAND_UNITS = 5
 READ_FAULTS = ("status=502", "html-403", "cut-json", "close", "bad-gzip")
-STRUCK = 9.0
-"""Seconds that a fault of a request may cost: a lost answer is waited for, then looked up."""
 SETTLING = 4.0
 """Seconds after a disturbance until the program has redialled and read its books."""
 
@@ -64,7 +62,7 @@ class Stage:
     def fair(self, since: float, until: float) -> float:
         """Seconds of an interval in which nothing was disturbed."""
         at, total = since, 0.0
-        struck = [(moment - 0.05, moment + STRUCK) for moment in self.world.struck]
+        struck = [(moment - 0.05, moment + seconds) for moment, seconds in self.world.struck]
         for begin, end in sorted(self.foul + struck):
             if begin > at:
                 total += max(0.0, min(begin, until) - at)

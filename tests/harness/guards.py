@@ -11,12 +11,15 @@ from dataclasses import replace
 from typing import Any
 from unittest import mock
 
-from app.domain.errors import AppError, OutcomeUnknown, Unreachable
+from app.domain.errors import AppError, NeverArrived, OutcomeUnknown, Unreachable
 from app.domain.stop import StopState
-from app.engine import attempts, exit_plan, exits, late, recovery, shares
+from app.engine import attempts, backstops, day_stop, exit_plan, exits, flight, late, orders, recovery, shares
 from app.engine.account import AccountState, PositionReading
 from app.engine.firing import Firing
 from app.engine.record import StopRecord
+from app.engine.strategies import entries
+from app.engine.strategies import exits as strategy_exits
+from app.engine.terms import ExitTerms
 
 Guard = Callable[[ExitStack], None]
 
@@ -105,7 +108,6 @@ def orders_after_a_crash(patches: ExitStack) -> None:
 
     patches.enter_context(mock.patch.object(recovery, "_orders", careless))
     patches.enter_context(mock.patch.object(recovery, "stop_of_tag", return_value=None))
-    patches.enter_context(mock.patch.object(late.LateOrders, "_on_order"))
 
 
 def journal_before_arming(patches: ExitStack) -> None:
@@ -137,6 +139,98 @@ def follows_to_flat(patches: ExitStack) -> None:
     patches.enter_context(mock.patch.object(Firing, "_run", careless))
 
 
+def fresh_position(patches: ExitStack) -> None:
+    """positions that were read before the last fill count as now"""
+
+    def careless(self: exits.ExitFollower) -> int | None:
+        return None if self._position is None else self._own(self.stop, self._position, self._attempts.closed)
+
+    patches.enter_context(mock.patch.object(exits.ExitFollower, "_own_position", property(careless)))
+
+
+def held_before_sending(patches: ExitStack) -> None:
+    """what happened while the journal wrote an attempt is not looked at"""
+    patches.enter_context(mock.patch.object(exits.ExitFollower, "_still_held", return_value=True))
+
+
+def fills_of_others(patches: ExitStack) -> None:
+    """fills of other orders are nobody's business until the positions are read"""
+    patches.enter_context(mock.patch.object(shares.Shares, "_on_order"))
+
+
+def slices(patches: ExitStack) -> None:
+    """an exit is one order, whatever the freeze quantity"""
+    patches.enter_context(mock.patch.object(ExitTerms, "slice_size", return_value=0))
+
+
+def halt_denies_entries(patches: ExitStack) -> None:
+    """a halted account takes entries"""
+    patches.enter_context(mock.patch.object(day_stop.DayGuard, "deny"))
+
+
+def halt_is_followed(patches: ExitStack) -> None:
+    """a portfolio stop closes everything once, and does not look again"""
+    flatten = day_stop.DayGuard._flatten
+
+    async def careless(self: day_stop.DayGuard) -> None:
+        await flatten(self)
+        self._stop = replace(self._stop, flat=True)
+
+    patches.enter_context(mock.patch.object(day_stop.DayGuard, "_flatten", careless))
+
+
+def halt_is_kept(patches: ExitStack) -> None:
+    """a halt is forgotten by a restart"""
+
+    async def careless(*_: Any) -> None:
+        return None
+
+    patches.enter_context(mock.patch.object(day_stop.DayGuard, "_keep", careless))
+
+
+def entry_lookup(patches: ExitStack) -> None:
+    """an entry without an answer is sent again at once"""
+
+    async def careless(*_: Any) -> Any:
+        raise NeverArrived("No answer came.")
+
+    patches.enter_context(mock.patch.object(orders.OrderManager, "_settle", careless))
+
+
+def late_entries(patches: ExitStack) -> None:
+    """an entry that was given up and turns up is nobody's"""
+    patches.enter_context(mock.patch.object(entries, "is_attempt", lambda tag, other: tag == other is not None))
+
+
+def strategy_is_guarded(patches: ExitStack) -> None:
+    """what a strategy has bought has no stop"""
+    patches.enter_context(mock.patch.object(strategy_exits.Exits, "guard"))
+
+
+def stop_voids_timers(patches: ExitStack) -> None:
+    """a strategy does not hear that its stop has fired"""
+    patches.enter_context(mock.patch.object(strategy_exits, "told_by", return_value=None))
+
+
+def recordings(patches: ExitStack) -> None:
+    """exits are not recorded"""
+    patches.enter_context(mock.patch.object(flight.FlightRecorder, "shot"))
+
+
+def journal_debts(patches: ExitStack) -> None:
+    """what the disk did not take is forgotten"""
+    patches.enter_context(mock.patch.object(StopRecord, "_owe"))
+
+
+def orphan_sweep(patches: ExitStack) -> None:
+    """a backstop outlives its stop"""
+
+    async def careless(*_: Any) -> None:
+        return None
+
+    patches.enter_context(mock.patch.object(backstops.Backstops, "_take_back", careless))
+
+
 GUARDS: dict[str, Guard] = {
     guard.__name__: guard
     for guard in (
@@ -151,6 +245,20 @@ GUARDS: dict[str, Guard] = {
         follows_the_position,
         alarms,
         follows_to_flat,
+        fresh_position,
+        held_before_sending,
+        fills_of_others,
+        slices,
+        halt_denies_entries,
+        halt_is_followed,
+        halt_is_kept,
+        entry_lookup,
+        late_entries,
+        strategy_is_guarded,
+        stop_voids_timers,
+        recordings,
+        journal_debts,
+        orphan_sweep,
     )
 }
 

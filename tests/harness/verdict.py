@@ -207,8 +207,13 @@ def _sent_again(stage: Stage) -> Iterator[str]:
     units = {
         g.instrument: abs(g.quantity) * world.tape.listings.by_key[g.instrument].lot_size for g in stage.script.guarded
     }
+    closing = {g.instrument: "SELL" if g.quantity > 0 else "BUY" for g in stage.script.guarded}
     exits = [
-        o for o in world.exchange.oms.records.orders.values() if stop_of_tag(o.tag or None) and o.tag in world.left
+        o
+        for o in world.exchange.oms.records.orders.values()
+        if stop_of_tag(o.tag or None)
+        and o.tag in world.left
+        and closing.get(f"{o.exchange}:{o.tradingsymbol}") == o.side  # else what was closed twice goes back
     ]
     for first in exits:
         for later in exits:

@@ -27,6 +27,10 @@ from tests.harness.wires import KITE, UPSTOX_CLIENT, Wire
 MORNING = datetime(2026, 11, 25, 10, 0, tzinfo=IST)
 HELD_UNITS = 50
 """Shares in the demat account, where there are any."""
+STRUCK = 9.0
+"""Seconds that a fault of a request may cost: a lost answer is waited for, then looked up."""
+UNHEARD = 31.0
+"""The same of an update that never comes, about an order that nobody asks for: until all is reconciled."""
 CASH = 100_00_00_000_00
 """Paise: what a run is about is never a lack of money."""
 
@@ -96,8 +100,8 @@ class World:
         """Of every session: they may be nowhere."""
         self.deaths: list[float] = []
         """When the workstation was killed."""
-        self.struck: list[float] = []
-        """When a scripted fault of the exchange struck."""
+        self.struck: list[tuple[float, float]] = []
+        """When a scripted fault of the exchange struck, and for how many seconds that may cost something."""
         self.kinds: dict[str, Kind] = {}
         """What the script means by each fault that it set at the exchange."""
         self.happened: dict[Kind, int] = {}
@@ -208,7 +212,7 @@ class World:
         def struck(*args: Any, **options: Any) -> Fault | None:
             fault = strike(*args, **options)
             if fault is not None:
-                self.struck.append(self.loop.time())
+                self.struck.append((self.loop.time(), UNHEARD if fault.name == "update-drop" else STRUCK))
                 if fault.spec in self.kinds:
                     self.count(self.kinds[fault.spec])
             return fault

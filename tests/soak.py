@@ -14,6 +14,7 @@ import sys
 from tests.exchange import ROOT
 
 KILLS = "tests/e2e/test_kill_points.py"
+GUARD = "tests/e2e/test_guard.py"
 SYNC_KILLS = "tests/e2e/test_sync_kills.py"
 WEEK = "tests/contract/zerodha/test_sync_week.py"
 ROTATIONS = "tests/unit/desk/test_rotation_kills.py"
@@ -26,6 +27,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="soak", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seeds", type=int, default=10_000, help="of the fault harness")
     parser.add_argument("--kills", type=int, default=200, help="of every point, each leaving two positions behind")
+    parser.add_argument("--guard-kills", type=int, default=100, help="of a desk whose guard takes over")
     parser.add_argument("--rotations", type=int, default=200, help="kills while the profile's keys are changed")
     parser.add_argument("--syncs", type=int, default=200, help="kills in the middle of a sync")
     parser.add_argument("--sync-days", type=int, default=5, help="trading days of syncs that nobody watches")
@@ -34,7 +36,7 @@ def main() -> int:
     options = parser.parse_args()
     sys.stdout.write(
         f"seed {options.seed}: {options.seeds} seeds of faults, {options.kills} kills of each point, "
-        f"{options.rotations} of a change of keys, "
+        f"{options.guard_kills} with a guard beside, {options.rotations} of a change of keys, "
         f"{options.syncs} of a sync, {options.rounds} rounds of faults\n"
     )
     sys.stdout.flush()
@@ -43,6 +45,8 @@ def main() -> int:
     harness = [sys.executable, "-m", "tests.harness", "--seeds", f"{options.seed}:{options.seed + options.seeds}"]
     failed = subprocess.run(harness, cwd=ROOT, check=False).returncode if options.seeds else 0
     failed |= _pytest(environment, KILLS) if options.kills else 0
+    environment["STOPLINE_GUARD_KILLS"] = str(options.guard_kills)
+    failed |= _pytest(environment, GUARD, "-k", "any_moment") if options.guard_kills else 0
     failed |= _pytest(environment, ROTATIONS) if options.rotations else 0
     environment["STOPLINE_SYNC_KILLS"] = str(options.syncs)
     environment["STOPLINE_SYNC_DAYS"] = str(options.sync_days)

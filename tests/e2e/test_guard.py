@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
+import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -172,6 +175,47 @@ def test_whenever_the_desk_dies_the_guard_sees_to_exactly_one_exit(tmp_path: Pat
             assert attached.ended() == 0  # it belonged to that desk
             assert beside.until("gone", len(DEATHS) + 2)["how"] == "stand down"
             assert len(beside.told("guarding")) == len(DEATHS) + 1
+
+
+KILLS = int(os.environ.get("STOPLINE_GUARD_KILLS", "1"))
+SEED = int(os.environ.get("STOPLINE_SEED", "1"))
+SHARES = ("NSE:INFY", "NSE:TCS", "NSE:SBIN", "NSE:ITC", "NSE:WIPRO")
+AROUND = 0.2
+"""Seconds in which it is killed, from just before the price goes through the stop on."""
+
+
+@pytest.mark.timeout(90 + 40 * KILLS)
+def test_killed_at_any_moment_the_desk_leaves_exactly_one_exit_and_the_guard_sees_to_it(tmp_path: Path) -> None:
+    """STOPLINE_GUARD_KILLS sets how often (1; `make soak` 100), STOPLINE_SEED the moments."""
+    profile, chance = tmp_path / "profile", random.Random(SEED)
+    with PaperExchange(None, "--fault", "limits=off", "--cash", "100000000") as exchange, Nursery() as nursery:
+        desk = nursery.host(profile, owner=True)
+        account = desk.set_up(exchange)
+        desk.hold(account, "NSE:PNB", QUANTITY)
+        arm(desk, account, "NSE:PNB")  # so that there is something to guard, whenever it dies
+        sold = Counter[str]()
+        with guard(profile, tmp_path / "guard.jsonl", host.PASSPHRASE.reveal()) as beside:
+            for number in range(1, KILLS + 1):
+                instrument = SHARES[number % len(SHARES)]
+                symbol = instrument.partition(":")[2]
+                beside.until("waiting", number)
+                desk.hold(account, instrument, QUANTITY)
+                stop = arm(desk, account, instrument)
+                price = trigger_of(desk, stop) * 98 // 10_000
+                death = threading.Timer(chance.uniform(0.0, AROUND), desk.kill)
+                death.start()
+                exchange.price(**{instrument: price})
+                death.join()
+                beside.until("guarding", number)
+                eventually(lambda s=symbol: exchange.quantity(s) == 0, 30)
+                desk = nursery.host(profile, owner=True)
+                desk.ask("open")
+                desk.ask("recovered", account=account)
+                eventually(lambda s=stop, d=desk: d.ask("journal")[s] == "closed", 30)
+                sold[symbol] += QUANTITY
+                filled = sum(order["filled_quantity"] for order in exchange.exits(symbol))
+                assert (exchange.quantity(symbol), filled) == (0, sold[symbol]), (number, SEED)
+        desk.close()
 
 
 def arm(desk: RunningHost, account: str, instrument: str) -> str:

@@ -43,6 +43,8 @@ class Stage:
     begun: float
     foul: list[tuple[float, float]] = field(default_factory=list)
     """(from, until) in loop time: nobody can be expected to act within seconds then."""
+    full: list[tuple[float, float]] = field(default_factory=list)
+    """(from, until) in loop time: there was no space on the disk."""
     happened: dict[Kind, int] = field(default_factory=dict)
     """Acts that were played, whether or not they met anything."""
     strategies: dict[StrategyId, Planned] = field(default_factory=dict)
@@ -352,6 +354,7 @@ class Stage:
         self.disturb(act.amount)
         disk, before = InlineWorker.disk, InlineWorker.disk.refused
         disk.full = True
+        self.full.append((self.world.loop.time(), self.world.loop.time() + act.amount))
         await asyncio.sleep(act.amount)
         disk.full = False
         self._met(act, disk.refused - before)

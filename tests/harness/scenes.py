@@ -55,7 +55,16 @@ def _of_strategy(stage: Stage, planned: Planned, strategy: Strategy) -> Iterator
     late = stage.happened.get(Kind.LATE) and any(planned.instrument in words for words in _alarms(stage))
     if bought > abs(planned.quantity) and not late:  # an entry that was proven absent, and came all the same
         yield f"{bought} units were bought, {abs(planned.quantity)} were asked for"
+    failed = strategy.state in (StrategyState.BUY_FAILED, StrategyState.ABORTED)
+    if failed and not _told(stage, planned.instrument):
+        yield f"it is {strategy.state} ({strategy.note}) and nobody was told"
     yield from _why_it_left(stage, planned, strategy)
+
+
+def _told(stage: Stage, about: str) -> bool:
+    """In a notice that is more than for the record."""
+    told = (h.event for h in stage.world.heard if isinstance(h.event, Noticed))
+    return any(event.level is not Level.INFO and f"Strategy {about}" in event.title for event in told)
 
 
 def _why_it_left(stage: Stage, planned: Planned, strategy: Strategy) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from app.domain.events import Level, Noticed, OrderChanged
+from app.domain.events import Level, Noticed, OrderChanged, StopFired
 from app.domain.ids import StopId
 from app.domain.stop import FiredBy, Stop, StopState, stop_of_tag
 from tests.harness.acts import Stage
@@ -15,6 +15,8 @@ from tests.harness.world import MORNING, Traded
 
 KNOWN_AFTER = 0.1
 """Seconds after which whoever looks into the order book before he sends again has seen an order there."""
+SAID_AFTER = 8.0
+"""Seconds: silence is found after three, and said two later."""
 REVERSED_AT_MOST = 2.0
 """Seconds in fair weather that a position may be turned round."""
 
@@ -140,12 +142,27 @@ def _of_position(stage: Stage, guarded: Guarded) -> Iterator[str]:
         if held < 0 and turned is None:
             turned = trade.at
             yield from _knew_better(stage, guarded, trade)
+            if stop_of_tag(trade.tag or None) is not None and not _called(stage, guarded.instrument, turned):
+                yield f"exit {trade.tag} turned it round and nobody was called"
         elif held >= 0 and turned is not None:
             if not guarded.thin:  # what nobody buys cannot be squared off at once
                 yield from _too_long(stage, turned, trade.at)
             turned = None
     if turned is not None:
         yield f"turned round from {turned - stage.begun:.2f} s to the end"
+
+
+def _called(stage: Stage, about: str, since: float) -> bool:
+    """The trader was alarmed about something from then on."""
+    return any(at >= since and about in words for at, words in _alarms(stage))
+
+
+def _alarms(stage: Stage) -> list[tuple[float, str]]:
+    return [
+        (h.at, f"{h.event.title} {h.event.cause}")
+        for h in stage.world.heard
+        if isinstance(h.event, Noticed) and h.event.level is Level.ALARM
+    ]
 
 
 def _too_long(stage: Stage, since: float, until: float) -> Iterator[str]:
@@ -155,36 +172,42 @@ def _too_long(stage: Stage, since: float, until: float) -> Iterator[str]:
 
 
 def _knew_better(stage: Stage, guarded: Guarded, trade: Traded) -> Iterator[str]:
-    """The order that turned it round must have left before the news of the other exit had come."""
+    """The order that turned it round must have left before the news of what made it too large had come."""
     world = stage.world
-    if stop_of_tag(trade.tag) is None:
+    if stop_of_tag(trade.tag or None) is None or stage.happened.get(Kind.NEXT_DAY):
         return
+    if stage.happened.get(Kind.PHONE_CONVERT):
+        return  # no update tells of it
     left = world.left[trade.tag] - 0.001
-    for heard in world.events(OrderChanged):
-        if heard.at >= left or not isinstance(heard.event, OrderChanged):
-            return
-        order = heard.event.order
-        other = order.broker_order_id != trade.order and order.instrument == guarded.instrument
-        sells = (order.side.value == "SELL") is (guarded.quantity > 0)
-        same_life = heard.station == world.life_at(left)
-        if (
-            other
-            and sells
-            and same_life
-            and order.product.value == guarded.product
-            and _whole(stage, guarded, order.filled_quantity)
-        ):
-            yield (
-                f"exit {trade.tag} turned the position round, and left {left - heard.at:.3f} s after the news that "
-                f"order {order.broker_order_id} had filled {order.filled_quantity}"
-            )
-            return
+    life = world.life_at(left)
+    heard: dict[str, int] = {}
+    for news in world.events(OrderChanged):
+        if news.at < left and news.station == life and isinstance(news.event, OrderChanged):
+            order = news.event.order
+            mine = (order.instrument, order.product.value) == (guarded.instrument, guarded.product)
+            if mine and order.broker_order_id != trade.order:
+                heard[order.broker_order_id] = order.filled_quantity
+    known = _known(stage, guarded, life, heard)
+    asked = world.exchange.oms.records.orders[trade.order].quantity
+    if asked > known >= 0 and heard:
+        yield f"exit {trade.tag} for {asked} turned the position round; it left when {known} units were known of"
 
 
-def _whole(stage: Stage, guarded: Guarded, filled: int) -> bool:
-    """The other order closed all there was."""
-    units = abs(guarded.quantity) * max(1, stage.world.tape.listings.by_key[guarded.instrument].lot_size)
-    return filled >= units and not stage.happened.get(Kind.PHONE_GROW, 0)
+def _known(stage: Stage, guarded: Guarded, life: int, heard: dict[str, int]) -> int:
+    """Units that a life of the workstation knew of: those at its beginning, and what it has heard of since."""
+    world = stage.world
+    born = world.born(life)
+    token = world.tape.listings.by_key[guarded.instrument].token
+    sign = 1 if guarded.quantity > 0 else -1
+    known = world.net_at(guarded.instrument, guarded.product, born) * sign
+    fills: dict[str, int] = {}
+    for trade in world.traded:
+        if (trade.token, trade.product) == (token, guarded.product) and trade.at > born and trade.order in heard:
+            units = min(trade.quantity, heard[trade.order] - fills.get(trade.order, 0))
+            if units > 0:
+                fills[trade.order] = fills.get(trade.order, 0) + units
+                known += units * sign * (1 if trade.side == "BUY" else -1)
+    return known
 
 
 async def _unjournalled(stage: Stage) -> list[str]:
@@ -192,7 +215,9 @@ async def _unjournalled(stage: Stage) -> list[str]:
     station = stage.world.station
     assert station is not None
     tags = await station.tags()
-    return [
+    live = {order.tag for order in stage.world.exchange.oms.records.live()}
+    waiting = await station.journal.unfinished_intents(stage.world.wire.account)
+    return [f"the journal still waits for order {intent.tag}" for intent in waiting if intent.tag not in live] + [
         f"order {order.order_id} with our tag {order.tag} is not in the journal"
         for order in stage.world.exchange.oms.records.orders.values()
         if order.tag and stop_of_tag(order.tag) is not None and order.tag not in tags
@@ -235,15 +260,31 @@ def _orphans(stage: Stage, journal: Mapping[StopId, Stop]) -> Iterator[str]:
 def _alarms_missing(stage: Stage) -> Iterator[str]:
     """Whoever lost something is called."""
     world = stage.world
-    alarms = [
-        (h.at, f"{h.event.title} {h.event.cause}")
-        for h in world.heard
-        if isinstance(h.event, Noticed) and h.event.level is Level.ALARM
-    ]
     for order in world.exchange.oms.records.orders.values():
         stop = stop_of_tag(order.tag or None)
         if stop is not None and order.status == "REJECTED":
             name = f"{order.exchange}:{order.tradingsymbol}"
-            at = world.arrived.get(order.order_id, 0.0)
-            if not any(name in words and then >= at for then, words in alarms):
+            if not _called(stage, name, world.arrived.get(order.order_id, 0.0)):
                 yield f"exit {order.order_id} of {name} was rejected and nobody was called"
+    yield from _silence_unsaid(stage)
+    yield from _debts_unsaid(stage)
+
+
+def _silence_unsaid(stage: Stage) -> Iterator[str]:
+    """Where nothing but silence happened, and something was armed all the while."""
+    acts = stage.script.acts
+    if len(acts) != 1 or acts[0].kind is not Kind.FEED_SILENT or acts[0].amount < SAID_AFTER:
+        return
+    over = acts[0].at + acts[0].amount
+    armed = any(g.breach > over and not g.gain and g.rule is Rule.FIXED for g in stage.script.guarded)
+    if armed and not stage.script.day_loss and not _called(stage, "No prices come", stage.begun + acts[0].at):
+        yield f"no price came for {acts[0].amount} s, and nobody was called"
+
+
+def _debts_unsaid(stage: Stage) -> Iterator[str]:
+    """A stop that fired while the disk was full could not be written down."""
+    for begin, end in stage.full:
+        for heard in stage.world.events(StopFired):
+            written = begin < heard.at < end - 0.1 and not stage.died_within(heard.at, 0.5)
+            if written and not _called(stage, "journal cannot be written", heard.at):
+                yield "a stop fired while the disk was full, and nobody was called"

@@ -268,6 +268,10 @@ class World:
         """What was published of some kinds, in order."""
         return (heard for heard in self.heard if isinstance(heard.event, kinds))
 
+    def born(self, life: int) -> float:
+        """When a life of the workstation began."""
+        return self._lifetimes[life - 1]
+
     def life_at(self, moment: float) -> int:
         """Which life of the workstation it was."""
         return sum(begun <= moment for begun in self._lifetimes)

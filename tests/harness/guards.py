@@ -245,20 +245,14 @@ GUARDS: dict[str, Guard] = {
         follows_the_position,
         alarms,
         follows_to_flat,
-        fresh_position,
-        held_before_sending,
         fills_of_others,
         slices,
         halt_denies_entries,
-        halt_is_followed,
-        halt_is_kept,
         entry_lookup,
-        late_entries,
         strategy_is_guarded,
         stop_voids_timers,
         recordings,
         journal_debts,
-        orphan_sweep,
     )
 }
 

@@ -216,8 +216,13 @@ async def _unjournalled(stage: Stage) -> list[str]:
     assert station is not None
     tags = await station.tags()
     live = {order.tag for order in stage.world.exchange.oms.records.live()}
-    waiting = await station.journal.unfinished_intents(stage.world.wire.account)
-    return [f"the journal still waits for order {intent.tag}" for intent in waiting if intent.tag not in live] + [
+    prepared = {stop.id for stop in station.stops if not stop.state.is_final}
+    waiting = [
+        intent.tag
+        for intent in await station.journal.unfinished_intents(stage.world.wire.account)
+        if intent.tag not in live and intent.stop not in prepared
+    ]
+    return [f"the journal still waits for order {tag}" for tag in waiting] + [
         f"order {order.order_id} with our tag {order.tag} is not in the journal"
         for order in stage.world.exchange.oms.records.orders.values()
         if order.tag and stop_of_tag(order.tag) is not None and order.tag not in tags

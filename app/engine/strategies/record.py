@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
-from app.domain.errors import AppError
+from app.domain.errors import AppError, DiskFull
 from app.domain.events import AuditEntry, Event, Level, Noticed, StrategyChanged, StrategyMarked
 from app.domain.ids import StrategyId
 from app.domain.money import Price
 from app.domain.strategy import MarkKind, Strategy, StrategyMark
+from app.engine.record import PAY_SECONDS, PAY_TRIES
 from app.engine.strategies.happenings import Armed, EntryNews, ExitOver, Happening
 from app.runtime.clock import Clock
+
+log = logging.getLogger(__name__)
 
 
 class StrategyJournal(Protocol):
@@ -26,6 +33,15 @@ class StrategyJournal(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Owed:
+    """What the journal has not taken yet."""
+
+    strategy: StrategyId
+    marks: tuple[StrategyMark, ...]
+    entry: AuditEntry
+
+
 class StrategyRecord:
     """Writes for one account's strategies. Loop thread only."""
 
@@ -33,23 +49,31 @@ class StrategyRecord:
         self._journal = journal
         self._clock = clock
         self._publish = publish
+        self._newest: dict[StrategyId, Strategy] = {}
+        self._owed: deque[_Owed] = deque()
+        self._paying: asyncio.Task[None] | None = None
 
     async def save(self, strategy: Strategy, marks: Sequence[StrategyMark], what: str) -> None:
         """Durable when this returns, and told. Raises StorageError; then nothing is told."""
         await self._journal.save_strategy(strategy, marks, self._entry(strategy, what, strategy.note))
+        self._newest[strategy.id] = strategy
         self._tell(strategy, marks)
 
     async def keep(self, strategy: Strategy, marks: Sequence[StrategyMark], what: str) -> None:
-        """The same where a journal that cannot write must hold nothing back: said aloud, and on."""
+        """The same where a journal that cannot write must hold nothing back: said aloud, owed, and on."""
+        self._newest[strategy.id] = strategy
+        entry = self._entry(strategy, what, strategy.note)
         try:
-            await self._journal.save_strategy(strategy, marks, self._entry(strategy, what, strategy.note))
+            await self._journal.save_strategy(strategy, marks, entry)
         except AppError as failure:
             self.tell(strategy, Level.ALARM, f"The journal cannot be written: {failure}", "journal")
+            self._owe(_Owed(strategy.id, tuple(marks), entry))
         self._tell(strategy, marks)
 
     async def delete(self, strategy: Strategy) -> None:
         """Raises StorageError."""
         await self._journal.delete_strategy(strategy.id, self._entry(strategy, "deleted", strategy.plan.name))
+        self._newest.pop(strategy.id, None)
 
     def tell(self, strategy: Strategy, level: Level, words: str, key: str = "") -> None:
         """Calls the trader."""
@@ -63,6 +87,31 @@ class StrategyRecord:
                 repeat_key=f"strategy:{plan.id}:{key or words}",
             )
         )
+
+    def _owe(self, owed: _Owed) -> None:
+        self._owed.append(owed)
+        if self._paying is None or self._paying.done():
+            self._paying = asyncio.get_running_loop().create_task(self._pay(), name="what strategies owe the journal")
+
+    async def _pay(self) -> None:
+        """In the order in which it came about. What is written late never puts a newer state back."""
+        refused = 0
+        while self._owed:
+            await asyncio.sleep(PAY_SECONDS)
+            owed = self._owed[0]
+            strategy = self._newest.get(owed.strategy)
+            try:
+                if strategy is not None:  # else it was deleted
+                    await self._journal.save_strategy(strategy, owed.marks, owed.entry)
+            except DiskFull:
+                continue
+            except AppError as failure:
+                refused += 1
+                if refused < PAY_TRIES:
+                    continue
+                log.warning("%s of %s is not in the journal: %s", owed.entry.what, owed.entry.subject, failure)
+            refused = 0
+            self._owed.popleft()
 
     def _tell(self, strategy: Strategy, marks: Sequence[StrategyMark]) -> None:
         self._publish(StrategyChanged(strategy))

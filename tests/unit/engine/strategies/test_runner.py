@@ -515,3 +515,18 @@ def test_an_attempt_that_turns_up_after_it_was_given_up_is_closed_too() -> None:
         assert any("filled late" in words for words in stage.alarms)
 
     play(script)
+
+
+def test_what_the_journal_did_not_take_it_gets_as_soon_as_it_can() -> None:
+    async def script(stage: Stage) -> None:
+        await stage.bought(ONCE)
+        stage.book.broken = True
+        await stage.until(S.SOLD)
+        assert stage.book.kept[PLAN.id].state is S.BOUGHT
+        assert any("journal cannot be written" in words for words in stage.alarms)
+        stage.book.broken = False
+        await stage.true(lambda: stage.told()[-2:] == ["selling", "sold"], seconds=10)
+        assert stage.book.kept[PLAN.id].state is S.SOLD
+        assert [mark.state for mark in stage.book.marks][-1] is S.SOLD
+
+    play(script)

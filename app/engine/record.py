@@ -67,6 +67,8 @@ class StopRecord:
         self._numbers = count(1)
         self._written: dict[StopId, tuple[int, Stop]] = {}
         """The newest state of each stop that is on disk."""
+        self._turns: dict[StopId, asyncio.Lock] = {}
+        """One write of a stop after the other."""
 
     @property
     def owes(self) -> int:
@@ -130,9 +132,11 @@ class StopRecord:
         if entry.stop is None:
             await self._journal.audit(entry.entry)
             return
-        newest = max(self._written.get(entry.stop.id, (0, entry.stop)), (entry.number, entry.stop), key=itemgetter(0))
-        await self._journal.save_stop(newest[1], entry.entry, *entry.intents)
-        self._written[entry.stop.id] = newest
+        stop = entry.stop
+        async with self._turns.setdefault(stop.id, asyncio.Lock()):  # what is newest is known once it is written
+            newest = max(self._written.get(stop.id, (0, stop)), (entry.number, stop), key=itemgetter(0))
+            await self._journal.save_stop(newest[1], entry.entry, *entry.intents)
+            self._written[stop.id] = newest
 
     async def _audit(self, entry: _Owed) -> None:
         try:

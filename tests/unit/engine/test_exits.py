@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 
@@ -20,6 +21,7 @@ from app.domain.order import OrderKind, OrderRequest, OrderStatus, Side
 from app.domain.portfolio import PositionKey
 from app.domain.stop import StopState, exit_tag
 from app.engine import firing
+from app.engine.record import StopRecord
 from tests.fakes.fast_loop import run, settle
 from tests.fakes.trading import ACCOUNT, INFY, KEY, OPTION, Rig, kinds, refusal
 
@@ -542,6 +544,24 @@ def test_a_journal_that_cannot_write_holds_no_exit_back_and_gets_all_of_it_later
         )
 
     assert any("journal cannot be written" in alarm for alarm in play(script).alarms)
+
+
+def test_what_the_journal_gets_late_never_puts_back_what_it_was_asked_to_write_since() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        record = StopRecord(rig.journal, rig.clock, rig.events.append)
+        rig.journal.broken = True
+        await record.keep(replace(stop, state=StopState.FIRED), "fired", "")
+        rig.journal.broken, rig.journal.gate = False, asyncio.Event()
+        closing = asyncio.create_task(record.keep(replace(stop, state=StopState.CLOSED), "position flat", ""))
+        await asyncio.sleep(5.0)  # it waits for the disk, and behind it what is owed from before
+        rig.journal.gate.set()
+        await closing
+        await asyncio.sleep(5.0)
+        assert rig.journal.stops[stop.id].state is StopState.CLOSED
+        assert rig.journal.told[-2:] == ["position flat", "fired"]
+
+    play(script)
 
 
 @pytest.mark.expects_log("followed afresh")

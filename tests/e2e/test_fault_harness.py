@@ -33,11 +33,11 @@ SCENES = (
 FOUND_BY = {
     "lookup_before_retry": 89,
     "unknown_is_not_flat": 93,
-    "accepted_is_not_filled": 4,
+    "accepted_is_not_filled": 3,
     "late_orders": 39,
     "excess_squared_off": 6,
     "rejected_never_disarms": 81,
-    "orders_after_a_crash": 39,
+    "orders_after_a_crash": 32,
     "journal_before_arming": 0,
     "follows_the_position": 47,
     "alarms": 81,

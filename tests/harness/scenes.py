@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from app.domain.events import DayStopChanged, Level, Noticed, StopChanged, StopFired
 from app.domain.flight import Flight, FlightStep
+from app.domain.ids import StopId
 from app.domain.stop import FiredBy, Stop, StopState, is_backstop, stop_of_tag
 from app.domain.strategy import Leaving, Strategy, StrategyState
 from app.engine.rules import MAX_SLICES
@@ -76,7 +77,8 @@ def _why_it_left(stage: Stage, planned: Planned, strategy: Strategy) -> Iterator
             yield f"it was exited by its stop, and left by {strategy.leaving}"
         if stop is not None and stop.fired_by not in (FiredBy.STOP, None):
             yield f"it was exited by its stop, which fired by {stop.fired_by}"
-        if not planned.breach or (exits and min(exits) < stage.begun + planned.breach - 0.25):
+        unknown = stop is not None and stop.fired_by is None  # why it fired died with the process that fired it
+        if not unknown and (not planned.breach or (exits and min(exits) < stage.begun + planned.breach - 0.25)):
             yield "it was exited by its stop before any price was at its level"
     by_time = strategy.state is StrategyState.SOLD and strategy.leaving is Leaving.TIME
     if by_time and exits and min(exits) < stage.begun + planned.sells - 0.05:
@@ -85,10 +87,12 @@ def _why_it_left(stage: Stage, planned: Planned, strategy: Strategy) -> Iterator
         yield "it says that the trader ended it; nobody did"
     if strategy.leaving is Leaving.PORTFOLIO and not _halts(stage):
         yield "it says that the portfolio stop ended it; nothing was halted"
-    if strategy.leaving is Leaving.ELSEWHERE and not stage.happened.get(Kind.NEXT_DAY):  # the broker did, overnight
+    # The broker closes positions of the day overnight, and the portfolio stop whatever nothing guards yet.
+    if strategy.leaving is Leaving.ELSEWHERE and not (stage.happened.get(Kind.NEXT_DAY) or _halts(stage)):
         yield f"it says that its position was closed elsewhere ({strategy.note}); nobody did"
     entered = _entered_at(stage, planned)
-    if by_time and entered and planned.breach:
+    # One that was bought late, beyond that price, has its level further on.
+    if by_time and planned.breach and entered and max(entered) < stage.begun + planned.breach - 0.5:
         armed = max(stage.begun + planned.breach, *entered) + 0.5
         until = stage.begun + planned.sells - 0.1
         if stage.fair(armed, until) >= HEARD_WITHIN and not _restated(stage, planned):
@@ -299,7 +303,7 @@ def _of_flight(stage: Stage, stop: Stop, flight: Flight) -> Iterator[str]:
     token = stage.world.tokens
     if any(secret in words for words in flight.sent for secret in token):
         yield "its recording has the session's token in it"
-    closed = _closed_at(stage, stop)
+    closed = closed_at(stage, stop.id)
     fills = [t for t in stage.world.traded if stop_of_tag(t.tag or None) == stop.id and t.at <= closed]
     signs = [1 if t.side == flight.side.value else -1 for t in fills]
     units = sum(sign * t.quantity for sign, t in zip(signs, fills, strict=True))
@@ -317,13 +321,13 @@ def _of_flight(stage: Stage, stop: Stop, flight: Flight) -> Iterator[str]:
         yield f"its recording says {flight.slippage} paise were lost, the exchange's fills {paise}"
 
 
-def _closed_at(stage: Stage, stop: Stop) -> float:
+def closed_at(stage: Stage, stop: StopId) -> float:
     """When its follower first was through with it: what comes late is in no recording."""
     closed = (
         heard.at
         for heard in stage.world.events(StopChanged)
         if isinstance(heard.event, StopChanged)
-        and heard.event.stop.id == stop.id
+        and heard.event.stop.id == stop
         and heard.event.stop.state is StopState.CLOSED
     )
     return next(closed, float("inf"))

@@ -44,7 +44,7 @@ def declare_services(window: MainWindow) -> None:
     for name, words, group, key, make in (
         ("basket", "&Basket: margin and charges first…", "&Trade", "Ctrl+Shift+B", BasketPage),
         ("alerts", "&Alerts at the broker…", "&Trade", "Ctrl+Shift+L", AlertsPage),
-        ("auctions", "A&uctions of holdings…", "&Trade", "Ctrl+Shift+U", AuctionsPage),
+        ("auctions", "A&uctions of holdings…", "&Trade", "Ctrl+Shift+H", AuctionsPage),
         ("notes", "Contract &note of today…", "&Book", "Ctrl+Shift+C", NotesPage),
         ("approval", "&Log in by approval on the phone…", "&Accounts", "Ctrl+Shift+P", ApprovalPage),
     ):

@@ -276,7 +276,7 @@ def main(arguments: Sequence[str]) -> int:
         screen.key("ctrl+r")
         time.sleep(3)
         day.take("sync")
-        screen.key("ctrl+shift+u")
+        screen.key("ctrl+alt+a")
         time.sleep(1)
         day.take("accounts")
         screen.key("ctrl+6")

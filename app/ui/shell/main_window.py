@@ -236,7 +236,7 @@ class MainWindow(QMainWindow):
             Place("pnl", "P&L", BOTTOM, "tables", self.pnl, "Ctrl+0"),
             Place("holdings", "Holdings", BOTTOM, "tables", self.holdings, "Ctrl+7"),
             Place("sync", "Sync", BOTTOM, "tables", self.sync, "Ctrl+8"),
-            Place("accounts", "Accounts", BOTTOM, "tables", self.accounts_panel, "Ctrl+Shift+U"),
+            Place("accounts", "Accounts", BOTTOM, "tables", self.accounts_panel, "Ctrl+Alt+A"),
             Place("notices", "Notices", BOTTOM, "tables", self.notices_panel, "Ctrl+9"),
             Place("audit", "Audit", BOTTOM, "tables", self.audit, "Ctrl+U"),
             Place("recovery", "Recovery", BOTTOM, "tables", self.recovery, "Ctrl+Y"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from app.domain.events import Level, Noticed, OrderChanged, StopFired
+from app.domain.events import Level, Noticed, OrderChanged, StopChanged, StopFired
 from app.domain.ids import StopId
 from app.domain.stop import FiredBy, Stop, StopState, stop_of_tag
 from tests.harness.acts import Stage
@@ -152,13 +152,16 @@ def _of_position(stage: Stage, guarded: Guarded) -> Iterator[str]:
         if held < 0 and turned is None:
             turned = trade.at
             yield from _knew_better(stage, guarded, trade)
-            if stop_of_tag(trade.tag or None) is not None and not _called(stage, guarded.instrument, turned):
+            converted = stage.happened.get(Kind.PHONE_CONVERT)  # by the phone it may be turned back, too
+            ours = stop_of_tag(trade.tag or None) is not None and not converted
+            if ours and not _called(stage, guarded.instrument, turned):
                 yield f"exit {trade.tag} turned it round and nobody was called"
         elif held >= 0 and turned is not None:
             if not guarded.thin:  # what nobody buys cannot be squared off at once
                 yield from _too_long(stage, turned, trade.at)
             turned = None
-    if turned is not None:
+    undone = stage.happened.get(Kind.PHONE_CONVERT) and world.net(guarded.instrument, guarded.product) * sign >= 0
+    if turned is not None and not undone:
         yield f"turned round from {turned - stage.begun:.2f} s to the end"
 
 
@@ -188,7 +191,7 @@ def _knew_better(stage: Stage, guarded: Guarded, trade: Traded) -> Iterator[str]
         return
     if stage.happened.get(Kind.PHONE_CONVERT):
         return  # no update tells of it
-    left = world.left[trade.tag] - 0.001
+    left = min(world.left[trade.tag], _breached(stage, trade.tag)) - 0.001
     life = world.life_at(left)
     heard: dict[str, int] = {}
     for news in world.events(OrderChanged):
@@ -201,6 +204,16 @@ def _knew_better(stage: Stage, guarded: Guarded, trade: Traded) -> Iterator[str]
     asked = world.exchange.oms.records.orders[trade.order].quantity
     if asked > known >= 0 and heard:
         yield f"exit {trade.tag} for {asked} turned the position round; it left when {known} units were known of"
+
+
+def _breached(stage: Stage, tag: str) -> float:
+    """When the price came that fired an exit, of a first attempt: from then on it may be under way, though it waits for
+    a connection. Later attempts are decided when they leave."""
+    for heard in stage.world.events(StopChanged):
+        stop = heard.event.stop if isinstance(heard.event, StopChanged) else None
+        if stop is not None and stop.id == stop_of_tag(tag) and stop.state is StopState.FIRED:
+            return heard.at if tag.startswith(stop.tag()[:-2]) else float("inf")
+    return float("inf")
 
 
 def _known(stage: Stage, guarded: Guarded, life: int, heard: dict[str, int]) -> int:
@@ -235,7 +248,11 @@ async def _unjournalled(stage: Stage) -> list[str]:
     return [f"the journal still waits for order {tag}" for tag in waiting] + [
         f"order {order.order_id} with our tag {order.tag} is not in the journal"
         for order in stage.world.exchange.oms.records.orders.values()
-        if order.tag and stop_of_tag(order.tag) is not None and order.tag not in tags
+        if order.tag
+        and stop_of_tag(order.tag) is not None
+        and order.tag not in tags
+        # No exit waits for a disk that is full; what was owed for it died with a process that was killed meanwhile.
+        and not any(begin <= stage.world.left.get(order.tag, 0.0) <= end + 2.0 for begin, end in stage.full)
     ]
 
 

@@ -14,6 +14,7 @@ from app.brokers.base import ExitReply
 from app.domain.errors import AppError, Denied, NotPermitted, RateLimited, Rejected, SessionExpired, Unreachable
 from app.domain.ids import BrokerOrderId, StopId, Tag
 from app.domain.order import Order, OrderKind, OrderStatus, Side
+from app.domain.portfolio import PositionKey
 from app.domain.stop import is_backstop, stop_of_tag
 from app.engine.exit_plan import LOOKUP_SPACING, LOOKUPS
 
@@ -48,6 +49,8 @@ class Attempts:
         self._side = side
         self._now = now
         self.orders: dict[BrokerOrderId, Order] = {}
+        self._others: dict[BrokerOrderId, int] = {}
+        """Units that other orders have filled in the position."""
         self._in_flight: dict[Tag, int] = {}
         """Written, and neither answered nor seen nor given up: tag to units."""
         self._unresolved: dict[Tag, _LookUp] = {}
@@ -126,6 +129,17 @@ class Attempts:
         self._in_flight.pop(tag, None)
         self._unresolved.pop(tag, None)
         return True
+
+    def concerns(self, order: Order, key: PositionKey) -> bool:
+        """News of an order. True when it is one of this stop's, or when anybody's has traded in its position: what was
+        read of that before is old then."""
+        if self.adopt(order):
+            return True
+        if PositionKey(order.account, order.instrument, order.product) != key:
+            return False
+        before = self._others.get(order.broker_order_id, 0)
+        self._others[order.broker_order_id] = order.filled_quantity
+        return order.filled_quantity > before
 
     def looked_up(self) -> list[Tag]:
         """A reading of the order book, begun at least a second after the last, has been taken in.

@@ -91,13 +91,13 @@ class ExitFollower:
         self._position_read_at = 0.0
         """When the read began that the position is from."""
         self._fills_at = 0.0
-        """When news of our orders last changed what they have filled, or ended one."""
+        """When news of orders last changed what ours have filled, or ended one, or anybody's filled here."""
         self.settled: dict[BrokerOrderId, int] = {}
         """What each order had filled when the stop was closed: news beyond it came too late for this follower."""
         state.on_order.append(self._on_order)
         state.on_positions.append(self._on_positions)
         for order in state.orders.values():
-            self._attempts.adopt(order)
+            self._attempts.concerns(order, stop.key)
 
     @staticmethod
     def _loop_time() -> float:
@@ -124,7 +124,7 @@ class ExitFollower:
             self._record.note(self.stop, "unknown", "it may have been sent before")
 
     def _on_order(self, order: Order) -> None:
-        if self._attempts.adopt(order):
+        if self._attempts.concerns(order, self.stop.key):
             self._fills_at = self._loop_time()
             self._news.set()
 

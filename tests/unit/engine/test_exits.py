@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -18,7 +18,7 @@ from app.domain.errors import (
 from app.domain.ids import BrokerOrderId, Tag
 from app.domain.instrument import Product
 from app.domain.order import OrderKind, OrderRequest, OrderStatus, Side
-from app.domain.portfolio import PositionKey
+from app.domain.portfolio import Position, PositionKey
 from app.domain.stop import StopState, exit_tag
 from app.engine import firing
 from app.engine.record import StopRecord
@@ -544,6 +544,28 @@ def test_a_journal_that_cannot_write_holds_no_exit_back_and_gets_all_of_it_later
         )
 
     assert any("journal cannot be written" in alarm for alarm in play(script).alarms)
+
+
+def test_a_position_that_was_read_before_somebody_else_closed_it_sends_no_second_exit() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        told = rig.broker.positions
+
+        async def slowly() -> Sequence[Position]:
+            answer = await told()
+            await asyncio.sleep(2.0)
+            return answer
+
+        rig.broker.positions = slowly  # type: ignore[method-assign]
+        rig.broker.answers = [refusal()]
+        rig.tick(98_900)
+        await asyncio.sleep(0.5)
+        by_phone = OrderRequest(ACCOUNT, INFY.id, Side.SELL, 100, Product.MIS, OrderKind.MARKET)
+        rig.broker.fill(rig.broker.accept(by_phone).broker_order_id)
+        await rig.ended(stop)
+        assert rig.broker.held[KEY] == 0
+
+    assert len(play(script).exits) == 1
 
 
 def test_what_the_journal_gets_late_never_puts_back_what_it_was_asked_to_write_since() -> None:

@@ -50,6 +50,8 @@ FOUND_BY = {
     "recordings": 0,
     "fills_of_others": 3,
     "journal_debts": 13,
+    "fresh_position": 136,
+    "late_entries": 54,
 }
 """A seed that found the violation: played first. Where the engine has changed so that it finds nothing, all are."""
 SEARCHED = 400

@@ -345,18 +345,18 @@ class Stage:
     async def disk_busy(self, act: Act, _: Guarded) -> None:
         self.disturb(act.amount)
         disk, before = InlineWorker.disk, InlineWorker.disk.delayed
-        disk.slow = 2.5
+        disk.slow += 2.5
         await asyncio.sleep(act.amount)
-        disk.slow = 0.0
+        disk.slow -= 2.5
         self._met(act, disk.delayed - before)
 
     async def disk_full(self, act: Act, _: Guarded) -> None:
         self.disturb(act.amount)
         disk, before = InlineWorker.disk, InlineWorker.disk.refused
-        disk.full = True
+        disk.full += 1
         self.full.append((self.world.loop.time(), self.world.loop.time() + act.amount))
         await asyncio.sleep(act.amount)
-        disk.full = False
+        disk.full -= 1
         self._met(act, disk.refused - before)
 
     async def killed(self, act: Act, _: Guarded) -> bool:

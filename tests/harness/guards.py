@@ -246,6 +246,8 @@ GUARDS: dict[str, Guard] = {
         alarms,
         follows_to_flat,
         fills_of_others,
+        fresh_position,
+        late_entries,
         slices,
         halt_denies_entries,
         entry_lookup,

@@ -257,7 +257,7 @@ def _most(stage: Stage, instrument: str, product: str, moment: float) -> int:
     world = stage.world
     token = world.tape.listings.by_key[instrument].token
     foul = stage.fair(moment - RECENT, moment) < RECENT * 0.99
-    since = stage.begun + ARMED_BY if foul else moment - RECENT
+    since = stage.begun + ARMED_BY - 0.5 if foul else moment - RECENT
     nets = [abs(world.net_at(instrument, product, at)) for at in (since, moment)]
     nets += [abs(t.net) for t in world.traded if (t.token, t.product) == (token, product) and since <= t.at <= moment]
     return max(nets)

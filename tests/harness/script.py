@@ -154,6 +154,8 @@ class Script:
 ARMED_BY = 2.0
 """Seconds until everything is armed."""
 LONGEST_LATE = 60.0
+TRADES = 0.5
+"""Seconds between two trades of an instrument."""
 
 SHARES = ("NSE:INFY", "NSE:SBIN", "NSE:RELIANCE", "NSE:TATASTEEL")
 STRATEGY_SHARES = ("NSE:WIPRO", "NSE:ITC", "NSE:TECHM")
@@ -234,8 +236,8 @@ def _later(
         near = kind in _AT_BREACH and chance.random() < 0.75 and breach
         at = breach + chance.uniform(-0.5, 1.0) if near else chance.uniform(ARMED_BY, first + 8.0)
         acts.append(Act(round(max(ARMED_BY, at), 4), kind, about, _amount(chance, kind)))
-        if kind is Kind.SLOW_READ:  # of what is read late something must be new
-            acts.append(Act(acts[-1].at + 0.02, chance.choice((Kind.PHONE_HALF, Kind.PARTIAL)), about, 1.0))
+        if kind is Kind.SLOW_READ:
+            acts += _meanwhile(chance, about, breach)
     return acts
 
 
@@ -285,6 +287,16 @@ def _act(chance: random.Random, guarded: tuple[Guarded, ...], first: float) -> A
     return Act(round(max(ARMED_BY, at), 4), kind, about, _amount(chance, kind))
 
 
+def _meanwhile(chance: random.Random, about: int, breach: float) -> list[Act]:
+    """Of what is read late something must be new: the position is another by the time that it is told."""
+    fires = -(-breach // TRADES) * TRADES
+    soon = round(fires + chance.uniform(0.01, 0.3), 4)
+    read = Act(fires - 0.3, Kind.SLOW_READ, about, _amount(chance, Kind.SLOW_READ))
+    if chance.random() < 0.6:
+        return [read, Act(fires - 0.2, Kind.REJECTED, about, 1.0), Act(soon, Kind.PHONE_CLOSE, about, 1.0)]
+    return [read, Act(soon, chance.choice((Kind.PHONE_HALF, Kind.PARTIAL, Kind.MANUAL_EXIT)), about, 1.0)]
+
+
 def _amount(chance: random.Random, kind: Kind) -> float:
     if kind is Kind.LATE:
         return round(chance.choice((chance.uniform(0.1, 8.0), chance.uniform(7.0, LONGEST_LATE))), 2)
@@ -327,12 +339,15 @@ def _lasts(act: Act) -> float:
 
 
 def _sane(acts: list[Act]) -> list[Act]:
-    """One change of days at most, and it is the last great event."""
+    """One change of days at most, and it is the last great event; one restart of the exchange."""
     kept: list[Act] = []
+    restart = next((act for act in acts if act.kind is Kind.EXCHANGE_RESTART), None)
     day = next((act for act in acts if act.kind is Kind.NEXT_DAY), None)
     great = (*_DAY_KINDS, Kind.KILLED, Kind.KILLED_BETWEEN)
     for act in acts:
         if day is not None and act is not day and act.kind in great:
+            continue
+        if act.kind is Kind.EXCHANGE_RESTART and act is not restart:
             continue
         kept.append(act)
     return kept

@@ -57,7 +57,8 @@ CALENDAR = TradingCalendar.parse(*_texts("calendar", pattern="*.json"))
 class Disk:
     """What the machine's disk does to whoever writes the journal."""
 
-    full = False
+    full = 0
+    """How many filled it: 0 while there is space."""
     slow = 0.0
     """Seconds that each write takes: another program is busy with the disk."""
     refused = 0

@@ -8,8 +8,9 @@ from app.simulator.candles import Bar
 from app.simulator.listing import Listing, Listings
 from app.simulator.market import Market
 from app.simulator.quote import Quote
+from tests.harness.script import TRADES
 
-STEP = 0.5
+STEP = TRADES
 """Seconds between two batches."""
 DEEP = 100_000
 """Lots on each level of the book: whatever is sold is bought."""

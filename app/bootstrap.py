@@ -25,6 +25,7 @@ from app.cli.commands import (
     InstrumentCommand,
     InstrumentStats,
     InstrumentSync,
+    QuoteCommand,
     Restore,
     Simulate,
     Sync,
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 ANOTHER_COMMAND_SECONDS = 120.0
 """How long a command waits for another one on the same profile."""
 
-Headless = Connect | Sync | DataCommand | InstrumentCommand | AccountCommand | Flatten
+Headless = Connect | Sync | DataCommand | InstrumentCommand | AccountCommand | QuoteCommand | Flatten
 
 PRELOADED = """brokers.registry brokers.zerodha.adapter brokers.upstox.adapter desk.instruments desk.paper desk.settle
 desk.upkeep engine.rules storage.store runtime.helper"""
@@ -281,17 +282,22 @@ async def _data_command(desk: Any, command: DataCommand, out: Any, passphrases: 
     return await run_data(desk, command, out, passphrases or Passphrases(os.environ, terminal=sys.stdin.isatty()))
 
 
-async def _command(desk: Any, command: Connect | Sync | InstrumentCommand | AccountCommand | Flatten, out: Any) -> int:
+async def _command(
+    desk: Any, command: Connect | Sync | InstrumentCommand | AccountCommand | QuoteCommand | Flatten, out: Any
+) -> int:
     from app.cli.accounts import run_accounts
     from app.cli.connect import run_connect
     from app.cli.flatten import run_flatten
     from app.cli.instruments import run_instruments
+    from app.cli.quotes import run_quotes
     from app.cli.sync import run_sync
 
     if isinstance(command, InstrumentCommand):
         return await run_instruments(desk.instruments, command, out)
     if isinstance(command, AccountCommand):
         return await run_accounts(desk.accounts, command, out)
+    if isinstance(command, QuoteCommand):
+        return await run_quotes(desk.quotes, command, out)
     if isinstance(command, Flatten):
         return await run_flatten(desk.flatten, command, out)
     if isinstance(command, Connect):

@@ -6,7 +6,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from app.brokers.base import BrokerFactory
+from app.brokers.finnhub.provider import FinnhubFactory
 from app.brokers.providers import Found, find_providers
+from app.brokers.quote_providers import Providers
 from app.brokers.read_only import ReadingFactory
 from app.brokers.upstox.factory import UpstoxFactory
 from app.brokers.zerodha.factory import ZerodhaFactory
@@ -53,6 +55,11 @@ class Registry:
         """What can be connected: ours first, in their order, then third parties' by title."""
         listings = [BrokerListing(self._factories[name].info, package) for name, package in self._packages.items()]
         return tuple(sorted(listings, key=lambda listing: listing.info.title if listing.package else ""))
+
+    def quote_providers(self) -> Providers:
+        """Who only quotes, by name (E6)."""
+        shipped = (FinnhubFactory(),)
+        return {factory.info.name: factory for factory in shipped}
 
     def factory(self, name: str) -> BrokerFactory:
         """The parts of one broker. Raises Denied for an unknown name."""

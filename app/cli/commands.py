@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 
 from app.domain.account import Endpoints
-from app.domain.ids import AccountId
+from app.domain.ids import AccountId, InstrumentId
 
 FINE = 0
 """Exit code: everything worked."""
@@ -143,6 +143,37 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
+class QuoteChange:
+    """List who is asked for quotes, or change it: `order`, `on`, `off`, `forget`."""
+
+    profile: Path
+    what: str
+    """Empty: only list."""
+    names: tuple[str, ...]
+    as_json: bool
+
+
+@dataclass(frozen=True, slots=True)
+class QuoteKey:
+    """Store a quote provider's key."""
+
+    profile: Path
+    provider: str
+    key_file: Path
+    api_url: str
+    as_json: bool
+
+
+@dataclass(frozen=True, slots=True)
+class QuoteAsk:
+    """Prices now, from the first source that knows each."""
+
+    profile: Path
+    instruments: tuple[InstrumentId, ...]
+    as_json: bool
+
+
+@dataclass(frozen=True, slots=True)
 class RotateKeys:
     """Encrypt the profile anew; the old keys open nothing afterwards."""
 
@@ -195,4 +226,17 @@ AccountCommand = AccountList | Disconnect | Pause
 
 InstrumentCommand = InstrumentSync | InstrumentStats
 
-Command = Workstation | Guard | Simulate | Connect | Sync | DataCommand | InstrumentCommand | AccountCommand | Flatten
+QuoteCommand = QuoteChange | QuoteKey | QuoteAsk
+
+Command = (
+    Workstation
+    | Guard
+    | Simulate
+    | Connect
+    | Sync
+    | DataCommand
+    | InstrumentCommand
+    | AccountCommand
+    | QuoteCommand
+    | Flatten
+)

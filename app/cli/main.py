@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 
 from app import __version__
-from app.cli import accounts, data, flatten, guard, instruments
+from app.cli import accounts, data, flatten, guard, instruments, quotes
 from app.cli.commands import Command, Connect, Simulate, Sync, Workstation
 from app.domain.account import Endpoints
 from app.domain.ids import AccountId
@@ -35,6 +35,7 @@ examples:
   main.py tidy                         drop old ticks, notices and sync runs; --notifications-days N
   main.py doctor                       is everything well?
   main.py accounts                     who is connected; `accounts pause|resume|disconnect ID`
+  main.py quotes                       who is asked for prices that no feed brings; `quotes order NAME…`
   main.py flatten --yes                cancel all orders, exit all positions; without --yes only listed
   main.py instruments sync             refresh the instrument lists; --source FILE takes over a file
 
@@ -78,6 +79,8 @@ def parse(arguments: Sequence[str]) -> Command:
         return instruments.parsed(asked, profile)
     if asked.command == accounts.NAME:
         return accounts.parsed(asked, profile)
+    if asked.command == quotes.NAME:
+        return quotes.parsed(asked, profile)
     if asked.command == flatten.NAME:
         return flatten.parsed(asked, profile)
     return Workstation(profile, paper=asked.paper)
@@ -104,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     data.add_commands(commands, common)
     instruments.add_commands(commands, common)
     accounts.add_commands(commands, common)
+    quotes.add_commands(commands, common)
     guard.add_command(commands, common)
     flatten.add_command(commands, common)
     return parser

@@ -12,6 +12,7 @@ from datetime import date
 from typing import Protocol
 
 from app.desk.api_accounts import BrowserLoginVerbs, SessionVerbs
+from app.desk.api_quotes import QuoteVerbs
 from app.desk.data_messages import BackupMade, DataView, FileCheck, KeyRotated, Restored, Tidied, UpkeepSettings
 from app.desk.flatten_messages import FlattenChoice, FlattenPlan, FlattenReport
 from app.desk.flight_verbs import FlightVerbs
@@ -389,6 +390,8 @@ class Desk(Protocol):
     def flights(self) -> FlightVerbs: ...
     @property
     def browser(self) -> BrowserLoginVerbs: ...
+    @property
+    def quotes(self) -> QuoteVerbs: ...
 
     def listen(self, handler: EventHandler) -> None: ...
     def unlisten(self, handler: EventHandler) -> None: ...

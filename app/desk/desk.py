@@ -24,6 +24,7 @@ from app.desk.order_history import OrderHistory
 from app.desk.paper import PaperExchange
 from app.desk.portfolio import PortfolioDesk
 from app.desk.preflight import PreflightWatch
+from app.desk.quotes import QuoteDesk
 from app.desk.recorder import TickRecorder
 from app.desk.services import ServiceDesk
 from app.desk.session import SessionDesk
@@ -35,6 +36,7 @@ from app.desk.workspace import Workspace
 from app.domain.events import (
     EngineBeat,
     Event,
+    FeedChanged,
     FeedGap,
     GttTold,
     Noticed,
@@ -96,6 +98,9 @@ class LocalDesk:
         self.flights = FlightDesk(workspace)
         self.browser = BrowserLogins(workspace, self.session)
         self.services = ServiceDesk(workspace, self.session)
+        self.quotes = QuoteDesk(workspace, self.market.unpriced)
+        self.market.arranged = self.quotes.arranged
+        self.quotes.on_choice = self.market.resubscribe
         self._history = OrderHistory(workspace)
         self._calendar = CalendarNews(workspace)
         self.recorder = TickRecorder(workspace, self.market.subscribe)
@@ -105,6 +110,7 @@ class LocalDesk:
         bus.subscribe(OrderChanged, self._history.on_order)
         bus.subscribe(SessionChanged, self._on_session)
         bus.subscribe(FeedGap, guard.on_gap)
+        bus.subscribe(FeedChanged, lambda _event: self.market.follow())
         tasks.start(self._beat(), "engine heartbeat")
 
     def listen(self, handler: EventHandler) -> None:
@@ -143,6 +149,7 @@ class LocalDesk:
             await self.notices.write()
             await self.instruments.cancel()
         await self.browser.close()
+        await self.quotes.close()
         await self.session.close(keep_exchange=keep_exchange)
         await self._tasks.stop()
         await self.sync.close()
@@ -165,6 +172,7 @@ class LocalDesk:
             start(self._keep_schedule(), "sync schedule")
             start(self.data.keep(), "housekeeping")
             start(self.recorder.keep(), "recorder of ticks")
+            start(self.quotes.keep(), "quotes where no feed is")
             start(self.gtts.keep_watch(), "triggers at the broker")
             start(self.instruments.keep_fresh(), "instruments of the day")
             start(self._calendar.opened(), "calendar news")

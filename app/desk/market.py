@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from app.desk.account import AccountDesk
 from app.desk.messages import ChartSeries, WatchlistView
 from app.desk.workspace import Workspace
 from app.domain.errors import AppError
-from app.domain.ids import InstrumentId
+from app.domain.events import FeedState
+from app.domain.ids import AccountId, InstrumentId
 from app.domain.instrument import Instrument
 from app.domain.market import Interval, Tick
 
@@ -25,6 +26,9 @@ FIRST_SYMBOLS = (
 )
 """What a new trader's list begins with, as far as the broker has it."""
 
+_BRINGS = (FeedState.LIVE, FeedState.CLOSED)
+"""Feed states in which what is not new has not traded."""
+
 
 class MarketDesk:
     """Implements `desk.api.MarketVerbs`."""
@@ -32,6 +36,10 @@ class MarketDesk:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._wanted: dict[str, tuple[InstrumentId, ...]] = {}
+        self._shown_by: AccountId | None = None
+        """Whose feed the views have."""
+        self.arranged: Callable[[Sequence[AccountId]], Sequence[AccountId]] = tuple
+        """Accounts in the order in which the trader wants their prices (E6)."""
 
     async def search(self, text: str, limit: int = 30) -> Sequence[Instrument]:
         """Search as you type."""
@@ -53,8 +61,13 @@ class MarketDesk:
     def resubscribe(self) -> None:
         """Hands every view's wishes to the account whose feed serves the display: the first that is logged in."""
         desk = self._display()
+        self._shown_by = None if desk is None else desk.account
         if desk is None:
             return
+        for other in self._workspace.live():
+            if other is not desk:  # its feed serves its own stops and charts alone
+                for consumer in self._wanted:
+                    other.hub.want(f"view:{consumer}", {})
         for consumer, instruments in self._wanted.items():
             known = [desk.instrument(name) for name in instruments]
             desk.hub.want(f"view:{consumer}", {i.token: i.id for i in known if i is not None})
@@ -102,5 +115,23 @@ class MarketDesk:
         """Makes or replaces a list."""
         await self._workspace.book.watchlists.save(watchlist.name, watchlist.instruments)
 
+    def follow(self) -> None:
+        """A feed came or went: the views change to the next account's where theirs is silent."""
+        desk = self._display()
+        if desk is not None and desk.account != self._shown_by:
+            self.resubscribe()
+
+    def unpriced(self) -> list[InstrumentId]:
+        """What the views show and no feed brings now, in their order."""
+        desk = self._display()
+        wanted = dict.fromkeys(name for names in self._wanted.values() for name in names)
+        if desk is None or desk.hub.state not in _BRINGS:
+            return list(wanted)
+        return [name for name in wanted if desk.hub.last_tick(name) is None]
+
     def _display(self) -> AccountDesk | None:
-        return next(self._workspace.live(), None)
+        """The first of the trader's order whose feed brings prices; where none does, the first that is logged in."""
+        desks = {desk.account: desk for desk in self._workspace.live()}
+        there = [desks[account] for account in self.arranged(tuple(desks)) if account in desks]
+        good = (desk for desk in there if desk.hub.state in _BRINGS)
+        return next(good, there[0] if there else None)

@@ -28,6 +28,7 @@ from pathlib import Path
 
 from app.desk.data_messages import KeyRotated
 from app.desk.paper import ACCOUNT
+from app.desk.quotes import KEYS_OF_QUOTES
 from app.desk.settle import carry_through
 from app.desk.workspace import Workspace
 from app.domain.errors import AppError, Denied, StorageError
@@ -67,7 +68,7 @@ def deny_while_firing(workspace: Workspace) -> None:
 def keys_renewed(found: Secrets, old: MasterKeys, new: MasterKeys) -> list[Reseal]:
     """Every secret that opens with the old key, in its new form. What opens with no account's key is left alone."""
     renewed = []
-    everyone = [AccountId(account) for account in found.accounts] + [ACCOUNT]
+    everyone = [AccountId(account) for account in found.accounts] + [ACCOUNT, KEYS_OF_QUOTES]
     for secret in found.sealed:
         for owner in [AccountId(secret.owner)] if secret.owner else everyone:
             plain = old.unsealed(owner, secret.sealed)

@@ -15,9 +15,11 @@ import msgspec
 from app import __version__
 from app.desk.account_verbs import DirectAccounts, RemoteAccounts, account_verbs
 from app.desk.api import Desk
+from app.desk.api_quotes import QuoteVerbs
 from app.desk.flatten_verbs import FlattenCommands, RemoteFlatten, flatten_verbs
 from app.desk.instrument_verbs import DirectInstruments, RemoteInstruments, instrument_verbs
 from app.desk.messages import AccountView, LoginPage, SyncSummary, VaultState
+from app.desk.quote_verbs import RemoteQuotes, quote_verbs
 from app.desk.remote import Verb, call
 from app.domain.account import Endpoints
 from app.domain.errors import Denied
@@ -92,6 +94,11 @@ class DirectDesk:
         self.accounts = DirectAccounts(desk)
 
     @property
+    def quotes(self) -> QuoteVerbs:
+        """The desk's own."""
+        return self._desk.quotes
+
+    @property
     def flatten(self) -> FlattenCommands:
         """The desk's own."""
         return self._desk.flatten
@@ -161,6 +168,7 @@ class RemoteDesk:
         self.instruments = RemoteInstruments(paths)
         self.accounts = RemoteAccounts(paths)
         self.flatten = RemoteFlatten(paths)
+        self.quotes = RemoteQuotes(paths)
 
     async def begin_connect(
         self, broker: str, api_key: str, api_secret: Secret, endpoints: Endpoints | None
@@ -286,4 +294,5 @@ def remote_verbs(desk: Desk, show: Callable[[], None], *, role: str = "workstati
         **instrument_verbs(desk),
         **account_verbs(desk),
         **flatten_verbs(desk),
+        **quote_verbs(desk),
     }

@@ -12,6 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from app.analytics.charge_table import ChargeTable
 from app.brokers.base import BrokerFactory, ReadSession
+from app.brokers.quote_providers import Providers
 from app.desk.account import AccountDesk
 from app.desk.engine_parts import Trading
 from app.desk.readers import Readers
@@ -60,6 +61,10 @@ class Brokers(Protocol):
 
     def available(self) -> Sequence[BrokerListing]:
         """What can be connected."""
+        ...
+
+    def quote_providers(self) -> Providers:
+        """Who only quotes, by name."""
         ...
 
     def factory(self, name: str) -> BrokerFactory:

@@ -71,6 +71,7 @@ from tests.ui.script import Script
 from tests.ui.scripted_data import ScriptedData, ScriptedHealth
 from tests.ui.scripted_guard import ScriptedGuard
 from tests.ui.scripted_instruments import ScriptedInstruments
+from tests.ui.scripted_quotes import ScriptedQuotes
 from tests.ui.scripted_strategies import ScriptedStrategies
 from tests.ui.scripted_sync import sync_status
 
@@ -682,6 +683,7 @@ class ScriptedDesk:
         self.guard = ScriptedGuard(self.script)
         self.strategies = ScriptedStrategies(self.script)
         self.flights = ScriptedFlights(self.script)
+        self.quotes = ScriptedQuotes(self.script)
 
     def listen(self, handler: EventHandler) -> None:
         """The bus, in small."""

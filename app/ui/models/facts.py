@@ -34,6 +34,7 @@ from app.domain.instrument import Instrument
 from app.domain.market import Tick
 from app.domain.order import Order, OrderStatus
 from app.domain.portfolio import Funds, Holding, Position, PositionKey
+from app.domain.quotes import PolledPrice, PricesPolled
 from app.domain.stop import Stop, StopState
 from app.ui.bridge import Bridge
 
@@ -71,6 +72,8 @@ class Facts(QObject):
         self.accounts: dict[AccountId, AccountView] = {}
         self.instruments: dict[InstrumentId, Instrument] = {}
         self.ticks: dict[InstrumentId, Tick] = {}
+        self.polled: dict[InstrumentId, PolledPrice] = {}
+        """Prices that were asked for, because no feed brings them (E6); gone with the first tick."""
         self.positions: dict[PositionKey, Position] = {}
         self.orders: dict[OrderKey, Order] = {}
         self.stops: dict[StopId, Stop] = {}
@@ -95,6 +98,7 @@ class Facts(QObject):
         self._asked: set[InstrumentId] = set()
         self._heard: set[object] = set()
         bridge.subscribe(TicksConflated, self._on_ticks)
+        bridge.subscribe(PricesPolled, self._on_polled)
         bridge.subscribe(PositionsChanged, self._on_positions)
         bridge.subscribe(PositionsUnknown, self.positions_unknown.emit)
         bridge.subscribe(OrderChanged, self._on_order)
@@ -267,7 +271,15 @@ class Facts(QObject):
         for tick in event.ticks:
             self.ticks[tick.instrument] = tick
             self._heard_at[tick.instrument] = now
+            self.polled.pop(tick.instrument, None)
         self.ticks_changed.emit([tick.instrument for tick in event.ticks])
+
+    def _on_polled(self, event: PricesPolled) -> None:
+        """Shown with its source; the age of the feed's own word runs on."""
+        for price in event.prices:
+            self.polled[price.tick.instrument] = price
+            self.ticks[price.tick.instrument] = price.tick
+        self.ticks_changed.emit([price.tick.instrument for price in event.prices])
 
     def _on_coverage(self, event: CoverageChanged) -> None:
         kept = {key: row for key, row in self.coverage.items() if key.account != event.account}

@@ -13,6 +13,7 @@ from app.ui.dialogs.flatten import FlattenDialog
 from app.ui.dialogs.guarding import GuardingDialog
 from app.ui.dialogs.instruments import InstrumentsDialog
 from app.ui.dialogs.palette import CommandPalette, KeyMap
+from app.ui.dialogs.quotes import QuotesDialog
 from app.ui.shell.service_pages import declare_services
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def declare(window: MainWindow) -> None:
     add(Command("book.instruments", "&Instruments…", "&Book", lambda: _instruments(window), "Ctrl+Shift+I"))
     add(Command("book.preflight", "&Pre-flight…", "&Book", window.open_preflight, "Ctrl+Shift+F"))
     add(Command("book.guarding", "&Guarding…", "&Book", lambda: _guarding(window), "Ctrl+Shift+G"))
+    add(Command("book.quotes", "Where prices come &from…", "&Book", lambda: _quotes(window), "Ctrl+Alt+P"))
     add(Command("view.search", "&Find an instrument", "&View", lambda: _search(window), "Ctrl+F"))
     for name, title, key in window.view_keys():
         add(Command(f"view.{name}", title, "&View", partial(docks.bring, name), key))
@@ -115,6 +117,10 @@ def _data(window: MainWindow) -> None:
 
 def _instruments(window: MainWindow) -> None:
     window.open_dialog(InstrumentsDialog(window.bridge, window))
+
+
+def _quotes(window: MainWindow) -> None:
+    window.open_dialog(QuotesDialog(window.bridge, window))
 
 
 def _guarding(window: MainWindow) -> None:

@@ -16,6 +16,7 @@ from app.domain.ids import InstrumentId, split_instrument_id
 from app.domain.instrument import Instrument
 from app.domain.market import Tick
 from app.domain.order import Side
+from app.domain.quotes import PolledPrice
 from app.ui import format as fmt
 from app.ui.bridge import Bridge
 from app.ui.charts.candles import blend
@@ -43,6 +44,15 @@ class WatchRow:
     id: InstrumentId
     instrument: Instrument | None
     tick: Tick | None
+    polled: PolledPrice | None = None
+    """Where the price comes from when no feed brings it."""
+    age_s: int = 0
+    """Of such a price: since it was traded, else since it was asked for."""
+
+    @property
+    def source_words(self) -> str:
+        """`Finnhub 12 s`; empty for a price of the feed."""
+        return "" if self.polled is None else f"{self.polled.source} {fmt.age(self.age_s * 1000)}"
 
     @property
     def change_percent(self) -> Decimal | None:
@@ -71,11 +81,31 @@ def _change(row: WatchRow) -> int | None:
     return None if row.tick is None else row.tick.change
 
 
+def _named(row: WatchRow) -> str:
+    """`INFY`; with a price that was asked for `INFY · Finnhub 12 s`."""
+    symbol = split_instrument_id(row.id)[1]
+    return f"{symbol} · {row.source_words}" if row.polled is not None else symbol
+
+
+def _last_tone(row: WatchRow) -> Tone:
+    return Tone.WARN if row.polled is not None else tone_of(_change(row))
+
+
+def _last_tip(row: WatchRow) -> str:
+    polled = row.polled
+    if polled is None:
+        return ""
+    at = polled.tick.exchange_time
+    traded = f"traded {fmt.date_time(at)}" if at is not None else f"asked for {fmt.date_time(polled.tick.received_at)}"
+    return f"No feed brings this price: {polled.source}, {traded}. It is shown only; no stop hears it."
+
+
 COLUMNS: tuple[Column[WatchRow], ...] = (
     Column(
         "symbol",
         "Instrument",
-        lambda r: split_instrument_id(r.id)[1],
+        lambda r: (split_instrument_id(r.id)[1], r.source_words),
+        shown=_named,
         tip=lambda r: describe(r.instrument) if r.instrument else r.id,
         width=132,
     ),
@@ -86,7 +116,8 @@ COLUMNS: tuple[Column[WatchRow], ...] = (
         shown=lambda r: _price(r, _last(r)),
         number=True,
         width=94,
-        tone=lambda r: tone_of(_change(r)),
+        tone=_last_tone,
+        tip=_last_tip,
     ),
     Column(
         "change",
@@ -187,6 +218,7 @@ class WatchlistPanel(QWidget):
         facts.positions_changed.connect(self._first_list)
         facts.ticks_changed.connect(self._on_ticks)
         facts.instruments_known.connect(self._on_known)
+        facts.beat.connect(lambda _beat: self._on_beat())
 
     async def load(self, preferred: InstrumentId | None = None) -> None:
         """The stored list, with the preferred instrument selected where it is listed; without one, the first."""
@@ -236,10 +268,20 @@ class WatchlistPanel(QWidget):
         self._on_ticks(list(self._listed))
 
     def _row(self, instrument: InstrumentId) -> WatchRow:
-        return WatchRow(instrument, self._facts.instruments.get(instrument), self._facts.ticks.get(instrument))
+        tick, polled = self._facts.ticks.get(instrument), self._facts.polled.get(instrument)
+        age = 0
+        if polled is not None:
+            at = polled.tick.exchange_time or polled.tick.received_at
+            age = max(0, time.time_ns() - at) // 1_000_000_000
+        return WatchRow(instrument, self._facts.instruments.get(instrument), tick, polled, age)
 
     def _on_ticks(self, instruments: list[InstrumentId]) -> None:
         self._model.stale(instruments)
+
+    def _on_beat(self) -> None:
+        """A price that was asked for grows older in sight."""
+        if self._facts.polled:
+            self._model.stale([name for name in self._listed if name in self._facts.polled])
 
     def _first_list(self) -> None:
         """A first login brings the instruments, and with them a list to begin with."""

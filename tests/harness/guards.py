@@ -13,7 +13,7 @@ from unittest import mock
 
 from app.domain.errors import AppError, NeverArrived, OutcomeUnknown, Unreachable
 from app.domain.stop import StopState
-from app.engine import attempts, backstops, day_stop, exit_plan, exits, flight, late, orders, recovery, shares
+from app.engine import attempts, day_stop, exit_plan, exits, flight, late, orders, recovery, shares
 from app.engine.account import AccountState, PositionReading
 from app.engine.firing import Firing
 from app.engine.record import StopRecord
@@ -168,26 +168,6 @@ def halt_denies_entries(patches: ExitStack) -> None:
     patches.enter_context(mock.patch.object(day_stop.DayGuard, "deny"))
 
 
-def halt_is_followed(patches: ExitStack) -> None:
-    """a portfolio stop closes everything once, and does not look again"""
-    flatten = day_stop.DayGuard._flatten
-
-    async def careless(self: day_stop.DayGuard) -> None:
-        await flatten(self)
-        self._stop = replace(self._stop, flat=True)
-
-    patches.enter_context(mock.patch.object(day_stop.DayGuard, "_flatten", careless))
-
-
-def halt_is_kept(patches: ExitStack) -> None:
-    """a halt is forgotten by a restart"""
-
-    async def careless(*_: Any) -> None:
-        return None
-
-    patches.enter_context(mock.patch.object(day_stop.DayGuard, "_keep", careless))
-
-
 def entry_lookup(patches: ExitStack) -> None:
     """an entry without an answer is sent again at once"""
 
@@ -222,15 +202,6 @@ def journal_debts(patches: ExitStack) -> None:
     patches.enter_context(mock.patch.object(StopRecord, "_owe"))
 
 
-def orphan_sweep(patches: ExitStack) -> None:
-    """a backstop outlives its stop"""
-
-    async def careless(*_: Any) -> None:
-        return None
-
-    patches.enter_context(mock.patch.object(backstops.Backstops, "_take_back", careless))
-
-
 GUARDS: dict[str, Guard] = {
     guard.__name__: guard
     for guard in (
@@ -247,6 +218,7 @@ GUARDS: dict[str, Guard] = {
         follows_to_flat,
         fills_of_others,
         fresh_position,
+        held_before_sending,
         late_entries,
         slices,
         halt_denies_entries,

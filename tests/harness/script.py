@@ -291,6 +291,10 @@ def _meanwhile(chance: random.Random, about: int, breach: float) -> list[Act]:
     """Of what is read late something must be new: the position is another by the time that it is told."""
     fires = -(-breach // TRADES) * TRADES
     soon = round(fires + chance.uniform(0.01, 0.3), 4)
+    if chance.random() < 0.3:  # or the journal takes its time with the second attempt
+        later = round(fires + chance.uniform(0.05, 5.0), 4)
+        busy, refused = Act(fires - 0.2, Kind.DISK_BUSY, about, 6.0), Act(fires - 0.2, Kind.REJECTED, about, 1.0)
+        return [busy, refused, Act(later, Kind.PHONE_CLOSE, about, 1.0)]
     read = Act(fires - 0.3, Kind.SLOW_READ, about, _amount(chance, Kind.SLOW_READ))
     if chance.random() < 0.6:
         return [read, Act(fires - 0.2, Kind.REJECTED, about, 1.0), Act(soon, Kind.PHONE_CLOSE, about, 1.0)]

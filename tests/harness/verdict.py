@@ -15,6 +15,8 @@ from tests.harness.world import MORNING, Traded
 
 KNOWN_AFTER = 0.1
 """Seconds after which whoever looks into the order book before he sends again has seen an order there."""
+NEXT_ATTEMPT = 8.0
+"""Seconds until which the attempt after a refused one has left, also over a busy disk; it is said with that."""
 SAID_AFTER = 8.0
 """Seconds: silence is found after three, and said two later."""
 REVERSED_AT_MOST = 2.0
@@ -296,7 +298,8 @@ def _alarms_missing(stage: Stage) -> Iterator[str]:
         stop = stop_of_tag(order.tag or None)
         if stop is not None and order.status == "REJECTED":
             name, at = f"{order.exchange}:{order.tradingsymbol}", world.arrived.get(order.order_id, 0.0)
-            held = at < closed_at(stage, stop) and world.net_at(name, order.product, at + 0.5)  # else it is no loss
+            # Where it is closed by somebody else before the next attempt could leave, nothing was lost.
+            held = at < closed_at(stage, stop) and world.net_at(name, order.product, at + NEXT_ATTEMPT)
             if held and not _called(stage, name, at):
                 yield f"exit {order.order_id} of {name} was rejected and nobody was called"
     yield from _silence_unsaid(stage)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from app.domain.events import Level, Noticed, OrderChanged, StopChanged, StopFired
 from app.domain.ids import StopId
 from app.domain.stop import FiredBy, Stop, StopState, stop_of_tag
+from app.simulator.order import Order
 from tests.harness.acts import Stage
 from tests.harness.plans import earliest, first_price, leaves_at, target_of
 from tests.harness.scenes import closed_at, of_flights, of_portfolio, of_slices, of_strategies
@@ -298,12 +299,20 @@ def _alarms_missing(stage: Stage) -> Iterator[str]:
         stop = stop_of_tag(order.tag or None)
         if stop is not None and order.status == "REJECTED":
             name, at = f"{order.exchange}:{order.tradingsymbol}", world.arrived.get(order.order_id, 0.0)
-            # Where it is closed by somebody else before the next attempt could leave, nothing was lost.
-            held = at < closed_at(stage, stop) and world.net_at(name, order.product, at + NEXT_ATTEMPT)
+            held = at < closed_at(stage, stop) and not _closed_by_another(stage, order, at)
             if held and not _called(stage, name, at):
                 yield f"exit {order.order_id} of {name} was rejected and nobody was called"
     yield from _silence_unsaid(stage)
     yield from _debts_unsaid(stage)
+
+
+def _closed_by_another(stage: Stage, order: Order, since: float) -> bool:
+    """Before the next attempt could leave: nothing was lost then. A conversion leaves no trade."""
+    return bool(stage.happened.get(Kind.PHONE_CONVERT)) or any(
+        (t.token, t.product, t.net) == (order.token, order.product, 0) and stop_of_tag(t.tag or None) is None
+        for t in stage.world.traded
+        if since - 0.5 <= t.at <= since + NEXT_ATTEMPT
+    )
 
 
 def _silence_unsaid(stage: Stage) -> Iterator[str]:

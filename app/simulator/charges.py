@@ -131,6 +131,11 @@ def depository_plan(broker: str) -> Mapping[str, str]:
     return found
 
 
+def depository_fee(broker: str, on: date) -> Decimal:
+    """Rupees with tax for a share that leaves the demat account on a day."""
+    return rate(_schedule()["brokers"][broker]["depository_fee"], on)
+
+
 _TAX_KIND = {COMMODITY_FUTURE: "ctt", COMMODITY_OPTION: "ctt", CURRENCY_FUTURE: "", CURRENCY_OPTION: ""}
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import date
 
 from app.simulator import account as accounts
-from app.simulator import margins, spreads
+from app.simulator import demat, margins, spreads
 from app.simulator.account import Account, Conversion, Holding, Position
 from app.simulator.book import Book
 from app.simulator.charges import of_fills
@@ -180,13 +180,15 @@ class Ledger:
 
     def next_day(self, fills: list[Fill], ended: date, brokers: Mapping[str, str]) -> None:
         """06:00: see `account.carry_over`. The ended day's charges leave the cash, each order's at the rates of the
-        broker over whose wire it came (order id to broker)."""
+        broker over whose wire it came (order id to broker), and the depository's fees of what was sold of holdings."""
         for position in self.account.positions.values():
             self._book.drop("position", _key(position))
         for token in self.account.holdings:
             self._book.drop("holding", str(token))
         listings = self._market.listings.by_token
-        accounts.carry_over(self.account, listings, self._prices, of_fills(fills, listings, ended, brokers))
+        due = of_fills(fills, listings, ended, brokers)
+        due += demat.of_positions(self.account.positions.values(), fills, listings, ended, brokers)
+        accounts.carry_over(self.account, listings, self._prices, due)
         self.save()
 
     def save(self) -> None:

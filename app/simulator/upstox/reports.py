@@ -12,7 +12,8 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from app.simulator.charges import Note
+from app.simulator.charges import UPSTOX, Note
+from app.simulator.demat import of_days
 from app.simulator.listing import Listing
 from app.simulator.order import Fill
 from app.simulator.refusals import multiplier
@@ -133,6 +134,8 @@ def _closed(opened: Dated, closed: Dated, quantity: int) -> dict[str, Any]:
 
 def charges(items: Iterable[Dated]) -> dict[str, Any]:
     """`charges_breakdown` of trade/profit-loss/charges: a note for every order of every day."""
+    items = list(items)
+    demat = of_days(((item.day, item.fill, item.listing) for item in items), UPSTOX) / 100
     turnover: dict[tuple[date, str, str, str], int] = {}
     listing_of: dict[str, Listing] = {}
     for item in items:
@@ -149,7 +152,7 @@ def charges(items: Iterable[Dated]) -> dict[str, Any]:
         for name in ("total", "brokerage", "gst", "tax", "stamp", "exchange", "sebi")
     }
     return {
-        "total": heads["total"],
+        "total": heads["total"] + demat,
         "brokerage": heads["brokerage"],
         "taxes": {"gst": heads["gst"], "stt": heads["tax"], "stamp_duty": heads["stamp"]},
         "charges": {
@@ -157,6 +160,6 @@ def charges(items: Iterable[Dated]) -> dict[str, Any]:
             "clearing": 0.0,
             "others": 0.0,
             "sebi_turnover": heads["sebi"],
-            "demat_transaction": 0.0,
+            "demat_transaction": demat,
         },
     }

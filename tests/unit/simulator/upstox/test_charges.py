@@ -85,3 +85,27 @@ async def test_an_order_is_booked_at_the_rates_of_the_broker_whose_wire_it_came_
     await bench.clock(MORNING + timedelta(days=1))
     assert before + flow - ledger.account.cash == round(due[UPSTOX] * 100)
     assert charges.of_fills(fills, {infy: one}, MORNING.date()) == round(due[ZERODHA] * 100)
+
+
+async def test_a_sale_of_holdings_costs_the_depository_once_a_share_and_day(make_upstox: MakeUpstox) -> None:
+    bench: UpstoxBench = await make_upstox(brokers=("upstox",))
+    await bench.place(quantity=10, product="D")
+    await bench.place(quantity=10, product="D", transaction_type="SELL")  # of the same day: nothing leaves the account
+    await bench.place(quantity=10, product="D")
+    ledger = bench.exchange.ledger
+
+    async def night(day: date, days: int) -> Decimal:
+        """What a day cost beyond its contract notes, rupees."""
+        fills = list(bench.exchange.oms.records.fills)
+        listings = bench.exchange.market.listings.by_token
+        brokers = {fill.order_id: UPSTOX for fill in fills}
+        flow = sum((1 if fill.side == "SELL" else -1) * fill.quantity * fill.price for fill in fills)
+        before, notes = ledger.account.cash, charges.of_fills(fills, listings, day, brokers)
+        await bench.clock(MORNING + timedelta(days=days))
+        return Decimal(before + flow - notes - ledger.account.cash) / 100
+
+    assert await night(MORNING.date(), 3) == 0
+    await bench.login()
+    for _ in range(2):
+        await bench.place(quantity=4, product="D", transaction_type="SELL")
+    assert await night(MORNING.date() + timedelta(days=3), 4) == Decimal("23.60")

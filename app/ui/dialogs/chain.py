@@ -7,7 +7,7 @@ from datetime import date
 from decimal import Decimal
 
 from PySide6.QtCore import QTimer, Signal
-from PySide6.QtGui import QAction, QCloseEvent
+from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QCheckBox, QWidget
 
 from app.domain.ids import AccountId, InstrumentId
@@ -250,7 +250,7 @@ class ChainPage(ServicePage):
             action(self, "Chart\tEnter", self._show_chart, "chart", enabled=there),
         )
 
-    def closeEvent(self, event: QCloseEvent) -> None:
+    def done(self, result: int) -> None:
         """Qt."""
         self._again.stop()
-        super().closeEvent(event)
+        super().done(result)

@@ -9,7 +9,6 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QCloseEvent
 from PySide6.QtWidgets import QComboBox, QDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from app.desk.messages import AccountView
@@ -139,15 +138,12 @@ class ServicePage(QDialog):
                 self.message.say(said, role)
                 self.show_busy()
 
-    def closeEvent(self, event: QCloseEvent) -> None:
-        """Qt. What is under way is finished; nobody here listens any more."""
-        self._gone = True
-        self.facts.accounts_changed.disconnect(self.fill_accounts)
-        super().closeEvent(event)
-
-    def reject(self) -> None:
-        """Esc."""
-        self.close()
+    def done(self, result: int) -> None:
+        """Qt. Esc and the window's cross end here. What is under way is finished; nobody here listens any more."""
+        if not self._gone:
+            self._gone = True
+            self.facts.accounts_changed.disconnect(self.fill_accounts)
+        super().done(result)
 
 
 def button(text: str, name: str, do: Callable[[], object], tip: str = "", *, primary: bool = False) -> QPushButton:

@@ -34,6 +34,7 @@ from app.domain.order import OrderStatus
 from app.domain.stop import StopState
 from app.runtime.clock import SECOND
 from app.ui import format as fmt
+from app.ui.dialogs.chain import ChainPage
 from app.ui.models.facts import order_key
 from app.ui.models.table import TONE_ROLE, Key, TableModel, Tone
 from app.ui.shell.lock import LOOK_MS
@@ -631,3 +632,17 @@ def test_the_name_of_a_view_is_written_once(stage: Stage, window: MainWindow) ->
     assert height("positions") == 0
     window.reset_layout()
     stage.until(lambda: height("orders") == 0)
+
+
+def test_a_service_page_opens_once_beside_the_window_and_opens_no_ticket_by_itself(window: MainWindow) -> None:
+    opens = window.actions_.action("services.chain")
+    opens.trigger()
+    (page,) = window.findChildren(ChainPage)
+    assert page.isVisible()
+    assert not page.isModal()
+    assert "Upstox does" in page.message.text, "no account here can tell a chain"
+    opens.trigger()
+    assert window.findChildren(ChainPage) == [page]
+    QTest.keyClick(page, Qt.Key.Key_Escape)
+    assert not page.isVisible()
+    page.close()  # once more is no error

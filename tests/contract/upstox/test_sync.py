@@ -18,10 +18,11 @@ from app.runtime.clock import AccountClock
 from app.runtime.secret import Secret
 from app.storage.book import Book
 from app.storage.database import StoreKind
-from app.storage.store import open_store
+from app.storage.store import Store, open_store
 from app.sync.service import SyncService
 from app.sync.target import Dates, SyncTarget
 from tests.contract.upstox.conftest import FACTORY, A, Upstox, upstox_exchange
+from tests.fakes.book_rows import written_rows
 from tests.fakes.paper_exchange import eventually
 from tests.unit.sync.conftest import charge_table
 
@@ -39,9 +40,10 @@ def own() -> Iterator[Upstox]:
 class Rig:
     """An Upstox account, its book and its sync."""
 
-    def __init__(self, exchange: Upstox, book: Book) -> None:
+    def __init__(self, exchange: Upstox, store: Store) -> None:
         self.exchange = exchange
-        self.book = book
+        self.store = store
+        self.book = book = Book(store)
         self.clock = AccountClock()
         self.broker: UpstoxSession | None = None
         self.service = SyncService(book, charge_table(), self._targets, lambda _event: None, self._on_dead)
@@ -93,7 +95,7 @@ class Rig:
 @pytest.fixture
 async def rig(own: Upstox, tmp_path: Path) -> AsyncIterator[Rig]:
     store, _ = await open_store(tmp_path, Secret("cd" * 32), StoreKind.BOOK)
-    made = Rig(own, Book(store))
+    made = Rig(own, store)
     yield made
     await made.close()
     await store.close()
@@ -104,8 +106,14 @@ async def test_a_day_that_was_synced_is_found_again_and_one_that_was_missed_is_f
     await rig.trade(Side.BUY, 20)
     first = await rig.sync()
     assert first.created == first.fetched > 0
+    before = await written_rows(rig.store)
+    fills, trades, lagging = before
+    assert len(fills) == first.fetched
+    assert trades
+    assert not lagging
     again = await rig.sync()
     assert (again.created, again.updated, again.skipped) == (0, 0, first.fetched)
+    assert await written_rows(rig.store) == before  # nothing was written, not even the same
     synced = await rig.book.fills.all()
     await rig.trade(Side.SELL, 20)  # and no sync any more that day
     await rig.morning("2026-11-23T10:00:00+05:30")

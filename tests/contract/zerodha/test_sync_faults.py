@@ -35,6 +35,7 @@ from app.storage.store import Store, open_store
 from app.sync.service import SyncService
 from app.sync.target import SyncTarget
 from tests.contract.zerodha.test_session import log_in
+from tests.fakes.book_rows import written_rows
 from tests.fakes.paper_exchange import PaperExchange, eventually, paper_exchange
 from tests.unit.sync.conftest import charge_table
 
@@ -285,14 +286,12 @@ async def test_button_and_schedule_at_once_fetch_once(rig: Rig) -> None:
 async def test_the_same_again_writes_nothing(rig: Rig) -> None:
     await rig.trade()
     await rig.sync()
-
-    async def versions() -> list[tuple[Any, ...]]:
-        query = "SELECT id, row_version, updated_at, created_at FROM fills ORDER BY id"
-        return await rig.store.run(lambda c: [tuple(row) for row in c.exec_driver_sql(query)])
-
-    before = await versions()
-    assert before
+    before = await written_rows(rig.store)
+    fills, trades, lagging = before
+    assert fills
+    assert trades
+    assert not lagging
     for _ in range(3):
         result = await rig.sync()
         assert (result.created, result.updated, result.skipped) == (0, 0, result.fetched)
-    assert await versions() == before
+    assert await written_rows(rig.store) == before

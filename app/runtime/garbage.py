@@ -35,6 +35,11 @@ class GarbageCollector:
         gc.collect()
         gc.freeze()
 
+    def set_aside(self) -> None:
+        """Spares what there is now from every later look, at no cost: what was loaded stays. A stop may be armed."""
+        self._check()
+        gc.freeze()
+
     def turn(self) -> None:
         """Collects what is due: the young, now and then the middle generation, never the oldest."""
         self._check()

@@ -169,7 +169,7 @@ class Workstation(QObject):
         await asyncio.sleep(0.02)  # a window takes the keyboard only once it is on the screen
         self._come_forward()
         await self._main.load()
-        self._garbage.take_over()  # what was loaded stays: it is set aside for good
+        self._garbage.set_aside()
 
     async def _stop(self) -> None:
         """First no event reaches a widget, then everything below stops in order, then the widgets go."""

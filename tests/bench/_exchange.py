@@ -29,6 +29,7 @@ from app.simulator.opening import open_market
 from app.simulator.order import Fill
 from app.simulator.quote import Quote
 from app.simulator.tls import certificate
+from app.simulator.upstox.door import UpstoxDoor
 
 SHARES = 3_000
 COLUMNS = """instrument_token exchange_token tradingsymbol name last_price expiry strike tick_size lot_size
@@ -77,8 +78,8 @@ class Stopwatch:
                 self.sent[self._symbols.pop(token).encode()] = now
 
 
-async def serve(positions: int, seed: int) -> None:
-    """Until standard input closes."""
+async def serve(positions: int, seed: int, *, both: bool) -> None:
+    """Until standard input closes. `both`: it speaks Upstox too."""
     with tempfile.TemporaryDirectory(prefix="bench-exchange-") as folder:
         market = open_market("random", seed=seed, instruments=listing_file(Path(folder)))
     context, ca_file = certificate(None)
@@ -92,6 +93,7 @@ async def serve(positions: int, seed: int) -> None:
             cash=10**13,
             delay=(0.001, 0.002),
             openings=openings,
+            brokers=("zerodha", "upstox") if both else ("zerodha",),
         )
     )
     watch = Stopwatch()
@@ -121,6 +123,7 @@ async def serve(positions: int, seed: int) -> None:
             "api_secret": credentials.api_secret,
             "request_token": exchange.sessions.new_request_token(),
             "ca_file": str(ca_file),
+            "upstox": None if exchange.upstox is None else upstox_line(exchange.upstox, str(ca_file)),
         }
     )
     reader = asyncio.StreamReader()
@@ -141,6 +144,12 @@ async def serve(positions: int, seed: int) -> None:
             continue
         say(await breach(exchange, watch, command["triggers"], command["every"], random.Random(seed)))
     await exchange.stop()
+
+
+def upstox_line(door: UpstoxDoor, ca_file: str) -> dict[str, str]:
+    """How to log in to its second wire, with a code as its dialog gives."""
+    code = door.tokens.new_code(door.urls["redirect_url"])
+    return {**door.urls, **door.credentials.as_dict(), "code": code, "ca_file": ca_file}
 
 
 def add_fills(exchange: Exchange, count: int) -> None:
@@ -237,4 +246,4 @@ def say(document: object) -> None:
 if __name__ == "__main__":
     own_core(first=True)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(int(sys.argv[1]), int(sys.argv[2])))
+        runner.run(serve(int(sys.argv[1]), int(sys.argv[2]), both="both" in sys.argv))

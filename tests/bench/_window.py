@@ -58,6 +58,11 @@ class WindowWatch:
         self._window = self._native = 0
         self._longest: list[Stretch] = []
 
+    @property
+    def begun(self) -> bool:
+        """There is a window."""
+        return self._window != 0
+
     def begin(self) -> None:
         """On the window's thread."""
         self._window, self._native = threading.get_ident(), threading.get_native_id()

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from sqlalchemy import Connection
 
@@ -46,14 +47,14 @@ WATCHED = 100
 class Driver:
     """Drives one desk from standard input."""
 
-    def __init__(self, urls: dict[str, str], profile: str = "") -> None:
+    def __init__(self, urls: dict[str, Any], profile: str = "") -> None:
         self._urls = urls
         self.loop = LoopThread()
         self.loop.start()
         self._folder = tempfile.TemporaryDirectory(prefix="bench-profile-")
         self.profile = Path(profile or self._folder.name)
         self.desk = self.run(build_desk(ProfilePaths(self.profile), paper=False))
-        self.account = AccountId("")
+        self.account = self.upstox = AccountId("")
         self.paints: list[float] = []
         self._probe: LockProbe | None = None
         self.window = WindowWatch()
@@ -80,9 +81,21 @@ class Driver:
         redirect = f"{page.redirect_url}?request_token={urls['request_token']}&status=success&state={state}"
         await desk.session.complete_login(self.account, redirect)
         await desk.sync.save_plan(SyncPlan(self.account, on=False))  # what is measured is asked for
+        if urls.get("upstox"):
+            await self.connect_upstox(urls["upstox"])
         everything = [InstrumentId(f"NSE:BENCH{n:04d}") for n in range(SHARES)]
         await desk.market.subscribe("bench", everything)
         await self._ticked(everything)
+
+    async def connect_upstox(self, line: dict[str, str]) -> None:
+        """A second account, of Upstox."""
+        desk = self.desk
+        where = Endpoints(line["api_url"], line["login_url"], line["ws_url"], line["redirect_url"], line["ca_file"])
+        self.upstox = await desk.session.add_account("upstox", line["api_key"], Secret(line["api_secret"]), where)
+        page = await desk.session.begin_login(self.upstox)
+        state = parse_qs(urlsplit(page.url).query)["state"][0]
+        await desk.session.complete_login(self.upstox, f"{page.redirect_url}?code={line['code']}&state={state}")
+        await desk.sync.save_plan(SyncPlan(self.upstox, on=False))
 
     async def arm(self, first: int, count: int) -> dict[str, int]:
         """Stops on so many positions; returns their triggers by symbol."""
@@ -96,8 +109,8 @@ class Driver:
             triggers[name.partition(":")[2]] = trigger
         return triggers
 
-    async def sync(self) -> dict[str, Any]:
-        """One sync, and the longest time that the loop thread did not come round meanwhile."""
+    async def sync(self, account: AccountId) -> dict[str, Any]:
+        """One sync of an account, and the longest time that the loop thread did not come round meanwhile."""
         worst, done = 0.0, asyncio.Event()
 
         async def watch() -> None:
@@ -109,7 +122,7 @@ class Driver:
 
         watching = asyncio.ensure_future(watch())
         began = time.perf_counter()
-        (run,) = (await self.desk.portfolio.sync()).accounts
+        (run,) = (await self.desk.portfolio.sync(account)).accounts
         took = time.perf_counter() - began
         done.set()
         await watching
@@ -137,12 +150,15 @@ class Driver:
         await case()
         took = time.perf_counter() - began
         waits = probe.take()
-        for milliseconds, places in waits.noted:
-            sys.stderr.write(f"{command['case']}: {milliseconds} ms, {places}\n")
+        for wait in waits.noted:
+            shares = f"{wait.lasted:.1f} ms, held {wait.held:.1f} at most, {wait.idle:.1f} without a core"
+            sys.stderr.write(f"{command['case']}: {shares}: {wait.words}\n")
         return {"seconds": round(took, 2), **waits.told(), **self.window_told(command["case"])}
 
     def window_told(self, case: str) -> dict[str, float]:
         """The longest stretch of the window since it was last asked; the words go to standard error."""
+        if not self.window.begun:
+            return {"window_ms": 0.0}
         longest = self.window.take()
         for stretch in longest:
             sys.stderr.write(f"{case}: window {stretch.told()}\n")
@@ -223,7 +239,8 @@ class Driver:
             return self.run(self.arm(command["first"], command["count"]))
         if command["do"] == "sync":
             self.window.take()
-            return {**self.run(self.sync()), **self.window_told(command["do"])}
+            account = self.upstox if command.get("broker") == "upstox" else self.account
+            return {**self.run(self.sync(account)), **self.window_told(command["do"])}
         if command["do"] == "probe":
             return self.run(self.probed(command))
         if command["do"] == "trades":

@@ -1,6 +1,8 @@
 """Sync: 10,000 fills from the paper exchange into the book, stops firing meanwhile; then the same again, twice.
 
-`loop_ms` and `window_ms` are the longest times that the loop thread and the window's thread did not come round.
+`loop_ms` and `window_ms` are the longest times that the loop thread and the window's thread did not come round; of the
+latter `own_ms` was its own work, `no_core_ms` it could have gone on but had no core, and `no_lock_ms` another thread
+had the interpreter. Where it was then is written to standard error. `upstox` is an account of Upstox, no stop firing.
 `again` finds the same fills, and those of the stops that fired; `unchanged` finds what `again` found, and must leave
 every row as it was. `exchange_s` is how long the exchange takes to make its answer, part of `seconds`.
 """
@@ -30,6 +32,7 @@ def run() -> dict[str, object]:
     result: dict[str, object] = {"headless": measure("headless", "")}
     with own_display() as display:
         result["with_window"] = measure("window", display)
+    result["upstox"] = measure_upstox()
     result["budget"] = dict(BUDGET)
     return result
 
@@ -64,6 +67,33 @@ def measure(mode: str, display: str) -> dict[str, object]:
     return {"first": _rounded(first), "again": _rounded(again), "unchanged": _rounded(unchanged),
             "engine_ms": percentiles(figures["engine_us"]), "exchange_s": round(taken["answer_s"], 2),
             "stops_missing": taken["missing"], "stops_doubled": taken["doubled"]}  # fmt: skip
+
+
+def measure_upstox() -> dict[str, object]:
+    """The same fills over the other wire, without a window."""
+    fills = FILLS // 10 if QUICK else FILLS
+    exchange = Process("tests.bench._exchange", "1", "7", "both")
+    station: Process | None = None
+    try:
+        urls = exchange.hear()
+        station = Process("tests.bench._workstation", "headless")
+        station.tell(urls)
+        station.hear()
+        exchange.ask({"fills": fills})
+        first = station.ask({"do": "sync", "broker": "upstox"})
+        rows = station.ask({"do": "rows"})
+        unchanged = station.ask({"do": "sync", "broker": "upstox"})
+        after = station.ask({"do": "rows"})
+    finally:
+        if station is not None:
+            station.end()
+        exchange.end()
+    for told in (first, unchanged):
+        if told["step"] != "completed":
+            raise RuntimeError(f"the sync {told['step']}: {told['error']}")
+    if first["created"] < fills or unchanged["skipped"] != first["created"] or rows != after:
+        raise RuntimeError(f"{first} {rows} {unchanged} {after}")
+    return {"first": _rounded(first), "unchanged": _rounded(unchanged)}
 
 
 def at_rest(station: Process) -> Any:

@@ -65,12 +65,19 @@ class Purpose(StrEnum):
 
     EXIT = "exit"
     """Closes a position, or ends what would turn it round: before all others, never held back by a limit of ours."""
+    REPRICE = "reprice"
+    """An exit that is in the market gets another price: like an exit, but after those that are not out at all."""
     PROTECT = "protect"
     """Keeps an order at the exchange in step with the stop before it: right behind exits, and without their reserve."""
     MANUAL = "manual"
     """The trader's hand."""
     ENTRY = "entry"
     """A strategy opens a position: last."""
+
+    @property
+    def closes(self) -> bool:
+        """No limit of ours holds it back, and what is kept for exits is there for it."""
+        return self in (Purpose.EXIT, Purpose.REPRICE)
 
 
 class OrderStatus(StrEnum):

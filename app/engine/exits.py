@@ -343,7 +343,7 @@ class ExitFollower:
             price = self._limit(self._attempts.orders[order].side)
             self._record.note(self.stop, "priced anew", f"order {order} at {in_rupees(price, self.stop.price_scale)}")
             with contextlib.suppress(Rejected):  # filled or cancelled meanwhile: the next look tells
-                await self._orders.modify(order, price=price, purpose=Purpose.EXIT)
+                await self._orders.modify(order, price=price, purpose=Purpose.REPRICE)
         await self._wait(LOOK_SECONDS)
 
     async def _cancel(self, step: CancelOrders) -> None:

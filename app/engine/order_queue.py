@@ -29,7 +29,8 @@ DAY = 86_400
 TELL_SECONDS = 0.2
 """How often those who wait are told their place."""
 
-_RANK = {Purpose.EXIT: 0, Purpose.PROTECT: 1, Purpose.MANUAL: 2, Purpose.ENTRY: 3}
+_RANK = {purpose: rank for rank, purpose in enumerate(Purpose)}
+"""As they are listed."""
 
 
 class _Window:
@@ -55,17 +56,21 @@ class _Window:
             self._times.popleft()
         return len(self._times)
 
-    def wait(self, now: float, purpose: Purpose) -> float:
-        """Seconds until one more fits."""
-        urgent = purpose is Purpose.EXIT
-        if urgent and not self.short:
+    def wait(self, now: float, purpose: Purpose, unsent: int = 0) -> float:
+        """Seconds until one more fits. `unsent`: so many exits wait for this window."""
+        if purpose.closes and not self.short:
             return 0.0
         used = self.used(now)
-        room = self.limit.amount - (0 if urgent else self._withheld(purpose))
-        return 0.0 if used < room else self._times[used - room] + self._seconds - now
+        withheld = self._withheld(purpose) + (unsent if purpose is not Purpose.EXIT else 0)
+        room = max(self.limit.amount - withheld, 0)
+        if used < room:
+            return 0.0
+        return self._times[min(used - room, used - 1)] + self._seconds - now if used else LATENESS
 
     def _withheld(self, purpose: Purpose) -> int:
         """Of the requests that are kept for exits, those that this one may not use."""
+        if purpose.closes:
+            return 0
         return self.kept // 2 if purpose is Purpose.PROTECT and not self.short else self.kept
 
 
@@ -97,6 +102,8 @@ class OrderQueue:
         self._waiting: list[_Waiting] = []
         self._number = 0
         self._held_until = 0.0
+        self.unsent = 0
+        """Exits of the hot path that wait for the broker's next second. Whatever is no exit leaves them room."""
         self._alarm: asyncio.TimerHandle | None = None
         self._telling: asyncio.TimerHandle | None = None
 
@@ -160,9 +167,9 @@ class OrderQueue:
         return self._known
 
     def _wait(self, purpose: Purpose, placing: bool) -> float:
-        now, urgent = _now(), purpose is Purpose.EXIT
-        held = 0.0 if urgent else self._held_until - now
-        return max(held, *(w.wait(now, purpose) for w in self._windows if w.covers(placing)), 0.0)
+        now = _now()
+        held = 0.0 if purpose.closes else self._held_until - now
+        return max(held, *(w.wait(now, purpose, self.unsent) for w in self._windows if w.covers(placing)), 0.0)
 
     def _deny(self, purpose: Purpose, placing: bool) -> None:
         now = _now()

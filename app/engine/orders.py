@@ -375,7 +375,7 @@ class OrderManager:
             raise Denied(f"Order {order} was placed elsewhere.", "Only you change or cancel it.")
 
     def _read_after(self, name: str, purpose: Purpose) -> None:
-        if purpose not in (Purpose.EXIT, Purpose.PROTECT):  # their followers read for themselves
+        if not purpose.closes and purpose is not Purpose.PROTECT:  # their followers read for themselves
             self._tasks.start(self._refresh(), name)
 
     async def _refresh(self) -> None:

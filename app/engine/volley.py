@@ -91,6 +91,9 @@ class Gate(Protocol):
         """So many have left."""
         ...
 
+    unsent: int
+    """Exits that wait here: what is less urgent leaves them room."""
+
 
 class Volley:
     """Owner of the exits that are on their way out of one session."""
@@ -121,6 +124,7 @@ class Volley:
     def drop(self, stop: StopId) -> None:
         """Its slices that have not left are forgotten."""
         self._waiting = [entry for entry in self._waiting if entry.load.stop_id != stop]
+        self._gate.unsent = len(self._waiting)
 
     def holds(self, stop: StopId) -> bool:
         """It waits only for the broker's next second: it will leave by itself."""
@@ -136,6 +140,7 @@ class Volley:
             self._timer.cancel()
             self._timer = None
         waiting, self._waiting = self._waiting, []
+        self._gate.unsent = 0
         return [entry.load.stop_id for entry in waiting]
 
     def pump(self) -> None:
@@ -146,12 +151,14 @@ class Volley:
             if not written:
                 return
             self._waiting.pop(0)
+            self._gate.unsent = len(self._waiting)
             self._on_out(entry, written)
 
     def _line_up(self, entry: Entry) -> None:
         risk = entry.risk
         place = next((n for n, other in enumerate(self._waiting) if other.risk < risk), len(self._waiting))
         self._waiting.insert(place, entry)
+        self._gate.unsent = len(self._waiting)
 
     def _write(self, entry: Entry) -> int:
         """Its next slices, as many as may go. 0: not all of them."""

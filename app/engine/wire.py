@@ -144,8 +144,8 @@ class OrderWire:
         allowance, used = self.allowance, self._state.changes.get(order, 0)
         if allowance is None:
             return
-        if used >= allowance - (0 if purpose is Purpose.EXIT else KEPT_CHANGES):
-            kept = "" if purpose is Purpose.EXIT else f"; the last {KEPT_CHANGES} are kept for exits"
+        if used >= allowance - (0 if purpose.closes else KEPT_CHANGES):
+            kept = "" if purpose.closes else f"; the last {KEPT_CHANGES} are kept for exits"
             raise Denied(
                 f"The order was changed {used} times, and the broker allows {allowance}{kept}.",
                 "Cancel it and place it anew.",

@@ -170,3 +170,32 @@ def test_after_too_many_everybody_but_exits_waits() -> None:
         assert [(name, at >= 1.0) for name, at in counter.left] == [("exit", False), ("hand", True)]
 
     run(scene())
+
+
+def test_another_price_for_an_exit_waits_for_exits_that_are_not_out_at_all() -> None:
+    async def scene() -> None:
+        counter = Counter(TEN)
+        counter.queue.count(4)
+        counter.queue.unsent = 6
+        changes = counter.start(Purpose.REPRICE, 2)
+        cancel = counter.start(EXIT, 1)
+        await settle()
+        assert counter.names == ["exit0"], "room for six is kept, and a cancel is as urgent as they are"
+        counter.queue.count(5)
+        counter.queue.unsent = 0
+        await asyncio.gather(*changes, *cancel)
+        assert [round(at, 1) for _, at in counter.left[1:]] == [1.1, 1.1]
+
+    run(scene())
+
+
+def test_another_price_for_an_exit_may_use_what_is_kept_for_exits() -> None:
+    async def scene() -> None:
+        counter = Counter(TEN)
+        hand = counter.start(MANUAL, 9)
+        changes = counter.start(Purpose.REPRICE, 2)
+        await settle()
+        assert counter.names == [*(f"manual{n}" for n in range(8)), "reprice0", "reprice1"]
+        await asyncio.gather(*hand, *changes)
+
+    run(scene())

@@ -56,6 +56,7 @@ class Second:
 
     def __init__(self, most: int = 10) -> None:
         self.times: list[float] = []
+        self.unsent = 0
         self._most = most
 
     def exit_wait(self) -> float:

@@ -24,6 +24,8 @@ LATER = 1_001
 class OpenGate:
     """A broker without limits."""
 
+    unsent = 0
+
     def exit_wait(self) -> float:
         return 0.0
 

@@ -30,7 +30,8 @@ from app.domain.order import OrderKind, OrderRequest
 
 log = logging.getLogger(__name__)
 
-CONNECTIONS = 4
+CONNECTIONS = 10
+"""As many as the broker takes orders in a second: of many exits at once none waits for the answer to another."""
 WARM_SECONDS = 20.0
 """An idle connection is used this often, so that neither side nor anything between forgets it."""
 REPLY_SECONDS = 7.0

@@ -169,7 +169,8 @@ class Volley:
         while load.sent < len(load.slices):
             wait = self._gate.exit_wait()
             if wait > 0:
-                entry.held = HELD_BY_RATE
+                for held in (entry, *self._waiting):
+                    held.held = HELD_BY_RATE
                 self._wake_after(wait)
                 return 0
             written = self._line.fire(load.slices[load.sent], load.on_reply, price)

@@ -83,7 +83,7 @@ async def serve(positions: int, seed: int, *, both: bool) -> None:
     with tempfile.TemporaryDirectory(prefix="bench-exchange-") as folder:
         market = open_market("random", seed=seed, instruments=listing_file(Path(folder)))
     context, ca_file = certificate(None)
-    # One unit each: these shares trade thinly, and an exit that rests is priced anew, which takes from the ten a second.
+    # One unit each: these shares trade thinly, and an exit that rests takes from the ten a second with new prices.
     openings = [Opening(f"NSE:BENCH{n:04d}", 1, "MIS") for n in range(positions)]
     exchange = Exchange(
         Plan(

@@ -32,6 +32,8 @@ READ_SPACING = 0.25
 SLICE = 20
 """Orders of a long book that are looked at in one turn of the loop: 0.2 ms."""
 
+READINGS = 5
+"""Of positions in which fills come faster than answers."""
 CANCEL_SECONDS = 3.0
 """How long a cancel that the broker took may go unseen in its list."""
 _CANCELLABLE = frozenset({OrderStatus.OPEN, OrderStatus.TRIGGER_PENDING, OrderStatus.PARTIALLY_FILLED})
@@ -103,6 +105,8 @@ class AccountState:
         self.on_listed: list[Callable[[Sequence[Order], float], None]] = []
         """Called with every whole list of orders, and the loop's time when its reading began."""
         self._mine: dict[BrokerOrderId, OrderId] = {}
+        self._filled_at: dict[PositionKey, float] = {}
+        """Loop time of the last fill in a position that was heard of, whoever's."""
         self._heard_at: dict[BrokerOrderId, float] = {}
         self._cancelling: dict[BrokerOrderId, float] = {}
         """Orders whose cancel is on its way: until when one that is listed as alive counts as being cancelled."""
@@ -145,6 +149,16 @@ class AccountState:
     async def read_orders(self) -> Sequence[Order]:
         """The order book by a read that begins now or later. Raises AppError."""
         return await self._orders_read.fresh()
+
+    async def read_since_fills(self, key: PositionKey) -> PositionReading:
+        """Positions as they are after every fill in one of them that was heard of: an answer that was on its way
+        meanwhile is older. Raises what `read_positions` raises."""
+        reading = await self.read_positions()
+        for _ in range(READINGS):
+            if reading.began >= self._filled_at.get(key, 0.0):
+                break
+            reading = await self.read_positions()
+        return reading
 
     async def read_positions(self) -> PositionReading:
         """The positions by a read that begins now or later. Raises AppError."""
@@ -225,6 +239,9 @@ class AccountState:
         return order
 
     def _take(self, order: Order) -> None:
+        before = self.orders.get(order.broker_order_id)
+        if order.filled_quantity > (0 if before is None else before.filled_quantity):
+            self._filled_at[PositionKey(order.account, order.instrument, order.product)] = _now()
         self.orders[order.broker_order_id] = order
         if order.id is not None:
             self.numbers[order.id] = order.broker_order_id

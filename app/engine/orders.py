@@ -274,7 +274,7 @@ class OrderManager:
 
     async def square_off(self, key: PositionKey) -> OrderId:
         """Closes a whole position with the kind that its class takes."""
-        position = open_position(await self._state.read_positions(), key, of_today=True)
+        position = open_position(await self._state.read_since_fills(key), key, of_today=True)
         self._deny_leaving(key)
         if key.product is Product.CO:
             return await self._leave_cover(key)

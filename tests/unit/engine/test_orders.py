@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from app.domain.ids import BrokerOrderId, OrderId, Tag
 from app.domain.instrument import Exchange, Instrument, InstrumentKind, Product
 from app.domain.intent import Intent
 from app.domain.order import OrderKind, OrderRequest, OrderStatus, Purpose, Side
-from app.domain.portfolio import PositionKey
+from app.domain.portfolio import Position, PositionKey
 from app.engine.limits import check_order
 from app.engine.orders import OrderManager
 from app.engine.rules import ExitRules, InstrumentClass, class_of, limit_pricer
@@ -347,6 +347,27 @@ def test_a_position_is_squared_off_with_the_kind_of_its_class() -> None:
         assert (share.side, share.quantity, share.kind) == (Side.BUY, 10, OrderKind.MARKET)
         assert (option.side, option.quantity, option.kind) == (Side.SELL, 500, OrderKind.LIMIT)
         assert option.price
+
+    play(script)
+
+
+def test_an_exit_by_hand_is_as_large_as_what_is_there_after_the_last_fill() -> None:
+    async def script(rig: Rig, orders: OrderManager) -> None:
+        rig.broker.held = {KEY: 10}
+        told = rig.broker.positions
+
+        async def slowly() -> Sequence[Position]:
+            answer = await told()
+            await asyncio.sleep(2.0)
+            return answer
+
+        rig.broker.positions = slowly  # type: ignore[method-assign]
+        leaving = asyncio.create_task(orders.square_off(KEY))
+        await asyncio.sleep(1.0)
+        by_phone = OrderRequest(ACCOUNT, INFY.id, Side.SELL, 7, KEY.product, OrderKind.MARKET)
+        rig.broker.fill(rig.broker.accept(by_phone).broker_order_id)
+        await leaving
+        assert [request.quantity for request in rig.broker.placed] == [3]
 
     play(script)
 

@@ -299,7 +299,8 @@ def _alarms_missing(stage: Stage) -> Iterator[str]:
         stop = stop_of_tag(order.tag or None)
         if stop is not None and order.status == "REJECTED":
             name, at = f"{order.exchange}:{order.tradingsymbol}", world.arrived.get(order.order_id, 0.0)
-            held = at < closed_at(stage, stop) and not _closed_by_another(stage, order, at)
+            there = at < closed_at(stage, stop) and world.net_at(name, order.product, at)
+            held = there and not _closed_by_another(stage, order, at)
             if held and not _called(stage, name, at):
                 yield f"exit {order.order_id} of {name} was rejected and nobody was called"
     yield from _silence_unsaid(stage)

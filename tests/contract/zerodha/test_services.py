@@ -19,7 +19,7 @@ __all__ = ["exchange", "trader"]
 NIFTY = InstrumentId("NSE:NIFTY 50")
 
 
-async def test_an_alert_is_made_changed_fires_and_ends(trader: Trader) -> None:
+async def alerts(trader: Trader) -> None:
     services, account = trader.desk.services, trader.account
     last = await trader.last()
     far = Decimal(last * 2) / 100
@@ -51,7 +51,7 @@ async def test_an_alert_is_made_changed_fires_and_ends(trader: Trader) -> None:
         await services.request_approval(account)
 
 
-async def test_a_holding_is_sold_in_its_auction(trader: Trader) -> None:
+async def auctions(trader: Trader) -> None:
     services, account = trader.desk.services, trader.account
     assert await services.auctions(account) == []
     await trader.exchange.control("PUT", "/auction", {"instrument": SBIN, "number": "22"})
@@ -64,7 +64,7 @@ async def test_a_holding_is_sold_in_its_auction(trader: Trader) -> None:
     await trader.exchange.control("PUT", "/auction", {"instrument": SBIN, "price": 0})
 
 
-async def test_a_basket_says_what_it_blocks_and_costs_and_the_note_what_was_done(trader: Trader) -> None:
+async def baskets_and_notes(trader: Trader) -> None:
     services, account = trader.desk.services, trader.account
     await trader.last()
     orders = [
@@ -86,3 +86,10 @@ async def test_a_basket_says_what_it_blocks_and_costs_and_the_note_what_was_done
     line = next(line for line in note.lines if line.note.instrument == INFY and line.note.product is Product.MIS)
     assert (line.note.quantity, note.computed_by) == (10, "contract note")
     assert note.total >= line.note.total > 0
+
+
+async def test_alerts_auctions_baskets_and_contract_notes(trader: Trader) -> None:
+    """At one desk: to log in takes longer than all of it."""
+    await alerts(trader)  # made, changed, fires, ends; what Zerodha lacks is denied in words
+    await auctions(trader)  # a holding is offered, and no more than there is
+    await baskets_and_notes(trader)  # before orders are sent, and after they were done

@@ -105,6 +105,7 @@ class LocalDesk:
         self._calendar = CalendarNews(workspace)
         self.recorder = TickRecorder(workspace, self.market.subscribe)
         data.on_settings = self.recorder.follow
+        instruments.on_renamed = self.sync.rebuild
         bus.subscribe(TicksConflated, self.recorder.heard)
         self.session.on_open.append(self._opened)
         bus.subscribe(OrderChanged, self._history.on_order)
@@ -162,7 +163,7 @@ class LocalDesk:
 
     def _opened(self) -> None:
         start = self._tasks.start
-        start(self.sync.rebuild(), "finish what a crash left")
+        start(self._catch_up(), "finish what a crash left")
         start(self.portfolio.keep_curve(), "day's curve")
         start(self._history.keep(), "orders into the book")
         start(self.notices.keep(), "notices into the book")
@@ -178,6 +179,10 @@ class LocalDesk:
             start(self._calendar.opened(), "calendar news")
             start(self._back(), "back at the desk")
             start(self.guard.keep_guard(), "guard beside the window")
+
+    async def _catch_up(self) -> None:
+        await self.instruments.follow_renames()
+        await self.sync.rebuild()
 
     async def _back(self) -> None:
         """What happened while nobody was at this desk is told when its stops are watched again."""

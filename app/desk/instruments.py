@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
+from typing import Any
 
 from app.brokers.base import ReadSession
 from app.desk.workspace import Workspace
@@ -44,6 +45,8 @@ class InstrumentDesk:
         self._one = asyncio.Lock()
         """Logins wait for each other here; who asks by hand is told that something runs."""
         self._not_before: dict[str, Nanos] = {}
+        self.on_renamed: Callable[[], Coroutine[Any, Any, None]] = _nothing
+        """Some trades must be matched anew."""
         workspace.list_instruments = self.ensure
 
     @property
@@ -185,8 +188,25 @@ class InstrumentDesk:
             await self._follow_renames(name, report.started_at)
         return report
 
+    async def follow_renames(self) -> None:
+        """Fills of contracts that have another name now are matched under it: those that a crash left, too."""
+        for record in list(self._workspace.records.values()):
+            await self._match_renamed(record)
+
+    async def _match_renamed(self, record: AccountRecord) -> None:
+        desk = self._workspace.accounts.get(record.id)
+        now = self._clock.now() if desk is None else desk.clock.now()
+        name = list_name(record.broker, paper=record.endpoints.paper)
+        try:
+            found = await self._workspace.book.fills.follow_renames(record.id, name, now)
+            if found:
+                log.info("the trades of %s go on as %s", record.id, ", ".join(found))
+                await self.on_renamed()
+        except AppError as failure:
+            log.info("trades of %s under new names: %s", record.id, failure)
+
     async def _follow_renames(self, name: str, since: Nanos) -> None:
-        """Stops go along. What fails is said, and done at the next login; the import itself has succeeded."""
+        """Stops and trades go along. What fails is said, and done at the next login; the import has succeeded."""
         lists = self._workspace.book.instruments
         for old_id, new_id in await lists.renames(name, since):
             old, new = await lists.get(name, old_id), await lists.get(name, new_id)
@@ -199,6 +219,9 @@ class InstrumentDesk:
                         await desk.stops.renamed(old, new)
                     except AppError as failure:
                         log.info("stops of %s on %s: %s", desk.account, new_id, failure)
+        for record in list(self._workspace.records.values()):
+            if list_name(record.broker, paper=record.endpoints.paper) == name:
+                await self._match_renamed(record)
 
     async def _anything(self, name: str) -> bool:
         return self._workspace.master.has(name) or (await self._workspace.book.instruments.stats(name)).active > 0
@@ -237,6 +260,10 @@ class InstrumentDesk:
 
     def _shipped(self) -> tuple[str, ...]:
         return tuple(name for name in ("upstox", "zerodha") if self._files.reads(name))
+
+
+async def _nothing() -> None:
+    """Nobody matches trades here."""
 
 
 _NAMED = frozenset({ListSource.API.value, ListSource.PUBLIC.value, ListSource.SAMPLE.value})

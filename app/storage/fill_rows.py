@@ -47,6 +47,16 @@ AS_JSON = f"json_object('id', json_object({_object(_ID)}), {_object(_OWN)})"
 """SQL: a row of `fills` as the JSON of a `Fill`."""
 
 
+CURRENT_NAME = """coalesce((
+  SELECT a.new_id FROM fill_aliases a
+  WHERE a.account = fills.account AND a.old_id = fills.instrument AND a.until > fills.filled_at ORDER BY a.until LIMIT 1
+), fills.instrument)"""
+"""SQL: what the instrument of a row of `fills` is called now."""
+
+AS_JSON_NOW = f"json_object('id', json_object({_object(_ID)}), {_object(_OWN | {'instrument': CURRENT_NAME})})"
+"""The same fill under the newest name of its instrument: a contract is matched as one."""
+
+
 def values_of(columns: Sequence[str]) -> str:
     """SQL: the columns out of a JSON array, in their order."""
     return ", ".join(f"value ->> {place}" for place in range(len(columns)))

@@ -8,7 +8,19 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, func, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    func,
+    literal_column,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects.sqlite import insert
 
 from app.domain.fill import Fill
@@ -16,6 +28,8 @@ from app.domain.ids import AccountId, FillId, InstrumentId, Nanos
 from app.domain.instrument import Product
 from app.storage.fill_rows import (
     AS_JSON,
+    AS_JSON_NOW,
+    CURRENT_NAME,
     FILL_COLUMNS,
     IDENTITY,
     OF_THE_BROKER,
@@ -25,7 +39,9 @@ from app.storage.fill_rows import (
     unpacked_fills,
     values_of,
 )
+from app.storage.renames import follow
 from app.storage.schema_book import fills, stale_groups
+from app.storage.schema_instruments import fill_aliases
 from app.storage.store import Store
 
 _COUNTS = and_(fills.c.withdrawn_at.is_(None), fills.c.deleted_at.is_(None))
@@ -66,6 +82,12 @@ class PackedFills:
     pieces: tuple[bytes, ...]
 
 
+_STALE_NOW = select(stale_groups.c.account, stale_groups.c.instrument, stale_groups.c.product).union(
+    select(stale_groups.c.account, fill_aliases.c.new_id, stale_groups.c.product).join(
+        fill_aliases,
+        and_(fill_aliases.c.account == stale_groups.c.account, fill_aliases.c.old_id == stale_groups.c.instrument),
+    )
+)
 _KEY = ", ".join(IDENTITY)
 _COLUMNS = ", ".join(FILL_COLUMNS)
 _SAME = " AND ".join(f"f.{name} = n.{name}" for name in IDENTITY)
@@ -145,7 +167,7 @@ class Fills:
         """The oldest trade date on which one of these positions has a fill that counts."""
         query = select(func.min(fills.c.trade_date)).where(
             fills.c.account == bindparam("a"),
-            fills.c.instrument == bindparam("i"),
+            literal_column(CURRENT_NAME) == bindparam("i"),
             fills.c.product == bindparam("p"),
             _COUNTS,
         )
@@ -161,11 +183,12 @@ class Fills:
         return await self._many(_counting(account, since))
 
     async def packed(self, account: AccountId | None = None, since: Nanos | None = None) -> PackedFills:
-        """The same, packed: for whoever passes them on."""
+        """The same, packed, each under the newest name of its instrument: for whoever matches them."""
 
         def work(connection: Connection) -> PackedFills:
             rows = connection.execute(_counting(account, since, func.count())).scalar_one()
-            query = _counting(account, since).order_by(*_ORDER)
+            renamed = connection.execute(select(func.count()).select_from(fill_aliases)).scalar_one()
+            query = _counting(account, since, text(AS_JSON_NOW) if renamed else None).order_by(*_ORDER)
             return PackedFills(rows, tuple(_pieces(connection, query)))
 
         return await self._store.run(work)
@@ -195,13 +218,19 @@ class Fills:
         """The user's deletion: a tombstone, which no sync revives."""
         await self._touch(fill, {"deleted_at": time.time_ns()}, regroup=True)
 
+    async def follow_renames(self, account: AccountId, list_name: str, now: Nanos) -> list[InstrumentId]:
+        """From now on fills of contracts that changed their name are matched under the new one. What they are called
+        by the broker stays. Doing it again changes nothing. Returns the new names; their groups are marked stale."""
+        return await self._store.run(lambda c: follow(c, account, list_name, now))
+
     async def restore(self, fill: FillId) -> None:
         """Undoes `delete`."""
         await self._touch(fill, {"deleted_at": None}, regroup=True)
 
     async def stale_groups(self) -> list[Group]:
-        """Groups whose trades must be worked out again; not empty at start when the program ended in between."""
-        rows = await self._store.run(lambda c: c.execute(select(stale_groups)).fetchall())
+        """Groups whose trades must be worked out again; not empty at start when the program ended in between. A group
+        of an old name comes with that of the new one, which its fills are matched in."""
+        rows = await self._store.run(lambda c: c.execute(_STALE_NOW).fetchall())
         return [(AccountId(r.account), InstrumentId(r.instrument), Product(r.product)) for r in rows]
 
     async def _many(self, query: Select[Any]) -> list[Fill]:

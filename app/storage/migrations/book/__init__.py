@@ -10,6 +10,7 @@ from app.storage.migrations.book import (
     v0006_cover_product,
     v0007_ticks,
     v0008_account_states,
+    v0009_fill_aliases,
 )
 
 VERSIONS = (
@@ -21,4 +22,5 @@ VERSIONS = (
     Version("0006", v0006_cover_product.upgrade),
     Version("0007", v0007_ticks.upgrade),
     Version("0008", v0008_account_states.upgrade),
+    Version("0009", v0009_fill_aliases.upgrade),
 )

@@ -139,6 +139,7 @@ class Firing:
     class strategies:  # noqa: N801
         waiting = 0
 
+    active = False
     blind = 0
     account = A
     clock = AccountClock()

@@ -15,9 +15,11 @@ from urllib.parse import urlsplit
 import msgspec
 
 from app.brokers.quote_providers import QuoteProvider, QuoteProviderFactory
+from app.desk.account import AccountDesk
 from app.desk.workspace import Workspace
 from app.domain.account import LOOPBACK
 from app.domain.errors import AppError, Damaged, Denied, RateLimited
+from app.domain.events import FeedState
 from app.domain.ids import AccountId, InstrumentId, Nanos
 from app.domain.instrument import Instrument
 from app.domain.market import Tick
@@ -62,6 +64,9 @@ class _Kept:
     knows: set[InstrumentId] = field(default_factory=set)
     """What it answered when it was asked last; for the rest it is the next one's turn."""
     not_before: float = 0.0
+    """After a failure."""
+    next_at: float = 0.0
+    """When the views may ask it again."""
     words: str = ""
     last_at: Nanos | None = None
 
@@ -187,19 +192,25 @@ class QuoteDesk:
         if name in self._factories:
             return await self._from_provider(name, wanted, now, patient=patient)
         desk = self._workspace.accounts.get(AccountId(name))
-        if desk is None or not desk.active:
+        if desk is None or not desk.active or self._left_to_stops(desk):
             return ()
         mine = [one.id for one in wanted if desk.instrument(one.id) is not None]
         due = in_turn(mine, kept.asked_at, now, ACCOUNT_EVERY if patient else 0.0, AT_ONCE)
-        if not due:
+        if not due or (patient and now < kept.next_at):
             return ()
         if patient:
             kept.asked_at.update(dict.fromkeys(due, now))
+            kept.next_at = now + ACCOUNT_EVERY  # one request, however many instruments come by one and one
         prices = await desk.broker.last_prices(due)
         at = self._clock.now()
         kept.knows.difference_update(set(due) - set(prices))
         kept.knows.update(prices)
         return [Tick(one, price, at) for one, price in prices.items() if one in due]
+
+    def _left_to_stops(self, desk: AccountDesk) -> bool:
+        """While its feed is silent its stops may live on the same few quotes a second: they need them more."""
+        chosen = self._workspace.guarding_of(desk.account).polled_fires
+        return chosen and desk.stops.watching > 0 and desk.hub.state in (FeedState.SILENT, FeedState.DOWN)
 
     async def _from_provider(
         self, name: str, wanted: Sequence[Instrument], now: float, *, patient: bool

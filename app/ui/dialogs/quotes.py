@@ -126,6 +126,7 @@ class QuotesDialog(QDialog):
             field.setEchoMode(QLineEdit.EchoMode.Password)
             save = self._button("Try and keep", f"quotes.save.{source.name}", lambda: self._keep(source, field))
             field.returnPressed.connect(save.click)
+            field.setMinimumWidth(280)
             layout.addWidget(field)
             layout.addWidget(save)
         layout.addStretch(1)

@@ -192,9 +192,10 @@ class Docks:
         return next(dock for dock in self._docks.values() if dock.windowTitle() == text)
 
     def count(self, name: str, waiting: int) -> None:
-        """Says on a view's tab and title how many lines of it wait to be read: `Notices (3)`."""
+        """Says on a view's tab and title how many lines of it wait to be read: `(3) Notices`, in front, where
+        a narrow tab does not cut it off."""
         title = next(place.title for place in self._places if place.name == name)
-        title = f"{title} ({waiting})" if waiting else title
+        title = f"({waiting}) {title}" if waiting else title
         dock = self._docks[name]
         dock.setWindowTitle(caption(title))
         bar = dock.titleBarWidget()

@@ -153,6 +153,7 @@ def facts_words(view: AccountView) -> str:
         ("connected", view.connected_at),
         ("last login or renewal", view.last_refresh),
         ("token issued", view.token_issued_at),
+        ("session ends", view.token_expires_at if view.state.may_live else None),
         ("disconnected", view.disconnected_at if view.state is SessionState.LOGGED_OUT else None),
     )
     said += [f"{words} {when(at)}" for words, at in times if at is not None]

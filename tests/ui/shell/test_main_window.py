@@ -135,7 +135,7 @@ def test_notices_of_earlier_runs_are_there_and_read_once_they_were_in_sight(stag
     window = open_window()
     assert window.notices.unread == 1
     assert stage.desk.script.called("notices read") == []
-    assert window.docks["notices"].windowTitle() == "Notices (1)"
+    assert window.docks["notices"].windowTitle() == "(1) Notices"
     window.docks.bring("notices")
     stage.until(lambda: stage.desk.notices.lines[0].read)
     stage.until(lambda: window.notices.unread == 0)

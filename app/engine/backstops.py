@@ -85,6 +85,11 @@ class Backstops:
             for stop, orders in self._behind.items()
         }
 
+    def begin(self) -> None:
+        """A session is there, as a rule of another day: what could not be had, or ended with its day, is asked for
+        anew."""
+        self._given_up.clear()
+
     def follow(self, stop: Stop) -> None:
         """A stop has changed: what rests behind it is brought in step, soon."""
         if stop.plan.backstop is None and not self.legs(stop.id):

@@ -19,6 +19,7 @@ from app.domain.calendar import ist_date
 from app.domain.day_stop import DayBreach, DayLimits, DayStop, breach, changed, reckoned, rolled
 from app.domain.errors import AppError, Denied
 from app.domain.events import AuditEntry, DayStopChanged, Event, Level, Noticed
+from app.domain.gtt import Gtt, GttRequest
 from app.domain.ids import AccountId
 from app.domain.instrument import Product
 from app.domain.money import Paise
@@ -110,6 +111,11 @@ class DayGuard:
     def expect(self) -> None:
         """It will be read: until then no entry is let through."""
         self._unread = not self._loaded
+
+    def deny_gtt(self, request: GttRequest) -> None:
+        """The same of a trigger: each leg that would be an entry once it is reached."""
+        for leg in request.legs:
+            self.deny(OrderRequest(request.account, request.instrument, leg.side, leg.quantity, leg.product, leg.kind))
 
     async def load(self) -> None:
         """What an earlier run left. Raises StorageError."""
@@ -222,6 +228,7 @@ class DayGuard:
         if not left:
             self._set(replace(self._stop, flat=True))
             await self._keep(self._entry("flat", "every position is closed"))
+            await self._name_triggers()
             return
         for position in left:
             if position.key.product is Product.CO:
@@ -229,6 +236,37 @@ class DayGuard:
             else:
                 await self._try(self._stops.leave(position.key, FiredBy.PORTFOLIO))
         await asyncio.sleep(FLAT_SECONDS)
+
+    async def _name_triggers(self) -> None:
+        """Triggers at the broker that would open a position although the account is halted: they are the trader's, and
+        said by name."""
+        if not self._orders.gtts.able:
+            return
+        try:
+            waiting = [gtt for gtt in await self._orders.gtts.read() if gtt.status.can_change]
+        except AppError as failure:
+            log.info("triggers of %s are not known: %s", self._stop.account, failure.cause)
+            return
+        entries = [gtt for gtt in waiting if self._would_enter(gtt)]
+        if entries:
+            names = ", ".join(f"{gtt.legs[0].side.capitalize()} {gtt.instrument}" for gtt in entries)
+            self._publish(
+                Noticed(
+                    Level.ALARM,
+                    "Triggers at the broker can still open positions",
+                    f"The account is halted, and these wait: {names}.",
+                    "Take them back in the list of triggers (GTT) if you do not want them.",
+                    self._stop.account,
+                    f"day stop triggers:{self._stop.account}",
+                )
+            )
+
+    def _would_enter(self, gtt: Gtt) -> bool:
+        try:
+            self.deny_gtt(GttRequest(gtt.account, gtt.instrument, gtt.last_price, gtt.legs))
+        except Denied:
+            return True
+        return False
 
     async def _try(self, step: Awaitable[object]) -> None:
         try:

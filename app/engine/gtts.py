@@ -41,6 +41,13 @@ class GttOrders:
         self._state = state
         self._wire = wire
         self._journal = journal
+        self.gate: Callable[[GttRequest], None] = _open_gate
+        """Raises Denied for a trigger that the account may not set now. Never asked for an exit."""
+
+    @property
+    def able(self) -> bool:
+        """The broker keeps such triggers, and a session is there."""
+        return self._state.active and isinstance(self._state.session, GttBroker)
 
     async def read(self) -> Sequence[Gtt]:
         """Those that wait, and those that ended lately. Raises Denied where the broker keeps none."""
@@ -55,6 +62,8 @@ class GttOrders:
         Raises Denied (nothing waits at the broker), Rejected, OutcomeUnknown when the list could not be read either.
         """
         check_gtt(request, instrument)
+        if purpose not in (Purpose.EXIT, Purpose.PROTECT):
+            self.gate(request)
         before = {gtt.id for gtt in await self.read()}
         words = gtt_words(request, instrument)
         await self._audit(request.account, "new", "submitted", words)
@@ -73,6 +82,8 @@ class GttOrders:
     ) -> None:
         """The whole of it again. Raises as `place` does."""
         check_gtt(request, instrument)
+        if purpose not in (Purpose.EXIT, Purpose.PROTECT):
+            self.gate(request)
         try:
             await self._wire.modify_gtt(gtt, request, purpose)
         except OutcomeUnknown as failure:
@@ -131,6 +142,10 @@ class GttOrders:
 
     async def _audit(self, account: AccountId, gtt: str, what: str, detail: str) -> None:
         await self._journal.audit(AuditEntry(self._state.clock.now(), account, f"gtt:{gtt}", what, detail))
+
+
+def _open_gate(_request: GttRequest) -> None:
+    """Before there is a portfolio stop."""
 
 
 def gtt_words(request: GttRequest, instrument: Instrument) -> str:

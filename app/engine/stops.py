@@ -207,6 +207,7 @@ class StopEngine:
         self._state.attach(session)
         self._orders.attach(session)
         self._watching.attach(line)
+        self.backstops.begin()
 
     def detach(self) -> None:
         """The session is dead: nothing can fire. The stops stay armed in the journal and are shown as blind."""

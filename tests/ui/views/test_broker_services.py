@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -228,12 +229,14 @@ def test_a_stop_is_set_on_a_holding_and_shown_in_its_row(stage: Stage, facts: Fa
     stage.loop.run_until_complete(facts.need([held.instrument]))
     stage.publish(HoldingsChanged(held.account, (held,)))
     stage.until(lambda: cells(panel._model)["quantity"] == "40")
+    key = PositionKey(held.account, held.instrument, Product.CNC)
+    none = Decimal(0)
+    stage.desk.script.positions[key] = Position(key, 50, held.average_price, 1, 1, 0, none, 0, none)
     panel.table.select((held.account, held.instrument))
     QTest.keyClick(panel.table, Qt.Key.Key_T)
     assert panel.strip.isVisible()
-    key = PositionKey(held.account, held.instrument, Product.CNC)
-    asked = stage.desk.script.called
-    stage.until(lambda: bool(asked("preview")) and asked("preview")[-1][0] == key)
+    stage.until(lambda: "50 out at" in panel.strip._meaning.text())
+    assert "TCS" in panel.strip._title.text()
     panel.close()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import date
 
@@ -12,14 +12,15 @@ import pytest
 from app.domain.day_stop import DayBreach, DayLimits, DayStop
 from app.domain.errors import Denied, DiskFull
 from app.domain.events import AuditEntry
-from app.domain.ids import AccountId, Tag
+from app.domain.gtt import Gtt, GttKind, GttLeg, GttRequest, GttStatus
+from app.domain.ids import AccountId, GttId, Tag
 from app.domain.instrument import Product
 from app.domain.order import OrderKind, OrderRequest, OrderStatus, Side
 from app.domain.portfolio import PositionKey
 from app.domain.stop import FiredBy, StopPlan
 from app.engine.day_stop import DayGuard
 from tests.fakes.fast_loop import run, settle
-from tests.fakes.trading import ACCOUNT, INFY, KEY, OPTION, Rig
+from tests.fakes.trading import ACCOUNT, INFY, KEY, OPTION, FakeBroker, Rig
 
 NRML = PositionKey(ACCOUNT, OPTION.id, Product.NRML)
 CNC = PositionKey(ACCOUNT, INFY.id, Product.CNC)
@@ -57,7 +58,7 @@ class Desk:
             lambda day: date.fromordinal(day.toordinal() + 1),
             rig.events.append,
         )
-        rig.orders.gate = self.guard.deny
+        rig.orders.gate, rig.orders.gtts.gate = self.guard.deny, self.guard.deny_gtt
         rig.tasks.start(self.guard.run(), "portfolio stop")
 
     async def at(self, net: int | None, seconds: float = 2.0) -> None:
@@ -234,3 +235,57 @@ def test_no_share_is_sold_twice_when_a_stop_and_the_portfolio_stop_meet() -> Non
         assert rig.broker.held[KEY] == 0
 
     assert sorted(r.quantity for r in play(script).rig.exits) == [40, 60]
+
+
+class Triggers(FakeBroker):
+    """A broker with triggers."""
+
+    waiting: list[Gtt]
+
+    async def gtts(self) -> Sequence[Gtt]:
+        return self.waiting
+
+    async def gtt(self, gtt: GttId) -> Gtt:
+        return next(known for known in self.waiting if known.id == gtt)
+
+    async def place_gtt(self, request: GttRequest) -> GttId:
+        number = GttId(str(len(self.waiting)))
+        self.waiting.append(waiting(number, *request.legs))
+        return number
+
+    async def modify_gtt(self, gtt: GttId, request: GttRequest) -> None:
+        await self.gtt(gtt)
+
+    async def delete_gtt(self, gtt: GttId) -> None:
+        self.waiting = [known for known in self.waiting if known.id != gtt]
+
+
+def waiting(number: str, *legs: GttLeg) -> Gtt:
+    kind = GttKind.SINGLE if len(legs) == 1 else GttKind.TWO_LEG
+    return Gtt(ACCOUNT, GttId(number), INFY.id, kind, GttStatus.ACTIVE, 100_000, legs, (None,) * len(legs), 1, 1, None)
+
+
+def test_a_halted_account_takes_no_trigger_that_would_enter_and_names_those_that_wait() -> None:
+    buy = GttLeg(90_000, Side.BUY, 10, Product.CNC, 90_500)
+    sell = GttLeg(90_000, Side.SELL, 7, Product.MIS, 89_500)
+
+    async def scene() -> list[str]:
+        broker = Triggers()
+        broker.waiting = [waiting("1", buy), waiting("2", sell)]
+        desk = Desk(Rig(broker))
+        rig = desk.rig
+        rig.broker.hold(KEY, 7)
+        await desk.guard.set_limits(DayLimits(loss=500_000))
+        await desk.at(-500_000, 0.8)
+        asked = GttRequest(ACCOUNT, INFY.id, 100_000, (buy,))
+        await desk.at(-500_000, 10)
+        with pytest.raises(Denied, match="halted"):
+            await rig.orders.gtts.place(asked, INFY)
+        with pytest.raises(Denied, match="halted"):
+            await rig.orders.gtts.modify(GttId("1"), asked, INFY)
+        await rig.tasks.stop()
+        return [alarm for alarm in rig.alarms if "these wait" in alarm]
+
+    (alarm,) = run(scene())
+    assert f"Buy {INFY.id}" in alarm
+    assert f"Sell {INFY.id}" in alarm, "what it would have closed is closed already"

@@ -16,6 +16,7 @@ from app.domain.instrument import Product
 from app.domain.money import Paise, Price, Rounding, to_tick
 from app.domain.order import Side
 from app.domain.portfolio import PositionKey
+from app.domain.stop import Trail, TriggerSource
 
 _LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 ENTRY_SECONDS = 60
@@ -188,6 +189,14 @@ class StrategyPlan:
     """Worst price at which it enters; None: as the market gives it."""
     entry_seconds: int = ENTRY_SECONDS
     """How long the entry order may stay open; then its rest is cancelled."""
+    range_trail: Trail | None = None
+    """Instead of `trail`: so many average ranges behind the best price."""
+    break_even: Level | None = None
+    """Profit per unit that moves the stop to where closing nets nothing: POINTS or PERCENT."""
+    backstop: Level | None = None
+    """How far behind the stop an order rests at the exchange: POINTS or PERCENT of the entry; None: there is none."""
+    source: TriggerSource = TriggerSource.LAST
+    """Which price of the instrument its stop looks at."""
 
     @property
     def key(self) -> PositionKey:

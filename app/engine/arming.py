@@ -86,7 +86,7 @@ def deny_plan(position: Position, instrument: Instrument, plan: StopPlan, last: 
         if plan.target is not None:
             deny_target(position, instrument, plan.target, last)
     if plan.trail is not None:
-        _deny_trail(plan.trail, instrument)
+        deny_trail(plan.trail, instrument)
     even = plan.break_even
     if even is not None and (even.after <= 0 or even.offset < 0 or even.offset >= even.after):
         raise Denied(
@@ -128,7 +128,8 @@ def deny_levels(plan: StopPlan, gains: int, last: Price | None) -> None:
         raise Denied("The underlying is at or beyond the target: it would fire at once.", "Choose another target.")
 
 
-def _deny_trail(trail: Trail, instrument: Instrument) -> None:
+def deny_trail(trail: Trail, instrument: Instrument) -> None:
+    """Raises Denied when a trail makes no sense for the instrument."""
     if trail.amount <= 0:
         raise Denied("The trail has no distance.", "Enter how far the stop stays behind.")
     if trail.kind is TrailKind.POINTS and (

@@ -7,9 +7,12 @@ from collections.abc import Callable
 from app.domain.errors import Denied
 from app.domain.instrument import Instrument, Product
 from app.domain.order import OrderKind, OrderRequest, Side
+from app.domain.stop import TrailKind, TriggerSource
 from app.domain.strategy import DaysKind, Level, Measure, StrategyPlan, StrategyProblem
+from app.engine.arming import deny_trail
 from app.engine.limits import check_order
 
+_LAST = TriggerSource.LAST
 _Wrong = Callable[[str, str], None]
 """Takes a field and what is wrong with it."""
 
@@ -91,7 +94,31 @@ def _check_levels(plan: StrategyPlan, instrument: Instrument, wrong: _Wrong) -> 
         wrong("stop", "A trail needs a stop to begin with.")
     if plan.trail is not None and plan.trail.measure is Measure.PRICE:
         wrong("trail", "A trail is a distance: points or percent.")
+    if plan.stop is None and (plan.range_trail or plan.break_even or plan.backstop or plan.source is not _LAST):
+        wrong("stop", "All this belongs to a stop: enter one.")
+    if plan.trail is not None and plan.range_trail is not None:
+        wrong("trail", "A stop trails by a distance or by the average range, not by both.")
+    if plan.source in (TriggerSource.UNDERLYING, TriggerSource.NONE):
+        wrong("source", "The stop of a strategy looks at a price of its own instrument.")
+    _check_range(plan, instrument, wrong)
+    for field, level in (("break_even", plan.break_even), ("backstop", plan.backstop)):
+        words = "" if level is None else _level_words(level, instrument)
+        if level is not None and level.measure is Measure.PRICE:
+            words = "It is a distance: points or percent."
+        if words:
+            wrong(field, words)
     _check_fixed(plan, wrong)
+
+
+def _check_range(plan: StrategyPlan, instrument: Instrument, wrong: _Wrong) -> None:
+    if plan.range_trail is None:
+        return
+    if plan.range_trail.kind is not TrailKind.ATR:
+        wrong("range_trail", "That trail goes by the average range.")
+    try:
+        deny_trail(plan.range_trail, instrument)
+    except Denied as failure:
+        wrong("range_trail", str(failure))
 
 
 def _check_fixed(plan: StrategyPlan, wrong: _Wrong) -> None:

@@ -16,9 +16,9 @@ from app.domain.errors import AppError, Denied
 from app.domain.events import Level as Loudness
 from app.domain.ids import InstrumentId, StopId, StrategyId
 from app.domain.instrument import Instrument
-from app.domain.money import Price
-from app.domain.stop import FiredBy, Stop, StopPlan, StopState, Trail, TrailKind, TriggerSource
-from app.domain.strategy import Leaving, Measure, Strategy, StrategyState
+from app.domain.money import Price, Rounding, to_tick
+from app.domain.stop import BreakEven, FiredBy, Stop, StopPlan, StopState, Trail, TrailKind, TriggerSource
+from app.domain.strategy import Leaving, Level, Measure, Strategy, StrategyState
 from app.engine.account import AccountState
 from app.engine.exit_plan import SETTLED_SECONDS
 from app.engine.stops import StopEngine
@@ -73,13 +73,28 @@ def stop_plan(strategy: Strategy, quantity: int, instrument: Instrument, *, bare
         percent = plan.trail.measure is Measure.PERCENT
         amount = Decimal(plan.trail.value) / 100 if percent else Decimal(plan.trail.value)
         trail = Trail(TrailKind.PERCENT if percent else TrailKind.POINTS, amount)
+    elif plan.range_trail is not None and trigger is not None:
+        trail = plan.range_trail
+
+    def ticks(level: Level | None) -> int | None:
+        return None if level is None else to_tick(level.distance(entry), instrument.tick_size, Rounding.UP)
+
+    even, guarded = ticks(plan.break_even), trigger is not None
     return StopPlan(
         trigger or 0,
         target=plan.target_price(entry, instrument.tick_size),
         trail=trail,
+        break_even=BreakEven(even) if even and guarded else None,
+        source=plan.source,
         quantity=quantity,
         strategy=strategy.id,
+        backstop=ticks(plan.backstop) if guarded else None,
     )
+
+
+def plainly(plan: StopPlan) -> StopPlan:
+    """The same levels with nothing that could be refused. Pure."""
+    return replace(plan, trail=None, break_even=None, source=TriggerSource.LAST, backstop=None)
 
 
 def reached(plan: StopPlan, long: bool, last: Price | None) -> Leaving | None:
@@ -168,9 +183,9 @@ class Exits:
         if stop is not None and not stop.state.is_final:
             if units <= (stop.plan.quantity or 0):
                 raise Denied("The broker does not show the new units yet.", "Stopline looks again.")
-            level = stop.trigger if stop.plan.trail is not None else None
             wanted = stop_plan(strategy, units, instrument)
-            wanted = wanted if level is None else replace(wanted, trigger=level)  # it has moved, and goes on from there
+            if (stop.trigger - wanted.trigger) * stop.side.sign < 0 or stop.plan.trail is not None:
+                wanted = replace(wanted, trigger=stop.trigger)  # it has moved, and goes on from there
             changed = await self._stops.change(stop.id, wanted)
             await self._apply(strategy.id, Armed(changed.id, changed.plan.quantity or changed.quantity))
             return
@@ -179,11 +194,23 @@ class Exits:
         why = reached(plan, strategy.plan.side.sign > 0, last)
         if why is not None:  # the price is there already: an exit without a level, and out
             plan = stop_plan(strategy, units, instrument, bare=True)
-        armed = await self._stops.arm(strategy.plan.key, plan)
+        armed = await self._arm(strategy, plan)
         await self._apply(strategy.id, Armed(armed.id, armed.plan.quantity or armed.quantity))
         if why is not None:
             await self._apply(strategy.id, ExitStarted(why))
             self.sell(strategy.id, why)
+
+    async def _arm(self, strategy: Strategy, plan: StopPlan) -> Stop:
+        """What the trader asked; where that is refused its plain levels, for the position is there already."""
+        try:
+            return await self._stops.arm(strategy.plan.key, plan)
+        except AppError as failure:
+            if plan == plainly(plan) or plan.source is TriggerSource.NONE:
+                raise
+            armed = await self._stops.arm(strategy.plan.key, plainly(plan))
+            words = f"Its stop stands at its level alone: it could not be armed as asked ({failure})"
+            self._record.tell(strategy, Loudness.ALARM, words, "stop")
+            return armed
 
     async def _there(self, strategy: Strategy) -> int | None:
         """Units of the share that the broker's position has. None: gone, and said so to the table.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from itertools import pairwise
 
 from PySide6.QtCore import QTime, QTimer
@@ -37,6 +36,7 @@ from app.domain.strategy import (
 from app.ui import theme
 from app.ui.bridge import Bridge
 from app.ui.dialogs.strategy_parts import beside, preview_words, read_dates, second_of, time_field
+from app.ui.dialogs.strategy_stop import StrategyStop
 from app.ui.models.facts import Facts
 from app.ui.views.strategy_words import WEEKDAYS
 from app.ui.widgets.instrument_search import InstrumentSearch
@@ -138,7 +138,7 @@ class StrategyDialog(QDialog):
         self.limit.setToolTip("Worst price at which it enters; empty: as the market gives it.")
         self.stop = LevelEdit("strategy.stop", "Stop", (Measure.PERCENT, Measure.POINTS, Measure.PRICE))
         self.target = LevelEdit("strategy.target", "Target", (Measure.PERCENT, Measure.POINTS, Measure.PRICE))
-        self.trail = LevelEdit("strategy.trail", "Trail", (Measure.PERCENT, Measure.POINTS))
+        self.beyond = StrategyStop()
         self._kinds = QButtonGroup(self)
         self.every = self._kind("Every trading &day", "strategy.every")
         self.weekly = self._kind("&Weekdays", "strategy.weekly")
@@ -169,7 +169,7 @@ class StrategyDialog(QDialog):
         form.addRow("Enter at", beside(self.entry, label("IST, rest cancelled after", "muted"), self.patience))
         form.addRow("Leave at", beside(self.exit, label("IST", "muted"), self.carry))
         form.addRow("Stop at", beside(self.stop, label("target", "muted"), self.target))
-        form.addRow("Trail by", beside(self.trail, label("behind the best price; empty: a fixed stop", "muted")))
+        self.beyond.add_to(form)
         form.addRow("Days", beside(self.every, self.weekly, self.dated))
         form.addRow("", beside(*self.weekdays))
         form.addRow("", self.dates)
@@ -178,7 +178,8 @@ class StrategyDialog(QDialog):
 
     def _order_tabs(self) -> None:
         """As the eye reads."""
-        levels = [part for edit in (self.stop, self.target, self.trail) for part in (edit.number, edit.measure)]
+        levels: list[QWidget] = [part for edit in (self.stop, self.target) for part in (edit.number, edit.measure)]
+        levels += self.beyond.in_order
         days: list[QWidget] = [self.every, self.weekly, self.dated, *self.weekdays, self.dates]
         first: list[QWidget] = [self.name, self.account, self.search, self.side, self.product, self.quantity]
         read = [*first, self.limit, self.entry, self.patience, self.exit, self.carry, *levels, *days]
@@ -207,8 +208,9 @@ class StrategyDialog(QDialog):
         self.carry.setValue(plan.carry)
         self.patience.setValue(plan.entry_seconds)
         self.limit.set_value(plan.limit)
-        for edit, level in ((self.stop, plan.stop), (self.target, plan.target), (self.trail, plan.trail)):
+        for edit, level in ((self.stop, plan.stop), (self.target, plan.target)):
             edit.show_level(level)
+        self.beyond.show_plan(plan)
         kinds = {DaysKind.TRADING_DAYS: self.every, DaysKind.WEEKDAYS: self.weekly, DaysKind.DATES: self.dated}
         kinds[plan.days.kind].setChecked(True)
         for number, box in enumerate(self.weekdays):
@@ -227,7 +229,7 @@ class StrategyDialog(QDialog):
             moment.timeChanged.connect(lambda _time: self._on_changed())
         for spin in (self.carry, self.patience):
             spin.valueChanged.connect(lambda _value: self._on_changed())
-        for level in (self.stop, self.target, self.trail):
+        for level in (self.stop, self.target, self.beyond):
             level.changed.connect(self._on_changed)
         for box in (self.every, self.weekly, self.dated, *self.weekdays):
             box.toggled.connect(lambda _on: self._on_changed())
@@ -246,7 +248,7 @@ class StrategyDialog(QDialog):
         self.search.setText(instrument.symbol)
         self.quantity.set_instrument(instrument)
         self.limit.set_instrument(instrument)
-        for edit in (self.stop, self.target, self.trail):
+        for edit in (self.stop, self.target, self.beyond):
             edit.set_instrument(instrument)
         self._offer_products(instrument)
 
@@ -266,7 +268,7 @@ class StrategyDialog(QDialog):
         for box in self.weekdays:
             box.setEnabled(self.weekly.isChecked())
         self.dates.setEnabled(self.dated.isChecked())
-        self.trail.setEnabled(self.stop.level is not None)
+        self.beyond.guards(self.stop.level is not None)
         self.target.setEnabled(self.stop.level is not None)
         self._pause.start()
 
@@ -282,7 +284,7 @@ class StrategyDialog(QDialog):
                 raise ValueError(f"The {name}: {edit.problem}.")
         if not self.quantity.value:
             raise ValueError("Enter a quantity.")
-        for level in (self.stop, self.target, self.trail):
+        for level in (self.stop, self.target):
             if level.problem:
                 raise ValueError(level.problem)
         guarded = self.stop.level is not None
@@ -300,11 +302,10 @@ class StrategyDialog(QDialog):
             carry=self.carry.value(),
             stop=self.stop.level,
             target=self.target.level if guarded else None,
-            trail=self.trail.level if guarded else None,
             limit=self.limit.value,
             entry_seconds=self.patience.value(),
         )
-        return fresh if self._plan is None else replace(fresh, id=self._plan.id)
+        return self.beyond.onto(fresh)
 
     def _days(self) -> Days:
         if self.weekly.isChecked():

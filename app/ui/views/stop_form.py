@@ -33,7 +33,7 @@ INTERVALS = (
 )
 _INTERVAL_WORDS = {Interval.HOUR: "1 h", Interval.DAY: "1 day"}
 _TRAILS = (("no trail", None), ("points", TrailKind.POINTS), ("%", TrailKind.PERCENT), ("x ATR", TrailKind.ATR))
-_SOURCES = (
+SOURCES = (
     ("last price", TriggerSource.LAST),
     ("two trades in a row", TriggerSource.DOUBLE_LAST),
     ("bid (sell) or ask (buy)", TriggerSource.BID_ASK),
@@ -71,18 +71,31 @@ class StopForm(QWidget):
         self.interval = QComboBox()
         self.interval.setObjectName("stop.interval")
         for one in INTERVALS:
-            self.interval.addItem(_INTERVAL_WORDS.get(one, f"{int(one) // 60} min"), one)
+            self.interval.addItem(interval_words(one), one)
+        self.step = PriceEdit()
+        self.step.setObjectName("stop.step")
+        self.step.setPlaceholderText("each tick")
+        self.step.setToolTip("The level moves by so much at least")
+        self.step.setFixedWidth(76)
+        self.period = self._text("stop.period", "14", 36)
+        self.period.setToolTip("Candles that the average range spans")
+        self._period_label, self._step_label = label("of", "muted"), label("&steps of", "muted")
         self.even = PriceEdit()
         self.even.setObjectName("stop.even")
         self.even.setPlaceholderText("never")
         self.even.setFixedWidth(80)
+        self.offset = PriceEdit()
+        self.offset.setObjectName("stop.offset")
+        self.offset.setPlaceholderText("0")
+        self.offset.setToolTip("So far beyond the entry the stop goes")
+        self.offset.setFixedWidth(64)
         self.charges = QCheckBox("with c&harges")
         self.charges.setToolTip("The stop goes to where closing nets zero after all charges, not to the average price")
         self.when = self._text("stop.when", "never", 64)
         self.when.setToolTip("14:45, or -10 for ten minutes before continuous trading ends")
         self.source = QComboBox()
         self.source.setObjectName("stop.source")
-        for words, source in _SOURCES:
+        for words, source in SOURCES:
             self.source.addItem(words, source)
         self.wait = self._text("stop.wait", "5", 40)
         self.wait.setToolTip("Seconds after which the last price alone decides")
@@ -93,7 +106,7 @@ class StopForm(QWidget):
         self._level_label = label("&Level", "muted")
         self._wait_label = label("&wait, s", "muted")
         self._lay_out()
-        for price in (self.level, self.target, self.even):
+        for price in (self.level, self.target, self.step, self.even, self.offset):
             price.value_changed.connect(lambda _value: self.changed.emit())
             price.returnPressed.connect(self.submitted)
         self.units.value_changed.connect(lambda _value: self.changed.emit())
@@ -113,7 +126,7 @@ class StopForm(QWidget):
         return edit
 
     def _lay_out(self) -> None:
-        first, second = QHBoxLayout(), QHBoxLayout()
+        first, middle, second = QHBoxLayout(), QHBoxLayout(), QHBoxLayout()
 
         def named(line: QHBoxLayout, words: QLabel | str, *fields: QWidget) -> None:
             shown = words if isinstance(words, QLabel) else label(words, "muted")
@@ -125,9 +138,12 @@ class StopForm(QWidget):
             line.addSpacing(10)
 
         named(first, "Tar&get", self.target)
-        named(first, "Trai&l", self.trail, self.amount, self.interval)
-        named(first, "&Break-even after", self.even, self.charges)
+        named(first, "Trai&l", self.trail, self.amount, self._period_label, self.period, self.interval)
+        named(first, self._step_label, self.step)
         first.addStretch(1)
+        named(middle, "&Break-even after", self.even)
+        named(middle, "o&ffset", self.offset, self.charges)
+        middle.addStretch(1)
         named(second, "Looks a&t", self.source)
         named(second, self._level_label, self.level)
         named(second, self._wait_label, self.wait)
@@ -138,6 +154,7 @@ class StopForm(QWidget):
         lines.setContentsMargins(0, 0, 0, 0)
         lines.setSpacing(4)
         lines.addLayout(first)
+        lines.addLayout(middle)
         lines.addLayout(second)
 
     # -- a plan in and out -------------------------------------------------------------------------------------------
@@ -148,7 +165,7 @@ class StopForm(QWidget):
         shown = plan or StopPlan(0)
         with QSignalBlocker(self):
             looks = shown.source is TriggerSource.UNDERLYING
-            for edit in (self.level, self.target, self.even):
+            for edit in (self.level, self.target, self.step, self.even, self.offset):
                 edit.set_instrument(instrument)
             self.units.set_instrument(instrument)
             self.source.setCurrentIndex(self.source.findData(shown.source))
@@ -159,8 +176,11 @@ class StopForm(QWidget):
             self.trail.setCurrentIndex(self.trail.findData(None if trail is None else trail.kind))
             self.interval.setCurrentIndex(self.interval.findData(trail.interval if trail else Interval.MINUTES_5))
             self.amount.setText("" if trail is None else self._amount_words(trail))
+            self.step.set_value(None if trail is None else trail.step or None)
+            self.period.setText("" if trail is None else str(trail.period))
             even = shown.break_even
             self.even.set_value(None if even is None else even.after)
+            self.offset.set_value(None if even is None else even.offset or None)
             self.charges.setChecked(even is None or even.with_charges)
             self.when.setText(_when_words(shown.time_exit))
             self.wait.setText("" if plan is None else str(shown.longest_wait))
@@ -176,7 +196,7 @@ class StopForm(QWidget):
 
     def plan(self, price: Price) -> StopPlan:
         """The plan with the strip's price. Raises ValueError in words."""
-        for edit in (self.level, self.target, self.even, self.units):
+        for edit in (self.level, self.target, self.step, self.even, self.offset, self.units):
             if edit.problem:
                 raise ValueError(f"{edit.accessibleName()}: {edit.problem}.")
         source = self._source
@@ -185,15 +205,12 @@ class StopForm(QWidget):
         if looks and (level is None or self.underlying is None):
             raise ValueError("Enter the level of the underlying." if self.underlying else "There is no underlying.")
         even = self.even.value
-        kept = self._kept.break_even
         return replace(
             self._kept,
             trigger=level if looks and level is not None else price,
             target=self.target.value,
             trail=self._read_trail(),
-            break_even=None
-            if even is None
-            else BreakEven(even, kept.offset if kept is not None else 0, self.charges.isChecked()),
+            break_even=None if even is None else BreakEven(even, self.offset.value or 0, self.charges.isChecked()),
             time_exit=self._read_when(),
             source=source,
             underlying=self.underlying if looks else None,
@@ -223,8 +240,8 @@ class StopForm(QWidget):
             raise ValueError("Enter how far the stop stays behind the best price.") from None
         if kind is TrailKind.POINTS:
             amount *= self._instrument.price_scale
-        kept = self._kept.trail or Trail(kind, amount)
-        return replace(kept, kind=kind, amount=amount, interval=Interval(self.interval.currentData()))
+        period = _whole(self.period.text(), "Candles of the average") if self.period.text().strip() else 14
+        return Trail(kind, amount, self.step.value or 0, period, Interval(self.interval.currentData()))
 
     def _read_when(self) -> TimeExit | None:
         text = self.when.text().strip()
@@ -263,7 +280,10 @@ class StopForm(QWidget):
     def _fit(self) -> None:
         kind, source = self._kind, self._source
         self.amount.setVisible(kind is not None)
-        self.interval.setVisible(kind is TrailKind.ATR)
+        for part in (self._period_label, self.period, self.interval):
+            part.setVisible(kind is TrailKind.ATR)
+        for part in (self._step_label, self.step):
+            part.setVisible(kind is not None)
         looks = source is TriggerSource.UNDERLYING
         for part in (self._level_label, self.level):
             part.setVisible(looks)
@@ -271,6 +291,12 @@ class StopForm(QWidget):
             other.setVisible(source is not TriggerSource.LAST)
         self.even.setEnabled(not looks)
         self.charges.setEnabled(not looks)
+        self.offset.setEnabled(not looks)
+
+
+def interval_words(interval: Interval) -> str:
+    """`5 min`, `1 h`."""
+    return _INTERVAL_WORDS.get(interval, f"{int(interval) // 60} min")
 
 
 def _when_words(when: TimeExit | None) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from app.domain.instrument import Instrument
 from app.domain.money import Price
+from app.domain.stop import TriggerSource
 from app.domain.strategy import Strategy, StrategyState
 from app.ui import format as fmt
 from app.ui.models.table import Column, Tone, tone_of
@@ -60,7 +61,12 @@ def _price(row: StrategyRow, value: Price | None) -> str:
 def _tip(row: StrategyRow) -> str:
     plan = row.strategy.plan
     levels = [("stop", plan.stop), ("target", plan.target), ("trail", plan.trail)]
+    levels += [("break-even after", plan.break_even), ("backstop behind it", plan.backstop)]
     told = [f"{name} {level_words(level, row.instrument)}" for name, level in levels if level is not None]
+    if plan.range_trail is not None:
+        told.append(f"trails {plan.range_trail.amount.normalize():f} x ATR of {plan.range_trail.period} candles")
+    if plan.source is not TriggerSource.LAST:
+        told.append(f"stop looks at {plan.source}")
     what = f"{entry_word(plan.side)} {clock_of(plan.entry_second)}, {exit_word(plan.side).lower()} "
     what += clock_of(plan.exit_second) + (f" {plan.carry} trading days later" if plan.carry else "")
     return "\n".join([f"{plan.instrument} · {plan.product} · {plan.account}", f"{what}, {days_words(plan)}", *told])

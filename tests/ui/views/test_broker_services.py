@@ -237,6 +237,7 @@ def test_a_stop_is_set_on_a_holding_and_shown_in_its_row(stage: Stage, facts: Fa
     assert panel.strip.isVisible()
     stage.until(lambda: "50 out at" in panel.strip._meaning.text())
     assert "TCS" in panel.strip._title.text()
+    panel.strip.put_away()
     panel.close()
 
 

@@ -108,7 +108,9 @@ def test_a_plan_typed_in_the_strip_is_sent_whole(stage: Stage, panel: StopsPanel
     write(panel, "stop.target", "26200")
     choose(panel, "stop.trail", TrailKind.POINTS)
     write(panel, "stop.amount", "40")
+    write(panel, "stop.step", "5")
     write(panel, "stop.even", "60")
+    write(panel, "stop.offset", "2.5")
     write(panel, "stop.when", "1510")
     choose(panel, "stop.source", TriggerSource.DOUBLE_LAST)
     write(panel, "stop.wait", "7")
@@ -121,8 +123,8 @@ def test_a_plan_typed_in_the_strip_is_sent_whole(stage: Stage, panel: StopsPanel
     assert plan == StopPlan(
         FUTURE.trigger,
         target=26_200_00,
-        trail=Trail(TrailKind.POINTS, Decimal(40_00)),
-        break_even=BreakEven(60_00),
+        trail=Trail(TrailKind.POINTS, Decimal(40_00), step=5_00),
+        break_even=BreakEven(60_00, offset=2_50),
         time_exit=TimeExit(time(15, 10)),
         source=TriggerSource.DOUBLE_LAST,
         longest_wait=7,
@@ -135,13 +137,14 @@ def test_an_atr_trail_names_its_candles_and_its_distance(stage: Stage, panel: St
     choose(panel, "stop.trail", TrailKind.ATR)
     write(panel, "stop.amount", "2.5")
     choose(panel, "stop.interval", Interval.MINUTES_15)
+    write(panel, "stop.period", "21")
     stage.until(lambda: "trails 41.50 behind" in text(panel, "stop.meaning"))
     click(panel, "stop.arm")
     stage.until(lambda: not panel.strip.isVisible())
     assert stage.desk.script.called("change")
     (_, plan) = stage.desk.script.called("change")[0]
     assert isinstance(plan, StopPlan)
-    assert plan.trail == Trail(TrailKind.ATR, Decimal("2.5"), interval=Interval.MINUTES_15)
+    assert plan.trail == Trail(TrailKind.ATR, Decimal("2.5"), period=21, interval=Interval.MINUTES_15)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
+from decimal import Decimal
 from typing import TypeVar
 
 import pytest
@@ -15,8 +16,9 @@ from app.domain.errors import Denied
 from app.domain.events import StopChanged, StrategyChanged, StrategyMarked, TicksConflated
 from app.domain.ids import InstrumentId, StopId
 from app.domain.instrument import Product
+from app.domain.market import Interval
 from app.domain.order import Side
-from app.domain.stop import Stop, StopPlan, StopState, TriggerSource
+from app.domain.stop import Stop, StopPlan, StopState, Trail, TrailKind, TriggerSource
 from app.domain.strategy import (
     Days,
     DaysKind,
@@ -253,7 +255,7 @@ def test_everything_that_was_typed_is_saved_and_started(editor: Editor) -> None:
     dialog.exit.setTime(QTime(14, 45))
     dialog.stop.show_level(Level(Measure.POINTS, 1_250))
     dialog.target.show_level(Level(Measure.PERCENT, 250))
-    dialog.trail.show_level(Level(Measure.POINTS, 800))
+    dialog.beyond.trail.show_level(Level(Measure.POINTS, 800))
     dialog.weekly.setChecked(True)
     dialog.weekdays[1].setChecked(True)
     dialog.weekdays[3].setChecked(True)
@@ -273,6 +275,21 @@ def test_a_strategy_is_edited_as_it_is(bench: Bench) -> None:
     plan = bench.panel.kept.strategies[NEXT].plan
     editor = Editor(bench, plan)
     assert editor.dialog.plan() == plan
+    editor.dialog.close()
+
+
+def test_all_that_its_stop_does_is_edited_as_it_is(bench: Bench) -> None:
+    rich = replace(
+        bench.panel.kept.strategies[NEXT].plan,
+        stop=Level(Measure.PERCENT, 100),
+        trail=None,
+        range_trail=Trail(TrailKind.ATR, Decimal("2.5"), period=10, interval=Interval.MINUTES_15),
+        break_even=Level(Measure.POINTS, 1_500),
+        backstop=Level(Measure.PERCENT, 50),
+        source=TriggerSource.MID,
+    )
+    editor = Editor(bench, rich)
+    assert editor.dialog.plan() == rich
     editor.dialog.close()
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from app.domain.instrument import Product
 from app.domain.order import Side
+from app.domain.stop import Trail, TrailKind, TriggerSource
 from app.domain.strategy import Days, DaysKind, Level, Measure
 from app.engine.strategies.check import problems_of
 from tests.fakes.trading import INFY, OPTION
 from tests.unit.engine.strategies.stage import PLAN, second
 
+ATR = Trail(TrailKind.ATR, Decimal(2))
 PERCENT, POINTS, PRICE = Measure.PERCENT, Measure.POINTS, Measure.PRICE
 GOOD = replace(PLAN, target=Level(PERCENT, 200), trail=Level(POINTS, 500))
 
@@ -50,6 +53,13 @@ def test_a_plan_that_makes_sense_has_no_problem() -> None:
         ({"stop": Level(PRICE, 99_000), "limit": 98_000}, "stop", "below the limit price"),
         ({"target": Level(PRICE, 99_000), "limit": 99_500}, "target", "above the limit price"),
         ({"limit": 99_003}, "limit", "on a tick"),
+        ({"range_trail": ATR}, "trail", "not by both"),
+        ({"trail": None, "range_trail": replace(ATR, period=1)}, "range_trail", "2 to 200"),
+        ({"trail": None, "range_trail": replace(ATR, kind=TrailKind.POINTS)}, "range_trail", "average range"),
+        ({"break_even": Level(PRICE, 99_000)}, "break_even", "a distance"),
+        ({"backstop": Level(POINTS, 3)}, "backstop", "less than one tick"),
+        ({"source": TriggerSource.UNDERLYING}, "source", "its own instrument"),
+        ({"stop": None, "target": None, "trail": None, "backstop": Level(POINTS, 500)}, "stop", "belongs to a stop"),
     ],
 )
 def test_what_is_wrong_is_said_for_its_field(changes: dict[str, Any], field: str, words: str) -> None:

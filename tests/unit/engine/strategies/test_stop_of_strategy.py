@@ -1,0 +1,53 @@
+"""What the stop of a strategy does beyond its level, and what happens where that is refused."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from decimal import Decimal
+
+from app.domain.errors import Unreachable
+from app.domain.order import OrderKind, OrderStatus
+from app.domain.stop import BreakEven, Trail, TrailKind, TriggerSource, is_backstop
+from app.domain.strategy import Level, Measure, StrategyState
+from tests.unit.engine.strategies.stage import PLAN, Stage, play
+
+RICH = replace(
+    PLAN,
+    trail=None,
+    range_trail=Trail(TrailKind.ATR, Decimal("2.5"), period=10),
+    break_even=Level(Measure.PERCENT, 150),
+    backstop=Level(Measure.POINTS, 700),
+    source=TriggerSource.DOUBLE_LAST,
+)
+
+
+def test_a_strategys_stop_has_all_that_a_stop_has() -> None:
+    async def script(stage: Stage) -> None:
+        stop = await stage.bought(RICH)
+        assert stop.plan.trail == RICH.range_trail
+        assert stop.plan.break_even == BreakEven(1_485)
+        assert (stop.plan.backstop, stop.plan.source) == (700, TriggerSource.DOUBLE_LAST)
+        await asyncio.sleep(3)
+        (behind,) = [o for o in stage.broker.book.values() if is_backstop(o.tag)]
+        assert (behind.kind, behind.trigger_price) == (OrderKind.SL, stop.trigger - 700)
+        await stage.engine.stop(RICH.id, close=True)
+        await stage.until(StrategyState.IDLE, StrategyState.SOLD, plan=RICH)
+        await asyncio.sleep(3)
+        assert stage.held == 0
+        live = [o for o in stage.broker.book.values() if is_backstop(o.tag) and not o.status.is_final]
+        assert live == [], "no order may outlive the strategy's position"
+        assert all(o.status in (OrderStatus.FILLED, OrderStatus.CANCELLED) for o in stage.broker.book.values())
+
+    play(script)
+
+
+def test_where_it_cannot_be_armed_as_asked_its_plain_level_stands_and_the_trader_is_called() -> None:
+    async def script(stage: Stage) -> None:
+        stage.rig.around.range = Unreachable("No candles now.")
+        stop = await stage.bought(RICH)
+        assert stop.plan.trail is None
+        assert stop.trigger == RICH.stop_price(99_000, 5)
+        assert any("level alone" in alarm and "No candles now" in alarm for alarm in stage.alarms)
+
+    play(script)

@@ -128,6 +128,9 @@ class StopDesk:
                 found["target_outcome"] = desk.outcome(held).net(max(plan.target, instrument.tick_size))
             except ChargesUnknown:
                 found["target_outcome"] = desk.outcome(held).gross(plan.target)
+        if units < foreseen.quantity:  # its share of the money
+            for name in {"outcome", "target_outcome"} & {"outcome", *found}:
+                found[name] = found.get(name, foreseen.outcome) * units // foreseen.quantity
         return replace(foreseen, **found)
 
     async def underlying(self, instrument: InstrumentId) -> InstrumentId | None:

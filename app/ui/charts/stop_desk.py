@@ -13,8 +13,8 @@ from decimal import ROUND_HALF_UP, Decimal
 from app.desk.messages import StopPreview
 from app.domain.errors import AppError, Cancelled
 from app.domain.events import FeedState
-from app.domain.ids import AccountId, InstrumentId
-from app.domain.instrument import Instrument
+from app.domain.ids import AccountId, InstrumentId, StopId
+from app.domain.instrument import Instrument, Product
 from app.domain.money import Paise, Price
 from app.domain.portfolio import Position, PositionKey
 from app.domain.stop import Stop, StopPlan
@@ -26,6 +26,9 @@ from app.ui.charts.target_line import TargetLine
 
 _SIGHTED = frozenset({FeedState.LIVE, FeedState.CLOSED})
 """With the market closed no price is missing; everything else leaves a stop blind."""
+
+
+_DELIVERED = (Product.CNC, Product.MTF)
 
 
 class StopDesk:
@@ -42,21 +45,27 @@ class StopDesk:
         self._heard: dict[PositionKey, int] = {}
         """How many events came of each position's stop: an answer older than an event is not believed."""
         self._standing: dict[PositionKey, Stop] = {}
-        """Stops that are not final, also of positions not yet heard of."""
+        """The first stop of each position that is not final, also of positions not yet heard of."""
+        self._further: dict[StopId, tuple[StopLine, TargetLine]] = {}
+        """Lines of the other stops that share a position."""
         self._asking: set[int] = set()
 
     # --- what is shown ---------------------------------------------------------------------------------------------
 
     def lines(self) -> list[StopLine]:
         """What the canvas draws."""
-        return [line for line in (*self._lines.values(), *self._targets.values()) if line.shown]
+        return [line for line in self._all() if line.shown]
+
+    def _all(self) -> list[StopLine]:
+        further = (line for pair in self._further.values() for line in pair)
+        return [*self._lines.values(), *self._targets.values(), *further]
 
     def marks(self, last: Price | None) -> list[PositionMark]:
         """Open positions at the last price."""
         return [
             _mark(line.instrument, line.position, last, self._break_even.get(key))
             for key, line in self._lines.items()
-            if line.position.quantity
+            if line.position.quantity and line.position.average_price
         ]
 
     @property
@@ -76,6 +85,7 @@ class StopDesk:
         self._break_even.clear()
         self._heard.clear()
         self._standing.clear()
+        self._further.clear()
         self._changed()
 
     async def read(self) -> None:
@@ -117,9 +127,6 @@ class StopDesk:
         if self._instrument is None or stop.key.instrument != self._instrument.id:
             return
         self._heard[stop.key] = self._heard.get(stop.key, 0) + 1
-        standing = self._standing.get(stop.key)
-        if stop.state.is_final and standing is not None and standing.id != stop.id:
-            return  # an older stop of the same position ended; the one shown stands
         self._acknowledge(stop)
         self._look()
 
@@ -151,24 +158,66 @@ class StopDesk:
             self._targets[position.key].forget()
             self._break_even.pop(position.key, None)
         line.position = self._targets[position.key].position = position
+        for further in (line for pair in self._further.values() for line in pair):
+            if further.key == position.key:
+                further.position = position
+                further.forget()
         if position.quantity and position.key not in self._break_even:
             self._break_even[position.key] = None
             self._bridge.start(self._read_break_even(instrument.id, position.key), "break-even")
 
     def _acknowledge(self, stop: Stop) -> None:
         standing = self._standing.get(stop.key)
-        if standing is not None and standing.id != stop.id and not stop.state.is_final:
-            return  # of several stops that share a position the first is drawn; the list has them all
-        if stop.state.is_final:
-            self._standing.pop(stop.key, None)
-        else:
+        if standing is not None and standing.id != stop.id:
+            self._acknowledge_further(stop)
+            return
+        if not stop.state.is_final:
             self._standing[stop.key] = stop
+            self._guarded(stop)
+        elif standing is None:
+            return  # an older stop of the position ended
+        else:
+            del self._standing[stop.key]
         for line in (self._lines.get(stop.key), self._targets.get(stop.key)):
             if line is not None:
                 line.acknowledge(stop)
+        if stop.state.is_final:
+            self._promote(stop.key)
+
+    def _guarded(self, stop: Stop) -> None:
+        """A stop on a holding has no position of today: its own units stand for it."""
+        instrument, none = self._instrument, Decimal(0)
+        if instrument is not None and stop.key.product in _DELIVERED and stop.key not in self._lines:
+            units = -stop.side.sign * stop.quantity
+            position = Position(stop.key, units, none, stop.trigger, stop.trigger, 0, none, 0, none)
+            self._lines[stop.key] = StopLine(instrument, position)
+            self._targets[stop.key] = TargetLine(instrument, position)
+
+    def _acknowledge_further(self, stop: Stop) -> None:
+        if stop.state.is_final:
+            self._further.pop(stop.id, None)
+            return
+        first = self._lines.get(stop.key)
+        if first is not None and stop.id not in self._further:
+            pair = StopLine(first.instrument, first.position), TargetLine(first.instrument, first.position)
+            self._further[stop.id] = pair
+        for line in self._further.get(stop.id, ()):
+            line.acknowledge(stop)
+
+    def _promote(self, key: PositionKey) -> None:
+        """The first stop of a position has ended: another one's line takes its place."""
+        for stop_id, (other, _target) in list(self._further.items()):
+            if other.key == key and other.stop is not None:
+                del self._further[stop_id]
+                self._acknowledge(other.stop)
+                return
+        first = self._lines.get(key)
+        if first is not None and not first.position.average_price:
+            del self._lines[key]  # of a holding
+            self._targets.pop(key, None)
 
     def _look(self) -> None:
-        for line in (*self._lines.values(), *self._targets.values()):
+        for line in self._all():
             line.blind = self._feeds.get(line.key.account) not in _SIGHTED
             self.foresee(line)
         self._changed()
@@ -239,6 +288,8 @@ class StopDesk:
     async def _preview(self, line: StopLine, asked: Price) -> StopPreview:
         """A target is foreseen with its whole plan: alone it would be a stop on the wrong side."""
         verbs, stop = self._bridge.desk.stops, line.stop
+        if stop is not None and stop.plan.quantity is not None and not isinstance(line, TargetLine):
+            return await verbs.foresee(line.key, line.plan(stop, asked) or replace(stop.plan, trigger=asked))
         plan = line.plan(stop, asked) if isinstance(line, TargetLine) and stop is not None else None
         if plan is None or stop is None:
             return await verbs.preview(line.key, asked)

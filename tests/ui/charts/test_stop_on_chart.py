@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from PySide6.QtCore import Qt, QTimer
@@ -344,7 +345,7 @@ def test_a_short_position_has_its_stop_above(stage: Stage, qtbot: QtBot) -> None
 
 
 def test_a_new_position_appears_and_a_stop_heard_of_before_it_is_kept(bench: Bench) -> None:
-    key = PositionKey(market.ACCOUNT, InstrumentId("NSE:INFY"), Product.CNC)
+    key = PositionKey(market.ACCOUNT, InstrumentId("NSE:INFY"), Product.NRML)
     early = Stop(StopId("AAAAAAAAAAAA"), key, Side.SELL, MIDDLE, 10, StopState.ARMED, market.NOW, StopPlan(MIDDLE))
     held = replace(bench.line.position, key=key, quantity=10, average_price=Decimal(1500))
     bench.stage.desk.script.positions[key] = held
@@ -435,3 +436,50 @@ def test_a_stop_on_its_underlying_is_drawn_at_its_own_price_or_not_at_all(bench:
     assert changed.trigger == 2_590_000
     bench.stage.publish(StopChanged(replace(stop, plan=replace(plan, last_trigger=None))))
     assert bench.canvas.overlay.stops == ()
+
+
+def standing(trigger: int, **changes: Any) -> Stop:
+    """An armed stop on the long position."""
+    made = Stop(
+        StopId("S" * 12), INFY, Side.SELL, trigger, 25, StopState.ARMED, market.NOW, StopPlan(trigger), tick_size=10
+    )
+    return replace(made, **changes)
+
+
+# -- several stops of one position -----------------------------------------------------------------------------------
+
+
+def test_every_stop_of_a_position_is_drawn_and_the_next_takes_the_place_of_one_that_ended(bench: Bench) -> None:
+    def share(name: str, trigger: int, units: int, target: int | None = None) -> Stop:
+        plan = StopPlan(trigger, target=target, quantity=units)
+        return standing(trigger, id=StopId(name), quantity=units, plan=plan)
+
+    near, far = share("A" * 12, NEAR, 10, LAST + 200), share("B" * 12, FAR, 15, LAST + 300)
+    for stop in (near, far):
+        bench.stage.publish(StopChanged(stop))
+    shown = bench.canvas.overlay
+
+    def levels(kind: bool) -> list[tuple[int | None, int]]:
+        return sorted((x.standing, x.quantity) for x in shown.stops if isinstance(x, TargetLine) is kind)
+
+    bench.stage.until(lambda: levels(False) == [(FAR, 15), (NEAR, 10)])
+    assert levels(True) == [(LAST + 200, 10), (LAST + 300, 15)]
+    assert shown.layout(), "they can be laid out together"
+    bench.stage.publish(StopChanged(replace(near, state=StopState.CLOSED)))
+    bench.stage.until(lambda: levels(False) == [(FAR, 15)])
+    assert bench.phase() is Phase.ARMED
+    bench.stage.publish(StopChanged(replace(far, state=StopState.CLOSED)))
+    bench.stage.until(lambda: levels(True) == [])
+    assert bench.phase() is Phase.OFFERED
+
+
+def test_the_stop_of_a_holding_is_drawn_although_nothing_was_bought_today(bench: Bench) -> None:
+    key = replace(INFY, product=Product.CNC)
+    stop = standing(MIDDLE, key=key)
+    script = bench.stage.desk.script
+    script.positions[key] = replace(script.positions[INFY], key=key)
+    bench.stage.publish(StopChanged(stop))
+    lines = bench.canvas.overlay
+    bench.stage.until(lambda: any(line.key == key and line.standing == MIDDLE for line in lines.stops))
+    bench.stage.publish(StopChanged(replace(stop, state=StopState.CLOSED)))
+    bench.stage.until(lambda: not any(line.key == key for line in lines.stops))

@@ -19,7 +19,9 @@ from app.cli.commands import (
     AccountList,
     Connect,
     DataCommand,
+    DeskCommand,
     Doctor,
+    ExitCommand,
     Flatten,
     Guard,
     InstrumentCommand,
@@ -28,7 +30,6 @@ from app.cli.commands import (
     QuoteCommand,
     Restore,
     Simulate,
-    Sync,
     Workstation,
 )
 from app.cli.main import parse
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 ANOTHER_COMMAND_SECONDS = 120.0
 """How long a command waits for another one on the same profile."""
 
-Headless = Connect | Sync | DataCommand | InstrumentCommand | AccountCommand | QuoteCommand | Flatten
+Headless = DataCommand | DeskCommand
 
 PRELOADED = """brokers.registry brokers.zerodha.adapter brokers.upstox.adapter desk.instruments desk.paper desk.settle
 desk.upkeep engine.rules storage.store runtime.helper"""
@@ -282,11 +283,10 @@ async def _data_command(desk: Any, command: DataCommand, out: Any, passphrases: 
     return await run_data(desk, command, out, passphrases or Passphrases(os.environ, terminal=sys.stdin.isatty()))
 
 
-async def _command(
-    desk: Any, command: Connect | Sync | InstrumentCommand | AccountCommand | QuoteCommand | Flatten, out: Any
-) -> int:
+async def _command(desk: Any, command: DeskCommand, out: Any) -> int:
     from app.cli.accounts import run_accounts
     from app.cli.connect import run_connect
+    from app.cli.exits import run_exits
     from app.cli.flatten import run_flatten
     from app.cli.instruments import run_instruments
     from app.cli.quotes import run_quotes
@@ -300,6 +300,8 @@ async def _command(
         return await run_quotes(desk.quotes, command, out)
     if isinstance(command, Flatten):
         return await run_flatten(desk.flatten, command, out)
+    if isinstance(command, ExitCommand):
+        return await run_exits(desk.exits, command, out)
     if isinstance(command, Connect):
         return await run_connect(desk, command, out, sys.stdin.readline)
     return await run_sync(desk, command, out)

@@ -7,7 +7,8 @@ from datetime import date
 from pathlib import Path
 
 from app.domain.account import Endpoints
-from app.domain.ids import AccountId, InstrumentId
+from app.domain.ids import AccountId, InstrumentId, StopId
+from app.domain.money import Paise
 
 FINE = 0
 """Exit code: everything worked."""
@@ -220,6 +221,31 @@ class Tidy:
     sync_log_days: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Flights:
+    """List recorded exits, or write them to a file."""
+
+    profile: Path
+    limit: int
+    file: Path | None
+    stops: tuple[StopId, ...]
+    """With a file: of these; empty: all."""
+    as_json: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PortfolioStop:
+    """Show or set what a day may lose, win or give back."""
+
+    profile: Path
+    account: AccountId | None
+    limits: tuple[tuple[str, Paise | None], ...]
+    """What is to change, by name; None: no limit."""
+    as_json: bool
+
+
+ExitCommand = Flights | PortfolioStop
+
 DataCommand = Backup | Restore | Doctor | RotateKeys | Tidy
 
 AccountCommand = AccountList | Disconnect | Pause
@@ -228,15 +254,7 @@ InstrumentCommand = InstrumentSync | InstrumentStats
 
 QuoteCommand = QuoteChange | QuoteKey | QuoteAsk
 
-Command = (
-    Workstation
-    | Guard
-    | Simulate
-    | Connect
-    | Sync
-    | DataCommand
-    | InstrumentCommand
-    | AccountCommand
-    | QuoteCommand
-    | Flatten
-)
+DeskCommand = Connect | Sync | InstrumentCommand | AccountCommand | QuoteCommand | Flatten | ExitCommand
+"""What a desk does, here or in the workstation that runs."""
+
+Command = Workstation | Guard | Simulate | DataCommand | DeskCommand

@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 
 from app import __version__
-from app.cli import accounts, data, flatten, guard, instruments, quotes
+from app.cli import accounts, data, exits, flatten, guard, instruments, quotes
 from app.cli.commands import Command, Connect, Simulate, Sync, Workstation
 from app.domain.account import Endpoints
 from app.domain.ids import AccountId
@@ -37,6 +37,8 @@ examples:
   main.py accounts                     who is connected; `accounts pause|resume|disconnect ID`
   main.py quotes                       who is asked for prices that no feed brings; `quotes order NAME…`
   main.py flatten --yes                cancel all orders, exit all positions; without --yes only listed
+  main.py portfolio-stop --loss 20000  close everything and halt at a day's loss; without limits only shown
+  main.py flights --export FILE        recorded exits, step by step, as JSON
   main.py instruments sync             refresh the instrument lists; --source FILE takes over a file
 
 The passphrase is read from STOPLINE_PASSPHRASE, or asked for on the terminal.
@@ -83,6 +85,8 @@ def parse(arguments: Sequence[str]) -> Command:
         return quotes.parsed(asked, profile)
     if asked.command == flatten.NAME:
         return flatten.parsed(asked, profile)
+    if asked.command in exits.NAMES:
+        return exits.parsed(asked, profile)
     return Workstation(profile, paper=asked.paper)
 
 
@@ -110,6 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     quotes.add_commands(commands, common)
     guard.add_command(commands, common)
     flatten.add_command(commands, common)
+    exits.add_commands(commands, common)
     return parser
 
 

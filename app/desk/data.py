@@ -48,6 +48,8 @@ HELPER_SECONDS = 30.0
 DAY: Nanos = 86_400 * SECOND
 HOUR: Nanos = 3_600 * SECOND
 MEGABYTE = 1_000_000
+FLIGHT_DAYS = 3_650
+"""A recording of an exit takes some kilobytes: ten years of them are kept."""
 _TIDIED = "upkeep.tidied_at"
 _CHECKED = "upkeep.checked_at"
 
@@ -177,11 +179,15 @@ class DataDesk:
         now = self._clock.now()
         notifications = await retention.drop_notifications(now - settings.notifications_days * DAY)
         runs = await retention.drop_sync_logs(now - settings.sync_log_days * DAY)
+        exits = await self._workspace.journal.flights.drop_before(now - FLIGHT_DAYS * DAY)
         recorded = self._workspace.book.ticks
         ticks = await recorded.drop_before(now - settings.ticks_days * DAY)
         capped = await recorded.drop_above(settings.ticks_megabytes * MEGABYTE)
         await self._workspace.book.settings.put(_TIDIED, str(now))
-        log.info("retention: %d notifications, %d sync runs, %d blocks of ticks", notifications, runs, ticks + capped)
+        log.info(
+            "retention: %d notifications, %d sync runs, %d blocks of ticks, %d recordings of exits",
+            notifications, runs, ticks + capped, exits,
+        )  # fmt: skip
         oldest = (await recorded.span()).oldest
         if capped:
             self._notice(

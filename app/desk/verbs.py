@@ -16,6 +16,7 @@ from app import __version__
 from app.desk.account_verbs import DirectAccounts, RemoteAccounts, account_verbs
 from app.desk.api import Desk
 from app.desk.api_quotes import QuoteVerbs
+from app.desk.exit_commands import DirectExits, RemoteExits, exit_verbs
 from app.desk.flatten_verbs import FlattenCommands, RemoteFlatten, flatten_verbs
 from app.desk.instrument_verbs import DirectInstruments, RemoteInstruments, instrument_verbs
 from app.desk.messages import AccountView, LoginPage, SyncSummary, VaultState
@@ -92,6 +93,7 @@ class DirectDesk:
         self._desk = desk
         self.instruments = DirectInstruments(desk)
         self.accounts = DirectAccounts(desk)
+        self.exits = DirectExits(desk)
 
     @property
     def quotes(self) -> QuoteVerbs:
@@ -169,6 +171,7 @@ class RemoteDesk:
         self.accounts = RemoteAccounts(paths)
         self.flatten = RemoteFlatten(paths)
         self.quotes = RemoteQuotes(paths)
+        self.exits = RemoteExits(paths)
 
     async def begin_connect(
         self, broker: str, api_key: str, api_secret: Secret, endpoints: Endpoints | None
@@ -295,4 +298,5 @@ def remote_verbs(desk: Desk, show: Callable[[], None], *, role: str = "workstati
         **account_verbs(desk),
         **flatten_verbs(desk),
         **quote_verbs(desk),
+        **exit_verbs(desk),
     }

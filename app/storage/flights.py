@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from app.domain.errors import Damaged
 from app.domain.flight import Flight
-from app.domain.ids import StopId
+from app.domain.ids import Nanos, StopId
 from app.storage.schema_journal import flights
 from app.storage.store import Store
 
+SLICE = 200
+"""Recordings that one write drops."""
 _ENCODE = msgspec.msgpack.Encoder().encode
 _DECODE = msgspec.msgpack.Decoder(Flight).decode
 
@@ -34,6 +36,17 @@ class Flights:
         """The newest first."""
         query = select(flights.c.flight).order_by(flights.c.fired_at.desc(), flights.c.stop).limit(limit)
         return await self._store.run(lambda c: [_flight(blob) for blob in c.execute(query).scalars()])
+
+    async def drop_before(self, at: Nanos) -> int:
+        """Recordings of exits that are older; a slice at a time, for the journal has others to serve. How many went."""
+        dropped = 0
+        chosen = select(flights.c.stop).where(flights.c.fired_at < at).limit(SLICE)
+        query = delete(flights).where(flights.c.stop.in_(chosen))
+        while True:
+            gone: int = await self._store.run(lambda c: c.execute(query).rowcount)
+            dropped += gone
+            if gone < SLICE:
+                return dropped
 
     async def one(self, stop: StopId) -> Flight | None:
         """Of one stop; None where nothing was recorded."""

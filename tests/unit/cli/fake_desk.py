@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import cast
 
 from app.desk.api import Desk
 from app.desk.flatten_messages import FlattenChoice, FlattenPlan, FlattenReport
 from app.desk.messages import AccountView, LoginPage, PassphraseStrength, SyncRun, SyncSummary, VaultInfo, VaultState
 from app.domain.account import Endpoints
+from app.domain.day_stop import DayLimits, DayStop, changed
 from app.domain.errors import AppError, Denied, VaultLocked, WrongPassphrase
 from app.domain.events import Event, FeedState, SessionState, SyncProgressed, SyncStep
-from app.domain.ids import AccountId
+from app.domain.flight import Flight, FlightMark, FlightStep
+from app.domain.ids import AccountId, InstrumentId, StopId
+from app.domain.order import Side
 from app.domain.stop import Stop
 from app.runtime.secret import Secret
 
@@ -130,8 +135,35 @@ class FakePortfolio:
 
 
 class FakeStops:
+    def __init__(self) -> None:
+        self.days = {ACCOUNT: DayStop(ACCOUNT, "2026-11-25", DayLimits(loss=2_000_000), net=-50_000)}
+
     async def stops(self) -> Sequence[Stop]:
         return []
+
+    async def day_stops(self) -> Sequence[DayStop]:
+        return list(self.days.values())
+
+    async def set_day_limits(self, account: AccountId, limits: DayLimits) -> DayStop:
+        self.days[account] = changed(self.days[account], limits)
+        return self.days[account]
+
+
+class FakeFlights:
+    def __init__(self) -> None:
+        marks = (FlightMark(0, FlightStep.BREACH, 99_000), FlightMark(310, FlightStep.WRITTEN))
+        stop, instrument = StopId("A" * 12), InstrumentId("NSE:INFY")
+        self.kept = [
+            Flight(stop, ACCOUNT, instrument, Side.SELL, 1, 99_000, 98_990, "stop", marks, ("POST",), 310, slippage=750)
+        ]
+
+    async def recent(self, limit: int = 200) -> Sequence[Flight]:
+        return self.kept[:limit]
+
+    async def export(self, path: Path, stops: Sequence[StopId] = ()) -> int:
+        named = [one.stop for one in self.kept if not stops or one.stop in stops]
+        await asyncio.to_thread(path.write_text, repr(named), "utf-8")
+        return len(self.kept)
 
 
 class FakeFlatten:
@@ -153,6 +185,7 @@ class FakeDesk:
         self.portfolio = FakePortfolio(self)
         self.stops = FakeStops()
         self.flatten = FakeFlatten()
+        self.flights = FakeFlights()
         self.listeners: list[EventListener] = []
 
     def listen(self, handler: EventListener) -> None:

@@ -11,9 +11,23 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from app.cli.accounts import run_accounts
-from app.cli.commands import FINE, SOME_FAILED, AccountList, Connect, Disconnect, Flatten, Pause, Sync
+from app.cli.commands import (
+    COULD_NOT_START,
+    FINE,
+    SOME_FAILED,
+    AccountList,
+    Connect,
+    Disconnect,
+    Flatten,
+    Flights,
+    Pause,
+    PortfolioStop,
+    Sync,
+)
 from app.cli.connect import redirect_address, run_connect
+from app.cli.exits import run_exits
 from app.cli.flatten import run_flatten
+from app.cli.main import parse
 from app.cli.output import Output
 from app.cli.passphrase import VARIABLE, Passphrases, open_vault
 from app.cli.sync import run_sync
@@ -398,3 +412,51 @@ async def test_flatten_lists_first_and_ends_with_verified_flat_or_what_is_not(
     assert await run_flatten(desk.flatten, replace(listed, yes=True), out) == SOME_FAILED
     answer = one_object(out)
     assert (answer["verified_flat"], answer["not_flat"]) == (False, ["75 NSE:INFY (MIS) is still open"])
+
+
+# -- exits -----------------------------------------------------------------------------------------------------------
+
+
+def asked(*arguments: str) -> Flights | PortfolioStop:
+    command = parse(arguments)
+    assert isinstance(command, Flights | PortfolioStop)
+    return command
+
+
+async def test_recorded_exits_are_listed_and_written_to_a_new_file(
+    desk: DirectDesk | RemoteDesk, tmp_path: Path
+) -> None:
+    out = output()
+    assert await run_exits(desk.exits, asked("flights"), out) == FINE
+    assert told(out) == "AAAAAAAAAAAA  SELL NSE:INFY by stop at 989.90: 0.31 ms, slippage 7.50\n"
+    file = tmp_path / "exits.json"
+    out = output(as_json=True)
+    export = asked("flights", "--export", str(file), "--stop", "A" * 12, "--json")
+    assert await run_exits(desk.exits, export, out) == FINE
+    assert one_object(out)["flights"] == 1
+    assert "AAAAAAAAAAAA" in file.read_text("utf-8")
+    assert await run_exits(desk.exits, export, output()) == COULD_NOT_START, "no file is written over"
+
+
+async def test_the_portfolio_stop_is_shown_and_set_and_loosened_from_tomorrow(
+    desk: DirectDesk | RemoteDesk,
+) -> None:
+    out = output()
+    assert await run_exits(desk.exits, asked("portfolio-stop"), out) == FINE
+    assert "the day stands at -500.00; today loss 20,000.00" in told(out)
+    out = output()
+    tighter = asked("portfolio-stop", "--loss", "15,000", "--drawdown", "8000")
+    assert await run_exits(desk.exits, tighter, out) == FINE
+    assert "today loss 15,000.00, drawdown 8,000.00" in told(out)
+    out = output(as_json=True)
+    assert await run_exits(desk.exits, asked("portfolio-stop", "--loss", "none", "--json"), out) == FINE
+    (stop,) = one_object(out)["portfolio_stops"]
+    assert (stop["limits"]["loss"], stop["tomorrow"]["loss"]) == (1_500_000, None)
+    assert await run_exits(desk.exits, asked("portfolio-stop", "--account", "x"), output()) == COULD_NOT_START
+
+
+@pytest.mark.parametrize("amount", ["-5", "0", "1.234", "much"])
+def test_an_amount_that_is_none_is_refused_by_the_parser(amount: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(("portfolio-stop", f"--loss={amount}"))
+    assert "--loss" in capsys.readouterr().err

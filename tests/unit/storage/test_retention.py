@@ -9,9 +9,13 @@ import pytest
 from sqlalchemy import Connection, text
 
 from app.domain.errors import Damaged
-from app.domain.ids import InstrumentId
+from app.domain.flight import Flight
+from app.domain.ids import AccountId, InstrumentId, StopId
 from app.domain.market import Tick
+from app.domain.order import Side
 from app.storage.book import Book
+from app.storage.flights import SLICE as FLIGHT_SLICE
+from app.storage.journal import Journal
 from app.storage.retention import SLICE, Retention
 from app.storage.store import Store
 from app.storage.ticks import TickBlock, packed
@@ -90,3 +94,13 @@ async def test_a_block_that_cannot_be_read_is_said_to_be_damaged(book: Book, boo
     await book_store.run(lambda c: c.exec_driver_sql("UPDATE tick_blocks SET data = x'00'"))
     with pytest.raises(Damaged, match="ticks of NSE:INFY"):
         await book.ticks.read(INFY, 0, 9)
+
+
+async def test_recordings_of_exits_go_when_their_time_is_over(journal: Journal) -> None:
+    for number in range(FLIGHT_SLICE + 30):
+        stop = StopId(f"{number:012d}")
+        await journal.flights.save(
+            Flight(stop, AccountId("zerodha-X"), INFY, Side.SELL, number, 99_000, 98_990, "stop", (), (), None)
+        )
+    assert await journal.flights.drop_before(FLIGHT_SLICE + 10) == FLIGHT_SLICE + 10
+    assert len(await journal.flights.recent(1_000)) == 20

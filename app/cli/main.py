@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -46,6 +46,17 @@ Exit codes: 0 all fine, 1 something failed, 2 could not start.
 """
 
 
+_PARSED: dict[str, Callable[[argparse.Namespace, Path], Command]] = {
+    guard.NAME: guard.parsed,
+    instruments.NAME: instruments.parsed,
+    accounts.NAME: accounts.parsed,
+    quotes.NAME: quotes.parsed,
+    flatten.NAME: flatten.parsed,
+    **dict.fromkeys(exits.NAMES, exits.parsed),
+}
+"""Commands that have a module of their own."""
+
+
 def parse(arguments: Sequence[str]) -> Command:
     """The command asked for. Exits with code 2 and a usage line when it makes no sense, 0 after --help."""
     if arguments[:1] == ["simulate"]:
@@ -75,19 +86,8 @@ def parse(arguments: Sequence[str]) -> Command:
         return Sync(profile, account, asked.json, asked.since, asked.until, file)
     if asked.command in data.NAMES:
         return data.parsed(asked, profile)
-    if asked.command == guard.NAME:
-        return guard.parsed(asked, profile)
-    if asked.command == instruments.NAME:
-        return instruments.parsed(asked, profile)
-    if asked.command == accounts.NAME:
-        return accounts.parsed(asked, profile)
-    if asked.command == quotes.NAME:
-        return quotes.parsed(asked, profile)
-    if asked.command == flatten.NAME:
-        return flatten.parsed(asked, profile)
-    if asked.command in exits.NAMES:
-        return exits.parsed(asked, profile)
-    return Workstation(profile, paper=asked.paper)
+    parsed = _PARSED.get(asked.command)
+    return Workstation(profile, paper=asked.paper) if parsed is None else parsed(asked, profile)
 
 
 def _parser() -> argparse.ArgumentParser:

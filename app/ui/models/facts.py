@@ -179,10 +179,12 @@ class Facts(QObject):
         tick = self.ticks.get(instrument)
         return None if tick is None else tick.last_price
 
-    def price_age(self, account: AccountId, instrument: InstrumentId) -> int:
-        """Whole seconds since an instrument last ticked, where an account's market trades; 0 before its first tick."""
+    def price_age(self, account: AccountId | None, instrument: InstrumentId) -> int:
+        """Whole seconds since an instrument last ticked, where an account's market (None: any) trades; 0 before its
+        first tick."""
         heard = self._heard_at.get(instrument)
-        if heard is None or self.feed_state(account) is FeedState.CLOSED:
+        asleep = {FeedState.CLOSED} if account is not None else {FeedState.CLOSED, FeedState.OFF}
+        if heard is None or {self.feed_state(one) for one in ([account] if account else self.accounts)} <= asleep:
             return 0
         return int(time.monotonic() - heard)
 

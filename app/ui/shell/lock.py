@@ -5,6 +5,8 @@ By hand, or by itself after a while without keys and mouse.
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from PySide6.QtCore import QEvent, QObject, QPoint, Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent, QCursor
 from PySide6.QtWidgets import QApplication, QLineEdit, QPushButton, QVBoxLayout, QWidget
@@ -31,6 +33,7 @@ class LockWindow(QWidget):
         self._bridge = bridge
         self._facts = facts
         self._open = False
+        self._alarms = 0
         self.setObjectName("locked")
         self.setWindowTitle("Stopline is locked")
         self.setFixedWidth(440)
@@ -80,6 +83,13 @@ class LockWindow(QWidget):
         self._state.setText(f"Guarding goes on: {count}{rest}.")
         theme.set_role(self._state, "danger" if blind else "muted")
 
+    def tell_alarm(self) -> None:
+        """That there is something, and nothing of what: who stands before a locked screen need not be the trader."""
+        self._alarms += 1
+        count = "An alarm was" if self._alarms == 1 else f"{self._alarms} alarms were"
+        at = datetime.now().strftime("%H:%M:%S")  # noqa: DTZ005 -- the clock on the trader's wall
+        self.message.say(f"{count} raised, the last at {at}. Unlock to read what it is.", "strip-danger")
+
     def _submit(self) -> None:
         if self._button.isEnabled() and self._field.text():
             self._button.setEnabled(False)
@@ -121,6 +131,13 @@ class ScreenLock(QObject):
         """Now. Said in words where the profile has no passphrase to ask for."""
         if self.shown is None:
             self._bridge.start(self._lock(), "lock the screen")
+
+    def on_alarm(self, title: str, text: str) -> tuple[str, str]:
+        """An alarm came: what of it may be said on the desktop."""
+        if self.shown is None:
+            return title, text
+        self.shown.tell_alarm()
+        return "Stopline", "An alarm was raised. Unlock to read what it is."
 
     def after(self, minutes: int) -> None:
         """By itself after so many minutes without keys and mouse; 0: never."""

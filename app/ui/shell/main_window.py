@@ -141,7 +141,8 @@ class MainWindow(QMainWindow):
         self.chart.dispose()
         self.bar.stop()
         self.day.stop()
-        self.stops.put_away()
+        for view in (self.stops, self.positions, self.watchlist):
+            view.put_away()
         self.toasts.clear()
         self.leaving.end()
         self.lock.stop()
@@ -364,7 +365,7 @@ class MainWindow(QMainWindow):
         name = notice.repeat_key or f"alarm-{entry.number}"
         if entry.times == 1:
             QApplication.beep()
-            self.leaving.call_back(title, rest)
+            self.leaving.call_back(*self.lock.on_alarm(title, rest))
         if name in self.accounts.said:
             return  # the account's own strip says it, with the way out
         self.banners.show_banner(name, text, role="strip-danger", dismissable=True)

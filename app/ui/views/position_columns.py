@@ -11,6 +11,7 @@ from app.domain.portfolio import Position
 from app.domain.stop import Stop
 from app.ui import format as fmt
 from app.ui.models.table import Column, Tone, tone_of
+from app.ui.views.price_age import age_tip, age_tone
 from app.ui.views.words import price_of, quantity_of, symbol_of
 from app.ui.widgets.coverage_meter import coverage_tip, coverage_words
 
@@ -28,6 +29,8 @@ class PositionRow:
     coverage: Coverage | None
     several: bool
     """More than one account is connected, so the account is worth a word."""
+    age: int = 0
+    """Seconds since the instrument last ticked, where its market trades."""
 
     @property
     def pnl(self) -> Decimal:
@@ -81,7 +84,8 @@ COLUMNS: tuple[Column[PositionRow], ...] = (
         "Instrument",
         lambda r: r.position.key.instrument,
         shown=lambda r: symbol_of(r.position.key.instrument),
-        tip=lambda r: f"{r.position.key.instrument} · {r.position.key.account}",
+        tip=lambda r: f"{r.position.key.instrument} · {r.position.key.account}{age_tip(r.age)}",
+        tone=lambda r: age_tone(r.age) if r.position.quantity else Tone.PLAIN,
         whole=True,
         width=128,
     ),

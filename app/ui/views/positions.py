@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 
 from PySide6.QtCore import Signal
@@ -24,6 +24,7 @@ from app.ui.models.table import Key, TableModel
 from app.ui.views.buttons import ButtonDelegate
 from app.ui.views.convert_strip import ConvertStrip, targets
 from app.ui.views.position_columns import COLUMNS, PositionRow
+from app.ui.views.price_age import AgeWatch
 from app.ui.views.stop_strip import StopStrip
 from app.ui.views.table_view import TableView, action
 from app.ui.views.words import symbol_of
@@ -100,6 +101,7 @@ class PositionsPanel(QWidget):
         facts.order_changed.connect(self._on_order)
         facts.accounts_changed.connect(self._refresh_all)
         facts.coverage_changed.connect(self._refresh_all)
+        self._ages = AgeWatch(self, self._price_ages, self._recolour)
 
     # What the trader does
 
@@ -251,7 +253,22 @@ class PositionsPanel(QWidget):
             key in self._closing,
             self._facts.coverage.get(key),
             len(self._facts.accounts) > 1,
+            self._facts.price_age(key.account, key.instrument) if position.quantity else 0,
         )
+
+    def _price_ages(self) -> Iterator[tuple[Key, int]]:
+        for key, position in self._facts.positions.items():
+            if position.quantity:
+                yield key, self._facts.price_age(key.account, key.instrument)
+
+    def _recolour(self, key: Key) -> None:
+        if isinstance(key, PositionKey):
+            self._put(key)
+            self._model.touch(key)
+
+    def put_away(self) -> None:
+        """No timer runs on behind a closed window."""
+        self._ages.end()
 
     def _row_of(self, key: PositionKey) -> PositionRow | None:
         position = self._facts.positions.get(key)

@@ -9,6 +9,7 @@ from app.domain.instrument import Instrument
 from app.domain.stop import FiredBy, Stop, StopPlan, StopState
 from app.ui import format as fmt
 from app.ui.models.table import Column, Tone
+from app.ui.views.price_age import age_tip, age_tone
 from app.ui.views.words import (
     at_risk,
     distance,
@@ -23,7 +24,6 @@ from app.ui.views.words import (
     symbol_of,
 )
 
-AMBER_SECONDS, RED_SECONDS = 2, 5
 """Age of an instrument's own last price that colours it."""
 
 _NEAR = Decimal("0.25")
@@ -49,15 +49,12 @@ class StopRow:
 
 def _age_tone(row: StopRow) -> Tone:
     """An instrument's own age only colours it: a quiet one may be in order."""
-    if row.stop.state is not StopState.ARMED or row.age < AMBER_SECONDS:
-        return Tone.PLAIN
-    return Tone.ALARM if row.age >= RED_SECONDS else Tone.WARN
+    return age_tone(row.age) if row.stop.state is StopState.ARMED else Tone.PLAIN
 
 
 def _symbol_tip(row: StopRow) -> str:
     stop = row.stop
-    old = f" · the last price is {fmt.age(row.age * 1000)} old" if row.age >= AMBER_SECONDS else ""
-    return f"{stop.key.instrument} · {stop.key.product} · {stop.key.account} · stop {stop.id}{old}"
+    return f"{stop.key.instrument} · {stop.key.product} · {stop.key.account} · stop {stop.id}{age_tip(row.age)}"
 
 
 def _distance_words(row: StopRow) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from PySide6.QtCore import QTimer, Signal
+from PySide6.QtCore import Signal
 from PySide6.QtGui import QAction, QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
@@ -18,7 +18,8 @@ from app.ui.frame import SUM_MS, NextFrame
 from app.ui.models.facts import Facts
 from app.ui.models.table import Key, TableModel
 from app.ui.views.day_stop import DayStopBar
-from app.ui.views.stop_columns import AMBER_SECONDS, COLUMNS, RED_SECONDS, StopRow
+from app.ui.views.price_age import AgeWatch
+from app.ui.views.stop_columns import COLUMNS, StopRow
 from app.ui.views.stop_strip import StopStrip
 from app.ui.views.table_view import TableView, action
 from app.ui.views.words import (
@@ -32,9 +33,6 @@ from app.ui.widgets.text import Message, Question, label
 
 _FEW = 50
 """Armed stops whose sum is cheap enough for every frame."""
-
-
-_AGES_MS = 500
 
 
 class StopsPanel(QWidget):
@@ -103,17 +101,13 @@ class StopsPanel(QWidget):
         facts.instruments_known.connect(self._on_known)
         facts.accounts_changed.connect(self._on_accounts)
         facts.coverage_changed.connect(self._show_coverage)
-        self._shades: dict[StopId, int] = {}
-        self._ages = QTimer(self)
-        self._ages.setInterval(_AGES_MS)
-        self._ages.timeout.connect(self._show_ages)
-        self._ages.start()
+        self._ages = AgeWatch(self, self._armed_ages, self._recolour)
         self._show_foot()
         self._show_coverage()
 
     def put_away(self) -> None:
         """No timer runs on behind a closed window."""
-        self._ages.stop()
+        self._ages.end()
 
     def _show_coverage(self) -> None:
         self.meter.show_rows(self._facts.coverage.values())
@@ -128,17 +122,15 @@ class StopsPanel(QWidget):
             self._facts.price_age(stop.key.account, instrument),
         )
 
-    def _show_ages(self) -> None:
-        """A clock ran on: what has turned amber, red or plain is painted again."""
-        if not self.isVisible():
-            return
+    def _armed_ages(self) -> Iterator[tuple[Key, int]]:
         for stop in self._facts.armed():
-            age = self._facts.price_age(stop.key.account, stop.key.instrument)
-            shade = (age >= AMBER_SECONDS) + (age >= RED_SECONDS)
-            if self._shades.get(stop.id, 0) != shade:
-                self._shades[stop.id] = shade
-                self._model.put(stop.id, self._row(stop))
-                self._model.touch(stop.id)
+            yield stop.id, self._facts.price_age(stop.key.account, stop.key.instrument)
+
+    def _recolour(self, key: Key) -> None:
+        stop = self._facts.stops.get(StopId(str(key)))
+        if stop is not None:
+            self._model.put(key, self._row(stop))
+            self._model.touch(key)
 
     def _row_of(self, stop: StopId) -> StopRow | None:
         found = self._facts.stops.get(stop)

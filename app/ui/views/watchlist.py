@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -24,6 +24,7 @@ from app.ui.models.facts import Facts
 from app.ui.models.table import Column, Key, TableModel, Tone, tone_of
 from app.ui.theme import DARK
 from app.ui.views.cells import CellDelegate
+from app.ui.views.price_age import AgeWatch, age_tip, age_tone
 from app.ui.views.table_view import TableView, action
 from app.ui.widgets.instrument_search import InstrumentSearch, describe
 
@@ -48,6 +49,8 @@ class WatchRow:
     """Where the price comes from when no feed brings it."""
     age_s: int = 0
     """Of such a price: since it was traded, else since it was asked for."""
+    age: int = 0
+    """Seconds since the feed last brought one, where its market trades; 0 for a price that was asked for."""
 
     @property
     def source_words(self) -> str:
@@ -106,7 +109,8 @@ COLUMNS: tuple[Column[WatchRow], ...] = (
         "Instrument",
         lambda r: (split_instrument_id(r.id)[1], r.source_words),
         shown=_named,
-        tip=lambda r: describe(r.instrument) if r.instrument else r.id,
+        tip=lambda r: (describe(r.instrument) if r.instrument else r.id) + age_tip(r.age),
+        tone=lambda r: age_tone(r.age),
         width=132,
     ),
     Column(
@@ -201,6 +205,7 @@ class WatchlistPanel(QWidget):
         self.table.key("B", lambda: self._ask_ticket(Side.BUY))
         self.table.key("S", lambda: self._ask_ticket(Side.SELL))
         self.table.key("Del", self.remove_selected)
+        self._ages = AgeWatch(self, self._price_ages, self._recolour)
         self._dim = QTimer(self)
         self._dim.setSingleShot(True)
         self._dim.setInterval(int(FLASH_S * 1000) + 10)
@@ -269,11 +274,24 @@ class WatchlistPanel(QWidget):
 
     def _row(self, instrument: InstrumentId) -> WatchRow:
         tick, polled = self._facts.ticks.get(instrument), self._facts.polled.get(instrument)
-        age = 0
+        age = silent = 0
         if polled is not None:
             at = polled.tick.exchange_time or polled.tick.received_at
             age = max(0, time.time_ns() - at) // 1_000_000_000
-        return WatchRow(instrument, self._facts.instruments.get(instrument), tick, polled, age)
+        else:
+            silent = self._facts.price_age(None, instrument)
+        return WatchRow(instrument, self._facts.instruments.get(instrument), tick, polled, age, silent)
+
+    def _price_ages(self) -> Iterator[tuple[Key, int]]:
+        return ((one, self._facts.price_age(None, one)) for one in self._listed)
+
+    def _recolour(self, key: Key) -> None:
+        self._model.put(key, self._row(InstrumentId(str(key))))
+        self._model.touch(key)
+
+    def put_away(self) -> None:
+        """No timer runs on behind a closed window."""
+        self._ages.end()
 
     def _on_ticks(self, instruments: list[InstrumentId]) -> None:
         self._model.stale(instruments)

@@ -39,7 +39,9 @@ from app.ui.models.facts import order_key
 from app.ui.models.table import TONE_ROLE, Key, TableModel, Tone
 from app.ui.shell.lock import LOOK_MS
 from app.ui.shell.main_window import MainWindow
+from app.ui.views.positions import PositionsPanel
 from app.ui.views.table_view import TableView
+from app.ui.views.watchlist import WatchlistPanel
 from tests.ui import scripted_market as market
 from tests.ui.charts.stage import Stage
 
@@ -335,12 +337,12 @@ def test_a_price_that_is_old_colours_its_stop(stage: Stage, window: MainWindow) 
     stage.until(lambda: stop.key.instrument in window.facts._heard_at)
     for seconds, tone in ((3, Tone.WARN), (6, Tone.ALARM)):
         window.facts._heard_at[stop.key.instrument] = time.monotonic() - seconds
-        window.stops._show_ages()
+        window.stops._ages.look()
         stage.until(partial(shows, cell, tone))
     assert "6.0 s old" in cell.data(Qt.ItemDataRole.ToolTipRole)
     stage.publish(TicksConflated((tick,)))
     stage.until(lambda: window.facts.price_age(stop.key.account, stop.key.instrument) == 0)
-    window.stops._show_ages()
+    window.stops._ages.look()
     stage.until(lambda: not cell.data(TONE_ROLE))
 
 
@@ -409,6 +411,12 @@ def test_a_locked_screen_shows_nothing_and_guards_on(stage: Stage, window: MainW
     locked.close()
     assert locked.isVisible()
     assert not window.isVisible()
+    secret = Noticed(Level.ALARM, "Stop on NSE:INFY", "25 units are still open.", repeat_key="secret")
+    stage.publish(secret)
+    stage.until(lambda: "An alarm was raised" in locked.message.text)
+    assert not any(word in locked.message.text for word in ("INFY", "25", "Stop on"))
+    assert window.lock.on_alarm(secret.title, secret.cause)[1] == "An alarm was raised. Unlock to read what it is."
+    assert "2 alarms were raised" in locked.message.text
     field = locked.findChild(QLineEdit, "locked.passphrase")
     assert field is not None
     field.setText("not this")
@@ -419,6 +427,30 @@ def test_a_locked_screen_shows_nothing_and_guards_on(stage: Stage, window: MainW
     QTest.keyClick(field, Qt.Key.Key_Return)
     stage.until(lambda: window.lock.shown is None)
     assert window.isVisible()
+
+
+@pytest.mark.parametrize("name", ["watchlist", "positions"])
+def test_the_name_of_an_instrument_that_no_longer_ticks_turns_amber_and_then_red(
+    stage: Stage, window: MainWindow, name: str
+) -> None:
+    infy = InstrumentId("NSE:INFY")
+    window.docks.bring(name)
+    view: WatchlistPanel | PositionsPanel = getattr(window, name)
+    model = view.table.model()
+    assert isinstance(model, TableModel)
+    stage.publish(TicksConflated((market.tick(infy, market.LASTS[infy]),)))
+    stage.until(lambda: infy in window.facts._heard_at)
+    names = (model.index(row, 0) for row in range(model.rowCount()))
+    cell = next(index for index in names if index.data() == "INFY")
+    for seconds, tone in ((3, Tone.WARN), (6, Tone.ALARM)):
+        window.facts._heard_at[infy] = time.monotonic() - seconds
+        view._ages.look()
+        stage.until(partial(shows, cell, tone))
+    assert "6.0 s old" in cell.data(Qt.ItemDataRole.ToolTipRole)
+    stage.publish(TicksConflated((market.tick(infy, market.LASTS[infy]),)))
+    stage.until(lambda: window.facts.price_age(None, infy) == 0)
+    view._ages.look()
+    stage.until(lambda: not cell.data(TONE_ROLE))
 
 
 def test_a_screen_locks_itself_when_nobody_is_there(stage: Stage, window: MainWindow) -> None:

@@ -21,6 +21,7 @@ from app.desk.instruments import InstrumentDesk
 from app.desk.market import MarketDesk
 from app.desk.notices import NoticeDesk
 from app.desk.order_history import OrderHistory
+from app.desk.order_use import OrderUseWatch
 from app.desk.paper import PaperExchange
 from app.desk.portfolio import PortfolioDesk
 from app.desk.preflight import PreflightWatch
@@ -88,6 +89,7 @@ class LocalDesk:
         self.gtts = GttDesk(workspace)
         bus.subscribe(GttTold, self.gtts.told)
         self._coverage = CoverageWatch(workspace, lambda: self.gtts.known)
+        self._order_use = OrderUseWatch(workspace)
         self.stops = StopDesk(workspace, self._coverage.rows)
         self.sync = SyncDesk(workspace, helper)
         self.portfolio = PortfolioDesk(workspace, self.sync)
@@ -210,6 +212,7 @@ class LocalDesk:
             await asyncio.sleep(BEAT_SECONDS)
             desks = list(self._workspace.accounts.values())
             self._coverage.look()
+            self._order_use.look()
             if self._workspace.guarding:
                 self.guard.beat(self.armed)
             taken = [us for desk in desks for us in desk.stops.engine_us]

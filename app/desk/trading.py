@@ -85,6 +85,11 @@ class TradingDesk:
         """Asks for a cancel."""
         await self._workspace.account(account).orders.cancel(order)
 
+    async def take_back(self, account: AccountId, order: OrderId) -> None:
+        """An order that waits for its turn is not sent. Raises Denied when it has left."""
+        if not self._workspace.account(account).orders.wire.queue.take_back(order):
+            raise Denied("The order does not wait any more.", "See the orders list; it can be cancelled there.")
+
     async def square_off(self, position: PositionKey) -> OrderId:
         """Closes a whole position."""
         return await self._workspace.account(position.account).orders.square_off(position)

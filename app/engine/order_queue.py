@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 
 from app.domain.broker import RateLimit
 from app.domain.errors import Denied
+from app.domain.ids import OrderId
 from app.domain.order import Purpose
 
 KEPT = 2
@@ -77,15 +78,21 @@ class _Window:
 class _Waiting:
     """Somebody in the queue."""
 
-    __slots__ = ("ahead", "placing", "purpose", "rank", "tell", "turn")
+    __slots__ = ("ahead", "name", "placing", "purpose", "rank", "tell", "turn")
 
     def __init__(
-        self, rank: tuple[int, int], purpose: Purpose, placing: bool, tell: Callable[[int], None] | None
+        self,
+        rank: tuple[int, int],
+        purpose: Purpose,
+        placing: bool,
+        tell: Callable[[int], None] | None,
+        name: OrderId | None,
     ) -> None:
         self.rank = rank
         self.purpose = purpose
         self.placing = placing
         self.tell = tell
+        self.name = name
         self.turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.ahead = -1
 
@@ -139,7 +146,22 @@ class OrderQueue:
         """The broker said "too many": everybody but exits waits so long."""
         self._held_until = max(self._held_until, _now() + seconds)
 
-    async def turn(self, purpose: Purpose, *, placing: bool, tell: Callable[[int], None] | None = None) -> None:
+    def take_back(self, name: OrderId) -> bool:
+        """Who waits by this name gets Denied instead of its turn. False: nobody does (any more)."""
+        waiting = next((one for one in self._waiting if one.name == name and not one.turn.done()), None)
+        if waiting is None:
+            return False
+        waiting.turn.set_exception(Denied("Taken back before it was sent."))
+        return True
+
+    async def turn(
+        self,
+        purpose: Purpose,
+        *,
+        placing: bool,
+        tell: Callable[[int], None] | None = None,
+        name: OrderId | None = None,
+    ) -> None:
         """Returns when the caller may send, and has counted it. `tell` hears how many are ahead while it waits.
 
         Raises Denied when a minute's or a day's requests are used up; never of an exit.
@@ -149,7 +171,7 @@ class OrderQueue:
             self.count(placing=placing)
             return
         self._number += 1
-        waiting = _Waiting((_RANK[purpose], self._number), purpose, placing, tell)
+        waiting = _Waiting((_RANK[purpose], self._number), purpose, placing, tell, name)
         insort(self._waiting, waiting)
         self._pump()
         self._tell()

@@ -16,7 +16,7 @@ from app.brokers.parts import ConvertingBroker, GttBroker, SlicingBroker
 from app.domain.broker import BrokerInfo
 from app.domain.errors import Denied, RateLimited, Rejected, SessionExpired, Unreachable
 from app.domain.gtt import GttRequest
-from app.domain.ids import BrokerOrderId, GttId
+from app.domain.ids import BrokerOrderId, GttId, OrderId
 from app.domain.money import Price
 from app.domain.order import OrderRequest, Placement, Purpose
 from app.engine.account import AccountState
@@ -42,6 +42,11 @@ class OrderChange:
 class Underway(Protocol):
     """Who wants to know where a placement is."""
 
+    @property
+    def order_id(self) -> OrderId:
+        """By which it may be taken back while it waits."""
+        ...
+
     def queued(self, ahead: int) -> None:
         """So many are in front of it."""
         ...
@@ -66,7 +71,10 @@ class OrderWire:
 
     async def place(self, request: OrderRequest, purpose: Purpose, underway: Underway | None = None) -> Placement:
         """In its turn, once. Raises what the broker's `place` raises, Denied when the day's orders are used up."""
-        await self.queue.turn(purpose, placing=True, tell=None if underway is None else underway.queued)
+        if underway is None:
+            await self.queue.turn(purpose, placing=True)
+        else:
+            await self.queue.turn(purpose, placing=True, tell=underway.queued, name=underway.order_id)
         session = self._live()
         if underway is not None:
             underway.leaving()

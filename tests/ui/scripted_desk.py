@@ -304,6 +304,9 @@ class ScriptedTrading:
         self.script.orders[order] = after
         self.script.publish(OrderChanged(after))
 
+    async def take_back(self, account: AccountId, order: OrderId) -> None:
+        await self.script.enter("take_back", account, order)
+
     async def square_off(self, position: PositionKey) -> OrderId:
         await self.script.enter("square_off", position)
         held = self.script.positions[position]

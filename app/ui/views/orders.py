@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from PySide6.QtCore import Signal
@@ -10,8 +10,10 @@ from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from app.domain.errors import AppError, OutcomeUnknown
+from app.domain.ids import AccountId
 from app.domain.instrument import Instrument
 from app.domain.order import Order, OrderKind, OrderStatus, Variety
+from app.domain.order_use import LimitUse, OrderUseChanged
 from app.domain.origin import placed_here
 from app.ui import format as fmt
 from app.ui.bridge import Bridge
@@ -37,6 +39,12 @@ class OrderRow:
     busy: bool
     allowance: int | None = None
     """How often the broker lets it be changed."""
+
+    @property
+    def waits(self) -> bool:
+        """It has not left: it waits for its turn."""
+        order = self.order
+        return order.status is OrderStatus.SUBMITTED and (order.status_text or "").startswith("Waits")
 
     @property
     def can_change(self) -> bool:
@@ -67,9 +75,7 @@ def _price_tip(row: OrderRow) -> str:
 
 
 def _status_words(row: OrderRow) -> str:
-    order = row.order
-    waits = order.status is OrderStatus.SUBMITTED and (order.status_text or "").startswith("Waits")
-    return "queued" if waits else str(order.status)
+    return "queued" if row.waits else str(row.order.status)
 
 
 def _status_tip(row: OrderRow) -> str:
@@ -147,7 +153,11 @@ COLUMNS: tuple[Column[OrderRow], ...] = (
         tip=_status_tip,
     ),
     Column(
-        "cancel", "", lambda r: "Cancel" if r.can_change else "", width=72, tip=lambda _r: "Cancel this order (Del)"
+        "cancel",
+        "",
+        lambda r: "Take back" if r.waits and not r.busy else "Cancel" if r.can_change else "",
+        width=78,
+        tip=lambda r: "It has not left yet: it is not sent then (Del)" if r.waits else "Cancel this order (Del)",
     ),
     Column("product", "Product", lambda r: r.order.product, tone=lambda _r: Tone.DIM, width=62, spare=1),
     Column(
@@ -170,6 +180,24 @@ COLUMNS: tuple[Column[OrderRow], ...] = (
         spare=2,
     ),
 )
+
+
+_SPANS = {1: "this second", 60: "this minute", 1_800: "in half an hour", 86_400: "of the day"}
+
+
+def use_words(uses: Iterable[OrderUseChanged]) -> str:
+    """` · 2 of 10 this second, 48 of 3,000 of the day`: of the account that has used most of each limit."""
+    most: dict[int, LimitUse] = {}
+    for limit in (limit for use in uses for limit in use.limits):
+        known = most.get(limit.seconds)
+        if known is None or limit.used * known.allowed > known.used * limit.allowed:
+            most[limit.seconds] = limit
+    told = [f"{fmt.group(one.used)} of {fmt.group(one.allowed)} {_span(one.seconds)}" for one in most.values()]
+    return f" · orders: {', '.join(told)}" if any(one.used for one in most.values()) else ""
+
+
+def _span(seconds: int) -> str:
+    return _SPANS.get(seconds, f"in {seconds} s")
 
 
 class OrdersPanel(QWidget):
@@ -209,6 +237,7 @@ class OrdersPanel(QWidget):
         self._cancel_button.setObjectName("orders.cancel")
         self._cancel_button.clicked.connect(lambda: self.cancel(self.table.current))
         self._sum = label("", "muted", name="orders.summary")
+        self._use: dict[AccountId, OrderUseChanged] = {}
         foot = QWidget()
         foot_layout = QHBoxLayout(foot)
         foot_layout.setContentsMargins(8, 4, 12, 4)
@@ -224,6 +253,7 @@ class OrdersPanel(QWidget):
         layout.addWidget(self.strip)
         layout.addWidget(foot)
         facts.order_changed.connect(self._on_order)
+        bridge.subscribe(OrderUseChanged, self._on_use)
         facts.order_gone.connect(self._model.drop)
         facts.instruments_known.connect(self._on_known)
         self.table.selectionModel().currentRowChanged.connect(lambda *_: self._show_foot())
@@ -240,6 +270,11 @@ class OrdersPanel(QWidget):
 
     def cancel(self, key: Key | None) -> None:
         """Asks the broker to cancel. A request is not a cancellation: the row says what the broker says."""
+        waiting = self._waiting(key)
+        if waiting is not None:
+            self._set_busy(waiting, busy=True)
+            self._bridge.start(self._take_back(waiting), "take back order")
+            return
         order = self._changeable(key)
         if order is None:
             return
@@ -260,6 +295,16 @@ class OrdersPanel(QWidget):
         order = self._changeable(key)
         if order is not None:
             self.strip.open_for(order)
+
+    async def _take_back(self, order: Order) -> None:
+        self.message.clear()
+        try:
+            if order.id is not None:
+                await self._bridge.call(self._bridge.desk.trading.take_back(order.account, order.id))
+        except AppError as failure:
+            self.message.say(f"{order.instrument} was not taken back: {failure}", "strip-danger")
+        finally:
+            self._set_busy(order, busy=False)
 
     async def _cancel(self, order: Order) -> None:
         self.message.clear()
@@ -289,6 +334,16 @@ class OrdersPanel(QWidget):
         order = self._facts.orders.get(key) if isinstance(key, tuple) else None
         return order if order is not None and self._row(order).can_change else None
 
+    def _waiting(self, key: Key | None) -> Order | None:
+        order = self._facts.orders.get(key) if isinstance(key, tuple) else None
+        row = None if order is None else self._row(order)
+        return order if row is not None and row.waits and not row.busy else None
+
+    def _on_use(self, use: OrderUseChanged) -> None:
+        """How near the broker's limits are, where an account is at work."""
+        self._use[use.account] = use
+        self._summing.ask()
+
     def _on_order(self, order: Order) -> None:
         if self._model.latest(order_key(order)) is None:
             self._rebuild.ask_for(len(self._facts.orders))
@@ -301,10 +356,11 @@ class OrdersPanel(QWidget):
 
     def _menu(self, key: Key) -> Sequence[QAction]:
         order = self._facts.orders.get(key) if isinstance(key, tuple) else None
-        can = self._changeable(key) is not None
+        can, waits = self._changeable(key) is not None, self._waiting(key) is not None
+        end = "Take back\tDel" if waits else "Cancel order\tDel"
         return (
             action(self, "Modify\tE", lambda: self.modify(key), "edit", enabled=can),
-            action(self, "Cancel order\tDel", lambda: self.cancel(key), "cancel", enabled=can),
+            action(self, end, lambda: self.cancel(key), "cancel", enabled=can or waits),
             action(self, "Chart", lambda: self.chart_asked.emit(order.instrument if order else None), "chart"),
         )
 
@@ -312,7 +368,9 @@ class OrdersPanel(QWidget):
         working = sum(1 for o in self._facts.orders.values() if not o.status.is_final)
         unknown = sum(1 for o in self._facts.orders.values() if o.status is OrderStatus.UNKNOWN)
         words = f"{len(self._facts.orders)} today · {working} working"
-        self._sum.setText(words + (f" · {unknown} unknown" if unknown else ""))
-        can = self._changeable(self.table.current) is not None
+        self._sum.setText(words + (f" · {unknown} unknown" if unknown else "") + use_words(self._use.values()))
+        self._sum.setToolTip("Orders that the broker counts now, of those that it takes. Some are kept for exits.")
+        can, waits = self._changeable(self.table.current) is not None, self._waiting(self.table.current) is not None
         self._modify_button.setEnabled(can)
-        self._cancel_button.setEnabled(can)
+        self._cancel_button.setEnabled(can or waits)
+        self._cancel_button.setText("&Take back" if waits else "&Cancel order")

@@ -17,6 +17,7 @@ from app.domain.gtt import Gtt, GttKind, GttLeg, GttRequest, GttResult, GttRole,
 from app.domain.ids import BrokerOrderId, GttId, OrderId, Tag
 from app.domain.instrument import Product
 from app.domain.order import IcebergLeg, Order, OrderKind, OrderStatus, Side
+from app.domain.order_use import LimitUse, OrderUseChanged
 from app.domain.portfolio import Conversion, Position, PositionKey
 from app.ui.models.facts import Facts, order_key
 from app.ui.models.table import TableModel
@@ -288,6 +289,12 @@ def test_a_place_in_the_queue_an_unknown_outcome_and_changes_are_seen(stage: Sta
         stage.publish(OrderChanged(waiting))
         stage.until(lambda: panel._model.rowCount() == 1)
         assert (cells(panel._model)["status"], tip()) == ("queued", waiting.status_text)
+        assert cells(panel._model)["cancel"] == "Take back"
+        panel.cancel(order_key(waiting))
+        stage.until(lambda: stage.desk.script.called("take_back") == [(market.ACCOUNT, OrderId(tag))])
+        limits = (LimitUse(1, 10, 10), LimitUse(86_400, 48, 3_000))
+        stage.publish(OrderUseChanged(market.ACCOUNT, limits, 3))
+        stage.until(lambda: "orders: 10 of 10 this second, 48 of 3,000 of the day" in panel._sum.text())
         stage.publish(OrderChanged(replace(waiting, status=OrderStatus.UNKNOWN, status_text="Sent and not answered.")))
         stage.until(lambda: cells(panel._model)["status"] == "unknown")
         assert tip() == "Sent and not answered."

@@ -9,6 +9,7 @@ import pytest
 
 from app.domain.broker import RateLimit
 from app.domain.errors import Denied
+from app.domain.ids import OrderId
 from app.domain.order import Purpose
 from app.engine.order_queue import OrderQueue
 from tests.fakes.fast_loop import run, settle
@@ -101,6 +102,23 @@ def test_who_waits_hears_how_many_are_ahead() -> None:
         assert counter.places["entry8"] == [0, 1], "one exit waits in front of it"
         await asyncio.gather(*tasks, *more)
         assert len(counter.queue) == 0
+
+    run(scene())
+
+
+def test_what_waits_can_be_taken_back_and_what_has_left_cannot() -> None:
+    async def scene() -> None:
+        counter = Counter(TEN)
+        crowd = counter.start(MANUAL, 9)
+        name = OrderId("M1")
+        mine = asyncio.ensure_future(counter.queue.turn(MANUAL, placing=True, name=name))
+        await settle()
+        assert counter.queue.take_back(name)
+        with pytest.raises(Denied, match="Taken back before it was sent"):
+            await mine
+        assert not counter.queue.take_back(name)
+        await asyncio.gather(*crowd)
+        assert len(counter.left) == 9
 
     run(scene())
 

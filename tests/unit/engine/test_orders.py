@@ -153,6 +153,23 @@ def test_who_waits_in_the_queue_is_shown_with_its_place() -> None:
     play(script)
 
 
+def test_the_hand_takes_one_back_that_waits_and_may_send_it_again() -> None:
+    async def script(rig: Rig, orders: OrderManager) -> None:
+        orders.wire.queue.count(10)
+        waiting = asyncio.ensure_future(orders.place(BUY))
+        await asyncio.sleep(0.5)
+        (row,) = rig.state.unlisted.values()
+        assert orders.wire.queue.take_back(row.id or OrderId(""))
+        with pytest.raises(Denied, match="Taken back before it was sent"):
+            await waiting
+        assert rig.state.unlisted[row.id or OrderId("")].status is OrderStatus.DENIED
+        assert rig.broker.placed == []
+        await orders.place(BUY)
+        assert len(rig.broker.placed) == 1
+
+    play(script)
+
+
 def test_an_order_taken_back_from_the_queue_was_never_sent() -> None:
     async def script(rig: Rig, orders: OrderManager) -> None:
         orders.wire.queue.count(10)

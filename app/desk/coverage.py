@@ -11,7 +11,7 @@ from app.domain.coverage import Coverage, CoverageChanged, coverage_of
 from app.domain.gtt import Gtt
 from app.domain.ids import AccountId
 from app.domain.portfolio import Position
-from app.engine.delivery import is_sold_holding
+from app.engine.delivery import DELIVERED, is_sold_holding
 
 MOVED = Decimal(1)
 """Percent by which the money at risk must have moved before that alone is news."""
@@ -56,12 +56,10 @@ def _guardable(desk: AccountDesk) -> list[Position]:
     reading = desk.state.reading
     if reading is None:
         return []
-    guarded = {stop.key for stop in desk.stops.stops if not stop.state.is_final}
-    delivered = {key: held for key, held in reading.delivered.items() if key in guarded}
-    return [
-        *(p for p in reading.positions.values() if p.key not in delivered and not is_sold_holding(p)),
-        *delivered.values(),
-    ]
+    guarded = {s.key for s in desk.stops.stops if s.key.product in DELIVERED and not s.state.is_final}
+    whole = {key: shares for key in guarded if (shares := reading.find(key)) is not None}
+    day = [p for p in reading.positions.values() if p.key not in whole and not is_sold_holding(p)]
+    return [*day, *whole.values()]
 
 
 def _differs(before: tuple[Coverage, ...], now: tuple[Coverage, ...]) -> bool:

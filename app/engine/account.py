@@ -10,7 +10,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from app.brokers.base import ReadSession
@@ -20,7 +20,7 @@ from app.domain.ids import AccountId, BrokerOrderId, Nanos, OrderId
 from app.domain.order import Order, OrderStatus, may_follow
 from app.domain.origin import own_order
 from app.domain.portfolio import Holding, Position, PositionKey
-from app.engine.delivery import DELIVERED, Delivery
+from app.engine.delivery import DELIVERED, Delivery, Held
 from app.engine.reads import Coalesced
 from app.runtime.clock import AccountClock
 
@@ -50,8 +50,8 @@ class PositionReading:
     read_at: Nanos
     began: float = 0.0
     """Loop time when it was asked for: a fill that was heard of later may not be in it."""
-    delivered: Mapping[PositionKey, Position] = field(default_factory=dict)
-    """Holdings, each with the day's net of the same shares (`engine.delivery`). `positions` has the broker's rows."""
+    held: Held | None = None
+    """Holdings (`engine.delivery`); `positions` has the broker's rows of the day alone."""
     holdings_known: bool = True
 
     def knows(self, key: PositionKey) -> bool:
@@ -60,11 +60,12 @@ class PositionReading:
 
     def lists(self, key: PositionKey) -> bool:
         """Whether the broker named the position at all. Closed ones stay listed for the day."""
-        return key in self.positions or key in self.delivered
+        return key in self.positions or (self.held is not None and key in self.held.holdings)
 
     def find(self, key: PositionKey) -> Position | None:
         """What can be guarded and left under a key: of delivery, holdings and the day's net together."""
-        return self.delivered.get(key) or self.positions.get(key)
+        day = self.positions.get(key)
+        return (None if self.held is None else self.held.find(key, day)) or day
 
     def quantity(self, key: PositionKey) -> int:
         """Signed units; a position that the broker does not list is flat, for this read succeeded."""
@@ -319,7 +320,7 @@ class AccountState:
             self._tell_reading(self.reading)
 
     def _together(self, rows: Mapping[PositionKey, Position], read_at: Nanos, began: float) -> PositionReading:
-        return PositionReading(rows, read_at, began, self.delivery.together(rows), self.delivery.known)
+        return PositionReading(rows, read_at, began, self.delivery.now(), self.delivery.known)
 
     def _tell_reading(self, reading: PositionReading) -> PositionReading:
         for handler in tuple(self.on_positions):

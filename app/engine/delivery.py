@@ -51,40 +51,58 @@ def is_sold_holding(position: Position) -> bool:
     return position.key.product in DELIVERED and position.quantity < 0
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """All holdings as they stood at one moment. What is asked of one is worked out when it is asked: a reading of the
+    positions must not look through two hundred shares."""
+
+    holdings: Mapping[PositionKey, Holding]
+    opening: Mapping[PositionKey, _Opening]
+    today: str
+
+    def find(self, key: PositionKey, day: Position | None) -> Position | None:
+        """A holding with the day's net of the same shares, as one position; sold out it has quantity 0. None: nothing
+        of it was held when the day began."""
+        holding = self.holdings.get(key)
+        if holding is None:
+            return None
+        seen = self.opening.get(key)
+        units = seen.units if seen is not None and seen.day == self.today else opening_units(holding)
+        return _with(holding, units, day, key)
+
+
 class Delivery:
     """An account's holdings, as the engine sees them."""
 
     def __init__(self, clock: AccountClock) -> None:
         self._clock = clock
-        self._holdings: dict[PositionKey, Holding] | None = None
+        self._holdings: dict[PositionKey, Holding] = {}
         self._opening: dict[PositionKey, _Opening] = {}
-
-    @property
-    def known(self) -> bool:
+        self.known = False
         """They were read at least once."""
-        return self._holdings is not None
 
     def heard(self, holdings: Sequence[Holding]) -> None:
         """A reading succeeded."""
+        today = self._today()
         self._holdings = {PositionKey(h.account, h.instrument, h.product): h for h in holdings}
-        today = ist_date(self._clock.now()).isoformat()
-        for key, holding in self._holdings.items():
-            if not holding.used_quantity:
-                self._opening[key] = _Opening(today, opening_units(holding))
+        fresh = {
+            key: _Opening(today, opening_units(holding))
+            for key, holding in self._holdings.items()
+            if not holding.used_quantity
+        }
+        self._opening = {**self._opening, **fresh}
+        self.known = True
 
     def of(self, key: PositionKey) -> Holding | None:
         """As last read."""
-        return None if self._holdings is None else self._holdings.get(key)
+        return self._holdings.get(key)
 
-    def together(self, positions: Mapping[PositionKey, Position]) -> dict[PositionKey, Position]:
-        """Every holding with the day's net of the same shares, as one position. Sold out ones have quantity 0."""
-        today = ist_date(self._clock.now()).isoformat()
-        found = {}
-        for key, holding in (self._holdings or {}).items():
-            seen = self._opening.get(key)
-            units = seen.units if seen is not None and seen.day == today else opening_units(holding)
-            found[key] = _with(holding, units, positions.get(key), key)
-        return found
+    def now(self) -> Held:
+        """As it stands."""
+        return Held(self._holdings, self._opening, self._today())
+
+    def _today(self) -> str:
+        return ist_date(self._clock.now()).isoformat()
 
 
 def _with(holding: Holding, units: int, day: Position | None, key: PositionKey) -> Position:

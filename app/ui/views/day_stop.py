@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QComboBox, QFrame, QHBoxLayout, QPushButton, QTool
 from app.domain.day_stop import DayLimits, DayStop
 from app.domain.errors import AppError
 from app.domain.ids import AccountId
+from app.domain.money import Paise
 from app.ui import format as fmt
 from app.ui import theme
 from app.ui.bridge import Bridge
@@ -124,6 +125,9 @@ class DayStopBar(QFrame):
         parts = [f"{who}day {'not known' if stop.net is None else fmt.pnl(stop.net)}", *_limits(stop.limits)]
         if stop.limits.drawdown is not None:
             parts.append(f"best {fmt.pnl(stop.peak)}")
+        near = _nearest(stop)
+        if near is not None:
+            parts.append(f"{fmt.amount(max(0, near[0]))} to the {near[1]} limit")
         if stop.tomorrow is not None:
             parts.append(f"from tomorrow: {', '.join(_limits(stop.tomorrow)) or 'no limit'}")
         return " · ".join(parts)
@@ -190,6 +194,20 @@ class DayStopBar(QFrame):
             self.put_away()
         else:
             super().keyPressEvent(event)
+
+
+def _nearest(stop: DayStop) -> tuple[Paise, str] | None:
+    """How far the day is from the limit that it would reach first, in paise."""
+    if stop.net is None:
+        return None
+    limits, found = stop.limits, []
+    if limits.loss is not None:
+        found.append((stop.net + limits.loss, "loss"))
+    if limits.drawdown is not None:
+        found.append((stop.net - stop.peak + limits.drawdown, "drawdown"))
+    if limits.profit is not None:
+        found.append((limits.profit - stop.net, "profit"))
+    return min(found, default=None)
 
 
 def _limits(limits: DayLimits) -> list[str]:

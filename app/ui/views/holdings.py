@@ -109,7 +109,6 @@ COLUMNS: tuple[Column[HoldingRow], ...] = (
         number=True,
         width=80,
         help="Where the stop of these shares stands; T sets one",
-        spare=4,
     ),
     Column("value", "Value", lambda r: r.value, fmt.rupees, number=True, width=100),
     Column(

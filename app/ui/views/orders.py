@@ -182,22 +182,28 @@ COLUMNS: tuple[Column[OrderRow], ...] = (
 )
 
 
-_SPANS = {1: "this second", 60: "this minute", 1_800: "in half an hour", 86_400: "of the day"}
+_SPANS = {1: "/s", 60: "/min", 86_400: " a day"}
 
 
-def use_words(uses: Iterable[OrderUseChanged]) -> str:
-    """` · 2 of 10 this second, 48 of 3,000 of the day`: of the account that has used most of each limit."""
+def _most_used(uses: Iterable[OrderUseChanged]) -> dict[int, LimitUse]:
+    """Of each limit, by its seconds, the account that has used most of it."""
     most: dict[int, LimitUse] = {}
     for limit in (limit for use in uses for limit in use.limits):
         known = most.get(limit.seconds)
         if known is None or limit.used * known.allowed > known.used * limit.allowed:
             most[limit.seconds] = limit
-    told = [f"{fmt.group(one.used)} of {fmt.group(one.allowed)} {_span(one.seconds)}" for one in most.values()]
-    return f" · orders: {', '.join(told)}" if any(one.used for one in most.values()) else ""
+    return most
+
+
+def use_words(uses: Iterable[OrderUseChanged], seconds: Sequence[int] = (1, 86_400)) -> str:
+    """`3 of 10/s · 48 of 3,000 a day`; empty where nothing was sent."""
+    shown = [one for one in _most_used(uses).values() if one.seconds in seconds]
+    told = [f"{fmt.group(one.used)} of {fmt.group(one.allowed)}{_span(one.seconds)}" for one in shown]
+    return " · ".join(told) if any(one.used for one in shown) else ""
 
 
 def _span(seconds: int) -> str:
-    return _SPANS.get(seconds, f"in {seconds} s")
+    return _SPANS.get(seconds, f" in {seconds} s")
 
 
 class OrdersPanel(QWidget):
@@ -368,8 +374,11 @@ class OrdersPanel(QWidget):
         working = sum(1 for o in self._facts.orders.values() if not o.status.is_final)
         unknown = sum(1 for o in self._facts.orders.values() if o.status is OrderStatus.UNKNOWN)
         words = f"{len(self._facts.orders)} today · {working} working"
-        self._sum.setText(words + (f" · {unknown} unknown" if unknown else "") + use_words(self._use.values()))
-        self._sum.setToolTip("Orders that the broker counts now, of those that it takes. Some are kept for exits.")
+        words += f" · {unknown} unknown" if unknown else ""
+        used, spans = use_words(self._use.values()), sorted(_most_used(self._use.values()))
+        self._sum.setText(f"{words} · {used}" if used else words)
+        whole = use_words(self._use.values(), spans)
+        self._sum.setToolTip(f"Orders that the broker counts now: {whole}. Some are kept for exits." if whole else "")
         can, waits = self._changeable(self.table.current) is not None, self._waiting(self.table.current) is not None
         self._modify_button.setEnabled(can)
         self._cancel_button.setEnabled(can or waits)

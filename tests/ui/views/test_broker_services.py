@@ -294,7 +294,7 @@ def test_a_place_in_the_queue_an_unknown_outcome_and_changes_are_seen(stage: Sta
         stage.until(lambda: stage.desk.script.called("take_back") == [(market.ACCOUNT, OrderId(tag))])
         limits = (LimitUse(1, 10, 10), LimitUse(86_400, 48, 3_000))
         stage.publish(OrderUseChanged(market.ACCOUNT, limits, 3))
-        stage.until(lambda: "orders: 10 of 10 this second, 48 of 3,000 of the day" in panel._sum.text())
+        stage.until(lambda: "10 of 10/s · 48 of 3,000 a day" in panel._sum.text())
         stage.publish(OrderChanged(replace(waiting, status=OrderStatus.UNKNOWN, status_text="Sent and not answered.")))
         stage.until(lambda: cells(panel._model)["status"] == "unknown")
         assert tip() == "Sent and not answered."

@@ -247,6 +247,7 @@ def test_the_day_and_its_limits_are_shown(panel: StopsPanel) -> None:
     shown = text(panel, "day.words")
     assert "day +₹4,215.50" in shown
     assert "loss limit ₹25,000.00" in shown
+    assert "₹10,065.50 to the drawdown limit" in shown, "the one that would be reached first"
     assert "best +₹9,150.00" in shown
 
 

@@ -10,7 +10,7 @@ from app.domain.fill import Fill
 from app.domain.gtt import Gtt
 from app.domain.guard import AwayReport, Companion
 from app.domain.health import PreflightReport
-from app.domain.ids import AccountId, InstrumentId, Nanos, OrderId, StopId, StrategyId, Tag
+from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, Nanos, OrderId, StopId, StrategyId, Tag
 from app.domain.market import Candle, Interval, Tick
 from app.domain.order import Order, OrderRequest
 from app.domain.portfolio import Funds, Holding, Position
@@ -133,6 +133,14 @@ class OrderChanged(Event):
     """What the broker now says of an order."""
 
     order: Order
+
+
+@dataclass(frozen=True, slots=True)
+class OrdersForgotten(Event):
+    """Orders that ended on an earlier day are not kept any more; the book has their fills."""
+
+    account: AccountId
+    orders: tuple[BrokerOrderId, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -221,6 +221,15 @@ class AccountState:
         if known is not None:
             self.orders[number] = replace(known, changes=self.changes[number])
             self._publish(OrderChanged(self.orders[number]))
+
+    def forget(self, numbers: Collection[BrokerOrderId]) -> None:
+        """Ended orders that nobody asks for any more."""
+        for number in numbers:
+            known = self.orders.pop(number, None)
+            for kept in (self._listed, self._mine, self._heard_at, self.changes, self._cancelling, self._listed_as):
+                kept.pop(number, None)
+            if known is not None and known.id is not None and self.numbers.get(known.id) == number:
+                del self.numbers[known.id]
 
     def quiet_for(self, number: BrokerOrderId) -> float:
         """Seconds since an order's last news."""

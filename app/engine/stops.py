@@ -35,6 +35,7 @@ from app.engine.stop_verbs import StopVerbs
 from app.engine.surroundings import Surroundings
 from app.engine.watch import Counts
 from app.engine.watching import Watching
+from app.engine.yesterday import Yesterday
 from app.runtime.loop import Tasks
 
 
@@ -112,6 +113,7 @@ class StopEngine:
         self.backstops = Backstops(
             state, orders, record, self._stops, self._watching, self._firing.terms, self._known, tasks
         )
+        self._yesterday = Yesterday(state, self._stops, publish)
         self._circuits = Circuits(state, self._watching, self._firing.terms, self._stops, self._known, tasks)
         verbs = StopVerbs(
             state,

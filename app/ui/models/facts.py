@@ -21,6 +21,7 @@ from app.domain.events import (
     FundsChanged,
     HoldingsChanged,
     OrderChanged,
+    OrdersForgotten,
     OrderUnresolved,
     PositionsChanged,
     PositionsUnknown,
@@ -110,6 +111,7 @@ class Facts(QObject):
         bridge.subscribe(HoldingsChanged, self._on_holdings)
         bridge.subscribe(FeedChanged, self._on_feed)
         bridge.subscribe(EngineBeat, self._on_beat)
+        bridge.subscribe(OrdersForgotten, self._on_forgotten)
         bridge.subscribe(CompanionsChanged, self._on_companions)
         bridge.subscribe(SessionChanged, lambda _event: bridge.start(self.load_accounts(), "read accounts"))
 
@@ -343,6 +345,12 @@ class Facts(QObject):
     def _on_beat(self, event: EngineBeat) -> None:
         self.last_beat = event
         self.beat.emit(event)
+
+    def _on_forgotten(self, event: OrdersForgotten) -> None:
+        for number in event.orders:
+            key = (event.account, str(number))
+            if self.orders.pop(key, None) is not None:
+                self.order_gone.emit(key)
 
     def _on_companions(self, event: CompanionsChanged) -> None:
         self.companions, self.alone = event.here, event.alone

@@ -12,7 +12,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 
 from app.domain.errors import Denied, OutcomeUnknown, Rejected, Unreachable
-from app.domain.events import GttsChanged, HoldingsChanged, OrderChanged
+from app.domain.events import GttsChanged, HoldingsChanged, OrderChanged, OrdersForgotten
 from app.domain.gtt import Gtt, GttKind, GttLeg, GttRequest, GttResult, GttRole, GttStatus
 from app.domain.ids import BrokerOrderId, GttId, OrderId, Tag
 from app.domain.instrument import Product
@@ -306,6 +306,8 @@ def test_a_place_in_the_queue_an_unknown_outcome_and_changes_are_seen(stage: Sta
         stage.until(lambda: cells(panel._model)["status"] == "open")
         assert panel._model.rowCount() == 1
         assert tip() == "Changed 3 of the 25 times that the broker allows from here."
+        stage.publish(OrdersForgotten(market.ACCOUNT, (listed.broker_order_id,)))
+        stage.until(lambda: panel._model.rowCount() == 0)
     finally:
         panel.close()
 

@@ -29,6 +29,7 @@ from tests.fakes.paper_exchange import PaperExchange, eventually, paper_exchange
 
 INFY = InstrumentId("NSE:INFY")
 SBIN = InstrumentId("NSE:SBIN")
+TATASTEEL = InstrumentId("NSE:TATASTEEL")
 
 
 @dataclass
@@ -85,6 +86,8 @@ def exchange() -> Iterator[PaperExchange]:
         "limits=off",
         "--opening-position",
         "NSE:SBIN=20@CNC",
+        "--opening-position",
+        "NSE:TATASTEEL=30@CNC",
     ) as running:
         yield running
 
@@ -267,6 +270,40 @@ async def test_a_sale_of_unauthorised_holdings_names_the_page_and_goes_through_a
 
     await trader.desk._workspace.account(trader.account).books.refresh()
     await eventually(shown)
+
+
+async def test_a_stop_on_a_holding_says_when_it_is_armed_that_the_depository_would_not_let_it_go(
+    trader: Trader,
+) -> None:
+    account, key = trader.desk._workspace.account(trader.account), trader.key(Product.CNC, TATASTEEL)
+    await trader.exchange.control("POST", "/faults", {"faults": ["authorisation=needed"]})
+    account.surroundings.sells_freely = (await account.broker.profile()).sells_freely
+    await account.books.refresh()
+    held = account.state.delivery.of(key)
+    assert held is not None
+    trigger = held.last_price * 98 // 100 // 5 * 5
+    stop = await trader.desk.stops.arm(key, StopPlan(trigger))
+    assert stop.quantity == 30
+    assert any("30 of 30 shares are not released" in notice.cause for notice in trader.notices(Level.ALARM))
+    assert [row.units for row in await trader.desk.stops.coverage() if row.key == key] == [30]
+    await trader.last(TATASTEEL)
+    await trader.exchange.control("PUT", "/market", {TATASTEEL: (trigger - 50) / 100})
+
+    async def refused() -> bool:
+        return any("authorisation" in notice.cause for notice in trader.notices(Level.ALARM))
+
+    await eventually(refused)
+    page = await trader.desk.trading.authorise(trader.account, TATASTEEL)
+    async with httpx.AsyncClient(trust_env=False) as browser:
+        await browser.post(page.url, data={"action": "authorise"})
+
+    async def sold() -> bool:
+        known = next(s for s in await trader.desk.stops.stops() if s.id == stop.id)
+        return known.state is StopState.CLOSED
+
+    await eventually(sold)
+    reading = await account.state.read_positions()
+    assert (reading.bought_today(key), reading.quantity(key)) == (-30, 0)
 
 
 @pytest.mark.parametrize("margin", ["none", "fresh"])

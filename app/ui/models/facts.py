@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from decimal import Decimal
 
 from PySide6.QtCore import QObject, Signal
 
@@ -193,15 +192,6 @@ class Facts(QObject):
     def stop_of(self, key: PositionKey) -> Stop | None:
         """The stop that now guards a position."""
         return self._guards.get(key)
-
-    def guardable(self, key: PositionKey) -> Position | None:
-        """What a stop can guard under a key: an open position, or the shares of a holding."""
-        held = next((h for h in self.holdings.get(key.account, ()) if h.instrument == key.instrument), None)
-        position = self.positions.get(key)
-        if (position is not None and position.quantity > 0) or held is None or held.product is not key.product:
-            return position
-        none = Decimal(0)
-        return Position(key, held.sellable, held.average_price, held.last_price, held.close_price, 0, none, 0, none)
 
     def held_in(self, instruments: Iterable[InstrumentId]) -> list[PositionKey]:
         """Positions in any of these instruments."""

@@ -18,6 +18,7 @@ from app.domain.stop import Stop
 from app.ui import format as fmt
 from app.ui.bridge import Bridge
 from app.ui.models.facts import Facts
+from app.ui.models.guardable import guardable
 from app.ui.models.table import Column, Key, TableModel, Tone, tone_of
 from app.ui.views.stop_strip import StopStrip
 from app.ui.views.table_view import TableView, action
@@ -161,7 +162,7 @@ class HoldingsPanel(QWidget):
     def set_stop(self, account: AccountId, instrument: InstrumentId) -> None:
         """Opens the entry line for the stop of a holding."""
         holding = self._held.get((account, instrument))
-        shares = None if holding is None else self._facts.guardable(self._row(holding).key)
+        shares = None if holding is None else guardable(self._facts, self._row(holding).key)
         if shares is not None and shares.quantity > 0:
             self.strip.open_for(shares)
 

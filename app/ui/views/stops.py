@@ -16,6 +16,7 @@ from app.ui import theme
 from app.ui.bridge import Bridge
 from app.ui.frame import SUM_MS, NextFrame
 from app.ui.models.facts import Facts
+from app.ui.models.guardable import guardable
 from app.ui.models.table import Key, TableModel
 from app.ui.views.day_stop import DayStopBar
 from app.ui.views.price_age import AgeWatch
@@ -172,7 +173,7 @@ class StopsPanel(QWidget):
     def _move(self, key: Key | None) -> None:
         stop = self._armed(key)
         if stop is not None:
-            position = self._facts.guardable(stop.key)
+            position = guardable(self._facts, stop.key)
             if position is not None:
                 self.strip.open_for(position, stop)
 

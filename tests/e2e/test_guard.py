@@ -193,13 +193,16 @@ def test_killed_at_any_moment_the_desk_leaves_exactly_one_exit_and_the_guard_see
         account = desk.set_up(exchange)
         desk.hold(account, "NSE:PNB", QUANTITY)
         arm(desk, account, "NSE:PNB")  # so that there is something to guard, whenever it dies
-        sold = Counter[str]()
+        sold, first = Counter[str](), dict[str, int]()
         with guard(profile, tmp_path / "guard.jsonl", host.PASSPHRASE.reveal()) as beside:
             for number in range(1, KILLS + 1):
                 instrument = SHARES[number % len(SHARES)]
                 symbol = instrument.partition(":")[2]
                 beside.until("waiting", number)
                 desk.hold(account, instrument, QUANTITY)
+                last = eventually(lambda d=desk, i=instrument: d.ask("last", account=account, instrument=i))
+                # Back where it began: else one share after the other would fall to its circuit limit.
+                exchange.price(**{instrument: first.setdefault(instrument, last) // 100})
                 stop = arm(desk, account, instrument)
                 price = trigger_of(desk, stop) * 98 // 10_000
                 death = threading.Timer(chance.uniform(0.0, AROUND), desk.kill)

@@ -251,7 +251,13 @@ class World:
             await station.open()
             await station.desk.recovered()
 
-        await station.side.start(begin())
+        # It may be killed while it starts: whoever killed it starts the next.
+        gone: asyncio.Future[None] = self.loop.create_future()
+        station.side.on_death.append(lambda: gone.set_result(None))
+        started = station.side.start(begin())
+        await asyncio.wait([started, gone], return_when=asyncio.FIRST_COMPLETED)
+        if started.done():
+            started.result()
         return station
 
     def kill_station(self) -> None:

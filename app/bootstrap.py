@@ -74,10 +74,7 @@ def _workstation(command: Workstation) -> int:
     from app.cli.display import why_no_display
     from app.desk.beside import Claim, claim, take_back
     from app.desk.companions import Companions
-    from app.desk.crash_news import tell_crashes
-    from app.desk.data_verbs import data_verbs
     from app.desk.remote import ProfileLock, RemoteServer
-    from app.desk.verbs import remote_verbs
     from app.diagnostics.crash import CrashReporter
     from app.domain.errors import AppError
     from app.runtime.log import Logs
@@ -116,6 +113,10 @@ def _workstation(command: Workstation) -> int:
 
     async def build() -> LocalDesk:
         """Called once the first window is on the screen: the imports behind a desk take longer than the paint."""
+        from app.desk.crash_news import tell_crashes
+        from app.desk.data_verbs import data_verbs
+        from app.desk.verbs import remote_verbs
+
         companions = Companions(loop.loop)
         desk = await build_desk(paths, paper=paper, settled=claimed is Claim.GUARDED, companions=companions)
         tell_crashes(crashes, desk)

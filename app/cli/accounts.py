@@ -5,16 +5,19 @@ from __future__ import annotations
 import argparse
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from app.cli.commands import COULD_NOT_START, FINE, SOME_FAILED, AccountCommand, AccountList, Disconnect, Pause
 from app.cli.output import Output
-from app.desk.account_verbs import AccountCommands
 from app.desk.messages import AccountView
 from app.domain.errors import AppError
 from app.domain.ids import AccountId, Nanos
 from app.runtime.clock import to_datetime
+
+if TYPE_CHECKING:
+    from app.desk.account_verbs import AccountCommands
 
 NAME = "accounts"
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import argparse
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from app.cli.commands import COULD_NOT_START, FINE, SOME_FAILED, Backup, DataCommand, Doctor, Restore, RotateKeys, Tidy
 from app.cli.output import Output
 from app.cli.passphrase import Passphrases
-from app.desk.data_verbs import DataCommands
 from app.domain.errors import AppError, Denied, VaultLocked, WrongPassphrase
 from app.domain.health import Finding, HealthState, failed
 from app.runtime.secret import Secret
+
+if TYPE_CHECKING:
+    from app.desk.data_verbs import DataCommands
 
 T = TypeVar("T")
 

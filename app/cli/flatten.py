@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from app.cli.commands import COULD_NOT_START, FINE, SOME_FAILED, Flatten
 from app.cli.output import Output
 from app.desk.flatten_messages import FlattenChoice, FlattenPlan, FlattenReport
-from app.desk.flatten_verbs import FlattenCommands
 from app.domain.errors import AppError
 from app.domain.ids import AccountId
+
+if TYPE_CHECKING:
+    from app.desk.flatten_verbs import FlattenCommands
 
 NAME = "flatten"
 

@@ -6,10 +6,13 @@ import argparse
 import signal
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from app.cli.commands import FINE, SOME_FAILED, Guard
 from app.cli.output import Output
-from app.desk import guard as desk
+
+if TYPE_CHECKING:
+    from app.desk import guard as desk
 
 NAME = "guard"
 
@@ -59,4 +62,4 @@ def run_guard(guard: desk.Guard) -> int:
     """Until it ends; SIGINT and SIGTERM end it in order."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: guard.stop())
-    return SOME_FAILED if guard.run() is desk.Ended.UNGUARDED else FINE
+    return SOME_FAILED if guard.run().unguarded else FINE

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from app.cli.commands import COULD_NOT_START, FINE, SOME_FAILED, InstrumentCommand, InstrumentStats, InstrumentSync
 from app.cli.output import Output
-from app.desk.instrument_verbs import InstrumentCommands
 from app.domain.errors import AppError
 from app.domain.listing import ImportReport, InstrumentList, ListStats
+
+if TYPE_CHECKING:
+    from app.desk.instrument_verbs import InstrumentCommands
 
 NAME = "instruments"
 

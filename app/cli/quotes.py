@@ -7,17 +7,20 @@ import asyncio
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from app.cli.commands import COULD_NOT_START, FINE, SOME_FAILED, QuoteAsk, QuoteChange, QuoteCommand, QuoteKey
 from app.cli.output import Output
-from app.desk.api_quotes import QuoteVerbs
 from app.domain.errors import AppError, Denied
 from app.domain.ids import InstrumentId
 from app.domain.quotes import PolledPrice, QuoteSource, QuoteSources
 from app.runtime.clock import to_datetime
 from app.runtime.secret import Secret
+
+if TYPE_CHECKING:
+    from app.desk.api_quotes import QuoteVerbs
 
 NAME = "quotes"
 

@@ -64,6 +64,11 @@ class Ended(StrEnum):
     UNGUARDED = "unguarded"
     """It was asked to end while stops were armed: nobody watches them now."""
 
+    @property
+    def unguarded(self) -> bool:
+        """Stops are left that nobody watches."""
+        return self is Ended.UNGUARDED
+
 
 class _Outcome(StrEnum):
     HANDED_BACK = "handed back"

@@ -1,0 +1,36 @@
+"""What is loaded before the first window is on the screen: a trader waits for that, so it is little."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.program import ROOT
+
+HEAVY = ["sqlalchemy", "numpy", "pyqtgraph", "httpx", "PySide6.QtWebEngineCore", "app.desk.desk"]
+"""Each takes longer to load than the first window to be painted."""
+PROGRAM = """
+import json, sys
+import app.ui.application
+from app.bootstrap import run
+
+def run_window(build, submit, options):
+    print(json.dumps([name for name in json.loads(sys.argv[2]) if name in sys.modules]))
+    return 0
+
+app.ui.application.run_window = run_window
+sys.exit(run(["--profile", sys.argv[1]]))
+"""
+
+
+def test_nothing_heavy_is_loaded_before_the_first_window(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(tmp_path), json.dumps(HEAVY)],
+        cwd=ROOT, env={**os.environ, "QT_QPA_PLATFORM": "offscreen"}, capture_output=True, text=True, timeout=120,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == []

@@ -322,6 +322,8 @@ class AccountDesk:
 
     async def _keep_day_stop(self) -> None:
         self.day_stop.expect()
+        with contextlib.suppress(AppError):  # `run` says it and reads again
+            await self.day_stop.load()  # before the first order can be asked for
         await self.recovered()
         await self.day_stop.run()
 

@@ -87,6 +87,7 @@ class ExitFollower:
         self._sends = 0
         self._not_before = 0.0
         self._position: int | None = None
+        self._said: int | None = None  # by the last reading that could be read
         self._position_since = 0.0
         self._position_read_at = 0.0
         """When the read began that the position is from."""
@@ -106,8 +107,7 @@ class ExitFollower:
     # -- what happens to us ------------------------------------------------------------------------------------------
 
     def sent(self, tags: Mapping[Tag, int]) -> None:
-        """The hot path wrote the first attempt to the wire (or it waits for a connection of the exit line): units by
-        tag."""
+        """The hot path wrote the first attempt (or it waits for a connection of the exit line): units by tag."""
         self._sends = 1
         self._attempts.sent(tags)
 
@@ -133,9 +133,9 @@ class ExitFollower:
             self._position = None
             return
         quantity = reading.quantity(self.stop.key)
-        if quantity != self._position:
-            self._position = quantity
-            self._position_since = self._loop_time()
+        if quantity != self._said:
+            self._said, self._position_since = quantity, self._loop_time()
+        self._position = quantity
 
     # -- the loop ----------------------------------------------------------------------------------------------------
 

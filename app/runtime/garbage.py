@@ -43,11 +43,15 @@ class GarbageCollector:
     def turn(self) -> None:
         """Collects what is due: the young, now and then the middle generation, never the oldest."""
         self._check()
-        if gc.get_count()[0] < YOUNG:
+        young = gc.get_count()[0]
+        if young < YOUNG:
+            return
+        if young > BURST:  # at least so many: counting them exactly would take milliseconds
+            gc.freeze()
             return
         self._young += 1
         middle = self._young % MIDDLE_EVERY == 0
-        # Counted exactly: what was freed meanwhile, of whatever age, is taken off Python's own count of the young.
+        # Counted exactly: what was freed meanwhile, of whatever age, was taken off Python's own count.
         if _in(0) > BURST or _in(1) > BURST:
             gc.freeze()
         else:

@@ -148,11 +148,6 @@ def fresh_position(patches: ExitStack) -> None:
     patches.enter_context(mock.patch.object(exits.ExitFollower, "_own_position", property(careless)))
 
 
-def held_before_sending(patches: ExitStack) -> None:
-    """what happened while the journal wrote an attempt is not looked at"""
-    patches.enter_context(mock.patch.object(exits.ExitFollower, "_still_held", return_value=True))
-
-
 def fills_of_others(patches: ExitStack) -> None:
     """fills of other orders are nobody's business until the positions are read"""
     patches.enter_context(mock.patch.object(shares.Shares, "_on_order"))
@@ -218,7 +213,6 @@ GUARDS: dict[str, Guard] = {
         follows_to_flat,
         fills_of_others,
         fresh_position,
-        held_before_sending,
         late_entries,
         slices,
         halt_denies_entries,

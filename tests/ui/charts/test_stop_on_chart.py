@@ -330,9 +330,10 @@ def test_a_short_position_has_its_stop_above(stage: Stage, qtbot: QtBot) -> None
     view.resize(900, 500)
     view.show()
     view.open(InstrumentId("NFO:NIFTY26NOV25800PE"))
-    stage.until(lambda: len(view.canvas.overlay.stops) == 1 and view.canvas.overlay.last is not None)
+    overlay = view.canvas.overlay
+    stage.until(lambda: len(overlay.stops) == 1 and overlay.last is not None and not overlay.loading)
     view.canvas.flush()
-    (placed,) = view.canvas.overlay.layout()
+    (placed,) = overlay.layout()
     last = market.LASTS["NFO:NIFTY26NOV25800PE"]
     assert placed.y < view.canvas._panes.price.y(last)
     assert placed.line.side is Side.BUY

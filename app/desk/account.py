@@ -132,7 +132,7 @@ class AccountDesk:
             self.hours.next_day,
             trading.publish,
         )
-        self.orders.gate, self.orders.gtts.gate = self.day_stop.deny, self.day_stop.deny_gtt
+        self.orders.gate, self.orders.gtts.gate = self.day_stop.admit, self.day_stop.admit_gtt
         self._quiet = QuietOrders(self.state, lambda: self.hub.state in CONNECTED)
         self._trouble = PriceTrouble(
             account, self.stops, self.hub, self._market_open, trading.guarding, trading.publish

@@ -9,6 +9,7 @@ restart it holds, and closing goes on where it was.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
@@ -36,6 +37,8 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 0.5
 PEAK_SECONDS = 5.0
 """A new best of the day is journalled this often at most."""
+READ_SECONDS = 3.0
+"""How long an entry waits for it, before it is refused."""
 LOAD_SECONDS = 1.0
 """Between two tries to read the journal."""
 FLAT_SECONDS = 2.0
@@ -79,6 +82,7 @@ class DayGuard:
         self._loaded = False
         self._unread = False
         """Entries wait for it."""
+        self._read = asyncio.Event()
         self._near = False
         """The last look saw a limit reached."""
         self._saved_peak: Paise = 0
@@ -108,6 +112,22 @@ class DayGuard:
             "Positions can be closed; entries are possible again then.",
         )
 
+    async def admit(self, request: OrderRequest) -> None:
+        """As `deny`, after a little wait for what is being read: a session's first order need not be asked twice."""
+        await self._reading()
+        self.deny(request)
+
+    async def admit_gtt(self, request: GttRequest) -> None:
+        """The same of a trigger."""
+        await self._reading()
+        self.deny_gtt(request)
+
+    async def _reading(self) -> None:
+        if self._unread:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(READ_SECONDS):
+                    await self._read.wait()
+
     def expect(self) -> None:
         """It will be read: until then no entry is let through."""
         self._unread = not self._loaded
@@ -124,6 +144,7 @@ class DayGuard:
             self._stop = rolled(kept or self._stop, self._today())
             self._saved_peak = self._stop.peak
             self._loaded, self._unread = True, False
+            self._read.set()
 
     async def set_limits(self, limits: DayLimits) -> DayStop:
         """Tighter ones hold at once, looser ones from tomorrow. Durable on return. Raises Denied, StorageError."""

@@ -6,7 +6,7 @@ Loop thread only.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from app.brokers.parts import GttBroker
@@ -41,7 +41,7 @@ class GttOrders:
         self._state = state
         self._wire = wire
         self._journal = journal
-        self.gate: Callable[[GttRequest], None] = _open_gate
+        self.gate: Callable[[GttRequest], Awaitable[None]] = _open_gate
         """Raises Denied for a trigger that the account may not set now. Never asked for an exit."""
 
     @property
@@ -63,7 +63,7 @@ class GttOrders:
         """
         check_gtt(request, instrument)
         if purpose not in (Purpose.EXIT, Purpose.PROTECT):
-            self.gate(request)
+            await self.gate(request)
         before = {gtt.id for gtt in await self.read()}
         words = gtt_words(request, instrument)
         await self._audit(request.account, "new", "submitted", words)
@@ -83,7 +83,7 @@ class GttOrders:
         """The whole of it again. Raises as `place` does."""
         check_gtt(request, instrument)
         if purpose not in (Purpose.EXIT, Purpose.PROTECT):
-            self.gate(request)
+            await self.gate(request)
         try:
             await self._wire.modify_gtt(gtt, request, purpose)
         except OutcomeUnknown as failure:
@@ -144,7 +144,7 @@ class GttOrders:
         await self._journal.audit(AuditEntry(self._state.clock.now(), account, f"gtt:{gtt}", what, detail))
 
 
-def _open_gate(_request: GttRequest) -> None:
+async def _open_gate(_request: GttRequest) -> None:
     """Before there is a portfolio stop."""
 
 

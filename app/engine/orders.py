@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -92,7 +92,7 @@ class OrderManager:
         self.gtts = GttOrders(state, self.wire, journal)
         self.entries_refused = ""
         """Why no position may be opened or enlarged now; empty: it may. Exits never ask."""
-        self.gate: Callable[[OrderRequest], None] = _open_gate
+        self.gate: Callable[[OrderRequest], Awaitable[None]] = _open_gate
         """Raises Denied for what the account may not enter now. Never asked for an exit."""
         self.log = OrderLog(state, journal, publish, tasks)
         self._absences = Absences(state, publish)
@@ -129,7 +129,7 @@ class OrderManager:
         if purpose is not Purpose.EXIT:
             check_order(request, instrument)
             self._deny_entry(request)
-            self.gate(request)
+            await self.gate(request)
         if not self._state.active:
             raise SessionExpired("The account is not logged in.")
         meant = intent or request
@@ -389,5 +389,5 @@ class OrderManager:
         self._publish(Noticed(level, title, cause, next_step, self._state.account, repeat))
 
 
-def _open_gate(request: OrderRequest) -> None:
+async def _open_gate(request: OrderRequest) -> None:
     """Nothing holds an order back."""

@@ -31,6 +31,7 @@ from tests.program import ROOT, program
 
 PASSPHRASE = "granite orchid lantern 47"
 SECONDS = 60.0
+BUTTON_PIXELS = 200
 CHART = (700, 75, 1200, 520)
 """(left, top, right, bottom) within the right half of the chart's prices, in the default layout on this screen."""
 BANNERS = (1100, 30, 1276, 110)
@@ -183,13 +184,13 @@ class Workstation:
         self.wait_main()
 
     def _settled(self) -> None:
-        """The page of the unlock window stands still: its fields take keys."""
+        """The page of the unlock window has its button and stands still: its fields take keys."""
         before = self.screen.picture()
         deadline = time.monotonic() + SECONDS
         while True:
             time.sleep(0.25)  # two pictures apart in time
             now = self.screen.picture()
-            if (matching(now, DARK.raised).any() or matching(now, DARK.accent).any()) and (now == before).all():
+            if matching(now, DARK.accent).sum() > BUTTON_PIXELS and (now == before).all():
                 return
             before = now
             assert time.monotonic() < deadline, "the unlock window does not settle"

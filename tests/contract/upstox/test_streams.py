@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from app.brokers.base import ExitReply, Feed, Mark
+from app.brokers.exit_line import CONNECTIONS
 from app.brokers.upstox.adapter import UpstoxSession
 from app.domain.errors import SessionExpired, Unreachable
 from app.domain.gtt import Gtt, GttLeg, GttRequest, GttStatus
@@ -255,14 +256,14 @@ async def test_a_refused_exit_says_why_and_the_line_stays_up(broker: UpstoxSessi
     await line.start()
     replies: asyncio.Queue[ExitReply] = asyncio.Queue()
     try:
-        await until(lambda: line.ready == 4)
+        await until(lambda: line.ready == CONNECTIONS)
         request = OrderRequest(A, INFY, Side.SELL, 0, Product.MIS, OrderKind.MARKET, tag=Tag("ABCDEFABCDEF0401"))
         line.fire(line.prepare(request, 100), replies.put_nowait)
         async with asyncio.timeout(5):
             reply = await replies.get()
         assert reply.order is None
         assert "refused" in str(reply.error)
-        await until(lambda: line.ready == 4)
+        await until(lambda: line.ready == CONNECTIONS)
     finally:
         await line.stop()
 

@@ -48,7 +48,6 @@ class Trader:
         page = await self.desk.session.begin_login(self.account)
         await self.desk.session.complete_login(self.account, await self.exchange.log_in(page.url))
         await self.desk._workspace.account(self.account).recovered()
-        await self.desk._workspace.account(self.account).day_stop.load()  # no entry before it is read
         await self.desk.market.subscribe("test", (INFY,))
 
     async def view(self) -> AccountView:

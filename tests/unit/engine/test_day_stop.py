@@ -58,7 +58,7 @@ class Desk:
             lambda day: date.fromordinal(day.toordinal() + 1),
             rig.events.append,
         )
-        rig.orders.gate, rig.orders.gtts.gate = self.guard.deny, self.guard.deny_gtt
+        rig.orders.gate, rig.orders.gtts.gate = self.guard.admit, self.guard.admit_gtt
         rig.tasks.start(self.guard.run(), "portfolio stop")
 
     async def at(self, net: int | None, seconds: float = 2.0) -> None:

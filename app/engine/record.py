@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from itertools import count
 from operator import itemgetter
 from typing import Any, Protocol
 
-from app.domain.errors import AppError, DiskFull
+from app.domain.errors import AppError
 from app.domain.events import AuditEntry, Event, Level, Noticed
 from app.domain.ids import Nanos, StopId
 from app.domain.order import OrderRequest
 from app.domain.stop import Stop
+from app.engine.debts import Debts
 from app.runtime.clock import Clock
-
-PAY_SECONDS = 1.0
-"""Between two tries to write what is owed."""
-PAY_TRIES = 30
-"""Of an entry that the journal refuses though the disk has room."""
 
 log = logging.getLogger(__name__)
 
@@ -62,8 +57,7 @@ class StopRecord:
         self._clock = clock
         self._publish = publish
         self._running: set[asyncio.Task[None]] = set()
-        self._owed: deque[_Owed] = deque()
-        self._paying = False
+        self._debts = Debts(self._write, "the journal's debts")
         self._numbers = count(1)
         self._written: dict[StopId, tuple[int, Stop]] = {}
         """The newest state of each stop that is on disk."""
@@ -73,7 +67,7 @@ class StopRecord:
     @property
     def owes(self) -> int:
         """Entries that wait for the journal to take them."""
-        return len(self._owed)
+        return len(self._debts)
 
     async def save(self, stop: Stop, what: str, detail: str, *intents: OrderRequest) -> None:
         """The stop as it now stands, durable when this returns. Raises StorageError."""
@@ -86,7 +80,7 @@ class StopRecord:
             await self._write(entry)
         except AppError as failure:
             self.alarm(stop, "The journal cannot be written.", failure.next_step, str(failure))
-            self._owe(entry)
+            self._debts.owe(entry)
 
     async def keep_levels(self, stops: Sequence[Stop]) -> None:
         """Levels that moved, durable when this returns; a journal that cannot write is said aloud."""
@@ -143,30 +137,4 @@ class StopRecord:
             await self._write(entry)
         except AppError as failure:
             log.info("the audit line %s is owed: %s", entry.entry.what, failure)
-            self._owe(entry)
-
-    def _owe(self, entry: _Owed) -> None:
-        self._owed.append(entry)
-        if not self._paying:
-            self._paying = True
-            self._run(self._pay(), "the journal's debts")
-
-    async def _pay(self) -> None:
-        """In the order in which it came about, until nothing is owed."""
-        refused = 0
-        while self._owed:
-            await asyncio.sleep(PAY_SECONDS)
-            entry = self._owed[0]
-            try:
-                await self._write(entry)
-            except DiskFull:
-                continue
-            except AppError as failure:
-                refused += 1
-                if refused < PAY_TRIES:
-                    continue
-                # The journal takes others and never this one: it must not stand in the way of those behind it.
-                log.warning("%s of %s is not in the journal: %s", entry.entry.what, entry.entry.subject, failure)
-            refused = 0
-            self._owed.popleft()
-        self._paying = False
+            self._debts.owe(entry)

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from app.domain.errors import AppError, DiskFull
+from app.domain.errors import AppError
 from app.domain.events import AuditEntry, Event, Level, Noticed, StrategyChanged, StrategyMarked
 from app.domain.ids import StrategyId
 from app.domain.money import Price
 from app.domain.strategy import MarkKind, Strategy, StrategyMark
-from app.engine.record import PAY_SECONDS, PAY_TRIES
+from app.engine.debts import Debts
 from app.engine.strategies.happenings import Armed, EntryNews, ExitOver, Happening
 from app.runtime.clock import Clock
-
-log = logging.getLogger(__name__)
 
 
 class StrategyJournal(Protocol):
@@ -50,8 +45,7 @@ class StrategyRecord:
         self._clock = clock
         self._publish = publish
         self._newest: dict[StrategyId, Strategy] = {}
-        self._owed: deque[_Owed] = deque()
-        self._paying: asyncio.Task[None] | None = None
+        self._debts = Debts(self._write, "what strategies owe the journal")
 
     async def save(self, strategy: Strategy, marks: Sequence[StrategyMark], what: str) -> None:
         """Durable when this returns, and told. Raises StorageError; then nothing is told."""
@@ -67,7 +61,7 @@ class StrategyRecord:
             await self._journal.save_strategy(strategy, marks, entry)
         except AppError as failure:
             self.tell(strategy, Level.ALARM, f"The journal cannot be written: {failure}", "journal")
-            self._owe(_Owed(strategy.id, tuple(marks), entry))
+            self._debts.owe(_Owed(strategy.id, tuple(marks), entry))
         self._tell(strategy, marks)
 
     async def delete(self, strategy: Strategy) -> None:
@@ -88,30 +82,11 @@ class StrategyRecord:
             )
         )
 
-    def _owe(self, owed: _Owed) -> None:
-        self._owed.append(owed)
-        if self._paying is None or self._paying.done():
-            self._paying = asyncio.get_running_loop().create_task(self._pay(), name="what strategies owe the journal")
-
-    async def _pay(self) -> None:
-        """In the order in which it came about. What is written late never puts a newer state back."""
-        refused = 0
-        while self._owed:
-            await asyncio.sleep(PAY_SECONDS)
-            owed = self._owed[0]
-            strategy = self._newest.get(owed.strategy)
-            try:
-                if strategy is not None:  # else it was deleted
-                    await self._journal.save_strategy(strategy, owed.marks, owed.entry)
-            except DiskFull:
-                continue
-            except AppError as failure:
-                refused += 1
-                if refused < PAY_TRIES:
-                    continue
-                log.warning("%s of %s is not in the journal: %s", owed.entry.what, owed.entry.subject, failure)
-            refused = 0
-            self._owed.popleft()
+    async def _write(self, owed: _Owed) -> None:
+        """What is written late never puts a newer state back. Raises StorageError."""
+        strategy = self._newest.get(owed.strategy)
+        if strategy is not None:  # else it was deleted
+            await self._journal.save_strategy(strategy, owed.marks, owed.entry)
 
     def _tell(self, strategy: Strategy, marks: Sequence[StrategyMark]) -> None:
         self._publish(StrategyChanged(strategy))

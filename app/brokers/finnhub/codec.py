@@ -43,11 +43,9 @@ def tick_from(answer: object, instrument: Instrument, received_at: Nanos) -> Tic
         value = row.data.get(key)
         return None if value is None else to_price(row.number(key), instrument.price_scale)
 
-    last = price("c")
-    assert last is not None  # noqa: S101 - `c` was read above
     return Tick(
         instrument.id,
-        last,
+        to_price(row.number("c"), instrument.price_scale),
         received_at,
         exchange_time=seconds * SECOND,
         last_trade_time=seconds * SECOND,

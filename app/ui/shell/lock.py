@@ -87,7 +87,7 @@ class LockWindow(QWidget):
         """That there is something, and nothing of what: who stands before a locked screen need not be the trader."""
         self._alarms += 1
         count = "An alarm was" if self._alarms == 1 else f"{self._alarms} alarms were"
-        at = datetime.now().strftime("%H:%M:%S")  # noqa: DTZ005 -- the clock on the trader's wall
+        at = datetime.now().astimezone().strftime("%H:%M:%S")  # by the clock on the trader's wall
         self.message.say(f"{count} raised, the last at {at}. Unlock to read what it is.", "strip-danger")
 
     def _submit(self) -> None:

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from tests.bench.instruments import listed
-from tests.bench.tick_to_order import Process, own_display, percentiles
+from tests.bench.tick_to_order import own_display, pair, percentiles
 
 FILLS = 10_000
 STOPS = 100
@@ -37,23 +37,13 @@ def measure(mode: str, display: str) -> dict[str, object]:
     stops, fills = (STOPS // 5, FILLS // 10) if QUICK else (STOPS, FILLS)
     with tempfile.TemporaryDirectory() as folder:
         path, _ = listed(Path(folder))
-        exchange = Process("tests.bench._exchange", str(stops), "7")
-        station: Process | None = None
-        try:
-            urls = exchange.hear()
-            station = Process("tests.bench._workstation", mode, "anywhere", display=display)
-            station.tell(urls)
-            station.hear()
+        with pair(stops, mode, display, "anywhere") as (exchange, station):
             triggers = station.ask({"do": "arm", "first": 0, "count": stops})
             exchange.tell({"triggers": triggers, "every": EVERY, "fills": fills})
             time.sleep(SETTLE)
             work = station.ask({"do": "probe", "case": "everything", "list": str(path), "folder": folder})
             taken = exchange.hear()
             figures = station.ask({"do": "figures"})
-        finally:
-            if station is not None:
-                station.end()
-            exchange.end()
     return {
         "engine_ms": percentiles(figures["engine_us"]), "seconds": work["seconds"], "window_ms": work["window_ms"],
         "stops_missing": taken["missing"], "stops_doubled": taken["doubled"],

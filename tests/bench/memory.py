@@ -1,7 +1,7 @@
 """Memory: an hour of ticks of 3,000 instruments, ten times as fast as a market's, with the window and 500 stops armed.
 
 The exchange's clock runs at ten times its pace, so everything that depends on time happens as often as in an hour.
-`growth_mb` is from the tenth minute on: before, tables and caches fill.
+`growth_mb` is from the tenth minute on (of the quick form: the fourth): before, tables and caches fill.
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ import os
 import time
 
 from tests.bench.start import resident
-from tests.bench.tick_to_order import ARMED, Process, own_display
+from tests.bench.tick_to_order import ARMED, own_display, pair
 
 PACE = 10
 QUICK = os.environ.get("STOPLINE_BENCH_QUICK") == "1"
 MINUTES = 12 if QUICK else 60
-EVERY = 5
-"""Minutes of the exchange between two looks."""
-WARM = 10
+EVERY, WARM = (2, 4) if QUICK else (5, 10)
+"""Minutes of the exchange between two looks, and after which what was seen counts."""
 BUDGET = {"growth_mb": 10.0}
 
 
@@ -37,14 +36,8 @@ def run() -> dict[str, object]:
 
 def measure(display: str) -> tuple[dict[int, int], int]:
     """Megabytes in use by minute of the exchange, and how many ticks came meanwhile."""
-    exchange = Process("tests.bench._exchange", str(ARMED), "7")
-    station: Process | None = None
     seen = {}
-    try:
-        urls = exchange.hear()
-        station = Process("tests.bench._workstation", "window", display=display)
-        station.tell(urls)
-        station.hear()
+    with pair(ARMED, "window", display) as (exchange, station):
         station.ask({"do": "arm", "first": 0, "count": ARMED})
         before = exchange.ask({"pace": PACE})
         began = time.monotonic()
@@ -52,8 +45,4 @@ def measure(display: str) -> tuple[dict[int, int], int]:
             time.sleep(max(0.0, began + minute * 60 / PACE - time.monotonic()))
             seen[minute] = resident(station.pid)
         ticks = exchange.ask({"pace": 1}) - before
-    finally:
-        if station is not None:
-            station.end()
-        exchange.end()
     return seen, ticks

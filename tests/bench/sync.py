@@ -13,7 +13,7 @@ import os
 import time
 from typing import Any
 
-from tests.bench.tick_to_order import Process, own_display, percentiles
+from tests.bench.tick_to_order import Process, own_display, pair, percentiles
 
 FILLS = 10_000
 STOPS = 40
@@ -40,13 +40,7 @@ def run() -> dict[str, object]:
 def measure(mode: str, display: str) -> dict[str, object]:
     """One setting."""
     fills = FILLS // 10 if QUICK else FILLS
-    exchange = Process("tests.bench._exchange", str(STOPS), "7")
-    station: Process | None = None
-    try:
-        urls = exchange.hear()
-        station = Process("tests.bench._workstation", mode, display=display)
-        station.tell(urls)
-        station.hear()
+    with pair(STOPS, mode, display) as (exchange, station):
         triggers = station.ask({"do": "arm", "first": 0, "count": STOPS})
         exchange.tell({"triggers": triggers, "every": EVERY, "fills": fills})
         time.sleep(SETTLE)
@@ -55,10 +49,6 @@ def measure(mode: str, display: str) -> dict[str, object]:
         again = station.ask({"do": "sync"})
         unchanged = at_rest(station)
         figures = station.ask({"do": "figures"})
-    finally:
-        if station is not None:
-            station.end()
-        exchange.end()
     for told in (first, again, unchanged):
         if told["step"] != "completed":
             raise RuntimeError(f"the sync {told['step']}: {told['error']}")

@@ -113,15 +113,9 @@ def against(budget: Mapping[str, float], measured: Any) -> dict[str, str]:
 def measure(mode: str, display: str) -> dict[str, object]:
     """One setting: percentiles at the exchange's end, and from inside beside them."""
     batches, armed = (1, 100) if QUICK else (BATCHES, ARMED)
-    exchange = Process("tests.bench._exchange", str(batches * armed), "7")
-    station: Process | None = None
-    try:
-        urls = exchange.hear()
-        station = Process("tests.bench._workstation", mode, display=display)
-        station.tell(urls)
-        station.hear()
-        outside: list[int] = []
-        missing = doubled = 0
+    outside: list[int] = []
+    missing = doubled = 0
+    with pair(batches * armed, mode, display) as (exchange, station):
         for batch in range(batches):
             triggers = station.ask({"do": "arm", "first": batch * armed, "count": armed})
             station.ask({"do": "count frames"})
@@ -130,10 +124,6 @@ def measure(mode: str, display: str) -> dict[str, object]:
             missing += taken["missing"]
             doubled += taken["doubled"]
         figures = station.ask({"do": "figures"})
-    finally:
-        if station is not None:
-            station.end()
-        exchange.end()
     told: dict[str, object] = {
         **percentiles(outside),
         "n": len(outside),
@@ -155,6 +145,23 @@ def percentiles(micros: Sequence[int]) -> dict[str, float]:
         return round(ordered[min(len(ordered) - 1, int(len(ordered) * part))] / 1000, 3)
 
     return {"p50_ms": at(0.5), "p99_ms": at(0.99), "p999_ms": at(0.999), "max_ms": round(ordered[-1] / 1000, 3)}
+
+
+@contextmanager
+def pair(positions: int, mode: str, display: str, *options: str) -> Iterator[tuple[Process, Process]]:
+    """An exchange with so many positions, and a workstation that is connected to it."""
+    exchange = Process("tests.bench._exchange", str(positions), "7")
+    station: Process | None = None
+    try:
+        urls = exchange.hear()
+        station = Process("tests.bench._workstation", mode, *options, display=display)
+        station.tell(urls)
+        station.hear()
+        yield exchange, station
+    finally:
+        if station is not None:
+            station.end()
+        exchange.end()
 
 
 @contextmanager

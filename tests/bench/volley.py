@@ -10,7 +10,7 @@ import os
 from itertools import pairwise
 from typing import Any
 
-from tests.bench.tick_to_order import Process, own_display, percentiles
+from tests.bench.tick_to_order import own_display, pair, percentiles
 
 STOPS = 100
 A_SECOND = 10
@@ -31,20 +31,10 @@ def run() -> dict[str, object]:
 def measure(mode: str, display: str) -> dict[str, object]:
     """One setting."""
     stops = STOPS // 4 if QUICK else STOPS
-    exchange = Process("tests.bench._exchange", str(stops), "7")
-    station: Process | None = None
-    try:
-        urls = exchange.hear()
-        station = Process("tests.bench._workstation", mode, display=display)
-        station.tell(urls)
-        station.hear()
+    with pair(stops, mode, display) as (exchange, station):
         triggers = station.ask({"do": "arm", "first": 0, "count": stops})
         taken = exchange.ask({"crash": triggers, "seconds": stops / A_SECOND + 5})
         figures = station.ask({"do": "figures"})
-    finally:
-        if station is not None:
-            station.end()
-        exchange.end()
     return told(triggers, taken, figures)
 
 

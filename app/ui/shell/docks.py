@@ -169,6 +169,8 @@ class Docks:
                 title.put_away(away=bool(others) and not dock.isFloating())
         for bar in self._window.findChildren(QTabBar, options=Qt.FindChildOption.FindDirectChildrenOnly):
             if bar.contextMenuPolicy() is not Qt.ContextMenuPolicy.CustomContextMenu:
+                bar.setElideMode(Qt.TextElideMode.ElideNone)  # a name is read whole, or scrolled to
+                bar.setUsesScrollButtons(True)
                 bar.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
                 bar.customContextMenuRequested.connect(lambda at, bar=bar: self._offer(bar, at))
                 bar.tabBarDoubleClicked.connect(lambda tab, bar=bar: self._float(bar.tabText(tab)))

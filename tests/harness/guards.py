@@ -15,6 +15,7 @@ from app.domain.errors import AppError, NeverArrived, OutcomeUnknown, Unreachabl
 from app.domain.stop import StopState
 from app.engine import attempts, day_stop, exit_plan, exits, flight, late, orders, recovery, shares
 from app.engine.account import AccountState, PositionReading
+from app.engine.debts import Debts
 from app.engine.firing import Firing
 from app.engine.record import StopRecord
 from app.engine.strategies import entries
@@ -194,7 +195,7 @@ def recordings(patches: ExitStack) -> None:
 
 def journal_debts(patches: ExitStack) -> None:
     """what the disk did not take is forgotten"""
-    patches.enter_context(mock.patch.object(StopRecord, "_owe"))
+    patches.enter_context(mock.patch.object(Debts, "owe"))
 
 
 GUARDS: dict[str, Guard] = {

@@ -16,7 +16,7 @@ def tell_crashes(crashes: CrashReporter, desk: LocalDesk) -> None:
                 Noticed(
                     Level.WARNING,
                     "Stopline ended unexpectedly last time",
-                    f"{report.title} ({report.at})",
+                    report.title,
                     f"The report is kept as {report.file}; it holds no secrets.",
                 )
             )

@@ -30,7 +30,8 @@ _log = logger("crash")
 
 _KEPT = 20
 _FRAMES = 5
-_NEW = ".new.txt"
+_UNREAD = ".unread"
+"""A mark beside a report: its own name stays the one that the trader was told."""
 
 
 class CrashKind(StrEnum):
@@ -115,8 +116,8 @@ class CrashReporter:
 
     def mark_read(self) -> None:
         """The trader has seen the earlier reports; they are kept, and not told again."""
-        for path in self._folder.glob(f"*{_NEW}"):
-            path.rename(path.with_name(path.name.removesuffix(_NEW) + ".txt"))
+        for mark in self._folder.glob(f"*{_UNREAD}"):
+            mark.unlink(missing_ok=True)
         self._earlier = ()
 
     def report(self, error: BaseException, where: str) -> None:
@@ -143,9 +144,10 @@ class CrashReporter:
         now = datetime.now(UTC)
         versions = f"Stopline {self._version}, Python {platform.python_version()}, {platform.platform()}"
         told = redaction.shared().text(f"{title}\n{now.isoformat(timespec='seconds')}\n{versions}\n\n{text}")
-        file = self._folder / f"{now:%Y%m%dT%H%M%S}-{key}{_NEW}"
+        file = self._folder / f"{now:%Y%m%dT%H%M%S}-{key}.txt"
         try:
             file.write_text(told, encoding="utf-8")
+            file.with_suffix(_UNREAD).touch()
             self._drop_old()
         except OSError as problem:
             _log.error("the report could not be written", file=str(file), cause=str(problem))
@@ -155,6 +157,7 @@ class CrashReporter:
         reports = sorted(path for path in self._folder.glob("*.txt") if not path.name.startswith("running-"))
         for path in reports[:-_KEPT]:
             path.unlink(missing_ok=True)
+            path.with_suffix(_UNREAD).unlink(missing_ok=True)
 
     def _read_earlier(self) -> tuple[CrashReport, ...]:
         """Unread reports, after those runs that left their file behind have been turned into reports."""
@@ -167,7 +170,8 @@ class CrashReporter:
                     CrashKind.KILLED, "The program was killed, or the machine went down.", "", _digest(left.name)
                 )
             left.unlink(missing_ok=True)
-        return tuple(_read(path) for path in sorted(self._folder.glob(f"*{_NEW}")))
+        reports = (mark.with_suffix(".txt") for mark in sorted(self._folder.glob(f"*{_UNREAD}")))
+        return tuple(_read(path) for path in reports if path.exists())
 
     def _on_exception(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         # PySide calls this for exceptions in slots too.

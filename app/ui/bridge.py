@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar
@@ -14,6 +15,7 @@ from PySide6.QtCore import QObject, Qt, Signal, Slot
 from app.desk.api import Desk
 from app.domain.errors import AppError, Cancelled
 from app.domain.events import Event, Level, Noticed
+from app.domain.ids import Nanos
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Event)
@@ -59,6 +61,8 @@ class Bridge(QObject):
         self._tasks: set[asyncio.Task[Any]] = set()
         self._handlers: dict[type[Event], list[Callable[[Any], object]]] = {}
         self._listening = False
+        self.began: Nanos = time.time_ns()
+        """What was told before then is not of this run."""
         self._unheard: deque[Noticed] = deque(maxlen=_KEPT)
         """Notices that came before any view could show them, e.g. of a damaged file found by the unlock."""
         self.raised.connect(self._dispatch, Qt.ConnectionType.QueuedConnection)

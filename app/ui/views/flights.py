@@ -49,7 +49,7 @@ def _times(us: int | None) -> str:
 
 
 COLUMNS: tuple[Column[FlightRow], ...] = (
-    Column("when", "Fired", lambda r: r.flight.fired_at, fmt.date_time, width=158),
+    Column("when", "Fired", lambda r: r.flight.fired_at, fmt.date_time, whole=True, width=158),
     Column("symbol", "Instrument", lambda r: r.flight.instrument, shown=lambda r: symbol_of(r.flight.instrument),
            tip=lambda r: f"{r.flight.instrument} · {r.flight.account} · stop {r.flight.stop}", whole=True, width=130),
     Column("side", "Side", lambda r: r.flight.side, tone=lambda r: side_tone(r.flight.side), width=54),
@@ -167,9 +167,10 @@ class FlightsPanel(QWidget):
     def _take(self, found: Sequence[Flight]) -> None:
         self._flights |= {flight.stop: flight for flight in found}
         self._bridge.start(self._facts.need([flight.instrument for flight in found]), "learn instruments")
-        if self._wanted is not None and self._wanted in self._flights:
+        wanted = self._wanted
+        if wanted is not None and wanted in self._flights:
             self._refresh()
-            self._pick(self._wanted)
+            self._pick(wanted)
         else:
             self._refresh_if_seen()
 
@@ -182,6 +183,8 @@ class FlightsPanel(QWidget):
         shown = self.waterfall.flight
         if shown is not None and shown.stop in self._flights:
             self.waterfall.show_flight(self._flights[shown.stop])
+        elif listed:
+            self._pick(listed[0].stop)
         slow = sum((flight.engine_us or 0) > SLOW_US for flight in listed)
         lost = sum(flight.slippage or 0 for flight in listed)
         told = f"{len(listed)} exit{'' if len(listed) == 1 else 's'} · slippage {fmt.amount(lost, signed=True)}"

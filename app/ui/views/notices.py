@@ -15,11 +15,13 @@ from app.domain.ids import Nanos
 from app.ui import format as fmt
 from app.ui.bridge import Bridge
 from app.ui.models.facts import Facts
-from app.ui.models.table import Column, TableModel, Tone
+from app.ui.models.table import Column, Key, TableModel, Tone
 from app.ui.views.table_view import TableView
+from app.ui.widgets.text import Message
 
 _KEPT = 500
 _TONES = {Level.INFO: Tone.DIM, Level.WARNING: Tone.WARN, Level.ALARM: Tone.ALARM}
+_STRIPS = {Level.INFO: "strip", Level.WARNING: "strip-warning", Level.ALARM: "strip-danger"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class NoticeList(QObject):
         self._facts = facts
         self._entries: dict[str, Entry] = {}
         self._older: tuple[Entry, ...] = ()
-        self._began = time.time_ns()
+        self._began = bridge.began
         self._count = 0
         bridge.subscribe(Noticed, self.add)
         bridge.failed.connect(self.add)
@@ -140,7 +142,7 @@ COLUMNS: tuple[Column[Entry], ...] = (
 
 
 class NoticesPanel(QWidget):
-    """The list of notices, newest first."""
+    """The list of notices, newest first, and the chosen one in all its words."""
 
     def __init__(self, bridge: Bridge, notices: NoticeList) -> None:
         super().__init__()
@@ -162,7 +164,10 @@ class NoticesPanel(QWidget):
         columns.setSectionResizeMode(self._model.column("cause"), QHeaderView.ResizeMode.Stretch)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.table)
+        layout.addWidget(self.table, 1)
+        self.whole = Message(name="notices.whole")
+        layout.addWidget(self.whole)
+        self.table.chosen.connect(self._tell)
         notices.added.connect(self._on_added)
         notices.changed.connect(self._show)
 
@@ -188,6 +193,12 @@ class NoticesPanel(QWidget):
             self._notices.mark_read()
         finally:
             self._marking = False
+
+    def _tell(self, key: Key) -> None:
+        entry = self._model.row(key)
+        if entry is not None:
+            notice = entry.notice
+            self.whole.say(f"{notice.title}\n{notice.cause} {notice.next_step}".strip(), _STRIPS[notice.level])
 
     def _on_added(self, _entry: Entry) -> None:
         self._show()

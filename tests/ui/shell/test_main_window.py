@@ -68,7 +68,7 @@ def open_window(stage: Stage, tmp_path: Path) -> Iterator[Open]:
     yield make
     for window in windows:
         window.put_away()
-    stage.settle()
+    stage.loop.run_until_complete(stage.bridge.close())  # before its views go, as when the program ends
     for window in windows:
         window.hide()
         window.deleteLater()
@@ -145,6 +145,23 @@ def test_notices_of_earlier_runs_are_there_and_read_once_they_were_in_sight(stag
     model = window.notices_panel.table.model()
     row = [str(model.index(0, column).data()) for column in range(model.columnCount())]
     assert row[2:4] == ["Stops are blind", "2 stops of Zerodha AB1234 without prices"]
+    assert isinstance(model, TableModel)
+    window.notices_panel.table.select(model.keys[0])
+    assert window.notices_panel.whole.text == (
+        "Stops are blind\n2 stops of Zerodha AB1234 without prices Log in again."
+    )
+
+
+def test_what_was_told_before_the_window_was_there_stands_in_the_list_once(stage: Stage, open_window: Open) -> None:
+    died = Noticed(Level.WARNING, "Stopline ended unexpectedly last time", "The program was killed.")
+    stage.publish(died)
+    stage.settle()  # nobody shows it yet, and the book has it
+    told = NoticeLine(9, time.time_ns(), Level.WARNING, died.title, died.cause, "", None, 1, False, "")
+    stage.desk.notices.lines = [told]
+    window = open_window()
+    stage.until(lambda: window.notices_panel.table.model().rowCount() > 0)
+    stage.settle()
+    assert window.notices_panel.table.model().rowCount() == 1
 
 
 def test_disconnecting_with_stops_armed_offers_to_hand_them_to_the_broker(stage: Stage, window: MainWindow) -> None:

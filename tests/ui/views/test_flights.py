@@ -122,3 +122,12 @@ def test_percentiles_are_of_values_that_were_there() -> None:
     assert told is not None
     assert (told.exits, told.engine_p50, told.engine_worst, told.slow, told.answer_p50) == (2, 183, 7_000, 1, 2_567)
     assert latency_of("upstox", [flight(engine_us=None)]) is None
+
+
+def test_the_newest_exit_stands_step_by_step_without_a_click(stage: Stage, panel: FlightsPanel) -> None:
+    later = flight(stop=StopId("S00000000002"), fired_at=market.NOW + 1_000_000_000)
+    stage.publish(FlightRecorded(flight()))
+    stage.publish(FlightRecorded(later))
+    stage.until(lambda: panel._model.rowCount() == 2)
+    assert panel.waterfall.flight is not None
+    assert panel.table.current == panel.waterfall.flight.stop

@@ -164,6 +164,7 @@ def test_the_next_start_tells_how_the_last_one_died(tmp_path: Path, number: sign
     assert ("Segmentation fault" in report.text) == (kind is CrashKind.NATIVE)
     reporter.mark_read()
     reporter.uninstall()
+    assert Path(report.file).read_text("utf-8") == report.text  # under the name that was told, also once it was read
     again = CrashReporter(tmp_path)
     again.install()
     assert again.earlier == ()
@@ -177,6 +178,6 @@ def test_old_reports_make_room(tmp_path: Path) -> None:
     reporter = CrashReporter(tmp_path)
     reporter.install()
     reporter.uninstall()
-    left = sorted(path.name for path in tmp_path.iterdir())
+    left = sorted(path.stem for path in tmp_path.glob("*.txt"))
     assert len(left) == 20
-    assert left[-1].endswith(".new.txt")
+    assert [mark.stem for mark in tmp_path.glob("*.unread")] == left[-1:]

@@ -22,6 +22,7 @@ from app.cli.commands import (
     DeskCommand,
     Doctor,
     ExitCommand,
+    Export,
     Flatten,
     Guard,
     InstrumentCommand,
@@ -288,6 +289,7 @@ async def _command(desk: Any, command: DeskCommand, out: Any) -> int:
     from app.cli.accounts import run_accounts
     from app.cli.connect import run_connect
     from app.cli.exits import run_exits
+    from app.cli.export import run_export
     from app.cli.flatten import run_flatten
     from app.cli.instruments import run_instruments
     from app.cli.quotes import run_quotes
@@ -301,6 +303,8 @@ async def _command(desk: Any, command: DeskCommand, out: Any) -> int:
         return await run_quotes(desk.quotes, command, out)
     if isinstance(command, Flatten):
         return await run_flatten(desk.flatten, command, out)
+    if isinstance(command, Export):
+        return await run_export(desk.exports, command, out)
     if isinstance(command, ExitCommand):
         return await run_exits(desk.exits, command, out)
     if isinstance(command, Connect):

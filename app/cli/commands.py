@@ -7,6 +7,7 @@ from datetime import date
 from pathlib import Path
 
 from app.domain.account import Endpoints
+from app.domain.exports import ExportChoice
 from app.domain.ids import AccountId, InstrumentId, StopId
 from app.domain.money import Paise
 
@@ -244,6 +245,15 @@ class PortfolioStop:
     as_json: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Export:
+    """Write rows to a file for other programs."""
+
+    profile: Path
+    choice: ExportChoice
+    as_json: bool
+
+
 ExitCommand = Flights | PortfolioStop
 
 DataCommand = Backup | Restore | Doctor | RotateKeys | Tidy
@@ -254,7 +264,7 @@ InstrumentCommand = InstrumentSync | InstrumentStats
 
 QuoteCommand = QuoteChange | QuoteKey | QuoteAsk
 
-DeskCommand = Connect | Sync | InstrumentCommand | AccountCommand | QuoteCommand | Flatten | ExitCommand
+DeskCommand = Connect | Sync | InstrumentCommand | AccountCommand | QuoteCommand | Flatten | ExitCommand | Export
 """What a desk does, here or in the workstation that runs."""
 
 Command = Workstation | Guard | Simulate | DataCommand | DeskCommand

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from datetime import date
 from pathlib import Path
 
 from app import __version__
-from app.cli import accounts, data, exits, flatten, guard, instruments, quotes
+from app.cli import accounts, data, exits, export, flatten, guard, instruments, quotes
 from app.cli.commands import Command, Connect, Simulate, Sync, Workstation
 from app.domain.account import Endpoints
 from app.domain.ids import AccountId
@@ -33,6 +32,7 @@ examples:
   main.py sync --json                  bring today's trades home, result as JSON
   main.py backup                       an encrypted, verified copy; `restore FILE` brings it back
   main.py tidy                         drop old ticks, notices and sync runs; --notifications-days N
+  main.py export trades FILE           rows as CSV or JSON; --from DATE --to DATE --account ID
   main.py doctor                       is everything well?
   main.py accounts                     who is connected; `accounts pause|resume|disconnect ID`
   main.py quotes                       who is asked for prices that no feed brings; `quotes order NAME…`
@@ -52,6 +52,7 @@ _PARSED: dict[str, Callable[[argparse.Namespace, Path], Command]] = {
     accounts.NAME: accounts.parsed,
     quotes.NAME: quotes.parsed,
     flatten.NAME: flatten.parsed,
+    export.NAME: export.parsed,
     **dict.fromkeys(exits.NAMES, exits.parsed),
 }
 """Commands that have a module of their own."""
@@ -114,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     quotes.add_commands(commands, common)
     guard.add_command(commands, common)
     flatten.add_command(commands, common)
+    export.add_command(commands, common)
     exits.add_commands(commands, common)
     return parser
 
@@ -162,19 +164,14 @@ def _add_sync(
         description="Syncs every connected account, or one: what the broker lists today, or the trades of some dates.",
     )
     sync.add_argument("--account", metavar="ID", help="only this account")
-    sync.add_argument("--from", dest="since", type=_date, metavar="DATE", help="trades from this date on (2026-11-02)")
     sync.add_argument(
-        "--to", dest="until", type=_date, metavar="DATE", help="up to and with this date (default: today)"
+        "--from", dest="since", type=export.day, metavar="DATE", help="trades from this date on (2026-11-02)"
+    )
+    sync.add_argument(
+        "--to", dest="until", type=export.day, metavar="DATE", help="up to and with this date (default: today)"
     )
     sync.add_argument("--file", metavar="F", help="take the broker's tradebook file instead (Zerodha: Console, CSV)")
     sync.add_argument("--json", action="store_true", help="print one JSON object")
-
-
-def _date(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a date like 2026-11-02") from None
 
 
 def _endpoints(parser: argparse.ArgumentParser, asked: argparse.Namespace) -> Endpoints | None:

@@ -12,8 +12,8 @@ from datetime import date
 from typing import Protocol
 
 from app.desk.api_accounts import BrowserLoginVerbs, SessionVerbs
+from app.desk.api_data import DataVerbs, ExportVerbs, HealthVerbs
 from app.desk.api_quotes import QuoteVerbs
-from app.desk.data_messages import BackupMade, DataView, FileCheck, KeyRotated, Restored, Tidied, UpkeepSettings
 from app.desk.flatten_messages import FlattenChoice, FlattenPlan, FlattenReport
 from app.desk.flight_verbs import FlightVerbs
 from app.desk.messages import (
@@ -36,7 +36,6 @@ from app.domain.day_stop import DayLimits, DayStop
 from app.domain.events import Event
 from app.domain.gtt import Gtt, GttRequest
 from app.domain.guard import AwayReport, Farewell, GuardSettings, GuardView
-from app.domain.health import Finding, PreflightReport
 from app.domain.ids import AccountId, BrokerOrderId, GttId, InstrumentId, Nanos, OrderId, StopId
 from app.domain.instrument import Instrument
 from app.domain.listing import ImportReport, InstrumentList
@@ -221,32 +220,6 @@ class PortfolioVerbs(Protocol):
     async def sync_log(self, limit: int = 200) -> Sequence[SyncRun]: ...
 
 
-class DataVerbs(Protocol):
-    """The profile's files."""
-
-    async def view(self) -> DataView: ...
-    async def save_settings(self, settings: UpkeepSettings) -> None: ...
-    async def backup(self, file: str | None = None) -> BackupMade:
-        """Encrypted and verified. Raises Denied for a file that is there, DiskFull, StorageError."""
-        ...
-
-    async def restore(self, file: str, passphrase: Secret | None = None) -> Restored:
-        """What is there now is set aside. Raises Denied while stops are armed, WrongPassphrase, Damaged."""
-        ...
-
-    async def rotate_key(self, passphrase: Secret | None) -> KeyRotated:
-        """Raises Denied while a stop is firing, WrongPassphrase, DiskFull; then nothing has changed."""
-        ...
-
-    async def change_passphrase(self, current: Secret | None, new: Secret) -> None: ...
-    async def make_recovery_key(self, current: Secret | None) -> Secret:
-        """To be shown once and written down."""
-        ...
-
-    async def check_files(self) -> Sequence[FileCheck]: ...
-    async def tidy(self) -> Tidied: ...
-
-
 class SyncVerbs(Protocol):
     """The sync beyond its one click."""
 
@@ -286,19 +259,6 @@ class SyncVerbs(Protocol):
 
     async def close_day(self, account: AccountId, day: str) -> None:
         """The trader has checked a flagged day against the contract note."""
-        ...
-
-
-class HealthVerbs(Protocol):
-    """What works and what does not (K1)."""
-
-    async def look(self) -> Sequence[Finding]: ...
-    async def preflight(self) -> PreflightReport:
-        """The look before the market opens; a PreflightDone event brings it by itself at 08:45 on trading days."""
-        ...
-
-    async def reconnect(self, account: AccountId) -> None:
-        """Drops the account's price connections and dials again. Raises Denied for an unknown account."""
         ...
 
 
@@ -393,6 +353,8 @@ class Desk(Protocol):
     def browser(self) -> BrowserLoginVerbs: ...
     @property
     def quotes(self) -> QuoteVerbs: ...
+    @property
+    def exports(self) -> ExportVerbs: ...
 
     def listen(self, handler: EventHandler) -> None: ...
     def unlisten(self, handler: EventHandler) -> None: ...

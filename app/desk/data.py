@@ -60,7 +60,8 @@ class DataDesk:
 
     def __init__(self, workspace: Workspace, helper: Helper, otherwise: UpkeepSettings) -> None:
         self._workspace = workspace
-        self._helper = helper
+        self.helper = helper
+        """Of exports too."""
         self._otherwise = otherwise
         self._backups = Backups(workspace, helper)
         self._clock = SystemClock()
@@ -115,17 +116,17 @@ class DataDesk:
     async def backup(self, file: str | None = None) -> BackupMade:
         """Raises AppError; a file that is not verified is not left behind."""
         folder = self._folder(await self._settings())
-        return await self._alone(self._backups.make(Path(file) if file else None, folder))
+        return await self.alone(self._backups.make(Path(file) if file else None, folder))
 
     async def restore(self, file: str, passphrase: Secret | None = None) -> Restored:
         """Raises AppError; then nothing has changed."""
-        return await self._alone(self._backups.restore(Path(file), passphrase))
+        return await self.alone(self._backups.restore(Path(file), passphrase))
 
     async def rotate_key(self, passphrase: Secret | None) -> KeyRotated:
         """Raises AppError; then nothing has changed."""
         folder = self._folder(await self._settings())
-        rotation = KeyRotation(self._workspace, self._helper, folder)
-        done = await self._alone(rotation.run(passphrase))
+        rotation = KeyRotation(self._workspace, self.helper, folder)
+        done = await self.alone(rotation.run(passphrase))
         if done.recovery_key_ended:
             self._notice(Level.WARNING, "The recovery key has ended", "It opened the old keys.", "Make a new one.")
         return done
@@ -133,12 +134,12 @@ class DataDesk:
     async def change_passphrase(self, current: Secret | None, new: Secret) -> None:
         """The backups in the folder open with the new one from now on, too. Raises AppError."""
         vault = self._workspace.vault
-        await self._alone(self._wrapped_anew(lambda: vault.change_passphrase(current, new)))
+        await self.alone(self._wrapped_anew(lambda: vault.change_passphrase(current, new)))
 
     async def make_recovery_key(self, current: Secret | None) -> Secret:
         """To be shown once. Raises AppError."""
         vault = self._workspace.vault
-        return await self._alone(self._wrapped_anew(lambda: vault.make_recovery_key(current)))
+        return await self.alone(self._wrapped_anew(lambda: vault.make_recovery_key(current)))
 
     async def _wrapped_anew(self, change: Callable[[], T]) -> T:
         done = await asyncio.to_thread(change)
@@ -147,7 +148,7 @@ class DataDesk:
 
     async def check_files(self) -> tuple[FileCheck, ...]:
         """Every page of both databases. Raises AppError when that was not possible."""
-        return await self._alone(self._check_files())
+        return await self.alone(self._check_files())
 
     async def check_closed(self) -> tuple[FileCheck, ...]:
         """Both files of a profile whose vault is open and whose files are not; nothing is set aside. Raises AppError
@@ -164,7 +165,7 @@ class DataDesk:
                 damage = ""
                 async with self._backups.scratch() as scratch:
                     try:
-                        await self._helper.call(sound_beside_log, source, scratch)
+                        await self.helper.call(sound_beside_log, source, scratch)
                     except Damaged as damaged:
                         damage = str(damaged)
                 found.append(FileCheck(kind.file_name, _size(path), damage))
@@ -211,7 +212,7 @@ class DataDesk:
             await self.look_after()
             if not self._one.locked():
                 # It is needed once a day; its memory is not to be held until then.
-                await self._helper.stop(HELPER_SECONDS)
+                await self.helper.stop(HELPER_SECONDS)
             await asyncio.sleep(LOOK_SECONDS)
 
     async def look_after(self) -> None:
@@ -231,7 +232,7 @@ class DataDesk:
 
     async def _scheduled(self, settings: UpkeepSettings) -> None:
         folder = self._folder(settings)
-        made = await self._alone(self._backups.make(None, folder, SCHEDULED))
+        made = await self.alone(self._backups.make(None, folder, SCHEDULED))
 
         def prune() -> None:
             for path in superfluous(backup_files(folder), settings.backups_kept):
@@ -269,7 +270,7 @@ class DataDesk:
                 damage = ""
                 async with store.frozen(nothing_else):
                     try:
-                        await self._helper.call(sound, Source(store.path, keys.database_key(kind.value).reveal()))
+                        await self.helper.call(sound, Source(store.path, keys.database_key(kind.value).reveal()))
                     except Damaged as damaged:
                         damage = str(damaged)
                 checks.append(FileCheck(kind.file_name, _size(store.path), damage))
@@ -283,7 +284,8 @@ class DataDesk:
         # A moment in the future was written by a wrong clock.
         return not 0 <= self._clock.now() - last < every
 
-    async def _alone(self, work: Coroutine[None, None, T]) -> T:
+    async def alone(self, work: Coroutine[None, None, T]) -> T:
+        """One piece of work on whole files at a time. Raises Denied while another runs."""
         if self._one.locked():
             work.close()
             raise Denied("The profile's files are being worked on already.", "Wait until that is done.")

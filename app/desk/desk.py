@@ -13,6 +13,7 @@ from app.desk.calendar_news import CalendarNews
 from app.desk.coverage import CoverageWatch
 from app.desk.data import DataDesk
 from app.desk.doctor import Doctor
+from app.desk.exports import ExportDesk
 from app.desk.flatten import FlattenDesk
 from app.desk.flights import FlightDesk
 from app.desk.gtts import GttDesk
@@ -94,6 +95,7 @@ class LocalDesk:
         self.sync = SyncDesk(workspace, helper)
         self.portfolio = PortfolioDesk(workspace, self.sync)
         self.data = data
+        self.exports = ExportDesk(workspace, data.helper, data.alone)
         self.health = Doctor(workspace, data)
         self.guard = guard
         self.strategies = StrategyDesk(workspace)

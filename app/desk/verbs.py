@@ -15,8 +15,10 @@ import msgspec
 from app import __version__
 from app.desk.account_verbs import DirectAccounts, RemoteAccounts, account_verbs
 from app.desk.api import Desk
+from app.desk.api_data import ExportVerbs
 from app.desk.api_quotes import QuoteVerbs
 from app.desk.exit_commands import DirectExits, RemoteExits, exit_verbs
+from app.desk.export_commands import RemoteExports, export_verbs
 from app.desk.flatten_verbs import FlattenCommands, RemoteFlatten, flatten_verbs
 from app.desk.instrument_verbs import DirectInstruments, RemoteInstruments, instrument_verbs
 from app.desk.messages import AccountView, LoginPage, SyncSummary, VaultState
@@ -101,6 +103,11 @@ class DirectDesk:
         return self._desk.quotes
 
     @property
+    def exports(self) -> ExportVerbs:
+        """The desk's own."""
+        return self._desk.exports
+
+    @property
     def flatten(self) -> FlattenCommands:
         """The desk's own."""
         return self._desk.flatten
@@ -172,6 +179,7 @@ class RemoteDesk:
         self.flatten = RemoteFlatten(paths)
         self.quotes = RemoteQuotes(paths)
         self.exits = RemoteExits(paths)
+        self.exports = RemoteExports(paths)
 
     async def begin_connect(
         self, broker: str, api_key: str, api_secret: Secret, endpoints: Endpoints | None
@@ -299,4 +307,5 @@ def remote_verbs(desk: Desk, show: Callable[[], None], *, role: str = "workstati
         **flatten_verbs(desk),
         **quote_verbs(desk),
         **exit_verbs(desk),
+        **export_verbs(desk),
     }

@@ -72,14 +72,14 @@ class Plan:
 
 def checked(source: Source) -> Digests:
     """Every page authenticated and every row read; rows and SHA-256 of each table. Raises Damaged, StorageError."""
-    with _in_words(source.path), opened(source) as connection:
+    with in_words(source.path), opened(source) as connection:
         _raise_if_damaged(connection, source.path)
         return _digests(connection)
 
 
 def sound(source: Source) -> None:
     """As `checked`, without counting. Raises Damaged, StorageError."""
-    with _in_words(source.path), opened(source) as connection:
+    with in_words(source.path), opened(source) as connection:
         _raise_if_damaged(connection, source.path)
 
 
@@ -87,7 +87,7 @@ def sound_beside_log(source: Source, scratch: Path) -> None:
     """As `sound`, of a closed file that may have a log: a killed program leaves one. Looks at a copy in `scratch`,
     because whoever opens the file itself folds the log in. Raises Damaged, DiskFull, StorageError."""
     copy = scratch / source.path.name
-    with _in_words(source.path):
+    with in_words(source.path):
         for side in ("", "-wal"):
             beside = source.path.with_name(source.path.name + side)
             if beside.exists():
@@ -106,14 +106,14 @@ def copy_under_key(source: Source, target: Source, reseals: Sequence[Reseal]) ->
     The copy is flushed; it has no side files. Returns what both hold. Raises Damaged, DiskFull, StorageError.
     """
     before = checked(source)
-    with _in_words(target.path):
+    with in_words(target.path):
         shutil.copyfile(source.path, target.path)
         target.path.chmod(0o600)
         _rekey(Source(target.path, source.key), target.key, reseals)
         with target.path.open("rb+") as file:
             os.fsync(file.fileno())
     after = checked(target)
-    with _in_words(target.path), opened(source) as was, opened(target) as now:
+    with in_words(target.path), opened(source) as was, opened(target) as now:
         renewed = {(reseal.table, reseal.row) for reseal in reseals}
         tables = {table for table, _ in renewed}
         changed = [name for name in tables if _but_sealed(was, name, renewed) != _but_sealed(now, name, renewed)]
@@ -134,11 +134,11 @@ def write_backup(plan: Plan, scratch: Path) -> Manifest:
     manifest = Manifest(plan.backup, plan.made_at, plan.program, members, digests)
     part = plan.target.with_name(plan.target.name + ".part")
     try:
-        with _in_words(plan.target):
+        with in_words(plan.target):
             write_container(part, plan.lock, plan.key, manifest, files)
         keys = {source.path.name: source.key for source in plan.databases}
         read_backup(part, plan.key, plan.backup, keys, scratch)
-        with _in_words(plan.target):
+        with in_words(plan.target):
             part.replace(plan.target)
     finally:
         part.unlink(missing_ok=True)
@@ -150,7 +150,7 @@ def read_backup(path: Path, key: bytes, backup: str, keys: dict[str, str], folde
 
     Raises Damaged, DiskFull, StorageError.
     """
-    with _in_words(path):
+    with in_words(path):
         manifest = unpack(path, key, backup, folder)
     if manifest.digests.keys() != keys.keys():
         raise Damaged(f"The backup {path.name} does not hold the databases of a profile.", "Use another one.")
@@ -242,7 +242,8 @@ def _sum_of(connection: dbapi2.Connection, query: str) -> tuple[int, str]:
 
 
 @contextmanager
-def _in_words(path: Path) -> Iterator[None]:
+def in_words(path: Path) -> Iterator[None]:
+    """What SQLite or the file system says about a file comes out as a StorageError."""
     try:
         yield
     except dbapi2.Error as error:

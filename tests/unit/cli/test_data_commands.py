@@ -9,25 +9,33 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from app.bootstrap import build_desk
-from app.cli.commands import Backup, DataCommand, Doctor, Restore, RotateKeys, Tidy
+from app.cli.commands import Backup, DataCommand, Doctor, Export, Restore, RotateKeys, Tidy
 from app.cli.data import run_data
 from app.cli.main import parse
 from app.cli.output import Output
 from app.cli.passphrase import VARIABLE, Passphrases
 from app.desk.data_verbs import RemoteData, data_verbs
 from app.desk.desk import LocalDesk
-from app.desk.remote import RemoteServer
+from app.desk.export_commands import export_verbs
+from app.desk.remote import ProfileLock, RemoteServer
+from app.domain.exports import ExportChoice, ExportFormat, ExportKind
+from app.domain.ids import AccountId
 from app.runtime import redaction
 from app.runtime.loop import LoopThread
 from app.runtime.paths import ProfilePaths
 from app.runtime.secret import Secret
 from tests.exchange import ROOT
 from tests.unit.desk.profiles import PASSPHRASE, Rows, make_profile, opened, rows
+
+FILLS = ExportChoice(ExportKind.FILLS, "/f.JSON", ExportFormat.JSON)
+DAY, DAY_AFTER = date(2026, 11, 2), date(2026, 11, 3)
 
 
 @pytest.fixture(autouse=True)
@@ -70,6 +78,12 @@ def test_a_backup_and_its_restore_into_an_empty_folder(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["at_next_start"] is False
     assert asyncio.run(rows_in(tmp_path / "b")) == before
+    exported = program(tmp_path / "b", "export", "fills", str(tmp_path / "fills.json"), "--json")
+    assert exported.returncode == 0, exported.stderr
+    told = json.loads(exported.stdout)
+    assert (told["rows"], told["format"]) == (len(json.loads((tmp_path / "fills.json").read_text())), "json")
+    again = program(tmp_path / "b", "export", "fills", str(tmp_path / "fills.json"), "--json")
+    assert (again.returncode, json.loads(again.stdout)["ok"]) == (2, False)
 
 
 def test_doctor_names_a_damaged_file_and_leaves_it_where_it_is(tmp_path: Path) -> None:
@@ -96,10 +110,12 @@ class Workstation:
 
     def __init__(self, profile: Path) -> None:
         self.paths = ProfilePaths(profile)
+        self.lock = ProfileLock(self.paths.lock)
+        self.lock.acquire()
         self.loop = LoopThread()
         self.loop.start()
         self.desk = self.loop.submit(self._open()).result(timeout=30)
-        self.server = RemoteServer(self.paths, data_verbs(self.desk), self.loop.loop)
+        self.server = RemoteServer(self.paths, {**data_verbs(self.desk), **export_verbs(self.desk)}, self.loop.loop)
         self.server.start()
 
     async def _open(self) -> LocalDesk:
@@ -111,6 +127,7 @@ class Workstation:
         self.server.stop()
         self.loop.submit(self.desk.stop()).result(timeout=30)
         self.loop.stop()
+        self.lock.release()
 
 
 def asked(profile: Path, command: DataCommand, given: Secret | None = None) -> tuple[int, dict[str, object]]:
@@ -129,6 +146,13 @@ def test_the_same_through_a_running_workstation(tmp_path: Path) -> None:
         assert (code, made["ok"]) == (0, True)
         code, told = asked(tmp_path, Backup(tmp_path, tmp_path / "kept.stopline", as_json=True))
         assert (code, told["ok"]) == (1, False)
+        file = tmp_path / "stops.csv"
+        exported = program(tmp_path, "export", "stops", str(file), "--json", "--account", "zerodha-CD5678")
+        assert (exported.returncode, json.loads(exported.stdout)["rows"]) == (0, 2)
+        assert file.read_text().startswith("armed_at_ist,account,")
+        exported = program(tmp_path, "export", "holdings", str(tmp_path / "h.csv"), "--json", "--from", "2026-11-02")
+        assert exported.returncode == 2
+        assert "last read" in json.loads(exported.stdout)["error"]["cause"]
         code, found = asked(tmp_path, Doctor(tmp_path, as_json=True))
         findings = found["findings"]
         assert isinstance(findings, list)
@@ -165,8 +189,26 @@ def test_the_same_through_a_running_workstation(tmp_path: Path) -> None:
         (["rotate-keys", "--json"], RotateKeys(Path("/p"), as_json=True)),
         (["tidy", "--ticks-days", "5"], Tidy(Path("/p"), as_json=False, ticks_days=5)),
         (["doctor", "--json"], Doctor(Path("/p"), as_json=True)),
+        (["export", "fills", "/f.JSON"], Export(Path("/p"), FILLS, as_json=False)),
+        (
+            [
+                "export",
+                "fills",
+                "/f",
+                "--from",
+                "2026-11-02",
+                "--to",
+                "2026-11-03",
+                "--account",
+                "a",
+                "--format",
+                "json",
+                "--json",
+            ],
+            Export(Path("/p"), replace(FILLS, file="/f", account=AccountId("a"), since=DAY, until=DAY_AFTER), True),
+        ),
     ],
 )
-def test_the_command_line_is_read(words: list[str], command: DataCommand) -> None:
+def test_the_command_line_is_read(words: list[str], command: DataCommand | Export) -> None:
     assert parse(["--profile", "/p", *words]) == command
     assert parse([*words, "--profile", "/p"]) == command

@@ -307,7 +307,7 @@ async def test_a_full_disk_changes_nothing_and_says_so(tmp_path: Path, verb: str
 
 async def full_disk(desk: LocalDesk, size: int) -> None:
     """The helper process, which does the writing, may write no file beyond so many bytes."""
-    await desk.data._helper.call(limit_files, size)
+    await desk.data.helper.call(limit_files, size)
 
 
 def limit_files(size: int) -> None:

@@ -1,0 +1,48 @@
+"""`export` for the command line: the same verb, here or in the workstation that runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from app.desk.api import Desk
+from app.desk.remote import Verb, call
+from app.domain.exports import ExportChoice, ExportMade
+from app.runtime.paths import ProfilePaths
+
+SECONDS = 1800.0
+"""A million rows on a slow disk."""
+
+
+class ExportCommands(Protocol):
+    """The part of a desk that `export` uses. Raises AppError."""
+
+    async def export(self, choice: ExportChoice) -> ExportMade:
+        """Writes the file."""
+        ...
+
+
+class RemoteExports:
+    """The desk of the workstation that runs on a profile."""
+
+    def __init__(self, paths: ProfilePaths) -> None:
+        self._paths = paths
+
+    async def export(self, choice: ExportChoice) -> ExportMade:
+        """The same, in the workstation; it writes the file itself."""
+        params = {"choice": msgspec.to_builtins(choice)}
+        return msgspec.convert(
+            await asyncio.to_thread(call, self._paths, "export", params, timeout=SECONDS), ExportMade
+        )
+
+
+def export_verbs(desk: Desk) -> dict[str, Verb]:
+    """What a workstation answers on its local socket."""
+
+    async def export(params: Mapping[str, Any]) -> ExportMade:
+        return await desk.exports.export(msgspec.convert(params["choice"], ExportChoice))
+
+    return {"export": export}

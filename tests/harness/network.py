@@ -14,6 +14,7 @@ from typing import Any
 from unittest import mock
 
 import httpcore
+from aiohttp import web_app
 from httpcore._backends import auto
 
 from tests.harness.virtual import Side, Stalled, VirtualLoop, current_side
@@ -489,3 +490,4 @@ def network(loop: VirtualLoop, seed: int) -> Iterator[Network]:
             yield net
         finally:
             net.forget_all()
+            web_app._cached_build_middleware.cache_clear()  # it would keep the exchanges of a thousand runs

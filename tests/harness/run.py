@@ -24,7 +24,7 @@ from tests.harness.script import ARMED_BY, HAND_SHARE, HELD_SHARE, Kind, Script,
 from tests.harness.station import KEY, Disk, InlineWorker, Station
 from tests.harness.tape import Course
 from tests.harness.verdict import violations
-from tests.harness.virtual import Deadlock, VirtualLoop, virtual_machine
+from tests.harness.virtual import Deadlock, VirtualLoop, forget_the_dead, virtual_machine
 from tests.harness.wires import WIRES
 from tests.harness.world import HELD_UNITS, World
 
@@ -62,6 +62,14 @@ class Result:
 
 def play(seed: int, *, story: bool = False) -> Result:
     """One seed from beginning to end."""
+    try:
+        return _played(seed, story=story)
+    finally:
+        forget_the_dead()
+
+
+def _played(seed: int, *, story: bool) -> Result:
+    """In a frame of its own: it holds the loop and the network."""
     script = write(seed, HOLDABLE)
     folder = tempfile.mkdtemp(prefix="stopline-harness-", dir=_memory())
     for name, content in empty_journal().items():

@@ -219,8 +219,27 @@ def virtual_machine(seed: int) -> Iterator[VirtualLoop]:
         for patch in patches:
             patch.stop()
         _bury(loop)
-        gc.freeze()  # what outlives a run is there for all of them: the next collection need not look at it
         gc.enable()
+
+
+def forget_the_dead() -> None:
+    """Once nobody holds the world of a run any more. Coroutines that refuse to end survive a collection, with all that
+    they know."""
+    with _silence():
+        while gc.collect():
+            pass
+    gc.freeze()  # what outlives a run is there for all of them: the next collection need not look at it
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Coroutines of killed processes may complain of their end."""
+    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):  # the exchange prints what goes wrong in its handlers
+            yield
+    finally:
+        sys.unraisablehook = hook
 
 
 def _bury(loop: VirtualLoop) -> None:
@@ -228,15 +247,11 @@ def _bury(loop: VirtualLoop) -> None:
     for task in (*loop.graveyard, *asyncio.all_tasks(loop)):
         task._log_destroy_pending = False  # type: ignore[attr-defined]
     loop.graveyard.clear()
-    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
     loop.set_exception_handler(lambda *_: None)
-    try:
-        with contextlib.redirect_stderr(io.StringIO()):  # the exchange prints what goes wrong in its handlers
-            loop._ready.clear()  # type: ignore[attr-defined]
-            loop._scheduled.clear()  # type: ignore[attr-defined]
-            loop.network = None
-            gc.collect()  # while the loop still takes calls: what a `finally` asks of it is never run
-            loop._ready.clear()  # type: ignore[attr-defined]
-            loop.close()
-    finally:
-        sys.unraisablehook = hook
+    with _silence():
+        loop._ready.clear()  # type: ignore[attr-defined]
+        loop._scheduled.clear()  # type: ignore[attr-defined]
+        loop.network = None
+        gc.collect()  # while the loop still takes calls: what a `finally` asks of it is never run
+        loop._ready.clear()  # type: ignore[attr-defined]
+        loop.close()

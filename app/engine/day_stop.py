@@ -220,7 +220,6 @@ class DayGuard:
             stop, halted=reached, halted_at=self._state.clock.now(), halted_net=stop.net, until=until.isoformat()
         )
         self._set(stop)
-        await self._keep(self._entry("halted", f"{reached}: {_rupees(stop.net)}; entries again on {stop.until}"))
         self._publish(
             Noticed(
                 Level.ALARM,
@@ -231,6 +230,7 @@ class DayGuard:
                 f"day stop:{stop.account}",
             )
         )
+        await self._keep(self._entry("halted", f"{reached}: {_rupees(stop.net)}; entries again on {stop.until}"))
 
     async def _flatten(self) -> None:
         """One round: what is open is left, what waits is cancelled, and a look whether that was all."""

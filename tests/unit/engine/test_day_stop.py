@@ -31,6 +31,7 @@ class Kept:
     def __init__(self) -> None:
         self.stop: DayStop | None = None
         self.full = False
+        self.slow = 0.0
         self.lines: list[str] = []
 
     async def load(self, account: AccountId) -> DayStop | None:
@@ -39,6 +40,7 @@ class Kept:
         return self.stop
 
     async def save(self, stop: DayStop, entry: AuditEntry | None = None) -> None:
+        await asyncio.sleep(self.slow)
         self.stop = stop
         if entry is not None:
             self.lines.append(entry.what)
@@ -121,6 +123,17 @@ def test_a_journal_that_cannot_be_read_is_read_again_and_lets_no_entry_through_m
         await rig.tasks.stop()
 
     run(scene())
+
+
+def test_the_trader_is_called_at_once_whatever_the_disk_takes() -> None:
+    async def script(desk: Desk) -> None:
+        await desk.guard.set_limits(DayLimits(loss=500_000))
+        desk.kept.slow = 5.0
+        await desk.at(-600_000)
+        assert [alarm for alarm in desk.rig.alarms if "closed" in alarm]
+        assert desk.kept.lines == ["limits"]
+
+    play(script)
 
 
 def test_one_freak_reckoning_closes_nothing_and_nothing_known_decides_nothing() -> None:

@@ -113,10 +113,11 @@ class Shares:
         return next((units for s, units in zip(waiting, own, strict=True) if s.id == stop.id), 0)
 
     def own(self, stop: Stop, position: int, filled: int) -> int:
-        """Of a signed position, what is a fired stop's to close. Turned round, it is nobody's share."""
+        """Of a signed position, what is a fired stop's to close. Turned round, what its exits may have turned, less
+        what an older exit takes back already."""
         held = position * -stop.side.sign
         if held <= 0:
-            return position
+            return max(0, -held - self._turned_before(stop)) * stop.side.sign
         mine = max(0, held - self.others(stop))
         if stop.plan.quantity is not None:
             mine = min(mine, max(0, stop.quantity - filled))
@@ -126,12 +127,25 @@ class Shares:
         return [stop for stop in self._stops.values() if stop.key == key and not stop.state.is_final]
 
     def _outstanding(self, stop: Stop) -> int:
-        filled = sum(
+        return max(0, stop.quantity - self._closed(stop))
+
+    def _closed(self, stop: Stop) -> int:
+        """Units that its orders have filled, less what was squared off again."""
+        return sum(
             order.filled_quantity * (1 if order.side is stop.side else -1)
             for order in self._state.orders.values()
             if stop_of_tag(order.tag) == stop.id
         )
-        return max(0, stop.quantity - filled)
+
+    def _turned_before(self, stop: Stop) -> int:
+        """Units that older exits of the position, still followed, would take back."""
+        units = 0
+        for other in self._of(stop.key):
+            if other.id == stop.id:
+                break
+            if other.side is stop.side and other.state not in _WAITS:
+                units += max(0, self._closed(other))
+        return units
 
     def holds_back(self, stop: StopId) -> bool:
         """It is armed and not watched: fills of other orders say that its units are gone."""

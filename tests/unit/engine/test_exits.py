@@ -19,7 +19,7 @@ from app.domain.ids import BrokerOrderId, Tag
 from app.domain.instrument import Product
 from app.domain.order import OrderKind, OrderRequest, OrderStatus, Side
 from app.domain.portfolio import Position, PositionKey
-from app.domain.stop import StopState, exit_tag
+from app.domain.stop import StopPlan, StopState, exit_tag
 from app.engine import firing
 from app.engine.record import StopRecord
 from tests.fakes.fast_loop import run, settle
@@ -323,6 +323,26 @@ def test_two_exits_that_crossed_are_squared_off_with_an_alarm() -> None:
     rig = play(script)
     assert rig.broker.placed[-1].side is Side.BUY
     assert any("closed twice" in alarm for alarm in rig.alarms)
+
+
+def test_an_excess_of_two_exits_of_one_position_goes_back_once() -> None:
+    async def script(rig: Rig) -> None:
+        first = await rig.guard()
+        await rig.engine.change(first.id, StopPlan(99_000, quantity=60))
+        second = await rig.engine.arm(KEY, StopPlan(99_000, quantity=40))
+        rig.broker.answers = ["open", "open"]
+        rig.tick(98_900)
+        await settle()
+        rig.broker.hold(KEY, 60)  # 40 were sold by hand at the same moment
+        for order in list(rig.broker.book):
+            rig.broker.fill(order)
+        assert rig.broker.held[KEY] == -40
+        await rig.ended(first)
+        await rig.ended(second)
+        assert rig.broker.held[KEY] == 0
+
+    rig = play(script)
+    assert [r.quantity for r in rig.broker.placed if r.side is Side.BUY] == [40]
 
 
 def test_an_excess_order_without_an_answer_is_looked_up_and_not_sent_twice() -> None:

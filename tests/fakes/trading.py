@@ -82,6 +82,8 @@ class FakeBroker:
         """For the next placements: an error to raise (nothing done), `open`, `lost` (done, no answer), `rejected`."""
         self.failures: dict[str, list[Exception]] = {}
         """By method: errors of the next calls."""
+        self.slow = 0.01
+        """Seconds that an answer with positions is under way: it tells what was so when it left."""
         self.state: AccountState | None = None
         """Who hears order updates; None: the stream is down."""
 
@@ -170,9 +172,10 @@ class FakeBroker:
         return list(self.book.values())
 
     async def positions(self) -> Sequence[Position]:
-        await asyncio.sleep(0.01)
+        rows = [position(key, quantity) for key, quantity in self.held.items()]
+        await asyncio.sleep(self.slow)
         self._fail("positions")
-        return [position(key, quantity) for key, quantity in self.held.items()]
+        return rows
 
     async def holdings(self) -> Sequence[Holding]:
         await asyncio.sleep(0.01)

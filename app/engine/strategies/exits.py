@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
@@ -133,6 +134,9 @@ class Exits:
         self._queue = queue
         self._tasks = tasks
         self._guarding: set[StrategyId] = set()
+        self._turns: defaultdict[StrategyId, asyncio.Lock] = defaultdict(asyncio.Lock)
+        """Guarding and firing of one strategy come one after the other: while the positions are read for one, the other
+        must not arm a second exit."""
         self._gone_since: dict[StrategyId, float] = {}
         """Since when (loop time) readings have shown less than the strategy owns."""
         stops.on_changed.append(self._on_stop)
@@ -154,7 +158,8 @@ class Exits:
         try:
             while (strategy := self._strategies.get(strategy_id)) is not None and self._wants(strategy):
                 try:
-                    await self._guard_once(strategy)
+                    async with self._turns[strategy_id]:
+                        await self._guard_once(strategy_id)
                 except AppError as failure:
                     tries += 1
                     log.info("guard of strategy %s: %s", strategy_id, failure)
@@ -174,7 +179,10 @@ class Exits:
             return True
         return stop.state is StopState.ARMED and (stop.plan.quantity or 0) < strategy.held
 
-    async def _guard_once(self, strategy: Strategy) -> None:
+    async def _guard_once(self, strategy_id: StrategyId) -> None:
+        strategy = self._strategies.get(strategy_id)
+        if strategy is None or not self._wants(strategy):
+            return
         units = await self._there(strategy)
         if units is None:
             return
@@ -248,8 +256,9 @@ class Exits:
             if strategy.state is not StrategyState.SELLING:
                 return
             try:
-                if await self._fire_once(strategy, why):
-                    return
+                async with self._turns[strategy_id]:
+                    if await self._fire_once(strategy_id, why):
+                        return
                 failure = "its market does not trade now, or nobody is logged in"
             except AppError as error:
                 failure = str(error)
@@ -257,8 +266,11 @@ class Exits:
             self._call(strategy, tries, f"{strategy.held} units are to be closed ({why}) and are not yet: {failure}")
             await asyncio.sleep(AGAIN_SECONDS)
 
-    async def _fire_once(self, strategy: Strategy, why: Leaving) -> bool:
+    async def _fire_once(self, strategy_id: StrategyId, why: Leaving) -> bool:
         """Whether the exit is on its way."""
+        strategy = self._strategies.get(strategy_id)
+        if strategy is None or strategy.state is not StrategyState.SELLING:
+            return True
         stop = self.stop_of(strategy)
         if stop is not None and stop.state in _UNDER_WAY:
             return True

@@ -51,3 +51,18 @@ def test_where_it_cannot_be_armed_as_asked_its_plain_level_stands_and_the_trader
         assert any("level alone" in alarm and "No candles now" in alarm for alarm in stage.alarms)
 
     play(script)
+
+
+def test_ended_while_its_first_stop_waits_for_the_positions_it_is_sold_once() -> None:
+    async def script(stage: Stage) -> None:
+        await stage.started()
+        stage.broker.slow = 0.8
+        await stage.until(StrategyState.BOUGHT)
+        stage.tick(97_000)  # beyond its level: whoever arms the exit fires it too
+        await stage.engine.stop(PLAN.id, close=True)
+        await stage.until(StrategyState.IDLE, StrategyState.SOLD)
+        await asyncio.sleep(10)
+        assert [request.quantity for request in stage.exits] == [PLAN.quantity]
+        assert stage.held == 0
+
+    play(script)

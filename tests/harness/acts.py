@@ -30,6 +30,8 @@ SERVER_CODES = (502, 500, 503, 504)
 CHANGE_FAULTS = ("status=500", "lost-before", "lost-after", "status=503", "throttle=1", "delay=3")
 HAND_UNITS = 5
 READ_FAULTS = ("status=502", "html-403", "cut-json", "close", "bad-gzip")
+READ_AGAIN = 31.0
+"""Seconds until everything has been read once, whatever happens."""
 SETTLING = 4.0
 """Seconds after a disturbance until the program has redialled and read its books."""
 
@@ -45,6 +47,8 @@ class Stage:
     """(from, until) in loop time: nobody can be expected to act within seconds then."""
     full: list[tuple[float, float]] = field(default_factory=list)
     """(from, until) in loop time: there was no space on the disk."""
+    slow: list[tuple[float, float]] = field(default_factory=list)
+    """(from, until) in loop time: somebody else was busy with the disk."""
     happened: dict[Kind, int] = field(default_factory=dict)
     """Acts that were played, whether or not they met anything."""
     strategies: dict[StrategyId, Planned] = field(default_factory=dict)
@@ -53,6 +57,8 @@ class Stage:
     """What was bought by hand: units by the order's tag."""
     day_loss: int = 0
     """Paise that the day's P&L had to fall for the portfolio stop, from where it stood when that was set; 0: none."""
+    night: float | None = None
+    """Loop time at which the program ended for the day; the broker closes what is left of it."""
     by_phone: dict[str, float] = field(default_factory=dict)
     """Exchange's order id of what another terminal did, and when."""
 
@@ -130,10 +136,15 @@ class Stage:
         await self._fault(act.kind, f"html-403:route=place,count={int(act.amount)}", 12.0)
 
     async def bad_read(self, act: Act, _: Guarded) -> None:
-        name = self._one_of(READ_FAULTS, act)
-        for route in ("orders", "positions"):
-            self._set(act.kind, f"{name}:route={route},count={int(act.amount)}")
+        name, exchange = self._one_of(READ_FAULTS, act), self.world.exchange
+        faults = [
+            self._set(act.kind, f"{name}:route={route},count={int(act.amount)}") for route in ("orders", "positions")
+        ]
         self.disturb(5.0)
+        await asyncio.sleep(READ_AGAIN)
+        for fault in faults:  # where nobody reads often, it would still be there when the run ends
+            if fault is not None and self.world.exchange is exchange:
+                exchange.faults.release(fault.id)
 
     async def slow_read(self, act: Act, _: Guarded) -> None:
         await self._fault(act.kind, f"delay={act.amount}:route=positions,count=3", 3 * act.amount)
@@ -289,7 +300,7 @@ class Stage:
 
     async def moved(self, act: Act, guarded: Guarded) -> bool:
         """A little further away."""
-        station = self.world.station
+        station = self.world.running
         stop = None if station is None else station.desk.stops.stop_on(self.key(guarded))
         if stop is None or stop.state is not StopState.ARMED:
             return False
@@ -322,7 +333,7 @@ class Stage:
 
     async def _by_hand(self, verb: Callable[[AccountDesk], Awaitable[object]]) -> bool:
         """In the workstation's process; a refusal in words is an answer like any other."""
-        station = self.world.station
+        station = self.world.running
         if station is None:
             return False
 
@@ -346,6 +357,7 @@ class Stage:
         self.disturb(act.amount)
         disk, before = InlineWorker.disk, InlineWorker.disk.delayed
         disk.slow += 2.5
+        self.slow.append((self.world.loop.time(), self.world.loop.time() + act.amount))
         await asyncio.sleep(act.amount)
         disk.slow -= 2.5
         self._met(act, disk.delayed - before)
@@ -396,12 +408,14 @@ class Stage:
     async def next_day(self, act: Act, _: Guarded) -> bool:
         """The program ends, the night passes, the order book is empty, every token is dead."""
         self.disturb(act.amount + 25.0)
+        self.night = self.world.loop.time()
         self.world.kill_station()
         await asyncio.sleep(act.amount)
         if self.world.exchange_side.dead:
             await self.world.open_exchange()
         self.world.exchange.market.clock.set(MORNING + timedelta(days=1))
         await self.world.exchange._clock_changed()
+        self.world.turned_day = self.world.loop.time()
         await self._again()
         return True
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -40,6 +40,7 @@ KEY = Secret("5" * 64)
 LOGIN_SECONDS = 6.0
 """A trader who was called logs in again after this long."""
 LOGIN_AGAIN = 3.0
+SPACE_AGAIN = 0.5
 
 
 def _texts(*parts: str, pattern: str) -> list[str]:
@@ -116,6 +117,8 @@ class Station:
         self.journal: Journal
         self.bugs: list[BaseException] = []
         self.logins = 0
+        self.is_open = False
+        """Its profile is open: there is a desk."""
         self._folder = folder
         self._instruments = instruments
         self._wire = wire
@@ -126,15 +129,17 @@ class Station:
         self._logging_in: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """As unlocking a profile: the journal, and its stops."""
-        store, _ = await open_store(self._folder, KEY, StoreKind.JOURNAL)
+        """As unlocking a profile: the journal, and its stops. Where the disk is full, the trader tries again."""
+        account = self._wire.account
+        store, _ = await _until_space(lambda: open_store(self._folder, KEY, StoreKind.JOURNAL))
         # The kernel lets go of a dead program's file.
         self.side.on_death.append(store.close_file)
         self.journal = Journal(store)
-        account = self._wire.account
         self.desk = AccountDesk(account, self._trading(), self._died)
-        stops, strategies = await self.journal.recent_stops(500), await self.journal.strategies.strategies(account)
+        stops = await _until_space(lambda: self.journal.recent_stops(500))
+        strategies = await _until_space(lambda: self.journal.strategies.strategies(account))
         self.desk.adopt(stops, strategies)
+        self.is_open = True
         await self.log_in()
 
     def _trading(self) -> Trading:
@@ -210,6 +215,14 @@ class Station:
     def strategies(self) -> tuple[Strategy, ...]:
         """As the engine has them."""
         return self.desk.strategies.strategies
+
+
+async def _until_space(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    while True:
+        try:
+            return await work()
+        except DiskFull:
+            await asyncio.sleep(SPACE_AGAIN)
 
 
 async def _keep(*_: Any) -> None:

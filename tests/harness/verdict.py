@@ -149,23 +149,35 @@ def _of_position(stage: Stage, guarded: Guarded) -> Iterator[str]:
     token = world.tape.listings.by_key[guarded.instrument].token
     sign = 1 if guarded.quantity > 0 else -1
     trades = [t for t in world.traded if (t.token, t.product) == (token, guarded.product)]
-    turned: float | None = None
+    turned: Traded | None = None
     for trade in trades:
         held = trade.net * sign
         if held < 0 and turned is None:
-            turned = trade.at
+            turned = trade
             yield from _knew_better(stage, guarded, trade)
-            converted = stage.happened.get(Kind.PHONE_CONVERT)  # by the phone it may be turned back, too
-            ours = stop_of_tag(trade.tag or None) is not None and not converted
-            if ours and not _called(stage, guarded.instrument, turned):
-                yield f"exit {trade.tag} turned it round and nobody was called"
         elif held >= 0 and turned is not None:
+            yield from _told_of_turn(stage, guarded, turned, trade)
             if not guarded.thin:  # what nobody buys cannot be squared off at once
-                yield from _too_long(stage, turned, trade.at)
+                yield from _too_long(stage, turned.at, trade.at)
             turned = None
+    if turned is None:
+        return
+    if stage.night is not None and turned.at < world.turned_day:  # the broker closes it; from then on nobody was there
+        yield from _too_long(stage, turned.at, max(turned.at, stage.night))
+        return
+    yield from _told_of_turn(stage, guarded, turned, None)
     undone = stage.happened.get(Kind.PHONE_CONVERT) and world.net(guarded.instrument, guarded.product) * sign >= 0
-    if turned is not None and not undone:
-        yield f"turned round from {turned - stage.begun:.2f} s to the end"
+    if not undone:
+        yield f"turned round from {turned.at - stage.begun:.2f} s to the end"
+
+
+def _told_of_turn(stage: Stage, guarded: Guarded, turned: Traded, back: Traded | None) -> Iterator[str]:
+    """An exit of ours that turned a position round calls the trader, where nobody else has turned it back at once."""
+    if stop_of_tag(turned.tag or None) is None or stage.happened.get(Kind.PHONE_CONVERT):
+        return  # by a conversion it may be turned back, too
+    by_others = back is not None and not back.tag and back.at - turned.at < REVERSED_AT_MOST
+    if not by_others and not _called(stage, guarded.instrument, turned.at):
+        yield f"exit {turned.tag} turned it round and nobody was called"
 
 
 def _called(stage: Stage, about: str, since: float) -> bool:
@@ -331,6 +343,8 @@ def _debts_unsaid(stage: Stage) -> Iterator[str]:
     """A stop that fired while the disk was full could not be written down."""
     for begin, end in stage.full:
         for heard in stage.world.events(StopFired):
-            written = begin < heard.at < end - 0.1 and not stage.died_within(heard.at, 0.5)
+            # What waits its turn at a busy disk may find space again when it comes.
+            waits = any(since <= heard.at <= until + 2.5 for since, until in stage.slow)
+            written = begin < heard.at < end - 0.1 and not waits and not stage.died_within(heard.at, 0.5)
             if written and not _called(stage, "journal cannot be written", heard.at):
                 yield "a stop fired while the disk was full, and nobody was called"

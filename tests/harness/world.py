@@ -100,6 +100,8 @@ class World:
         """Of every session: they may be nowhere."""
         self.deaths: list[float] = []
         """When the workstation was killed."""
+        self.turned_day = 0.0
+        """Loop time at which the exchange's next day began; 0: it is the first."""
         self.struck: list[tuple[float, float]] = []
         """When a scripted fault of the exchange struck, and for how many seconds that may cost something."""
         self.kinds: dict[str, Kind] = {}
@@ -259,6 +261,11 @@ class World:
         if started.done():
             started.result()
         return station
+
+    @property
+    def running(self) -> Station | None:
+        """The workstation, once its profile is open."""
+        return self.station if self.station is not None and self.station.is_open else None
 
     def kill_station(self) -> None:
         """`kill -9`."""

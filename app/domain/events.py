@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from app.domain.day_stop import DayStop
-from app.domain.fill import Fill
 from app.domain.gtt import Gtt
 from app.domain.guard import AwayReport, Companion
 from app.domain.health import PreflightReport
@@ -151,13 +150,6 @@ class OrderUnresolved(Event):
     order_id: OrderId
     tag: Tag
     request: OrderRequest
-
-
-@dataclass(frozen=True, slots=True)
-class Filled(Event):
-    """A fill was reported."""
-
-    fill: Fill
 
 
 @dataclass(frozen=True, slots=True)

@@ -496,6 +496,7 @@ class ScriptedPortfolio:
 
     def __init__(self, script: Script) -> None:
         self.script = script
+        self.book = market.trades()
         self._cancelled = False
 
     async def positions(self) -> Sequence[Position]:
@@ -524,7 +525,7 @@ class ScriptedPortfolio:
     ) -> TradePage:
         await self.script.enter("trades", text, account, since, offset, limit)
         found = [
-            t for t in market.trades()
+            t for t in self.book
             if text.lower() in t.instrument.lower() and (since is None or (t.closed_at or t.opened_at) >= since)
         ]  # fmt: skip
         return TradePage(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from app.domain.errors import AppError
-from app.domain.events import BookChanged, Filled, PositionsChanged
+from app.domain.events import BookChanged, PositionsChanged
 from app.ui.bridge import Bridge
 
 _EVERY_MS = 5_000
@@ -29,7 +29,7 @@ class DayResult(QObject):
         self._soon.setSingleShot(True)
         self._soon.setInterval(_SOON_MS)
         self._soon.timeout.connect(self.read)
-        for kind in (BookChanged, Filled, PositionsChanged):
+        for kind in (BookChanged, PositionsChanged):
             bridge.subscribe(kind, self._on_event)
 
     def start(self) -> None:

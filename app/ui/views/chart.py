@@ -19,7 +19,7 @@ from app.domain.events import (
     FeedChanged,
     FeedGap,
     FeedState,
-    Filled,
+    OrderChanged,
     PositionsChanged,
     SessionChanged,
     SessionState,
@@ -35,8 +35,8 @@ from app.domain.order import Side
 from app.ui import format as fmt
 from app.ui import theme
 from app.ui.bridge import Bridge
+from app.ui.charts.fill_marks import FillMarks
 from app.ui.charts.hands import ChartCanvas
-from app.ui.charts.overlays import FillMark
 from app.ui.charts.stop_desk import StopDesk
 from app.ui.charts.stop_line import StopLine
 from app.ui.widgets.badge import Badge
@@ -79,7 +79,7 @@ class ChartView(QWidget):
         self._interval = Interval.MINUTE
         self._last: Price | None = None
         self._close: Price | None = None
-        self._fills: dict[tuple[int, Price, Side], FillMark] = {}
+        self._fills = FillMarks()
         self._gaps: dict[InstrumentId, list[tuple[Nanos, Nanos]]] = {}
         """Stretches without prices while an instrument was shown, of this run."""
         self._early: list[Candle] | None = None
@@ -105,7 +105,7 @@ class ChartView(QWidget):
             FeedChanged: self._on_feed,
             FeedGap: self._on_gap,
             SessionChanged: self._on_session,
-            Filled: self._on_filled,
+            OrderChanged: self._on_order,
             BookChanged: self._on_book_changed,
         }
         for kind in self._handlers:
@@ -196,7 +196,7 @@ class ChartView(QWidget):
                 button.setChecked(True)
         self._last = self._close = None
         self._incomplete = False
-        self._fills.clear()
+        self._fills.booked(())
         self._early = []
         self._symbol.setText(instrument.symbol)
         self._name.setText(f"{instrument.exchange}  {instrument.name.title()}")
@@ -252,25 +252,18 @@ class ChartView(QWidget):
         await self._read_fills(instrument)
 
     async def _read_fills(self, instrument: Instrument) -> None:
-        """Entries and exits of the book, on the candles that are shown."""
+        """Entries and exits of the book, and today's orders that it does not have yet."""
         if not len(self.canvas.series):
             return
         page = await self._bridge.call(
             self._bridge.desk.portfolio.trades(text=instrument.symbol, since=self.canvas.series.start(0))
         )
+        for order in await self._bridge.call(self._bridge.desk.trading.orders()):
+            self._fills.told(order)
         if self._instrument is not instrument:
             return
-        for trade in page.trades:
-            if trade.instrument != instrument.id:
-                continue
-            self._mark(trade.opened_at, trade.entry_price, trade.side)
-            if trade.closed_at is not None and trade.exit_price is not None:
-                self._mark(trade.closed_at, trade.exit_price, trade.side.opposite)
+        self._fills.booked(trade for trade in page.trades if trade.instrument == instrument.id)
         self._show_stops()
-
-    def _mark(self, at: int, price: Price, side: Side) -> None:
-        """A fill; the same one told by stream and by book is one mark."""
-        self._fills[(at // 1_000_000_000, price, side)] = FillMark(at, price, side)
 
     # --- events ----------------------------------------------------------------------------------------------------
 
@@ -316,9 +309,9 @@ class ChartView(QWidget):
         if self._incomplete and self._early is None and self._instrument is not None:
             self.show_instrument(self._instrument)
 
-    def _on_filled(self, event: Filled) -> None:
-        if self._instrument is not None and event.fill.instrument == self._instrument.id:
-            self._mark(event.fill.filled_at, event.fill.price, event.fill.side)
+    def _on_order(self, event: OrderChanged) -> None:
+        filled = self._fills.told(event.order)
+        if filled and self._instrument is not None and event.order.instrument == self._instrument.id:
             self._show_stops()
 
     def _on_book_changed(self, _event: BookChanged) -> None:
@@ -361,7 +354,8 @@ class ChartView(QWidget):
         self.canvas.overlay.stale = bool(word)
 
     def _show_stops(self) -> None:
-        self.canvas.set_marks(self._stops.marks(self._last), tuple(self._fills.values()))
+        fills = () if self._instrument is None else self._fills.of(self._instrument.id)
+        self.canvas.set_marks(self._stops.marks(self._last), fills)
         self.canvas.set_stops(self._stops.lines())
 
     # --- wishes ----------------------------------------------------------------------------------------------------

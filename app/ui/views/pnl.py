@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from app.desk.messages import CurvePoint
 from app.domain.errors import AppError
-from app.domain.events import BookChanged, Event, Filled, PositionsChanged
+from app.domain.events import BookChanged, Event, PositionsChanged
 from app.ui import format as fmt
 from app.ui import theme
 from app.ui.bridge import Bridge
@@ -37,7 +37,7 @@ class PnlView(QWidget):
         self._peak, self._fallen, self._problem = QLabel(), QLabel(), Badge("Not up to date", "badge-warning")
         self.canvas = MoneyCanvas(self)
         self._build()
-        self._kinds = (BookChanged, Filled, PositionsChanged)
+        self._kinds = (BookChanged, PositionsChanged)
         for kind in self._kinds:
             bridge.subscribe(kind, self.on_event)
         self.show_points(())

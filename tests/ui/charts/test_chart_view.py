@@ -14,10 +14,12 @@ from pytestqt.qtbot import QtBot
 
 from app.domain.errors import SessionExpired, Unreachable
 from app.domain.events import (
+    BookChanged,
     CandleChanged,
     CandleClosed,
     FeedChanged,
     FeedState,
+    OrderChanged,
     PositionsChanged,
     SessionChanged,
     SessionState,
@@ -279,6 +281,22 @@ def test_fills_of_the_book_stand_on_the_chart(stage: Stage, view: ChartView) -> 
     trades = [t for t in market.trades() if t.instrument == "NSE:SBIN"]
     known = {(t.opened_at, t.entry_price, t.side) for t in trades}
     assert {(f.at, f.price, f.side) for f in view.canvas.overlay.fills} & known
+
+
+def test_an_exit_stands_on_the_chart_before_any_sync_and_once_after_it(stage: Stage, view: ChartView) -> None:
+    exit_ = replace(market.orders()[0], instrument=TCS, side=Side.SELL, updated_at=market.NOW, average_price=3_100_40)
+    stage.publish(OrderChanged(replace(exit_, filled_quantity=0, average_price=None)))
+    assert not view.canvas.overlay.fills
+    stage.publish(OrderChanged(exit_))
+    assert [(f.at, f.price, f.side) for f in view.canvas.overlay.fills] == [(market.NOW, 3_100_40, Side.SELL)]
+    trade = next(t for t in market.trades() if t.closed_at is not None)
+    stage.desk.portfolio.book = [
+        replace(trade, instrument=TCS, opened_at=market.NOW - SECOND, closed_at=market.NOW - 1, exit_price=3_100_40,
+                side=Side.BUY, exit_order=exit_.broker_order_id)
+    ]  # fmt: skip
+    stage.publish(BookChanged(market.ACCOUNT, 1))
+    stage.until(lambda: len(view.canvas.overlay.fills) == 2)
+    assert [f.side for f in view.canvas.overlay.fills] == [Side.BUY, Side.SELL]
 
 
 def test_a_disposed_view_hears_nothing(stage: Stage, qtbot: QtBot) -> None:

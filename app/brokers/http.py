@@ -15,7 +15,6 @@ import uuid
 import zlib
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, nullcontext
-from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -38,6 +37,7 @@ from app.brokers.documents import (
 )
 from app.domain.errors import BadAnswer, BrokerError, DiskFull, OutcomeUnknown, StorageError, Unreachable
 from app.runtime.helper import Helper, HelperDied
+from app.runtime.log import correlation
 
 T = TypeVar("T")
 
@@ -47,9 +47,6 @@ KEPT_FOR_ORDERS = 2
 """Connections that no read may hold: a broker whose reads hang must not keep an order from leaving."""
 INLINE = 64 * 1024
 """Bodies above this are parsed in the helper process: `json.loads` of 3.7 MB holds the interpreter lock for 29 ms."""
-
-correlation: ContextVar[str] = ContextVar("correlation", default="")
-"""Id of the user's action; goes out as `X-Correlation-Id` and stands in the log lines of both ends (K1)."""
 
 log = logging.getLogger(__name__)
 
@@ -125,12 +122,13 @@ class HttpClient:
         deadline: float | None = None,
         cap: int | None = None,
     ) -> Answer:
-        """One request, one answer, of whatever status.
+        """One request, one answer, of whatever status. The id of the click that caused it goes out as
+        `X-Correlation-Id` and stands in the log lines of both ends (K1).
 
         Raises Unreachable (nothing was sent, or a read was not answered), OutcomeUnknown (a placement was sent and
         not answered whole), BadAnswer (too big, or compression that cannot be read).
         """
-        action = correlation.get() or uuid.uuid4().hex[:12]
+        action = correlation() or uuid.uuid4().hex[:12]
         sent = _Sent()
         seconds = self._deadline if deadline is None else deadline
         started = time.perf_counter()
@@ -156,7 +154,8 @@ class HttpClient:
         except (httpx.HTTPError, httpx.StreamError, TimeoutError, OSError, BrokerError) as failure:
             log.info("%s %s failed: %s [%s]", method, path, type(failure).__name__, action)
             raise self._translated(failure, placement=placement, sent=sent.anything) from failure
-        log.debug("%s %s %d %.0f ms [%s]", method, path, response.status_code, since_ms(started), action)
+        level = logging.DEBUG if method == "GET" else logging.INFO
+        log.log(level, "%s %s %d %.0f ms [%s]", method, path, response.status_code, since_ms(started), action)
         return Answer(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body)
 
     async def save(self, path: str, into: Path, *, deadline: float, cap: int) -> Answer:

@@ -7,6 +7,7 @@ thread only.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -23,6 +24,8 @@ from app.engine.account import AccountState
 from app.engine.order_queue import OrderQueue
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 KEPT_CHANGES = 5
 """Of the changes that a broker allows an order, those that only an exit may use."""
@@ -79,8 +82,11 @@ class OrderWire:
         if underway is not None:
             underway.leaving()
         if request.autoslice and isinstance(session, SlicingBroker):
-            return await self._noticing(session.place_sliced(request))
-        return Placement(await self._noticing(session.place(request)))
+            placed = await self._noticing(session.place_sliced(request))
+        else:
+            placed = Placement(await self._noticing(session.place(request)))
+        log.info("order %s of %s is %s at the broker", request.tag, request.account, placed.order)
+        return placed
 
     async def modify(self, order: BrokerOrderId, change: OrderChange, purpose: Purpose) -> None:
         """In its turn, once. Raises what the broker's `modify` raises, Denied when the order was changed too often."""

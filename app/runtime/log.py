@@ -56,6 +56,12 @@ def correlated(correlation: str = "") -> Iterator[str]:
         yield correlation
 
 
+def correlation() -> str:
+    """The id of the click, command or timer that caused what runs here; empty where none was named."""
+    found: object = structlog.contextvars.get_contextvars().get("correlation", "")
+    return str(found)
+
+
 class Logs:
     """The process's log. `hold` first of all, `open` when the profile is known, `close` last. Any thread."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import logging
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -16,6 +17,7 @@ from app.desk.api import Desk
 from app.domain.errors import AppError, Cancelled
 from app.domain.events import Event, Level, Noticed
 from app.domain.ids import Nanos
+from app.runtime.log import correlated
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Event)
@@ -30,6 +32,16 @@ _CLOSE_S = 2.0
 
 _KEPT = 100
 """Notices that are kept for the first view that shows them."""
+
+
+_ACTS = re.compile(
+    r"\.(place|modify|cancel|take_back|arm|disarm|move|change|square_off|run|convert|authorise|set_day_limits|start|stop"
+    r"|delete|create_alert|change_alert|delete_alerts|add_account|begin_login|complete_login|cancel_login|connect_by_hand"
+    r"|disconnect|pause|resume|switch|unlock|lock_screen|unlock_screen|sync|retry|discard|settle|backfill|stop_backfill"
+    r"|import_file|save_plan|close_day|backup|restore|rotate_key|change_passphrase|tidy|export|save_report|save_settings"
+    r"|reconnect)$"
+)
+"""Verbs that change something: a click that a log line tells of. Reads are told at the level of debugging."""
 
 
 class Submit(Protocol):
@@ -82,8 +94,9 @@ class Bridge(QObject):
         """Runs a verb on the loop thread and awaits it here.
 
         A view that goes away stops waiting; the verb itself runs on, because an order that was begun is finished.
+        Everything that it logs, and its requests to the broker, carry one id (K1).
         """
-        future = asyncio.wrap_future(self._submit(coroutine), loop=self._loop)
+        future = asyncio.wrap_future(self._submit(_correlated(coroutine)), loop=self._loop)
         future.add_done_callback(_read)
         return await asyncio.shield(future)
 
@@ -157,6 +170,15 @@ class Bridge(QObject):
             failure = task.exception()
             if failure is not None:
                 self.report(failure)
+
+
+async def _correlated(coroutine: Coroutine[Any, Any, T]) -> T:
+    """On the loop thread: what comes of one click carries one id."""
+    with correlated():
+        name = getattr(coroutine, "__qualname__", "")
+        level = logging.INFO if _ACTS.search(name) else logging.DEBUG
+        log.log(level, "click: %s", name)
+        return await coroutine
 
 
 def as_notice(failure: BaseException) -> Noticed:

@@ -9,9 +9,10 @@ from decimal import Decimal
 import pytest
 
 from app.brokers.documents import cut_rows, decode_json
-from app.brokers.http import CONNECTIONS, INLINE, KEPT_FOR_ORDERS, HttpClient, correlation
+from app.brokers.http import CONNECTIONS, INLINE, KEPT_FOR_ORDERS, HttpClient
 from app.domain.errors import BadAnswer, OutcomeUnknown, Unreachable
 from app.runtime.helper import Helper
+from app.runtime.log import correlated
 from tests.fakes.scripted_server import CLOSE_AFTER, HANG, Script, ScriptedServer, Seen, answer
 
 
@@ -36,12 +37,9 @@ async def test_fractions_stay_exact() -> None:
 async def test_says_who_it_is_and_carries_the_users_action() -> None:
     async with ScriptedServer(lambda _: answer(b"{}")) as server:
         client = HttpClient(server.url, headers={"X-Kite-Version": "3"})
-        token = correlation.set("click-17")
-        try:
+        with correlated("click-17"):
             await client.request("GET", "/x", params=[("i", "NSE:NIFTY 50"), ("i", "NSE:M&M")])
-        finally:
-            correlation.reset(token)
-            await client.close()
+        await client.close()
     (seen,) = server.seen
     assert seen.headers["user-agent"].startswith("Stopline/")
     assert seen.headers["x-correlation-id"] == "click-17"

@@ -343,7 +343,7 @@ from tests.unit.desk.profiles import PASSPHRASE, opened
 async def main():
     async with opened(Path(sys.argv[1])) as desk:
         await desk.data.check_files()  # the logs are empty
-        await desk.data._helper.call(len, "")  # the helper has no limit: what is short here is the last step
+        await desk.data.helper.call(len, "")  # the helper has no limit: what is short here is the last step
         for limit in (20, 350, 450, 550, 650, 800, 1000):
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
             try:

@@ -50,6 +50,9 @@ INLINE = 64 * 1024
 
 log = logging.getLogger(__name__)
 
+_OVER = httpx.ByteStream(b"")
+"""Instead of the stream of an answer that was read."""
+
 import_module("anyio._backends._asyncio")  # httpx loads it with the first request: 50 ms, which no stop shall wait for
 
 
@@ -150,7 +153,7 @@ class HttpClient:
                 try:
                     body = await _read(response, self._cap if cap is None else cap)
                 finally:
-                    await response.aclose()
+                    await _close(response)
         except (httpx.HTTPError, httpx.StreamError, TimeoutError, OSError, BrokerError) as failure:
             log.info("%s %s failed: %s [%s]", method, path, type(failure).__name__, action)
             raise self._translated(failure, placement=placement, sent=sent.anything) from failure
@@ -178,7 +181,7 @@ class HttpClient:
                         return Answer(response.status_code, headers, await _read(response, INLINE))
                     await _write(response, into, cap)
                 finally:
-                    await response.aclose()
+                    await _close(response)
         except (httpx.HTTPError, httpx.StreamError, TimeoutError, OSError, BrokerError) as failure:
             log.info("GET %s failed: %s", path, type(failure).__name__)
             raise self._translated(failure, placement=False, sent=True) from failure
@@ -259,6 +262,15 @@ def tls_context(ca_file: str) -> ssl.SSLContext:
 def since_ms(started: float) -> float:
     """Milliseconds since a `perf_counter` reading."""
     return (time.perf_counter() - started) * 1000
+
+
+async def _close(response: httpx.Response) -> None:
+    """Gives the connection back. httpx's stream and its answer hold each other: let go of, both are freed at once, and
+    no garbage collector has to find them, which may run rarely or never while stops are armed."""
+    try:
+        await response.aclose()
+    finally:
+        response.stream = _OVER
 
 
 async def _read(response: httpx.Response, cap: int) -> bytearray:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import socket
+import weakref
 from collections.abc import AsyncIterator
 from decimal import Decimal
 
+import httpx
 import pytest
 
 from app.brokers.documents import cut_rows, decode_json
@@ -45,6 +48,30 @@ async def test_says_who_it_is_and_carries_the_users_action() -> None:
     assert seen.headers["x-correlation-id"] == "click-17"
     assert seen.headers["x-kite-version"] == "3"
     assert seen.path in ("/x?i=NSE%3ANIFTY%2050&i=NSE%3AM%26M", "/x?i=NSE%3ANIFTY+50&i=NSE%3AM%26M")
+
+
+async def test_an_answer_that_was_read_is_freed_without_a_garbage_collection(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[weakref.ref[httpx.Response]] = []
+    send = httpx.AsyncClient.send
+
+    async def sent(client: httpx.AsyncClient, request: httpx.Request, *, stream: bool) -> httpx.Response:
+        response = await send(client, request, stream=stream)
+        answers.append(weakref.ref(response))
+        return response
+
+    monkeypatch.setattr(httpx.AsyncClient, "send", sent)
+    async with ScriptedServer(lambda _: answer(b"{}")) as server:
+        client = HttpClient(server.url)
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            await client.request("GET", "/x")
+            await client.request("GET", "/x")
+            assert [ref() for ref in answers] == [None, None]
+        finally:
+            if collecting:
+                gc.enable()
+            await client.close()
 
 
 async def test_gzip_is_unpacked() -> None:

@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from app.simulator import margins
+from app.simulator.bodies import form_of
 from app.simulator.figures import stamp
 from app.simulator.kite import portfolio
 from app.simulator.kite.envelope import session_dead, success
-from app.simulator.kite.server import form_of
 from app.simulator.kite.sessions import Sessions
 from app.simulator.oms import OrderSystem
 from app.simulator.refusal import bad_input

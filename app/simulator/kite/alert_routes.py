@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from decimal import Decimal
 from typing import Any
 
 from aiohttp import web
 
+from app.simulator.bodies import form_of, json_value
 from app.simulator.figures import number
 from app.simulator.kite.alerts import (
     ATO,
@@ -25,7 +25,6 @@ from app.simulator.kite.alerts import (
 )
 from app.simulator.kite.envelope import success
 from app.simulator.kite.form import choice, decimal, whole
-from app.simulator.kite.server import form_of
 from app.simulator.listing import plain
 from app.simulator.refusal import bad_input
 from app.simulator.varieties import VARIETIES
@@ -139,7 +138,7 @@ def _wish(form: dict[str, str]) -> Wish:
 
 def _basket(text: str) -> dict[str, Any]:
     try:
-        basket = json.loads(text)
+        basket = json_value(text)
     except ValueError:
         raise bad_input("Invalid `basket`: JSON is expected.") from None
     items = basket.get("items") if isinstance(basket, dict) else None

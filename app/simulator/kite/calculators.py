@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from aiohttp import web
 
 from app.simulator import margins, spreads
+from app.simulator.bodies import MOST, decimal_number
 from app.simulator.charges import note
 from app.simulator.kite import portfolio
 from app.simulator.kite.envelope import success
@@ -111,7 +112,7 @@ class CalculatorRoutes:
         quantity = item.get("quantity")
         if isinstance(quantity, float) and quantity.is_integer():
             quantity = int(quantity)
-        if not isinstance(quantity, int) or isinstance(quantity, bool) or quantity <= 0:
+        if not isinstance(quantity, int) or isinstance(quantity, bool) or not 0 < quantity <= MOST:
             raise bad_input("Invalid `quantity`.")
         return listing, side, quantity
 
@@ -128,10 +129,10 @@ def _compact(row: dict[str, Any]) -> dict[str, Any]:
 def _decimal(item: dict[str, Any], field: str) -> Decimal:
     value = item.get(field) or 0
     try:
-        number = Decimal(str(value))
-    except InvalidOperation:
+        number = decimal_number(str(value))
+    except ValueError:
         raise _undecodable(field) from None
-    if not number.is_finite():
+    if number > MOST:
         raise _undecodable(field)
     return number
 

@@ -6,6 +6,7 @@ import html
 
 from aiohttp import web
 
+from app.simulator.bodies import form_of
 from app.simulator.depository import Depository
 from app.simulator.kite.sessions import Sessions
 from app.simulator.pages import page
@@ -41,7 +42,7 @@ class DepositoryPage:
 
     async def submit(self, request: web.Request) -> web.StreamResponse:
         """Either button."""
-        granted = (await request.post()).get("action") == "authorise"
+        granted = (await form_of(request)).get("action") == "authorise"
         known = self._sessions.knows_app(request.match_info["api_key"])
         answered = known and self._depository.answer(request.match_info["request_id"], granted=granted)
         status = "success" if answered and granted else "error"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
+from app.simulator.bodies import decimal_number, whole_number
 from app.simulator.form import ModifyForm, OrderForm
 from app.simulator.refusal import Refused, bad_input
 
@@ -26,7 +27,7 @@ def whole(form: Mapping[str, str], field: str) -> int | None:
     if text == "":
         return None
     try:
-        return int(text)
+        return whole_number(text)
     except ValueError:
         raise undecodable(field, text, "integer") from None
 
@@ -37,12 +38,9 @@ def decimal(form: Mapping[str, str], field: str) -> Decimal | None:
     if text == "":
         return None
     try:
-        value = Decimal(text)
-    except InvalidOperation:
+        return decimal_number(text)
+    except ValueError:
         raise undecodable(field, text, "decimal") from None
-    if not value.is_finite():
-        raise undecodable(field, text, "decimal")
-    return value
 
 
 def paise(form: Mapping[str, str], field: str) -> int | None:

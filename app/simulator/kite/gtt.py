@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from aiohttp import web
 
+from app.simulator.bodies import decimal_number, form_of, json_value, whole_number
 from app.simulator.figures import rupees
 from app.simulator.gtt import ACTIVE, SINGLE, TWO_LEG, Gtt, GttEngine, Leg, with_sides
 from app.simulator.kite.envelope import success
 from app.simulator.kite.form import SIDES
-from app.simulator.kite.server import form_of
 from app.simulator.listing import Listing, Listings
 from app.simulator.order import APP_ID
 from app.simulator.refusal import bad_input
@@ -135,24 +134,25 @@ class GttRoutes:
 
 def _id(request: web.Request) -> int:
     text = request.match_info["gtt_id"]
-    if not text.isdigit():
-        raise bad_input("Invalid `trigger_id`.")
-    return int(text)
+    try:
+        return whole_number(text)
+    except ValueError:
+        raise bad_input("Invalid `trigger_id`.") from None
 
 
 def _json(form: dict[str, str], field: str) -> Any:
     try:
-        return json.loads(form.get(field, ""), parse_float=Decimal)
+        return json_value(form.get(field, ""), exact=True)
     except ValueError:
         raise bad_input(f"Invalid `{field}`: JSON is expected.") from None
 
 
 def _paise(value: object, field: str) -> int:
     try:
-        scaled = Decimal(str(value)) * 100
-    except InvalidOperation:
+        scaled = decimal_number(str(value)) * 100
+    except ValueError:
         raise bad_input(f"Invalid `{field}`.") from None
-    if isinstance(value, bool) or not scaled.is_finite() or scaled != scaled.to_integral_value():
+    if isinstance(value, bool) or scaled != scaled.to_integral_value():
         raise bad_input(f"Invalid `{field}`.")
     return int(scaled)
 

@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from aiohttp import web
 
+from app.simulator.bodies import form_of
 from app.simulator.kite.sessions import Sessions
 from app.simulator.pages import page
 
@@ -51,7 +52,7 @@ class LoginPage:
 
     async def submit(self, request: web.Request) -> web.StreamResponse:
         """Either page's form."""
-        form = {key: value for key, value in (await request.post()).items() if isinstance(value, str)}
+        form = await form_of(request)
         api_key, params = form.get("api_key", ""), form.get("redirect_params", "")
         if not self._sessions.knows_app(api_key):
             return page("Unknown app", "<p>No app with this <code>api_key</code> is registered here.</p>", status=400)

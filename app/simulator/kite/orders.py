@@ -6,10 +6,11 @@ from typing import Any
 
 from aiohttp import web
 
+from app.simulator.bodies import form_of
 from app.simulator.faults import Faults
 from app.simulator.kite.envelope import success
 from app.simulator.kite.form import modify_form, order_form
-from app.simulator.kite.server import RECEIVED, form_of
+from app.simulator.kite.server import RECEIVED
 from app.simulator.legs import Legs
 from app.simulator.oms import OrderSystem
 from app.simulator.order import Order

@@ -9,12 +9,12 @@ from aiohttp import web
 
 from app.simulator.account import Conversion
 from app.simulator.auctions import Auctions
+from app.simulator.bodies import fields_of, form_of
 from app.simulator.depository import Depository
 from app.simulator.figures import number, stamp
 from app.simulator.kite import portfolio
 from app.simulator.kite.envelope import success
 from app.simulator.kite.form import PRODUCTS, SIDES, choice, whole
-from app.simulator.kite.server import form_of
 from app.simulator.oms import OrderSystem
 from app.simulator.refusal import bad_input
 
@@ -121,7 +121,7 @@ class PortfolioRoutes:
 
     async def authorise(self, request: web.Request) -> web.Response:
         """POST /portfolio/holdings/authorise: `isin` and `quantity` repeat; without them all that is held."""
-        form = await request.post()
+        form = await fields_of(request)
         isins = [value for value in form.getall("isin", []) if isinstance(value, str)]
         counts = [value for value in form.getall("quantity", []) if isinstance(value, str)]
         return success({"request_id": self._depository.ask(_shares(isins, counts) if isins else None)})

@@ -9,6 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
+from app.simulator.bodies import count, whole_number
 from app.simulator.candles import MAX_DAYS
 from app.simulator.clock import IST
 from app.simulator.figures import number, stamp
@@ -106,7 +107,7 @@ class QuoteRoutes:
         if request.query.get("continuous") == "1" and interval != "day":
             raise bad_input("Invalid `interval` for continuous data: only day.")
         try:
-            token = int(request.match_info["token"])
+            token = whole_number(request.match_info["token"])
             candles = self._market.candles(token, interval, start, end)
         except KeyError:
             raise bad_input("invalid token") from None
@@ -129,8 +130,8 @@ class QuoteRoutes:
         found = {}
         for key in keys:
             listing = self._market.listings.by_key.get(key)
-            if listing is None and key.isdigit():
-                listing = self._market.listings.by_token.get(int(key))
+            if listing is None and count(key) > 0:
+                listing = self._market.listings.by_token.get(count(key))
             if listing is not None:
                 found[key] = self._market.quotes[listing.token]
         return found

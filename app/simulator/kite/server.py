@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 import traceback
 from typing import Any
 
 from aiohttp import web
 
+from app.simulator.bodies import form_of, json_value, text_of
 from app.simulator.faults import REQUEST, Faults
 from app.simulator.kite.envelope import failure, plan_refused, session_dead
 from app.simulator.kite.sessions import Sessions
@@ -134,19 +134,17 @@ def route_of(request: web.Request) -> str:
 
 
 async def _instrument_of(request: web.Request) -> str:
-    form = await request.post()
+    try:
+        form = await form_of(request)
+    except Refused:
+        return ":"  # the route says what is wrong with it
     return f"{form.get('exchange', '')}:{form.get('tradingsymbol', '')}"
-
-
-async def form_of(request: web.Request) -> dict[str, str]:
-    """The form fields of a request."""
-    return {key: value for key, value in (await request.post()).items() if isinstance(value, str)}
 
 
 async def items_of(request: web.Request) -> list[dict[str, Any]]:
     """The top-level JSON array of a calculator request."""
     try:
-        items = json.loads(await request.text())
+        items = json_value(await text_of(request))
     except ValueError:
         raise bad_input("Invalid JSON.") from None
     if not isinstance(items, list) or not items or not all(isinstance(item, dict) for item in items):

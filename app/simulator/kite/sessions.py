@@ -17,6 +17,7 @@ from typing import Any
 
 import pyotp
 
+from app.simulator.bodies import raw
 from app.simulator.book import Book
 from app.simulator.clock import ExchangeClock
 from app.simulator.faults import Faults
@@ -115,11 +116,11 @@ class Sessions:
 
     def knows_app(self, api_key: str) -> bool:
         """Whether an app of this key is registered."""
-        return hmac.compare_digest(api_key.encode(), self._credentials.api_key.encode())
+        return hmac.compare_digest(raw(api_key), self._credentials.api_key.encode())
 
     def check_password(self, user_id: str, password: str) -> bool:
         """Both right?"""
-        known = hmac.compare_digest(user_id.strip().upper().encode(), self._credentials.user_id.upper().encode())
+        known = hmac.compare_digest(raw(user_id.strip().upper()), self._credentials.user_id.upper().encode())
         return hmac.compare_digest(self._scrypt(password), self._password) and known
 
     def check_totp(self, code: str) -> bool:
@@ -155,8 +156,8 @@ class Sessions:
         }
 
     def _check(self, api_key: str, token: str, checksum: str) -> None:
-        expected = hashlib.sha256(f"{api_key}{token}{self._credentials.api_secret}".encode()).hexdigest()
-        if not hmac.compare_digest(expected.encode(), checksum.encode()):
+        expected = hashlib.sha256(raw(f"{api_key}{token}{self._credentials.api_secret}")).hexdigest()
+        if not hmac.compare_digest(expected.encode(), raw(checksum)):
             raise session_dead("Invalid `checksum`.")
 
     def _open(self) -> str:
@@ -276,10 +277,10 @@ class Sessions:
         self._book.drop("session", key)
 
     def _hash(self, token: str) -> str:
-        return hashlib.sha256(self._salt + token.encode()).hexdigest()
+        return hashlib.sha256(self._salt + raw(token)).hexdigest()
 
     def _scrypt(self, password: str) -> bytes:
-        return hashlib.scrypt(password.encode(), salt=self._password_salt, n=2**12, r=8, p=1)
+        return hashlib.scrypt(raw(password), salt=self._password_salt, n=2**12, r=8, p=1)
 
 
 def _next_death(now: datetime) -> float:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from app.simulator.bodies import json_value
 from app.simulator.kite import wire
 from app.simulator.market import Market
 from app.simulator.quote import Quote
@@ -183,7 +184,7 @@ class TickerHub:
 
     def _request(self, connection: Connection, text: str) -> None:
         try:
-            request = json.loads(text)
+            request = json_value(text)
             action, value = request["a"], request["v"]
             if action == "subscribe":
                 self._subscribe(connection, _tokens(value))

@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from app.simulator.account import Conversion
+from app.simulator.bodies import form_of
 from app.simulator.faults import Faults
 from app.simulator.upstox import rows
 from app.simulator.upstox.envelope import INVALID_INPUT, json_response, refuse, success
@@ -58,7 +59,7 @@ class AccountRoutes:
 
     async def exchange(self, request: web.Request) -> web.Response:
         """POST /v2/login/authorization/token: the one answer without an envelope."""
-        form = {key: value for key, value in (await request.post()).items() if isinstance(value, str)}
+        form = await form_of(request)
         return json_response(self._tokens.exchange(form))
 
     async def request_token(self, request: web.Request) -> web.Response:

@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from app.simulator import margins
+from app.simulator.bodies import MOST, count
 from app.simulator.charges import UPSTOX, depository_plan
 from app.simulator.faults import Faults
 from app.simulator.listing import Listing
@@ -54,10 +55,12 @@ class ChargeRoutes:
         if side not in SIDES or product not in PRODUCTS:
             raise refuse(INVALID_INPUT, "Invalid product or transaction_type")
         quantity = query.get("quantity", "")
-        if not quantity.isdigit() or int(quantity) == 0:
+        if not 1 <= count(quantity) <= MOST:
             raise refuse("UDAPI1052", "The quantity cannot be zero", path="quantity", value=quantity)
         rupees = decimal_of(query.get("price", ""), "price")
-        turnover = rupees * int(quantity) * multiplier(listing)
+        if not 0 <= rupees <= MOST:
+            raise refuse(INVALID_INPUT, "Invalid price", path="price", value=query["price"])
+        turnover = rupees * count(quantity) * multiplier(listing)
         found = cost(listing, product_of(listing, product), side, turnover, self._oms.market.clock.now().date())
         made = found.note
         other = {
@@ -93,7 +96,7 @@ class ChargeRoutes:
     def _required(self, item: dict[str, Any]) -> margins.Margin:
         listing = self._trading.listing(item.get("instrument_key"), "instrument_key")
         quantity = whole(item, "quantity", "UDAPI1052", "The quantity is not a whole number")
-        if not quantity or quantity < 0:
+        if not quantity or not 0 < quantity <= MOST:
             raise refuse("UDAPI1052", "The quantity cannot be zero", path="quantity", value=quantity)
         side, product = str(item.get("transaction_type", "")), str(item.get("product", ""))
         if side not in SIDES or product not in PRODUCTS:
@@ -184,9 +187,9 @@ def _page(request: web.Request) -> tuple[int, int]:
     numbers = []
     for name, most in (("page_number", 10**6), ("page_size", PAGE_LIMIT)):
         text = request.query.get(name, "")
-        if not text.isdigit() or not 1 <= int(text) <= most:
+        if not 1 <= count(text) <= most:
             raise refuse(INVALID_INPUT, f"Invalid {name}", path=name, value=text)
-        numbers.append(int(text))
+        numbers.append(count(text))
     return numbers[0], numbers[1]
 
 

@@ -76,7 +76,7 @@ def failure(refused: Refused) -> web.Response:
 def json_response(document: object, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """Compact JSON."""
     return web.Response(
-        body=json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode(),
+        body=json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode(errors="replace"),
         status=status,
         content_type="application/json",
         headers=headers,

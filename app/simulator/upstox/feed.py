@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import Sequence
 
 from aiohttp import WSMsgType, web
 
+from app.simulator.bodies import json_value
 from app.simulator.faults import Faults
 from app.simulator.market import Market
 from app.simulator.quote import Quote
@@ -129,7 +129,7 @@ class MarketFeed:
     def _request(self, subscriber: Subscriber, raw: bytes | str) -> None:
         """What makes no sense is ignored: there are no answers to requests."""
         try:
-            match json.loads(raw):
+            match json_value(raw):
                 case {"method": str(method), "data": {"instrumentKeys": list(keys), **rest}}:
                     pass
                 case _:

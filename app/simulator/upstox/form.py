@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
+from app.simulator.bodies import is_sane
 from app.simulator.form import ModifyForm, OrderForm
 from app.simulator.listing import Listing
 from app.simulator.refusal import Refused
@@ -51,7 +52,7 @@ def whole(body: Body, name: str, code: str, words: str) -> int | None:
     value = body.get(name)
     if value is None:
         return None
-    if isinstance(value, Decimal) and value == value.to_integral_value():
+    if isinstance(value, Decimal) and is_sane(value) and value == value.to_integral_value():
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool):
         raise refuse(code, words, path=name, value=_plain(value))
@@ -65,8 +66,10 @@ def price(body: Body, name: str) -> int | None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise refuse(INVALID_INPUT, f"Invalid {name}", path=name, value=_plain(value))
+    if not is_sane(Decimal(value)):
+        raise refuse(INVALID_INPUT, f"Invalid {name}", path=name, value=str(value))
     scaled = Decimal(value) * 100
-    if not scaled.is_finite() or scaled < 0 or scaled != scaled.to_integral_value():
+    if scaled < 0 or scaled != scaled.to_integral_value():
         raise refuse(INVALID_INPUT, f"The {name} is not a multiple of the tick size", path=name, value=_plain(value))
     return int(scaled)
 
@@ -207,4 +210,6 @@ def unknown_key(key: object, path: str = "instrument_token") -> Refused:
 
 
 def _plain(value: object) -> object:
-    return float(value) if isinstance(value, Decimal) else value
+    if isinstance(value, Decimal):
+        return float(value) if is_sane(value) else str(value)
+    return value

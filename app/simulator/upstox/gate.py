@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 import traceback
 
 from aiohttp import web
 
+from app.simulator.bodies import json_value, text_of
 from app.simulator.faults import REQUEST, Faults
 from app.simulator.refusal import Refused
 from app.simulator.striking import Handler, Striker
@@ -151,7 +151,7 @@ def _translated(error: web.HTTPException) -> Refused:
 async def _instrument_of(request: web.Request) -> str:
     """What an order is for, as faults name instruments."""
     try:
-        document = json.loads(await request.text())
+        document = json_value(await text_of(request))
     except ValueError:
         return ""
     if not isinstance(document, dict):

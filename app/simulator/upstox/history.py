@@ -10,6 +10,7 @@ from datetime import date, datetime, time, timedelta
 
 from aiohttp import web
 
+from app.simulator.bodies import count
 from app.simulator.candles import Bar, bucket, day_start, local_day
 from app.simulator.clock import IST
 from app.simulator.faults import Faults
@@ -159,9 +160,9 @@ def _asked(request: web.Request) -> Asked:
     if unit not in UNITS:
         raise refuse("UDAPI1146", "The unit is invalid", path="unit", value=unit)
     low, high = UNITS[unit]
-    if not text.isdigit() or not low <= int(text) <= high:
+    if not low <= count(text) <= high:
         raise refuse("UDAPI1028", "The interval is invalid", path="interval", value=text)
-    return Asked(unit, int(text))
+    return Asked(unit, count(text))
 
 
 def _day(text: str, path: str) -> date:

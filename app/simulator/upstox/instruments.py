@@ -15,6 +15,7 @@ from typing import Any
 
 from aiohttp import web
 
+from app.simulator.bodies import count
 from app.simulator.clock import IST
 from app.simulator.listing import Listing
 from app.simulator.margins import FUNDED_PERCENT
@@ -288,7 +289,8 @@ def _packed(rows: Iterable[dict[str, Any]]) -> bytes:
 
 
 def _number(text: str | None, default: int) -> int:
-    return max(1, int(text)) if text and text.isdigit() else default
+    asked = count(text or "")
+    return max(1, asked) if asked >= 0 else default
 
 
 def _date(text: str) -> date:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from aiohttp import web
 
+from app.simulator.bodies import decimal_number, json_value, text_of
 from app.simulator.upstox.envelope import INVALID_INPUT, refuse
 
 
@@ -22,7 +22,7 @@ async def json_of(request: web.Request) -> dict[str, Any]:
 async def any_json(request: web.Request) -> object:
     """Whatever JSON the body is. Raises Refused."""
     try:
-        return json.loads(await request.text(), parse_float=Decimal)
+        return json_value(await text_of(request), exact=True)
     except ValueError:
         raise refuse(INVALID_INPUT, "Invalid Input") from None
 
@@ -30,9 +30,6 @@ async def any_json(request: web.Request) -> object:
 def decimal_of(text: str, path: str) -> Decimal:
     """A number of a query. Raises Refused."""
     try:
-        value = Decimal(text)
-    except InvalidOperation:
+        return decimal_number(text)
+    except ValueError:
         raise refuse(INVALID_INPUT, f"Invalid {path}", path=path, value=text) from None
-    if not value.is_finite():
-        raise refuse(INVALID_INPUT, f"Invalid {path}", path=path, value=text)
-    return value

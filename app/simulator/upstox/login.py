@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from aiohttp import web
 
+from app.simulator.bodies import form_of
 from app.simulator.pages import field, form_page, page
 from app.simulator.upstox.tokens import Tokens
 
@@ -48,7 +49,7 @@ class LoginPage:
 
     async def submit(self, request: web.Request) -> web.StreamResponse:
         """Any page's form."""
-        form = {key: value for key, value in (await request.post()).items() if isinstance(value, str)}
+        form = await form_of(request)
         refused = self._refusal(form)
         if refused is not None:
             return refused

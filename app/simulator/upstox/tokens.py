@@ -24,6 +24,7 @@ from typing import Any
 
 import pyotp
 
+from app.simulator.bodies import raw
 from app.simulator.book import Book
 from app.simulator.clock import ExchangeClock
 from app.simulator.faults import Faults
@@ -113,7 +114,7 @@ class Tokens:
 
     def knows_app(self, client_id: str) -> bool:
         """Whether an app of this key is registered."""
-        return hmac.compare_digest(client_id.encode(), self.credentials.api_key.encode())
+        return hmac.compare_digest(raw(client_id), self.credentials.api_key.encode())
 
     def knows_user(self, name: str) -> bool:
         """By mobile number or user id."""
@@ -125,7 +126,7 @@ class Tokens:
 
     def check_pin(self, pin: str) -> bool:
         """The six digits."""
-        return hmac.compare_digest(pin.strip().encode(), self.credentials.password.encode())
+        return hmac.compare_digest(raw(pin.strip()), self.credentials.password.encode())
 
     # -- tokens
 
@@ -141,7 +142,7 @@ class Tokens:
             raise refuse("UDAPI100038", "Invalid grant_type: authorization_code is expected", path="grant_type")
         known = self._codes.pop(form.get("code", ""), None)
         if not self.knows_app(form.get("client_id", "")) or not hmac.compare_digest(
-            form.get("client_secret", "").encode(), self.credentials.api_secret.encode()
+            raw(form.get("client_secret", "")), self.credentials.api_secret.encode()
         ):
             raise refuse("UDAPI100016", "Invalid Credentials", 401)
         if known is None or known.until < time.monotonic():
@@ -162,7 +163,7 @@ class Tokens:
         """The semi-automatic login: until when it can be approved and its token lives, epoch milliseconds. The client
         approves on the phone (`approve`). Raises Refused."""
         if not self.knows_app(client_id) or not hmac.compare_digest(
-            client_secret.encode(), self.credentials.api_secret.encode()
+            raw(client_secret), self.credentials.api_secret.encode()
         ):
             raise refuse("UDAPI100016", "Invalid Credentials", 401)
         self._asked_until = self._next_death()
@@ -291,13 +292,13 @@ class Tokens:
         head = _packed(json.dumps({"typ": "JWT", "alg": "HS256"}, separators=(",", ":")).encode())
         body = _packed(json.dumps(claims, separators=(",", ":")).encode())
         signed = f"{head}.{body}"
-        return f"{signed}.{_packed(hmac.digest(self._key, signed.encode(), hashlib.sha256))}"
+        return f"{signed}.{_packed(hmac.digest(self._key, raw(signed), hashlib.sha256))}"
 
     def _jti(self, token: str) -> str | None:
         """The id of a token with our signature."""
         signed, _, signature = token.rpartition(".")
         if not hmac.compare_digest(
-            signature.encode(), _packed(hmac.digest(self._key, signed.encode(), hashlib.sha256)).encode()
+            raw(signature), _packed(hmac.digest(self._key, raw(signed), hashlib.sha256)).encode()
         ):
             return None
         body = signed.partition(".")[2]
@@ -318,8 +319,8 @@ def not_permitted() -> Refused:
     return refuse("UDAPI100067", "The API you are trying to access is not permitted with this token.", 403)
 
 
-def _packed(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+def _packed(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
 
 
 def _random(length: int, alphabet: str = string.ascii_letters + string.digits) -> str:

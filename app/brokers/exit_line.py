@@ -23,6 +23,7 @@ import h11
 from app import __version__
 from app.brokers.base import ExitReply, Prepared
 from app.brokers.link import Link
+from app.brokers.pacing import seconds_asked
 from app.domain.errors import OutcomeUnknown, Unreachable
 from app.domain.ids import BrokerOrderId
 from app.domain.money import Price
@@ -119,7 +120,7 @@ class WarmLine(ABC):
         """The order id of an acceptance; empty when the answer is none."""
 
     @abstractmethod
-    def refusal(self, status: int, answer: Mapping[str, Any] | None, retry_after: str) -> Exception:
+    def refusal(self, status: int, answer: Mapping[str, Any] | None, retry_after: float | None) -> Exception:
         """What an answer that is no acceptance means; OutcomeUnknown unless it proves a refusal."""
 
     def prepare(self, request: OrderRequest, price_scale: int = 100) -> PreparedExit:
@@ -340,5 +341,7 @@ class _Pending:
             if order:
                 return ExitReply(self.tag, BrokerOrderId(order), None, self.written_ns, replied_ns)
         # A gateway's page instead of the broker's word leaves the outcome open.
-        failure = self._line.refusal(self._status, answer if isinstance(answer, dict) else None, self._retry_after)
+        failure = self._line.refusal(
+            self._status, answer if isinstance(answer, dict) else None, seconds_asked(self._retry_after)
+        )
         return ExitReply(self.tag, None, failure, self.written_ns, replied_ns)

@@ -35,6 +35,7 @@ from app.brokers.documents import (
     names_asked,
     unpacked,
 )
+from app.brokers.pacing import seconds_asked
 from app.domain.errors import BadAnswer, BrokerError, DiskFull, OutcomeUnknown, StorageError, Unreachable
 from app.runtime.helper import Helper, HelperDied
 from app.runtime.log import correlation
@@ -68,6 +69,14 @@ class Answer:
     def is_json(self) -> bool:
         """Whether the server calls it JSON."""
         return "json" in self.headers.get("content-type", "")
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds that the server asks to wait; None when it does not say, or says what makes no sense.
+
+        A date counts from the answer's own `Date`, for this machine's clock may be wrong (RFC 9110, 10.2.3).
+        """
+        return seconds_asked(self.headers.get("retry-after", ""), self.headers.get("date", ""))
 
 
 class _Sent:

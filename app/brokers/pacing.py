@@ -6,6 +6,8 @@ import asyncio
 import math
 import time
 from bisect import bisect_right, insort
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 from app.domain.errors import RateLimited
 
@@ -38,3 +40,17 @@ class Window:
         insort(self._turns, at)
         if at > now:
             await asyncio.sleep(at - now)
+
+
+def seconds_asked(retry_after: str, date: str = "") -> float | None:
+    """A `Retry-After` header as seconds: it is a number of them, or a date. None for anything else. Pure but for the
+    clock of this machine, which is read where an answer has a date to wait for and none of its own."""
+    text = retry_after.strip()
+    if text.isascii() and text.replace(".", "", 1).isdigit():
+        return float(text)
+    try:
+        until = parsedate_to_datetime(text)
+        since = parsedate_to_datetime(date) if date else datetime.now(UTC)
+        return max(0.0, (until - since).total_seconds())
+    except (ValueError, TypeError):  # no date; or one without a zone, which cannot be told from another's
+        return None

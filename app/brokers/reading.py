@@ -72,20 +72,25 @@ async def converted(
     return found
 
 
-def document_of(answer: Answer, host: str, refused: Callable[[int, str], BrokerError], *, placement: bool) -> Any:
+def document_of(
+    answer: Answer, host: str, refused: Callable[[int, float | None], BrokerError], *, placement: bool
+) -> Any:
     """The JSON of an answer, or the failure that it is instead of JSON. `refused` makes the error of (HTTP status,
-    Retry-After); what answered an order and cannot be read leaves its outcome unknown."""
+    seconds asked to wait); what answered an order and cannot be read leaves its outcome unknown."""
+    busy = answer.status >= 500 or answer.status in (408, 429)
     if answer.is_json:
         try:
             return decode_json(answer.body)
         except BadAnswer as bad:
             if placement:
                 raise OutcomeUnknown("The broker's answer to an order cannot be read.", detail=bad.detail) from bad
+            if busy:  # its status says enough, whatever became of its body
+                raise refused(answer.status, answer.retry_after) from bad
             raise
     if placement and answer.status != 429:
         raise OutcomeUnknown("Something else than the broker answered an order.", detail=f"HTTP {answer.status}")
-    if answer.status >= 500 or answer.status == 429:
-        raise refused(answer.status, answer.headers.get("retry-after", ""))
+    if busy:
+        raise refused(answer.status, answer.retry_after)
     # A 403 without JSON is the network in front of the broker, not a dead session.
     raise BadAnswer(
         f"{host} answered with a web page instead of data.",

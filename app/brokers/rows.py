@@ -31,6 +31,11 @@ PRICE_SCALE: Mapping[Exchange, int] = {
 """Minor units in a rupee: the divisors of Kite's binary ticker (Kite Connect, WebSocket streaming), so that REST and
 ticks speak the same integers, and both brokers the same of one contract."""
 
+LARGEST_POWER = 15
+"""Of ten: beyond a thousand billions lies no quantity and no amount, and arithmetic with it may take for ever."""
+LARGEST = 2**63 - 1
+"""What the store can hold."""
+
 NOISE = Decimal("0.0001")
 """Of a minor unit. Brokers send binary fractions unrounded (`0.5999999999999659`); anything above is a real decimal."""
 
@@ -38,28 +43,42 @@ NOISE = Decimal("0.0001")
 def to_decimal(value: object) -> Decimal:
     """A JSON number, however it was decoded. Raises ValueError."""
     if isinstance(value, Decimal):
-        return value
-    try:
-        number = Decimal(str(value))  # null, true, lists and words fail here
-    except InvalidOperation:
-        raise ValueError("not a number") from None
+        number = value
+    else:
+        try:
+            number = Decimal(str(value))  # null, true, lists and words fail here
+        except InvalidOperation:
+            raise ValueError("not a number") from None
     if not number.is_finite():
         raise ValueError("not a finite number")
+    if number and number.adjusted() > LARGEST_POWER:
+        raise ValueError("larger than any amount of this world")
     return number
 
 
 def to_price(amount: Decimal, scale: int) -> Price:
-    """Rupees to minor units, half up: for averages and marks, which may have more decimals than a tick."""
-    return int((amount * scale).to_integral_value(ROUND_HALF_UP))
+    """Rupees to minor units, half up: for averages and marks, which may have more decimals than a tick. Raises
+    ValueError for what no price can be."""
+    price = int((amount * scale).to_integral_value(ROUND_HALF_UP))
+    if abs(price) > LARGEST:
+        raise ValueError("larger than any price of this world")
+    return price
 
 
 def to_exact_price(amount: Decimal, scale: int) -> Price:
     """Rupees to minor units for a price that was traded. Raises ValueError when it lies between two of them."""
     scaled = amount * scale
     price = scaled.to_integral_value(ROUND_HALF_UP)
-    if abs(scaled - price) > NOISE:
+    if abs(scaled - price) > NOISE or abs(price) > LARGEST:
         raise ValueError(f"{amount} is not a whole number of 1/{scale} rupees")
     return int(price)
+
+
+def to_traded_price(amount: Decimal, scale: int) -> Price:
+    """Rupees of a fill to minor units. Raises ValueError when they lie between two of them, or below nothing."""
+    if amount < 0:
+        raise ValueError(f"{amount} is below nothing")
+    return to_exact_price(amount, scale)
 
 
 def to_nanos(text: str) -> Nanos:
@@ -68,7 +87,10 @@ def to_nanos(text: str) -> Nanos:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=IST)
     since = moment - _EPOCH
-    return (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1_000
+    nanos = (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1_000
+    if abs(nanos) > LARGEST:
+        raise ValueError("further away than this program counts")
+    return nanos
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -123,11 +145,17 @@ class Row:
 
     def price(self, key: str, scale: int) -> Price:
         """A price in minor units, rounded half up."""
-        return to_price(self.number(key), scale)
+        return self._priced(key, self.number(key), scale)
+
+    def _priced(self, key: str, amount: Decimal, scale: int) -> Price:
+        try:
+            return to_price(amount, scale)
+        except ValueError as odd:
+            raise self.bad(key, str(odd)) from None
 
     def maybe_price(self, key: str, scale: int) -> Price | None:
         """A price; None for 0, which is how the brokers write "none"."""
-        return to_price(self.number(key, Decimal(0)), scale) or None
+        return self._priced(key, self.number(key, Decimal(0)), scale) or None
 
     def one_of(self, key: str, kind: type[E]) -> E:
         """A member of an enumeration. An unknown one is a BadAnswer, never a default."""

@@ -63,21 +63,23 @@ async def read_range(broker: HistoryBroker, reader: Reader, dates: Dates) -> lis
 async def _pages(broker: HistoryBroker, reader: Reader, dates: Dates) -> list[PastFill] | None:
     found: dict[object, PastFill] = {}
     heard = number = 0
-    pages = 1
+    pages, empty = 1, False
     while number < pages:
         number += 1
         page = await _page(broker, reader, dates, number)
         pages = page.pages
-        if pages > MOST_PAGES or (number < pages and not page.fills):
+        if pages > MOST_PAGES:
             return None
-        before = len(found)
-        for place, past in enumerate(page.fills):
-            found[past.fill.id if past.fill.id.trade_id else (number, place)] = past
+        empty |= number < pages and not page.fills
+        there: dict[object, PastFill] = {
+            past.fill.id if past.fill.id.trade_id else (number, place): past for place, past in enumerate(page.fills)
+        }
+        if not found.keys().isdisjoint(there):
+            return None  # one that stood on an earlier page: the pages moved, and another was passed over
+        found |= there
         heard += len(page.fills)
-        if page.fills and len(found) == before:
-            return None  # a page that brings nothing new is one that was there already
-        if page.total is not None and number == pages and heard != page.total:
-            return None
+        if number >= pages and (empty if page.total is None else heard != page.total):
+            return None  # an empty page between others is a gap, unless the sum is right without it
     return list(found.values())
 
 

@@ -49,7 +49,10 @@ _CLASSES: tuple[tuple[type[BaseException], ErrorClass], ...] = (
 def class_of(failure: BaseException) -> ErrorClass:
     """What a failure is, and so what is done about it."""
     if isinstance(failure, Unreachable):
-        return ErrorClass.NETWORK if failure.status is None else ErrorClass.SERVER
+        if failure.status is None:
+            return ErrorClass.NETWORK
+        refused = 400 <= failure.status < 500 and failure.status not in RETRYABLE
+        return ErrorClass.CLIENT if refused else ErrorClass.SERVER
     for kind, name in _CLASSES:
         if isinstance(failure, kind):
             return name

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from app.brokers.base import OrderCost, Profile
-from app.brokers.rows import IST, PRICE_SCALE, Row, to_decimal, to_exact_price, to_nanos, to_price
+from app.brokers.rows import IST, PRICE_SCALE, Row, to_decimal, to_nanos, to_price, to_traded_price
 from app.brokers.upstox.keys import ORDER_EXCHANGES, Directory, kind_by_symbol, market_of_key, segment_of
 from app.domain.errors import BadAnswer
 from app.domain.fill import Charges, Fill
@@ -218,7 +218,7 @@ def fill_from_row(data: object, account: AccountId, directory: Directory) -> Fil
 def traded_price(row: Row, name: str, scale: int) -> int:
     """A price that something was traded at, exact. Raises BadAnswer."""
     try:
-        return to_exact_price(row.number(name), scale)
+        return to_traded_price(row.number(name), scale)
     except ValueError as odd:
         raise row.bad(name, str(odd)) from None
 

@@ -58,7 +58,7 @@ def first_problem(answer: Mapping[str, Any] | None) -> tuple[str, str]:
 
 
 def broker_error(
-    status: int, answer: Mapping[str, Any] | None, retry_after: str = "", *, placement: bool = True
+    status: int, answer: Mapping[str, Any] | None, retry_after: float | None = None, *, placement: bool = True
 ) -> BrokerError:
     """What an error answer means. `answer` is its JSON object, None when there was none that can be read.
 
@@ -67,7 +67,9 @@ def broker_error(
     code, message = first_problem(answer)
     if status == 429 or code in _TOO_MANY:
         return RateLimited(
-            "The broker takes no more requests for a moment.", detail=message, retry_after=_seconds(retry_after)
+            "The broker takes no more requests for a moment.",
+            detail=message,
+            retry_after=RETRY_AFTER if retry_after is None else retry_after,
         )
     known = problem(code, message)
     if known is not None:
@@ -80,7 +82,9 @@ def broker_error(
         return OutcomeUnknown(
             "The broker's answer leaves open whether the order exists.", detail=message or str(status)
         )
-    return Unreachable("The broker could not answer.", detail=message or f"HTTP {status}")
+    return Unreachable(
+        "The broker could not answer.", detail=message or f"HTTP {status}", status=status, retry_after=retry_after
+    )
 
 
 def problem(code: str, message: str) -> BrokerError | None:
@@ -99,7 +103,9 @@ def problem(code: str, message: str) -> BrokerError | None:
         )
     if code in _NIGHT:
         return Unreachable(
-            "The broker does not tell funds between midnight and half past five.", "They come back by themselves."
+            "The broker does not tell funds between midnight and half past five.",
+            "They come back by themselves.",
+            status=423,
         )
     return None
 
@@ -109,10 +115,3 @@ def refused_line(error: Mapping[str, Any]) -> BrokerError:
     code, message = first_problem({"errors": [error]})
     known = problem(code, message)
     return known or Rejected("The broker refused.", _NEXT_STEPS.get(code, ""), detail=message, kind=code)
-
-
-def _seconds(retry_after: str) -> float:
-    try:
-        return max(0.0, float(retry_after))
-    except ValueError:
-        return RETRY_AFTER

@@ -147,7 +147,7 @@ class UpstoxRest:
         document = self._document(answer, placement=False)
         if answer.status != 200 or (isinstance(document, dict) and document.get("status") == "error"):
             refusal = document if isinstance(document, dict) else None
-            raise broker_error(answer.status, refusal, answer.headers.get("retry-after", ""), placement=False)
+            raise broker_error(answer.status, refusal, answer.retry_after, placement=False)
         return document
 
     async def delete(self, path: str) -> Any:
@@ -213,7 +213,7 @@ class UpstoxRest:
             found: dict[str, Any] = document
             return found
         if isinstance(document, dict) and (document.get("status") == "error" or answer.status >= 400):
-            raise broker_error(answer.status, document, answer.headers.get("retry-after", ""), placement=placement)
+            raise broker_error(answer.status, document, answer.retry_after, placement=placement)
         if placement:
             raise OutcomeUnknown("The broker's answer to an order is neither yes nor no.", detail=str(answer.status))
         raise BadAnswer("The broker's answer is neither data nor an error.", detail=f"HTTP {answer.status}")

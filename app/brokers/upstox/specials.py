@@ -72,7 +72,7 @@ class UpstoxSpecials(UpstoxPart):
         if last:
             self._pages.pop((start, end), None)
         # Mutual funds are counted by the broker and left out by us: what is true is known on the last page.
-        return FillPage(fills, page, paging.pages, paging.total - read.left_out if last and rows else None)
+        return FillPage(fills, page, paging.pages, paging.total - read.left_out if last else None)
 
     # -- GTT ---------------------------------------------------------------------------------------------------------
 

@@ -49,6 +49,6 @@ class ZerodhaExitLine(WarmLine):
             return ""
         return str(data.get("order_id") or "")
 
-    def refusal(self, status: int, answer: Mapping[str, Any] | None, retry_after: str) -> Exception:
+    def refusal(self, status: int, answer: Mapping[str, Any] | None, retry_after: float | None) -> Exception:
         """See `refusals.broker_error`."""
         return broker_error(status, answer, retry_after)

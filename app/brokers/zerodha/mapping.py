@@ -13,7 +13,8 @@ from typing import Any
 
 from app.brokers.base import Profile
 from app.brokers.documents import encode_json
-from app.brokers.rows import PRICE_SCALE, Row, to_decimal, to_exact_price, to_nanos, to_price
+from app.brokers.rows import PRICE_SCALE, Row, to_decimal, to_nanos, to_price, to_traded_price
+from app.domain.calendar import ist_date
 from app.domain.errors import BadAnswer
 from app.domain.fill import Fill
 from app.domain.ids import AccountId, BrokerOrderId, FillId, instrument_id, split_instrument_id
@@ -75,12 +76,13 @@ def fill_from_row(data: object, account: AccountId) -> Fill:
     if quantity <= 0:
         raise row.bad("quantity")
     try:
-        price = to_exact_price(row.number("average_price"), scale)
+        price = to_traded_price(row.number("average_price"), scale)
     except ValueError as odd:
         raise row.bad("average_price", str(odd)) from None
     filled_at = row.time(when)
+    day = ist_date(filled_at).isoformat()
     return Fill(
-        id=FillId(BROKER, account, exchange, segment, row.text(when)[:10], order, row.text("trade_id"), side),
+        id=FillId(BROKER, account, exchange, segment, day, order, row.text("trade_id"), side),
         account=account,
         instrument=instrument_id(exchange, symbol),
         segment=segment,

@@ -29,7 +29,7 @@ RETRY_AFTER = 60.0
 
 
 def broker_error(
-    status: int, answer: Mapping[str, Any] | None, retry_after: str = "", *, placement: bool = True
+    status: int, answer: Mapping[str, Any] | None, retry_after: float | None = None, *, placement: bool = True
 ) -> BrokerError:
     """What an error answer means. `answer` is its JSON object, None when there was none that can be read.
 
@@ -40,11 +40,13 @@ def broker_error(
     message = printable(str((answer or {}).get("message") or ""))
     if status == 429 or message == "Too many requests":
         return RateLimited(
-            "The broker takes no more requests for a moment.", detail=message, retry_after=_seconds(retry_after)
+            "The broker takes no more requests for a moment.",
+            detail=message,
+            retry_after=RETRY_AFTER if retry_after is None else retry_after,
         )
     if status == 408 and not placement:
         return _no_answer(status, message, retry_after)
-    if kind in ("TokenException", "TwoFAException"):
+    if kind in ("TokenException", "TwoFAException") or status == 401:
         return SessionExpired("The broker ended the session.", detail=message)
     if kind in ("PermissionException", "PermissionError") or "is not allowed to place orders" in message:
         return _not_permitted(message)
@@ -65,13 +67,13 @@ def broker_error(
     return _no_answer(status, message, retry_after)
 
 
-def _no_answer(status: int, message: str, retry_after: str) -> Unreachable:
+def _no_answer(status: int, message: str, retry_after: float | None) -> Unreachable:
     """A read that the broker could not answer for now."""
     return Unreachable(
         "The broker could not answer.",
         detail=message or f"HTTP {status}",
         status=status,
-        retry_after=_seconds(retry_after) if retry_after else None,
+        retry_after=retry_after,
     )
 
 
@@ -97,10 +99,3 @@ def _next_step(message: str) -> str:
     if "insufficient funds" in low:
         return "Add funds, reduce the quantity, or look for open orders that block margin."
     return ""
-
-
-def _seconds(retry_after: str) -> float:
-    try:
-        return max(0.0, float(retry_after))
-    except ValueError:
-        return RETRY_AFTER

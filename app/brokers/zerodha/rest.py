@@ -193,7 +193,7 @@ class ZerodhaRest:
         if fine and answer.status == 200 and "data" in document:
             return document["data"]
         if isinstance(document, dict) and (document.get("status") == "error" or answer.status >= 400):
-            raise broker_error(answer.status, document, answer.headers.get("retry-after", ""), placement=placement)
+            raise broker_error(answer.status, document, answer.retry_after, placement=placement)
         if placement:
             raise OutcomeUnknown("The broker's answer to an order is neither yes nor no.", detail=str(answer.status))
         raise BadAnswer("The broker's answer is neither data nor an error.", detail=f"HTTP {answer.status}")

@@ -16,7 +16,7 @@ from datetime import date
 from decimal import Decimal, InvalidOperation
 
 from app.brokers.parts import PastFill
-from app.brokers.rows import PRICE_SCALE, to_exact_price, to_nanos
+from app.brokers.rows import PRICE_SCALE, to_nanos, to_traded_price
 from app.brokers.zerodha.mapping import BROKER, market_of
 from app.domain.errors import BadAnswer, Denied
 from app.domain.fill import Fill, Source
@@ -65,7 +65,7 @@ def _past_fill(row: Mapping[str, str], account: AccountId, line: int) -> PastFil
         side = Side(row["trade_type"].upper())
         day = date.fromisoformat(row["trade_date"])
         amount, scale = Decimal(row["quantity"]), PRICE_SCALE[exchange]
-        price = to_exact_price(Decimal(row["price"]), scale)
+        price = to_traded_price(Decimal(row["price"]), scale)
         moment = row.get("order_execution_time", "").replace("T", " ")
         filled_at = to_nanos(moment or f"{day.isoformat()} 00:00:00")
         quantity = int(amount)

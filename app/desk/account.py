@@ -122,7 +122,7 @@ class AccountDesk:
             trading.charts.of_account(account),
             trading.publish,
         )
-        self.hub.on_news = self.books.on_news
+        self.hub.on_news, self.books.on_gtt = self.books.on_news, self.stops.backstops.triggers.told
         self.day_stop = DayGuard(
             self.state,
             self.stops,

@@ -54,6 +54,8 @@ class AccountBooks:
         self.charges_today: Paise = 0
         self.holdings: tuple[Holding, ...] = ()
         self.funds: Funds | None = None
+        self.on_gtt: Callable[[Gtt], None] = _unheard
+        """Called with what the broker tells of a trigger by itself."""
 
     async def refresh(self) -> None:
         """Orders, positions, fills, holdings and funds, read now. Raises AppError."""
@@ -101,6 +103,7 @@ class AccountBooks:
         """The broker says that something is another one now, wherever it was changed: it is read at once."""
         name = self._state.account
         if isinstance(news, Gtt):
+            self.on_gtt(news)
             self._publish(GttTold(news))
         elif isinstance(news, PositionNews):
             reading = self._state.reading
@@ -150,3 +153,8 @@ class AccountBooks:
             self.charges_today = work() if len(self.fills) <= FEW else await asyncio.to_thread(work)
         except ChargesUnknown as failure:
             log.info("charges of %s: %s", self._state.account, failure.cause)
+
+
+def _unheard(gtt: Gtt) -> None:
+    """Before somebody listens."""
+    del gtt

@@ -40,13 +40,15 @@ class CoverageWatch:
     def _rows(self, desk: AccountDesk) -> tuple[Coverage, ...]:
         positions = _guardable(desk)
         prices = {p.key.instrument: desk.last_price(p.key.instrument) or p.last_price for p in positions}
+        ours = desk.stops.backstops.triggers
         return coverage_of(
             positions,
             desk.stops.stops,
             live=desk.sees,
             backed=desk.stops.backstops.backed,
             orders=desk.state.orders.values(),
-            gtts=self._gtts().get(desk.account, ()),
+            gtts=[gtt for gtt in self._gtts().get(desk.account, ()) if gtt.id not in ours.ids],
+            triggers=ours.backed,
             last=prices,
         )
 

@@ -70,6 +70,7 @@ async def _one(workspace: Workspace, desk: AccountDesk, stop: Stop) -> str:
     except AppError:
         await _take_back(workspace, desk, stop, resting)
         raise
+    await desk.stops.backstops.gone(stop.id)  # what stood behind ours goes while there is a session to say so
     entry = AuditEntry(desk.clock.now(), desk.account, f"stop:{stop.id}", "handed over", resting.words, stop.id)
     await workspace.journal.audit(entry)
     return resting.words
@@ -133,13 +134,16 @@ async def _trigger(desk: AccountDesk, stop: Stop, instrument: Instrument, rule: 
     last = desk.last_price(instrument.id)
     if last is None:
         raise Denied("There is no price of it yet.", "Wait for its first price.")
-    price = limit_pricer(rule, instrument, stop.side)(stop.trigger)
-    leg = GttLeg(stop.trigger, stop.side, stop.quantity, stop.key.product, price)
+    limited = desk.orders.wire.limits_triggers
+    price = limit_pricer(rule, instrument, stop.side)(stop.trigger) if limited else 0
+    kind = OrderKind.LIMIT if limited else OrderKind.MARKET
+    leg = GttLeg(stop.trigger, stop.side, stop.quantity, stop.key.product, price, kind)
     request = GttRequest(desk.account, instrument.id, last, (leg,))
     number = await desk.orders.gtts.place(request, instrument, purpose=Purpose.EXIT)
     if not any(gtt.id == number and gtt.status.can_change for gtt in await desk.orders.gtts.read()):
         raise Denied("The broker's list does not show the trigger.", "Look at the triggers list.")
-    return _Resting(None, number, f"{_words(stop, instrument)}, trigger {number}, limit {_price(price, instrument)}")
+    worst = f"limit {_price(price, instrument)}" if limited else "at market"
+    return _Resting(None, number, f"{_words(stop, instrument)}, trigger {number}, {worst}")
 
 
 async def _take_back(workspace: Workspace, desk: AccountDesk, stop: Stop, resting: _Resting) -> None:

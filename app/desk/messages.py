@@ -153,6 +153,8 @@ class BackstopPreview:
     """What the broker says that such an order blocks; None: it did not say."""
     unknown: str = ""
     """Why the margin is not known, in words."""
+    gtt: bool = False
+    """It is a trigger at the broker, which outlives the day and blocks nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,8 +116,9 @@ class PriceTrouble:
         done = "Watch the market elsewhere; Stopline dials again and again, and no old price fires a stop."
         if chosen.polled_fires:
             done = "Quotes are asked for every two seconds and may fire them."
-        if chosen.tightens and self._stops.backstops.backed:
-            done += " Backstops at the exchange move up to their stops."
+        behind = self._stops.backstops
+        if chosen.tightens and (behind.backed or behind.triggers.backed):
+            done += " Backstops move up to their stops."
         self._publish(
             Noticed(
                 Level.ALARM,

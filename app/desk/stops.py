@@ -90,6 +90,8 @@ class StopDesk:
         want = desk.stops.backstops.wanted(stop)
         if want is None:
             return None
+        if desk.stops.backstops.triggers.takes(stop):
+            return BackstopPreview(want.trigger, want.price, 0, gtt=True)
         order = OrderRequest(
             held.key.account, instrument.id, stop.side, want.quantity, held.key.product, OrderKind.SL, want.price,
             want.trigger,

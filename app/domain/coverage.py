@@ -26,13 +26,15 @@ class Protection(StrEnum):
     NONE = "none"
     BLIND = "local, blind"
     """A local stop that no live price reaches, and nothing behind it."""
-    GTT = "trigger (GTT)"
+    GTT = "GTT at the broker"
     """A limit order that the broker sends when its trigger is reached: it may never fill."""
     BROKER = "broker stop"
     """A stop order that rests at the exchange, without a local stop that sees."""
     STRATEGY = "strategy"
     """The local stop of a strategy's share."""
     LOCAL = "local"
+    GTT_TWIN = "local + GTT at the broker"
+    """A local stop, and behind it a trigger at the broker that outlives this computer and the day."""
     TWIN = "local + backstop"
     """A local stop, and behind it an order at the exchange that outlives this computer."""
 
@@ -77,20 +79,22 @@ def coverage_of(
     backed: Mapping[StopId, int],
     orders: Iterable[Order] = (),
     gtts: Iterable[Gtt] = (),
+    triggers: Mapping[StopId, int] | None = None,
     last: Mapping[InstrumentId, Price] | None = None,
 ) -> tuple[Coverage, ...]:
     """Of all open positions, in their order.
 
-    `live`: prices reach the stops. `backed`: units of each stop behind which a backstop rests. `orders` and `gtts`: all
-    of the account; those of our own stops are left out by their tags and by `backed`.
+    `live`: prices reach the stops. `backed` and `triggers`: units of each stop behind which an order, or a trigger,
+    rests. `orders`: all of the account; those of our own stops are left out by their tags. `gtts`: those not ours.
     """
     stops, orders, gtts = tuple(stops), tuple(orders), tuple(gtts)
+    behind = backed, triggers or {}
     prices = last or {}
     return tuple(
         _cover(position, prices.get(position.key.instrument, position.last_price), layers)
         for position in positions
         if position.quantity
-        for layers in [_layers(position, stops, orders, gtts, backed, live=live)]
+        for layers in [_layers(position, stops, orders, gtts, behind, live=live)]
     )
 
 
@@ -99,7 +103,7 @@ def _layers(
     stops: tuple[Stop, ...],
     orders: tuple[Order, ...],
     gtts: tuple[Gtt, ...],
-    backed: Mapping[StopId, int],
+    resting: tuple[Mapping[StopId, int], Mapping[StopId, int]],
     *,
     live: bool,
 ) -> list[tuple[Protection, int]]:
@@ -109,10 +113,13 @@ def _layers(
             continue
         if stop.state is StopState.SUSPENDED:
             continue  # it waits for the trader's answer and guards nothing
-        behind = min(stop.quantity, backed.get(stop.id, 0))
+        orders_behind, triggers_behind = (units.get(stop.id, 0) for units in resting)
+        behind = min(stop.quantity, orders_behind)
+        waiting = min(stop.quantity - behind, triggers_behind)
         own = Protection.LOCAL if stop.strategy is None else Protection.STRATEGY
         found.append((Protection.TWIN if live else Protection.BROKER, behind))
-        found.append((own if live else Protection.BLIND, stop.quantity - behind))
+        found.append((Protection.GTT_TWIN if live else Protection.GTT, waiting))
+        found.append((own if live else Protection.BLIND, stop.quantity - behind - waiting))
     found.extend(
         (Protection.BROKER, order.quantity - order.filled_quantity)
         for order in orders

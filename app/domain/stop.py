@@ -232,6 +232,8 @@ def exit_tag(stop: StopId, attempt: int, slice_number: int = 1) -> Tag:
     return Tag(f"{stop}{attempt:05d}{slice_number:02d}")
 
 
+FIRST_TRIGGERED = 21
+"""Slice numbers from here on name orders that a trigger (GTT) behind a stop has sent."""
 FIRST_BACKSTOP = 51
 """Slice numbers from here on name orders that rest at the exchange behind a stop."""
 LAST_SLICE = 99
@@ -240,6 +242,11 @@ LAST_SLICE = 99
 def is_backstop(tag: str | None) -> bool:
     """Whether a tag names an order that rests behind a stop."""
     return stop_of_tag(tag) is not None and tag is not None and int(tag[17:]) >= FIRST_BACKSTOP
+
+
+def is_triggered(tag: str | None) -> bool:
+    """Whether a tag names the order of a trigger (GTT) that rested behind a stop. It acts from its first moment."""
+    return stop_of_tag(tag) is not None and tag is not None and FIRST_TRIGGERED <= int(tag[17:]) < FIRST_BACKSTOP
 
 
 def stop_of_tag(tag: str | None) -> StopId | None:

@@ -16,7 +16,7 @@ from typing import TypeVar
 from app.brokers.base import ReadSession
 from app.domain.errors import AppError, SessionExpired
 from app.domain.events import Event, Level, Noticed, OrderChanged, PositionsChanged, PositionsUnknown
-from app.domain.ids import AccountId, BrokerOrderId, Nanos, OrderId
+from app.domain.ids import AccountId, BrokerOrderId, Nanos, OrderId, Tag
 from app.domain.order import Order, OrderStatus, may_follow
 from app.domain.origin import own_order
 from app.domain.portfolio import Holding, Position, PositionKey
@@ -106,6 +106,8 @@ class AccountState:
         self.on_listed: list[Callable[[Sequence[Order], float], None]] = []
         """Called with every whole list of orders, and the loop's time when its reading began."""
         self._mine: dict[BrokerOrderId, OrderId] = {}
+        self._marked: dict[BrokerOrderId, Tag] = {}
+        """Orders that the broker sent for a trigger of ours, and the tags that they would have."""
         self._filled_at: dict[PositionKey, float] = {}
         """Loop time of the last fill in a position that was heard of, whoever's."""
         self._heard_at: dict[BrokerOrderId, float] = {}
@@ -196,6 +198,13 @@ class AccountState:
         if known is not None and known.id is None:
             self.order_update(known)
 
+    def mark(self, number: BrokerOrderId, tag: Tag) -> None:
+        """The broker sent this order for a trigger of ours: from now on it counts as if it bore our tag."""
+        self._marked[number] = tag
+        known = self.orders.get(number)
+        if known is not None and known.tag != tag:
+            self._take(replace(known, tag=tag))
+
     def begin_cancel(self, number: BrokerOrderId) -> None:
         """A cancel is on its way: until its outcome is known an order that is listed as alive is being cancelled."""
         self._cancelling[number] = math.inf
@@ -228,6 +237,7 @@ class AccountState:
             known = self.orders.pop(number, None)
             for kept in (self._listed, self._mine, self._heard_at, self.changes, self._cancelling, self._listed_as):
                 kept.pop(number, None)
+            self._marked.pop(number, None)
             if known is not None and known.id is not None and self.numbers.get(known.id) == number:
                 del self.numbers[known.id]
 
@@ -238,7 +248,10 @@ class AccountState:
     def _seen_from_here(self, order: Order) -> Order:
         """With what the broker does not say of it."""
         number = order.broker_order_id
-        order = replace(order, id=own_order(order.tag) or self._mine.get(number), changes=self.changes.get(number, 0))
+        tag = self._marked.get(number, order.tag)
+        order = replace(
+            order, tag=tag, id=own_order(tag) or self._mine.get(number), changes=self.changes.get(number, 0)
+        )
         until = self._cancelling.get(number)
         if until is None:
             return order

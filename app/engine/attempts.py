@@ -15,7 +15,7 @@ from app.domain.errors import AppError, Denied, NotPermitted, RateLimited, Rejec
 from app.domain.ids import BrokerOrderId, StopId, Tag
 from app.domain.order import Order, OrderKind, OrderStatus, Side
 from app.domain.portfolio import PositionKey
-from app.domain.stop import is_backstop, stop_of_tag
+from app.domain.stop import is_backstop, is_triggered, stop_of_tag
 from app.engine.exit_plan import LOOKUP_SPACING, LOOKUPS
 
 REFUSED = (Rejected, NotPermitted, SessionExpired, RateLimited, Denied)
@@ -198,7 +198,16 @@ class Attempts:
     def by_exchange(self) -> bool:
         """Only a backstop that nobody had changed closed anything."""
         stops = (OrderKind.SL, OrderKind.SL_M)
-        return bool(self.exits) and all(is_backstop(o.tag) and o.kind in stops for o in self.exits)
+        return bool(self.exits) and all(
+            is_triggered(o.tag) or (is_backstop(o.tag) and o.kind in stops) for o in self.exits
+        )
+
+    @property
+    def exchange_words(self) -> str:
+        """What it was, for the trader."""
+        if any(is_triggered(order.tag) for order in self.exits):
+            return "closed by the broker: its trigger (GTT) filled"
+        return "closed by the exchange: its backstop filled"
 
     @property
     def closed(self) -> int:
@@ -211,9 +220,13 @@ class Attempts:
             return self.refused
         for order in self.orders.values():
             of_last = order.tag is not None and order.tag[:_OF_ATTEMPT] == last[:_OF_ATTEMPT]
-            if of_last and not is_backstop(order.tag) and order.status is OrderStatus.REJECTED:
+            if of_last and not self._of_backstop(order) and order.status is OrderStatus.REJECTED:
                 return order.status_text or "The broker rejected the order."
         return ""
+
+    @staticmethod
+    def _of_backstop(order: Order) -> bool:
+        return is_backstop(order.tag) or is_triggered(order.tag)
 
     def _seen(self, tag: Tag) -> bool:
         return any(order.tag == tag for order in self.orders.values())

@@ -15,22 +15,24 @@ NumberedLine = tuple[int, AuditEntry]
 
 _STRATEGY = "strategy:"
 """How the subject of a strategy's lines begins."""
+_OUT = frozenset({"fired", "trigger fired", "fired earlier"})
+"""Lines of a stop that was hit: by a tick, or by what rested behind it."""
 _MISSED = "was missed"
 """In the words of a strategy whose time came while nobody was there."""
 
 
 def report(absence: Absence, lines: Sequence[NumberedLine], stops: Mapping[StopId, Stop]) -> AwayReport:
     """One absence, from the lines of the trail between its first and its last number."""
-    fired = {entry.stop for _, entry in lines if entry.what == "fired" and entry.stop is not None}
+    fired = {entry.stop for _, entry in lines if entry.what in _OUT and entry.stop is not None}
     after = [entry for number, entry in lines if number > absence.audit_until]
     told: dict[StopId, AwayLine] = {}
     for _, entry in lines:
         stop = stops.get(entry.stop) if entry.stop is not None else None
         if stop is None or stop.id in told:
             continue
-        if stop.id in fired:
+        if stop.id in fired or (entry.what == "position flat" and stop.exit_average is not None):
             told[stop.id] = AwayLine(stop.key.account, stop.key.instrument, Fate.HIT, _exit_words(stop))
-        elif stop.state is StopState.CLOSED and entry.what == "closed":
+        elif stop.state is StopState.CLOSED and entry.what in ("closed", "position flat"):
             told[stop.id] = AwayLine(stop.key.account, stop.key.instrument, Fate.CLOSED, stop.note)
     for entry in after:
         stop = stops.get(entry.stop) if entry.stop is not None else None
@@ -94,7 +96,8 @@ def _exit_words(stop: Stop) -> str:
     if stop.exit_average is None:
         return stop.note
     done = "sold" if stop.side is Side.SELL else "bought"
-    return f"{done} {stop.quantity} at {in_rupees(stop.exit_average, stop.price_scale)}"
+    by = f", {stop.note}" if stop.note.startswith("closed by") else ""
+    return f"{done} {stop.quantity} at {in_rupees(stop.exit_average, stop.price_scale)}{by}"
 
 
 def _count(number: int, word: str) -> str:

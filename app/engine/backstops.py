@@ -1,4 +1,5 @@
-"""Stop orders that rest at the exchange behind local stops, and outlive this computer. Loop thread only.
+"""Stop orders that rest at the exchange behind local stops, and outlive this computer. Behind stops of delivery a
+trigger (GTT) stands instead, where the broker keeps such: `gtt_backstops`. Loop thread only.
 
 `backstop_plan` decides; here is the I/O around it. The orders are found by their tags, also after a restart. They are
 placed after their stop is armed, follow it, and are taken back when it has ended or its position is gone; once a stop
@@ -17,7 +18,7 @@ from dataclasses import replace
 from app.domain.errors import AppError, Denied, OutcomeUnknown
 from app.domain.ids import BrokerOrderId, InstrumentId, StopId, Tag
 from app.domain.instrument import Instrument
-from app.domain.money import in_rupees
+from app.domain.money import Price, in_rupees
 from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Purpose
 from app.domain.stop import FIRST_BACKSTOP, LAST_SLICE, Stop, StopState, exit_tag, is_backstop, stop_of_tag
 from app.engine import backstop_plan
@@ -25,6 +26,8 @@ from app.engine.account import AccountState
 from app.engine.attempts import ACKNOWLEDGED_LOOKUPS
 from app.engine.backstop_plan import Leg, Move, Nothing, Rest, TakeBack, Wanted, next_action
 from app.engine.exit_plan import LOOKUP_SPACING, LOOKUPS, remaining
+from app.engine.gtt_backstops import GttBackstops
+from app.engine.gtt_book import GttJournal
 from app.engine.orders import OrderManager
 from app.engine.record import StopRecord
 from app.engine.terms import ExitTerms
@@ -48,6 +51,8 @@ class Backstops:
         terms: ExitTerms,
         known: Callable[[InstrumentId], Instrument],
         tasks: Tasks,
+        triggers: GttJournal,
+        last_price: Callable[[InstrumentId], Price | None],
     ) -> None:
         self._state = state
         self._orders = orders
@@ -68,6 +73,9 @@ class Backstops:
         self._tight = False
         self._taken_back: set[BrokerOrderId] = set()
         """Ours to end."""
+        self.triggers = GttBackstops(
+            state, orders, record, triggers, stops, watching, known, last_price, self.wanted, tasks
+        )
         watching.resting = self.legs
         state.on_order.insert(0, self._note)  # before those who ask what rests behind a stop
         state.on_order.append(self._on_order)
@@ -79,7 +87,7 @@ class Backstops:
 
     @property
     def backed(self) -> dict[StopId, int]:
-        """Units that rest behind each stop."""
+        """Units of stop orders that rest behind each stop."""
         return {
             stop: sum(remaining(o) for o in orders.values() if o.status is OrderStatus.TRIGGER_PENDING)
             for stop, orders in self._behind.items()
@@ -89,9 +97,11 @@ class Backstops:
         """A session is there, as a rule of another day: what could not be had, or ended with its day, is asked for
         anew."""
         self._given_up.clear()
+        self.triggers.begin()
 
     def follow(self, stop: Stop) -> None:
         """A stop has changed: what rests behind it is brought in step, soon."""
+        self.triggers.follow(stop)
         if stop.plan.backstop is None and not self.legs(stop.id):
             return
         if stop.id in self._busy:
@@ -99,6 +109,14 @@ class Backstops:
         elif self._state.active:
             self._busy.add(stop.id)
             self._tasks.start(self._align(stop.id), f"backstop of {stop.id}")
+
+    async def gone(self, stop: StopId) -> None:
+        """Until nothing rests behind a stop that has ended. Raises Denied when something still does after a while."""
+        for _ in range(ROUNDS):
+            if not self.legs(stop) and not self.triggers.open_of(stop):
+                return
+            await asyncio.sleep(LOOKUP_SPACING / 2)
+        raise Denied("What rested behind the stop is still at the broker.", "Take it back in the lists of the day.")
 
     def tighten(self, *, tight: bool) -> None:
         """The local stops see no prices (or see them again): what rests behind them moves up to them, or back."""
@@ -153,7 +171,7 @@ class Backstops:
         stop = self._stops[stop_id]
         if stop.state is StopState.ARMED and (not self._is_watched(stop_id) or not self._state.active):
             return True
-        want = self.wanted(stop)
+        want = None if self.triggers.takes(stop) else self.wanted(stop)
         if want is not None and self._given_up.get(stop_id) == want:
             return True
         legs = [

@@ -390,7 +390,7 @@ class ExitFollower:
 
     def _how(self, step: Close) -> str:
         if self._attempts.by_exchange:
-            return "closed by the exchange: its backstop filled"
+            return self._attempts.exchange_words
         return "position flat" if step.filled else "position was closed by another order"
 
     async def _save(self, what: str, detail: str, *intents: OrderRequest) -> None:

@@ -43,6 +43,8 @@ class GttOrders:
         self._journal = journal
         self.gate: Callable[[GttRequest], Awaitable[None]] = _open_gate
         """Raises Denied for a trigger that the account may not set now. Never asked for an exit."""
+        self.on_read: list[Callable[[Sequence[Gtt], float], None]] = []
+        """Called with every whole list, and the loop's time when its reading began."""
 
     @property
     def able(self) -> bool:
@@ -54,7 +56,11 @@ class GttOrders:
         session = self._state.session
         if not isinstance(session, GttBroker):
             raise Denied("This broker keeps no triggers (GTT).", "Use a local stop.")
-        return await session.gtts()
+        began = asyncio.get_running_loop().time()
+        listed = await session.gtts()
+        for handler in self.on_read:
+            handler(listed, began)
+        return listed
 
     async def place(self, request: GttRequest, instrument: Instrument, *, purpose: Purpose = Purpose.MANUAL) -> GttId:
         """Sent once. When nobody answered, the list says whether it is there.

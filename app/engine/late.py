@@ -11,7 +11,7 @@ from app.domain.ids import AccountId, InstrumentId, StopId
 from app.domain.instrument import Product
 from app.domain.order import Order
 from app.domain.portfolio import PositionKey
-from app.domain.stop import Stop, StopState, is_backstop, stop_of_tag
+from app.domain.stop import Stop, StopState, is_backstop, is_triggered, stop_of_tag
 from app.engine.account import AccountState
 from app.engine.firing import Firing
 from app.engine.record import StopRecord
@@ -66,6 +66,7 @@ class LateOrders:
             waits = self._held_back(stop.id) if watch is None else not watch.fired
             if waits and order.tag != stop.tag():
                 why = "its backstop filled" if is_backstop(order.tag) else "an order of an earlier run turned up"
+                why = "its trigger (GTT) sent it" if is_triggered(order.tag) else why
                 self._record.note(stop, "fired earlier", f"order {order.broker_order_id}: {why}")
                 self._follow(stop)
         elif stop.state.is_final:

@@ -16,6 +16,7 @@ from app.domain.ids import Nanos, StopId
 from app.domain.order import OrderRequest
 from app.domain.stop import Stop
 from app.engine.debts import Debts
+from app.engine.gtt_book import GttJournal
 from app.runtime.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,11 @@ class StopJournal(Protocol):
 
     async def audit(self, *entries: AuditEntry) -> None:
         """Lines of the audit trail."""
+        ...
+
+    @property
+    def gtt_backstops(self) -> GttJournal:
+        """Triggers that rest at the broker behind stops."""
         ...
 
 

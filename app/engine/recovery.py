@@ -33,6 +33,7 @@ async def recover(state: AccountState, engine: StopEngine, publish: Callable[[Ev
     first = await _read(state)
     if not engine.unwatched():
         return
+    await engine.backstops.triggers.looked()  # what they have sent meanwhile is in the order book, under a tag of ours
     await _orders(state)
     await asyncio.sleep(LOOKUP_SPACING)
     await _orders(state)

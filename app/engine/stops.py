@@ -15,7 +15,7 @@ from app.domain.ids import InstrumentId, StopId
 from app.domain.instrument import Instrument
 from app.domain.money import Price
 from app.domain.portfolio import PositionKey
-from app.domain.stop import Stop, StopState
+from app.domain.stop import Stop, StopState, is_triggered, stop_of_tag
 from app.engine.account import AccountState, PositionReading
 from app.engine.backstops import Backstops
 from app.engine.circuits import Circuits
@@ -111,7 +111,16 @@ class StopEngine:
         )
         self._firing.own = self._shares.own
         self.backstops = Backstops(
-            state, orders, record, self._stops, self._watching, self._firing.terms, self._known, tasks
+            state,
+            orders,
+            record,
+            self._stops,
+            self._watching,
+            self._firing.terms,
+            self._known,
+            tasks,
+            journal.gtt_backstops,
+            last_price,
         )
         self._yesterday = Yesterday(state, self._stops, publish)
         self._circuits = Circuits(state, self._watching, self._firing.terms, self._stops, self._known, tasks)
@@ -251,7 +260,13 @@ class StopEngine:
     async def close_elsewhere(self, stop: Stop, note: str) -> None:
         """The position is proven gone without an exit of ours. What rests behind the stop may have done it, or has to
         go: then its follower closes it."""
-        if self.backstops.legs(stop.id):
+        await self.backstops.triggers.settle(stop.id)
+        if self._stops[stop.id].state is not stop.state:
+            return  # a trigger's order has turned up, and is followed
+        if self.backstops.legs(stop.id) or any(
+            is_triggered(order.tag) and stop_of_tag(order.tag) == stop.id and order.filled_quantity
+            for order in self._state.orders.values()
+        ):
             self.follow(stop)
             return
         self._watching.stop(stop.id)

@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 
 from app.brokers.base import BrokerSession, ExitLine, ExitReply, Prepared
 from app.brokers.parts import ConvertingBroker, GttBroker, SlicingBroker
-from app.domain.broker import BrokerInfo
+from app.domain.broker import BrokerInfo, Support
 from app.domain.errors import Denied, RateLimited, Rejected, SessionExpired, Unreachable
 from app.domain.gtt import GttRequest
 from app.domain.ids import BrokerOrderId, GttId, OrderId
@@ -149,6 +149,11 @@ class OrderWire:
     def allowance(self) -> int | None:
         """How often the broker lets one order be changed; None where nobody has said."""
         return self._info().modifications
+
+    @property
+    def limits_triggers(self) -> bool:
+        """What a trigger sends has a limit price; else it goes at market, with protection."""
+        return self._info().capabilities.gtt_limit is not Support.NO
 
     def changed(self, order: BrokerOrderId) -> None:
         """The order was changed once more, by whatever road."""

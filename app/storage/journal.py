@@ -21,6 +21,7 @@ from app.storage import intents, trail
 from app.storage.absences import Absences
 from app.storage.day_stops import DayStops
 from app.storage.flights import Flights
+from app.storage.gtt_backstops import GttBackstops
 from app.storage.schema_journal import runtime_state, stops
 from app.storage.store import Store
 from app.storage.strategies import Strategies
@@ -38,6 +39,7 @@ class Journal:
         self.absences = Absences(store)
         self.day_stops = DayStops(store)
         self.flights = Flights(store)
+        self.gtt_backstops = GttBackstops(store)
 
     async def save_stop(self, stop: Stop, entry: AuditEntry, *exits: OrderRequest) -> None:
         """The stop as it now stands, its audit line, and the orders of its exit: all in one transaction, or none.

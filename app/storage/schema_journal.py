@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, MetaData, Table
 
+from app.domain.backstop import RestingState
 from app.domain.guard import AwayKind
 from app.domain.instrument import Product
 from app.domain.order import OrderKind, OrderStatus, Side, Validity
@@ -202,3 +203,19 @@ flights = Table(
     sqlite_strict=True,
 )
 """One row for each exit; the newest that is known of it."""
+
+gtt_backstops = Table(
+    "gtt_backstops",
+    metadata,
+    Column("tag", Words, primary_key=True),
+    Column("account", Words, nullable=False),
+    Column("stop", Words, nullable=False),
+    Column("state", Words, nullable=False),
+    Column("asked_at", Whole, nullable=False),
+    Column("changed_at", Whole, nullable=False),
+    Column("body", Words, nullable=False),
+    one_of("state", RestingState),
+    Index(None, "account"),
+    sqlite_strict=True,
+)
+"""Triggers behind stops: what is asked for by column; the whole of one is in its body."""

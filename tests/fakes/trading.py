@@ -29,6 +29,7 @@ from app.engine.rules import ExitRules
 from app.engine.stops import StopEngine
 from app.runtime.clock import AccountClock
 from app.runtime.loop import Tasks
+from tests.fakes.triggers import FakeTriggers, TriggerRows
 
 ZERODHA = shipped_info("zerodha")
 ACCOUNT = AccountId("zerodha-X")
@@ -60,13 +61,14 @@ class LostAfter(OutcomeUnknown):
     """The request took effect, and its answer is lost."""
 
 
-class FakeBroker:
+class FakeBroker(FakeTriggers):
     """One account's orders and positions. What a placement does is scripted: an order is filled at once by default."""
 
     account = ACCOUNT
     paper = True
 
     def __init__(self) -> None:
+        super().__init__()
         self.book: dict[BrokerOrderId, Order] = {}
         self.held: dict[PositionKey, int] = {}
         self.demat: list[Holding] = []
@@ -326,6 +328,7 @@ class MemoryJournal:
         self.broken = False
         self.gate: asyncio.Event | None = None
         """Writes wait for it."""
+        self.gtt_backstops = TriggerRows(self._write, self.lines.append)
 
     async def save_stop(self, stop: Stop, entry: AuditEntry, *intents: OrderRequest) -> None:
         await self._write()

@@ -58,7 +58,8 @@ class StopStrip(QFrame):
         self.backstop.setPlaceholderText("No backstop")
         self.backstop.setToolTip(
             "How far behind the stop an order rests at the exchange.\n"
-            "It outlives this computer; when the stop fires, that order becomes the exit. Empty: none."
+            "It outlives this computer; when the stop fires, that order becomes the exit.\n"
+            "Behind shares of delivery it is a GTT at the broker, which rests over days. Empty: none."
         )
         self.backstop.setFixedWidth(104)
         self._meaning = label("", "muted", wrap=True, name="stop.meaning")
@@ -223,6 +224,8 @@ class StopStrip(QFrame):
         if backstop is None:
             return ""
         at = price_of(self._instrument, backstop.trigger)
+        if backstop.gtt:
+            return f"\nGTT at {at} at the broker behind it: it rests over days and blocks nothing"
         if backstop.margin is None:
             return f"\nBackstop at {at} at the exchange; what it blocks is not known. {backstop.unknown}"
         return f"\nBackstop at {at} at the exchange; an order like it blocks {fmt.amount(backstop.margin)}"

@@ -106,6 +106,7 @@ _MEANS = {
     Protection.BROKER: "a stop order rests at the exchange",
     Protection.STRATEGY: "the local stop of a strategy",
     Protection.LOCAL: "a local stop; it needs this computer",
+    Protection.GTT_TWIN: "a local stop, and behind it a trigger (GTT) at the broker that rests over days",
     Protection.TWIN: "a local stop, and a stop order at the exchange behind it",
 }
 

@@ -13,15 +13,16 @@ import pytest
 
 from app.bootstrap import build_desk
 from app.desk.desk import LocalDesk
+from app.domain.coverage import Protection
 from app.domain.errors import AuthorisationNeeded, Denied, OutcomeUnknown, Rejected
 from app.domain.events import Event, GttsChanged, Level, Noticed
-from app.domain.gtt import GttLeg, GttRequest, GttStatus
+from app.domain.gtt import Gtt, GttLeg, GttRequest, GttStatus
 from app.domain.ids import AccountId, InstrumentId
 from app.domain.instrument import Product
 from app.domain.money import Price
 from app.domain.order import OrderKind, OrderRequest, OrderStatus, Side, Variety
 from app.domain.portfolio import Conversion, PositionKey
-from app.domain.stop import StopPlan, StopState
+from app.domain.stop import Stop, StopPlan, StopState
 from app.runtime.paths import ProfilePaths
 from app.vault.vault import Vault
 from tests.e2e.host import CHEAP, PASSPHRASE
@@ -367,3 +368,149 @@ async def test_a_backstop_that_fires_alone_closes_its_stop_as_by_the_exchange(tr
     (told,) = [s for s in await trader.desk.stops.stops() if s.id == stop.id]
     assert "by the exchange" in told.note
     assert await trader.quantity(Product.MIS) == 0
+
+
+async def behind(trader: Trader, stop: Stop) -> Gtt:
+    """The trigger that waits at the broker behind a stop."""
+    account = trader.desk._workspace.account(trader.account)
+
+    async def rests() -> Gtt | None:
+        ours = account.stops.backstops.triggers
+        if ours.backed.get(stop.id) != stop.quantity:
+            return None
+        waiting = [gtt for gtt in await trader.desk.gtts.gtts() if gtt.id in ours.ids and gtt.status.can_change]
+        return waiting[0] if len(waiting) == 1 else None
+
+    found: Gtt = await eventually(rests)
+    return found
+
+
+async def closed(trader: Trader, stop: Stop) -> Stop:
+    async def final() -> Stop | None:
+        now = next(s for s in await trader.desk.stops.stops() if s.id == stop.id)
+        return now if now.state is StopState.CLOSED else None
+
+    found: Stop = await eventually(final, 20)
+    return found
+
+
+async def shares(trader: Trader) -> tuple[Price, Stop]:
+    """Ten shares of delivery, and a stop on them with a trigger behind it."""
+    base = 112_000
+    await trader.exchange.control("PUT", "/market", {INFY: base / 100})
+    await trader.hold(10, Product.CNC)
+    trigger = base * 98 // 100 // 10 * 10
+    told = (await trader.desk.stops.preview(trader.key(Product.CNC), trigger, 1_000)).backstop
+    assert told is not None
+    assert (told.gtt, told.margin) == (True, 0)
+    stop = await trader.desk.stops.arm(trader.key(Product.CNC), StopPlan(trigger, backstop=1_000))
+    return trigger, stop
+
+
+async def test_behind_a_stop_on_shares_a_trigger_rests_and_follows_and_goes(trader: Trader) -> None:
+    trigger, stop = await shares(trader)
+    gtt = await behind(trader, stop)
+    leg = gtt.legs[0]
+    assert (leg.trigger, leg.side, leg.quantity, leg.product, leg.kind) == (
+        trigger - 1_000, Side.SELL, 10, Product.CNC, OrderKind.LIMIT,
+    )  # fmt: skip
+    (row,) = [row for row in await trader.desk.stops.coverage() if row.key == stop.key]
+    assert row.kind is Protection.GTT_TWIN
+    await trader.desk.stops.move(stop.id, trigger + 500)
+
+    async def followed() -> bool:
+        return (await behind(trader, stop)).legs[0].trigger == trigger - 500
+
+    await eventually(followed)
+    assert (await behind(trader, stop)).id == gtt.id
+    await trader.desk.gtts.delete(trader.account, gtt.id)  # as by phone
+
+    async def noticed() -> bool:
+        rows = [row for row in await trader.desk.stops.coverage() if row.key == stop.key]
+        return rows[0].kind is Protection.LOCAL
+
+    await eventually(noticed)
+    assert any("is gone" in notice.cause for notice in trader.notices(Level.ALARM))
+    await trader.desk.stops.move(stop.id, trigger)
+    again = await behind(trader, stop)
+    await trader.desk.stops.disarm(stop.id)
+
+    async def gone() -> bool:
+        found = next(g for g in await trader.desk.gtts.gtts() if g.id == again.id)
+        return found.status is GttStatus.DELETED
+
+    await eventually(gone)
+
+
+async def test_a_stop_on_shares_sells_at_once_and_its_trigger_is_deleted(
+    trader: Trader, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.ERROR, logger="app.engine.firing")
+    trigger, stop = await shares(trader)
+    gtt = await behind(trader, stop)
+    await trader.exchange.control("PUT", "/market", {INFY: (trigger - 50) / 100})
+    await closed(trader, stop)
+    assert await trader.quantity(Product.CNC) == 0
+
+    async def gone() -> bool:
+        return next(g for g in await trader.desk.gtts.gtts() if g.id == gtt.id).status is GttStatus.DELETED
+
+    await eventually(gone)
+
+
+async def test_a_gap_through_stop_and_trigger_sells_the_shares_once(
+    trader: Trader, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Both act on the same price: what was there is sold, and nothing beyond."""
+    caplog.set_level(logging.ERROR, logger="app.engine.firing")
+    trigger, stop = await shares(trader)
+    gtt = await behind(trader, stop)
+    await trader.exchange.control("PUT", "/market", {INFY: (trigger - 2_000) / 100})
+    await closed(trader, stop)
+
+    async def flat() -> bool:
+        account = trader.desk._workspace.account(trader.account)
+        live = [o for o in account.state.orders.values() if o.instrument == INFY and not o.status.is_final]
+        return not live and await trader.quantity(Product.CNC) == 0
+
+    await eventually(flat)
+    assert next(g for g in await trader.desk.gtts.gtts() if g.id == gtt.id).status is GttStatus.TRIGGERED
+
+
+async def test_a_trigger_that_fires_while_the_program_is_away_closes_its_stop(
+    exchange: PaperExchange, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.ERROR, logger="app.engine.firing")
+    paths = ProfilePaths(tmp_path / "profile")
+    vault = Vault(paths.root, cost=CHEAP)
+    await asyncio.to_thread(vault.create, PASSPHRASE, False)
+    vault.lock()
+    desk = await build_desk(paths, paper=False)
+    try:
+        await desk.session.unlock(PASSPHRASE)
+        known = exchange.credentials
+        account = await desk.session.add_account("zerodha", known.api_key, known.api_secret, exchange.endpoints)
+        page = await desk.session.begin_login(account)
+        await desk.session.complete_login(account, await exchange.log_in(page.url))
+        await desk._workspace.account(account).recovered()
+        await desk.market.subscribe("test", (INFY,))
+        trader = Trader(desk, exchange, account)
+        trigger, stop = await shares(trader)
+        gtt = await behind(trader, stop)
+    finally:
+        await desk.stop()
+    await exchange.control("PUT", "/market", {INFY: (trigger - 2_000) / 100})
+    desk = await build_desk(paths, paper=False)
+    try:
+        await desk.session.unlock(PASSPHRASE)
+        await desk.session.resumed()
+        await desk._workspace.account(account).recovered()
+        trader = Trader(desk, exchange, account)
+        ended = await closed(trader, stop)
+        assert ended.note == "closed by the broker: its trigger (GTT) filled"
+        assert await trader.quantity(Product.CNC) == 0
+        trail = [line.what for line in await desk.stops.audit() if line.subject == f"stop:{stop.id}"]
+        assert {"backstop", "backstop rests", "trigger fired", "position flat"} <= set(trail)
+        assert gtt.id not in {g.id for g in await desk.gtts.gtts() if g.status.can_change}
+    finally:
+        await desk.stop()

@@ -81,7 +81,7 @@ def test_words_for_every_state() -> None:
     assert meter_words([row(Protection.LOCAL, 100, 100, 62_000_00)]) == "All ₹62,000 in the market is protected"
     assert meter_words([row(Protection.NONE, 100, 0, 62_000_00)]) == "₹62,000 in the market, nothing of it protected"
     assert meter_words([row(Protection.LOCAL, 100, 70, 62_000_00)]) == "₹18,600 of ₹62,000 in the market is unprotected"
-    assert coverage_words(row(Protection.GTT, 1_500, 750, 1)) == "trigger (GTT), 750 of 1,500"
+    assert coverage_words(row(Protection.GTT, 1_500, 750, 1)) == "GTT at the broker, 750 of 1,500"
     assert coverage_words(row(Protection.TWIN, 150, 150, 1)) == "local + backstop"
     assert coverage_words(None) == ""
 

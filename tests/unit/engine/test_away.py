@@ -36,6 +36,16 @@ def test_a_stop_that_was_hit_says_what_it_brought() -> None:
     assert [one.fate for one in told.lines] == [Fate.HIT]
 
 
+def test_what_rested_behind_a_stop_and_filled_meanwhile_is_told_as_a_hit() -> None:
+    by = "closed by the broker: its trigger (GTT) filled"
+    hit = replace(stop("INFY", StopState.CLOSED), exit_average=18_020, note=by)
+    for lines in ([line(9, hit, "trigger fired"), line(10, hit, "position flat")], [line(9, hit, "position flat")]):
+        told = report(AWAY, lines, {hit.id: hit})
+        assert told.headline == f"1 stop was hit, sold 75 at 180.20, {by}"
+    elsewhere = replace(hit, exit_average=None, note="position was closed by another order")
+    assert "closed elsewhere" in report(AWAY, [line(9, elsewhere, "position flat")], {hit.id: elsewhere}).headline
+
+
 def test_nothing_happened_and_the_stop_is_watched_again() -> None:
     armed = stop("INFY")
     told = report(AWAY, [line(9, armed, "re-armed")], {armed.id: armed})

@@ -12,6 +12,7 @@ from app.storage.migrations.journal import (
     v0008_absences,
     v0009_order_states,
     v0010_flights,
+    v0011_gtt_backstops,
 )
 
 VERSIONS = (
@@ -25,4 +26,5 @@ VERSIONS = (
     Version("0008", v0008_absences.upgrade),
     Version("0009", v0009_order_states.upgrade),
     Version("0010", v0010_flights.upgrade),
+    Version("0011", v0011_gtt_backstops.upgrade),
 )

@@ -1,0 +1,591 @@
+"""The trigger (GTT) behind a stop on shares: written, kept in step, taken back; and the races with the local stop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain.backstop import RestingState, RestingTrigger
+from app.domain.coverage import Protection, coverage_of
+from app.domain.errors import OutcomeUnknown, Unreachable
+from app.domain.gtt import Gtt, GttLeg, GttRequest, GttStatus
+from app.domain.ids import GttId, StopId, Tag
+from app.domain.instrument import Product
+from app.domain.order import OrderKind, Side
+from app.domain.stop import Stop, StopPlan, StopState, is_triggered
+from app.engine.backstop_plan import BUDGET, Nothing, step
+from app.engine.gtt_plan import Delete, Rewrite, Write, found, next_action
+from tests.fakes.fast_loop import run
+from tests.fakes.trading import INFY, KEY, FakeBroker, Rig, refusal
+from tests.fakes.triggers import MADE_AT
+
+SHARES = replace(KEY, product=Product.CNC)
+DISTANCE = 1_000
+DAY = 86_400 * 10**9
+
+
+def play(script: Callable[[Rig], Awaitable[None]]) -> Rig:
+    async def scene() -> Rig:
+        rig = Rig()
+        rig.last[INFY.id] = 100_000
+        await script(rig)
+        await rig.tasks.stop()
+        return rig
+
+    return run(scene())
+
+
+async def guarded(rig: Rig, quantity: int = 100, trigger: int = 99_000) -> Stop:
+    """Shares of delivery, their stop, and the trigger behind it."""
+    rig.broker.hold(SHARES, quantity)
+    await rig.state.read_positions()
+    stop = await rig.engine.arm(SHARES, StopPlan(trigger, backstop=DISTANCE))
+    await asyncio.sleep(3)
+    return stop
+
+
+def the_one(rig: Rig) -> Gtt:
+    (gtt,) = rig.broker.gtts_waiting
+    return gtt
+
+
+def backed(rig: Rig) -> dict[StopId, int]:
+    return rig.engine.backstops.triggers.backed
+
+
+async def next_run(rig: Rig, *stops: Stop) -> Rig:
+    """The same profile and broker, in another process."""
+    rig.log_out()
+    again = Rig(rig.broker, rig.journal, around=rig.around)
+    again.last[INFY.id] = 100_000
+    for stop in stops:
+        again.engine.adopt(rig.journal.stops[stop.id])
+    await again.recover()
+    await asyncio.sleep(3)
+    return again
+
+
+# -- where it stands --------------------------------------------------------------------------------------------------
+
+
+def test_behind_a_stop_on_shares_a_trigger_waits_and_no_order_of_the_day() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await guarded(rig)
+        leg = the_one(rig).legs[0]
+        assert (leg.side, leg.quantity, leg.product, leg.trigger) == (Side.SELL, 100, Product.CNC, 98_000)
+        assert leg.kind is OrderKind.LIMIT
+        assert 0 < leg.price < 98_000, "a limit below its trigger, so that it fills"
+        assert backed(rig) == {stop.id: 100}
+        assert rig.broker.placed == []
+        reading = rig.state.reading
+        assert reading is not None
+        (row,) = coverage_of(
+            reading.positions.values(),
+            rig.engine.stops,
+            live=True,
+            backed={},
+            triggers=rig.engine.backstops.triggers.backed,
+        )
+        assert row.kind is Protection.GTT_TWIN
+        assert "GTT at the broker" in row.kind.value
+
+    rig = play(script)
+    assert rig.alarms == []
+    (row,) = rig.journal.gtt_backstops.rows.values()
+    assert (row.state, row.gtt) == (RestingState.RESTING, GttId("500"))
+    told = [line.what for line in rig.journal.lines if line.stop is not None]
+    assert told.index("backstop") < told.index("backstop rests"), "in the journal before it left"
+
+
+def test_shares_of_the_day_alone_have_an_order_behind_their_stop() -> None:
+    async def script(rig: Rig) -> None:
+        rig.broker.hold(KEY, 100)
+        await rig.state.read_positions()
+        await rig.engine.arm(KEY, StopPlan(99_000, backstop=DISTANCE))
+        await asyncio.sleep(3)
+        assert rig.broker.gtts_waiting == []
+        assert [request.kind for request in rig.broker.placed] == [OrderKind.SL]
+
+    play(script)
+
+
+def test_it_follows_the_stop_and_what_is_sold_or_bought() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await guarded(rig)
+        await rig.engine.move(stop.id, 99_500)
+        await asyncio.sleep(3)
+        assert the_one(rig).legs[0].trigger == 98_500
+        rig.broker.hold(SHARES, 40)
+        await rig.state.read_positions()
+        await asyncio.sleep(3)
+        assert the_one(rig).legs[0].quantity == 40
+        rig.broker.hold(SHARES, 90)
+        for _ in range(3):
+            await rig.state.read_positions()
+            await asyncio.sleep(4)
+        assert the_one(rig).legs[0].quantity == rig.of(stop).quantity == 90
+        assert set(rig.broker.triggers) == {"500"}, "always the same one"
+
+    assert play(script).alarms == []
+
+
+def test_a_trail_moves_it_in_steps_and_not_with_every_tick() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await guarded(rig)
+        for level in range(99_010, 99_200, 10):
+            await rig.engine.move(stop.id, level)
+            await asyncio.sleep(1)
+        assert [what for what, _ in rig.broker.asked] == ["place"]
+        await rig.engine.move(stop.id, 99_300)
+        await asyncio.sleep(2)
+        assert [what for what, _ in rig.broker.asked] == ["place", "modify"]
+        assert the_one(rig).legs[0].trigger == 98_300
+
+    play(script)
+
+
+def test_while_prices_are_silent_it_moves_up_to_its_stop_and_back() -> None:
+    async def script(rig: Rig) -> None:
+        await guarded(rig)
+        rig.engine.backstops.tighten(tight=True)
+        await asyncio.sleep(2)
+        assert the_one(rig).legs[0].trigger == 98_995
+        rig.engine.backstops.tighten(tight=False)
+        await asyncio.sleep(2)
+        assert the_one(rig).legs[0].trigger == 98_000
+
+    play(script)
+
+
+@pytest.mark.parametrize("how", ["disarmed", "sold by hand", "without a backstop"])
+def test_no_trigger_outlives_its_stop(how: str) -> None:
+    async def script(rig: Rig) -> None:
+        stop = await guarded(rig)
+        if how == "disarmed":
+            await rig.engine.disarm(stop.id)
+        elif how == "sold by hand":
+            rig.broker.hold(SHARES, 0)
+            await rig.state.read_positions()
+        else:
+            await rig.engine.change(stop.id, StopPlan(99_000))
+        await asyncio.sleep(5)
+        assert rig.broker.gtts_waiting == []
+        assert rig.of(stop).state.is_final == (how != "without a backstop")
+
+    rig = play(script)
+    assert rig.alarms == []
+    assert rig.journal.told.count("backstop taken back") == 1
+
+
+def test_one_that_is_not_ours_is_never_touched() -> None:
+    async def script(rig: Rig) -> None:
+        leg = GttLeg(98_000, Side.SELL, 100, Product.CNC, 97_500)
+        foreign = rig.broker.put(GttRequest(KEY.account, INFY.id, 100_000, (leg,)))
+        stop = await guarded(rig)
+        mine = next(gtt for gtt in rig.broker.gtts_waiting if gtt.id != foreign)
+        twin = rig.broker.put(GttRequest(KEY.account, INFY.id, 100_000, mine.legs), MADE_AT)  # says the same
+        await rig.engine.disarm(stop.id)
+        await asyncio.sleep(5)
+        assert {gtt.id for gtt in rig.broker.gtts_waiting} == {foreign, twin}
+
+    play(script)
+
+
+# -- what goes wrong --------------------------------------------------------------------------------------------------
+
+
+def test_a_refused_one_is_said_and_asked_for_again_only_when_the_stop_moves() -> None:
+    async def script(rig: Rig) -> None:
+        rig.broker.gtt_answers = [refusal("Maximum allowed active triggers (500) exceeded.")]
+        stop = await guarded(rig)
+        await asyncio.sleep(120)
+        assert [what for what, _ in rig.broker.asked] == ["place"]
+        assert any("could not be kept in step" in alarm and "500" in alarm for alarm in rig.alarms)
+        assert backed(rig) == {}
+        await rig.engine.move(stop.id, 99_200)
+        await asyncio.sleep(3)
+        assert the_one(rig).legs[0].trigger == 98_200
+
+    play(script)
+
+
+def test_one_that_was_deleted_by_phone_is_noticed_and_not_fought_over() -> None:
+    async def script(rig: Rig) -> None:
+        await guarded(rig)
+        rig.broker.end(the_one(rig).id)
+        await rig.orders.gtts.read()
+        await asyncio.sleep(10)
+        assert rig.broker.gtts_waiting == []
+        assert backed(rig) == {}
+
+    rig = play(script)
+    assert [alarm for alarm in rig.alarms if "is gone" in alarm]
+    assert rig.journal.told.count("backstop ended") == 1
+
+
+def test_one_that_the_list_does_not_show_must_be_missing_twice() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await guarded(rig)
+        kept = rig.broker.triggers.pop(the_one(rig).id)
+        await rig.orders.gtts.read()
+        rig.broker.triggers[kept.id] = kept
+        await asyncio.sleep(2)
+        await rig.orders.gtts.read()
+        assert backed(rig) == {stop.id: 100}
+        del rig.broker.triggers[kept.id]
+        for _ in range(2):
+            await rig.orders.gtts.read()
+            await asyncio.sleep(2)
+        assert backed(rig) == {}
+
+    assert any("is gone" in alarm for alarm in play(script).alarms)
+
+
+@pytest.mark.parametrize("answer", ["lost", OutcomeUnknown("lost")], ids=["it arrived", "it did not"])
+def test_an_unanswered_one_is_looked_for_and_never_doubled(answer: Exception | str) -> None:
+    async def script(rig: Rig) -> None:
+        rig.broker.gtt_answers = [answer]
+        stop = await guarded(rig)
+        await asyncio.sleep(10)
+        if answer != "lost":
+            assert rig.broker.gtts_waiting == [], "nothing is put beside one that may turn up yet"
+            assert any("could not be kept in step" in alarm for alarm in rig.alarms)
+            (row,) = rig.journal.gtt_backstops.rows.values()
+            rig.broker.put(GttRequest(KEY.account, INFY.id, 100_000, (row.leg,)))  # it comes a minute late
+            await asyncio.sleep(10)
+        assert len(rig.broker.gtts_waiting) == 1
+        assert backed(rig) == {stop.id: 100}
+        await rig.engine.disarm(stop.id)
+        await asyncio.sleep(3)
+        assert rig.broker.gtts_waiting == []
+
+    play(script)
+
+
+def test_one_that_never_arrived_is_an_alarm_once_that_is_certain() -> None:
+    async def script(rig: Rig) -> None:
+        rig.broker.gtt_answers = [OutcomeUnknown("lost")]
+        await guarded(rig)
+        rig.clock.set(rig.clock.now() + 100 * 10**9)
+        await asyncio.sleep(10)
+
+    rig = play(script)
+    assert any("never reached the broker" in alarm for alarm in rig.alarms)
+    assert [row.state for row in rig.journal.gtt_backstops.rows.values()] == [RestingState.GONE]
+
+
+def test_without_a_journal_nothing_is_sent_for_nobody_would_know_it_again() -> None:
+    async def script(rig: Rig) -> None:
+        rig.broker.hold(SHARES, 100)
+        await rig.state.read_positions()
+        stop = await rig.engine.arm(SHARES, StopPlan(99_000))
+        rig.journal.gtt_backstops.broken = True
+        await rig.engine.change(stop.id, StopPlan(99_000, backstop=DISTANCE))
+        await asyncio.sleep(3)
+        assert rig.broker.asked == []
+        assert any("could not be kept in step" in alarm for alarm in rig.alarms)
+
+    play(script)
+
+
+def test_it_is_not_written_while_the_price_is_beyond_it() -> None:
+    async def script(rig: Rig) -> None:
+        rig.around.closed = {INFY.id}
+        rig.broker.hold(SHARES, 100)
+        await rig.state.read_positions()
+        stop = await rig.engine.arm(SHARES, StopPlan(99_000))
+        rig.last[INFY.id] = 97_000  # the closing auction went through both
+        await rig.engine.backstops.triggers._looked.wait()
+        rig.engine._stops[stop.id] = replace(rig.of(stop), plan=StopPlan(99_000, backstop=DISTANCE))
+        rig.engine.backstops.follow(rig.of(stop))
+        await asyncio.sleep(3)
+        assert rig.broker.asked == [], "it would wait for the price to rise"
+
+    play(script)
+
+
+# -- the exit ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_exit_leaves_at_once_and_the_trigger_is_deleted_behind_it() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await guarded(rig)
+        rig.tick(98_900)
+        assert [request.quantity for request, _ in rig.line.fired] == [100], "one write, before anything else ran"
+        closed = await rig.ended(stop)
+        assert closed.note == "position flat"
+        await asyncio.sleep(3)
+        assert rig.broker.held[SHARES] == 0
+        assert [gtt.status for gtt in rig.broker.triggers.values()] == [GttStatus.DELETED]
+
+    assert play(script).alarms == []
+
+
+def test_one_that_cannot_be_taken_back_is_an_alarm_and_tried_until_it_is_gone() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await guarded(rig)
+        rig.broker.gtt_failures["delete_gtt"] = [Unreachable("down")] * 5
+        rig.tick(98_900)
+        await rig.ended(stop)
+        await asyncio.sleep(20)
+        assert rig.broker.gtts_waiting == []
+
+    assert any("could not be taken back yet" in alarm for alarm in play(script).alarms)
+
+
+def test_a_trigger_that_fires_by_itself_closes_the_stop() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await guarded(rig)
+        number = rig.broker.reach(the_one(rig).id)
+        assert number is not None
+        await rig.orders.gtts.read()
+        await asyncio.sleep(2)
+        assert rig.of(stop).state in (StopState.FIRED, StopState.EXITING), "its order is in the market"
+        assert is_triggered(rig.state.orders[number].tag)
+        rig.broker.fill(number)
+        closed = await rig.ended(stop)
+        assert "trigger (GTT) filled" in closed.note
+        assert closed.exit_average == 99_000
+
+    rig = play(script)
+    assert rig.alarms == []
+    assert rig.line.fired == []
+    assert "trigger fired" in rig.journal.told
+
+
+def test_what_it_sent_is_priced_anew_until_it_fills() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await guarded(rig)
+        number = rig.broker.reach(the_one(rig).id)
+        assert number is not None
+        await rig.orders.gtts.read()
+        await asyncio.sleep(8)
+        assert [order for order, _ in rig.broker.priced][:2] == [number, number]
+        rig.broker.fill(number)
+        await rig.ended(stop)
+        assert rig.broker.held[SHARES] == 0
+        assert len(rig.broker.placed) == 0
+
+    play(script)
+
+
+def test_the_fill_may_be_heard_before_anybody_knows_whose_order_it_is() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await guarded(rig)
+        number = rig.broker.reach(the_one(rig).id)
+        assert number is not None
+        rig.broker.fill(number)
+        await asyncio.sleep(0.1)
+        assert rig.of(stop).state is StopState.ARMED
+        await rig.state.read_positions()
+        closed = await rig.ended(stop)
+        assert "trigger (GTT) filled" in closed.note
+
+    rig = play(script)
+    assert rig.alarms == []
+    assert rig.line.fired == []
+
+
+@pytest.mark.parametrize("seen", [True, False], ids=["the update comes", "the stream is down"])
+def test_both_at_the_same_instant_never_leave_more_sold_than_there_was(seen: bool) -> None:
+    async def script(rig: Rig) -> None:
+        stop = await guarded(rig)
+        if not seen:
+            rig.broker.state = None
+        number = rig.broker.reach(the_one(rig).id)
+        assert number is not None
+        rig.tick(97_900)  # the gap went through both
+        rig.broker.fill(number)
+        rig.broker.state = rig.state
+        await rig.ended(stop)
+        await asyncio.sleep(5)
+        assert rig.broker.held[SHARES] == 0
+        assert not [order for order in rig.broker.book.values() if not order.status.is_final]
+
+    rig = play(script)
+    assert any("closed twice" in alarm for alarm in rig.alarms)
+
+
+def test_a_local_exit_that_the_broker_refuses_because_the_trigger_sells_is_not_repeated() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await guarded(rig)
+        number = rig.broker.reach(the_one(rig).id)
+        assert number is not None
+        rig.broker.answers = [refusal("Insufficient holding quantity")]
+        rig.tick(97_900)
+        await asyncio.sleep(2)
+        rig.broker.fill(number)
+        await rig.ended(stop)
+        assert rig.broker.held[SHARES] == 0
+
+    rig = play(script)
+    assert len(rig.broker.placed) == 1
+
+
+def test_a_trigger_whose_order_was_refused_leaves_the_local_stop_on_watch() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await guarded(rig)
+        rig.broker.reach(the_one(rig).id, refused="Authorisation at the depository is needed.")
+        await rig.orders.gtts.read()
+        await asyncio.sleep(5)
+        assert rig.of(stop).state is StopState.ARMED
+        rig.tick(98_900)
+        await rig.ended(stop)
+        assert rig.broker.held[SHARES] == 0
+
+    assert any("is gone" in alarm for alarm in play(script).alarms)
+
+
+# -- another run, another day -----------------------------------------------------------------------------------------
+
+
+def test_it_is_known_again_by_the_next_run_and_rests_through_the_night() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await guarded(rig)
+        rig.clock.set(rig.clock.now() + DAY)
+        again = await next_run(rig, stop)
+        assert backed(again) == {stop.id: 100}
+        assert len(rig.broker.gtts_waiting) == 1
+        again.tick(98_900, seconds=1_900_000_000)
+        await again.ended(stop)
+        await asyncio.sleep(3)
+        assert rig.broker.gtts_waiting == []
+        await again.tasks.stop()
+        assert [what for what, _ in rig.broker.asked] == ["place", "delete"]
+
+    play(script)
+
+
+def test_one_that_fired_while_nobody_was_here_closes_the_stop() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await guarded(rig)
+        rig.log_out()
+        number = rig.broker.reach(the_one(rig).id)
+        assert number is not None
+        rig.broker.fill(number)
+        again = await next_run(rig, stop)
+        closed = await again.ended(stop)
+        assert "trigger (GTT) filled" in closed.note
+        assert again.alarms == []
+        await again.tasks.stop()
+
+    assert play(script).broker.placed == []
+
+
+def test_one_whose_number_a_crash_kept_from_the_journal_is_found_by_what_it_says() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await guarded(rig)
+        (row,) = rig.journal.gtt_backstops.rows.values()
+        rig.journal.gtt_backstops.rows[row.tag] = replace(row, gtt=None, state=RestingState.ASKED)
+        again = await next_run(rig, stop)
+        assert backed(again) == {stop.id: 100}
+        assert len(rig.broker.gtts_waiting) == 1
+        await again.tasks.stop()
+
+    play(script)
+
+
+def test_an_orphan_of_an_earlier_run_is_swept() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await guarded(rig)
+        rig.log_out()
+        rig.journal.stops.pop(stop.id)  # forgotten since
+        again = await next_run(rig)
+        assert rig.broker.gtts_waiting == []
+        await again.tasks.stop()
+
+    play(script)
+
+
+def test_a_dead_session_leaves_it_and_the_next_login_sweeps_behind_a_stop_that_ended() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await guarded(rig)
+        rig.broker.gtt_failures["delete_gtt"] = [Unreachable("down")]
+        await rig.engine.disarm(stop.id)
+        await asyncio.sleep(0.1)
+        rig.log_out()
+        await asyncio.sleep(5)
+        assert len(rig.broker.gtts_waiting) == 1
+        rig.log_in()
+        await asyncio.sleep(5)
+        assert rig.broker.gtts_waiting == []
+
+    play(script)
+
+
+# -- the plan ---------------------------------------------------------------------------------------------------------
+
+levels = st.integers(200, 2_000).map(lambda n: n * 50)
+
+
+@st.composite
+def pictures(draw: st.DrawFn) -> tuple[Stop, GttLeg | None, list[RestingTrigger], int | None, int]:
+    level = draw(levels)
+    plan = StopPlan(level, backstop=draw(st.integers(1, 40).map(lambda n: n * 50)))
+    stop = Stop(KEY.account, SHARES, Side.SELL, level, draw(st.integers(1, 500)), StopState.ARMED, 1, plan)  # type: ignore[arg-type]
+    want = draw(
+        st.none() | st.builds(lambda t, q: GttLeg(t, Side.SELL, q, Product.CNC, t), levels, st.integers(1, 500))
+    )
+    states = st.sampled_from([RestingState.RESTING, RestingState.ASKED])
+    resting = [
+        RestingTrigger(
+            Tag(f"T{n}"), stop.id, INFY.id, GttLeg(draw(levels), Side.SELL, draw(st.integers(1, 500)), Product.CNC, 1),
+            draw(states), 1, GttId(str(n)),
+        )
+        for n in range(draw(st.integers(0, 3)))
+    ]  # fmt: skip
+    return stop, want, resting, draw(st.none() | levels), draw(st.integers(0, 30))
+
+
+@given(pictures())
+def test_the_plan_never_writes_beside_another_nor_on_the_wrong_side_of_the_price(
+    picture: tuple[Stop, GttLeg | None, list[RestingTrigger], int | None, int],
+) -> None:
+    stop, want, resting, last, changes = picture
+    action = next_action(stop, want, resting, last, changes)
+    known = [one for one in resting if one.state is RestingState.RESTING]
+    if isinstance(action, Write | Rewrite):
+        assert want is not None
+        assert last is not None
+        assert last > want.trigger
+        assert action.leg == want
+    if isinstance(action, Write):
+        assert resting == []
+    if isinstance(action, Rewrite):
+        assert changes < BUDGET
+        assert [action.trigger] == resting
+    if isinstance(action, Delete):
+        assert action.trigger in known
+    if isinstance(action, Nothing) and want is not None and len(resting) == len(known) == 1 and last is not None:
+        (one,) = known
+        if last > want.trigger:
+            assert one.leg.quantity <= want.quantity, "never more than the stop guards"
+            assert one.leg.trigger < stop.trigger, "never before the local stop"
+            if changes < BUDGET:
+                assert one.leg.quantity == want.quantity
+                assert one.leg.trigger == want.trigger or abs(one.leg.trigger - want.trigger) < step(stop, changes)
+    if want is None:
+        assert isinstance(action, Delete) == bool(known)
+
+
+def test_a_trigger_of_another_hour_or_of_others_is_not_taken_for_ours() -> None:
+    leg = GttLeg(98_000, Side.SELL, 100, Product.CNC, 97_000)
+    one = RestingTrigger(Tag("T"), StopId("S"), INFY.id, leg, RestingState.ASKED, MADE_AT, alike=(GttId("1"),))
+
+    broker = FakeBroker()
+    broker.put(GttRequest(KEY.account, INFY.id, 100_000, (leg,)))
+    (gtt,) = broker.triggers.values()
+
+    def listed(number: str, *, made_at: int = MADE_AT, quantity: int = 100) -> Gtt:
+        return replace(gtt, id=GttId(number), created_at=made_at, legs=(replace(leg, quantity=quantity),))
+
+    assert found(one, [listed("2")], set()) is not None
+    assert found(one, [listed("1")], set()) is None, "it was there before"
+    assert found(one, [listed("2")], {GttId("2")}) is None, "another stop's"
+    assert found(one, [listed("2", made_at=MADE_AT - 200 * 10**9)], set()) is None
+    assert found(one, [listed("2", quantity=99)], set()) is None

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import importlib
+import itertools
 import json
 import os
 import signal
@@ -21,6 +22,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -52,6 +54,8 @@ from app.domain.order import OrderKind, OrderRequest, OrderStatus, Side
 from app.domain.portfolio import PositionKey
 from app.domain.stop import StopPlan, StopState
 from app.domain.strategy import Days, DaysKind, Level, MarkKind, Measure, StrategyPlan, new_strategy_id
+from app.runtime import helper
+from app.runtime.helper import Helper
 from app.runtime.log import Logs
 from app.runtime.loop import new_event_loop
 from app.runtime.paths import ProfilePaths
@@ -71,6 +75,22 @@ LOADED = (
 PASSPHRASE = Secret("correct horse battery staple")
 CHEAP = KdfCost(memory_kib=19_456, iterations=1, lanes=1)
 """Written into the vault file itself, as any other cost: these tests unlock some hundred times."""
+
+
+class Beside(Helper):
+    """The helper's work on a thread of the same process. A process of its own is most of what a restart costs, and
+    whoever kills a desk two hundred times kills no helper by it."""
+
+    _numbers = itertools.count()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._jobs = itertools.count(next(self._numbers) * 1_000_000)  # the tables of their jobs are one
+
+    async def _started(self) -> Any:
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(1)  # type: ignore[assignment]
+        return self._pool
 
 
 def kill_now() -> None:
@@ -451,6 +471,8 @@ def _child(connection: socket.socket) -> None:
     first = json.loads(_first_line())
     paths = ProfilePaths(Path(first["profile"]))
     paths.create()
+    if first.get("beside", False):
+        helper.Helper = Beside  # type: ignore[misc]
     logs = Logs()
     logs.open(paths.logs)
     with asyncio.Runner(loop_factory=new_event_loop) as runner:

@@ -33,9 +33,10 @@ class Refused(Exception):
 
 
 class Nursery:
-    """The process that every host is forked from."""
+    """The process that every host is forked from. `light`: their helpers are threads, not processes."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, light: bool = False) -> None:
+        self._light = light
         # A socket's address is short: the temporary folder of a test may be too long for it.
         self._folder = tempfile.mkdtemp(prefix="stopline-")
         self.address = f"{self._folder}/hosts"
@@ -50,7 +51,7 @@ class Nursery:
 
     def host(self, profile: Path, *, owner: bool = False) -> RunningHost:
         """A fresh process on a profile; `owner`: with the profile's lock, as a window."""
-        return RunningHost(self.address, profile, owner=owner)
+        return RunningHost(self.address, profile, owner=owner, beside=self._light)
 
     def __enter__(self) -> Self:
         return self
@@ -66,7 +67,7 @@ class Nursery:
 class RunningHost:
     """One process on a profile."""
 
-    def __init__(self, address: str, profile: Path, *, owner: bool = False) -> None:
+    def __init__(self, address: str, profile: Path, *, owner: bool = False, beside: bool = False) -> None:
         self._line = socket.socket(socket.AF_UNIX)
         self._line.connect(address)
         self._incoming = self._line.makefile("r", encoding="utf-8")
@@ -78,7 +79,7 @@ class RunningHost:
         self._ended = False
         self._reader = threading.Thread(target=self._read, name=f"host of {profile.name}", daemon=True)
         self._reader.start()
-        self._write({"profile": str(profile), "owner": owner})
+        self._write({"profile": str(profile), "owner": owner, "beside": beside})
         self.pid: int = self.event("Started")["pid"]
 
     # -- life --------------------------------------------------------------------------------------------------------

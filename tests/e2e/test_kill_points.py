@@ -253,7 +253,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, lis
             stage.end()
 
     try:
-        with Nursery() as nursery:
+        with Nursery(light=True) as nursery:
             in_parallel([partial(chain, number, point) for number, point in enumerate(POINTS)])
         yield failures
     finally:

@@ -50,7 +50,8 @@ class LateOrders:
         state.on_order.append(self._on_order)
 
     def ended_earlier(self, stop: StopId) -> None:
-        """It ended in an earlier run: its orders that are final when they are first seen belong to that end."""
+        """It ended in an earlier run: its orders that are final when they are first seen belong to that end, but those
+        that came after it."""
         self._earlier.add(stop)
 
     def _on_order(self, order: Order) -> None:
@@ -74,7 +75,8 @@ class LateOrders:
 
     def _on_order_of_ended(self, stop: Stop, order: Order) -> None:
         settled = self._firing.settled.setdefault(stop.id, {})
-        if stop.id in self._earlier and order.status.is_final and order.broker_order_id not in settled:
+        known = order.broker_order_id in settled or _came_after(order, stop)
+        if stop.id in self._earlier and order.status.is_final and not known:
             settled[order.broker_order_id] = order.filled_quantity
         elif not order.status.is_final or order.filled_quantity > settled.get(order.broker_order_id, 0):
             self._record.alarm(stop, "A late exit order turned up after the stop had ended.", "Check the position.")
@@ -119,6 +121,11 @@ def rests_behind(order: Order) -> bool:
 def _may_move(order: Order) -> bool:
     """It has moved the position, or still may."""
     return bool(order.filled_quantity) or not order.status.is_final
+
+
+def _came_after(order: Order, stop: Stop) -> bool:
+    """It reached the broker when the stop had closed its position: nobody was there to see it."""
+    return None not in (order.placed_at, stop.closed_at) and (order.placed_at or 0) > (stop.closed_at or 0)
 
 
 def _where(key: PositionKey) -> tuple[AccountId, InstrumentId, Product]:

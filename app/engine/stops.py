@@ -280,7 +280,8 @@ class StopEngine:
         if stop.state is StopState.ARMED:
             stop = replace(stop, state=StopState.FIRED, note="left by an order that is out already")
             self._set(stop)
-        self._firing.follow(stop)
+        # One that had closed its position already only takes back what came after.
+        self._firing.follow(stop, cleanup=stop.closed_at is not None)
 
     def settles(self, stop: Stop, reading: PositionReading) -> bool:
         """Whether a reading says for certain what is left of a stop's position."""

@@ -551,6 +551,28 @@ def test_a_late_exit_of_a_stop_that_ended_in_an_earlier_run_is_cancelled_with_an
     after_a_restart(before, after)
 
 
+def test_a_late_exit_that_filled_while_nobody_was_there_goes_back_with_an_alarm() -> None:
+    async def before(rig: Rig) -> None:
+        rig.tick(98_900)
+        stop = await rig.ended(rig.engine.stops[0])
+        late = rig.broker.accept(exit_request(replace(stop, attempt=2), 100, kinds([rig.journal.intents[0]])[0]))
+        assert stop.closed_at is not None
+        rig.broker.book[late.broker_order_id] = replace(late, placed_at=stop.closed_at + 1)
+        rig.broker.state = None
+        rig.broker.fill(late.broker_order_id)
+        assert rig.broker.held[KEY] == -100
+
+    async def after(rig: Rig, stop: Stop) -> None:
+        await rig.state.read_orders()
+        await rig.ended(stop)
+        await asyncio.sleep(5)
+        assert rig.broker.held[KEY] == 0
+        assert any("late exit order" in alarm.lower() for alarm in rig.alarms)
+        assert any("closed twice" in alarm for alarm in rig.alarms)
+
+    after_a_restart(before, after)
+
+
 def test_recovery_waits_for_a_broker_that_cannot_be_read() -> None:
     async def before(rig: Rig) -> None:
         rig.broker.failures = {"positions": [Unreachable("down")] * 3, "orders": [Unreachable("down")] * 3}

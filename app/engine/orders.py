@@ -128,8 +128,7 @@ class OrderManager:
             raise Denied(f"{request.instrument} is not in the instrument list.", "Refresh the instruments.")
         if purpose is not Purpose.EXIT:
             check_order(request, instrument)
-            self._deny_entry(request)
-            await self.gate(request)
+            await self._admit(request)
         if not self._state.active:
             raise SessionExpired("The account is not logged in.")
         meant = intent or request
@@ -143,6 +142,8 @@ class OrderManager:
         self._open[meant] = placing.order_id
         try:
             await self._write_down(placing, purpose)
+            if purpose is not Purpose.EXIT:
+                await self._admit(request)  # the account may have been halted while the disk was busy
             placement = await self.wire.place(placing.request, purpose, placing)
         except (OutcomeUnknown, asyncio.CancelledError) as failure:
             if not placing.left:
@@ -159,6 +160,11 @@ class OrderManager:
         self._open.pop(meant, None)
         self._acknowledged(placing, placement)
         return placing.order_id
+
+    async def _admit(self, request: OrderRequest) -> None:
+        """Raises Denied where the trader or the portfolio stop lets no entry through now."""
+        self._deny_entry(request)
+        await self.gate(request)
 
     def _deny_entry(self, request: OrderRequest) -> None:
         """While entries are refused only what makes a known position smaller may go."""

@@ -178,6 +178,22 @@ def test_a_halted_account_takes_no_entry_until_the_next_day_but_lets_positions_b
     play(script)
 
 
+def test_an_entry_that_waited_for_the_disk_does_not_leave_after_the_halt() -> None:
+    async def script(desk: Desk) -> None:
+        rig = desk.rig
+        await desk.guard.set_limits(DayLimits(loss=100))
+        rig.journal.gate = asyncio.Event()
+        placing = asyncio.create_task(rig.orders.place(entry()))
+        await settle()
+        await desk.at(-100, 2)
+        rig.journal.gate.set()
+        with pytest.raises(Denied, match="halted"):
+            await placing
+        assert rig.broker.placed == []
+
+    play(script)
+
+
 def test_orders_that_wait_are_cancelled() -> None:
     async def script(desk: Desk) -> None:
         rig = desk.rig

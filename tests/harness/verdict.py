@@ -166,9 +166,17 @@ def _of_position(stage: Stage, guarded: Guarded) -> Iterator[str]:
         yield from _too_long(stage, turned.at, max(turned.at, stage.night))
         return
     yield from _told_of_turn(stage, guarded, turned, None)
+    if _by_hand_and_late(stage, guarded, turned):
+        return
     undone = stage.happened.get(Kind.PHONE_CONVERT) and world.net(guarded.instrument, guarded.product) * sign >= 0
     if not undone:
         yield f"turned round from {turned.at - stage.begun:.2f} s to the end"
+
+
+def _by_hand_and_late(stage: Stage, guarded: Guarded, turned: Traded) -> bool:
+    """An order by hand that was proven absent, and came all the same: the trader is called, and decides."""
+    by_hand = bool(turned.tag) and stop_of_tag(turned.tag) is None
+    return by_hand and bool(stage.happened.get(Kind.LATE)) and _called(stage, guarded.instrument, turned.at)
 
 
 def _told_of_turn(stage: Stage, guarded: Guarded, turned: Traded, back: Traded | None) -> Iterator[str]:

@@ -21,7 +21,7 @@ from tests.harness.script import Kind
 
 SEEDS = int(os.environ.get("STOPLINE_HARNESS_SEEDS", "500"))
 FIRST = int(os.environ.get("STOPLINE_SEED", "0"))
-PIECES = 10
+PIECES = 4
 SCENES = (
     "over zerodha",
     "over upstox",
@@ -30,30 +30,6 @@ SCENES = (
     "with a holding",
     "with a position above the freeze quantity",
 )
-FOUND_BY = {
-    "lookup_before_retry": 89,
-    "unknown_is_not_flat": 93,
-    "accepted_is_not_filled": 5,
-    "late_orders": 39,
-    "excess_squared_off": 6,
-    "rejected_never_disarms": 81,
-    "orders_after_a_crash": 32,
-    "journal_before_arming": 0,
-    "follows_the_position": 109,
-    "alarms": 81,
-    "follows_to_flat": 0,
-    "slices": 0,
-    "halt_denies_entries": 1,
-    "entry_lookup": 300,
-    "strategy_is_guarded": 0,
-    "stop_voids_timers": 0,
-    "recordings": 0,
-    "fills_of_others": 75,
-    "journal_debts": 182,
-    "fresh_position": 136,
-    "late_entries": 54,
-}
-"""A seed that found the violation: played first. Where the engine has changed so that it finds nothing, all are."""
 SEARCHED = 400
 
 
@@ -83,13 +59,10 @@ def test_no_stop_is_lost_or_doubled(piece: int, tmp_path_factory: pytest.TempPat
 
 
 def _of_all_pieces(base: Path, piece: int, report: dict[str, Any]) -> list[dict[str, Any]]:
-    """The reports so far, this one among them. Pieces may be played by several workers, each with a folder of its own
-    in the same place."""
-    place = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "fault-harness"
+    """The reports so far, this one among them."""
+    place = base / "fault-harness"
     place.mkdir(exist_ok=True)
-    written = place / f"{piece}.new"
-    written.write_text(json.dumps(report), "utf-8")
-    written.replace(place / f"{piece}.json")
+    (place / f"{piece}.json").write_text(json.dumps(report), "utf-8")
     return [json.loads(path.read_text("utf-8")) for path in sorted(place.glob("*.json"))]
 
 
@@ -100,16 +73,18 @@ def test_a_guard_has_a_switch(guard: str) -> None:
         pass
 
 
+@pytest.fixture(scope="module")
+def missed() -> dict[str, str]:
+    """Guard to what was found without it."""
+    _, told = _harness("--without", "known", "--seeds", f"0:{SEARCHED}")
+    return {line.split()[1]: line for line in told.splitlines() if line.startswith("without ")}
+
+
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1_800)
 @pytest.mark.parametrize("guard", GUARDS)
-def test_a_guard_that_is_switched_off_is_missed(guard: str) -> None:
-    seed = FOUND_BY.get(guard, 0)
-    code, told = _harness("--without", guard, "--seeds", f"{seed}:{seed + 1}")
-    if code == 0:
-        code, told = _harness("--without", guard, "--seeds", f"0:{SEARCHED}", "--first")
-    assert code == 1, told
-    assert "violations: 0" not in told
+def test_a_guard_that_is_switched_off_is_missed(guard: str, missed: dict[str, str]) -> None:
+    assert "): seed " in missed[guard]
 
 
 @pytest.mark.slow

@@ -5,8 +5,9 @@ A check that cannot fail proves nothing.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 from unittest import mock
@@ -21,6 +22,7 @@ from app.engine.record import StopRecord
 from app.engine.strategies import entries
 from app.engine.strategies import exits as strategy_exits
 from app.engine.terms import ExitTerms
+from app.storage.day_stops import DayStops
 
 Guard = Callable[[ExitStack], None]
 
@@ -198,6 +200,49 @@ def journal_debts(patches: ExitStack) -> None:
     patches.enter_context(mock.patch.object(Debts, "owe"))
 
 
+def one_exit_of_a_strategy(patches: ExitStack) -> None:
+    """a strategy's exit is armed and fired without waiting for each other"""
+    turns: defaultdict[Any, Any] = defaultdict(nullcontext)  # nobody waits for anybody
+    patches.enter_context(mock.patch.object(strategy_exits, "defaultdict", return_value=turns))
+
+
+def late_while_away(patches: ExitStack) -> None:
+    """an exit that filled after its stop had ended is part of that end, if nobody was there"""
+    patches.enter_context(mock.patch.object(late, "_came_after", return_value=False))
+
+
+def held_before_sending(patches: ExitStack) -> None:
+    """what became of the position while the journal wrote is nobody's business"""
+    patches.enter_context(mock.patch.object(exits.ExitFollower, "_still_held", return_value=True))
+
+
+def halt_outlives_the_process(patches: ExitStack) -> None:
+    """a halt ends with the program"""
+
+    async def careless(*_: Any) -> None:
+        return None
+
+    patches.enter_context(mock.patch.object(DayStops, "load", careless))
+
+
+def halted_while_writing(patches: ExitStack) -> None:
+    """an entry that was let through before a halt leaves after it"""
+    admit = orders.OrderManager._admit
+    asked: set[int] = set()
+
+    async def careless(self: orders.OrderManager, request: Any) -> None:
+        if id(request) not in asked:
+            asked.add(id(request))
+            await admit(self, request)
+
+    patches.enter_context(mock.patch.object(orders.OrderManager, "_admit", careless))
+
+
+def excess_goes_back_once(patches: ExitStack) -> None:
+    """each exit of a position takes back the whole excess"""
+    patches.enter_context(mock.patch.object(shares.Shares, "_turned_before", return_value=0))
+
+
 GUARDS: dict[str, Guard] = {
     guard.__name__: guard
     for guard in (
@@ -222,8 +267,45 @@ GUARDS: dict[str, Guard] = {
         stop_voids_timers,
         recordings,
         journal_debts,
+        one_exit_of_a_strategy,
+        late_while_away,
+        held_before_sending,
+        halt_outlives_the_process,
+        halted_while_writing,
+        excess_goes_back_once,
     )
 }
+
+
+FOUND_BY = {
+    "lookup_before_retry": 89,
+    "unknown_is_not_flat": 93,
+    "accepted_is_not_filled": 5,
+    "late_orders": 39,
+    "excess_squared_off": 6,
+    "rejected_never_disarms": 81,
+    "orders_after_a_crash": 32,
+    "journal_before_arming": 0,
+    "follows_the_position": 109,
+    "alarms": 81,
+    "follows_to_flat": 0,
+    "slices": 0,
+    "halt_denies_entries": 1,
+    "entry_lookup": 300,
+    "strategy_is_guarded": 0,
+    "stop_voids_timers": 0,
+    "recordings": 0,
+    "fills_of_others": 75,
+    "journal_debts": 182,
+    "one_exit_of_a_strategy": 5000856,
+    "late_while_away": 5001929,
+    "halted_while_writing": 5002051,
+    "held_before_sending": 442,
+    "halt_outlives_the_process": 15,
+    "fresh_position": 136,
+    "late_entries": 54,
+}
+"""A seed that misses the guard: played first. Where the engine has changed so that it finds nothing, all are."""
 
 
 @contextmanager

@@ -202,7 +202,11 @@ def test_killed_at_any_moment_the_desk_leaves_exactly_one_exit_and_the_guard_see
                 desk.hold(account, instrument, QUANTITY)
                 last = eventually(lambda d=desk, i=instrument: d.ask("last", account=account, instrument=i))
                 # Back where it began: else one share after the other would fall to its circuit limit.
-                exchange.price(**{instrument: first.setdefault(instrument, last) // 100})
+                high = first.setdefault(instrument, last) // 100
+                exchange.price(**{instrument: high})
+                eventually(
+                    lambda d=desk, i=instrument, h=high: d.ask("last", account=account, instrument=i) > 99 * h
+                )  # paise: less than a percent away
                 stop = arm(desk, account, instrument)
                 price = trigger_of(desk, stop) * 98 // 10_000
                 death = threading.Timer(chance.uniform(0.0, AROUND), desk.kill)

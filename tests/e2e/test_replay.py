@@ -29,8 +29,8 @@ from tests.e2e.window import PASSPHRASE, Workstation, connect_and_log_in, workpl
 from tests.exchange import PaperExchange, eventually
 from tests.shared_data import shared_data
 
-SPEED = 600
-"""Exchange seconds in a second: the day in less than 40."""
+SPEED = 1_500
+"""Exchange seconds in a second: the day in a quarter of a minute."""
 GAPS = {"10:56", "10:57", "10:58", "11:02", "15:26"}
 """Minutes in which the recorder had lost its feed: the source has no whole bar of them, the exchange what was left."""
 SECOND = 1_000_000_000

@@ -30,17 +30,8 @@ check: set-up-test
 	@$(VENV)/mypy --no-error-summary
 	@contracts=$$($(VENV)/lint-imports --no-cache --no-logo 2>&1) || { echo "$$contracts"; exit 1; }
 
-# Tests with real windows and real kills share two cores with all the others; what failed there is tried once more, alone,
-# and must then pass. A defect fails again.
-AGAIN = echo "again, alone, what failed above:" && $(VENV)/python -m pytest -q --last-failed --last-failed-no-failures none
-
-# The window's tests have a process of their own: a browser engine in a shared worker would outlive its tests, and its
-# helper processes keep a crashed worker's pipe open, so that the run would wait for ever. 5: ARGS left no test there.
 test: check
-	@$(VENV)/python -m pytest -q tests/ui $(ARGS) \
-		|| { code=$$?; { [ -n "$(ARGS)" ] && [ $$code -eq 5 ]; } || { [ $$code -eq 1 ] && $(AGAIN) tests/ui; }; }
-	@$(VENV)/python -m pytest -q -n 2 --dist loadgroup --max-worker-restart 0 --ignore tests/ui tests $(ARGS) \
-		|| { code=$$?; { [ -n "$(ARGS)" ] && [ $$code -eq 5 ]; } || { [ $$code -eq 1 ] && $(AGAIN) --ignore tests/ui tests; }; }
+	@$(VENV)/python -m tests $(ARGS)
 
 bench: set-up-test
 	@$(VENV)/python -m tests.bench $(NAME) $(ARGS)

@@ -47,13 +47,11 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """End-to-end tests go first and to one worker: they want the machine's clock, the others fill the other core."""
+    """Where they are says what they are."""
     here = Path(__file__).parent
     for item in items:
         if item.path.is_relative_to(here / "e2e"):
             item.add_marker(pytest.mark.e2e)
-            item.add_marker(pytest.mark.xdist_group("e2e"))
-    items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,0 +1,105 @@
+"""`make test`: all tests, in parts of which two run at a time, each in a process of its own.
+
+python -m tests [OPTIONS OF PYTEST]
+
+A browser engine in a shared process would outlive its tests; what waits for exchanges and windows leaves a core to what
+reckons. Tests with real windows and real kills share the machine with all the others: what failed is tried once more,
+alone, and must then pass. A defect fails again.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TOGETHER = 2
+"""Parts that run at the same time: the tests are written for two cores."""
+FAILED, NOTHING = 1, 5
+"""What pytest says by its exit code."""
+HARNESS = "tests/e2e/test_fault_harness.py"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some of the tests."""
+
+    name: str
+    paths: tuple[str, ...]
+    without: tuple[str, ...] = ()
+
+    def command(self, *options: str) -> list[str]:
+        """Of pytest; each part remembers what failed in a place of its own."""
+        ignored = [f"--ignore={path}" for path in self.without]
+        memory = f"cache_dir=.pytest_cache/{self.name}"
+        return [sys.executable, "-m", "pytest", "-q", "-o", memory, *self.paths, *ignored, *options]
+
+
+_APART = (
+    Part("end-to-end", ("tests/e2e",), (HARNESS,)),
+    Part("faults", (HARNESS,)),
+    Part("contract", ("tests/contract",)),
+    Part("window", ("tests/ui",)),
+    Part("desk", ("tests/unit/desk", "tests/unit/engine")),
+)
+PARTS = (*_APART, Part("rest", ("tests",), tuple(path for part in _APART for path in part.paths)))
+"""The longest first."""
+
+
+def main(options: Sequence[str]) -> int:
+    """0: every test passed, if need be when it had the machine for itself."""
+    began = time.monotonic()
+    printing = threading.Lock()
+    told: list[str] = []
+
+    def run(part: Part) -> int:
+        code, output = _run(part.command(*options))
+        with printing:
+            told.append(output)
+            print(f"-- {part.name}", output, sep="\n", flush=True)  # noqa: T201 - the command's answer
+        return code
+
+    with ThreadPoolExecutor(TOGETHER) as pool:
+        codes = dict(zip(PARTS, pool.map(run, PARTS), strict=True))
+    for part in [part for part, code in codes.items() if code == FAILED]:
+        print(f"-- {part.name}: again, alone, what failed above", flush=True)  # noqa: T201
+        codes[part], output = _run(part.command("--last-failed", "--last-failed-no-failures=none"))
+        print(output, flush=True)  # noqa: T201
+    ran = {code for code in codes.values() if code != NOTHING}
+    print(closing_line(told, time.monotonic() - began), flush=True)  # noqa: T201
+    return max(ran) if ran else NOTHING
+
+
+def closing_line(outputs: Sequence[str], seconds: float) -> str:
+    """What came of all first tries together, as pytest would say it."""
+    total: Counter[str] = Counter()
+    for output in outputs:
+        lines = [line for line in output.splitlines() if re.search(r"\d+ \w+.* in [0-9.]+", line)]
+        for count, what in re.findall(r"(\d+) ([a-z]+)", lines[-1] if lines else ""):
+            total[what] += int(count)
+    told = ", ".join(f"{count} {what}" for what, count in sorted(total.items()) if what in WORDS)
+    return f"{told or 'no tests ran'} in {seconds:.2f}s"
+
+
+WORDS = ("passed", "failed", "error", "errors", "skipped", "xfailed", "xpassed")
+
+
+def _run(command: list[str]) -> tuple[int, str]:
+    # To a file: whatever a crashed test leaves running would keep a pipe open.
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
+        code = subprocess.run(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, check=False).returncode
+        output.seek(0)
+        return code, output.read()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -168,9 +168,17 @@ def _of_position(stage: Stage, guarded: Guarded) -> Iterator[str]:
     yield from _told_of_turn(stage, guarded, turned, None)
     if _by_hand_and_late(stage, guarded, turned):
         return
+    # What another terminal has sold since is nobody's to take back.
+    others = sum(t.quantity * _sign(t) for t in trades if t.at >= turned.at and not t.tag) * sign
+    if others < 0 <= (world.net(guarded.instrument, guarded.product) * sign - others):
+        return
     undone = stage.happened.get(Kind.PHONE_CONVERT) and world.net(guarded.instrument, guarded.product) * sign >= 0
     if not undone:
         yield f"turned round from {turned.at - stage.begun:.2f} s to the end"
+
+
+def _sign(trade: Traded) -> int:
+    return 1 if trade.side == "BUY" else -1
 
 
 def _by_hand_and_late(stage: Stage, guarded: Guarded, turned: Traded) -> bool:

@@ -15,6 +15,7 @@ from app.domain.money import Paise, Price
 from app.domain.stop import Stop
 from app.domain.strategy import Strategy, StrategyMark, StrategyPlan, StrategyPreview, StrategyProblem
 from app.domain.strategy_times import Cycle
+from app.engine.rules import MAX_SLICES
 from app.engine.strategies.check import problems_of
 from app.engine.strategies.runner import StrategyEngine
 
@@ -106,7 +107,7 @@ class StrategyDesk:
 
     def _problems(self, plan: StrategyPlan, desk: AccountDesk, instrument: Instrument) -> tuple[StrategyProblem, ...]:
         size = self._workspace.rules.slice_size(instrument, ist_date(desk.clock.now()))
-        return problems_of(plan, instrument, size)
+        return problems_of(plan, instrument, size, MAX_SLICES if desk.orders.wire.slices else 1)
 
     def _instrument(self, desk: AccountDesk, plan: StrategyPlan) -> Instrument:
         found = desk.instrument(plan.instrument)

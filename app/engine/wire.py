@@ -151,6 +151,11 @@ class OrderWire:
         return self._info().modifications
 
     @property
+    def slices(self) -> bool:
+        """The broker cuts up what is above the freeze quantity."""
+        return self._info().capabilities.autoslice is Support.YES
+
+    @property
     def limits_triggers(self) -> bool:
         """What a trigger sends has a limit price; else it goes at market, with protection."""
         return self._info().capabilities.gtt_limit is not Support.NO

@@ -19,10 +19,11 @@ from app.domain.instrument import Exchange, Instrument, InstrumentKind, Product,
 from app.domain.intent import Intent, IntentNews
 from app.domain.market import Quote, Tick
 from app.domain.money import Price
-from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Purpose, Side
+from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Placement, Purpose, Side, SliceOutcome
 from app.domain.portfolio import Holding, Position, PositionKey
 from app.domain.stop import Stop, StopPlan, StopState, TimeExit, Trail
 from app.engine.account import AccountState
+from app.engine.exit_plan import cut
 from app.engine.orders import OrderManager
 from app.engine.recovery import recover
 from app.engine.rules import ExitRules
@@ -73,6 +74,8 @@ class FakeBroker(FakeTriggers):
         self.held: dict[PositionKey, int] = {}
         self.demat: list[Holding] = []
         self.placed: list[OrderRequest] = []
+        self.freeze = 0
+        """Units that one slice carries."""
         self.cancelled: list[BrokerOrderId] = []
         self.priced: list[tuple[BrokerOrderId, Price | None]] = []
         self.converted: list[tuple[BrokerOrderId, Price | None, int]] = []
@@ -193,6 +196,20 @@ class FakeBroker(FakeTriggers):
     async def place(self, request: OrderRequest) -> BrokerOrderId:
         await asyncio.sleep(0.01)
         return self.take(request)
+
+    async def place_sliced(self, request: OrderRequest) -> Placement:
+        """Cut up at `freeze`, each slice under the request's tag; what happens to each is scripted as of any order."""
+        await asyncio.sleep(0.01)
+        made: list[SliceOutcome] = []
+        for units in cut(request.quantity, self.freeze):
+            try:
+                made.append(SliceOutcome(self.take(replace(request, quantity=units)), ""))
+            except Rejected as failure:
+                made.append(SliceOutcome(None, failure.cause))
+        known = [one.order for one in made if one.order is not None]
+        if not known:
+            raise refusal("Quantity exceeds the freeze quantity.")
+        return Placement(known[0], tuple(made))
 
     async def modify(
         self,

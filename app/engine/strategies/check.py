@@ -11,6 +11,7 @@ from app.domain.stop import TrailKind, TriggerSource
 from app.domain.strategy import DaysKind, Level, Measure, StrategyPlan, StrategyProblem
 from app.engine.arming import deny_trail
 from app.engine.limits import check_order
+from app.engine.rules import MAX_SLICES
 
 _LAST = TriggerSource.LAST
 _Wrong = Callable[[str, str], None]
@@ -25,14 +26,19 @@ MOST_PERCENT = 5_000
 """Hundredths of a percent: a level further away than half the price is a slip of the hand."""
 
 
-def problems_of(plan: StrategyPlan, instrument: Instrument, slice_size: int) -> tuple[StrategyProblem, ...]:
-    """All of them, those of the order first. `slice_size`: units that one order may carry, 0 where not known."""
+def problems_of(
+    plan: StrategyPlan, instrument: Instrument, slice_size: int, slices: int = MAX_SLICES
+) -> tuple[StrategyProblem, ...]:
+    """All of them, those of the order first. `slice_size`: units that one order may carry, 0 where not known. `slices`:
+    into how many orders the broker cuts an entry."""
     found: list[StrategyProblem] = []
 
     def wrong(field: str, words: str) -> None:
         found.append(StrategyProblem(field, words))
 
-    _check_order(plan, instrument, slice_size, wrong)
+    _check_order(plan, instrument, wrong)
+    if slice_size and plan.quantity > slice_size * slices:
+        wrong("quantity", _too_many(slice_size, slices))
     _check_times(plan, wrong)
     if plan.days.kind is DaysKind.WEEKDAYS and not plan.days.weekdays:
         wrong("days", "Choose at least one weekday.")
@@ -42,7 +48,7 @@ def problems_of(plan: StrategyPlan, instrument: Instrument, slice_size: int) -> 
     return tuple(found)
 
 
-def _check_order(plan: StrategyPlan, instrument: Instrument, slice_size: int, wrong: _Wrong) -> None:
+def _check_order(plan: StrategyPlan, instrument: Instrument, wrong: _Wrong) -> None:
     kind = OrderKind.LIMIT if plan.limit is not None or instrument.is_stock_option else OrderKind.MARKET
     price = plan.limit if plan.limit is not None else instrument.tick_size
     try:
@@ -62,10 +68,14 @@ def _check_order(plan: StrategyPlan, instrument: Instrument, slice_size: int, wr
         field = "limit" if "price" in failure.cause else "quantity" if "lot" in failure.cause else "instrument"
         field = "quantity" if plan.quantity <= 0 else field
         wrong("product" if plan.product.value in failure.cause else field, str(failure))
-    if slice_size and plan.quantity > slice_size:
-        wrong("quantity", f"One order carries at most {slice_size}: make two strategies of it.")
     if plan.side is Side.SELL and plan.product in (Product.CNC, Product.MTF):
         wrong("product", "Shares cannot be sold short for delivery. Choose MIS.")
+
+
+def _too_many(slice_size: int, slices: int) -> str:
+    if slices == 1:
+        return f"One order carries at most {slice_size}, and this broker cuts none up: make two strategies of it."
+    return f"One entry is at most {slices} orders of {slice_size}: {slice_size * slices} units."
 
 
 def _check_times(plan: StrategyPlan, wrong: _Wrong) -> None:

@@ -117,6 +117,8 @@ class Entries:
         self._placing: set[Tag] = set()
         """On the wire, their answer is awaited."""
         self._acknowledged: set[Tag] = set()
+        self._listed: dict[Tag, tuple[int, int]] = {}
+        """Units that readings have shown under a tag, and how many readings in a row have shown just those."""
         state.on_order.append(self._on_order)
 
     # -- sending -----------------------------------------------------------------------------------------------------
@@ -190,8 +192,25 @@ class Entries:
         else:
             price = to_tick(price, instrument.tick_size, Rounding.NEAREST)
         return OrderRequest(
-            plan.account, plan.instrument, plan.side, plan.quantity, plan.product, kind, price=price, tag=strategy.tag
+            plan.account,
+            plan.instrument,
+            plan.side,
+            plan.quantity,
+            plan.product,
+            kind,
+            price=price,
+            tag=strategy.tag,
+            autoslice=self._is_cut(plan.quantity, instrument),
         )
+
+    def _is_cut(self, quantity: int, instrument: Instrument) -> bool:
+        """Whether it is more than one order may carry: the broker cuts it up. Raises Denied where it does not."""
+        size = self._rules.slice_size(instrument, to_datetime(self._state.clock.now()).date())
+        if not size or quantity <= size:
+            return False
+        if not self._orders.wire.slices:
+            raise Denied(f"One order carries at most {size}, and this broker cuts none up.", "Buy less at once.")
+        return True
 
     # -- following ---------------------------------------------------------------------------------------------------
 
@@ -252,6 +271,7 @@ class Entries:
             if strategy.tag not in self._placing and loop.time() - read_at >= (READ_SECONDS if orders else 0.0):
                 began = loop.time()
                 if await self._read():
+                    self._count(strategy)
                     lookups += 0 if self.found(strategy) or began - read_at < LOOKUP_SPACING else 1
                     read_at = began
                 if lookups >= (ACKNOWLEDGED_LOOKUPS if strategy.tag in self._acknowledged else LOOKUPS):
@@ -282,11 +302,27 @@ class Entries:
             return
         known, newest = filled_of(orders), filled_of(self.found(strategy))
         buying = strategy.state is StrategyState.BUYING
-        over = known.over and (bool(self.found(strategy)) or not buying)
+        over = known.over and (self._is_whole(strategy) or not buying)
         if newest.refusal and buying and not known.filled:
             await self._apply(strategy_id, EntryRefused(f'The broker rejected the entry: "{newest.refusal}"'))
         elif known.filled != strategy.bought or over != strategy.entry_over:
             await self._apply(strategy_id, EntryNews(known.filled, known.average, over))
+
+    def _count(self, strategy: Strategy) -> None:
+        """The list was read: does it still show what it showed?"""
+        if strategy.tag is not None:
+            units = sum(order.quantity for order in self.found(strategy))
+            before, times = self._listed.get(strategy.tag, (0, 0))
+            self._listed[strategy.tag] = units, times + 1 if units == before else 1
+
+    def _is_whole(self, strategy: Strategy) -> bool:
+        """All slices are listed, or those that are not were refused: the list shows no more of them."""
+        if strategy.tag is None:
+            return False
+        units = sum(order.quantity for order in self.found(strategy))
+        shown, times = self._listed.get(strategy.tag, (0, 0))
+        settled = strategy.tag not in self._placing and shown == units and times >= LOOKUPS
+        return bool(units) and (units >= strategy.plan.quantity or settled)
 
     async def _cancel(self, live: list[Order]) -> None:
         for order in live:

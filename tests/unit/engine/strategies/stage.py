@@ -17,6 +17,7 @@ from app.domain.order import OrderRequest, OrderStatus, Side
 from app.domain.stop import Stop
 from app.domain.strategy import Days, Measure, Strategy, StrategyMark, StrategyPlan, StrategyState
 from app.domain.strategy import Level as At
+from app.engine.rules import ExitRules
 from app.engine.strategies.runner import StrategyEngine
 from app.runtime.clock import AccountClock
 from tests.fakes.fast_loop import run
@@ -96,9 +97,9 @@ PLAN = StrategyPlan(
 class Stage:
     """One run of the program; `again` is the next one, over the same broker and the same journal."""
 
-    def __init__(self, now: str = MORNING, before: Stage | None = None) -> None:
+    def __init__(self, now: str = MORNING, before: Stage | None = None, rules: ExitRules = EXIT_RULES) -> None:
         self.clock = LoopClock(at(now))
-        self.rig = Rig(clock=self.clock)
+        self.rig = Rig(clock=self.clock, rules=rules)
         self.book = StrategyBook()
         self.hours = Hours()
         if before is not None:
@@ -108,7 +109,7 @@ class Stage:
             self.rig.log_in()
         self.rig.last[INFY.id] = 100_000
         self.engine = StrategyEngine(
-            self.rig.state, self.rig.orders, self.rig.engine, self.book, EXIT_RULES, self.hours,
+            self.rig.state, self.rig.orders, self.rig.engine, self.book, self.rig.rules, self.hours,
             self.rig.instruments.get, self.rig.last.get, self.rig.events.append, self.rig.tasks,
         )  # fmt: skip
 
@@ -203,9 +204,9 @@ class Stage:
         return [number for number, order in self.broker.book.items() if order.status is OrderStatus.OPEN]
 
 
-def play(script: Callable[[Stage], Awaitable[None]], now: str = MORNING) -> None:
+def play(script: Callable[[Stage], Awaitable[None]], now: str = MORNING, rules: ExitRules = EXIT_RULES) -> None:
     async def scene() -> None:
-        stage = Stage(now)
+        stage = Stage(now, rules=rules)
         await stage.begin()
         await script(stage)
         await stage.rig.tasks.stop()

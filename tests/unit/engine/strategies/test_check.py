@@ -32,7 +32,7 @@ def test_a_plan_that_makes_sense_has_no_problem() -> None:
     ("changes", "field", "words"),
     [
         ({"quantity": 0}, "quantity", "at least one lot"),
-        ({"quantity": 6_000}, "quantity", "at most 5000"),
+        ({"quantity": 60_000}, "quantity", "at most 10 orders of 5000"),
         ({"product": Product.NRML}, "product", "CNC for delivery or MIS"),
         ({"side": Side.SELL, "product": Product.CNC}, "product", "sold short for delivery"),
         ({"exit_second": second("09:20")}, "exit_second", "later than the entry"),
@@ -73,6 +73,15 @@ def test_a_short_plan_has_its_prices_the_other_way_round() -> None:
     assert problems_of(right, INFY, 0) == ()
     wrong = replace(short, stop=Level(PRICE, 98_000), target=Level(PRICE, 101_000))
     assert [problem.field for problem in problems_of(wrong, INFY, 0)] == ["target"]
+
+
+def test_an_entry_may_be_ten_orders_where_the_broker_cuts_it_up() -> None:
+    large = replace(PLAN, quantity=9_000)
+    assert problems_of(large, INFY, 900) == ()
+    (problem,) = problems_of(replace(large, quantity=9_001), INFY, 900)
+    assert (problem.field, problem.words) == ("quantity", "One entry is at most 10 orders of 900: 9000 units.")
+    (problem,) = problems_of(large, INFY, 900, 1)
+    assert "cuts none up" in problem.words
 
 
 def test_a_lot_is_a_lot() -> None:

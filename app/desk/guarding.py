@@ -140,9 +140,9 @@ class GuardingDesk:
 
     def beat(self, armed: int) -> None:
         """Once a second, from the desk's heart."""
-        if not self._workspace.is_open:
-            return
         pause = self._pauses.look()
+        if not self._workspace.is_open:  # nobody is away who has not come yet
+            return
         self.attendance.beat(armed)
         if pause is not None:
             self._workspace.tasks.start(self._after(pause), "after a pause")

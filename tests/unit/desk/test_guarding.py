@@ -15,7 +15,7 @@ from app.desk.guarding import GuardingDesk
 from app.domain.errors import WrongPassphrase
 from app.domain.events import CompanionsChanged, Event, Noticed
 from app.domain.guard import Companion, Farewell, GuardSettings
-from app.runtime.pause import Pause
+from app.runtime.pause import SECOND, Pause, PauseWatch, Reading
 from app.runtime.secret import Secret
 from app.vault.keystore import Keystore
 from app.vault.vault import Vault
@@ -128,6 +128,22 @@ async def test_after_a_pause_the_absence_is_told(
     await guard.opened()
     await guard._after(Pause(5, 50, slept=True))
     assert [one.headline for one in await guard.absences()] == ["nothing happened"]
+
+
+async def test_a_trader_who_is_slow_to_type_the_passphrase_was_not_away(
+    desk: LocalDesk, companions: Companions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moments = iter(Reading(at * SECOND, at * SECOND, at * SECOND) for at in (0, 40, 41, 42))
+    monkeypatch.setattr("app.desk.guarding.PauseWatch", lambda: PauseWatch(moments.__next__))
+    guard = window(desk, companions)
+    monkeypatch.setattr(type(desk._workspace), "is_open", property(lambda _workspace: False))
+    guard.beat(0)
+    monkeypatch.undo()
+    pauses: list[Pause] = []
+    monkeypatch.setattr(guard, "_after", pauses.append)
+    guard.beat(1)
+    guard.beat(1)
+    assert pauses == []
 
 
 async def test_the_screen_is_unlocked_by_the_passphrase_alone(desk: LocalDesk) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QEvent, QObject, QTimer, Signal
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
+from PySide6.QtWidgets import QApplication, QFrame, QHBoxLayout, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from app.domain.events import Level
 from app.ui import theme
@@ -14,6 +14,8 @@ from app.ui.widgets.text import label, selectable
 
 _INFO_MS, _WARNING_MS = 5_000, 10_000
 _MOST_TOASTS = 3
+_HELD_MS = 40
+"""Between two looks at a mouse button that is held down."""
 
 
 class Banner(QFrame):
@@ -56,11 +58,19 @@ class Banner(QFrame):
 
 
 class Banners(QWidget):
-    """The strips now shown, by name. Empty and invisible on a good day."""
+    """The strips now shown, by name. Empty and invisible on a good day.
+
+    A strip moves what lies below it: while a mouse button is down, a stop line on its way is not moved under the hand.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self._shown: dict[str, Banner] = {}
+        self._held: list[Callable[[], None]] = []
+        self._look = QTimer(self)
+        self._look.setSingleShot(True)
+        self._look.setInterval(_HELD_MS)
+        self._look.timeout.connect(self._catch_up)
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.setSpacing(1)
@@ -77,6 +87,31 @@ class Banners(QWidget):
         dismissable: bool = False,
     ) -> None:
         """Shows a strip, or changes the one of that name."""
+        self._when_free(lambda: self._show(name, text, role=role, button=button, do=do, dismissable=dismissable))
+
+    def drop(self, name: str) -> None:
+        """Takes a strip away; an unknown one is ignored."""
+        self._when_free(lambda: self._drop(name))
+
+    def text_of(self, name: str) -> str:
+        """What a strip says, empty when it is not shown."""
+        banner = self._shown.get(name)
+        return "" if banner is None else banner.words.text()
+
+    def _when_free(self, change: Callable[[], None]) -> None:
+        self._held.append(change)
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        if QApplication.mouseButtons() != Qt.MouseButton.NoButton:
+            self._look.start()
+            return
+        while self._held:
+            self._held.pop(0)()
+
+    def _show(
+        self, name: str, text: str, *, role: str, button: str, do: Callable[[], object] | None, dismissable: bool
+    ) -> None:
         banner = self._shown.get(name)
         if banner is None:
             banner = self._shown[name] = Banner(name)
@@ -85,19 +120,13 @@ class Banners(QWidget):
         banner.set(text, role, button, do, dismissable=dismissable)
         self.setVisible(True)
 
-    def drop(self, name: str) -> None:
-        """Takes a strip away; an unknown one is ignored."""
+    def _drop(self, name: str) -> None:
         banner = self._shown.pop(name, None)
         if banner is not None:
             self._layout.removeWidget(banner)
             banner.hide()
             banner.deleteLater()
         self.setVisible(bool(self._shown))
-
-    def text_of(self, name: str) -> str:
-        """What a strip says, empty when it is not shown."""
-        banner = self._shown.get(name)
-        return "" if banner is None else banner.words.text()
 
 
 class Toasts(QWidget):

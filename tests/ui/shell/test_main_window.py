@@ -502,6 +502,20 @@ def test_who_returns_is_told_what_happened(stage: Stage, window: MainWindow) -> 
     assert model.index(1, 1).data() == f"INFY: {words}"
 
 
+def test_no_strip_moves_a_line_that_is_being_dragged(
+    stage: Stage, window: MainWindow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(QApplication, "mouseButtons", lambda: Qt.MouseButton.LeftButton)
+    window.banners.show_banner("x", "The feed is down.")
+    window.banners.show_banner("y", "Another.")
+    window.banners.drop("y")
+    stage.settle()
+    assert window.banners.text_of("x") == ""
+    monkeypatch.undo()
+    stage.until(lambda: window.banners.text_of("x") == "The feed is down.")
+    assert window.banners.text_of("y") == ""
+
+
 def test_the_guarding_page_says_who_takes_over_and_keeps_what_was_chosen(stage: Stage, window: MainWindow) -> None:
     window.actions_.action("book.guarding").trigger()
     page = window.findChild(QDialog, "guarding")

@@ -9,6 +9,8 @@ company name. Best first:
 3. the rest; and within each: what has derivatives, shares, futures, other indices and BSE shares, options, words that
    match in full before words that only begin so; then nearer expiries.
 
+What is not found as it was typed is read once more, freely: `nifty24000ce`, `24,000`, `29-dec`, `december`, `NSE:INFY`.
+
 How it stays quick: every distinct word is kept once, sorted, and the rows of all words lie in one array in the order of
 the words; so the rows of all words that begin with something are one slice of it. Matching is marking rows. The build
 works in steps, between which others have their turn.
@@ -16,6 +18,8 @@ works in steps, between which others have their turn.
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Generator, Iterable
 
 import numpy as np
@@ -55,10 +59,18 @@ class SearchIndex:
 
     def search(self, query: str, limit: int = 30) -> list[Instrument]:
         """The best `limit` instruments for what was typed so far; nothing for nothing."""
-        typed = query.upper()
-        words = [as_bytes(word) for word in typed.split()][:12]
+        words = query.upper().split()[:_MOST_WORDS]
         if not words or not len(self) or limit < 1:
             return []
+        found = self._found(words, limit)
+        if found:
+            return found
+        again = freely_read(query)[:_MOST_WORDS]
+        return self._found(again, limit) if again and again != words else []
+
+    def _found(self, typed: list[str], limit: int) -> list[Instrument]:
+        """The best for words as they stand."""
+        words = [as_bytes(word) for word in typed]
         score = np.zeros(len(self), np.int8)
         found = np.ones(len(self), np.bool_)
         outside_name = np.ones(len(self), np.bool_)
@@ -73,7 +85,7 @@ class SearchIndex:
             found &= hit > 0
             outside_name &= hit > 1
             score += hit == 3
-        joined = as_bytes("".join(typed.split()))
+        joined = as_bytes("".join(typed))
         first, last = _range(self._symbols, joined)
         begins = self._symbol_rows[first:last]
         same = self._symbol_rows[first : first + int(np.searchsorted(self._symbols[first:last], joined, side="right"))]
@@ -95,6 +107,41 @@ class SearchIndex:
             rows, ranks = rows[keep], ranks[keep]
         best = rows[np.argsort(ranks, kind="stable")[:limit]].tolist()
         return [self._source[int(self._order[row])] for row in best]
+
+
+def freely_read(query: str) -> list[str]:
+    """The words that a query may have meant: taken apart where letters meet digits, without punctuation, months and
+    kinds by their short names."""
+    text = _THOUSANDS.sub("", unicodedata.normalize("NFKC", query).upper())
+    words: list[str] = []
+    for piece in _DATE.sub(r" \1\2 ", text).replace("'", " ").split():
+        for part in _APART.findall(piece):
+            words += [part] if _DAY_OR_MONTH.fullmatch(part) else _month_apart(part)
+    return [_SHORT.get(word, word) for word in words]
+
+
+def _month_apart(part: str) -> list[str]:
+    """`NIFTYDEC24000CE` is NIFTY, DEC, 24000 and CE; `BAJAJ` stays one word."""
+    found: list[str] = []
+    for run in _RUNS.findall(part):
+        glued = _GLUED_MONTH.fullmatch(run)
+        found += glued.groups() if glued else [run.rstrip("0").rstrip(".") if "." in run else run]
+    return found
+
+
+_MONTH = "JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC"
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{2,3}\b)")
+_DATE = re.compile(rf"\b(\d{{1,2}})[-/ ]({_MONTH})")
+_APART = re.compile(r"[A-Z0-9&.]+")
+_RUNS = re.compile(r"[A-Z&]+|\d+(?:\.\d+)?")
+_DAY_OR_MONTH = re.compile(rf"\d{{1,2}}(?:{_MONTH})|(?:{_MONTH})\d{{2}}")
+_GLUED_MONTH = re.compile(rf"([A-Z&]{{3,}})({_MONTH})")
+_SHORT = {
+    "JANUARY": "JAN", "FEBRUARY": "FEB", "MARCH": "MAR", "APRIL": "APR", "JUNE": "JUN", "JULY": "JUL", "AUGUST": "AUG",
+    "SEPTEMBER": "SEP", "SEPT": "SEP", "OCTOBER": "OCT", "NOVEMBER": "NOV", "DECEMBER": "DEC",
+    "FUTURES": "FUT", "CALLS": "CE", "PUTS": "PE",
+}  # fmt: skip
+_MOST_WORDS = 12
 
 
 def _range(words: Words, beginning: bytes) -> tuple[int, int]:

@@ -170,3 +170,34 @@ def test_every_match_of_a_real_dump_and_only_those() -> None:
         ]
         assert {other.id for other in found} == {other.id for other in same_day}
         assert found[0].name == one.name
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "nifty26000ce dec",
+        "nifty dec 26000ce",
+        "NIFTYDEC26000CE",
+        "nifty 26,000 ce dec",
+        "nifty-26000-ce-29dec",
+        "nifty 29-dec 26000 ce",
+        "nifty december 26000 calls",
+        "nfo:nifty 26000.00 ce dec",
+        "nifty\t26000/ce (dec)",
+        "ｎｉｆｔｙ 26000 ce dec",
+    ],
+)
+def test_what_is_typed_oddly_is_found_all_the_same(query: str) -> None:
+    assert FOUND.search(query)[0].symbol == "NIFTY26DEC26000CE"
+
+
+def test_an_exchange_before_the_symbol_and_kinds_in_full() -> None:
+    assert [one.id for one in FOUND.search("NSE:SBIN")] == ["NSE:SBIN"]
+    assert FOUND.search("sbin futures")[0].symbol == "SBIN26DECFUT"
+    assert FOUND.search("sbin 892.50ce")[0].symbol == "SBIN26DEC892.5CE"
+    assert FOUND.search("'nifty 50'")[0].symbol == "NIFTY 50"
+
+
+def test_free_reading_makes_nothing_of_nonsense() -> None:
+    for query in ("हिन्दी", "---", "nifty 99999ce", "\0", "%", "nifty ce pe dec jan"):
+        assert FOUND.search(query) == []

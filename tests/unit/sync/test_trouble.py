@@ -13,7 +13,7 @@ from datetime import date
 import pytest
 
 from app.brokers.info import shipped_info
-from app.brokers.parts import PastFill
+from app.brokers.parts import FillPage, PastFill
 from app.brokers.zerodha.adapter import ZerodhaSession
 from app.brokers.zerodha.tradebook import read_tradebook
 from app.domain.calendar import AlwaysOpen, ist_date
@@ -363,6 +363,36 @@ async def test_pages_that_repeat_or_move_are_read_again_and_never_taken_for_the_
     assert (result.step, result.error_class) == (SyncStep.FAILED, ErrorClass.ANSWER)
     assert "do not fit together" in result.error
     assert len(await book.fills.all(U)) == 5
+
+
+async def test_pages_that_moved_by_one_fill_are_not_the_whole_though_their_sum_is_right(past: Past, book: Book) -> None:
+    fills = [past_fill(U, "2026-11-02", k) for k in range(6)]
+    past.broker.days = {"2026-11-02": fills}
+    dates = Dates(date(2026, 11, 2), date(2026, 11, 2))
+    # One that came in at the front pushed the third to the second page: the sixth is passed over.
+    moved = past.broker.page_of([fills[0], fills[1], fills[2], fills[2], fills[3], fills[4]], 2)
+    past.broker.wrong = [past.broker.page_of(fills, 1), moved]
+    (result,) = await past.service.run(dates=dates)
+    assert (result.step, result.created) == (SyncStep.COMPLETED, 6)
+
+
+async def test_an_empty_page_of_a_range_that_has_fills_takes_none_of_them_back(past: Past, book: Book) -> None:
+    past.broker.days = {"2026-11-02": [past_fill(U, "2026-11-02", k) for k in range(5)]}
+    dates = Dates(date(2026, 11, 2), date(2026, 11, 2))
+    await past.service.run(dates=dates)
+    past.broker.wrong = [FillPage((), 1, 0, 5)] * 3
+    (result,) = await past.service.run(dates=dates)
+    assert (result.step, result.error_class) == (SyncStep.FAILED, ErrorClass.ANSWER)
+    assert len(await book.fills.all(U)) == 5
+
+
+async def test_a_range_over_a_year_s_end_and_a_holiday_belongs_to_its_days(past: Past, book: Book) -> None:
+    """1 April begins another financial year; on 26 January nobody trades."""
+    days = ("2026-01-23", "2026-01-27", "2026-03-31", "2026-04-01")
+    past.broker.days = {day: [past_fill(U, day, 1), past_fill(U, day, 2)] for day in days}
+    (result,) = await past.service.run(dates=Dates(date(2026, 1, 23), date(2026, 4, 1)))
+    assert (result.step, result.created) == (SyncStep.COMPLETED, 8)
+    assert sorted({fill.id.trade_date for fill in await book.fills.all(U)}) == list(days)
 
 
 async def test_a_fill_of_today_is_found_again_in_a_history_that_knows_less(past: Past, book: Book) -> None:

@@ -33,6 +33,9 @@ LIST_CAP = 512 * 1024 * 1024
 SAMPLE = 120
 """Characters of the first malformed line that are kept for the log."""
 
+LARGEST_POWER = 12
+"""Of ten, in the numbers of a list."""
+
 INDEX_TICK = 5
 """Minor units in which an index is drawn: NSE publishes them to 0.05."""
 
@@ -104,7 +107,8 @@ def csv_lines(unpacked: Unpacked) -> Iterator[tuple[str, list[str]]]:
 
     Bytes that are no UTF-8 become U+FFFD, by which the caller finds the line malformed.
     """
-    for raw in io.TextIOWrapper(unpacked, "utf-8", "replace", newline="\n"):
+    # Editors and spreadsheets put a mark before the first line.
+    for raw in io.TextIOWrapper(unpacked, "utf-8-sig", "replace", newline="\n"):
         line = raw.rstrip("\r\n")
         if '"' not in line:
             yield line, line.split(",")
@@ -158,6 +162,27 @@ class Parts:
         self._lines = self._malformed = self._not_carried = 0
         self._first = ""
         return part
+
+
+def csv_header(lines: Iterator[tuple[str, list[str]]]) -> tuple[str, list[str]]:
+    """The first line that is not empty, and the names of its columns."""
+    for line, names in lines:
+        if line.strip():
+            return line, [name.strip() for name in names]
+    return "", []
+
+
+def is_symbol(text: str) -> bool:
+    """Whether a trading symbol can be one: characters that can be seen, none of them a byte that was no UTF-8."""
+    return bool(text) and text.isprintable() and "\ufffd" not in text and text == text.strip()
+
+
+def sane(number: Decimal) -> Decimal:
+    """The number of a list. Raises ValueError for what is below nought or beyond this world: counting to it would take
+    for ever."""
+    if not number.is_finite() or number < 0 or (number and number.adjusted() > LARGEST_POWER):
+        raise ValueError("not a number of an instrument")
+    return number
 
 
 def plain(number: Decimal) -> str:

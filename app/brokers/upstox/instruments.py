@@ -9,6 +9,7 @@ Wire facts: Upstox documentation, instruments; fields of both layouts as the fil
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -18,8 +19,21 @@ from functools import lru_cache
 import msgspec
 
 from app.brokers.documents import encode_json
-from app.brokers.instrument_lines import INDEX_TICK, Parts, Source, Unpacked, csv_lines, opened, pack, plain
+from app.brokers.instrument_lines import (
+    INDEX_TICK,
+    Parts,
+    Source,
+    Unpacked,
+    csv_header,
+    csv_lines,
+    is_symbol,
+    opened,
+    pack,
+    plain,
+    sane,
+)
 from app.brokers.rows import PRICE_SCALE, to_exact_price
+from app.brokers.upstox.namesakes import Namesakes
 from app.brokers.upstox.segments import IN_LOTS, NOT_CARRIED, SEGMENTS
 from app.domain.errors import BadAnswer
 from app.domain.ids import instrument_id
@@ -57,7 +71,7 @@ def pack_file(source: Source) -> Iterator[bytes]:
 def read(source: Source) -> Iterator[ListPart]:
     """A file in parts, JSON or CSV by its content. Raises BadAnswer for a damaged file or something else."""
     with opened(source) as unpacked:
-        if unpacked.peek(64).lstrip()[:1] == b"[":
+        if _text_begins(unpacked.peek(64))[:1] == b"[":
             yield from _parts(_json_fields(unpacked))
         else:
             yield from _parts(_csv_fields(unpacked))
@@ -65,16 +79,15 @@ def read(source: Source) -> Iterator[ListPart]:
 
 def is_ours(first: bytes) -> bool:
     """Whether a list that begins so is one of Upstox's."""
-    start = first.lstrip()
+    start = _text_begins(first)
     if start[:1] == b"[":
         return b'"instrument_key"' in start
     return start.replace(b'"', b"").startswith(b"instrument_key,")
 
 
-def is_ordinary_share(isin: str) -> bool:
-    """Equity shares of an Indian company. Bonds, warrants, partly paid shares and funds are listed beside them; digits
-    8 and 9 of an ISIN are the class."""
-    return isin.startswith("INE") and isin[7:9] == "01"
+def _text_begins(first: bytes) -> bytes:
+    """Without the mark that editors put in front, and without empty lines."""
+    return first.removeprefix(codecs.BOM_UTF8).lstrip()
 
 
 class Fields(msgspec.Struct, frozen=True):
@@ -110,7 +123,7 @@ def listed_contract(data: object, *, active: bool = True) -> Instrument:
 def _parts(listed: Iterator[Fields | str]) -> Iterator[ListPart]:
     """Rows in parts. A text among the fields is a line that could not be read."""
     parts = Parts()
-    names = _Namesakes()
+    names = Namesakes()
     for fields in listed:
         if isinstance(fields, str):
             parts.malformed(fields)
@@ -133,37 +146,6 @@ def _parts(listed: Iterator[Fields | str]) -> Iterator[ListPart]:
     yield parts.take()
 
 
-class _Namesakes:
-    """NSE lists partly paid shares, warrants and bonds under the company's own symbol, and there is an index METAL
-    beside a share METAL. The share keeps the name, whichever comes first in the file; the others get something
-    behind it. So all but shares of those segments are held back to the end."""
-
-    def __init__(self) -> None:
-        self._taken: set[str] = set()
-        self._others: dict[str, list[InstrumentRow]] = {}
-
-    def passes(self, segment: str, row: InstrumentRow) -> bool:
-        """False: the row comes later, with `rest`."""
-        name = row[0]
-        if segment.endswith("_FO"):
-            return True
-        # The row's last item is the key, whose second part is the ISIN.
-        share = segment == "BSE_EQ" or is_ordinary_share(row[11].partition("|")[2])
-        if share and name not in self._taken:
-            self._taken.add(name)
-            return True
-        self._others.setdefault(name, []).append(row)
-        return False
-
-    def rest(self) -> Iterator[InstrumentRow]:
-        """Those held back."""
-        for name, rows in self._others.items():
-            alone = len(rows) == 1 and name not in self._taken
-            for row in rows:
-                behind = " INDEX" if row[4] == InstrumentKind.INDEX.value else f"-{row[11].partition('|')[2]}"
-                yield row if alone else (name + behind, *row[1:])
-
-
 def _row(fields: Fields) -> InstrumentRow:
     """Raises ValueError for what is not as documented."""
     if fields.segment not in SEGMENTS:
@@ -175,12 +157,12 @@ def _row(fields: Fields) -> InstrumentRow:
         raise ValueError(f"exchange token {fields.exchange_token}")
     expiry = _expiry(fields.expiry)
     kind = _kind(fields, expiry)
-    strike = fields.strike_price if kind in _OPTIONS else None
+    strike = sane(fields.strike_price) if kind in _OPTIONS and fields.strike_price is not None else None
     if kind in _OPTIONS and (strike is None or strike <= 0):
         raise ValueError("an option without a strike")
     exchange, code, segment, what, scale, in_lots = _market(fields.segment, kind)
     symbol, name = _names(fields, kind, expiry, strike, at_broker)
-    if not symbol or "\ufffd" in symbol or "\ufffd" in name:
+    if not is_symbol(symbol) or "\ufffd" in name:
         raise ValueError("trading symbol")
     return (
         instrument_id(exchange, symbol),
@@ -190,7 +172,7 @@ def _row(fields: Fields) -> InstrumentRow:
         what,
         name,
         _tick(fields.tick_size, scale) or INDEX_TICK,
-        1 if in_lots else int(fields.lot_size or 0) or 1,
+        1 if in_lots else int(sane(fields.lot_size or Decimal(0))) or 1,
         scale,
         None if expiry is None else _iso(expiry),
         None if strike is None else _plain(strike),
@@ -295,7 +277,7 @@ _plain = lru_cache(50_000)(plain)
 
 @lru_cache(4096)
 def _tick(paise: Decimal, scale: int) -> int:
-    return to_exact_price(paise / 100, scale)
+    return to_exact_price(sane(paise) / 100, scale)
 
 
 # -- CSV -------------------------------------------------------------------------------------------------------------
@@ -303,7 +285,7 @@ def _tick(paise: Decimal, scale: int) -> int:
 
 def _csv_fields(unpacked: Unpacked) -> Iterator[Fields | str]:
     lines = csv_lines(unpacked)
-    line, header = next(lines, ("", []))
+    line, header = csv_header(lines)
     if not set(COLUMNS) <= set(header):
         raise BadAnswer("This is not an instrument list of Upstox.", "Choose another file.", detail=line)
     at = [header.index(name) for name in COLUMNS]
@@ -341,10 +323,7 @@ def _paise(text: str, in_rupees: bool) -> Decimal:
 
 @lru_cache(50_000)
 def _number(text: str) -> Decimal:
-    number = Decimal(text or 0)
-    if not number.is_finite():
-        raise ValueError("not a finite number")
-    return number
+    return sane(Decimal(text or 0))
 
 
 # -- JSON ------------------------------------------------------------------------------------------------------------
@@ -362,7 +341,7 @@ _decode = msgspec.json.Decoder(Fields).decode
 
 def _json_fields(unpacked: Unpacked) -> Iterator[Fields | str]:
     """The array's objects one by one, whatever its length. Raises EOFError when it does not end."""
-    rest = bytearray(unpacked.read(_PIECE).lstrip()[1:])
+    rest = bytearray(_text_begins(unpacked.read(_PIECE))[1:])
     at, ended = 0, False
     while True:
         begins = rest.find(b"{", at)

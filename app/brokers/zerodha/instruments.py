@@ -7,7 +7,19 @@ from datetime import date
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 
-from app.brokers.instrument_lines import INDEX_TICK, Parts, Source, Unpacked, csv_lines, opened, pack, plain
+from app.brokers.instrument_lines import (
+    INDEX_TICK,
+    Parts,
+    Source,
+    Unpacked,
+    csv_header,
+    csv_lines,
+    is_symbol,
+    opened,
+    pack,
+    plain,
+    sane,
+)
 from app.brokers.rows import PRICE_SCALE, to_exact_price
 from app.domain.errors import BadAnswer
 from app.domain.ids import instrument_id
@@ -41,6 +53,11 @@ _KINDS: Mapping[str, InstrumentKind] = {
 }
 
 
+_CONTRACTS = frozenset({"FUT", "CE", "PE"})
+TOKENS = 2**32
+"""Instrument tokens are 32 bits wide on the ticker's wire."""
+
+
 def pack_file(source: Source) -> Iterator[bytes]:
     """A dump to packed parts, for the trip between processes. Raises BadAnswer when it is no instrument dump."""
     return pack(read(source))
@@ -54,12 +71,13 @@ def read(source: Source) -> Iterator[ListPart]:
 
 def is_ours(first: bytes) -> bool:
     """Whether a list that begins so is one of Kite's."""
-    return first.replace(b'"', b"").lstrip(b"\xef\xbb\xbf \r\n").startswith(b"instrument_token,exchange_token,")
+    start = first[:200].translate(None, b'" ').lstrip(b"\xef\xbb\xbf\r\n")
+    return start.startswith(b"instrument_token,exchange_token,")
 
 
 def _parts(unpacked: Unpacked) -> Iterator[ListPart]:
     lines = csv_lines(unpacked)
-    line, header = next(lines, ("", []))
+    line, header = csv_header(lines)
     if not set(COLUMNS) <= set(header):
         raise BadAnswer("This is not an instrument list of Zerodha.", "Choose another file.", detail=line)
     at = [header.index(name) for name in COLUMNS]
@@ -96,8 +114,11 @@ def _row(
     """One line. Raises ValueError for anything that is not as documented."""
     what, where, scale = _market(exchange, segment, kind)
     number = int(token)
-    if not symbol or number < 0 or "\ufffd" in symbol or "\ufffd" in name:
+    if not 0 <= number < TOKENS or not is_symbol(symbol) or "\ufffd" in name:
         raise ValueError("trading symbol, name or token")
+    ends, at = _day(expiry), _strike(strike)
+    if kind in _CONTRACTS and segment != "INDICES" and (ends is None or (kind != "FUT" and at is None)):
+        raise ValueError("a contract without expiry or strike")
     return (
         instrument_id(exchange, symbol),
         number,
@@ -109,8 +130,8 @@ def _row(
         or INDEX_TICK,  # an index has neither in the list; what draws or counts it may divide by them
         1 if exchange in IN_LOTS else _lot(lot) or 1,
         scale,
-        _day(expiry),
-        _strike(strike),
+        ends,
+        at,
         "",
     )
 
@@ -133,17 +154,17 @@ def _market(exchange: str, segment: str, kind: str) -> tuple[str, str, int]:
 @lru_cache(50_000)
 def _strike(text: str) -> str | None:
     number = Decimal(text or 0)
-    return plain(number) if number else None
+    return plain(sane(number)) if number > 0 else None  # some lists have -0.01 for none
 
 
 @lru_cache(4096)
 def _tick(text: str, scale: int) -> int:
-    return to_exact_price(Decimal(text or 0), scale)
+    return to_exact_price(sane(Decimal(text or 0)), scale)
 
 
 @lru_cache(4096)
 def _lot(text: str) -> int:
-    return int(Decimal(text or 0))
+    return int(sane(Decimal(text or 0)))
 
 
 @lru_cache(4096)

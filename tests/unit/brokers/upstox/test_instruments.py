@@ -11,7 +11,8 @@ import pytest
 
 from app.brokers import instrument_lines
 from app.brokers.instrument_lines import beginning, unpack
-from app.brokers.upstox.instruments import is_ordinary_share, is_ours, pack_file, read
+from app.brokers.upstox.instruments import is_ours, pack_file, read
+from app.brokers.upstox.namesakes import is_ordinary_share
 from app.domain.errors import BadAnswer
 from app.domain.instrument import Instrument, InstrumentKind, Segment
 from app.domain.listing import InstrumentMaker
@@ -145,12 +146,27 @@ def test_the_share_keeps_its_symbol_and_its_namesakes_do_not() -> None:
     ]
 
 
+def test_an_instrument_that_is_listed_twice_is_there_once() -> None:
+    (part,) = read(listed(INFY, INFY, CALL))
+    assert sorted(row[0] for row in part.rows) == ["NFO:NIFTY26NOV24000CE", "NSE:INFY"]
+
+
+def test_a_mark_of_an_editor_in_front_changes_nothing() -> None:
+    body = b"\xef\xbb\xbf\r\n" + json.dumps([INFY], indent=2).replace("\n", "\r\n").encode()
+    (part,) = read(body)
+    assert [row[0] for row in part.rows] == ["NSE:INFY"]
+    assert is_ours(body)
+
+
 BROKEN = {
     "a segment that nobody knows": {**INFY, "segment": "NSE_XX"},
     "a key of another segment": {**INFY, "instrument_key": "BSE_EQ|INE009A01021"},
     "no number": {**INFY, "exchange_token": "x"},
     "a text for a tick": {**INFY, "tick_size": "wide"},
     "a tick between two paise": {**INFY, "tick_size": 0.5},
+    "a tick below nothing": {**INFY, "tick_size": -5},
+    "a lot beyond this world": {**INFY, "lot_size": 1e300},
+    "a symbol that cannot be seen": {**INFY, "trading_symbol": "IN\0FY"},
     "no symbol": {**INFY, "trading_symbol": ""},
     "a contract without an expiry": {**CALL, "expiry": None},
     "an option without a strike": {**CALL, "strike_price": 0.0},

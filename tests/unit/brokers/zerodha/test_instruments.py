@@ -70,6 +70,13 @@ def test_malformed_lines_are_counted_and_left_out() -> None:
         "408065,1594,,INFOSYS,0,,0,0.05,1,EQ,NSE,NSE",
         '408065,1594,INFY,"INFOSYS,0,,0,0.05,1,EQ,NSE,NSE',  # a stray quote, which swallows no other line
         "408065,1594,INFY,INF\ufffdSYS,0,,0,0.05,1,EQ,NSE,NSE",
+        "99999999999999999999,1594,INFY,INFOSYS,0,,0,0.05,1,EQ,NSE,NSE",  # wider than the ticker's wire
+        "408065,1594,IN\0FY,INFOSYS,0,,0,0.05,1,EQ,NSE,NSE",
+        "408065,1594,INFY,INFOSYS,0,,0,0.05,1e999999999,EQ,NSE,NSE",  # counting to it would take for ever
+        "408065,1594,INFY,INFOSYS,0,,0,1e999999999,1,EQ,NSE,NSE",
+        "408065,1594,INFY,INFOSYS,0,,0,0.05,-5,EQ,NSE,NSE",
+        "1,1,NIFTY26DECFUT,NIFTY,0,,0,0.05,65,FUT,NFO-FUT,NFO",
+        "1,1,NIFTY26DEC0CE,NIFTY,0,2026-12-29,0,0.05,65,CE,NFO-OPT,NFO",
         "1,1,SPX,,0,,0,0,0,EQ,INDICES,GLOBAL",
         "2,1,011NSETEST36DECFUT,011NSETEST,0,2036-11-27,0,0.05,1,FUT,NFO-FUT,NFO",
         "",
@@ -79,8 +86,21 @@ def test_malformed_lines_are_counted_and_left_out() -> None:
     assert [(row[0], row[4], row[3]) for row in part.rows] == [
         ("NSE:NIFTY 50", InstrumentKind.INDEX.value, Segment.INDEX.value)
     ]
-    assert (part.lines, part.malformed, part.not_carried) == (12, 9, 2)
+    assert (part.lines, part.malformed, part.not_carried) == (19, 16, 2)
     assert part.first_malformed == lines[1]
+
+
+@pytest.mark.parametrize("before", ["\ufeff", "\r\n", "\ufeff\r\n\r\n"], ids=["a mark", "an empty line", "both"])
+def test_a_dump_that_went_through_an_editor_is_one_all_the_same(before: str) -> None:
+    body = f"{before}{HEADER.replace(',', ', ')}\r\n{GOOD}\r\n".encode()
+    (part,) = read(body)
+    assert [row[0] for row in part.rows] == ["NSE:NIFTY 50"]
+    assert is_ours(body)
+
+
+def test_a_future_whose_strike_is_a_cent_below_nothing_has_none() -> None:
+    (part,) = read(f"{HEADER}\n1,1,GOLD26DECFUT,GOLD,0,2026-12-04,-0.01,1,1,FUT,MCX-FUT,MCX\n".encode())
+    assert (part.malformed, part.rows[0][10]) == (0, None)
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"\x1f\x8bnot gzip", b"\xff\xfe\x00"])

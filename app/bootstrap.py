@@ -22,12 +22,12 @@ from app.cli.commands import (
     DeskCommand,
     Doctor,
     ExitCommand,
-    Export,
     Flatten,
     Guard,
     InstrumentCommand,
     InstrumentStats,
     InstrumentSync,
+    OutwardCommand,
     QuoteCommand,
     Restore,
     Simulate,
@@ -289,9 +289,9 @@ async def _command(desk: Any, command: DeskCommand, out: Any) -> int:
     from app.cli.accounts import run_accounts
     from app.cli.connect import run_connect
     from app.cli.exits import run_exits
-    from app.cli.export import run_export
     from app.cli.flatten import run_flatten
     from app.cli.instruments import run_instruments
+    from app.cli.metrics import run_outward
     from app.cli.quotes import run_quotes
     from app.cli.sync import run_sync
 
@@ -303,8 +303,8 @@ async def _command(desk: Any, command: DeskCommand, out: Any) -> int:
         return await run_quotes(desk.quotes, command, out)
     if isinstance(command, Flatten):
         return await run_flatten(desk.flatten, command, out)
-    if isinstance(command, Export):
-        return await run_export(desk.exports, command, out)
+    if isinstance(command, OutwardCommand):
+        return await run_outward(desk, command, out)
     if isinstance(command, ExitCommand):
         return await run_exits(desk.exits, command, out)
     if isinstance(command, Connect):

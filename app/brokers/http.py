@@ -25,6 +25,7 @@ import certifi
 import httpx
 
 from app import __version__
+from app.brokers import tally
 from app.brokers.documents import (
     Facts,
     cut_rows,
@@ -165,7 +166,9 @@ class HttpClient:
                     await _close(response)
         except (httpx.HTTPError, httpx.StreamError, TimeoutError, OSError, BrokerError) as failure:
             log.info("%s %s failed: %s [%s]", method, path, type(failure).__name__, action)
+            tally.shared().unanswered(self.host)
             raise self._translated(failure, placement=placement, sent=sent.anything) from failure
+        tally.shared().answered(self.host, response.status_code)
         level = logging.DEBUG if method == "GET" else logging.INFO
         log.log(level, "%s %s %d %.0f ms [%s]", method, path, response.status_code, since_ms(started), action)
         return Answer(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body)

@@ -254,7 +254,19 @@ class Export:
     as_json: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """Show figures by day."""
+
+    profile: Path
+    days: int
+    as_json: bool
+
+
 ExitCommand = Flights | PortfolioStop
+
+OutwardCommand = Export | Metrics
+"""What tells others of the book."""
 
 DataCommand = Backup | Restore | Doctor | RotateKeys | Tidy
 
@@ -264,7 +276,9 @@ InstrumentCommand = InstrumentSync | InstrumentStats
 
 QuoteCommand = QuoteChange | QuoteKey | QuoteAsk
 
-DeskCommand = Connect | Sync | InstrumentCommand | AccountCommand | QuoteCommand | Flatten | ExitCommand | Export
+DeskCommand = (
+    Connect | Sync | InstrumentCommand | AccountCommand | QuoteCommand | Flatten | ExitCommand | OutwardCommand
+)
 """What a desk does, here or in the workstation that runs."""
 
 Command = Workstation | Guard | Simulate | DataCommand | DeskCommand

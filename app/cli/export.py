@@ -16,7 +16,7 @@ from app.domain.exports import ExportChoice, ExportFormat, ExportKind
 from app.domain.ids import AccountId
 
 if TYPE_CHECKING:
-    from app.desk.export_commands import ExportCommands
+    from app.desk.api_data import ExportVerbs
 
 NAME = "export"
 
@@ -57,7 +57,7 @@ def parsed(asked: argparse.Namespace, profile: Path) -> Export:
     return Export(profile, choice, asked.json)
 
 
-async def run_export(desk: ExportCommands, command: Export, out: Output) -> int:
+async def run_export(desk: ExportVerbs, command: Export, out: Output) -> int:
     """Exit code 0 written, 1 it failed, 2 nothing was begun."""
     try:
         made = await desk.export(command.choice)

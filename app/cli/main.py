@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from app import __version__
-from app.cli import accounts, data, exits, export, flatten, guard, instruments, quotes
+from app.cli import accounts, data, exits, export, flatten, guard, instruments, metrics, quotes
 from app.cli.commands import Command, Connect, Simulate, Sync, Workstation
 from app.domain.account import Endpoints
 from app.domain.ids import AccountId
@@ -34,6 +34,7 @@ examples:
   main.py tidy                         drop old ticks, notices and sync runs; --notifications-days N
   main.py export trades FILE           rows as CSV or JSON; --from DATE --to DATE --account ID
   main.py doctor                       is everything well?
+  main.py metrics                      orders, exits, gaps, syncs, errors and memory by day
   main.py accounts                     who is connected; `accounts pause|resume|disconnect ID`
   main.py quotes                       who is asked for prices that no feed brings; `quotes order NAME…`
   main.py flatten --yes                cancel all orders, exit all positions; without --yes only listed
@@ -53,6 +54,7 @@ _PARSED: dict[str, Callable[[argparse.Namespace, Path], Command]] = {
     quotes.NAME: quotes.parsed,
     flatten.NAME: flatten.parsed,
     export.NAME: export.parsed,
+    metrics.NAME: metrics.parsed,
     **dict.fromkeys(exits.NAMES, exits.parsed),
 }
 """Commands that have a module of their own."""
@@ -116,6 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     guard.add_command(commands, common)
     flatten.add_command(commands, common)
     export.add_command(commands, common)
+    metrics.add_command(commands, common)
     exits.add_commands(commands, common)
     return parser
 

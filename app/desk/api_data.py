@@ -9,6 +9,7 @@ from app.desk.data_messages import BackupMade, DataView, FileCheck, KeyRotated, 
 from app.domain.exports import ExportChoice, ExportMade
 from app.domain.health import Finding, PreflightReport
 from app.domain.ids import AccountId
+from app.domain.metrics import MetricHistory
 from app.runtime.secret import Secret
 
 
@@ -73,4 +74,12 @@ class ExportVerbs(Protocol):
 
     async def export(self, choice: ExportChoice) -> ExportMade:
         """Raises Denied for a file that is there or a choice that makes no sense, DiskFull, StorageError."""
+        ...
+
+
+class MetricVerbs(Protocol):
+    """Figures by day."""
+
+    async def history(self, days: int = 30) -> MetricHistory:
+        """The newest days of which there are figures, what happened a moment ago included."""
         ...

@@ -23,6 +23,7 @@ from app.desk.data_messages import (
 )
 from app.desk.rotation import KeyRotation
 from app.desk.workspace import Workspace
+from app.domain.calendar import ist_date
 from app.domain.errors import AppError, Damaged, Denied
 from app.domain.events import Level, Noticed
 from app.domain.ids import Nanos
@@ -50,6 +51,8 @@ HOUR: Nanos = 3_600 * SECOND
 MEGABYTE = 1_000_000
 FLIGHT_DAYS = 3_650
 """A recording of an exit takes some kilobytes: ten years of them are kept."""
+METRIC_DAYS = 730
+"""Figures by day outlive the logs that they were worked out from."""
 _TIDIED = "upkeep.tidied_at"
 _CHECKED = "upkeep.checked_at"
 
@@ -181,6 +184,7 @@ class DataDesk:
         notifications = await retention.drop_notifications(now - settings.notifications_days * DAY)
         runs = await retention.drop_sync_logs(now - settings.sync_log_days * DAY)
         exits = await self._workspace.journal.flights.drop_before(now - FLIGHT_DAYS * DAY)
+        await self._workspace.book.metrics.drop_before(ist_date(now - METRIC_DAYS * DAY).isoformat())
         recorded = self._workspace.book.ticks
         ticks = await recorded.drop_before(now - settings.ticks_days * DAY)
         capped = await recorded.drop_above(settings.ticks_megabytes * MEGABYTE)

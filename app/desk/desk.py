@@ -20,6 +20,7 @@ from app.desk.gtts import GttDesk
 from app.desk.guarding import GuardingDesk
 from app.desk.instruments import InstrumentDesk
 from app.desk.market import MarketDesk
+from app.desk.metrics import MetricDesk
 from app.desk.notices import NoticeDesk
 from app.desk.order_history import OrderHistory
 from app.desk.order_use import OrderUseWatch
@@ -105,6 +106,7 @@ class LocalDesk:
         self.quotes = QuoteDesk(workspace, self.market.unpriced)
         self.market.arranged = self.quotes.arranged
         self.quotes.on_choice = self.market.resubscribe
+        self.metrics = MetricDesk(workspace, bus)
         self._history = OrderHistory(workspace)
         self._calendar = CalendarNews(workspace)
         self.recorder = TickRecorder(workspace, self.market.subscribe)
@@ -160,6 +162,7 @@ class LocalDesk:
         await self.sync.close()
         if self._workspace.is_open:
             await self.recorder.flush()
+            await self.metrics.close()
             await self.guard.close(self.armed)
         await self._workspace.close()
         if self._last is not None:
@@ -176,6 +179,7 @@ class LocalDesk:
             start(watch.run(), "pre-flight")
             start(self._keep_schedule(), "sync schedule")
             start(self.data.keep(), "housekeeping")
+            start(self.metrics.keep(), "figures of the day")
             start(self.recorder.keep(), "recorder of ticks")
             start(self.quotes.keep(), "quotes where no feed is")
             start(self.gtts.keep_watch(), "triggers at the broker")

@@ -1,28 +1,21 @@
-"""`export` for the command line: the same verb, here or in the workstation that runs."""
+"""`export` and `metrics` for the command line, where a workstation runs on the profile."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
 from app.desk.api import Desk
 from app.desk.remote import Verb, call
 from app.domain.exports import ExportChoice, ExportMade
+from app.domain.metrics import MetricHistory
 from app.runtime.paths import ProfilePaths
 
 SECONDS = 1800.0
 """A million rows on a slow disk."""
-
-
-class ExportCommands(Protocol):
-    """The part of a desk that `export` uses. Raises AppError."""
-
-    async def export(self, choice: ExportChoice) -> ExportMade:
-        """Writes the file."""
-        ...
 
 
 class RemoteExports:
@@ -39,10 +32,24 @@ class RemoteExports:
         )
 
 
+class RemoteMetrics:
+    """The desk of the workstation that runs on a profile."""
+
+    def __init__(self, paths: ProfilePaths) -> None:
+        self._paths = paths
+
+    async def history(self, days: int = 30) -> MetricHistory:
+        """The same, in the workstation."""
+        return msgspec.convert(await asyncio.to_thread(call, self._paths, "metrics", {"days": days}), MetricHistory)
+
+
 def export_verbs(desk: Desk) -> dict[str, Verb]:
     """What a workstation answers on its local socket."""
 
     async def export(params: Mapping[str, Any]) -> ExportMade:
         return await desk.exports.export(msgspec.convert(params["choice"], ExportChoice))
 
-    return {"export": export}
+    async def metrics(params: Mapping[str, Any]) -> MetricHistory:
+        return await desk.metrics.history(msgspec.convert(params["days"], int))
+
+    return {"export": export, "metrics": metrics}

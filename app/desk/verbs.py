@@ -15,10 +15,10 @@ import msgspec
 from app import __version__
 from app.desk.account_verbs import DirectAccounts, RemoteAccounts, account_verbs
 from app.desk.api import Desk
-from app.desk.api_data import ExportVerbs
+from app.desk.api_data import ExportVerbs, MetricVerbs
 from app.desk.api_quotes import QuoteVerbs
 from app.desk.exit_commands import DirectExits, RemoteExits, exit_verbs
-from app.desk.export_commands import RemoteExports, export_verbs
+from app.desk.export_commands import RemoteExports, RemoteMetrics, export_verbs
 from app.desk.flatten_verbs import FlattenCommands, RemoteFlatten, flatten_verbs
 from app.desk.instrument_verbs import DirectInstruments, RemoteInstruments, instrument_verbs
 from app.desk.messages import AccountView, LoginPage, SyncSummary, VaultState
@@ -49,6 +49,16 @@ Progress = Callable[[SyncProgressed], None]
 
 class CommandDesk(Protocol):
     """The part of a desk that commands use. Raises AppError."""
+
+    @property
+    def exports(self) -> ExportVerbs:
+        """Rows for other programs."""
+        ...
+
+    @property
+    def metrics(self) -> MetricVerbs:
+        """Figures by day."""
+        ...
 
     async def begin_connect(
         self, broker: str, api_key: str, api_secret: Secret, endpoints: Endpoints | None
@@ -106,6 +116,11 @@ class DirectDesk:
     def exports(self) -> ExportVerbs:
         """The desk's own."""
         return self._desk.exports
+
+    @property
+    def metrics(self) -> MetricVerbs:
+        """The desk's own."""
+        return self._desk.metrics
 
     @property
     def flatten(self) -> FlattenCommands:
@@ -180,6 +195,7 @@ class RemoteDesk:
         self.quotes = RemoteQuotes(paths)
         self.exits = RemoteExits(paths)
         self.exports = RemoteExports(paths)
+        self.metrics = RemoteMetrics(paths)
 
     async def begin_connect(
         self, broker: str, api_key: str, api_secret: Secret, endpoints: Endpoints | None

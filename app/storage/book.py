@@ -7,6 +7,7 @@ from app.storage.charts import Candles, Curve
 from app.storage.fills import Fills
 from app.storage.instruments import Instruments
 from app.storage.leases import Leases
+from app.storage.metrics import Metrics
 from app.storage.notices import Notices
 from app.storage.orders import Orders
 from app.storage.portfolio import Holdings, Positions
@@ -45,6 +46,7 @@ class Book:
         self.candles = Candles(store)
         self.ticks = Ticks(store)
         self.curve = Curve(store)
+        self.metrics = Metrics(store)
 
     async def verify(self) -> None:
         """Reads the whole file. Raises Damaged."""

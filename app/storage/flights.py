@@ -8,7 +8,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from app.domain.errors import Damaged
 from app.domain.flight import Flight
-from app.domain.ids import Nanos, StopId
+from app.domain.ids import AccountId, Nanos, StopId
 from app.storage.schema_journal import flights
 from app.storage.store import Store
 
@@ -35,6 +35,15 @@ class Flights:
     async def recent(self, limit: int) -> list[Flight]:
         """The newest first."""
         query = select(flights.c.flight).order_by(flights.c.fired_at.desc(), flights.c.stop).limit(limit)
+        return await self._store.run(lambda c: [_flight(blob) for blob in c.execute(query).scalars()])
+
+    async def between(self, account: AccountId, since: Nanos, until: Nanos) -> list[Flight]:
+        """Of one account, fired between two moments, the oldest first."""
+        query = (
+            select(flights.c.flight)
+            .where(flights.c.fired_at >= since, flights.c.fired_at < until, flights.c.account == account)
+            .order_by(flights.c.fired_at, flights.c.stop)
+        )
         return await self._store.run(lambda c: [_flight(blob) for blob in c.execute(query).scalars()])
 
     async def drop_before(self, at: Nanos) -> int:

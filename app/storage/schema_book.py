@@ -14,11 +14,11 @@ from app.domain.fill import Source
 from app.domain.instrument import Exchange, InstrumentKind, Product, Segment
 from app.domain.market import Interval
 from app.domain.order import OrderKind, OrderStatus, Side, Validity
-from app.storage import schema_instruments, schema_sync, schema_ticks
+from app.storage import schema_instruments, schema_metrics, schema_sync, schema_ticks
 from app.storage.columns import Blob, Whole, Words, one_of, yes_no
 from app.storage.schema_base import metadata
 
-__all__ = ["metadata", "schema_instruments", "schema_sync", "schema_ticks"]
+__all__ = ["metadata", "schema_instruments", "schema_metrics", "schema_sync", "schema_ticks"]
 
 settings = Table(
     "settings",

@@ -11,6 +11,7 @@ from app.storage.migrations.book import (
     v0007_ticks,
     v0008_account_states,
     v0009_fill_aliases,
+    v0010_day_metrics,
 )
 
 VERSIONS = (
@@ -23,4 +24,5 @@ VERSIONS = (
     Version("0007", v0007_ticks.upgrade),
     Version("0008", v0008_account_states.upgrade),
     Version("0009", v0009_fill_aliases.upgrade),
+    Version("0010", v0010_day_metrics.upgrade),
 )

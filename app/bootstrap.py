@@ -267,7 +267,7 @@ async def _with_own_desk(paths: ProfilePaths, command: Headless, out: Any) -> in
         if isinstance(command, Doctor):
             damage = await desk.health.look_closed(passphrases.known)
             if damage:
-                return told(damage, out)
+                return await told(DirectData(desk), command, damage, out)
         await open_vault(desk.session, passphrases, create=isinstance(command, Connect | InstrumentSync))
         if not isinstance(command, InstrumentStats | AccountList):
             await desk.session.resumed()

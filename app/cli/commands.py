@@ -92,6 +92,8 @@ class Doctor:
 
     profile: Path
     as_json: bool
+    report: Path | None = None
+    """A new file that a report to send is written to."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,12 +66,14 @@ def add_commands(
     for name in KEPT:
         unit = "MB" if name.endswith("megabytes") else "DAYS"
         tidy.add_argument(f"--{name.replace('_', '-')}", type=_positive, metavar=unit)
-    add(
+    doctor = add(
         "doctor",
         "is everything well?",
         "Looks at store, vault, backups, disk, clock, brokers, feeds, instruments and calendar. Exit code 1 when "
-        "something does not work.",
+        "something does not work. With --report it writes a zip to send to somebody who helps: versions, health, "
+        "figures, recorded exits, logs; accounts, names, orders, keys, addresses and folders masked, no trades in it.",
     )
+    doctor.add_argument("--report", metavar="FILE", help="a new file: the same, and logs, as a masked report to send")
 
 
 def parsed(asked: argparse.Namespace, profile: Path) -> DataCommand:
@@ -84,13 +86,13 @@ def parsed(asked: argparse.Namespace, profile: Path) -> DataCommand:
         return Tidy(profile, asked.json, *(getattr(asked, name) for name in KEPT))
     if asked.command == "rotate-keys":
         return RotateKeys(profile, asked.json)
-    return Doctor(profile, asked.json)
+    return Doctor(profile, asked.json, None if asked.report is None else Path(asked.report).expanduser().absolute())
 
 
 async def run_data(desk: DataCommands, command: DataCommand, out: Output, passphrases: Passphrases) -> int:
     """Exit code 0 fine, 1 it failed or something is wrong, 2 could not start."""
     if isinstance(command, Doctor):
-        return await _doctor(desk, out)
+        return await _doctor(desk, command, out)
     if isinstance(command, Restore):
         return await _restore(desk, command, out, passphrases)
     if isinstance(command, Tidy):
@@ -179,20 +181,32 @@ async def _with_passphrase(verb: Callable[[Secret | None], Awaitable[T]], passph
     return await verb(asked)
 
 
-async def _doctor(desk: DataCommands, out: Output) -> int:
+async def _doctor(desk: DataCommands, command: Doctor, out: Output) -> int:
     try:
         findings = await desk.doctor()
     except AppError as error:
         out.failed(error)
         return COULD_NOT_START
-    return told(findings, out)
+    return await told(desk, command, findings, out)
 
 
-def told(findings: tuple[Finding, ...], out: Output) -> int:
-    """Prints findings; their exit code."""
+async def told(desk: DataCommands, command: Doctor, findings: tuple[Finding, ...], out: Output) -> int:
+    """Prints findings, and writes the report where one is asked for; the exit code."""
+    saved = None
+    if command.report is not None:
+        try:
+            saved = await desk.save_report(str(command.report))
+        except AppError as error:
+            out.failed(error)
+            return COULD_NOT_START if isinstance(error, Denied) else SOME_FAILED
     lines = [_line(finding) for finding in findings]
+    if saved is not None:
+        lines.append(
+            f"report  {saved.file}: {saved.size / 1000:.0f} kB, {len(saved.members)} files; look before you send"
+        )
     wrong = failed(findings)
-    out.result({"ok": not wrong, "findings": msgspec.to_builtins(findings)}, "\n".join(lines))
+    report = {} if saved is None else {"report": msgspec.to_builtins(saved)}
+    out.result({"ok": not wrong, "findings": msgspec.to_builtins(findings), **report}, "\n".join(lines))
     return SOME_FAILED if wrong else FINE
 
 

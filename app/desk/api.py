@@ -12,7 +12,7 @@ from datetime import date
 from typing import Protocol
 
 from app.desk.api_accounts import BrowserLoginVerbs, SessionVerbs
-from app.desk.api_data import DataVerbs, ExportVerbs, HealthVerbs, MetricVerbs
+from app.desk.api_data import DataVerbs, ExportVerbs, HealthVerbs, MetricVerbs, ReportVerbs
 from app.desk.api_quotes import QuoteVerbs
 from app.desk.flatten_messages import FlattenChoice, FlattenPlan, FlattenReport
 from app.desk.flight_verbs import FlightVerbs
@@ -357,6 +357,8 @@ class Desk(Protocol):
     def exports(self) -> ExportVerbs: ...
     @property
     def metrics(self) -> MetricVerbs: ...
+    @property
+    def reports(self) -> ReportVerbs: ...
 
     def listen(self, handler: EventHandler) -> None: ...
     def unlisten(self, handler: EventHandler) -> None: ...

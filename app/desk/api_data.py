@@ -10,6 +10,7 @@ from app.domain.exports import ExportChoice, ExportMade
 from app.domain.health import Finding, PreflightReport
 from app.domain.ids import AccountId
 from app.domain.metrics import MetricHistory
+from app.domain.report import ReportMember, ReportSaved
 from app.runtime.secret import Secret
 
 
@@ -82,4 +83,16 @@ class MetricVerbs(Protocol):
 
     async def history(self, days: int = 30) -> MetricHistory:
         """The newest days of which there are figures, what happened a moment ago included."""
+        ...
+
+
+class ReportVerbs(Protocol):
+    """A report to send."""
+
+    async def preview(self) -> Sequence[ReportMember]:
+        """Every file of a report of now, masked, as it would be sent."""
+        ...
+
+    async def save(self, file: str, members: Sequence[ReportMember] = ()) -> ReportSaved:
+        """Writes a new zip: what was looked at, or a report of now. Raises Denied for a file that is there."""
         ...

@@ -15,6 +15,7 @@ from app.desk.api import Desk
 from app.desk.data_messages import BackupMade, KeyRotated, Restored, Tidied
 from app.desk.remote import Verb, call
 from app.domain.health import Finding
+from app.domain.report import ReportSaved
 from app.runtime import redaction
 from app.runtime.paths import ProfilePaths
 from app.runtime.secret import Secret
@@ -44,6 +45,10 @@ class DataCommands(Protocol):
 
     async def doctor(self) -> tuple[Finding, ...]:
         """What works and what does not."""
+        ...
+
+    async def save_report(self, file: str) -> ReportSaved:
+        """A masked report to send, in a new file; a whole path."""
         ...
 
 
@@ -85,6 +90,10 @@ class DirectData:
         """As the desk sees it."""
         return tuple(await self._desk.health.look())
 
+    async def save_report(self, file: str) -> ReportSaved:
+        """As the desk does it."""
+        return await self._desk.reports.save(file)
+
 
 class RemoteData:
     """The desk of the workstation that runs on a profile."""
@@ -114,6 +123,10 @@ class RemoteData:
         """The same, in the workstation: its feeds and its open stores are looked at."""
         return msgspec.convert(await self._call("doctor", {}), tuple[Finding, ...])
 
+    async def save_report(self, file: str) -> ReportSaved:
+        """The same, in the workstation; it writes the file itself."""
+        return msgspec.convert(await self._call("report", {"file": file}), ReportSaved)
+
     async def _call(self, verb: str, params: Mapping[str, Any]) -> Any:
         return await asyncio.to_thread(call, self._paths, verb, params, timeout=_SECONDS)
 
@@ -139,4 +152,14 @@ def data_verbs(desk: Desk) -> dict[str, Verb]:
     async def tidy(params: Mapping[str, Any]) -> Tidied:
         return await direct.tidy(params["kept"])
 
-    return {"tidy": tidy, "backup": backup, "restore": restore, "rotate-keys": rotate, "doctor": doctor}
+    async def report(params: Mapping[str, Any]) -> ReportSaved:
+        return await direct.save_report(params["file"])
+
+    return {
+        "report": report,
+        "tidy": tidy,
+        "backup": backup,
+        "restore": restore,
+        "rotate-keys": rotate,
+        "doctor": doctor,
+    }

@@ -29,6 +29,7 @@ from app.desk.portfolio import PortfolioDesk
 from app.desk.preflight import PreflightWatch
 from app.desk.quotes import QuoteDesk
 from app.desk.recorder import TickRecorder
+from app.desk.report import ReportDesk
 from app.desk.services import ServiceDesk
 from app.desk.session import SessionDesk
 from app.desk.stops import StopDesk
@@ -107,6 +108,7 @@ class LocalDesk:
         self.market.arranged = self.quotes.arranged
         self.quotes.on_choice = self.market.resubscribe
         self.metrics = MetricDesk(workspace, bus)
+        self.reports = ReportDesk(workspace, data.helper, self.health, self.metrics)
         self._history = OrderHistory(workspace)
         self._calendar = CalendarNews(workspace)
         self.recorder = TickRecorder(workspace, self.market.subscribe)

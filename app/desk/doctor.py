@@ -37,6 +37,8 @@ class Doctor:
         self._workspace = workspace
         self._data = data
         self._clock = SystemClock()
+        self._damage: tuple[Finding, ...] = ()
+        """What would not open, where the profile is closed for that."""
 
     async def look(self) -> tuple[Finding, ...]:
         """In the order in which a trader would ask. A part that cannot be looked at is a finding, not an error."""
@@ -46,6 +48,7 @@ class Doctor:
             found += await self._part("audit trail", self._trail())
             found += await self._part("backup", self._backup())
             found += await self._part("exits", self._exits())
+        found += self._damage
         found.append(await self._disk())
         found += checks.brokers(self._workspace.brokers.available(), self._workspace.brokers.problems)
         found.append(checks.calendar(self._workspace.calendar, ist_date(self._clock.now())))
@@ -97,7 +100,7 @@ class Doctor:
         vault = self._workspace.vault
         info = await asyncio.to_thread(vault.info)
         if info.damaged:
-            return tuple(await self._vault())
+            return tuple(await self._vault())  # `look` says so too
         passphrase = None if info.opens_with_keyring or not info.exists else ask()
         if not info.exists or (passphrase is None and not info.opens_with_keyring):
             return ()
@@ -106,7 +109,8 @@ class Doctor:
             found = await self._data.check_closed()
         finally:
             vault.lock()
-        return tuple(checks.store(file.name, file.size, file.damage) for file in found if file.damage)
+        self._damage = tuple(checks.store(file.name, file.size, file.damage) for file in found if file.damage)
+        return self._damage
 
     async def _part(self, name: str, findings: Awaitable[Sequence[Finding]]) -> list[Finding]:
         try:

@@ -190,6 +190,9 @@ class MetricDesk:
             self._note_worst(Metric.MEMORY_MB, held // MEGABYTE)
 
     def _note_worst(self, metric: Metric, value: int) -> None:
+        """Of the workstation: a command that reads the book says nothing about it."""
+        if not self._workspace.guarding:
+            return
         key = (self._today, "", metric)
         self._worst[key] = max(value, self._worst.get(key, 0))
 

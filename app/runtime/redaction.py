@@ -45,6 +45,11 @@ class Redactor:
         longest_first = sorted(self._values, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, longest_first)))
 
+    @property
+    def values(self) -> tuple[str, ...]:
+        """The secrets in every form that is looked for; for another process of ours that redacts. Keep them nowhere."""
+        return tuple(self._values)
+
     def clear(self) -> None:
         """Forgets the values; after the vault was locked nothing of them stays in memory here."""
         self._values, self._pattern = {}, None

@@ -50,6 +50,7 @@ def of(history: MetricHistory, subject: str, *metrics: Metric) -> Sequence[int |
 
 
 async def happenings(desk: LocalDesk) -> None:
+    desk._workspace.guarding = True  # as in the workstation
     refused = replace(order(2, INFY, 1), id=OrderId("ours-2"), status=OrderStatus.REJECTED)
     for one in (OURS, refused, order(3, INFY, 1)):  # the third was sent from a phone
         await desk._workspace.book.orders.save([one])
@@ -81,6 +82,7 @@ async def test_the_figures_of_a_day_are_kept_and_grow_over_a_restart(tmp_path: P
         # What is heard again is no second order and no second exit.
         publish(desk, OrderChanged(OURS), FlightRecorded(flight(1, 300)))
     async with opened(tmp_path) as desk:
+        desk._workspace.guarding = True
         publish(desk, FeedGap(B, MOMENT, MOMENT + 500_000_000, (INFY,)), EngineBeat(MOMENT, 1, 0, 7.0, None))
         tally.shared().answered("api.test", 500)
         history = await desk.metrics.history()

@@ -142,6 +142,8 @@ def next_step(view: ExitView) -> Step:
         return _cancel(exits, "it turned up after the position was closed")
     if exits:
         return _doubled(view, exits) or _without_need(view, exits) or _rest(view, exits)
+    if live and _no_excess(view):
+        return _cancel(live, "nothing is left to take back")
     if live:  # an excess on its way back
         return Wait("the excess is being squared off") if view.resting < REPRICE_SECONDS else _price_anew(view, live)
     waiting = _unsettled(view)
@@ -292,6 +294,12 @@ def _settle(view: ExitView, position: int) -> Step:
     if view.position_age < SETTLED_SECONDS:
         return Wait("the fills are in, the position is not yet updated")
     return _send(view, abs(position), "the position grew while it was being closed")
+
+
+def _no_excess(view: ExitView) -> bool:
+    """Nothing is turned round any more: what would take it back opens a position."""
+    position = view.position
+    return position is not None and view.position_age >= LOOKUP_SPACING and (not position or _guarded(view, position))
 
 
 def _guarded(view: ExitView, position: int) -> bool:

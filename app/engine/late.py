@@ -58,8 +58,11 @@ class LateOrders:
         stop = self._stops.get(stop_of_tag(order.tag) or StopId(""))
         if stop is None:
             self._on_foreign_order(order)
-        elif stop.id in self._firing or order.side is not stop.side or not _may_move(order):
+        elif stop.id in self._firing or not _may_move(order):
             return
+        elif order.side is not stop.side:
+            if stop.state.is_final:  # what went back went back twice
+                self._on_order_of_ended(stop, order)
         elif rests_behind(order):
             return  # the backstop stands where it should, or is being taken back
         elif stop.state is StopState.ARMED:
@@ -80,7 +83,8 @@ class LateOrders:
             settled[order.broker_order_id] = order.filled_quantity
         elif not order.status.is_final or order.filled_quantity > settled.get(order.broker_order_id, 0):
             self._record.alarm(stop, "A late exit order turned up after the stop had ended.", "Check the position.")
-            self._clean_up(stop, f"late order {order.broker_order_id}")
+            # What was taken back twice is the stop's own to close; what was closed twice is only taken back.
+            self._clean_up(stop, f"late order {order.broker_order_id}", cleanup=order.side is stop.side)
 
     def _on_foreign_order(self, order: Order) -> None:
         """An order that was under way when a stop closed its position, and filled after: two exits have crossed."""
@@ -100,11 +104,11 @@ class LateOrders:
             ):
                 self._clean_up(stop, f"order {order.broker_order_id} filled after the position was closed")
 
-    def _clean_up(self, stop: Stop, why: str) -> None:
+    def _clean_up(self, stop: Stop, why: str, *, cleanup: bool = True) -> None:
         reopened = replace(stop, state=StopState.EXITING, note=why)
         self._changed(reopened)
         self._record.note(reopened, "reopened", why)
-        self._firing.follow(reopened, cleanup=True)
+        self._firing.follow(reopened, cleanup=cleanup)
 
     def _on_settled(self, stop: StopId) -> None:
         """News that came in the last moment of a follower."""

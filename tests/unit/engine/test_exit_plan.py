@@ -240,6 +240,14 @@ def test_an_excess_on_its_way_back_is_waited_for_then_priced_anew() -> None:
     assert isinstance(next_step(replace(view, resting=3.0)), Reprice)
 
 
+def test_an_excess_order_that_has_nothing_to_take_back_any_more_is_cancelled() -> None:
+    view = replace(LONG, orders=(order(OrderStatus.FILLED, 100), back(OrderStatus.OPEN)), position=0)
+    assert isinstance(next_step(view), Wait)
+    assert next_step(replace(view, position_age=1.0)) == CancelOrders(
+        (back(OrderStatus.OPEN).broker_order_id,), "nothing is left to take back"
+    )
+
+
 def test_an_excess_that_is_back_closes_the_stop() -> None:
     view = replace(LONG, orders=(order(OrderStatus.FILLED, 100), back(OrderStatus.FILLED, 50)), position=0)
     assert next_step(view) == Close(100)

@@ -360,6 +360,28 @@ def test_an_excess_order_without_an_answer_is_looked_up_and_not_sent_twice() -> 
     assert rig.broker.held[KEY] == 0
 
 
+def test_an_excess_that_went_back_twice_is_closed_again_with_an_alarm() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        rig.broker.answers = ["open", OutcomeUnknown("lost")]
+        rig.broker.hold(KEY, 0)
+        rig.tick(98_900)
+        await settle()
+        rig.broker.fill(BrokerOrderId("1000"))
+        await rig.ended(stop)
+        assert rig.broker.held[KEY] == 0
+        first = next(r for r in rig.broker.placed if r.side is Side.BUY)
+        late = rig.broker.accept(first)
+        rig.broker.fill(late.broker_order_id)
+        assert rig.broker.held[KEY] == 100
+        await rig.ended(stop)
+        await asyncio.sleep(5)
+        assert rig.broker.held[KEY] == 0
+
+    rig = play(script)
+    assert any("late exit order" in alarm.lower() for alarm in rig.alarms)
+
+
 def test_a_late_first_attempt_beside_its_successor_is_cancelled() -> None:
     async def script(rig: Rig) -> None:
         stop = await rig.guard()

@@ -165,13 +165,15 @@ class FlattenDesk:
         """Entries are refused meanwhile: what is cancelled may not be asked for again by a timer."""
         orders = work.desk.orders
         before, orders.entries_refused = orders.entries_refused, "Everything is being flattened."
+        # No exit waits for the disk.
+        asked = asyncio.ensure_future(self._audit(work.desk, "asked", choice_words(work.choice)))
         try:
-            await self._audit(work.desk, "asked", choice_words(work.choice))
             await self._steps(work)
         except AppError as failure:
             work.failed.append(f"{work.desk.account}: {failure}")
         finally:
             orders.entries_refused = before
+        await asked
         words = "; ".join(work.failed) or "two readings of the broker's books show it"
         await self._audit(work.desk, "not flat" if work.failed else "verified flat", words)
 
@@ -331,7 +333,11 @@ class FlattenDesk:
 
     async def _audit(self, desk: AccountDesk, what: str, detail: str) -> None:
         entry = AuditEntry(desk.clock.now(), desk.account, "flatten all", what, detail)
-        await self._workspace.journal.audit(entry)
+        try:
+            await self._workspace.journal.audit(entry)
+        except AppError as failure:
+            words = f"That everything is flattened ({what}) is not in the audit trail."
+            self._workspace.publish(Noticed(Level.WARNING, words, str(failure), "", desk.account))
 
 
 async def _waiting(desk: AccountDesk) -> list[Gtt]:

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 from app.desk.account import AccountDesk
+from app.desk.flatten_messages import FlattenReport
 from app.domain.errors import AppError
 from app.domain.ids import InstrumentId, StrategyId, Tag
 from app.domain.instrument import Product
@@ -37,6 +38,17 @@ SETTLING = 4.0
 
 
 @dataclass(slots=True)
+class Flattened:
+    """The chord was pressed, and what came of it."""
+
+    life: int
+    begun: float
+    ended: float | None = None
+    report: FlattenReport | None = None
+    failure: Exception | None = None
+
+
+@dataclass(slots=True)
 class Stage:
     """A script being played in a world."""
 
@@ -57,6 +69,7 @@ class Stage:
     """What was bought by hand: units by the order's tag."""
     day_loss: int = 0
     """Paise that the day's P&L had to fall for the portfolio stop, from where it stood when that was set; 0: none."""
+    flattened: list[Flattened] = field(default_factory=list)
     night: float | None = None
     """Loop time at which the program ended for the day; the broker closes what is left of it."""
     by_phone: dict[str, float] = field(default_factory=dict)
@@ -331,6 +344,24 @@ class Stage:
         name = next((one for one, planned in self.strategies.items() if planned is wanted), None)
         return name is not None and await self._by_hand(lambda desk: desk.strategies.stop(name, close=True))
 
+    async def everything_flat(self, act: Act, _: Guarded) -> bool:
+        """The chord, confirmed."""
+        station, loop = self.world.running, self.world.loop
+        if station is None:
+            return False
+        done = Flattened(len(self.world.stations), loop.time())
+        self.flattened.append(done)
+
+        async def press() -> None:
+            try:
+                done.report = await station.flatten()
+            except Exception as failure:  # noqa: BLE001 - judged at the end
+                done.failure = failure
+            done.ended = loop.time()
+
+        station.side.start(press())
+        return True
+
     async def _by_hand(self, verb: Callable[[AccountDesk], Awaitable[object]]) -> bool:
         """In the workstation's process; a refusal in words is an answer like any other."""
         station = self.world.running
@@ -495,4 +526,5 @@ _ACTS: dict[Kind, Callable[[Stage, Act, Guarded], Awaitable[bool | None]]] = {
     Kind.ENTRY: Stage.entry,
     Kind.STRATEGY_ENDED: Stage.strategy_ended,
     Kind.STREAM_DOWN: Stage.stream_down,
+    Kind.FLATTENED: Stage.everything_flat,
 }

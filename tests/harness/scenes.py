@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
+from app.domain.errors import Denied
 from app.domain.events import DayStopChanged, Level, Noticed, StopChanged, StopFired
 from app.domain.flight import Flight, FlightStep
 from app.domain.ids import StopId
@@ -24,6 +26,18 @@ HEARD_WITHIN = 3.0
 """Seconds of fair weather in which a strategy's stop must have acted."""
 WRITTEN_WITHIN = 1.0
 """Seconds that a recording may take to the disk."""
+
+
+LOOKED_WITHIN = 1.5
+"""Seconds before a report in which the last look has been taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeardNotice:
+    """A notice, and when."""
+
+    at: float
+    event: Noticed
 
 
 async def of_strategies(stage: Stage) -> Sequence[str]:
@@ -48,6 +62,7 @@ def _of_strategy(stage: Stage, planned: Planned, strategy: Strategy) -> Iterator
     world = stage.world
     net = world.net(planned.instrument, "MIS")
     resting = strategy.state is StrategyState.IDLE and stage.happened.get(Kind.STRATEGY_ENDED)
+    resting = resting or (strategy.state is StrategyState.PAUSED and stage.flattened)
     if not strategy.state.is_over and not resting:
         yield f"the strategy is still {strategy.state} ({strategy.note}); the exchange has {net} units"
     if net:
@@ -83,7 +98,7 @@ def _why_it_left(stage: Stage, planned: Planned, strategy: Strategy) -> Iterator
     by_time = strategy.state is StrategyState.SOLD and strategy.leaving is Leaving.TIME
     if by_time and exits and min(exits) < stage.begun + planned.sells - 0.05:
         yield f"it was sold by time {stage.begun + planned.sells - min(exits):.2f} s too early"
-    if strategy.leaving is Leaving.TRADER and not stage.happened.get(Kind.STRATEGY_ENDED):
+    if strategy.leaving is Leaving.TRADER and not (stage.happened.get(Kind.STRATEGY_ENDED) or stage.flattened):
         yield "it says that the trader ended it; nobody did"
     if strategy.leaving is Leaving.PORTFOLIO and not _halts(stage):
         yield "it says that the portfolio stop ended it; nothing was halted"
@@ -223,6 +238,41 @@ def _bought_by_hand(stage: Stage) -> Iterator[str]:
         filled = sum(o.filled for o in _orders_of(stage, HAND_SHARE) if o.tag == tag)
         if filled > units:
             yield f"{HAND_SHARE}: {filled} units were bought by hand, {units} were asked for"
+
+
+# -- flatten all -------------------------------------------------------------------------------------------------------
+
+
+def of_flatten(stage: Stage) -> Iterator[str]:
+    """It ends with "verified flat" where the exchange says so too, and else calls the trader and says what is not."""
+    world = stage.world
+    for done in stage.flattened:
+        if done.failure is not None:
+            if not isinstance(done.failure, Denied):  # nobody is logged in
+                yield f"flattening everything failed: {done.failure!r}"
+        elif done.report is None or done.ended is None:
+            if world.life_at(world.loop.time()) == done.life and not stage.died_within(done.begun, 1_000.0):
+                yield "everything was to be flattened, and it never ended"
+        elif done.report.verified:
+            yield from _open_then(stage, done.ended)
+        elif not any(h.at >= done.begun and h.event.title == "Not everything is flat" for h in _alarms_heard(stage)):
+            yield "not everything was flat, and nobody was called"
+
+
+def _open_then(stage: Stage, moment: float) -> Iterator[str]:
+    """Positions that had been open for longer than it takes to look."""
+    world = stage.world
+    rows = world.tape.listings.by_token
+    for token, product in {(t.token, t.product) for t in world.traded}:
+        before = [t for t in world.traded if (t.token, t.product) == (token, product) and t.at <= moment]
+        if before and before[-1].net and moment - before[-1].at > LOOKED_WITHIN and product != "CNC":
+            yield f"verified flat, with {before[-1].net} units of {rows[token].tradingsymbol} {product} open"
+
+
+def _alarms_heard(stage: Stage) -> Iterator[HeardNotice]:
+    for heard in stage.world.events(Noticed):
+        if isinstance(heard.event, Noticed) and heard.event.level is Level.ALARM:
+            yield HeardNotice(heard.at, heard.event)
 
 
 # -- slices ------------------------------------------------------------------------------------------------------------

@@ -49,6 +49,7 @@ class Kind(StrEnum):
     ENTRY = "entry by hand"
     STRATEGY_ENDED = "strategy ended by the trader"
     STREAM_DOWN = "order updates alone are down"
+    FLATTENED = "everything flattened by the trader"
 
 
 class Rule(StrEnum):
@@ -173,7 +174,9 @@ _LATER_KINDS = (
     Kind.STREAM_DOWN,
 )
 """Drawn apart: what a seed did before they came it still does."""
-_FIRST_KINDS = tuple(kind for kind in Kind if kind not in _LATER_KINDS)
+_LATEST_KINDS = (Kind.FLATTENED,)
+"""Drawn apart once more."""
+_FIRST_KINDS = tuple(kind for kind in Kind if kind not in (*_LATER_KINDS, *_LATEST_KINDS))
 _AT_BREACH = tuple(kind for kind in Kind if kind not in (Kind.MOVED, Kind.NEXT_DAY, Kind.ENTRY))
 
 
@@ -188,6 +191,7 @@ def write(seed: int, options: tuple[str, ...]) -> Script:
     planned = _strategies(more, first)
     guarded += _large(more, guarded)
     drawn += _later(more, guarded, planned, first, wire)
+    drawn += _latest(random.Random(f"latest {seed}"), guarded, first)
     acts = _sane(sorted([*drawn, *_silent(drawn)], key=lambda act: act.at))
     tail = 20.0
     last = max([g.breach for g in guarded] + [p.sells for p in planned] + [act.at + _lasts(act) for act in acts])
@@ -239,6 +243,15 @@ def _later(
         if kind is Kind.SLOW_READ:
             acts += _meanwhile(chance, about, breach)
     return acts
+
+
+def _latest(chance: random.Random, guarded: tuple[Guarded, ...], first: float) -> list[Act]:
+    if chance.random() >= 0.08:
+        return []
+    about = chance.randrange(len(guarded))
+    near = chance.random() < 0.5
+    at = guarded[about].breach + chance.uniform(-0.5, 1.0) if near else chance.uniform(ARMED_BY, first + 8.0)
+    return [Act(round(max(ARMED_BY, at), 4), Kind.FLATTENED, about, 0.0)]
 
 
 def _silent(acts: list[Act]) -> Iterator[Act]:
@@ -337,6 +350,8 @@ def _lasts(act: Act) -> float:
         return act.amount + 12.0
     if act.kind in (Kind.KILLED_BETWEEN, Kind.STREAM_DOWN):
         return 30.0
+    if act.kind is Kind.FLATTENED:
+        return 75.0
     if act.kind in (Kind.CHANGE_FAILS, Kind.REJECTED, Kind.SERVER_ERROR, Kind.THROTTLED, Kind.PARTIAL):
         return 12.0
     return 5.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from sqlalchemy import select
 
@@ -13,6 +13,8 @@ from app.analytics.charge_table import ChargeTable
 from app.brokers.base import Session
 from app.desk.account import AccountDesk
 from app.desk.engine_parts import Trading
+from app.desk.flatten import FlattenDesk
+from app.desk.flatten_messages import FlattenChoice, FlattenReport
 from app.domain.account import Endpoints
 from app.domain.calendar import TradingCalendar
 from app.domain.errors import AppError, DiskFull, SessionExpired
@@ -32,6 +34,9 @@ from app.storage.schema_journal import intents
 from app.storage.store import open_store
 from tests.harness.virtual import Side
 from tests.harness.wires import Wire
+
+if TYPE_CHECKING:
+    from app.desk.workspace import Workspace
 
 T = TypeVar("T")
 
@@ -120,7 +125,7 @@ class Station:
         self.is_open = False
         """Its profile is open: there is a desk."""
         self._folder = folder
-        self._instruments = instruments
+        self.instruments = instruments
         self._wire = wire
         self._endpoints = endpoints
         self._factory = wire.factory(instruments)
@@ -150,7 +155,7 @@ class Station:
             rules=RULES,
             calendar=CALENDAR,
             charges=CHARGES,
-            instrument=self._instruments.get,
+            instrument=self.instruments.get,
             ends_in_auction=lambda _: False,
             info=lambda _: self._wire.info,
             charts=Charts(self._publish, _keep),
@@ -161,10 +166,14 @@ class Station:
 
     def _search(self, words: str, most: int) -> list[Instrument]:
         name, _, kind = words.partition(" ")
-        return [one for one in self._instruments.values() if one.name == name and kind in one.symbol][:most]
+        return [one for one in self.instruments.values() if one.name == name and kind in one.symbol][:most]
 
     def _publish(self, event: Event) -> None:
         self._told(self, event)
+
+    async def flatten(self) -> FlattenReport:
+        """The trader presses the chord and confirms."""
+        return await FlattenDesk(cast("Workspace", OneAccount(self, self._publish))).run(FlattenChoice())
 
     # -- the trader's login ------------------------------------------------------------------------------------------
 
@@ -215,6 +224,30 @@ class Station:
     def strategies(self) -> tuple[Strategy, ...]:
         """As the engine has them."""
         return self.desk.strategies.strategies
+
+
+class OneAccount:
+    """Of a workspace what flattening asks for: this program has one account."""
+
+    rules = RULES
+
+    def __init__(self, station: Station, publish: Callable[[Event], None]) -> None:
+        self._station = station
+        self.publish = publish
+
+    @property
+    def journal(self) -> Journal:
+        return self._station.journal
+
+    def account(self, account: AccountId) -> AccountDesk:
+        del account
+        return self._station.desk
+
+    def live(self) -> list[AccountDesk]:
+        return [self._station.desk] if self._station.desk.active else []
+
+    def instrument(self, instrument: InstrumentId) -> Instrument:
+        return self._station.instruments[instrument]
 
 
 async def _until_space(work: Callable[[], Coroutine[Any, Any, T]]) -> T:

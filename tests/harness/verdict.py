@@ -10,7 +10,7 @@ from app.domain.stop import FiredBy, Stop, StopState, stop_of_tag
 from app.simulator.order import Order
 from tests.harness.acts import Stage
 from tests.harness.plans import earliest, first_price, leaves_at, target_of
-from tests.harness.scenes import closed_at, of_flights, of_portfolio, of_slices, of_strategies
+from tests.harness.scenes import closed_at, of_flatten, of_flights, of_portfolio, of_slices, of_strategies
 from tests.harness.script import Guarded, Kind, Rule
 from tests.harness.world import MORNING, Traded
 
@@ -48,6 +48,7 @@ async def violations(stage: Stage, armed: dict[str, int]) -> list[str]:
         found += [f"{planned.instrument}: {words}" for words in _of_position(stage, planned.guarded)]
     found += await of_strategies(stage)
     found += of_portfolio(stage)
+    found += of_flatten(stage)
     found += of_slices(stage)
     found += await of_flights(stage)
     found += _lost_from_journal(armed, set(journal))
@@ -127,6 +128,8 @@ def _without_cause(stage: Stage, guarded: Guarded, stop: Stop) -> Iterator[str]:
         return
     if stop.fired_by is FiredBy.PORTFOLIO and stage.day_loss:
         return  # judged by the day's result
+    if stop.fired_by is FiredBy.TRADER and stage.flattened:
+        return
     world = stage.world
     token = world.tape.listings.by_key[guarded.instrument].token
     fired = stage.begun + (stop.fired_at - MORNING.timestamp() * 1e9) / 1e9
@@ -307,9 +310,20 @@ def _sent_again(stage: Stage) -> Iterator[str]:
         for later in exits:
             same = stop_of_tag(first.tag) == stop_of_tag(later.tag) and first.side == later.side
             name = f"{first.exchange}:{first.tradingsymbol}"
-            beside = first.status in ("OPEN", "COMPLETE") and first.quantity + later.quantity > units.get(name, 0)
+            most = units.get(name, 0) + _taken_back(stage, later)
+            beside = first.status in ("OPEN", "COMPLETE") and first.quantity + later.quantity > most
             if same and beside and world.arrived[first.order_id] < world.left[str(later.tag)] - KNOWN_AFTER:
                 yield f"{name}: exit {later.tag} left while {first.tag} was in the order book"
+
+
+def _taken_back(stage: Stage, exit_order: Order) -> int:
+    """Units that orders of the same stop had turned the other way again when an exit left."""
+    left, stop = stage.world.left[str(exit_order.tag)], stop_of_tag(exit_order.tag)
+    return sum(
+        t.quantity
+        for t in stage.world.traded
+        if t.at < left and t.side != exit_order.side and stop_of_tag(t.tag or None) == stop
+    )
 
 
 def _orphans(stage: Stage, journal: Mapping[StopId, Stop]) -> Iterator[str]:

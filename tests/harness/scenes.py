@@ -61,8 +61,8 @@ async def of_strategies(stage: Stage) -> Sequence[str]:
 def _of_strategy(stage: Stage, planned: Planned, strategy: Strategy) -> Iterator[str]:
     world = stage.world
     net = world.net(planned.instrument, "MIS")
-    resting = strategy.state is StrategyState.IDLE and stage.happened.get(Kind.STRATEGY_ENDED)
-    resting = resting or (strategy.state is StrategyState.PAUSED and stage.flattened)
+    ended = strategy.state is StrategyState.IDLE and bool(stage.happened.get(Kind.STRATEGY_ENDED))
+    resting = ended or (strategy.state is StrategyState.PAUSED and bool(stage.flattened))
     if not strategy.state.is_over and not resting:
         yield f"the strategy is still {strategy.state} ({strategy.note}); the exchange has {net} units"
     if net:
@@ -102,8 +102,10 @@ def _why_it_left(stage: Stage, planned: Planned, strategy: Strategy) -> Iterator
         yield "it says that the trader ended it; nobody did"
     if strategy.leaving is Leaving.PORTFOLIO and not _halts(stage):
         yield "it says that the portfolio stop ended it; nothing was halted"
-    # The broker closes positions of the day overnight, and the portfolio stop whatever nothing guards yet.
-    if strategy.leaving is Leaving.ELSEWHERE and not (stage.happened.get(Kind.NEXT_DAY) or _halts(stage)):
+    # The broker closes positions of the day overnight; the portfolio stop and the trader whatever nothing guards yet.
+    if strategy.leaving is Leaving.ELSEWHERE and not (
+        stage.happened.get(Kind.NEXT_DAY) or _halts(stage) or stage.flattened
+    ):
         yield f"it says that its position was closed elsewhere ({strategy.note}); nobody did"
     entered = _entered_at(stage, planned)
     # One that was bought late, beyond that price, has its level further on.
@@ -175,6 +177,8 @@ def of_portfolio(stage: Stage) -> Iterator[str]:
         yield "the account was halted, and is not any more"
     if day.halted_net is not None and day.limits.loss is not None and day.halted_net > -day.limits.loss:
         yield f"halted at {day.halted_net} paise, with a limit of {day.limits.loss}"
+    if any(_sold_in_parts(stage, token) for token in stage.world.tape.thin):
+        return
     left = {
         f"{position.token} {position.product}": position.quantity
         for position in stage.world.exchange.ledger.account.positions.values()
@@ -184,6 +188,12 @@ def of_portfolio(stage: Stage) -> Iterator[str]:
         yield f"the account is halted, and positions are open: {left}"
     elif not day.flat:
         yield "everything is closed, and the portfolio stop has not seen it"
+
+
+def _sold_in_parts(stage: Stage, token: int) -> bool:
+    """Nobody buys more at once: a part was filled a moment ago."""
+    world = stage.world
+    return any(t.token == token and world.loop.time() - t.at < 1.0 for t in world.traded)
 
 
 def _entries_after(stage: Stage, halts: list[tuple[float, int]]) -> Iterator[str]:

@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from app.desk.flatten_messages import FlattenChoice
-from app.domain.errors import Denied
-from app.domain.events import Level, Noticed
+from app.domain.errors import Denied, DiskFull
+from app.domain.events import Event, Level, Noticed
 from app.domain.gtt import GttLeg, GttRequest
 from app.domain.ids import InstrumentId
 from app.domain.instrument import Product
@@ -141,6 +141,24 @@ async def test_a_stop_that_has_fired_is_followed_and_its_position_is_not_sold_ag
     assert len(fired) == 1
     assert report.verified
     assert sum(await sold(trader)) == before + 20
+
+
+async def test_a_full_disk_holds_nothing_back(trader: Trader, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = await trader.hold(10, Product.MIS)
+    before = sum(await sold(trader))
+    journal = trader.desk._workspace.journal
+
+    async def full(*_: object) -> None:
+        raise DiskFull("There is no space left to write journal.db.")
+
+    monkeypatch.setattr(type(journal), "audit", full)
+    told: list[Event] = []
+    trader.desk.listen(told.append)
+    report = await trader.desk.flatten.run(FlattenChoice())
+    assert report.verified
+    assert sum(await sold(trader)) == before + 10
+    assert (await quantities(trader))[key] == 0
+    assert any("audit trail" in event.title for event in told if isinstance(event, Noticed))
 
 
 async def test_what_is_not_flat_is_named_and_loud(trader: Trader) -> None:

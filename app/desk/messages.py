@@ -97,8 +97,8 @@ class AccountView:
 
     @property
     def name(self) -> str:
-        """What a trader calls it: `Zerodha AB1234`."""
-        return f"{self.title} {self.user_id or self.id}"
+        """What a trader calls it: `Zerodha AB1234`; before the first login nobody knows whose it is."""
+        return f"{self.title} {self.user_id or ('paper account' if self.paper else 'account')}"
 
 
 @dataclass(frozen=True, slots=True)

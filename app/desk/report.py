@@ -8,7 +8,6 @@ import os
 import platform
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ import msgspec
 from app import __version__
 from app.desk import upkeep
 from app.desk.doctor import Doctor
-from app.desk.flights import as_json, latencies
+from app.desk.flights import latencies
 from app.desk.metrics import MetricDesk
 from app.desk.workspace import Workspace
 from app.diagnostics.report import Gathered, masked, packed
@@ -131,8 +130,19 @@ class ReportDesk:
         recent = await self._workspace.journal.flights.recent(FLIGHTS)
         return {
             "latency": [msgspec.to_builtins(one) for one in await latencies(self._workspace)],
-            # What was sent names prices and quantities of a position; the steps and their times are what is asked for.
-            "exits": [as_json(replace(flight, sent=(), fired_at=0)) for flight in recent],
+            # Times and causes are what is asked for: no prices, quantities or what was sent.
+            "exits": [
+                {
+                    "account": flight.account,
+                    "why": flight.why,
+                    "engine_us": flight.engine_us,
+                    "answered_us": flight.answered_us,
+                    "cause": flight.cause,
+                    "flat": flight.flat,
+                    "steps": [f"{mark.step} {mark.at_us}" for mark in flight.marks],
+                }
+                for flight in recent
+            ],
         }
 
     async def _stores(self) -> Any:

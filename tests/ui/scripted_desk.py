@@ -72,6 +72,7 @@ from tests.ui.scripted_data import ScriptedData, ScriptedHealth
 from tests.ui.scripted_guard import ScriptedGuard
 from tests.ui.scripted_instruments import ScriptedInstruments
 from tests.ui.scripted_quotes import ScriptedQuotes
+from tests.ui.scripted_reports import ScriptedMetrics, ScriptedReports
 from tests.ui.scripted_strategies import ScriptedStrategies
 from tests.ui.scripted_sync import sync_status
 
@@ -688,6 +689,8 @@ class ScriptedDesk:
         self.strategies = ScriptedStrategies(self.script)
         self.flights = ScriptedFlights(self.script)
         self.quotes = ScriptedQuotes(self.script)
+        self.metrics = ScriptedMetrics()
+        self.reports = ScriptedReports(self.script)
 
     def listen(self, handler: EventHandler) -> None:
         """The bus, in small."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from app.domain.order import Side
 from app.ui.actions import Command
 from app.ui.dialogs.data import DataDialog
+from app.ui.dialogs.diagnostics import DiagnosticsDialog
 from app.ui.dialogs.flatten import FlattenDialog
 from app.ui.dialogs.guarding import GuardingDialog
 from app.ui.dialogs.instruments import InstrumentsDialog
@@ -80,6 +81,7 @@ def declare(window: MainWindow) -> None:
         add(Command(f"view.{name}", title, "&View", partial(docks.bring, name), key))
     add(Command("view.chart", "&Chart", "&View", window.chart.setFocus, "Ctrl+G"))
     add(Command("view.reset", "&Reset the layout", "&View", window.reset_layout))
+    add(Command("help.diagnostics", "&Diagnostics and report…", "&Help", lambda: _diagnostics(window), "Ctrl+Alt+D"))
     add(Command("help.keys", "&Keys", "&Help", lambda: window.open_dialog(KeyMap(window.actions_, window)), "F1"))
     add(Command("help.question", "Keys", "&Help", lambda: window.open_dialog(KeyMap(window.actions_, window)), "?", ""))
     add(
@@ -113,6 +115,10 @@ def _flatten(window: MainWindow) -> None:
 
 def _data(window: MainWindow) -> None:
     window.open_dialog(DataDialog(window.bridge, window))
+
+
+def _diagnostics(window: MainWindow) -> None:
+    window.open_dialog(DiagnosticsDialog(window.bridge, window, window.facts.named))
 
 
 def _instruments(window: MainWindow) -> None:

@@ -32,6 +32,7 @@ from app.domain.instrument import Instrument
 from app.domain.market import Candle, Interval, Tick
 from app.domain.money import Price
 from app.domain.order import Side
+from app.domain.quotes import PricesPolled
 from app.ui import format as fmt
 from app.ui import theme
 from app.ui.bridge import Bridge
@@ -39,6 +40,8 @@ from app.ui.charts.fill_marks import FillMarks
 from app.ui.charts.hands import ChartCanvas
 from app.ui.charts.stop_desk import StopDesk
 from app.ui.charts.stop_line import StopLine
+from app.ui.views.source import SourceLabel
+from app.ui.views.words import FEED_WORDS, price_of
 from app.ui.widgets.badge import Badge
 
 INTERVALS = {
@@ -51,15 +54,6 @@ INTERVALS = {
 }
 _SLICE = 4000
 """Candles taken in between two turns of the event loop: about 5 ms."""
-
-_FEED_WORDS = {
-    FeedState.SILENT: "No prices",
-    FeedState.CONNECTING: "Connecting",
-    FeedState.DOWN: "Feed down",
-    FeedState.REFUSED: "Log in again",
-    FeedState.OFF: "Feed off",
-    FeedState.CLOSED: "Market closed",
-}
 
 
 class ChartView(QWidget):
@@ -97,6 +91,7 @@ class ChartView(QWidget):
         self.setFocusProxy(self.canvas)
         self._handlers: dict[type[Event], Callable[[Any], None]] = {
             TicksConflated: self._on_ticks,
+            PricesPolled: self._on_polled,
             CandleChanged: self._on_candle_event,
             CandleClosed: self._on_candle_event,
             PositionsChanged: lambda event: self._stops.on_positions(event.account, event.positions),
@@ -114,6 +109,7 @@ class ChartView(QWidget):
     def _build(self) -> None:
         self._symbol, self._name = QLabel("No instrument"), QLabel()
         self._price, self._change, self._feed = QLabel(), QLabel(), Badge()
+        self._source = SourceLabel("chart.source")
         theme.set_role(self._symbol, "heading")
         theme.set_role(self._price, "heading")
         theme.set_role(self._name, "faint")
@@ -124,7 +120,7 @@ class ChartView(QWidget):
         row.setContentsMargins(12, 6, 8, 6)
         row.setSpacing(8)
         bar.setMinimumWidth(300)
-        for label in (self._symbol, self._name, self._price, self._change, self._feed):
+        for label in (self._symbol, self._name, self._price, self._source, self._change, self._feed):
             label.setTextFormat(Qt.TextFormat.PlainText)
             row.addWidget(label)
         row.addStretch(1)
@@ -201,6 +197,7 @@ class ChartView(QWidget):
         self._symbol.setText(instrument.symbol)
         self._name.setText(f"{instrument.exchange}  {instrument.name.title()}")
         self._price.clear()
+        self._source.tell(None)
         self._change.clear()
         for button in self._order_buttons:
             button.setEnabled(instrument.tradable)
@@ -335,6 +332,7 @@ class ChartView(QWidget):
         base = self._close
         self.canvas.set_last(tick.last_price, rising=base is None or tick.last_price >= base)
         self._show_stops()
+        self._source.tell(None)
         if not self.isVisible():
             return
         self._price.setText(fmt.price(tick.last_price, instrument.price_scale, instrument.tick_size))
@@ -344,9 +342,17 @@ class ChartView(QWidget):
             self._change.setText(f"{fmt.arrow(moved)} {text}".strip())
             theme.set_role(self._change, "up" if moved > 0 else "down" if moved < 0 else "muted")
 
+    def _on_polled(self, event: PricesPolled) -> None:
+        """In the header alone: the candles, and what a stop would do, are the feed's."""
+        for polled in event.prices:
+            if self._instrument is not None and polled.tick.instrument == self._instrument.id:
+                self._price.setText(price_of(self._instrument, polled.tick.last_price))
+                self._change.clear()
+                self._source.tell(polled)
+
     def _show_feed(self, event: FeedChanged) -> None:
         state = self._stops.feed
-        word = "" if state is None else _FEED_WORDS.get(state, "")
+        word = "" if state is None else FEED_WORDS.get(state, "")
         if word and state is FeedState.SILENT:
             word = f"{word} for {fmt.age(event.data_age_ms)}"
         self._feed.show_word(word, "badge" if state is FeedState.CLOSED else "badge-warning")

@@ -14,12 +14,14 @@ from app.domain.errors import AppError
 from app.domain.ids import AccountId, InstrumentId
 from app.domain.instrument import Instrument
 from app.domain.portfolio import Holding, PositionKey
+from app.domain.quotes import PolledPrice
 from app.domain.stop import Stop
 from app.ui import format as fmt
 from app.ui.bridge import Bridge
 from app.ui.models.facts import Facts
 from app.ui.models.guardable import guardable
 from app.ui.models.table import Column, Key, TableModel, Tone, tone_of
+from app.ui.views.source import source_tip
 from app.ui.views.stop_strip import StopStrip
 from app.ui.views.table_view import TableView, action
 from app.ui.views.words import price_of, standing_price, symbol_of
@@ -35,6 +37,8 @@ class HoldingRow:
     last: int
     stop: Stop | None = None
     """Of all its shares, or the oldest."""
+    polled: PolledPrice | None = None
+    """Who tells the price when no feed brings it."""
 
     @property
     def key(self) -> PositionKey:
@@ -101,7 +105,16 @@ COLUMNS: tuple[Column[HoldingRow], ...] = (
         spare=3,
     ),
     Column("average", "Avg", lambda r: r.holding.average_price, lambda v: fmt.decimal(v, 2), number=True, width=80),
-    Column("last", "Last", lambda r: r.last, shown=lambda r: price_of(r.instrument, r.last), number=True, width=80),
+    Column(
+        "last",
+        "Last",
+        lambda r: r.last,
+        shown=lambda r: price_of(r.instrument, r.last),
+        number=True,
+        width=80,
+        tip=lambda r: source_tip(r.polled),
+        tone=lambda r: Tone.PLAIN if r.polled is None else Tone.WARN,
+    ),
     Column(
         "stop",
         "Stop",
@@ -225,4 +238,5 @@ class HoldingsPanel(QWidget):
             self._facts.instruments.get(holding.instrument),
             holding.last_price if last is None else last,
             self._facts.stop_of(key),
+            self._facts.polled.get(holding.instrument),
         )

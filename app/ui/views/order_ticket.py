@@ -355,6 +355,7 @@ class OrderTicket(TicketForm):
         self._price_now.setToolTip(
             "" if change is None else f"{fmt.arrow(change)} {price_of(instrument, change, signed=True)}"
         )
+        self.source.tell(None if instrument is None else self._facts.polled.get(instrument.id))
 
     def _show_badge(self) -> None:
         view = self._view()

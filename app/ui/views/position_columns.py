@@ -8,10 +8,12 @@ from decimal import Decimal
 from app.domain.coverage import Coverage
 from app.domain.instrument import Instrument
 from app.domain.portfolio import Position
+from app.domain.quotes import PolledPrice
 from app.domain.stop import Stop
 from app.ui import format as fmt
 from app.ui.models.table import Column, Tone, tone_of
 from app.ui.views.price_age import age_tip, age_tone
+from app.ui.views.source import source_tip
 from app.ui.views.words import price_of, quantity_of, symbol_of
 from app.ui.widgets.coverage_meter import coverage_tip, coverage_words
 
@@ -31,6 +33,8 @@ class PositionRow:
     """More than one account is connected, so the account is worth a word."""
     age: int = 0
     """Seconds since the instrument last ticked, where its market trades."""
+    polled: PolledPrice | None = None
+    """Who tells the price when no feed brings it."""
 
     @property
     def pnl(self) -> Decimal:
@@ -114,6 +118,8 @@ COLUMNS: tuple[Column[PositionRow], ...] = (
         "Last",
         lambda r: r.last,
         shown=lambda r: price_of(r.instrument, r.last, r.position.price_scale),
+        tip=lambda r: source_tip(r.polled),
+        tone=lambda r: Tone.PLAIN if r.polled is None else Tone.WARN,
         number=True,
         width=78,
     ),

@@ -254,6 +254,7 @@ class PositionsPanel(QWidget):
             self._facts.coverage.get(key),
             len(self._facts.accounts) > 1,
             self._facts.price_age(key.account, key.instrument) if position.quantity else 0,
+            self._facts.polled.get(key.instrument),
         )
 
     def _price_ages(self) -> Iterator[tuple[Key, int]]:

@@ -15,6 +15,7 @@ from PySide6.QtWidgets import (
 )
 
 from app.ui.bridge import Bridge
+from app.ui.views.source import SourceLabel
 from app.ui.views.ticket_special import TicketSpecial
 from app.ui.widgets.badge import MoneyBadge
 from app.ui.widgets.instrument_search import InstrumentSearch
@@ -31,6 +32,7 @@ class TicketForm(QWidget):
         self.search = InstrumentSearch(bridge, "ticket.search", "Instrument", keeps_text=True)
         self._what = Elided("faint", name="ticket.what")
         self._price_now = label("", "heading", name="ticket.last")
+        self.source = SourceLabel("ticket.source")
         self._badge = MoneyBadge()
         self._badge.setObjectName("ticket.badge")
         self._sides = QButtonGroup(self)
@@ -86,6 +88,7 @@ class TicketForm(QWidget):
 
         now = QHBoxLayout()
         now.addWidget(self._price_now)
+        now.addWidget(self.source)
         now.addWidget(self._what, 1)
         now.addWidget(self._badge)
         form = QFormLayout()

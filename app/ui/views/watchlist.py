@@ -25,6 +25,7 @@ from app.ui.models.table import Column, Key, TableModel, Tone, tone_of
 from app.ui.theme import DARK
 from app.ui.views.cells import CellDelegate
 from app.ui.views.price_age import AgeWatch, age_tip, age_tone
+from app.ui.views.source import source_tip
 from app.ui.views.table_view import TableView, action
 from app.ui.widgets.instrument_search import InstrumentSearch, describe
 
@@ -95,12 +96,7 @@ def _last_tone(row: WatchRow) -> Tone:
 
 
 def _last_tip(row: WatchRow) -> str:
-    polled = row.polled
-    if polled is None:
-        return ""
-    at = polled.tick.exchange_time
-    traded = f"traded {fmt.date_time(at)}" if at is not None else f"asked for {fmt.date_time(polled.tick.received_at)}"
-    return f"No feed brings this price: {polled.source}, {traded}. It is shown only; no stop hears it."
+    return source_tip(row.polled)
 
 
 COLUMNS: tuple[Column[WatchRow], ...] = (

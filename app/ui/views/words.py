@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from app.domain.events import FeedState
 from app.domain.ids import InstrumentId, split_instrument_id
 from app.domain.instrument import Instrument
 from app.domain.money import Price
@@ -11,6 +12,16 @@ from app.domain.order import Order, OrderStatus, Side
 from app.domain.stop import Stop, StopState, Trail, TrailKind, TriggerSource
 from app.ui import format as fmt
 from app.ui.models.table import Tone
+
+FEED_WORDS: dict[FeedState, str] = {
+    FeedState.SILENT: "No prices",
+    FeedState.CONNECTING: "Connecting",
+    FeedState.DOWN: "Feed down",
+    FeedState.REFUSED: "Log in again",
+    FeedState.OFF: "Feed off",
+    FeedState.CLOSED: "Market closed",
+}
+"""What a chart says of a feed that brings nothing."""
 
 
 def price_of(instrument: Instrument | None, value: Price | None, scale: int = 100, *, signed: bool = False) -> str:

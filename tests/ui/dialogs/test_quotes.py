@@ -19,6 +19,8 @@ from app.domain.quotes import PolledPrice, PricesPolled
 from app.ui.dialogs.quotes import QuotesDialog
 from app.ui.models.facts import Facts
 from app.ui.models.table import Tone
+from app.ui.views.position_columns import COLUMNS as POSITION_COLUMNS
+from app.ui.views.positions import PositionsPanel
 from app.ui.views.watchlist import COLUMNS, WatchlistPanel
 from tests.ui import scripted_market as market
 from tests.ui.charts.stage import Stage
@@ -95,3 +97,21 @@ def test_a_price_that_was_asked_for_says_from_whom_and_how_old_until_a_tick_come
     assert symbol.shown(row) == "INFY"
     assert last.value(row) == 1_500_00
     panel.deleteLater()
+
+
+def test_positions_and_holdings_name_who_told_a_price(stage: Stage) -> None:
+    facts = Facts(stage.bridge)
+    stage.loop.run_until_complete(facts.load())
+    position = next(iter(facts.positions.values()))
+    tick = market.tick(position.key.instrument, position.last_price + 1_00)
+    panels = PositionsPanel(stage.bridge, facts)
+    stage.publish(PricesPolled((PolledPrice(tick, "Finnhub"),)))
+    stage.until(lambda: position.key.instrument in facts.polled)
+    row = panels._row(position)
+    last = next(column for column in POSITION_COLUMNS if column.key == "last")
+    assert last.value(row) == position.last_price + 1_00
+    assert last.tone is not None
+    assert last.tone(row) is Tone.WARN
+    assert last.tip is not None
+    assert last.tip(row).startswith("No feed brings this price: Finnhub")
+    panels.deleteLater()

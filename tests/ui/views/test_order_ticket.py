@@ -10,11 +10,12 @@ from PySide6.QtTest import QTest
 
 from app.domain.broker import Capabilities, Support
 from app.domain.errors import AuthorisationNeeded, Denied, OutcomeUnknown, Rejected
-from app.domain.events import OrderChanged, OrderUnresolved, SessionChanged, SessionState
+from app.domain.events import OrderChanged, OrderUnresolved, SessionChanged, SessionState, TicksConflated
 from app.domain.gtt import GttLeg, GttRequest, GttRole
 from app.domain.ids import BrokerOrderId, InstrumentId, OrderId, Tag
 from app.domain.instrument import Product
 from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Side, Variety
+from app.domain.quotes import PolledPrice, PricesPolled
 from app.engine.limits import check_gtt
 from app.ui.models.facts import Facts
 from app.ui.views.order_ticket import OrderTicket
@@ -433,3 +434,16 @@ def test_the_ticket_says_that_it_waits_and_locks_what_was_meant_and_nothing_else
     stage.thread.loop.call_soon_threadsafe(answer.set)
     stage.until(ticket.send.isEnabled)
     assert len(placed(stage)) == 1
+
+
+def test_a_price_that_no_feed_brings_names_who_told_it(stage: Stage, ticket: OrderTicket) -> None:
+    ready(stage, ticket)
+    assert ticket.source.isHidden()
+    stage.publish(PricesPolled((PolledPrice(market.tick(INFY.id, 1_512_00), "Finnhub"),)))
+    stage.until(lambda: not ticket.source.isHidden())
+    assert ticket.source.text().startswith("Finnhub ")
+    assert "It is shown only" in ticket.source.toolTip()
+    assert ticket._price_now.text() == "1,512.00"
+    stage.publish(TicksConflated((market.tick(INFY.id, 1_500_00),)))
+    stage.until(ticket.source.isHidden)
+    assert ticket._price_now.text() == "1,500.00"

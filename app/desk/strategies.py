@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from app.desk.account import AccountDesk
 from app.desk.workspace import Workspace
 from app.domain.calendar import ist_date
 from app.domain.errors import Damaged, Denied
 from app.domain.events import Level, Noticed
-from app.domain.ids import StrategyId
+from app.domain.ids import StrategyId, split_instrument_id
 from app.domain.instrument import Instrument
-from app.domain.money import Paise, Price
+from app.domain.money import Paise, Price, in_rupees
 from app.domain.stop import Stop
 from app.domain.strategy import Strategy, StrategyMark, StrategyPlan, StrategyPreview, StrategyProblem
 from app.domain.strategy_times import Cycle
@@ -37,6 +38,7 @@ class StrategyDesk:
         """What a plan would do next, and what is wrong with it."""
         desk = self._workspace.account(plan.account)
         instrument = self._instrument(desk, plan)
+        plan = self._completed(plan, instrument)
         problems = self._problems(plan, desk, instrument)
         entry = plan.limit or desk.last_price(plan.instrument) or _held_price(desk, plan)
         tick = instrument.tick_size
@@ -48,6 +50,7 @@ class StrategyDesk:
             outlook = desk.strategies.outlook(plan)
             cycle = outlook.cycle
             words = (*outlook.skipped, *((cycle.words,) if cycle is not None and cycle.words else ()))
+            words = (*words, *self._looked_words(plan, desk, instrument))
         return StrategyPreview(
             problems,
             None if cycle is None else cycle.entry_at,
@@ -63,6 +66,7 @@ class StrategyDesk:
     async def save(self, plan: StrategyPlan) -> Strategy:
         """Refused in words where it makes no sense. One that moves to another account leaves the old one."""
         desk = self._workspace.account(plan.account)
+        plan = self._completed(plan, self._instrument(desk, plan))
         self._deny(plan, desk)
         for other in self._workspace.accounts.values():
             if other is not desk and _has(other.strategies, plan.id):
@@ -99,6 +103,28 @@ class StrategyDesk:
     async def timeline(self, strategy: StrategyId) -> Sequence[StrategyMark]:
         """What happened to it, oldest first."""
         return await self._workspace.journal.strategies.strategy_marks(strategy)
+
+    def _completed(self, plan: StrategyPlan, instrument: Instrument) -> StrategyPlan:
+        """With what its contract is written on, where its stop looks at that."""
+        underlying = self._workspace.underlyings.of(instrument) if plan.by_underlying else None
+        return replace(plan, underlying=underlying)
+
+    def _looked_words(self, plan: StrategyPlan, desk: AccountDesk, instrument: Instrument) -> tuple[str, ...]:
+        """Where the underlying stands, and the levels that follow from it."""
+        last = None if plan.underlying is None else desk.last_price(plan.underlying)
+        if not plan.by_underlying or plan.underlying is None:
+            return ()
+        name = split_instrument_id(plan.underlying)[1]
+        scale = instrument.price_scale
+        if last is None:
+            return (f"Stop and target are prices of {name}.",)
+        gains, told = plan.gains(instrument.kind), []
+        for word, level, direction in (("stop", plan.stop, -gains), ("target", plan.target, gains)):
+            if level is not None:
+                told.append(f"{word} {in_rupees(level.price(last, direction, instrument.tick_size), scale)}")
+        return (
+            f"By {name}, now {in_rupees(last, scale)}: {', '.join(told)}. Its own stop counts when that is silent.",
+        )
 
     def _deny(self, plan: StrategyPlan, desk: AccountDesk) -> None:
         problems = self._problems(plan, desk, self._instrument(desk, plan))

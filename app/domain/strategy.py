@@ -12,7 +12,7 @@ from datetime import date
 from enum import StrEnum
 
 from app.domain.ids import AccountId, InstrumentId, Nanos, StopId, StrategyId, Tag
-from app.domain.instrument import Product
+from app.domain.instrument import InstrumentKind, Product
 from app.domain.money import Paise, Price, Rounding, to_tick
 from app.domain.order import Side
 from app.domain.portfolio import PositionKey
@@ -196,7 +196,17 @@ class StrategyPlan:
     backstop: Level | None = None
     """How far behind the stop an order rests at the exchange: POINTS or PERCENT of the entry; None: there is none."""
     source: TriggerSource = TriggerSource.LAST
-    """Which price of the instrument its stop looks at."""
+    """Which price its stop looks at. With `UNDERLYING`, `stop`, `target` and the trail are the underlying's; distances
+    count from where it stood when the entry filled."""
+    underlying: InstrumentId | None = None
+    """For `UNDERLYING`: whose price."""
+    own_stop: Level | None = None
+    """For `UNDERLYING`: where the instrument's own last price decides when the underlying says nothing."""
+
+    @property
+    def by_underlying(self) -> bool:
+        """Its levels are prices of the underlying."""
+        return self.source is TriggerSource.UNDERLYING
 
     @property
     def key(self) -> PositionKey:
@@ -204,12 +214,18 @@ class StrategyPlan:
         return PositionKey(self.account, self.instrument, self.product)
 
     def stop_price(self, entry: Price, tick: int) -> Price | None:
-        """The stop for an entry at this average."""
-        return None if self.stop is None else self.stop.price(entry, -self.side.sign, tick)
+        """The stop for an entry at this average, as a price of the instrument."""
+        level = self.own_stop if self.by_underlying else self.stop
+        return None if level is None else level.price(entry, -self.side.sign, tick)
 
     def target_price(self, entry: Price, tick: int) -> Price | None:
-        """The target for an entry at this average."""
-        return None if self.target is None else self.target.price(entry, self.side.sign, tick)
+        """The target for an entry at this average; None where it is a price of the underlying."""
+        return None if self.target is None or self.by_underlying else self.target.price(entry, self.side.sign, tick)
+
+    def gains(self, kind: InstrumentKind) -> int:
+        """+1 where it gains as the price looked at rises. `kind`: of its instrument."""
+        falls = self.by_underlying and kind is InstrumentKind.PUT
+        return -self.side.sign if falls else self.side.sign
 
 
 class Leaving(StrEnum):
@@ -260,6 +276,8 @@ class Strategy:
     changed_at: Nanos = 0
     cancelling: bool = False
     """The rest of the entry is being cancelled."""
+    looked: Price | None = None
+    """Where the underlying stood when the entry first filled; None: its stop does not look at it, or nobody knew."""
 
     @property
     def id(self) -> StrategyId:

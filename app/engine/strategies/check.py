@@ -108,8 +108,7 @@ def _check_levels(plan: StrategyPlan, instrument: Instrument, wrong: _Wrong) -> 
         wrong("stop", "All this belongs to a stop: enter one.")
     if plan.trail is not None and plan.range_trail is not None:
         wrong("trail", "A stop trails by a distance or by the average range, not by both.")
-    if plan.source in (TriggerSource.UNDERLYING, TriggerSource.NONE):
-        wrong("source", "The stop of a strategy looks at a price of its own instrument.")
+    _check_source(plan, instrument, wrong)
     _check_range(plan, instrument, wrong)
     for field, level in (("break_even", plan.break_even), ("backstop", plan.backstop)):
         words = "" if level is None else _level_words(level, instrument)
@@ -117,7 +116,27 @@ def _check_levels(plan: StrategyPlan, instrument: Instrument, wrong: _Wrong) -> 
             words = "It is a distance: points or percent."
         if words:
             wrong(field, words)
-    _check_fixed(plan, wrong)
+    _check_fixed(plan, plan.gains(instrument.kind), wrong)
+
+
+def _check_source(plan: StrategyPlan, instrument: Instrument, wrong: _Wrong) -> None:
+    """What it looks at, and what cannot go together with an underlying."""
+    if plan.source is TriggerSource.NONE:
+        wrong("source", "The stop of a strategy looks at a price.")
+    if not plan.by_underlying:
+        return
+    if plan.underlying is None or (not instrument.is_option and instrument.expiry is None):
+        wrong("source", f"{instrument.symbol} has no underlying that Stopline knows.")
+    if plan.own_stop is None:
+        wrong("own_stop", "Enter where its own price gets it out when the underlying says nothing.")
+    else:
+        words = _level_words(plan.own_stop, instrument)
+        if words:
+            wrong("own_stop", words)
+    if plan.break_even is not None:
+        wrong("break_even", "A break-even move goes by the position's own price. Leave it out.")
+    if plan.backstop is not None:
+        wrong("backstop", "The exchange cannot watch the underlying. Leave the backstop out.")
 
 
 def _check_range(plan: StrategyPlan, instrument: Instrument, wrong: _Wrong) -> None:
@@ -131,8 +150,20 @@ def _check_range(plan: StrategyPlan, instrument: Instrument, wrong: _Wrong) -> N
         wrong("range_trail", str(failure))
 
 
-def _check_fixed(plan: StrategyPlan, wrong: _Wrong) -> None:
+def _check_looked(plan: StrategyPlan, gains: int, wrong: _Wrong) -> None:
+    """The same of prices of an underlying: the entry's limit is no price of it."""
+    levels = (plan.stop, plan.target)
+    if all(level is not None and level.measure is Measure.PRICE for level in levels):
+        stop, target = (level.value for level in levels if level is not None)
+        if (target - stop) * gains <= 0:
+            wrong("target", f"The target lies {'above' if gains > 0 else 'below'} the stop.")
+
+
+def _check_fixed(plan: StrategyPlan, gains: int, wrong: _Wrong) -> None:
     """Prices against each other, as far as they are known before the entry."""
+    if plan.by_underlying:
+        _check_looked(plan, gains, wrong)
+        return
     sign = plan.side.sign
     stop = plan.stop.value if plan.stop is not None and plan.stop.measure is Measure.PRICE else None
     target = plan.target.value if plan.target is not None and plan.target.measure is Measure.PRICE else None

@@ -306,7 +306,9 @@ class Entries:
         if newest.refusal and buying and not known.filled:
             await self._apply(strategy_id, EntryRefused(f'The broker rejected the entry: "{newest.refusal}"'))
         elif known.filled != strategy.bought or over != strategy.entry_over:
-            await self._apply(strategy_id, EntryNews(known.filled, known.average, over))
+            underlying = strategy.plan.underlying if strategy.plan.by_underlying else None
+            looked = None if underlying is None else self._last_price(underlying)
+            await self._apply(strategy_id, EntryNews(known.filled, known.average, over, looked=looked))
 
     def _count(self, strategy: Strategy) -> None:
         """The list was read: does it still show what it showed?"""

@@ -11,15 +11,14 @@ import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from decimal import Decimal
 
 from app.domain.errors import AppError, Denied
 from app.domain.events import Level as Loudness
 from app.domain.ids import InstrumentId, StopId, StrategyId
 from app.domain.instrument import Instrument
-from app.domain.money import Price, Rounding, to_tick
-from app.domain.stop import BreakEven, FiredBy, Stop, StopPlan, StopState, Trail, TrailKind, TriggerSource
-from app.domain.strategy import Leaving, Level, Measure, Strategy, StrategyState
+from app.domain.money import Price
+from app.domain.stop import FiredBy, Stop, StopPlan, StopState, TriggerSource
+from app.domain.strategy import Leaving, Strategy, StrategyState
 from app.engine.account import AccountState
 from app.engine.exit_plan import SETTLED_SECONDS
 from app.engine.stops import StopEngine
@@ -31,6 +30,7 @@ from app.engine.strategies.happenings import (
     Happening,
     ShareChanged,
 )
+from app.engine.strategies.levels import plainly, reached, stop_plan
 from app.engine.strategies.record import StrategyRecord
 from app.engine.strategies.tasks import StrategyTask, TaskKind, TaskQueue
 from app.runtime.loop import Tasks
@@ -61,52 +61,6 @@ FIRED_BY = {
 }
 
 Apply = Callable[[StrategyId, Happening], Awaitable[None]]
-
-
-def stop_plan(strategy: Strategy, quantity: int, instrument: Instrument, *, bare: bool = False) -> StopPlan:
-    """What is armed for so many units of a strategy. `bare`: without a level, to be fired by time or hand. Pure."""
-    plan, entry = strategy.plan, strategy.entry_average
-    if bare or entry is None or (plan.stop is None and plan.target is None):
-        return StopPlan(0, source=TriggerSource.NONE, quantity=quantity, strategy=strategy.id)
-    trigger = plan.stop_price(entry, instrument.tick_size)
-    trail = None
-    if plan.trail is not None and trigger is not None:
-        percent = plan.trail.measure is Measure.PERCENT
-        amount = Decimal(plan.trail.value) / 100 if percent else Decimal(plan.trail.value)
-        trail = Trail(TrailKind.PERCENT if percent else TrailKind.POINTS, amount)
-    elif plan.range_trail is not None and trigger is not None:
-        trail = plan.range_trail
-
-    def ticks(level: Level | None) -> int | None:
-        return None if level is None else to_tick(level.distance(entry), instrument.tick_size, Rounding.UP)
-
-    even, guarded = ticks(plan.break_even), trigger is not None
-    return StopPlan(
-        trigger or 0,
-        target=plan.target_price(entry, instrument.tick_size),
-        trail=trail,
-        break_even=BreakEven(even) if even and guarded else None,
-        source=plan.source,
-        quantity=quantity,
-        strategy=strategy.id,
-        backstop=ticks(plan.backstop) if guarded else None,
-    )
-
-
-def plainly(plan: StopPlan) -> StopPlan:
-    """The same levels with nothing that could be refused. Pure."""
-    return replace(plan, trail=None, break_even=None, source=TriggerSource.LAST, backstop=None)
-
-
-def reached(plan: StopPlan, long: bool, last: Price | None) -> Leaving | None:
-    """Which level the price is at or beyond already. Pure."""
-    if not last or plan.source is TriggerSource.NONE:
-        return None
-    if plan.trigger and (last <= plan.trigger if long else last >= plan.trigger):
-        return Leaving.STOP
-    if plan.target is not None and (last >= plan.target if long else last <= plan.target):
-        return Leaving.TARGET
-    return None
 
 
 class Exits:
@@ -191,15 +145,17 @@ class Exits:
         if stop is not None and not stop.state.is_final:
             if units <= (stop.plan.quantity or 0):
                 raise Denied("The broker does not show the new units yet.", "Stopline looks again.")
-            wanted = stop_plan(strategy, units, instrument)
-            if (stop.trigger - wanted.trigger) * stop.side.sign < 0 or stop.plan.trail is not None:
+            wanted = self._planned(strategy, units, instrument)
+            if stop.plan.source is not wanted.source:
+                wanted = replace(stop.plan, quantity=units)  # as it could be armed, and goes on so
+            gains = strategy.plan.gains(instrument.kind)
+            if (stop.trigger - wanted.trigger) * gains > 0 or stop.plan.trail is not None:
                 wanted = replace(wanted, trigger=stop.trigger)  # it has moved, and goes on from there
             changed = await self._stops.change(stop.id, wanted)
             await self._apply(strategy.id, Armed(changed.id, changed.plan.quantity or changed.quantity))
             return
-        plan = stop_plan(strategy, units, instrument)
-        last = self._last_price(instrument.id)
-        why = reached(plan, strategy.plan.side.sign > 0, last)
+        plan = self._planned(strategy, units, instrument)
+        why = self._reached(strategy, plan, instrument)
         if why is not None:  # the price is there already: an exit without a level, and out
             plan = stop_plan(strategy, units, instrument, bare=True)
         armed = await self._arm(strategy, plan)
@@ -207,6 +163,27 @@ class Exits:
         if why is not None:
             await self._apply(strategy.id, ExitStarted(why))
             self.sell(strategy.id, why)
+
+    def _planned(self, strategy: Strategy, units: int, instrument: Instrument) -> StopPlan:
+        """What is armed; where its levels cannot be told, its own stop, and the trader is called."""
+        try:
+            return stop_plan(strategy, units, instrument)
+        except Denied as failure:
+            entry = strategy.entry_average or 0
+            own = strategy.plan.stop_price(entry, instrument.tick_size)
+            if not own:
+                raise
+            words = f"Its own stop stands alone: {failure}"
+            self._record.tell(strategy, Loudness.ALARM, words, "stop")
+            return StopPlan(own, quantity=units, strategy=strategy.id)
+
+    def _reached(self, strategy: Strategy, plan: StopPlan, instrument: Instrument) -> Leaving | None:
+        """Whether a price that decides is there already."""
+        own, gains = self._last_price(instrument.id), strategy.plan.side.sign
+        if plan.source is not TriggerSource.UNDERLYING or plan.underlying is None:
+            return reached(plan, gains, own)
+        looked = self._last_price(plan.underlying)
+        return reached(plan, strategy.plan.gains(instrument.kind), looked) or reached(plainly(plan), gains, own)
 
     async def _arm(self, strategy: Strategy, plan: StopPlan) -> Stop:
         """What the trader asked; where that is refused its plain levels, for the position is there already."""

@@ -98,6 +98,8 @@ class EntryNews:
     average: Price | None
     over: bool
     words: str = ""
+    looked: Price | None = None
+    """Where the underlying stands, for a stop that looks at it."""
 
 
 @dataclass(frozen=True, slots=True)

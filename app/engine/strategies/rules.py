@@ -225,6 +225,7 @@ def _filled(strategy: Strategy, event: EntryNews) -> tuple[Strategy, bool]:
         bought=strategy.bought + more,
         held=strategy.held + more,
         entry_average=event.average or strategy.entry_average,
+        looked=strategy.looked or (event.looked if more else None),
         entry_over=strategy.entry_over or event.over,
     )
     return after, more > 0

@@ -165,8 +165,10 @@ class StrategyEngine:
         self._on_wanted = handler
 
     def _want(self) -> None:
-        running = [strategy.plan.instrument for strategy in self._strategies.values() if strategy.state.is_running]
-        known = [found for name in running if (found := self._instrument(name)) is not None]
+        running = [strategy.plan for strategy in self._strategies.values() if strategy.state.is_running]
+        looked = [plan.underlying for plan in running if plan.by_underlying and plan.underlying is not None]
+        wanted = [*(plan.instrument for plan in running), *looked]
+        known = [found for name in wanted if (found := self._instrument(name)) is not None]
         names = {instrument.token: instrument.id for instrument in known}
         if names != self._wanted and self._on_wanted is not None:
             self._wanted = names

@@ -54,14 +54,21 @@ class StrategyStop(QObject):
         self.source.setObjectName("strategy.source")
         self.source.setAccessibleName("The stop looks at")
         for words, source in SOURCES:
-            if source is not TriggerSource.UNDERLYING:
-                self.source.addItem(words, source)
-        for level in self._levels:
+            self.source.addItem(words, source)
+        self.own = LevelEdit("strategy.own", "Own stop", (Measure.PERCENT, Measure.POINTS, Measure.PRICE))
+        self.own.setToolTip(
+            "Stop and target are prices of the underlying; a distance counts from where it stands at the entry.\n"
+            "Where the underlying says nothing, the instrument's own last price gets it out here."
+        )
+        for level in (*self._levels, self.own):
             level.changed.connect(self.changed)
         self.ranges.textChanged.connect(lambda _text: self.changed.emit())
         self.period.valueChanged.connect(lambda _value: self.changed.emit())
         for combo in (self.interval, self.source):
             combo.currentIndexChanged.connect(lambda _index: self.changed.emit())
+        self.source.currentIndexChanged.connect(lambda _index: self._show_own())
+        self._guarded = True
+        self._show_own()
 
     @property
     def _levels(self) -> tuple[LevelEdit, ...]:
@@ -72,7 +79,17 @@ class StrategyStop(QObject):
         """As the eye reads."""
         found: list[QWidget] = [self.trail.number, self.trail.measure, self.ranges, self.period, self.interval]
         found += [self.even.number, self.even.measure, self.backstop.number, self.backstop.measure, self.source]
-        return found
+        return [*found, self.own.number, self.own.measure]
+
+    @property
+    def _looks_away(self) -> bool:
+        return bool(self.source.currentData() == TriggerSource.UNDERLYING)
+
+    def _show_own(self) -> None:
+        """The own stop belongs to an underlying; break-even and backstop go by the instrument's own price."""
+        self.own.setEnabled(self._guarded and self._looks_away)
+        for edit in (self.even, self.backstop):
+            edit.setEnabled(self._guarded and not self._looks_away)
 
     def add_to(self, form: QFormLayout) -> None:
         """Its rows."""
@@ -84,17 +101,19 @@ class StrategyStop(QObject):
             ),
         )  # fmt: skip
         form.addRow("Break-even", beside(label("after", muted), self.even, label("of profit per unit", muted)))
-        form.addRow("Backstop", beside(self.backstop, label("behind · stop looks at", muted), self.source))
+        form.addRow("Backstop", beside(self.backstop, label("behind the stop", muted)))
+        form.addRow("Looks at", beside(self.source, label("· own price, if that is silent", muted), self.own))
 
     def set_instrument(self, instrument: Instrument) -> None:
         """Whose decimals points have."""
-        for level in self._levels:
+        for level in (*self._levels, self.own):
             level.set_instrument(instrument)
 
     def show_plan(self, plan: StrategyPlan) -> None:
         """Its fields."""
         for edit, level in zip(self._levels, (plan.trail, plan.break_even, plan.backstop), strict=True):
             edit.show_level(level)
+        self.own.show_level(plan.own_stop)
         trail = plan.range_trail
         self.ranges.setText("" if trail is None else f"{trail.amount.normalize():f}")
         if trail is not None:
@@ -106,21 +125,25 @@ class StrategyStop(QObject):
         """Whether there is a stop at all."""
         for part in (*self._levels, self.ranges, self.period, self.interval, self.source):
             part.setEnabled(there)
+        self._guarded = there
+        self._show_own()
 
     def onto(self, plan: StrategyPlan) -> StrategyPlan:
         """The plan with what the fields say. Raises ValueError in words."""
         if plan.stop is None:
             return plan
-        for level in self._levels:
+        away = self._looks_away
+        for level in (self.trail, self.own) if away else self._levels:
             if level.problem:
                 raise ValueError(level.problem)
         return replace(
             plan,
             trail=self.trail.level,
             range_trail=self._range_trail(),
-            break_even=self.even.level,
-            backstop=self.backstop.level,
+            break_even=None if away else self.even.level,
+            backstop=None if away else self.backstop.level,
             source=TriggerSource(self.source.currentData()),
+            own_stop=self.own.level if away else None,
         )
 
     def _range_trail(self) -> Trail | None:

@@ -174,7 +174,7 @@ class StrategiesPanel(QWidget):
         tick = self._facts.ticks.get(plan.instrument)
         entry, tick_size = strategy.entry_average, 1 if instrument is None else instrument.tick_size
         stop = None if strategy.stop is None else self._facts.stops.get(strategy.stop)
-        level = stop.trigger if stop is not None and stop.has_level else None
+        level = stop.trigger if stop is not None and stop.has_level and not plan.by_underlying else None
         if level is None and entry is not None:
             level = plan.stop_price(entry, tick_size)
         picture = Picture(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from app.domain.ids import split_instrument_id
 from app.domain.instrument import Instrument
 from app.domain.money import Price
 from app.domain.stop import TriggerSource
@@ -65,7 +66,10 @@ def _tip(row: StrategyRow) -> str:
     told = [f"{name} {level_words(level, row.instrument)}" for name, level in levels if level is not None]
     if plan.range_trail is not None:
         told.append(f"trails {plan.range_trail.amount.normalize():f} x ATR of {plan.range_trail.period} candles")
-    if plan.source is not TriggerSource.LAST:
+    if plan.by_underlying and plan.underlying is not None:
+        told.append(f"stop and target are prices of {split_instrument_id(plan.underlying)[1]}")
+        told += [] if plan.own_stop is None else [f"own stop {level_words(plan.own_stop, row.instrument)}"]
+    elif plan.source is not TriggerSource.LAST:
         told.append(f"stop looks at {plan.source}")
     what = f"{entry_word(plan.side)} {clock_of(plan.entry_second)}, {exit_word(plan.side).lower()} "
     what += clock_of(plan.exit_second) + (f" {plan.carry} trading days later" if plan.carry else "")

@@ -293,6 +293,25 @@ def test_all_that_its_stop_does_is_edited_as_it_is(bench: Bench) -> None:
     editor.dialog.close()
 
 
+def test_a_stop_that_looks_at_the_underlying_has_a_stop_of_its_own_beside(bench: Bench) -> None:
+    away = replace(
+        bench.panel.kept.strategies[NEXT].plan,
+        stop=Level(Measure.POINTS, 5_000),
+        source=TriggerSource.UNDERLYING,
+        own_stop=Level(Measure.PERCENT, 3_000),
+    )
+    editor = Editor(bench, away)
+    beyond = editor.dialog.beyond
+    assert editor.dialog.plan() == away
+    assert beyond.own.isEnabled()
+    assert not beyond.backstop.isEnabled(), "the exchange cannot watch the underlying"
+    beyond.source.setCurrentIndex(beyond.source.findData(TriggerSource.LAST))
+    assert not beyond.own.isEnabled()
+    assert beyond.backstop.isEnabled()
+    assert editor.dialog.plan().own_stop is None
+    editor.dialog.close()
+
+
 def test_a_failed_start_stays_in_the_editor_with_its_reason(editor: Editor) -> None:
     editor.choose("NSE:INFY")
     editor.says("Buys next")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from app.domain.calendar import IST, AlwaysOpen, Calendar
 from app.domain.errors import StorageError
 from app.domain.events import AuditEntry, Level, Noticed
-from app.domain.ids import BrokerOrderId, Nanos, StrategyId
+from app.domain.ids import BrokerOrderId, InstrumentId, Nanos, StrategyId
 from app.domain.instrument import Instrument, Product
 from app.domain.order import OrderRequest, OrderStatus, Side
 from app.domain.stop import Stop
@@ -112,6 +112,12 @@ class Stage:
             self.rig.state, self.rig.orders, self.rig.engine, self.book, self.rig.rules, self.hours,
             self.rig.instruments.get, self.rig.last.get, self.rig.events.append, self.rig.tasks,
         )  # fmt: skip
+
+    def know(self, instruments: Mapping[InstrumentId, Instrument]) -> None:
+        """What the list has besides."""
+        known = self.rig.instruments
+        assert isinstance(known, dict)
+        known.update(instruments)
 
     @property
     def broker(self) -> FakeBroker:

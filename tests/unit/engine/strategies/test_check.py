@@ -58,7 +58,9 @@ def test_a_plan_that_makes_sense_has_no_problem() -> None:
         ({"trail": None, "range_trail": replace(ATR, kind=TrailKind.POINTS)}, "range_trail", "average range"),
         ({"break_even": Level(PRICE, 99_000)}, "break_even", "a distance"),
         ({"backstop": Level(POINTS, 3)}, "backstop", "less than one tick"),
-        ({"source": TriggerSource.UNDERLYING}, "source", "its own instrument"),
+        ({"source": TriggerSource.UNDERLYING}, "source", "no underlying"),
+        ({"source": TriggerSource.UNDERLYING}, "own_stop", "says nothing"),
+        ({"source": TriggerSource.NONE}, "source", "looks at a price"),
         ({"stop": None, "target": None, "trail": None, "backstop": Level(POINTS, 500)}, "stop", "belongs to a stop"),
     ],
 )

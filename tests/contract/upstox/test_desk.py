@@ -18,7 +18,7 @@ from app.desk.desk import LocalDesk
 from app.domain.errors import Denied, SessionExpired
 from app.domain.events import FeedChanged, FeedState, Noticed, SessionState, SyncStep, TicksConflated
 from app.domain.flight import Flight, FlightStep
-from app.domain.gtt import GttLeg, GttRequest
+from app.domain.gtt import Gtt, GttLeg, GttRequest, GttStatus
 from app.domain.health import HealthState
 from app.domain.ids import AccountId, InstrumentId, StopId
 from app.domain.instrument import Product
@@ -317,6 +317,56 @@ async def test_a_twin_stop_leaves_by_a_change_of_its_backstop(
             assert await eventually(closed)
             ours = [o for o in await account.broker.orders() if (o.tag or "").startswith(stop.id)]
             assert [(o.broker_order_id, o.filled_quantity) for o in ours] == [(backstop.broker_order_id, 10)]
+
+
+async def test_behind_a_stop_on_shares_a_trigger_rests_that_sells_at_market(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It follows its stop; one that is ended elsewhere is known at once; a gap through both sells what was there."""
+    caplog.set_level(logging.ERROR, logger="app.engine.firing")
+    with upstox_exchange("--seed", "7", "--clock", "2026-11-20T10:00:00", "--fault", "limits=off") as exchange:
+        async with seated(exchange, ProfilePaths(tmp_path / "profile"), first=True) as seat:
+            seat.key = PositionKey(seat.account, INFY, Product.CNC)
+            await seat.desk.trading.place(OrderRequest(seat.account, INFY, Side.BUY, 10, Product.CNC, OrderKind.MARKET))
+            assert await eventually(lambda: _is(seat.held, 10))
+            account = seat.desk._workspace.account(seat.account)
+            ours = account.stops.backstops.triggers
+            trigger = (await seat.last()) * 97 // 100 // 10 * 10
+            stop = await seat.desk.stops.arm(seat.key, StopPlan(trigger, backstop=1_000))
+
+            async def waits() -> Gtt | None:
+                found = [g for g in await seat.desk.gtts.gtts() if g.id in ours.ids and g.status.can_change]
+                return found[0] if found and ours.backed.get(stop.id) == 10 else None
+
+            gtt: Gtt = await eventually(waits)
+            leg = gtt.legs[0]
+            assert (leg.side, leg.quantity, leg.product, leg.trigger) == (Side.SELL, 10, Product.CNC, trigger - 1_000)
+            assert (leg.kind, leg.price) == (OrderKind.MARKET, 0)
+            await seat.desk.stops.move(stop.id, trigger - 500)
+
+            async def followed() -> bool:
+                now = await waits()
+                return now is not None and (now.id, now.legs[0].trigger) == (gtt.id, trigger - 1_500)
+
+            await eventually(followed)
+            broker = account.broker
+            assert isinstance(broker, GttBroker)
+            await broker.delete_gtt(gtt.id)  # by the broker's own site
+
+            async def noticed() -> bool:
+                return not ours.backed
+
+            await eventually(noticed)
+            await seat.desk.stops.move(stop.id, trigger)
+            again: Gtt = await eventually(waits)
+            await exchange.control("PUT", "/market", {INFY: (trigger - 2_000) / 100})
+
+            async def closed() -> bool:
+                return (await seat.stop()).state is StopState.CLOSED and await seat.held() == 0
+
+            assert await eventually(closed, 20)
+            assert (await broker.gtt(again.id)).status is GttStatus.TRIGGERED
+            assert not [o for o in await broker.orders() if not o.status.is_final]
 
 
 async def test_what_was_changed_elsewhere_is_seen_at_once(tmp_path: Path) -> None:

@@ -229,7 +229,8 @@ class StopVerbs:
     async def rearm(self, stop: Stop, quantity: int, reason: str) -> None:
         """Watches again, under a fresh tag: an exit of an earlier run may not be mistaken for the next one.
 
-        Raises Denied without a session or a rule, StorageError.
+        The journal has the stop already: one that cannot be written now leaves no position unguarded.
+        Raises Denied without a session or a rule.
         """
         quantity = self._shares.of_held(stop, quantity)
         if quantity <= 0:
@@ -247,7 +248,7 @@ class StopVerbs:
             )
             position = None if self._state.reading is None else self._state.reading.find(stop.key)
             line, watch = self._watching.line, self._prepare(again, instrument, position)
-            await self._record.save(again, "re-armed", reason, *watch.load.requests)
+            await self._record.keep(again, "re-armed", reason, *watch.load.requests)
             self._set(again)
             self._begin_watching(again, watch, line)
 

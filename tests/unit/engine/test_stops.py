@@ -622,6 +622,24 @@ def test_a_stop_that_cannot_be_armed_again_is_said_aloud_and_others_are() -> Non
     run(scene())
 
 
+def test_a_full_disk_leaves_no_stop_unwatched_after_a_login() -> None:
+    async def scene() -> None:
+        first = Rig()
+        stop = await first.guard()
+        rig = restarted(first)
+        rig.journal.broken = True
+        await rig.recover()
+        assert rig.engine.watching == 1
+        assert any("journal cannot be written" in alarm for alarm in rig.alarms)
+        rig.tick(98_900)
+        await rig.ended(stop)
+        assert len(rig.exits) == 1
+        rig.journal.broken = False
+        await rig.tasks.stop()
+
+    run(scene())
+
+
 def test_nothing_to_recover_reads_no_orders() -> None:
     async def script(rig: Rig) -> None:
         rig.broker.failures = {"orders": [Unreachable("never asked")]}

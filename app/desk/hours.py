@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date
 
-from app.domain.calendar import AlwaysOpen, Calendar, DayKind, Window, ist_date, midnight_seconds
+from app.domain.calendar import AlwaysOpen, Calendar, DayKind, Window, ist_date, ist_ordinal, midnight_seconds
 from app.domain.errors import Denied
 from app.domain.ids import InstrumentId, Nanos
 from app.domain.instrument import Instrument, Segment
@@ -68,7 +68,8 @@ class TradingHours:
         if known is None:
             return False
         at = now // SECOND
-        windows = self._windows_of(known.segment, self._ends_in_auction(known), ist_date(seconds * SECOND))
+        # Hot path: no date is made.
+        windows = self._windows_of(known.segment, self._ends_in_auction(known), ist_ordinal(seconds))
         return any(start <= seconds < end and start - SLACK <= at < end + SLACK for start, end in windows)
 
     def exit_at(self, instrument: Instrument, plan: TimeExit, after: Nanos) -> Nanos:
@@ -78,7 +79,7 @@ class TradingHours:
         first = plan.day or ist_date(after)
         for ordinal in range(first.toordinal(), first.toordinal() + (1 if plan.day is not None else DAYS_AHEAD)):
             day = date.fromordinal(ordinal)
-            windows = self._windows_of(instrument.segment, cas, day)
+            windows = self._windows_of(instrument.segment, cas, ordinal)
             if not windows:
                 continue
             end = windows[-1][1]
@@ -111,7 +112,7 @@ class TradingHours:
             window = self._calendar.candle_window(instrument.segment, day, cas=cas)
             if window is not None or self._calendar.continuous_windows(instrument.segment, day, cas=cas) is not None:
                 return window
-            usual = self._windows_of(instrument.segment, cas, day)
+            usual = self._windows_of(instrument.segment, cas, day.toordinal())
             return (usual[0][0], usual[-1][1]) if usual else None
 
         return hours
@@ -122,14 +123,14 @@ class TradingHours:
         return any(self._continuous(segment, cas, seconds) for segment, cas in _KINDS)
 
     def _continuous(self, segment: Segment, cas: bool, seconds: int) -> bool:
-        windows = self._windows_of(segment, cas, ist_date(seconds * SECOND))
+        windows = self._windows_of(segment, cas, ist_ordinal(seconds))
         return any(start <= seconds < end for start, end in windows)
 
-    def _windows_of(self, segment: Segment, cas: bool, day: date) -> tuple[Window, ...]:
-        key = (segment, cas, day.toordinal())
+    def _windows_of(self, segment: Segment, cas: bool, ordinal: int) -> tuple[Window, ...]:
+        key = (segment, cas, ordinal)
         windows = self._windows.get(key)
         if windows is None:
-            windows = self._windows[key] = self._day(segment, cas, day)
+            windows = self._windows[key] = self._day(segment, cas, date.fromordinal(ordinal))
         return windows
 
     def _day(self, segment: Segment, cas: bool, day: date) -> tuple[Window, ...]:

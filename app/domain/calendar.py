@@ -85,7 +85,12 @@ class Calendar(Protocol):
 
 def ist_date(at: Nanos) -> date:
     """The calendar date in India at a moment."""
-    return date.fromordinal(_EPOCH_ORDINAL + (at // _NANOS + IST_SECONDS) // DAY_SECONDS)
+    return date.fromordinal(ist_ordinal(at // _NANOS))
+
+
+def ist_ordinal(seconds: int) -> int:
+    """The same of epoch seconds, as the number of the day that `date.toordinal` gives."""
+    return _EPOCH_ORDINAL + (seconds + IST_SECONDS) // DAY_SECONDS
 
 
 def midnight_seconds(on: date) -> int:

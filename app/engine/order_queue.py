@@ -48,6 +48,11 @@ class _Window:
         """Whether such a request counts here."""
         return placing or self.limit.kind == "order"
 
+    @property
+    def full(self) -> bool:
+        """It may have no room: what no longer counts may be among what is counted."""
+        return len(self._times) >= self.limit.amount
+
     def count(self, now: float) -> None:
         self._times.append(now)
 
@@ -132,7 +137,11 @@ class OrderQueue:
 
     def exit_wait(self) -> float:
         """Seconds until an exit of the hot path may leave without being refused: 0 almost always."""
-        return self._wait(Purpose.EXIT, True)
+        wait = 0.0
+        for window in self._known or self._windows:
+            if window.short and window.full:
+                wait = max(wait, window.wait(_now(), Purpose.EXIT))
+        return wait
 
     def listed(self, today: int) -> None:
         """The broker's list of today has so many orders, from whatever program: the day's count is at least that."""

@@ -75,6 +75,7 @@ def _workstation(command: Workstation) -> int:
     from app.cli.display import why_no_display
     from app.desk.beside import Claim, claim, take_back
     from app.desk.companions import Companions
+    from app.desk.first_look import first_look
     from app.desk.remote import ProfileLock, RemoteServer
     from app.diagnostics.crash import CrashReporter
     from app.domain.errors import AppError
@@ -97,7 +98,7 @@ def _workstation(command: Workstation) -> int:
         sys.stderr.write("Stopline is already running on this profile; its window was brought forward.\n")
         return FINE
     logs = Logs()
-    logs.open(paths.logs, console=sys.stderr)
+    logs.hold()
     crashes = CrashReporter(paths.crash, __version__)
     crashes.install()
     sys.setswitchinterval(SWITCH_INTERVAL)
@@ -114,6 +115,7 @@ def _workstation(command: Workstation) -> int:
 
     async def build() -> LocalDesk:
         """Called once the first window is on the screen: the imports behind a desk take longer than the paint."""
+        logs.open(paths.logs, console=sys.stderr)
         from app.desk.crash_news import tell_crashes
         from app.desk.data_verbs import data_verbs
         from app.desk.verbs import remote_verbs
@@ -149,13 +151,19 @@ def _workstation(command: Workstation) -> int:
     try:
         from app.ui.application import WindowOptions, run_window
 
-        options = WindowOptions(command.profile, paper, on_raise=raise_window.append, shutdown=shutdown)
+        options = WindowOptions(
+            command.profile,
+            paper,
+            on_raise=raise_window.append,
+            shutdown=shutdown,
+            first_look=first_look(command.profile),
+        )
         return run_window(build, loop.submit, options)
     finally:
         loop.submit(shutdown()).result(timeout=20)
         loop.stop()
         crashes.uninstall()
-        logs.close()
+        logs.end(paths.logs, console=sys.stderr)
         lock.release()
 
 

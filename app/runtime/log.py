@@ -14,14 +14,13 @@ import logging.handlers
 import queue
 import secrets
 import sys
-from collections.abc import Iterator, MutableMapping
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
-import structlog
-
-from app.runtime import redaction
+if TYPE_CHECKING:
+    import structlog
 
 _ROOT = "app"
 """`logging.getLogger(__name__)` inside the program lands below it too."""
@@ -33,10 +32,24 @@ _OTHERS = ("httpx", "httpcore", "websockets", "aiohttp", "asyncio", "urllib3", "
 
 def logger(area: str) -> structlog.stdlib.BoundLogger:
     """The logger of one area, e.g. `logger("engine.stops")`. Words first, then facts as keywords."""
-    return cast(
-        "structlog.stdlib.BoundLogger",
-        structlog.wrap_logger(
-            logging.getLogger(f"{_ROOT}.{area}"),
+    return cast("structlog.stdlib.BoundLogger", _Logger(area))
+
+
+class _Logger:
+    """structlog is loaded with the first word that is said: a tenth of a second, which the first window is without."""
+
+    def __init__(self, area: str) -> None:
+        self._area = area
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._made, name)
+
+    @cached_property
+    def _made(self) -> Any:
+        import structlog
+
+        return structlog.wrap_logger(
+            logging.getLogger(f"{_ROOT}.{self._area}"),
             wrapper_class=structlog.stdlib.BoundLogger,
             cache_logger_on_first_use=True,
             processors=[
@@ -44,13 +57,14 @@ def logger(area: str) -> structlog.stdlib.BoundLogger:
                 structlog.contextvars.merge_contextvars,
                 structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
             ],
-        ),
-    )
+        )
 
 
 @contextlib.contextmanager
 def correlated(correlation: str = "") -> Iterator[str]:
     """Everything logged inside, in tasks started inside too, carries one id: the given one or a fresh one (K1)."""
+    import structlog
+
     correlation = correlation or secrets.token_hex(4)
     with structlog.contextvars.bound_contextvars(correlation=correlation):
         yield correlation
@@ -58,6 +72,8 @@ def correlated(correlation: str = "") -> Iterator[str]:
 
 def correlation() -> str:
     """The id of the click, command or timer that caused what runs here; empty where none was named."""
+    import structlog
+
     found: object = structlog.contextvars.get_contextvars().get("correlation", "")
     return str(found)
 
@@ -95,21 +111,29 @@ class Logs:
         """
         if self._listener is not None:
             raise RuntimeError("the log is open")
+        from app.runtime.log_lines import console_lines, json_lines
+
         self.hold(logging.getLogger(_ROOT).level or logging.INFO)
         screen = logging.StreamHandler(console or sys.stderr)
         screen.setLevel(console_level)
-        screen.setFormatter(_formatter(_console_line))
+        screen.setFormatter(console_lines())
         self._sinks = [screen]
         if folder is not None:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             file = logging.handlers.RotatingFileHandler(
                 folder / f"{name}.jsonl", maxBytes=_FILE_BYTES, backupCount=_FILES, encoding="utf-8", delay=True
             )
-            file.setFormatter(_formatter(structlog.processors.JSONRenderer(default=str, ensure_ascii=False)))
+            file.setFormatter(json_lines())
             self._sinks.append(file)
         self._handler.limit = None
         self._listener = logging.handlers.QueueListener(self._queue, *self._sinks, respect_handler_level=True)
         self._listener.start()
+
+    def end(self, folder: Path, *, console: TextIO) -> None:
+        """As `close`; what was noted before a start that failed is written all the same."""
+        if self._listener is None:
+            self.open(folder, console=console)
+        self.close()
 
     def close(self) -> None:
         """Writes what is left and lets go of the file. A second call does nothing."""
@@ -133,56 +157,10 @@ class _ToQueue(logging.handlers.QueueHandler):
         self.limit: int | None = _EARLY_LIMIT
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
-        record.stopline_context = structlog.contextvars.get_contextvars()
+        structlog = sys.modules.get("structlog")  # where it was not loaded yet, nobody has named anything
+        record.stopline_context = {} if structlog is None else structlog.contextvars.get_contextvars()
         return record
 
     def enqueue(self, record: logging.LogRecord) -> None:
         if self.limit is None or self._records.qsize() < self.limit:
             self._records.put(record)
-
-
-class _Redacting(structlog.stdlib.ProcessorFormatter):
-    """Renders, then hides secrets in the finished line: nothing that was added late slips through."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return redaction.shared().text(super().format(record))
-
-
-def _formatter(render: Any) -> _Redacting:
-    return _Redacting(
-        processors=[_stamp, structlog.processors.format_exc_info, _hide_fields, render],
-        foreign_pre_chain=[],
-        keep_exc_info=True,
-    )
-
-
-def _stamp(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Time, level and area in front: of the record itself, which may be older than this moment."""
-    record: logging.LogRecord = event.pop("_record")
-    event.pop("_from_structlog", None)
-    told = event.pop("event", "")
-    exc_info = event.pop("exc_info", None) or record.exc_info
-    head: dict[str, Any] = {
-        "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-        "level": record.levelname.lower(),
-        "area": record.name.removeprefix(f"{_ROOT}."),
-        "event": told,
-        **getattr(record, "stopline_context", {}),
-        **event,
-    }
-    if exc_info:
-        head["exc_info"] = exc_info
-    return head
-
-
-def _hide_fields(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    return redaction.shared().fields(event)
-
-
-def _console_line(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
-    """`09:15:00.123 warning market.feed: silent  account=zerodha-AB1234`."""
-    at, level, area, told = (event.pop(key) for key in ("at", "level", "area", "event"))
-    trace = event.pop("exception", "")
-    moment = datetime.fromisoformat(at).astimezone().strftime("%H:%M:%S.%f")[:-3]
-    facts = "".join(f"  {key}={value}" for key, value in event.items())
-    return f"{moment} {level:7} {area}: {told}{facts}" + (f"\n{trace}" if trace else "")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.program import ROOT
 
-HEAVY = ["sqlalchemy", "numpy", "pyqtgraph", "httpx", "PySide6.QtWebEngineCore", "app.desk.desk"]
+HEAVY = ["structlog", "sqlalchemy", "numpy", "pyqtgraph", "httpx", "PySide6.QtWebEngineCore", "app.desk.desk"]
 """Each takes longer to load than the first window to be painted."""
 PROGRAM = """
 import json, sys

@@ -63,6 +63,14 @@ def test_the_console_line_is_for_people(written: Written) -> None:
     )
 
 
+def test_a_start_that_failed_leaves_its_records_too(written: Written) -> None:
+    written.logs.hold()
+    log.logger("boot").info("starting")
+    written.logs.end(written.folder, console=written.console)
+    (line,) = written.lines()
+    assert line["event"] == "starting"
+
+
 def test_records_made_before_the_log_is_open_are_kept_with_their_time(written: Written) -> None:
     written.logs.hold()
     log.logger("boot").info("starting")

@@ -151,13 +151,7 @@ def _workstation(command: Workstation) -> int:
     try:
         from app.ui.application import WindowOptions, run_window
 
-        options = WindowOptions(
-            command.profile,
-            paper,
-            on_raise=raise_window.append,
-            shutdown=shutdown,
-            first_look=first_look(command.profile),
-        )
+        options = WindowOptions(command.profile, paper, raise_window.append, shutdown, first_look(command.profile))
         return run_window(build, loop.submit, options)
     finally:
         loop.submit(shutdown()).result(timeout=20)

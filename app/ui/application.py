@@ -18,6 +18,7 @@ from PySide6.QtWidgets import QApplication, QWidget
 from qasync import QEventLoop
 
 from app.desk.api import Desk
+from app.desk.messages import VaultInfo
 from app.runtime.garbage import GarbageCollector
 from app.ui import theme
 from app.ui.bridge import Bridge, Submit
@@ -44,6 +45,8 @@ class WindowOptions:
     """Takes a callable that brings the window forward, callable from any thread (a second start asks for it)."""
     shutdown: Callable[[], Coroutine[Any, Any, None]] | None = None
     """The ordered stop of everything below, run on the loop thread when the window closes."""
+    first_look: VaultInfo | None = None
+    """What is known of the vault before the desk is built: the page that asks is painted at once."""
     shutdown_seconds: float = 15.0
     """How long the ordered stop may take before the window gives up and says so in the log."""
 
@@ -123,7 +126,7 @@ class Workstation(QObject):
     async def _live(self) -> int:
         if self._options.on_raise is not None:
             self._options.on_raise(self.raise_asked.emit)
-        self._unlock = UnlockWindow(self._bridge)
+        self._unlock = UnlockWindow(self._bridge, self._options.first_look)
         self._unlock.opened.connect(self._on_opened)
         self._unlock.dismissed.connect(self._ended.set)
         self._unlock.show()

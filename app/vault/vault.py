@@ -19,8 +19,7 @@ from app.vault.keys import MasterKeys
 from app.vault.keystore import Keystore
 from app.vault.sealing import KEY_BYTES, KdfCost
 from app.vault.vault_file import VaultFile, load, save
-
-FILE_NAME = "vault.json"
+from app.vault.ways import FILE_NAME
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,9 @@
 """Start: a crash with 500 stops armed and 100,000 trades in the book; the shipped window is opened on it again.
 
 `unlock_window_s`: from the command to a painted unlock window; `asks_s`: until it asks for the passphrase. That is
-typed, and from the return key on: `window_s` until the working window is on the screen, `armed_s` until every stop is
-armed again. `rss_mb` is the window's process ten seconds later, `helpers_mb` what works beside it (each counted whole,
-shared pages too).
+typed at once, while the desk is being built behind the window; from the return key on, once it is: `window_s` until the
+working window is on the screen, `armed_s` until every stop is armed again. `rss_mb` is the window's process ten seconds
+later, `helpers_mb` what works beside it (each counted whole, shared pages too).
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ def start(screen: Screen, profile: Path, pictures: Path, passphrase: str, stops:
         unlock = until(lambda: shows(screen, DARK.text, TITLE_PIXELS), began)
         asks = until(lambda: shows(screen, DARK.accent, BUTTON_PIXELS), began)
         program.window("Stopline")
-        program.wait_vault("locked")
         screen.type(passphrase)
+        program.wait_vault("locked")
         pressed = time.perf_counter()
         screen.key("Return")
         window = until(lambda: any(w.width > MAIN_WIDTH for w in named(screen)), pressed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from PySide6.QtCore import Qt, QTimer, Signal
@@ -33,9 +34,11 @@ class UnlockWindow(QWidget):
     opened = Signal()
     dismissed = Signal()
 
-    def __init__(self, bridge: Bridge) -> None:
+    def __init__(self, bridge: Bridge, first_look: VaultInfo | None = None) -> None:
+        """`first_look`: what is known before the desk is built. Its page is there at once; what is typed is kept."""
         super().__init__()
         self._bridge = bridge
+        self._desk_is_there = asyncio.Event()
         self._done = False
         self._placed = False
         self.setObjectName("unlock")
@@ -66,22 +69,30 @@ class UnlockWindow(QWidget):
         self._open.lost.connect(lambda: self._show(self._recover))
         self._recover.left.connect(lambda: self._show(self._open))
         self._recover.submitted.connect(lambda: bridge.start(self._recovered(), "recover"))
+        if first_look is not None:
+            self._tell_profile(first_look)
+            self._open.prepare(first_look)
+            self._show(self._open)
 
     async def ask(self) -> None:
         """Finds out what the profile needs and shows that page; a keyring opens it without a question."""
         info = await self._bridge.call(self._bridge.desk.session.vault())
-        self._profile.setText(f"Profile: {fmt.from_home(info.profile)}")
+        self._desk_is_there.set()
+        self._tell_profile(info)
         if info.state is VaultState.OPEN:
             self._finish()
         elif info.state is VaultState.ABSENT:
             self._create.prepare(info)
             self._show(self._create)
-        else:
+        elif self._pages.currentWidget() is self._waiting:
             self._open.prepare(info)
             if info.opens_with_keyring:
                 await self._unlock(by_keyring=True)
             else:
                 self._show(self._open)
+
+    def _tell_profile(self, info: VaultInfo) -> None:
+        self._profile.setText(f"Profile: {fmt.from_home(info.profile)}")
 
     def _strength(self, passphrase: Secret) -> PassphraseStrength:
         return self._bridge.desk.session.strength(passphrase)
@@ -101,6 +112,7 @@ class UnlockWindow(QWidget):
         passphrase = None if by_keyring else self._open.passphrase()
         self._open.set_busy(True)
         try:
+            await self._desk_is_there.wait()
             await self._bridge.call(self._bridge.desk.session.unlock(passphrase))
         except AppError as failure:
             self._open.message.say(in_words(failure), "strip-danger")
@@ -113,6 +125,7 @@ class UnlockWindow(QWidget):
 
     async def _recovered(self) -> None:
         try:
+            await self._desk_is_there.wait()
             await self._bridge.call(self._bridge.desk.session.recover(*self._recover.typed()))
         except AppError as failure:
             self._recover.message.say(in_words(failure), "strip-danger")
@@ -122,6 +135,8 @@ class UnlockWindow(QWidget):
             self._recover.set_busy(False)
 
     def _finish(self) -> None:
+        if self._done:
+            return
         self._done = True
         self._create.forget()
         self._open.forget()

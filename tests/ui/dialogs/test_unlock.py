@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QCheckBox, QLabel, QLineEdit, QPushButton
 
-from app.desk.messages import VaultState
+from app.desk.messages import VaultInfo, VaultState
 from app.domain.errors import Damaged
 from app.runtime.secret import Secret
 from app.ui.dialogs.unlock import UnlockWindow
@@ -52,6 +54,43 @@ def test_return_in_the_passphrase_field_opens_the_vault(locked: Stage) -> None:
     locked.until(lambda: bool(front.opened))
     assert locked.desk.script.called("unlock") == [(Secret("correct horse"),)]
     assert front.field("unlock.passphrase").text() == ""
+
+
+def test_what_is_typed_before_the_desk_is_there_is_kept_and_opens_the_vault(locked: Stage) -> None:
+    window = UnlockWindow(locked.bridge, VaultInfo(VaultState.LOCKED, False, False, True, "/home/a/trading"))
+    opened: list[bool] = []
+    window.opened.connect(lambda: opened.append(True))
+    window.show()
+    field = window.findChild(QLineEdit, "unlock.passphrase")
+    assert field is not None
+    assert window.focusWidget() is field
+    QTest.keyClicks(field, "correct ")
+    locked.loop.run_until_complete(window.ask())
+    assert field.text() == "correct "
+    assert not opened
+    QTest.keyClicks(field, "horse")
+    QTest.keyClick(field, Qt.Key.Key_Return)
+    locked.until(lambda: bool(opened))
+    assert locked.desk.script.called("unlock") == [(Secret("correct horse"),)]
+
+
+def test_return_before_the_desk_is_there_waits_for_it(locked: Stage) -> None:
+    window = UnlockWindow(locked.bridge, VaultInfo(VaultState.LOCKED, False, False, True, "/home/a/trading"))
+    opened: list[bool] = []
+    window.opened.connect(lambda: opened.append(True))
+    window.show()
+    field, button = window.findChild(QLineEdit, "unlock.passphrase"), window.findChild(QPushButton, "unlock.submit")
+    assert field is not None
+    assert button is not None
+    QTest.keyClicks(field, "correct horse")
+    QTest.keyClick(field, Qt.Key.Key_Return)
+    locked.until(lambda: button.text() == "Unlocking…")
+    locked.loop.run_until_complete(asyncio.sleep(0))  # what was begun has come as far as it comes
+    assert locked.desk.script.called("unlock") == []
+    locked.loop.run_until_complete(window.ask())
+    locked.until(lambda: bool(opened))
+    assert locked.desk.script.called("unlock") == [(Secret("correct horse"),)]
+    assert opened == [True]
 
 
 def test_a_wrong_passphrase_is_said_in_place_and_can_be_typed_again(locked: Stage) -> None:

@@ -26,6 +26,7 @@ from app.domain.guard import Companion
 from app.domain.ids import AccountId
 from app.domain.money import in_rupees
 from app.domain.stop import StopState
+from app.runtime.garbage import GarbageCollector
 from app.runtime.log import logger
 from app.runtime.loop import new_event_loop
 from app.runtime.notify import notify
@@ -45,6 +46,8 @@ QUIET_SECONDS = 60.0
 """With nothing left to guard, an order that turns up late is still seen; then the desk is let go."""
 COUNT_SECONDS = 1.0
 READY_SECONDS = 30.0
+SWEEP_SECONDS = 0.25
+"""Between two looks at what the garbage collector has to do."""
 """How long the first prices after a take-over are waited for before that is said."""
 
 
@@ -211,6 +214,16 @@ class Guard:
 
     async def _guard(self) -> _Outcome:
         self._paths.remote_address.unlink(missing_ok=True)  # of a desk that was killed: nobody listens there
+        garbage = GarbageCollector()
+        garbage.take_over(collect=False)  # each moment counts until the stops are watched again
+        sweeping = asyncio.create_task(_sweep(garbage), name="garbage")
+        try:
+            return await self._hold_desk(garbage)
+        finally:
+            sweeping.cancel()
+            garbage.give_back(collect=False)  # and until the next desk watches them
+
+    async def _hold_desk(self, garbage: GarbageCollector) -> _Outcome:
         desk = await self._build()
         server: RemoteServer | None = None
         try:
@@ -222,6 +235,7 @@ class Guard:
             server = RemoteServer(self._paths, self._verbs(desk), asyncio.get_running_loop())
             await asyncio.to_thread(server.start)
             await self._say_taken(desk)
+            garbage.set_aside()
             return await self._watch(desk)
         finally:
             began = time.monotonic()
@@ -273,6 +287,13 @@ class Guard:
             raise Denied("The guard has no window.", "Start Stopline: it takes the desk back.")
 
         return {**remote_verbs(desk, show, role="guard"), **data_verbs(desk), HAND_BACK: hand_back}
+
+
+async def _sweep(garbage: GarbageCollector) -> None:
+    """By itself Python would look through all there is, on the loop: a stop would wait for a tenth of a second."""
+    while True:
+        await asyncio.sleep(SWEEP_SECONDS)
+        garbage.turn()
 
 
 class Voice:

@@ -15,24 +15,37 @@ YOUNG = 5_000
 BURST = 8_000
 """More than this is not looked through in one go: it would hold the interpreter above a millisecond. What came in a
 burst is data (an answer of ten thousand rows), which counted references free; it is set aside, at no cost."""
+OWED = 50_000
+"""Containers set aside in bursts from which on everything is worth a look, once nobody is kept waiting by it."""
 MIDDLE_EVERY = 20
 """Young collections to one of the middle generation."""
 
 
 class GarbageCollector:
     """Takes the collector away from the interpreter. Everything but `take_over` runs on the thread that called that:
-    the GUI thread, whose objects must die on it. Call `turn` a few times a second.
+    the GUI thread, whose objects must die on it; without a window the loop's. Call `turn` a few times a second.
     """
 
     def __init__(self) -> None:
         self._thread = 0
         self._young = 0
+        self._aside = 0
+        """Containers set aside unseen since everything was looked through."""
 
-    def take_over(self) -> None:
-        """Collects once, sets what is left aside for good, and switches automatic collection off."""
+    @property
+    def owes(self) -> bool:
+        """So much was set aside unseen that everything should be looked through at the next quiet moment."""
+        return self._aside >= OWED
+
+    def take_over(self, *, collect: bool = True) -> None:
+        """Collects once, sets what is left aside for good, and switches automatic collection off.
+
+        Without `collect` at no cost: somebody is in a hurry.
+        """
         self._thread = threading.get_ident()
         gc.disable()
-        gc.collect()
+        if collect:
+            gc.collect()
         gc.freeze()
 
     def set_aside(self) -> None:
@@ -47,13 +60,14 @@ class GarbageCollector:
         if young < YOUNG:
             return
         if young > BURST:  # at least so many: counting them exactly would take milliseconds
-            gc.freeze()
+            self._set_aside(young)
             return
         self._young += 1
         middle = self._young % MIDDLE_EVERY == 0
         # Counted exactly: what was freed meanwhile, of whatever age, was taken off Python's own count.
-        if _in(0) > BURST or _in(1) > BURST:
-            gc.freeze()
+        seen = max(_in(0), _in(1))
+        if seen > BURST:
+            self._set_aside(seen)
         else:
             gc.collect(1 if middle else 0)
 
@@ -63,13 +77,20 @@ class GarbageCollector:
         self._check()
         gc.unfreeze()
         gc.collect()
+        gc.freeze()
+        self._aside = 0
 
-    def give_back(self) -> None:
+    def give_back(self, *, collect: bool = True) -> None:
         """As Python had it; a last full collection takes what the window left, on its own thread."""
         self._check()
         gc.unfreeze()
-        gc.collect()
+        if collect:
+            gc.collect()
         gc.enable()
+
+    def _set_aside(self, count: int) -> None:
+        gc.freeze()
+        self._aside += count
 
     def _check(self) -> None:
         if threading.get_ident() != self._thread:

@@ -110,7 +110,8 @@ class Workstation(QObject):
         self._garbage = GarbageCollector()
         self._sweep = QTimer(self)
         self._sweep.setInterval(SWEEP_MS)
-        self._sweep.timeout.connect(self._garbage.turn)
+        self._sweep.timeout.connect(self._on_sweep)
+        self._loaded = False
         self.raise_asked.connect(self._come_forward, Qt.ConnectionType.QueuedConnection)
 
     async def run(self) -> int:
@@ -173,6 +174,17 @@ class Workstation(QObject):
         self._come_forward()
         await self._main.load()
         self._garbage.set_aside()
+        self._loaded = True
+
+    def _on_sweep(self) -> None:
+        self._garbage.turn()
+        if self._garbage.owes and self._nobody_waits():
+            self._garbage.collect_all()
+
+    def _nobody_waits(self) -> bool:
+        """No stop is armed, and the trader works with another program: half a second of standstill hurts nobody."""
+        away = QApplication.applicationState() is not Qt.ApplicationState.ApplicationActive
+        return away and self._loaded and self._main is not None and not self._main.facts.armed()
 
     async def _stop(self) -> None:
         """First no event reaches a widget, then everything below stops in order, then the widgets go."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from app.runtime.garbage import BURST, MIDDLE_EVERY, YOUNG, GarbageCollector
+from app.runtime.garbage import BURST, MIDDLE_EVERY, OWED, YOUNG, GarbageCollector
 
 
 class Node:
@@ -100,6 +100,34 @@ def test_a_burst_of_data_is_set_aside_and_not_looked_through(collector: GarbageC
     assert inside() is not None
     collector.collect_all()
     assert inside() is None
+
+
+def test_what_was_set_aside_is_owed_a_look_until_it_had_one(collector: GarbageCollector) -> None:
+    kept, owed = [], [collector.owes]
+    for _ in range(OWED // BURST):
+        kept.append([[n] for n in range(BURST + 1_000)])
+        collector.turn()
+        owed.append(collector.owes)
+    collector.collect_all()
+    owed.append(collector.owes)
+    assert owed == [False] * (OWED // BURST) + [True, False]
+
+
+def test_who_is_in_a_hurry_takes_over_and_gives_back_without_a_look() -> None:
+    node = Node()
+    inside = weakref.ref(node)
+    del node
+    made = GarbageCollector()
+    gc.enable()
+    made.take_over(collect=False)
+    assert not gc.isenabled()
+    made.give_back(collect=False)
+    assert gc.isenabled()
+    assert inside() is not None
+    gc.disable()  # as the tests have it
+    gc.collect()
+    assert inside() is None
+    gc.freeze()
 
 
 def test_another_thread_may_not_collect(collector: GarbageCollector) -> None:

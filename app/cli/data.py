@@ -11,7 +11,7 @@ import msgspec
 
 from app.cli.commands import COULD_NOT_START, FINE, SOME_FAILED, Backup, DataCommand, Doctor, Restore, RotateKeys, Tidy
 from app.cli.output import Output
-from app.cli.passphrase import Passphrases
+from app.cli.passphrase import VARIABLE, Passphrases
 from app.domain.errors import AppError, Denied, VaultLocked, WrongPassphrase
 from app.domain.health import Finding, HealthState, failed
 from app.runtime.secret import Secret
@@ -176,6 +176,8 @@ async def _with_passphrase(verb: Callable[[Secret | None], Awaitable[T]], passph
         return await verb(passphrases.given)
     except WrongPassphrase:
         asked = None if passphrases.given is not None else passphrases.known()
+        if asked is None and passphrases.given is None:
+            raise Denied("The passphrase is asked for again.", f"Set {VARIABLE}, or run this on a terminal.") from None
         if asked is None:
             raise
     return await verb(asked)

@@ -74,7 +74,7 @@ _WORST = frozenset(
 )
 
 _TITLES: dict[Metric, tuple[str, str]] = {
-    Metric.ORDERS: ("Orders", "sent from here that the broker knows of"),
+    Metric.ORDERS: ("Orders", "sent from here, exits of stops apart"),
     Metric.ORDERS_REJECTED: ("Orders rejected", "of those sent from here"),
     Metric.EXITS: ("Exits", "stops that fired"),
     Metric.EXITS_SLOW: ("Exits above 5 ms", "each with its cause in the flight recorder"),

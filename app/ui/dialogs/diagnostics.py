@@ -100,7 +100,7 @@ FIGURES: tuple[Column[FigureRow], ...] = (
 
 FINDINGS: tuple[Column[FindingRow], ...] = (
     Column("state", "State", lambda r: r.finding.state.value, tone=lambda r: _TONES[r.finding.state], width=74),
-    Column("name", "What", lambda r: r.name, width=170, tone=lambda _r: Tone.DIM),
+    Column("name", "What", lambda r: r.name, width=210, tone=lambda _r: Tone.DIM),
     Column("words", "Found", lambda r: r.words, width=320, tip=lambda r: r.words),
 )
 
@@ -143,6 +143,9 @@ class DiagnosticsDialog(QDialog):
         header = self.health.horizontalHeader()
         header.setStretchLastSection(False)
         header.setSectionResizeMode(self._findings.column("words"), QHeaderView.ResizeMode.Stretch)
+        header = self.figures.horizontalHeader()
+        header.setStretchLastSection(False)
+        header.setSectionResizeMode(self._figures.column("subject"), QHeaderView.ResizeMode.Stretch)
         page = QWidget()
         inside = QVBoxLayout(page)
         inside.setContentsMargins(0, 0, 0, 0)

@@ -212,3 +212,16 @@ def test_the_same_through_a_running_workstation(tmp_path: Path) -> None:
 def test_the_command_line_is_read(words: list[str], command: DataCommand | Export) -> None:
     assert parse(["--profile", "/p", *words]) == command
     assert parse([*words, "--profile", "/p"]) == command
+
+
+def test_new_keys_without_anybody_who_could_be_asked_say_what_is_missing(tmp_path: Path) -> None:
+    asyncio.run(make_profile(tmp_path, fills=1, armed=False))
+    workstation = Workstation(tmp_path)
+    try:
+        code, told = asked(tmp_path, RotateKeys(tmp_path, as_json=True))
+    finally:
+        workstation.close()
+    error = told["error"]
+    assert isinstance(error, dict)
+    assert (code, error["cause"]) == (2, "The passphrase is asked for again.")
+    assert VARIABLE in error["next_step"]

@@ -10,6 +10,7 @@ from PySide6.QtCore import QUrl, Signal
 from PySide6.QtGui import QAction, QDesktopServices
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
+from app.domain.coverage import Coverage
 from app.domain.errors import AppError
 from app.domain.ids import AccountId, InstrumentId
 from app.domain.instrument import Instrument
@@ -25,6 +26,7 @@ from app.ui.views.source import source_tip
 from app.ui.views.stop_strip import StopStrip
 from app.ui.views.table_view import TableView, action
 from app.ui.views.words import price_of, standing_price, symbol_of
+from app.ui.widgets.coverage_meter import coverage_tip, coverage_words
 from app.ui.widgets.text import Message
 
 
@@ -39,6 +41,8 @@ class HoldingRow:
     """Of all its shares, or the oldest."""
     polled: PolledPrice | None = None
     """Who tells the price when no feed brings it."""
+    coverage: Coverage | None = None
+    """What protects those that a stop guards; None: no stop does."""
 
     @property
     def key(self) -> PositionKey:
@@ -124,6 +128,16 @@ COLUMNS: tuple[Column[HoldingRow], ...] = (
         width=80,
         help="Where the stop of these shares stands; T sets one",
     ),
+    Column(
+        "coverage",
+        "Protection",
+        lambda r: None if r.coverage is None else r.coverage.unprotected,
+        shown=lambda r: coverage_words(r.coverage),
+        tip=lambda r: coverage_tip(r.coverage),
+        width=104,
+        help="What would sell these shares, and how many of them: those that a stop guards",
+        spare=1,
+    ),
     Column("value", "Value", lambda r: r.value, fmt.rupees, number=True, width=100),
     Column(
         "pnl",
@@ -169,6 +183,7 @@ class HoldingsPanel(QWidget):
         layout.addWidget(self.strip)
         facts.stop_changed.connect(self._on_stop)
         facts.holdings_changed.connect(self._refresh)
+        facts.coverage_changed.connect(self._refresh)
         facts.instruments_known.connect(self._on_known)
         facts.ticks_changed.connect(self._on_ticks)
 
@@ -239,4 +254,5 @@ class HoldingsPanel(QWidget):
             holding.last_price if last is None else last,
             self._facts.stop_of(key),
             self._facts.polled.get(holding.instrument),
+            coverage=self._facts.coverage.get(key),
         )

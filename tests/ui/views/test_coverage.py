@@ -9,8 +9,10 @@ import pytest
 from PySide6.QtWidgets import QLabel
 
 from app.domain.coverage import Coverage, CoverageChanged, Protection
+from app.domain.portfolio import PositionKey
 from app.ui.models.facts import Facts
 from app.ui.models.table import TableModel
+from app.ui.views.holdings import HoldingsPanel
 from app.ui.views.positions import PositionsPanel
 from app.ui.views.stops import StopsPanel
 from app.ui.widgets.coverage_meter import coverage_words, meter_words
@@ -108,3 +110,16 @@ def test_a_backstop_is_chosen_with_the_stop_and_says_what_it_blocks(
     stage.until(lambda: bool(stage.desk.script.called("change")))
     ((_, plan),) = stage.desk.script.called("change")
     assert getattr(plan, "backstop", 0) is None
+
+
+def test_a_holding_says_what_would_sell_it(stage: Stage, facts: Facts) -> None:
+    panel = HoldingsPanel(stage.bridge, facts)
+    stage.loop.run_until_complete(facts.load())
+    held = market.holdings()[0]
+    key = PositionKey(held.account, held.instrument, held.product)
+    parts = ((Protection.GTT_TWIN, held.quantity),)
+    covered = Coverage(key, Protection.GTT_TWIN, held.quantity, held.quantity, 62_000_00, 0, parts)
+    stage.publish(CoverageChanged(held.account, (covered,)))
+    stage.until(lambda: "local + GTT at the broker" in column(panel._model, "coverage"))
+    assert column(panel._model, "coverage").count("") == len(market.holdings()) - 1, "no stop guards the others"
+    panel.close()

@@ -16,7 +16,7 @@ from app.domain.ids import InstrumentId, Nanos, StopId
 from app.domain.instrument import Instrument
 from app.domain.money import Price
 from app.domain.portfolio import Position, PositionKey
-from app.domain.stop import FiredBy, Stop, StopPlan, StopState
+from app.domain.stop import FiredBy, Stop, StopPlan, StopState, TriggerSource
 from app.engine.account import AccountState
 from app.engine.arming import deny_holding, deny_plan, fresh_stop, open_position
 from app.engine.delivery import DELIVERED
@@ -85,7 +85,9 @@ class StopVerbs:
                 deny_levels_of(watch, plan, self._last_price)
                 await self._keeper.range_of(plan, instrument, watch)
                 stop = levelled(stop, watch)
-                await self._record.save(stop, "armed", words(stop), *watch.load.requests)
+                # Without a level it promises nothing: an exit that goes out when it is told to, and waits for no disk.
+                write = self._record.keep if plan.source is TriggerSource.NONE else self._record.save
+                await write(stop, "armed", words(stop), *watch.load.requests)
             except BaseException:
                 self._publish(StopChanged(replace(stop, state=StopState.DISARMED, note="it could not be armed")))
                 raise

@@ -66,3 +66,16 @@ def test_ended_while_its_first_stop_waits_for_the_positions_it_is_sold_once() ->
         assert stage.held == 0
 
     play(script)
+
+
+def test_a_full_disk_does_not_hold_back_what_is_sold_by_time() -> None:
+    async def script(stage: Stage) -> None:
+        stage.broker.slow = 300.0  # nothing is armed when the time comes
+        await stage.started()
+        await stage.until(StrategyState.SELLING)
+        stage.rig.journal.broken = stage.book.broken = True
+        stage.broker.slow = 0.01
+        await stage.true(lambda: stage.held == 0)
+        assert [request.quantity for request in stage.exits] == [PLAN.quantity]
+
+    play(script)

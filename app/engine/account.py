@@ -163,6 +163,13 @@ class AccountState:
             reading = await self.read_positions()
         return reading
 
+    async def known_since_fills(self, key: PositionKey) -> PositionReading:
+        """The same without a read, where the last one is not older than those fills."""
+        reading = self.reading
+        if reading is not None and reading.began >= self._filled_at.get(key, 0.0):
+            return reading
+        return await self.read_since_fills(key)
+
     async def read_positions(self) -> PositionReading:
         """The positions by a read that begins now or later. Raises AppError."""
         return await self._positions_read.fresh()

@@ -7,10 +7,12 @@ from app.domain.ids import Nanos
 from app.domain.instrument import Instrument, Product
 from app.domain.market import Interval
 from app.domain.money import Price
+from app.domain.order import OrderKind, OrderRequest
 from app.domain.portfolio import Holding, Position, PositionKey
 from app.domain.stop import Stop, StopPlan, StopState, Trail, TrailKind, TriggerSource, new_stop_id
 from app.engine.account import PositionReading
 from app.engine.delivery import DELIVERED, opening_units
+from app.engine.rules import ExitRule, limit_pricer
 
 LONGEST_WAIT = 60
 """Seconds that a guard against freak prices may hold an exit back."""
@@ -27,6 +29,22 @@ def open_position(reading: PositionReading | None, key: PositionKey, *, of_today
     if position is None or position.quantity == 0:
         raise Denied("There is no open position to guard.", "See the positions.")
     return position
+
+
+def closing_request(position: Position, rule: ExitRule, instrument: Instrument, last: Price | None) -> OrderRequest:
+    """The order that closes a whole position, of the kind that its class takes."""
+    price = None
+    if rule.kind is OrderKind.LIMIT:
+        price = limit_pricer(rule, instrument, position.exit_side)(last or position.last_price)
+    key, units = position.key, abs(position.quantity)
+    return OrderRequest(key.account, key.instrument, position.exit_side, units, key.product, rule.kind, price=price)
+
+
+def deny_reversal(request: OrderRequest, reading: PositionReading) -> None:
+    """Raises Denied for an order that was to close a position and would turn it round now (F4). Unknown is not flat."""
+    key = PositionKey(request.account, request.instrument, request.product)
+    if reading.knows(key) and reading.quantity(key) * -request.side.sign < request.quantity:
+        raise Denied("The position was closed or made smaller meanwhile.", "See the positions.")
 
 
 def fresh_stop(

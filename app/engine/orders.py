@@ -21,19 +21,19 @@ from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, OrderId, Tag
 from app.domain.instrument import Instrument, Product
 from app.domain.intent import Intent
 from app.domain.money import Price
-from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Placement, Purpose
+from app.domain.order import Order, OrderRequest, OrderStatus, Placement, Purpose
 from app.domain.origin import placed_here
 from app.domain.portfolio import PositionKey
 from app.engine.absences import Absences
 from app.engine.account import AccountState
-from app.engine.arming import open_position
+from app.engine.arming import closing_request, deny_reversal, open_position
 from app.engine.attempts import ACKNOWLEDGED_LOOKUPS, REFUSED
 from app.engine.exit_plan import LOOKUP_SPACING
 from app.engine.gtts import GttOrders
 from app.engine.limits import check_order
 from app.engine.order_log import NewsJournal, OrderLog
 from app.engine.placing import Placing, order_words, remembered
-from app.engine.rules import ExitRules, limit_pricer
+from app.engine.rules import ExitRules
 from app.engine.settling import TRIES, find, settle_cancel, settle_change
 from app.engine.wire import OrderChange, OrderWire
 from app.runtime.clock import to_datetime
@@ -114,11 +114,14 @@ class OrderManager:
         """
         return (await self.wire.place(request, purpose)).order
 
-    async def place(self, request: OrderRequest, *, purpose: Purpose = Purpose.MANUAL, intent: str = "") -> OrderId:
+    async def place(
+        self, request: OrderRequest, *, purpose: Purpose = Purpose.MANUAL, intent: str = "", closing: bool = False
+    ) -> OrderId:
         """Journals, waits for its turn, sends once, returns when the broker acknowledged.
 
         `intent` names what is meant (a strategy's buy); without it the request itself does. The same intent is not
-        sent again while the outcome of the last is open. A tag that the caller has journalled is kept.
+        sent again while the outcome of the last is open. A tag that the caller has journalled is kept. `closing`: not
+        sent where the position has become too small for it while the disk was busy.
 
         Raises Denied (nothing sent), Rejected and the like (refused for certain), Unreachable (nothing sent), or
         OutcomeUnknown when the order book could not be read for a while either: it is looked up until it is known.
@@ -144,6 +147,9 @@ class OrderManager:
             await self._write_down(placing, purpose)
             if purpose is not Purpose.EXIT:
                 await self._admit(request)  # the account may have been halted while the disk was busy
+            elif closing:
+                key = PositionKey(request.account, request.instrument, request.product)
+                deny_reversal(request, await self._state.known_since_fills(key))
             placement = await self.wire.place(placing.request, purpose, placing)
         except (OutcomeUnknown, asyncio.CancelledError) as failure:
             if not placing.left:
@@ -287,24 +293,9 @@ class OrderManager:
         instrument = self._instrument(key.instrument)
         if instrument is None:
             raise Denied(f"{key.instrument} is not in the instrument list.", "Refresh the instruments.")
-        broker = key.account.partition("-")[0]
-        rule = self._rules.rule(broker, instrument, to_datetime(self._state.clock.now()).date())
-        price = None
-        if rule.kind is OrderKind.LIMIT:
-            last = self._last_price(key.instrument) or position.last_price
-            price = limit_pricer(rule, instrument, position.exit_side)(last)
-        self._leaving[key] = await self.place(
-            OrderRequest(
-                key.account,
-                key.instrument,
-                position.exit_side,
-                abs(position.quantity),
-                key.product,
-                rule.kind,
-                price=price,
-            ),
-            purpose=Purpose.EXIT,
-        )
+        rule = self._rules.rule(key.account.partition("-")[0], instrument, to_datetime(self._state.clock.now()).date())
+        request = closing_request(position, rule, instrument, self._last_price(key.instrument))
+        self._leaving[key] = await self.place(request, purpose=Purpose.EXIT, closing=True)
         return self._leaving[key]
 
     def _deny_leaving(self, key: PositionKey) -> None:

@@ -389,6 +389,22 @@ def test_an_exit_by_hand_is_as_large_as_what_is_there_after_the_last_fill() -> N
     play(script)
 
 
+def test_an_exit_by_hand_that_waited_for_the_disk_does_not_turn_round_what_was_closed_meanwhile() -> None:
+    async def script(rig: Rig, orders: OrderManager) -> None:
+        rig.broker.held = {KEY: 10}
+        rig.journal.gate = asyncio.Event()
+        leaving = asyncio.create_task(orders.square_off(KEY))
+        await asyncio.sleep(1.0)
+        by_phone = OrderRequest(ACCOUNT, INFY.id, Side.SELL, 10, KEY.product, OrderKind.MARKET)
+        rig.broker.fill(rig.broker.accept(by_phone).broker_order_id)
+        rig.journal.gate.set()
+        with pytest.raises(Denied, match="meanwhile"):
+            await leaving
+        assert rig.broker.placed == []
+
+    play(script)
+
+
 def test_what_is_unknown_is_denied() -> None:
     async def script(rig: Rig, orders: OrderManager) -> None:
         orders._instrument = lambda _: None

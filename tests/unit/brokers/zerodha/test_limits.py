@@ -61,7 +61,7 @@ async def test_what_is_long_past_does_not_count(hands: Hands) -> None:
     assert await wait_of(window, hands) == 0.0
 
 
-@pytest.mark.parametrize(("kind", "limit"), [("quotes", 1), ("history", 3), ("reads", 10)])
+@pytest.mark.parametrize(("kind", "limit"), [("quotes", 1), ("history", 3), ("reads", 9)])
 async def test_the_keys_limits_stay_below_what_the_broker_counts_in_a_second(
     hands: Hands, kind: str, limit: int
 ) -> None:

@@ -93,10 +93,13 @@ def _why_it_left(stage: Stage, planned: Planned, strategy: Strategy) -> Iterator
         if stop is not None and stop.fired_by not in (FiredBy.STOP, None):
             yield f"it was exited by its stop, which fired by {stop.fired_by}"
         unknown = stop is not None and stop.fired_by is None  # why it fired died with the process that fired it
+        # The exchange's own clock follows the machine's when it is started again: its prices are of a later moment.
+        unknown = unknown or bool(stage.happened.get(Kind.CLOCK_JUMP) and stage.happened.get(Kind.EXCHANGE_RESTART))
         if not unknown and (not planned.breach or (exits and min(exits) < stage.begun + planned.breach - 0.25)):
             yield "it was exited by its stop before any price was at its level"
     by_time = strategy.state is StrategyState.SOLD and strategy.leaving is Leaving.TIME
-    if by_time and exits and min(exits) < stage.begun + planned.sells - 0.05:
+    closed = stage.flattened or _halts(stage)  # before its own exit was armed: its time came to an empty position
+    if by_time and exits and not closed and min(exits) < stage.begun + planned.sells - 0.05:
         yield f"it was sold by time {stage.begun + planned.sells - min(exits):.2f} s too early"
     if strategy.leaving is Leaving.TRADER and not (stage.happened.get(Kind.STRATEGY_ENDED) or stage.flattened):
         yield "it says that the trader ended it; nobody did"

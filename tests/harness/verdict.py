@@ -194,7 +194,7 @@ def _told_of_turn(stage: Stage, guarded: Guarded, turned: Traded, back: Traded |
     """An exit of ours that turned a position round calls the trader, where nobody else has turned it back at once."""
     if stop_of_tag(turned.tag or None) is None or stage.happened.get(Kind.PHONE_CONVERT):
         return  # by a conversion it may be turned back, too
-    by_others = back is not None and not back.tag and back.at - turned.at < REVERSED_AT_MOST
+    by_others = back is not None and not back.tag and stage.fair(turned.at, back.at) < REVERSED_AT_MOST
     if not by_others and not _called(stage, guarded.instrument, turned.at):
         yield f"exit {turned.tag} turned it round and nobody was called"
 

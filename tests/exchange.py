@@ -154,7 +154,7 @@ def hidden(page: str) -> dict[str, str]:
     return fields
 
 
-def eventually(check: Any, seconds: float = 15.0, every: float = 0.05) -> Any:
+def eventually(check: Any, seconds: float = 30.0, every: float = 0.05) -> Any:
     """The first true answer of `check`; fails with its last one when there is none in time."""
     deadline = time.monotonic() + seconds
     while True:

@@ -21,7 +21,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from tests.exchange import ROOT, PaperExchange
 
-SECONDS = 20.0
+SECONDS = 60.0
+"""Patience: the machine may have other things to do."""
 
 
 class HostDied(Exception):
@@ -37,6 +38,7 @@ class Nursery:
 
     def __init__(self, *, light: bool = False) -> None:
         self._light = light
+        self._hosts: list[RunningHost] = []
         # A socket's address is short: the temporary folder of a test may be too long for it.
         self._folder = tempfile.mkdtemp(prefix="stopline-")
         self.address = f"{self._folder}/hosts"
@@ -51,7 +53,9 @@ class Nursery:
 
     def host(self, profile: Path, *, owner: bool = False) -> RunningHost:
         """A fresh process on a profile; `owner`: with the profile's lock, as a window."""
-        return RunningHost(self.address, profile, owner=owner, beside=self._light)
+        host = RunningHost(self.address, profile, owner=owner, beside=self._light)
+        self._hosts.append(host)
+        return host
 
     def __enter__(self) -> Self:
         return self
@@ -59,6 +63,8 @@ class Nursery:
     def __exit__(self, *_: object) -> None:
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait(SECONDS)
+        for host in self._hosts:  # those of a test that failed too
+            host.wait()
         if self._process.stdout is not None:
             self._process.stdout.close()
         shutil.rmtree(self._folder)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from app.storage.switch import STAGING
 from tests.e2e.hosts import Nursery, Refused
 from tests.e2e.test_engine_faults import PLACE, Scene
 from tests.exchange import PaperExchange, eventually
@@ -24,6 +25,7 @@ def test_stops_stay_watched_while_keys_change_and_fire_once_before_and_after(tmp
 
         # One fires while everything is copied: the change waits for its exit and then takes place.
         changing = host.send("rotate")
+        eventually((profile / STAGING).is_dir, every=0.005)  # once it has begun: it begins beside no exit
         during.breach()
         host.event("StopFired", stop=during.stop)
         told = host.answer(changing, 60)

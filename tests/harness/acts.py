@@ -173,13 +173,13 @@ class Stage:
         await self._fault(act.kind, spec, 10.0)
 
     async def partial(self, act: Act, guarded: Guarded) -> None:
-        part = max(1, abs(guarded.quantity) // 2)
+        part, exchange = max(1, abs(guarded.quantity) // 2), self.world.exchange
         fault = self._set(act.kind, f"partial={part}:instrument={guarded.instrument}")
         self.disturb(6.0)
         await asyncio.sleep(5.0)
-        if fault is not None:
-            self.world.exchange.faults.release(fault.id)
-            self.world.exchange.oms.release_held()
+        if fault is not None and self.world.exchange is exchange and not self.world.exchange_side.dead:
+            exchange.faults.release(fault.id)
+            exchange.oms.release_held()
 
     # -- of updates and prices ---------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from app.runtime.garbage import BURST, MIDDLE_EVERY, OWED, YOUNG, GarbageCollector
+from app.runtime.garbage import BURST, MIDDLE_EVERY, OWED, UNCOUNTED, YOUNG, GarbageCollector
 
 
 class Node:
@@ -100,6 +100,22 @@ def test_a_burst_of_data_is_set_aside_and_not_looked_through(collector: GarbageC
     assert inside() is not None
     collector.collect_all()
     assert inside() is None
+
+
+def test_what_comes_and_goes_as_containers_is_counted_seldom(collector: GarbageCollector) -> None:
+    prices = [[n] for n in range(2 * BURST)]
+    collector.set_aside()
+    for n in range(len(prices)):  # each takes the place of an older one: Python's own count stays where it was
+        prices[n] = [n]
+    hidden = litter(YOUNG * 3 // 5)
+    collector.turn()
+    assert any(ref() for ref in hidden)
+    rounds = []
+    for _ in range(UNCOUNTED + 1):
+        rounds.append(litter(YOUNG * 3 // 5))
+        collector.turn()
+    looked = [not any(ref() for ref in small) for small in rounds]
+    assert looked == [False] * UNCOUNTED + [True]
 
 
 def test_what_was_set_aside_is_owed_a_look_until_it_had_one(collector: GarbageCollector) -> None:

@@ -5,6 +5,7 @@ The lists cross packed as they lie in memory, the arrays of the index come back 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterable, Generator, Iterator, Mapping, Sequence
 from dataclasses import fields
 
@@ -86,7 +87,7 @@ async def received(pieces: AsyncIterable[bytes]) -> tuple[dict[str, Array], froz
             continue
         if told is None:
             told = msgspec.msgpack.decode(piece, type=Arranged)
-            arrays = {name: np.empty(count, kind) for name, kind, count in told.arrays}
+            arrays = await asyncio.to_thread(_room, told)
             waiting = [a.view(np.uint8).data for a in arrays.values() if a.nbytes]
             continue
         waiting[0][place : place + len(piece)] = piece
@@ -97,6 +98,16 @@ async def received(pieces: AsyncIterable[bytes]) -> tuple[dict[str, Array], froz
     if told is None or waiting:
         raise EOFError("the helper process sent a part of the index")
     return arrays, frozenset(told.with_futures)
+
+
+def _room(told: Arranged) -> dict[str, Array]:
+    """Touched once: a fresh page costs the system milliseconds at worst, and the copying is done on the loop. The
+    interpreter lock is not held meanwhile."""
+    arrays = {name: np.empty(count, kind) for name, kind, count in told.arrays}
+    for array in arrays.values():
+        if array.nbytes:
+            array.view(np.uint8)[...] = 0
+    return arrays
 
 
 def index_arrays(arrays: Mapping[str, Array], with_futures: frozenset[str]) -> SearchArrays:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import Any
 
 import msgspec
@@ -287,12 +287,18 @@ def _packed(connection: Connection, broker: str) -> PackedList:
     # The driver's own cursor: a row object for each line would cost as much again.
     cursor = connection.exec_driver_sql(_PACKED, (broker,)).cursor
     assert cursor is not None  # noqa: S101 - a SELECT has one
-    while rows := cursor.fetchmany(PACKED_TOGETHER):
-        lines = [encode(row) for row in rows]
+    rows = iter(cursor.fetchone, None)
+    while True:
+        lines, names = [], []
+        # Row by row: the driver makes many rows in one call without letting another thread have the interpreter.
+        for row in islice(rows, PACKED_TOGETHER):
+            lines.append(encode(row))
+            names.append(row[0].encode().ljust(width, b"\0"))
+        if not lines:
+            return PackedList(tuple(data), tuple(ends), tuple(ids), width)
         data.append(b"".join(lines))
         ends.append(array("i", accumulate(map(len, lines))).tobytes())
-        ids.append(b"".join([row[0].encode().ljust(width, b"\0") for row in rows]))
-    return PackedList(tuple(data), tuple(ends), tuple(ids), width)
+        ids.append(b"".join(names))
 
 
 def _stats(connection: Connection, broker: str) -> ListStats:

@@ -7,9 +7,10 @@ units are worth at the last price.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeVar
 
 from app.domain.events import Event
 from app.domain.gtt import Gtt, GttStatus
@@ -18,6 +19,9 @@ from app.domain.money import Paise, Price
 from app.domain.order import Order, OrderKind, Side
 from app.domain.portfolio import Position, PositionKey
 from app.domain.stop import Stop, StopState, stop_of_tag
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 class Protection(StrEnum):
@@ -87,32 +91,68 @@ def coverage_of(
     `live`: prices reach the stops. `backed` and `triggers`: units of each stop behind which an order, or a trigger,
     rests. `orders`: all of the account; those of our own stops are left out by their tags. `gtts`: those not ours.
     """
-    stops, orders, gtts = tuple(stops), tuple(orders), tuple(gtts)
-    behind = backed, triggers or {}
     prices = last or {}
+    cover = covering(stops, live=live, backed=backed, orders=orders, gtts=gtts, triggers=triggers)
     return tuple(
-        _cover(position, prices.get(position.key.instrument, position.last_price), layers)
+        cover(position, prices.get(position.key.instrument, position.last_price))
         for position in positions
         if position.quantity
-        for layers in [_layers(position, stops, orders, gtts, behind, live=live)]
     )
+
+
+def covering(
+    stops: Iterable[Stop],
+    *,
+    live: bool,
+    backed: Mapping[StopId, int],
+    orders: Iterable[Order] = (),
+    gtts: Iterable[Gtt] = (),
+    triggers: Mapping[StopId, int] | None = None,
+) -> Callable[[Position, Price], Coverage]:
+    """The same for one position at its last price after the other: five hundred are not looked at in one go on a thread
+    where a stop may have to fire."""
+    own = _grouped((stop.key, stop) for stop in stops if _guards(stop))
+    resting = _grouped((_key_of(order), order) for order in orders if _is_broker_stop(order))
+    waiting = _grouped(((gtt.account, gtt.instrument), gtt) for gtt in gtts if gtt.status is GttStatus.ACTIVE)
+    behind = backed, triggers or {}
+
+    def cover(position: Position, last: Price) -> Coverage:
+        key = position.key
+        around = own.get(key, ()), resting.get(key, ()), waiting.get((key.account, key.instrument), ())
+        return _cover(position, last, _layers(position, *around, behind, live=live))
+
+    return cover
+
+
+def _grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:
+    found: dict[K, list[V]] = {}
+    for key, value in pairs:
+        found.setdefault(key, []).append(value)
+    return found
+
+
+def _guards(stop: Stop) -> bool:
+    """One that is suspended waits for the trader's answer and guards nothing."""
+    return stop.has_level and not stop.state.is_final and stop.state is not StopState.SUSPENDED
+
+
+def _key_of(order: Order) -> PositionKey:
+    return PositionKey(order.account, order.instrument, order.product)
 
 
 def _layers(
     position: Position,
-    stops: tuple[Stop, ...],
-    orders: tuple[Order, ...],
-    gtts: tuple[Gtt, ...],
+    stops: Iterable[Stop],
+    orders: Iterable[Order],
+    gtts: Iterable[Gtt],
     resting: tuple[Mapping[StopId, int], Mapping[StopId, int]],
     *,
     live: bool,
 ) -> list[tuple[Protection, int]]:
     side, found = position.exit_side, []
     for stop in stops:
-        if stop.key != position.key or stop.side is not side or stop.state.is_final or not stop.has_level:
+        if stop.side is not side:
             continue
-        if stop.state is StopState.SUSPENDED:
-            continue  # it waits for the trader's answer and guards nothing
         orders_behind, triggers_behind = (units.get(stop.id, 0) for units in resting)
         behind = min(stop.quantity, orders_behind)
         waiting = min(stop.quantity - behind, triggers_behind)
@@ -120,30 +160,18 @@ def _layers(
         found.append((Protection.TWIN if live else Protection.BROKER, behind))
         found.append((Protection.GTT_TWIN if live else Protection.GTT, waiting))
         found.append((own if live else Protection.BLIND, stop.quantity - behind - waiting))
-    found.extend(
-        (Protection.BROKER, order.quantity - order.filled_quantity)
-        for order in orders
-        if _is_broker_stop(order, position.key, side)
-    )
+    found.extend((Protection.BROKER, order.quantity - order.filled_quantity) for order in orders if order.side is side)
     found.extend((Protection.GTT, _trigger_units(gtt, position, side)) for gtt in gtts)
     return sorted(((kind, units) for kind, units in found if units > 0), key=lambda part: -_STRENGTH[part[0]])
 
 
-def _is_broker_stop(order: Order, key: PositionKey, side: Side) -> bool:
+def _is_broker_stop(order: Order) -> bool:
     """A stop order from elsewhere, or by hand; a backstop of ours is counted with its stop."""
-    return (
-        order.kind in (OrderKind.SL, OrderKind.SL_M)
-        and not order.status.is_final
-        and order.side is side
-        and stop_of_tag(order.tag) is None
-        and (order.account, order.instrument, order.product) == (key.account, key.instrument, key.product)
-    )
+    return order.kind in (OrderKind.SL, OrderKind.SL_M) and not order.status.is_final and stop_of_tag(order.tag) is None
 
 
 def _trigger_units(gtt: Gtt, position: Position, side: Side) -> int:
     """Units that a trigger on the losing side would close."""
-    if gtt.status is not GttStatus.ACTIVE or (gtt.account, gtt.instrument) != _where(position.key):
-        return 0
     return max(
         (
             leg.quantity
@@ -154,10 +182,6 @@ def _trigger_units(gtt: Gtt, position: Position, side: Side) -> int:
         ),
         default=0,
     )
-
-
-def _where(key: PositionKey) -> tuple[AccountId, InstrumentId]:
-    return key.account, key.instrument
 
 
 def _cover(position: Position, last: Price, layers: list[tuple[Protection, int]]) -> Coverage:

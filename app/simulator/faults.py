@@ -22,7 +22,8 @@ Of a request: lost-before (closed, nothing done)          lost-after (done, clos
 At the broker, tied to a request: end-session (before it)  withdraw (before it, the last trade is taken back)
               fill-before=N  fill-after=N (the client buys N, below nought sells, on another terminal; instrument says
               what; tied to the request's route)
-Of an order:  reject:text=... (REJECTED after acceptance)  partial=N (N units fill, the rest waits until released)
+Of an order:  reject:text=... (REJECTED after acceptance)  partial=N (N units, in
+              whole lots, fill; the rest waits until released)
 Of an update: update-drop  update-duplicate  update-delay=S  update-reorder (sent after the next one)
 Of the ticker (an event is a batch of ticks): ticker-disconnect  ticker-cut  ticker-malformed  ticker-silence=S
 Of order updates with a stream of their own (Upstox): order-stream-down (cut, and none is opened until released)

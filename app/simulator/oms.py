@@ -200,7 +200,8 @@ class OrderSystem(Pit):
         if fault is not None and fault.name == "reject":
             self._reject(order, fault.text or "RMS: rejected by a scripted fault.")
         elif fault is not None:
-            order.held = max(0, order.quantity - int(fault.seconds))
+            lot = refusals.traded_in(self.market.listings.by_token[order.token])
+            order.held = max(0, order.quantity - -(-int(fault.seconds) // lot) * lot)
         if not order.final and self._faults.switches.funds == "late":
             try:
                 self.ledger.check(order, self.records.beside(order), self.records.live)

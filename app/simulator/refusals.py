@@ -101,11 +101,16 @@ def check_protection(protection: Decimal | None, switches: Switches) -> None:
         raise bad_input(f"Invalid `market_protection`: {protection} is not -1 or between 0 and {MAX_PROTECTION}.")
 
 
+def traded_in(listing: Listing) -> int:
+    """What an order's quantity is a multiple of, and each of its fills."""
+    return 1 if listing.exchange in LOT_EXCHANGES else listing.lot_size
+
+
 def check_quantity(quantity: int, listing: Listing, *, sliced: bool = False) -> None:
     """Positive, a multiple of the lot, not above the freeze quantity."""
     if quantity <= 0:
         raise bad_input("Invalid `quantity`: it must be above 0.")
-    lot = 1 if listing.exchange in LOT_EXCHANGES else listing.lot_size
+    lot = traded_in(listing)
     if quantity % lot:
         raise bad_input(f"Invalid `quantity`: {quantity} is not a multiple of the lot size {lot}.")
     freeze = listing.freeze_quantity
@@ -118,7 +123,7 @@ def check_quantity(quantity: int, listing: Listing, *, sliced: bool = False) -> 
 
 def slice_size(listing: Listing) -> int:
     """The largest whole lots that one order may carry; 0: no limit."""
-    lot = 1 if listing.exchange in LOT_EXCHANGES else listing.lot_size
+    lot = traded_in(listing)
     return listing.freeze_quantity // lot * lot if lot else 0
 
 

@@ -52,7 +52,7 @@ def leg_quantity(form: OrderForm, listing: Listing) -> int:
     legs = form.iceberg_legs
     if not LEAST_LEGS <= legs <= MOST_LEGS:
         raise bad_input(f"Invalid `iceberg_legs`: {LEAST_LEGS} to {MOST_LEGS} are allowed.")
-    lot = 1 if listing.exchange in refusals.LOT_EXCHANGES else listing.lot_size
+    lot = refusals.traded_in(listing)
     each = form.iceberg_quantity or -(-form.quantity // (legs * lot)) * lot
     if each % lot or not each * (legs - 1) < form.quantity <= each * legs:
         raise bad_input(f"Invalid `iceberg_quantity`: {form.quantity} do not make {legs} legs of {each}.")

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import ClientSession, WSMsgType
 
 from app.simulator.faults import REQUEST, UPDATE, Faults
-from tests.unit.simulator.conftest import SECRETS, Bench, Make
+from tests.unit.simulator.conftest import SECRETS, Bench, Make, contract, lot
 
 INFY = "NSE:INFY"
 
@@ -182,6 +182,15 @@ async def test_a_partial_fill_waits_for_its_release(bench: Bench) -> None:
     assert (await bench.order(order_id))["filled_quantity"] == 4
     assert (await bench.http.delete("/simulator/faults", params={"id": 1})).status_code == 200
     assert (await bench.order(order_id))["status"] == "COMPLETE"
+
+
+async def test_a_contract_fills_in_whole_lots(bench: Bench) -> None:
+    symbol = contract(bench, "NIFTY", "CE")
+    size = lot(bench, symbol)
+    bench.faults("partial=1")
+    order_id = await bench.place(exchange="NFO", tradingsymbol=symbol, quantity=3 * size)
+    row = await bench.order(order_id)
+    assert (row["status"], row["filled_quantity"]) == ("OPEN", size)
 
 
 @pytest.mark.parametrize(

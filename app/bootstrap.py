@@ -262,6 +262,7 @@ async def _with_own_desk(paths: ProfilePaths, command: Headless, out: Any) -> in
     from app.desk.verbs import DirectDesk
 
     desk = await build_desk(paths, paper=False, guarding=False)
+    desk.listen(out.heard)
     try:
         passphrases = Passphrases(os.environ, terminal=sys.stdin.isatty())
         if isinstance(command, Restore):  # the present profile may be damaged or locked: it is not opened

@@ -8,6 +8,7 @@ from typing import Any, TextIO
 import msgspec
 
 from app.domain.errors import AppError, Cancelled
+from app.domain.events import Event, Level, Noticed
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,11 @@ class Output:
         """Progress and questions, for people."""
         self.stderr.write(f"{text}\n")
         self.stderr.flush()
+
+    def heard(self, event: Event) -> None:
+        """What a desk without a window must tell, e.g. of a damaged file that was set aside: to whoever asked."""
+        if isinstance(event, Noticed) and event.level is not Level.INFO:
+            self.say(" ".join(part for part in (f"{event.title}.", event.cause, event.next_step) if part))
 
     def result(self, value: dict[str, Any], text: str) -> None:
         """What came of it: `value` as JSON when asked for, else `text`."""

@@ -170,7 +170,7 @@ class DataDesk:
                     try:
                         await self.helper.call(sound_beside_log, source, scratch)
                     except Damaged as damaged:
-                        damage = str(damaged)
+                        damage = f'{damaged.cause} "{damaged.detail}"' if damaged.detail else damaged.cause
                 found.append(FileCheck(kind.file_name, _size(path), damage))
         finally:
             keys.wipe()
@@ -276,7 +276,7 @@ class DataDesk:
                     try:
                         await self.helper.call(sound, Source(store.path, keys.database_key(kind.value).reveal()))
                     except Damaged as damaged:
-                        damage = str(damaged)
+                        damage = f'{damaged.cause} "{damaged.detail}"' if damaged.detail else damaged.cause
                 checks.append(FileCheck(kind.file_name, _size(store.path), damage))
         finally:
             keys.wipe()

@@ -275,6 +275,7 @@ class SessionDesk:
                 token_issued_at=None,
                 token_expires_at=None,
                 last_error="",
+                next_sync=None,
                 disconnected_at=self._clock.now(),
             )
         )

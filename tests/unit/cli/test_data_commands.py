@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
@@ -97,6 +98,15 @@ def test_doctor_names_a_damaged_file_and_leaves_it_where_it_is(tmp_path: Path) -
     assert [(f["name"], f["state"]) for f in json.loads(told.stdout)["findings"]] == [("store book.db", "failed")]
     assert book.read_bytes() == content
     assert list(tmp_path.glob("*.damaged-*")) == []
+    report = tmp_path / "report.zip"
+    assert program(tmp_path, "doctor", "--report", str(report)).returncode == 1
+    assert b"is damaged" in zipfile.ZipFile(report).read("stopline-report/health.json")
+    # Any other command sets it aside, says so to whoever asked, and says what to do.
+    listed = program(tmp_path, "accounts")
+    (aside,) = tmp_path.glob("book.db.damaged-*")
+    assert f"It was kept as {aside}." in listed.stderr
+    assert "use a backup" in listed.stderr
+    assert aside.read_bytes() == content
 
 
 def test_doctor_without_a_profile_does_not_start(tmp_path: Path) -> None:

@@ -83,7 +83,8 @@ def _made(entry: EntryPoint, helper: Helper | None) -> object:
         made: object = entry.load()(helper)
     except (Exception, SystemExit) as failure:
         raise Unfit(
-            f"It failed to load: {type(failure).__name__}: {failure}", "Ask its author, or uninstall the package."
+            f"It failed to load: {type(failure).__name__}: {str(failure).rstrip('.')}.",
+            "Ask its author, or uninstall the package.",
         ) from failure
     return made
 

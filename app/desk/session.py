@@ -159,8 +159,8 @@ class SessionDesk:
             self._workspace.publish(
                 Noticed(
                     Level.WARNING,
-                    f"The broker {problem.provider} cannot be used",
-                    f"{problem.package}: {problem.cause}",
+                    f"The package {problem.package} brings no broker",
+                    f"Its {problem.provider} is left out: {problem.cause}",
                     problem.next_step,
                     None,
                     f"provider:{problem.provider}",

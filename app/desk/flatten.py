@@ -342,7 +342,9 @@ class FlattenDesk:
 
 async def _waiting(desk: AccountDesk) -> list[Gtt]:
     try:
-        return [gtt for gtt in await desk.orders.gtts.read() if gtt.status.can_change]
+        listed = await desk.orders.gtts.read()
+        ours = desk.stops.backstops.triggers.ids  # they go with their stops
+        return [gtt for gtt in listed if gtt.status.can_change and gtt.id not in ours]
     except Denied:
         return []  # this broker keeps none
 

@@ -13,6 +13,7 @@ import pytest
 
 from app.bootstrap import build_desk
 from app.desk.desk import LocalDesk
+from app.desk.flatten_messages import FlattenChoice
 from app.domain.coverage import Protection
 from app.domain.errors import AuthorisationNeeded, Denied, OutcomeUnknown, Rejected
 from app.domain.events import Event, GttsChanged, Level, Noticed
@@ -416,6 +417,9 @@ async def test_behind_a_stop_on_shares_a_trigger_rests_and_follows_and_goes(trad
     )  # fmt: skip
     (row,) = [row for row in await trader.desk.stops.coverage() if row.key == stop.key]
     assert row.kind is Protection.GTT_TWIN
+    waiting = [one for one in await trader.desk.gtts.gtts() if one.status.can_change]
+    plan = await trader.desk.flatten.plan(FlattenChoice())
+    assert plan.gtts == len(waiting) - 1, "it goes with its stop, and is not the trader's to tick"
     await trader.desk.stops.move(stop.id, trigger + 500)
 
     async def followed() -> bool:

@@ -15,6 +15,7 @@ from app.bootstrap import build_desk
 from app.brokers.market_parts import KillSwitchBroker
 from app.brokers.parts import ConversionBroker, GttBroker
 from app.desk.desk import LocalDesk
+from app.desk.handover import hand_over
 from app.domain.errors import Denied, SessionExpired
 from app.domain.events import FeedChanged, FeedState, Noticed, SessionState, SyncStep, TicksConflated
 from app.domain.flight import Flight, FlightStep
@@ -367,6 +368,17 @@ async def test_behind_a_stop_on_shares_a_trigger_rests_that_sells_at_market(
             assert await eventually(closed, 20)
             assert (await broker.gtt(again.id)).status is GttStatus.TRIGGERED
             assert not [o for o in await broker.orders() if not o.status.is_final]
+
+            # Handed to the broker, a stop becomes one trigger: what stood behind it is gone before the session is.
+            await seat.desk.trading.place(OrderRequest(seat.account, INFY, Side.BUY, 10, Product.CNC, OrderKind.MARKET))
+            assert await eventually(lambda: _is(seat.held, 10))
+            low = (await seat.last()) * 97 // 100 // 10 * 10
+            stop = await seat.desk.stops.arm(seat.key, StopPlan(low, backstop=1_000))
+            await eventually(waits)
+            (words,) = await hand_over(seat.desk._workspace, account)
+            assert "at market" in words
+            (left,) = [one for one in await broker.gtts() if one.status.can_change]
+            assert (left.legs[0].trigger, left.legs[0].quantity) == (low, 10)
 
 
 async def test_what_was_changed_elsewhere_is_seen_at_once(tmp_path: Path) -> None:

@@ -133,6 +133,7 @@ class AccountState:
     def attach(self, session: ReadSession) -> None:
         """A login succeeded."""
         self._session = session
+        self.delivery.forget()
         self._active.set()
 
     def detach(self) -> None:

@@ -78,8 +78,17 @@ class Delivery:
         self._clock = clock
         self._holdings: dict[PositionKey, Holding] = {}
         self._opening: dict[PositionKey, _Opening] = {}
-        self.known = False
-        """They were read at least once."""
+        self._heard_on = ""
+        """The day of the last reading of this session."""
+
+    @property
+    def known(self) -> bool:
+        """They were read in this session and on this day: shares that were bought yesterday are a holding today."""
+        return self._heard_on == self._today()
+
+    def forget(self) -> None:
+        """Another session has begun: what was read before says nothing of it."""
+        self._heard_on = ""
 
     def heard(self, holdings: Sequence[Holding]) -> None:
         """A reading succeeded."""
@@ -91,7 +100,7 @@ class Delivery:
             if not holding.used_quantity
         }
         self._opening = {**self._opening, **fresh}
-        self.known = True
+        self._heard_on = today
 
     def of(self, key: PositionKey) -> Holding | None:
         """As last read."""

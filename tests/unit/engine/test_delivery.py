@@ -104,6 +104,27 @@ def test_shares_bought_today_are_guarded_still_when_they_have_become_a_holding()
     play(script)
 
 
+@pytest.mark.parametrize("how", ["a new login", "the session lives on"])
+def test_in_the_morning_holdings_of_yesterday_end_no_stop(how: str) -> None:
+    """The program ran through the night, and the market is open when the shares are first looked for."""
+
+    async def script(rig: Rig) -> None:
+        await see(rig, day=100)
+        stop = await rig.engine.arm(SHARES, StopPlan(99_000))
+        rig.clock.set(rig.clock.now() + DAY)
+        rig.broker.held, rig.broker.demat = {}, [held(0, t1=100)]
+        if how == "a new login":
+            rig.log_out()
+            rig.log_in()
+            await rig.recover()
+        for _ in range(4):
+            await rig.state.read_positions()
+            await asyncio.sleep(2)
+        assert (rig.of(stop).state, rig.of(stop).quantity) == (StopState.ARMED, 100)
+
+    play(script)
+
+
 @pytest.mark.parametrize("hidden", ["market closed", "holdings unread"])
 def test_after_a_restart_what_is_not_known_of_shares_ends_no_stop(hidden: str) -> None:
     async def script(rig: Rig) -> None:

@@ -34,6 +34,9 @@ from app.engine.terms import ExitTerms
 from app.engine.watching import Watching, exit_request
 from app.runtime.loop import Tasks
 
+REACH = 4
+"""Bands that the limit price of a trigger's order lies beyond it: it may fire in an opening gap with nobody there to
+price it anew, and sells at the best price there is."""
 ROUNDS = 30
 """Actions in a row for one stop before it is left for the next change: the picture does not settle."""
 
@@ -74,7 +77,7 @@ class Backstops:
         self._taken_back: set[BrokerOrderId] = set()
         """Ours to end."""
         self.triggers = GttBackstops(
-            state, orders, record, triggers, stops, watching, known, last_price, self.wanted, tasks
+            state, orders, record, triggers, stops, watching, known, last_price, self._by_trigger, tasks
         )
         watching.resting = self.legs
         state.on_order.insert(0, self._note)  # before those who ask what rests behind a stop
@@ -205,14 +208,17 @@ class Backstops:
             return want is not None or not self._state.active
         return False
 
-    def wanted(self, stop: Stop) -> Wanted | None:
-        """What should rest behind an armed stop."""
+    def wanted(self, stop: Stop, reach: int = 1) -> Wanted | None:
+        """What should rest behind an armed stop. `reach`: how many times the usual band its worst price lies beyond."""
         try:
             instrument = self._known(stop.key.instrument)
-            pricer = self._terms.pricer(stop.key.account, instrument, stop.side)
+            pricer = self._terms.pricer(stop.key.account, instrument, stop.side, widen=reach)
         except Denied:
             return None
         return backstop_plan.wanted(stop, pricer, tight=self._tight)
+
+    def _by_trigger(self, stop: Stop) -> Wanted | None:
+        return self.wanted(stop, REACH)
 
     def _is_watched(self, stop_id: StopId) -> bool:
         watch = self._watching.of(stop_id)

@@ -54,12 +54,13 @@ class CoverageWatch:
     def _cover(self, desk: AccountDesk) -> Callable[[Position], Coverage | None]:
         """None of a position that is closed."""
         ours = desk.stops.backstops.triggers
+        numbers = ours.ids
         cover = covering(
             desk.stops.stops,
             live=desk.sees,
             backed=desk.stops.backstops.backed,
             orders=desk.state.orders.values(),
-            gtts=[gtt for gtt in self._gtts().get(desk.account, ()) if gtt.id not in ours.ids],
+            gtts=[gtt for gtt in self._gtts().get(desk.account, ()) if gtt.id not in numbers],
             triggers=ours.backed,
         )
 

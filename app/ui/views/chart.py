@@ -160,7 +160,7 @@ class ChartView(QWidget):
         """A narrow chart keeps price, intervals and B and S; names and change give way first."""
         super().resizeEvent(event)
         width = event.size().width()
-        self._name.setVisible(width >= 860)
+        self._name.setVisible(width >= 860 and self._source.isHidden())
         self._change.setVisible(width >= 640)
         for interval, least in ((Interval.MINUTES_3, 560), (Interval.HOUR, 560), (Interval.DAY, 480)):
             button = self._intervals.button(int(interval))
@@ -332,7 +332,9 @@ class ChartView(QWidget):
         base = self._close
         self.canvas.set_last(tick.last_price, rising=base is None or tick.last_price >= base)
         self._show_stops()
-        self._source.tell(None)
+        if not self._source.isHidden():
+            self._source.tell(None)
+            self._name.setVisible(self.width() >= 860)
         if not self.isVisible():
             return
         self._price.setText(fmt.price(tick.last_price, instrument.price_scale, instrument.tick_size))
@@ -349,6 +351,7 @@ class ChartView(QWidget):
                 self._price.setText(price_of(self._instrument, polled.tick.last_price))
                 self._change.clear()
                 self._source.tell(polled)
+                self._name.hide()  # it gives way to who tells the price
 
     def _show_feed(self, event: FeedChanged) -> None:
         state = self._stops.feed

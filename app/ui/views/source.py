@@ -11,10 +11,11 @@ from app.ui import theme
 
 
 def source_words(polled: PolledPrice | None) -> str:
-    """`Finnhub 15:29:58`, the time at which it was traded or asked for; empty for a price of the feed."""
+    """`Finnhub 15:29`, with the time of the trade where it is told; empty for a price of the feed."""
     if polled is None:
         return ""
-    return f"{polled.source} {fmt.clock(polled.tick.exchange_time or polled.tick.received_at)}"
+    at = polled.tick.exchange_time
+    return polled.source if at is None else f"{polled.source} {fmt.clock(at)}"
 
 
 def source_tip(polled: PolledPrice | None) -> str:

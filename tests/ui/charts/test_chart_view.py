@@ -333,6 +333,7 @@ def test_a_price_that_no_feed_brings_names_who_told_it_and_moves_no_line(view: C
     stage.publish(PricesPolled((PolledPrice(told, "Finnhub"), PolledPrice(market.tick("NSE:INFY", 1), "Finnhub"))))
     stage.until(lambda: view._source.isVisibleTo(view))
     assert view._source.text().startswith("Finnhub ")
+    assert not view._name.isVisibleTo(view)
     assert "no stop hears it" in view._source.toolTip()
     assert fmt.price(LAST + 1_00, 100, 5) in words(view)
     assert view.canvas.overlay.last == before

@@ -13,14 +13,15 @@ from pytestqt.qtbot import QtBot
 from app.desk.messages import SyncRun
 from app.domain.errors import Denied
 from app.domain.events import SyncPaused, SyncProgressed, SyncStep
-from app.domain.sync import Conflicts, DataSet, ErrorClass
+from app.domain.sync import Conflicts, DataSet, DataSetState, ErrorClass
 from app.runtime.clock import SECOND
 from app.ui.models.facts import Facts
+from app.ui.models.table import Tone
 from app.ui.views.sync_status import SyncPanel
-from app.ui.views.sync_tables import STATE_COLUMNS
+from app.ui.views.sync_tables import STATE_COLUMNS, StateRow
 from tests.ui.charts.stage import Stage
 from tests.ui.scripted_market import ACCOUNT, NOW
-from tests.ui.scripted_sync import OTHER
+from tests.ui.scripted_sync import OTHER, sync_status
 
 
 @pytest.fixture
@@ -202,3 +203,12 @@ def test_it_reads_nothing_while_nobody_looks(view: SyncPanel, stage: Stage) -> N
     view.hide()
     stage.settle()
     assert not view._timer.isActive()
+
+
+def test_a_data_set_that_was_read_beside_a_failure_is_not_called_good() -> None:
+    read = DataSetState(ACCOUNT, DataSet.POSITIONS, 2, 1, 4, 30, 0, ErrorClass.NONE, "Not saved: another failed.")
+    account = sync_status().accounts[0]
+    row = StateRow("Zerodha", account, read, "2026-11-20")
+    assert (row.health, row.tone, row.words) == ("not saved", Tone.WARN, "Not saved: another failed.")
+    good = StateRow("Zerodha", account, replace(read, error=""), "2026-11-20")
+    assert (good.health, good.tone) == ("good", Tone.DIM)

@@ -70,9 +70,11 @@ class StateRow:
 
     @property
     def health(self) -> str:
-        """A word; of a data set, the class of its failure."""
+        """A word; of a data set, the class of its failure. One that was read beside another's failure was not saved."""
         if self.state is None:
             return self.account.step or self.account.health.value
+        if self.state.error_class is ErrorClass.NONE and self.state.error:
+            return "not saved"
         return self.state.error_class.value or ("good" if self.state.good_at is not None else "not read")
 
     @property
@@ -80,7 +82,9 @@ class StateRow:
         """Of the word."""
         if self.state is None:
             return Tone.PLAIN if self.account.step else HEALTH_TONES[self.account.health]
-        return Tone.DIM if self.state.error_class is ErrorClass.NONE else Tone.ALARM
+        if self.state.error_class is ErrorClass.NONE:
+            return Tone.WARN if self.state.error else Tone.DIM
+        return Tone.ALARM
 
     @property
     def words(self) -> str:
@@ -281,11 +285,11 @@ def figures_words(title: str, figures: SyncFigures) -> str:
     parts = [
         f"{fmt.group(figures.runs)} {'sync' if figures.runs == 1 else 'syncs'}",
         f"{figures.success_percent:.0f} % good",
-        f"{fmt.group(figures.fills)} fills",
+        f"{fmt.group(figures.fills)} {'fill' if figures.fills == 1 else 'fills'}",
         f"{fmt.age(mean)} each, {fmt.age(figures.slowest_ms)} the slowest",
         f"{fmt.group(figures.retries)} tries over again",
         f"{fmt.group(figures.rate_limited)} asked to slow down",
-        f"{fmt.group(figures.refreshes)} logins, {fmt.group(figures.refreshes_failed)} failed",
+        f"{fmt.group(figures.refreshes)} {'login' if figures.refreshes == 1 else 'logins'}, {fmt.group(figures.refreshes_failed)} failed",
     ]
     return f"{title}: {' · '.join(parts)}"
 

@@ -46,9 +46,14 @@ def bucket(at: int, interval: int, session_open: int = SESSION_OPEN) -> int:
 
 
 def trade_seconds(tick: Tick) -> int:
-    """The epoch second by which a tick is counted: last trade, else exchange time, else when it was received."""
-    moment = tick.last_trade_time or tick.exchange_time or tick.received_at
-    return moment // NANOS
+    """The epoch second by which a tick is counted: last trade, else exchange time, else when it was received.
+
+    No trade is later than the exchange's own time in the same tick: one that says so would end the day's candles.
+    """
+    traded, told = tick.last_trade_time, tick.exchange_time
+    if traded and told:
+        return min(traded, told) // NANOS
+    return (traded or told or tick.received_at) // NANOS
 
 
 class CandleBuilder:

@@ -282,6 +282,7 @@ def figures_words(title: str, figures: SyncFigures) -> str:
     if not figures.runs and not figures.refreshes and not figures.refreshes_failed:
         return f"{title}: no sync."
     mean = figures.took_ms // figures.runs if figures.runs else 0
+    logins = "login" if figures.refreshes == 1 else "logins"
     parts = [
         f"{fmt.group(figures.runs)} {'sync' if figures.runs == 1 else 'syncs'}",
         f"{figures.success_percent:.0f} % good",
@@ -289,7 +290,7 @@ def figures_words(title: str, figures: SyncFigures) -> str:
         f"{fmt.age(mean)} each, {fmt.age(figures.slowest_ms)} the slowest",
         f"{fmt.group(figures.retries)} tries over again",
         f"{fmt.group(figures.rate_limited)} asked to slow down",
-        f"{fmt.group(figures.refreshes)} {'login' if figures.refreshes == 1 else 'logins'}, {fmt.group(figures.refreshes_failed)} failed",
+        f"{fmt.group(figures.refreshes)} {logins}, {fmt.group(figures.refreshes_failed)} failed",
     ]
     return f"{title}: {' · '.join(parts)}"
 

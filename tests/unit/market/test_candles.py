@@ -155,6 +155,15 @@ def test_trade_time_comes_before_exchange_time_before_receive_time() -> None:
     assert trade_seconds(Tick(InstrumentId("NSE:X"), 100, 3 * NANOS, 2 * NANOS, last_trade_time=NANOS)) == 1
 
 
+def test_a_trade_that_claims_to_be_later_than_the_exchange_itself_does_not_end_the_day() -> None:
+    candles = builder()
+    bad = Tick(InstrumentId("NSE:X"), 101, 3, (OPEN + 5) * NANOS, last_trade_time=(OPEN + 86_400) * NANOS)
+    for price, at in ((100, OPEN + 1), (bad.last_price, trade_seconds(bad)), (102, OPEN + 30)):
+        candles.add(price, at)
+    assert candles.late == 0
+    assert row(candles.running) == (0, 100, 102, 100, 102, 0)
+
+
 def test_kite_cuts_hours_at_a_quarter_past() -> None:
     path = shared_data("minute_60m_kite_2024_2026", "SBIN.csv.gz")
     with gzip.open(path, "rt", encoding="utf-8") as file:

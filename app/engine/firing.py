@@ -113,6 +113,16 @@ class Firing:
         for tag in tags or (self._stops[stop].tag(),):
             self._deliver(stop, ExitReply(tag, None, failure, 0, 0))
 
+    def recall(self, stop: StopId) -> None:
+        """Its exit waits to leave, and somebody else's fill has made the position smaller: what has not left is taken
+        back, and the follower decides by the next reading (F4)."""
+        watch = None if self.watching is None else self.watching.of(stop)
+        if self.watching is None or watch is None or not watch.fired or stop not in self._followers:
+            return
+        if tags := watch.load.unsent:
+            self.watching.stop(stop)
+            self.never_sent(stop, tags)
+
     def _after(self, shots: list[Shot]) -> None:
         for shot in shots:
             stop = self._stops[shot.stop]

@@ -58,6 +58,7 @@ class Shares:
         changed: Callable[[Stop], None],
         close_elsewhere: Callable[[Stop, str], Coroutine[Any, Any, None]],
         trades: Callable[[InstrumentId], bool],
+        recall: Callable[[StopId], None],
         tasks: Tasks,
     ) -> None:
         self._state = state
@@ -69,6 +70,8 @@ class Shares:
         self._close_elsewhere = close_elsewhere
         self._trades = trades
         """Whether an instrument trades continuously now."""
+        self._recall = recall
+        """What has fired and not left: taken back where the position became smaller meanwhile."""
         self._tasks = tasks
         self._unlisted: dict[StopId, float] = {}
         """Since when (loop time) the broker has not listed the position of an armed stop."""
@@ -173,6 +176,9 @@ class Shares:
             return
         now = asyncio.get_running_loop().time()
         self._sold.setdefault(key, []).append((now, delta * order.side.sign))
+        for stop in self._of(key):
+            if stop.side is order.side and self._is_leaving(stop):
+                self._recall(stop.id)
         reading = self._state.reading
         if reading is not None:
             self._shrink(key, reading)

@@ -95,6 +95,7 @@ class StopEngine:
             self._set,
             self.close_elsewhere,
             self._trades,
+            self._firing.recall,
             tasks,
         )
         self._around = around

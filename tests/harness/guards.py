@@ -238,11 +238,6 @@ def halted_while_writing(patches: ExitStack) -> None:
     patches.enter_context(mock.patch.object(orders.OrderManager, "_admit", careless))
 
 
-def excess_goes_back_once(patches: ExitStack) -> None:
-    """each exit of a position takes back the whole excess"""
-    patches.enter_context(mock.patch.object(shares.Shares, "_turned_before", return_value=0))
-
-
 GUARDS: dict[str, Guard] = {
     guard.__name__: guard
     for guard in (
@@ -272,7 +267,6 @@ GUARDS: dict[str, Guard] = {
         held_before_sending,
         halt_outlives_the_process,
         halted_while_writing,
-        excess_goes_back_once,
     )
 }
 

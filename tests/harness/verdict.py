@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from app.domain.events import Level, Noticed, OrderChanged, StopChanged, StopFired
+from app.domain.events import Level, Noticed, OrderChanged, StopFired
 from app.domain.ids import StopId
 from app.domain.stop import FiredBy, Stop, StopState, stop_of_tag
 from app.simulator.order import Order
@@ -225,7 +225,7 @@ def _knew_better(stage: Stage, guarded: Guarded, trade: Traded) -> Iterator[str]
         return
     if stage.happened.get(Kind.PHONE_CONVERT):
         return  # no update tells of it
-    left = min(world.left[trade.tag], _breached(stage, trade.tag)) - 0.001
+    left = world.left[trade.tag] - 0.001
     life = world.life_at(left)
     heard: dict[str, int] = {}
     for news in world.events(OrderChanged):
@@ -238,16 +238,6 @@ def _knew_better(stage: Stage, guarded: Guarded, trade: Traded) -> Iterator[str]
     asked = world.exchange.oms.records.orders[trade.order].quantity
     if asked > known >= 0 and heard:
         yield f"exit {trade.tag} for {asked} turned the position round; it left when {known} units were known of"
-
-
-def _breached(stage: Stage, tag: str) -> float:
-    """When the price came that fired an exit, of a first attempt: from then on it may be under way, though it waits for
-    a connection. Later attempts are decided when they leave."""
-    for heard in stage.world.events(StopChanged):
-        stop = heard.event.stop if isinstance(heard.event, StopChanged) else None
-        if stop is not None and stop.id == stop_of_tag(tag) and stop.state is StopState.FIRED:
-            return heard.at if tag.startswith(stop.tag()[:-2]) else float("inf")
-    return float("inf")
 
 
 def _known(stage: Stage, guarded: Guarded, life: int, heard: dict[str, int]) -> int:

@@ -218,6 +218,26 @@ def test_an_exit_above_the_freeze_quantity_fires_all_its_slices_at_once() -> Non
     assert len(run(scene()).exits) == 3
 
 
+def test_an_exit_that_waits_to_leave_shrinks_with_the_position() -> None:
+    async def scene() -> Rig:
+        rig = Rig()
+        stop = await rig.guard()
+        rig.line.free = 0
+        rig.tick(98_900)
+        await settle()
+        by_phone = OrderRequest(ACCOUNT, INFY.id, Side.SELL, 40, KEY.product, OrderKind.MARKET)
+        rig.broker.fill(rig.broker.accept(by_phone).broker_order_id)
+        rig.line.free = 4
+        assert rig.line.on_ready is not None
+        rig.line.on_ready()
+        await rig.ended(stop)
+        assert rig.broker.held[KEY] == 0
+        await rig.tasks.stop()
+        return rig
+
+    assert [request.quantity for request in run(scene()).exits] == [60]
+
+
 def test_a_line_that_dies_between_two_slices_sends_only_the_rest_the_long_way() -> None:
     from tests.unit.engine.test_pricing import NIFTY
 

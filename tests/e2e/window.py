@@ -168,8 +168,8 @@ class Workstation:
         self.wait_main()
 
     def type_passphrase(self, passphrase: str) -> None:
+        """At once: the desk may still be being built behind the page that asks."""
         self.window("Stopline")
-        self.wait_vault("locked")
         self._settled()
         self.screen.type(passphrase)
         self.shot("unlock")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from app.bootstrap import build_desk
+from app.brokers import tally
 from app.desk.desk import LocalDesk
 from app.desk.paper import ACCOUNT, SETTING
 from app.domain.account import Endpoints
@@ -30,7 +31,8 @@ Rows = dict[str, list[tuple[Any, ...]]]
 
 @asynccontextmanager
 async def opened(profile: Path, passphrase: Secret | None = PASSPHRASE) -> AsyncIterator[LocalDesk]:
-    """The desk of a command, with the profile unlocked."""
+    """The desk of a command, with the profile unlocked. What other tests of this process asked is not counted in it."""
+    tally.shared().take()
     desk = await build_desk(ProfilePaths(profile), paper=False, guarding=False)
     try:
         await desk.session.unlock(passphrase)

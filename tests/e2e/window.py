@@ -11,6 +11,7 @@ import re
 import signal
 import subprocess
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -42,6 +43,13 @@ PAGE_BUTTON = "#2f6fed"
 """The colour of the button on the paper exchange's login page, hers alone."""
 
 Row = dict[str, str]
+
+
+def by_symbol(rows: list[Row]) -> dict[str, Row]:
+    """The rows of a table; one that is not there yet is an empty row, for who waits until it says something."""
+    found: defaultdict[str, Row] = defaultdict(lambda: defaultdict(str))
+    found.update((row["Instrument"], row) for row in rows)
+    return found
 
 
 class Workstation:
@@ -275,7 +283,7 @@ class Workstation:
 
     def positions(self) -> dict[str, Row]:
         """By symbol."""
-        return {row["Instrument"]: row for row in self.table("ctrl+3")}
+        return by_symbol(self.table("ctrl+3"))
 
     def notices(self) -> str:
         """Everything that the program told the trader in this run, in one text."""
@@ -436,7 +444,7 @@ class Workstation:
 
     def stops(self) -> dict[str, Row]:
         """The stops table, by symbol."""
-        return {row["Instrument"]: row for row in self.table("ctrl+5")}
+        return by_symbol(self.table("ctrl+5"))
 
     def trigger(self, symbol: str) -> float:
         """Of the stop on a symbol."""

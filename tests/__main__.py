@@ -62,6 +62,7 @@ def main(options: Sequence[str]) -> int:
     told: list[str] = []
 
     def run(part: Part) -> int:
+        print(f"-- {part.name}: begun", flush=True)  # noqa: T201 - it says nothing more until it is through
         code, output = _run(part.command(*options))
         with printing:
             told.append(output)
@@ -69,7 +70,11 @@ def main(options: Sequence[str]) -> int:
         return code
 
     with ThreadPoolExecutor(TOGETHER) as pool:
-        codes = dict(zip(PARTS, pool.map(run, PARTS), strict=True))
+        try:
+            codes = dict(zip(PARTS, pool.map(run, PARTS), strict=True))
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     for part in [part for part, code in codes.items() if code == FAILED]:
         print(f"-- {part.name}: again, alone, what failed above", flush=True)  # noqa: T201
         codes[part], output = _run(part.command("--last-failed", "--last-failed-no-failures=none"))

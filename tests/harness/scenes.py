@@ -98,7 +98,10 @@ def _why_it_left(stage: Stage, planned: Planned, strategy: Strategy) -> Iterator
         if not unknown and (not planned.breach or (exits and min(exits) < stage.begun + planned.breach - 0.25)):
             yield "it was exited by its stop before any price was at its level"
     by_time = strategy.state is StrategyState.SOLD and strategy.leaving is Leaving.TIME
-    closed = stage.flattened or _halts(stage)  # before its own exit was armed: its time came to an empty position
+    jumped = stage.happened.get(Kind.CLOCK_JUMP) and stage.happened.get(Kind.EXCHANGE_RESTART)
+    closed = (
+        stage.flattened or _halts(stage) or jumped
+    )  # its time came to an empty position, or by the exchange's clock
     if by_time and exits and not closed and min(exits) < stage.begun + planned.sells - 0.05:
         yield f"it was sold by time {stage.begun + planned.sells - min(exits):.2f} s too early"
     if strategy.leaving is Leaving.TRADER and not (stage.happened.get(Kind.STRATEGY_ENDED) or stage.flattened):

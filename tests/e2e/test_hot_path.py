@@ -33,7 +33,7 @@ from tests.harness.plans import LISTINGS, plan_of
 from tests.harness.script import Guarded, Rule
 from tests.harness.station import InlineWorker, Station
 from tests.harness.tape import Course
-from tests.harness.virtual import virtual_machine
+from tests.harness.virtual import forget_the_dead, virtual_machine
 from tests.harness.wires import WIRES
 from tests.harness.world import World
 
@@ -121,6 +121,13 @@ async def _play(world: World, guarded: Guarded, plan: StopPlan) -> Witness:
         await asyncio.sleep(8.0)
     assert [stop.state for stop in station.stops] == [StopState.CLOSED]
     return witness
+
+
+@pytest.fixture(autouse=True)
+def nothing_of_the_machine() -> Iterator[None]:
+    """What its processes leave behind may complain of its end."""
+    yield
+    forget_the_dead()
 
 
 @pytest.fixture(autouse=True)

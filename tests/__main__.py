@@ -75,24 +75,35 @@ def main(options: Sequence[str]) -> int:
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+    again: list[str] = []
     for part in [part for part, code in codes.items() if code == FAILED]:
         print(f"-- {part.name}: again, alone, what failed above", flush=True)  # noqa: T201
         codes[part], output = _run(part.command("--last-failed", "--last-failed-no-failures=none"))
+        again.append(output)
         print(output, flush=True)  # noqa: T201
     ran = {code for code in codes.values() if code != NOTHING}
-    print(closing_line(told, time.monotonic() - began), flush=True)  # noqa: T201
+    print(closing_line(told, again, time.monotonic() - began), flush=True)  # noqa: T201
     return max(ran) if ran else NOTHING
 
 
-def closing_line(outputs: Sequence[str], seconds: float) -> str:
-    """What came of all first tries together, as pytest would say it."""
+def closing_line(first: Sequence[str], again: Sequence[str], seconds: float) -> str:
+    """What came of all tests, as pytest would say it: of one that was tried again its second try counts."""
+    total, second = _counted(first), _counted(again)
+    if again:
+        total["passed"] += total["failed"] - second["failed"]
+        for what in ("failed", "error", "errors"):
+            total[what] = second[what]
+    told = ", ".join(f"{count} {what}" for what, count in sorted(total.items()) if count)
+    return f"{told or 'no tests ran'} in {seconds:.2f}s"
+
+
+def _counted(outputs: Sequence[str]) -> Counter[str]:
     total: Counter[str] = Counter()
     for output in outputs:
         lines = [line for line in output.splitlines() if re.search(r"\d+ \w+.* in [0-9.]+", line)]
         for count, what in re.findall(r"(\d+) ([a-z]+)", lines[-1] if lines else ""):
-            total[what] += int(count)
-    told = ", ".join(f"{count} {what}" for what, count in sorted(total.items()) if what in WORDS)
-    return f"{told or 'no tests ran'} in {seconds:.2f}s"
+            total[what] += int(count) if what in WORDS else 0
+    return total
 
 
 WORDS = ("passed", "failed", "error", "errors", "skipped", "xfailed", "xpassed")

@@ -44,12 +44,18 @@ class Part:
         return [sys.executable, "-m", "pytest", "-q", "-o", memory, *self.paths, *ignored, *options]
 
 
+_WINDOWS = tuple(
+    f"tests/e2e/test_{name}.py"
+    for name in ("blind_stops", "guard", "replay", "secrets", "whole_path", "window_faults", "window_kills")
+)
+"""Where the shipped window is started on a screen."""
 _APART = (
-    Part("end-to-end", ("tests/e2e",), (HARNESS,)),
-    Part("faults", (HARNESS,)),
+    Part("screens", _WINDOWS),
+    Part("end-to-end", ("tests/e2e",), (HARNESS, *_WINDOWS)),
     Part("contract", ("tests/contract",)),
-    Part("window", ("tests/ui",)),
+    Part("faults", (HARNESS,)),
     Part("desk", ("tests/unit/desk", "tests/unit/engine")),
+    Part("window", ("tests/ui",)),
 )
 PARTS = (*_APART, Part("rest", ("tests",), tuple(path for part in _APART for path in part.paths)))
 """The longest first."""

@@ -78,8 +78,7 @@ def test_the_window_is_killed_the_guard_fires_the_stop_and_the_window_tells(tmp_
         connect_and_log_in(work, exchange.urls)
         eventually(lambda: "RELIANCE" in work.positions())
         work.chart_of("RELIANCE")
-        work.drag_stop(work.offered_line(), 20)
-        work.wait_armed(1)
+        work.arm()
         trigger = eventually(lambda: "RELIANCE" in work.stops() and work.trigger("RELIANCE"))
         with guard(work.profile, tmp_path / "guard.jsonl") as beside:
             beside.until("waiting")

@@ -36,8 +36,7 @@ def test_a_trader_connects_trades_guards_syncs_and_comes_back_after_a_power_cut(
 
         # A stop on another position, moved once, is armed when the power goes.
         work.chart_of("RELIANCE")
-        work.drag_stop(work.offered_line(), 20)
-        work.wait_armed(1)
+        work.arm()
         first = work.trigger("RELIANCE")
         work.drag_stop(work.armed_line(), 15)
         eventually(lambda: work.trigger("RELIANCE") < first)
@@ -84,8 +83,7 @@ def buy_itc(work: Workstation, exchange: PaperExchange) -> None:
 def stop_out_itc(work: Workstation, exchange: PaperExchange) -> None:
     """A stop line is dragged on the chart; the price reaches it; the position is closed, once."""
     work.chart_of("ITC")
-    work.drag_stop(work.offered_line(), 20)
-    work.wait_armed(1)
+    work.arm()
     work.armed_line()
     work.shot("armed")
     stop = work.stops()["ITC"]
@@ -151,8 +149,7 @@ def test_the_paper_exchange_beside_the_window_survives_a_power_cut_of_either(tmp
         (pid,) = work.exchange_pids()
 
         work.chart_of("SBIN")
-        work.drag_stop(work.offered_line(), 20)
-        work.wait_armed(1)
+        work.arm()
         trigger = work.trigger("SBIN")
         work.kill()
         assert work.exchange_pids() == [pid]

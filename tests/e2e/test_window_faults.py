@@ -103,8 +103,7 @@ def test_a_token_that_dies_leaves_stops_blind_until_the_login_in_place(tmp_path:
         connect_and_log_in(work, line)
         eventually(lambda: FUTURE in work.positions())
         work.chart_of(FUTURE)
-        work.drag_stop(work.offered_line(), 20)
-        work.wait_armed(1)
+        work.arm()
         trigger = work.trigger(FUTURE)
 
         exchange.call("PUT", "/simulator/clock", {"now": "2026-11-20T06:00:05+05:30"})
@@ -136,8 +135,7 @@ def test_an_exchange_that_dies_in_the_middle_is_said_to_and_work_goes_on_when_it
         connect_and_log_in(work, exchange.urls)
         eventually(lambda: "RELIANCE" in work.positions())
         work.chart_of("RELIANCE")
-        work.drag_stop(work.offered_line(), 20)
-        work.wait_armed(1)
+        work.arm()
         trigger = work.trigger("RELIANCE")
 
         # Packets that are no packets: the feed goes on, the stop stays.

@@ -3,7 +3,6 @@ exactly once, whether the exit was out when it died or not."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
 import threading
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.window import Workstation, connect_and_log_in, workplace
+from tests.e2e.window import connect_and_log_in, workplace
 from tests.exchange import PaperExchange, eventually
 
 KILLS = int(os.environ.get("STOPLINE_WINDOW_KILLS", "1"))
@@ -36,7 +35,7 @@ def test_killed_at_any_moment_the_window_leaves_exactly_one_exit(first: int, tmp
         for share in SHARES[: KILLS - first]:
             eventually(lambda s=share: s in work.positions())
             work.chart_of(share)
-            arm(work)
+            work.arm()
             trigger = eventually(lambda s=share: s in work.stops() and work.trigger(s))
             death = threading.Timer(chance.uniform(0.0, AROUND), work.kill)
             death.start()
@@ -50,13 +49,3 @@ def test_killed_at_any_moment_the_window_leaves_exactly_one_exit(first: int, tmp
             filled = [order["filled_quantity"] for order in exchange.exits(share) if order["filled_quantity"]]
             assert filled == [QUANTITY], (share, SEED, filled)
         assert work.quit() == 0
-
-
-def arm(work: Workstation) -> None:
-    """By dragging; a chart that moves under the mouse, as when the banner comes, is taken hold of again."""
-    for _ in range(3):
-        work.drag_stop(work.offered_line(), 20)
-        with contextlib.suppress(AssertionError):
-            work.wait_armed(1, 6.0)
-            return
-    work.wait_armed(1)

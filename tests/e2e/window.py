@@ -5,6 +5,7 @@ Read is what a trader could read: table rows through the clipboard, the picture,
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -455,6 +456,17 @@ class Workstation:
         self.front()
         self.screen.drag(start, (start[0], start[1] + by))
         self.screen.move(*ASIDE)
+
+    def arm(self, armed: int = 1, by: int = 20) -> None:
+        """Sets a stop by dragging the offered line, until so many are armed in all. A chart that moves under the
+        mouse, as when a price stretches its scale, is taken hold of again."""
+        for _ in range(2):
+            self.drag_stop(self.offered_line(), by)
+            with contextlib.suppress(AssertionError):
+                self.wait_armed(armed, 8.0)
+                return
+        self.drag_stop(self.offered_line(), by)
+        self.wait_armed(armed)
 
     def shot(self, name: str) -> Path:
         """A picture for people."""

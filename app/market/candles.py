@@ -45,14 +45,18 @@ def bucket(at: int, interval: int, session_open: int = SESSION_OPEN) -> int:
     return opening + (at - opening) // interval * interval
 
 
+CLOCKS_APART = 60 * NANOS
+"""How far the clock that stamps trades may be ahead of the one that stamps ticks."""
+
+
 def trade_seconds(tick: Tick) -> int:
     """The epoch second by which a tick is counted: last trade, else exchange time, else when it was received.
 
-    No trade is later than the exchange's own time in the same tick: one that says so would end the day's candles.
+    No trade is much later than the time of the tick itself: one that says so would end the day's candles.
     """
     traded, told = tick.last_trade_time, tick.exchange_time
-    if traded and told:
-        return min(traded, told) // NANOS
+    if traded and told and traded > told + CLOCKS_APART:
+        traded = None
     return (traded or told or tick.received_at) // NANOS
 
 

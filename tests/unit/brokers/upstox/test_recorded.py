@@ -99,12 +99,12 @@ def test_every_message_arrives_value_for_value_and_makes_the_minutes_that_it_can
 ) -> None:
     builder, built = CandleBuilder(Interval.MINUTE), {}
     known: codec.Known = {}
-    count = 0
+    count = stamp = 0
     for message in islice(recorded(name), messages):
         count += 1
         key = message["instrumentKey"]
         known = known or {key.encode(): (7, 100)}
-        stamp = 1_765_771_369_000 + count
+        stamp = max(stamp + 1, int(message["fullFeed"]["marketFF"]["ltpc"]["ltt"]))  # no tick is older than its trade
         payload = on_the_wire(message, stamp)
         expected = told(message)
         assert list(codec.marks(payload, known)) == [(7, expected[0], 0, stamp // 1000)]

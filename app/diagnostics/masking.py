@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import partial
+from ipaddress import ip_address
 from urllib.parse import quote, quote_plus
 
 _SHORTEST = 2
@@ -26,7 +28,6 @@ _LONG_NUMBER = re.compile(r"(?<![\d.])\d{9,}(?![\d.])")
 """Ids of orders, trades and triggers; amounts and times in these files are shorter or have a point."""
 _CODE = re.compile(r"(?<![\w-])(?=[\w-]*[0-9])(?=[\w-]*[A-Za-z])[\w-]{20,}={0,2}(?![\w-])")
 """Long words of letters and digits: keys, tokens, tags, hashes."""
-_LOOPBACK = ("127.", "0.0.0.0")  # noqa: S104 -- text to be left alone, nothing is bound
 
 
 class Masker:
@@ -62,19 +63,25 @@ class Masker:
             text = self._pattern.sub(lambda found: self._phrases[found.group().lower()], text)
         text = _HOME.sub("~", text)
         for pattern, kind in ((_MAIL, "mail"), (_TOKEN, "token"), (_UUID, "id")):
-            text = pattern.sub(lambda found, kind=kind: self._name(found.group(), kind), text)  # type: ignore[misc]
+            text = pattern.sub(partial(self._found, kind), text)
         text = _WORD.sub(self._word, text)
         text = _IPV4.sub(self._address, text)
         text = _IPV6.sub(self._address, text)
-        text = _CODE.sub(lambda found: self._name(found.group(), "code"), text)
-        return _LONG_NUMBER.sub(lambda found: self._name(found.group(), "id"), text)
+        text = _CODE.sub(partial(self._found, "code"), text)
+        return _LONG_NUMBER.sub(partial(self._found, "id"), text)
+
+    def _found(self, kind: str, found: re.Match[str]) -> str:
+        return self._name(found.group(), kind)
 
     def _word(self, found: re.Match[str]) -> str:
         return self._words.get(found.group().lower(), found.group())
 
     def _address(self, found: re.Match[str]) -> str:
-        address = found.group()
-        return address if address.startswith(_LOOPBACK) else self._name(address, "ip")
+        try:
+            address = ip_address(found.group())
+        except ValueError:  # four numbers, and no address
+            return self._found("ip", found)
+        return found.group() if address.is_loopback or address.is_unspecified else self._found("ip", found)
 
     def _name(self, thing: str, kind: str) -> str:
         name = self._names.get(thing.lower())

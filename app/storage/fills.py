@@ -14,9 +14,7 @@ from sqlalchemy import (
     Row,
     Select,
     and_,
-    bindparam,
     func,
-    literal_column,
     select,
     text,
     update,
@@ -113,6 +111,19 @@ WHERE withdrawn_at IS NOT NULL
   OR {" OR ".join(f"fills.{name} IS NOT excluded.{name}" for name in OF_THE_BROKER)}"""  # noqa: S608
 
 
+# By every name that a group's fills ever had, so that the index finds them: a book of 100,000 is not read per group.
+_FIRST_DATE = f"""
+WITH asked AS (SELECT value ->> 0 AS account, value ->> 1 AS name, value ->> 2 AS product FROM json_each(?)),
+called AS (
+  SELECT account, name, name AS then_name, product FROM asked
+  UNION SELECT asked.account, name, a.old_id, product FROM asked
+  JOIN fill_aliases a ON a.account = asked.account AND a.new_id = asked.name
+)
+SELECT min(fills.trade_date) FROM called CROSS JOIN fills
+ON fills.account = called.account AND fills.instrument = called.then_name AND fills.product = called.product
+WHERE fills.withdrawn_at IS NULL AND fills.deleted_at IS NULL AND {CURRENT_NAME} = called.name"""  # noqa: S608
+
+
 class Fills:
     """The fills of the book."""
 
@@ -165,18 +176,8 @@ class Fills:
 
     async def first_date(self, groups: Collection[Group]) -> str | None:
         """The oldest trade date on which one of these positions has a fill that counts."""
-        query = select(func.min(fills.c.trade_date)).where(
-            fills.c.account == bindparam("a"),
-            literal_column(CURRENT_NAME) == bindparam("i"),
-            fills.c.product == bindparam("p"),
-            _COUNTS,
-        )
-
-        def work(connection: Connection) -> str | None:
-            found = [connection.execute(query, {"a": a, "i": i, "p": p.value}).scalar_one() for a, i, p in groups]
-            return min((day for day in found if day is not None), default=None)
-
-        return await self._store.run(work)
+        asked = json.dumps([(account, name, product.value) for account, name, product in groups])
+        return await self._store.run(lambda c: c.exec_driver_sql(_FIRST_DATE, (asked,)).scalar_one())
 
     async def all(self, account: AccountId | None = None, since: Nanos | None = None) -> list[Fill]:
         """The fills that count, oldest first."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, event, text
 
 from app.domain.fill import Fill
 from app.domain.ids import BrokerOrderId
@@ -143,6 +143,27 @@ async def test_changed_groups_are_remembered_until_their_trades_are_worked_out(b
     await book.trades.replace(*group, [])
     await book.fills.write([], [], [fill(2).id])
     assert await book.fills.stale_groups() == [group]
+
+
+async def test_the_first_day_of_a_few_positions_is_found_without_reading_the_whole_book(
+    book: Book, book_store: Store
+) -> None:
+    earlier, older = (
+        replace(fill(2).id, trade_date="2026-08-03"),
+        replace(fill(3, account=B).id, trade_date="2026-08-01"),
+    )
+    await book.fills.write(with_raw(fill(1), fill(2, id=earlier), fill(3, account=B, id=older)))
+    asked: list[str] = []
+
+    def listen(connection: Connection) -> None:
+        event.listen(connection, "before_cursor_execute", lambda *told: asked.append(told[2]))
+
+    await book_store.run(listen)
+    assert await book.fills.first_date([(A, INFY, Product.MIS), (A, NIFTY, Product.MIS)]) == "2026-08-03"
+    assert await book.fills.first_date([(A, NIFTY, Product.CNC)]) is None
+    (query, _) = [said for said in asked if "min(" in said]
+    plan = await book_store.run(lambda c: c.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", ("[]",)).fetchall())
+    assert [step.detail for step in plan if "fills" in step.detail and "SCAN" in step.detail] == []
 
 
 async def test_a_fill_that_contradicts_its_identity_is_a_bug_and_nothing_is_written(book: Book) -> None:

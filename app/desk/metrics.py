@@ -228,7 +228,7 @@ def sync_figures(found: SyncFigures) -> dict[Metric, int]:
         Metric.SYNCS_FAILED: found.failed,
         Metric.SYNC_RETRIES: found.retries,
         Metric.RATE_LIMITED: found.rate_limited,
-        Metric.LOGINS: found.refreshes - found.refreshes_failed,
+        Metric.LOGINS: found.refreshes,
         Metric.LOGINS_FAILED: found.refreshes_failed,
     }
 

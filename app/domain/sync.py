@@ -192,6 +192,7 @@ class SyncFigures:
     refreshes: int = 0
     """Sessions begun anew."""
     refreshes_failed: int = 0
+    """Logins and renewals that came to nothing; not among `refreshes`."""
     took_ms: int = 0
     """All runs together."""
     slowest_ms: int = 0

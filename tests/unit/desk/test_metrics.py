@@ -61,6 +61,8 @@ async def happenings(desk: LocalDesk) -> None:
     run = SyncProgressed("r", B, SyncStep.FAILED, "manual", started_at=MOMENT, ended_at=MOMENT + 1, rate_limited=2)
     await desk._workspace.book.sync_log.append(run)
     publish(desk, run)
+    for good in (False, True, False):  # a failed login is none of the logins
+        await desk._workspace.book.sync_log.refreshed(B, MOMENT + 2, good=good)
     publish(desk, FeedGap(B, MOMENT, MOMENT + 4_500_000_000, (INFY,)))
     for state in (FeedState.CONNECTING, FeedState.LIVE, FeedState.DOWN, FeedState.CONNECTING, FeedState.LIVE):
         publish(desk, FeedChanged(B, state, 5, 1))
@@ -93,6 +95,7 @@ async def test_the_figures_of_a_day_are_kept_and_grow_over_a_restart(tmp_path: P
     assert of(history, B, *exits) == [3, 1, 400, 9_000, 40_000]
     assert of(history, B, Metric.FEED_GAPS, Metric.FEED_GAP_MS, Metric.RECONNECTS) == [2, 5_000, 1]
     assert of(history, B, Metric.SYNCS, Metric.SYNCS_FAILED, Metric.RATE_LIMITED) == [1, 1, 2]
+    assert of(history, B, Metric.LOGINS, Metric.LOGINS_FAILED) == [1, 2]
     assert of(history, B, Metric.ALARMS) == [1]
     assert of(history, "", Metric.LOOP_LAG_MS) == [12]
     assert (of(history, "", Metric.MEMORY_MB)[0] or 0) > 20

@@ -8,7 +8,6 @@ import os
 import sys
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app import __version__
@@ -35,7 +34,7 @@ from app.cli.commands import (
 )
 from app.cli.main import parse
 from app.runtime.files import no_core_files
-from app.runtime.paths import ProfilePaths, program, resource
+from app.runtime.paths import ProfilePaths, program, provider_folders, resource, resource_texts
 
 if TYPE_CHECKING:
     from app.desk.companions import Companions
@@ -87,9 +86,9 @@ def _workstation(command: Workstation) -> int:
         sys.stderr.write(f"{missing}\n")
         return COULD_NOT_START
     paths = ProfilePaths(command.profile)
-    paths.create()
-    lock = ProfileLock(paths.lock)
     try:
+        paths.create()
+        lock = ProfileLock(paths.lock)
         claimed = claim(lock, paths)
     except AppError as failure:
         sys.stderr.write(f"{failure}\n")
@@ -115,14 +114,18 @@ def _workstation(command: Workstation) -> int:
 
     async def build() -> LocalDesk:
         """Called once the first window is on the screen: the imports behind a desk take longer than the paint."""
-        logs.open(paths.logs, console=sys.stderr)
+        from app.runtime.profile_log import open_log
+
+        mistake = open_log(logs, paths)
         from app.desk.crash_news import tell_crashes
         from app.desk.data_verbs import data_verbs
+        from app.desk.settings_news import tell_mistake
         from app.desk.verbs import remote_verbs
 
         companions = Companions(loop.loop)
         desk = await build_desk(paths, paper=paper, settled=claimed is Claim.GUARDED, companions=companions)
         tell_crashes(crashes, desk)
+        tell_mistake(mistake, desk)
         remote = RemoteServer(paths, {**remote_verbs(desk, show), **data_verbs(desk)}, loop.loop, companions)
 
         async def take() -> None:
@@ -171,17 +174,18 @@ def _guard(command: Guard) -> int:
     from app.domain.errors import AppError
     from app.runtime.log import Logs
     from app.runtime.loop import SWITCH_INTERVAL
+    from app.runtime.profile_log import open_log
     from app.vault.vault import Vault
 
     out = Output(sys.stdout, sys.stderr, command.as_json)
     paths = ProfilePaths(command.profile)
-    paths.create()
     passphrases = Passphrases(os.environ, terminal=sys.stdin.isatty())
     vault = Vault(paths.root)
     logs = Logs()
-    logs.open(paths.logs, name="guard")
     sys.setswitchinterval(SWITCH_INTERVAL)
     try:
+        paths.create()
+        open_log(logs, paths, "guard")
         info = vault.info()
         passphrase = None if info.opens_with_keyring or not info.exists else passphrases.known()
         key = guard.KeyInHand(vault, passphrase)
@@ -214,6 +218,7 @@ def _headless(command: Headless) -> int:
     from app.domain.errors import AppError
     from app.runtime.log import Logs
     from app.runtime.loop import new_event_loop
+    from app.runtime.profile_log import open_log
 
     out = Output(sys.stdout, sys.stderr, command.as_json)
     paths = ProfilePaths(command.profile)
@@ -227,7 +232,7 @@ def _headless(command: Headless) -> int:
                 return runner.run(_command(RemoteDesk(paths), command, out))
         paths.remote_address.unlink(missing_ok=True)  # of a workstation that was killed: nobody listens there
         logs = Logs()
-        logs.open(paths.logs)
+        open_log(logs, paths)
         try:
             with asyncio.Runner(loop_factory=new_event_loop) as runner:
                 return runner.run(_with_own_desk(paths, command, out))
@@ -346,6 +351,7 @@ async def build_desk(
     from app.runtime.clock import SystemClock
     from app.runtime.helper import Helper
     from app.runtime.loop import Tasks
+    from app.runtime.profile_log import read_settings
     from app.vault.vault import Vault
 
     bus, tasks, helper, vault = Bus(), Tasks(), Helper(), vault or Vault(paths.root)
@@ -354,12 +360,15 @@ async def build_desk(
     workspace = Workspace(
         paths.root,
         vault,
-        Registry(helper, third_parties=True, folders=_provider_folders()),
+        Registry(helper, third_parties=True, folders=provider_folders(os.environ)),
         ExitRules.parse(
-            *(_text(resource("rules", name)) for name in ("exits.csv", "protection.csv", "freeze.csv", "backstop.csv"))
+            *(
+                resource("rules", name).read_text("utf-8")
+                for name in ("exits.csv", "protection.csv", "freeze.csv", "backstop.csv")
+            )
         ),
-        ChargeTable.parse(*_texts(resource("charges"), "*.csv")),
-        TradingCalendar.parse(*_texts(resource("calendar"), "*.json")),
+        ChargeTable.parse(*resource_texts("charges", "*.csv")),
+        TradingCalendar.parse(*resource_texts("calendar", "*.json")),
         bus.publish,
         tasks,
         guarding=guarding,
@@ -367,10 +376,12 @@ async def build_desk(
     )
     exchange = None
     if paper:
-        options = [word for position in OPENING_POSITIONS for word in ("--opening-position", position)]
+        chosen = read_settings(paths)[0]
+        options = ["--feed", chosen.paper_feed, "--speed", str(chosen.paper_speed)]
+        options += [word for position in OPENING_POSITIONS for word in ("--opening-position", position)]
         exchange = PaperExchange([*program(), "simulate"], paths.exchange, options)
     store_helper = Helper()
-    upkeep = declared(_texts(resource("upkeep"), "*.json"), ist_date(SystemClock().now()))
+    upkeep = declared(resource_texts("upkeep", "*.json"), ist_date(SystemClock().now()))
     data = DataDesk(workspace, store_helper, upkeep)
 
     async def end_helpers() -> None:
@@ -383,16 +394,3 @@ async def build_desk(
     if address := os.environ.get("STOPLINE_SHARED_LIMITS", ""):
         desk.sync.share_limits(address)
     return desk
-
-
-def _provider_folders() -> list[str]:
-    """Where third parties' providers are beside the interpreter's own packages: the frozen program has no pip."""
-    return [folder for folder in os.environ.get("STOPLINE_PROVIDERS", "").split(os.pathsep) if folder]
-
-
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8")
-
-
-def _texts(folder: Path, pattern: str) -> list[str]:
-    return [_text(path) for path in sorted(folder.glob(pattern))]

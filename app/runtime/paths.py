@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
+
+from app.domain.errors import StorageError
 
 _SOURCE = Path(__file__).resolve().parent.parent.parent
 
@@ -24,6 +27,16 @@ def resource(*parts: str) -> Path:
     if not path.exists():
         raise FileNotFoundError(f"the program was shipped without resources/{'/'.join(parts)}")
     return path
+
+
+def resource_texts(folder: str, pattern: str) -> list[str]:
+    """The texts of a folder that ships with the program, by name."""
+    return [path.read_text(encoding="utf-8") for path in sorted(resource(folder).glob(pattern))]
+
+
+def provider_folders(environment: Mapping[str, str]) -> list[str]:
+    """Where third parties' providers are beside the interpreter's own packages: the frozen program has no pip."""
+    return [folder for folder in environment.get("STOPLINE_PROVIDERS", "").split(os.pathsep) if folder]
 
 
 def program() -> list[str]:
@@ -90,8 +103,15 @@ class ProfilePaths:
         return self.root / "exchange"
 
     def create(self) -> None:
-        """Makes the folders, readable by their owner alone. Safe to repeat."""
-        for folder in (self.root, self.logs, self.crash, self.exchange):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if os.name == "posix":
-            self.root.chmod(0o700)  # one that was there before may have been open to others
+        """Makes the folders, readable by their owner alone. Safe to repeat. Raises StorageError."""
+        try:
+            for folder in (self.root, self.logs, self.crash, self.exchange):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if os.name == "posix":
+                self.root.chmod(0o700)  # one that was there before may have been open to others
+        except OSError as error:
+            raise StorageError(
+                f"The folder {self.root} cannot hold a profile.",
+                "Name a folder that is yours with --profile.",
+                detail=str(error),
+            ) from error

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from app.domain.errors import StorageError
 from app.runtime.paths import ProfilePaths, default_profile, program, resource
 
 
@@ -55,3 +56,10 @@ def test_the_program_starts_itself_again_frozen_or_not(monkeypatch: pytest.Monke
     assert Path(script).is_file()
     monkeypatch.setattr(sys, "frozen", True, raising=False)
     assert program() == [sys.executable]
+
+
+def test_a_folder_that_cannot_hold_a_profile_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a file").touch()
+    with pytest.raises(StorageError, match="a file cannot hold a profile") as raised:
+        ProfilePaths(tmp_path / "a file").create()
+    assert "--profile" in raised.value.next_step

@@ -65,12 +65,13 @@ class MarketDesk:
         if desk is None:
             return
         for other in self._workspace.live():
-            if other is not desk:  # its feed serves its own stops and charts alone
-                for consumer in self._wanted:
-                    other.hub.want(f"view:{consumer}", {})
+            if other is not desk:  # its feed serves its own stops alone
+                for consumer in [*(f"view:{name}" for name in self._wanted), "charts"]:
+                    other.hub.want(consumer, {})
         for consumer, instruments in self._wanted.items():
             known = [desk.instrument(name) for name in instruments]
             desk.hub.want(f"view:{consumer}", {i.token: i.id for i in known if i is not None})
+        self._workspace.charts.move(desk.account, desk.instrument)
         charted = self._workspace.charts.tokens(desk.account)
         desk.hub.want("charts", {token: instrument.id for token, instrument in charted.items()})
 

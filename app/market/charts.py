@@ -121,11 +121,25 @@ class Charts:
         self.of_account(account).wanted.setdefault(instrument.token, []).append(chart)
         return chart
 
+    def move(self, account: AccountId, listed: Callable[[InstrumentId], Instrument | None]) -> None:
+        """From now on this account's feed fills every open chart, by its broker's own number; the candles of before
+        stay. One that `listed` does not know stays where it is."""
+        for consumer, (owner, chart) in list(self._open.items()):
+            known = listed(chart.instrument.id) if owner != account else None
+            if known is None:
+                continue
+            self._leave(owner, chart)
+            chart.instrument = known
+            self._open[consumer] = (account, chart)
+            self.of_account(account).wanted.setdefault(known.token, []).append(chart)
+
     def close(self, consumer: str) -> None:
         """The view is gone or shows something else."""
         account, chart = self._open.pop(consumer, (None, None))
-        if account is None or chart is None:
-            return
+        if account is not None and chart is not None:
+            self._leave(account, chart)
+
+    def _leave(self, account: AccountId, chart: LiveChart) -> None:
         wanted = self.of_account(account).wanted
         rest = [c for c in wanted.get(chart.instrument.token, []) if c is not chart]
         if rest:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import cast
 
 import pytest
@@ -121,6 +122,26 @@ async def test_a_record_that_is_late_is_asked_for_again_and_a_failure_loses_noth
     record.candles_known = (candle(0, 100),)
     await settled(charts, record, 4)
     assert list(record.book.values()) == [candle(0, 100)]
+
+
+async def test_a_chart_goes_on_with_another_accounts_feed_where_its_own_is_lost() -> None:
+    record = Record()
+    charts, live = opened(record)
+    ticks(live, (5, 10_000, 10), (65, 10_010, 20))
+    other, listed = AccountId("upstox-1"), replace(SBIN, token=4_211)
+    charts.move(other, {SBIN.id: listed}.get)
+    assert (charts.tokens(ACCOUNT), charts.tokens(other)) == ({}, {4_211: listed})
+    for second, price in ((110, 10_040), (121, 10_020)):
+        moment = OPEN + second * SECOND
+        charts.of_account(other).tick(4_211, Tick(SBIN.id, price, moment, last_trade_time=moment, volume=40))
+    assert [(told.start, told.open, told.close) for told in record.told()] == [
+        (OPEN, 10_000, 10_000),
+        (OPEN + 60 * SECOND, 10_010, 10_040),  # begun by the one feed and ended by the other
+    ]
+    charts.move(ACCOUNT, lambda _name: None)  # it is not listed there: it stays
+    assert charts.tokens(other) == {4_211: listed}
+    charts.close("chart")
+    assert charts.tokens(other) == {}
 
 
 async def test_a_tick_without_a_time_makes_no_candle() -> None:

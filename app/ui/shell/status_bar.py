@@ -221,7 +221,7 @@ class StatusBar(QStatusBar):
         for account, feed in self._facts.feeds.items():
             since = int((now - self._feed_heard.get(account, now)) * 1000)
             age = None if feed.data_age_ms is None else feed.data_age_ms + since
-            rank, words, color = feed_words(feed.state, age)
+            rank, words, color = feed_words(feed.state, age, logged_in=self._logged_in(account))
             if feed.orders_are_read and rank < 2:
                 rank, words, color = 2, f"{words}, orders by reading", DARK.warning
             tips.append(f"{account}: {words}, {feed.subscribed} instruments" + _lag(feed))
@@ -231,6 +231,10 @@ class StatusBar(QStatusBar):
             self.feed.say("feed off", DARK.faint, "No account has a live feed.")
         else:
             self.feed.say(f"feed {worst[1]}", worst[2], "\n".join(tips), worst[3])
+
+    def _logged_in(self, account: AccountId) -> bool:
+        view = self._facts.accounts.get(account)
+        return view is not None and view.state is SessionState.ACTIVE
 
     def _show_engine(self) -> None:
         beat, heard = self._facts.last_beat, self._beat_heard
@@ -248,8 +252,8 @@ class StatusBar(QStatusBar):
             self.engine.say(words, DARK.up if beat.armed else DARK.muted, tip)
 
 
-def feed_words(state: FeedState, age_ms: int | None) -> tuple[int, str, str]:
-    """(how bad 0..4, words, colour) of a feed."""
+def feed_words(state: FeedState, age_ms: int | None, *, logged_in: bool) -> tuple[int, str, str]:
+    """(how bad 0..4, words, colour) of a feed. One that is refused to a living session is refused to the key."""
     if state is FeedState.LIVE:
         if age_ms is None:
             return 1, "live", DARK.up
@@ -262,6 +266,8 @@ def feed_words(state: FeedState, age_ms: int | None) -> tuple[int, str, str]:
         return 4, f"silent {fmt.age(age_ms)}", DARK.danger
     if state is FeedState.DOWN:
         return 4, "down", DARK.danger
+    if state is FeedState.REFUSED and logged_in:
+        return 2, "not for this key", DARK.warning
     if state is FeedState.REFUSED:
         return 4, "refused: log in again", DARK.danger
     if state is FeedState.CONNECTING:

@@ -328,6 +328,13 @@ def test_a_dead_session_is_said_at_the_top_with_what_is_blind(stage: Stage, wind
     stage.until(lambda: bool(stage.desk.script.called("cancel_login")))
 
 
+def test_a_key_without_prices_is_not_told_to_log_in_again(stage: Stage, window: MainWindow) -> None:
+    stage.publish(FeedChanged(market.ACCOUNT, FeedState.REFUSED, None, 11))
+    stage.until(lambda: child(window, "status.feed.text").text() == "feed not for this key")
+    expire(stage)
+    stage.until(lambda: child(window, "status.feed.text").text() == "feed refused: log in again")
+
+
 def test_a_blind_stop_is_marked_in_the_table_and_counted(stage: Stage, window: MainWindow) -> None:
     stop = window.facts.stop_of(FUTURE)
     assert stop is not None

@@ -365,6 +365,7 @@ class AccountDesk:
 
     def _on_connected(self) -> None:
         """Events may have been missed while the stream was away: the books are read again."""
+        self.rights.given()
         self.hub.set_urgent(self.stops.armed > 0)
         self._trading.tasks.start(self.learn_time(), f"clock after reconnect {self.account}")
         if self._recovered.is_set():

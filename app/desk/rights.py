@@ -49,6 +49,10 @@ class DataRights:
         self.refused = "" if streams else f"{info.title} streams no prices."
         return streams
 
+    def given(self) -> None:
+        """Its price stream stands."""
+        self.refused = ""
+
     def deny(self) -> None:
         """Raises Denied where no stop can be armed, because no price would ever reach it."""
         if self.refused:

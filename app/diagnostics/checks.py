@@ -198,6 +198,10 @@ def feed(account: AccountId, state: FeedState, blind: int, *, guarding: bool) ->
     name = f"feed {account}"
     if not guarding:
         return fine(name, "runs in the workstation only")
+    if state is FeedState.REFUSED:
+        words = "the broker gives this key no prices" + (f"; {blind} armed stops get none" if blind else "")
+        step = "Orders go on, local stops do not. Take the broker's data plan, then reconnect."
+        return (failure if blind else warning)(name, words, step, Remedy.RECONNECT, account)
     if blind:
         words = f"{state}; {blind} armed stops get no prices"
         return failure(name, words, "Check the connection, log in again.", Remedy.RECONNECT, account)

@@ -162,8 +162,9 @@ class FeedHub:
         self._report()
 
     async def redial(self) -> None:
-        """Drops every connection; each dials again at once."""
+        """Drops every connection; each dials again at once, one that the broker refused too."""
         await asyncio.gather(*(lane.redial() for lane in self._lanes))
+        self._subscribe()
 
     @property
     def state(self) -> FeedState:

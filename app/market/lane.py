@@ -149,8 +149,10 @@ class Lane:
         return True
 
     async def redial(self) -> None:
-        """Drops the connection; the next dial follows at once."""
-        if self._feed is not None:
+        """Drops the connection; the next dial follows at once. One that was refused dials no more: it is let go of."""
+        if self.state is FeedState.REFUSED:
+            await self.stop(FeedState.CONNECTING)
+        elif self._feed is not None:
             await self._feed.reconnect()
 
     # -- what the connection says ------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import pytest
 from app.bootstrap import build_desk
 from app.desk.desk import LocalDesk
 from app.domain.errors import AppError, Denied, LoginFailed, Unreachable
-from app.domain.events import Event, Noticed, SessionState
+from app.domain.events import Event, FeedState, Noticed, SessionState
 from app.domain.ids import InstrumentId
 from app.domain.instrument import Product
 from app.domain.order import OrderKind, OrderRequest, Side
@@ -110,5 +110,16 @@ async def test_a_key_without_data_rights_is_no_dead_session_and_arms_no_stop(
             await desk.stops.arm(key, StopPlan(100_000))
         await asyncio.sleep(0)
         assert (await desk.session.accounts())[0].state is SessionState.ACTIVE
+
+        # The plan is taken meanwhile: one button, and no new login.
+        await exchange.control("POST", "/faults", {"faults": ["plan=connect"]})
+        await desk.health.reconnect(view.id)
+
+        async def live() -> bool:
+            return (await desk.session.accounts())[0].feed is FeedState.LIVE
+
+        await eventually(live)
+        stop = await desk.stops.arm(key, StopPlan(100_000))
+        await desk.stops.disarm(stop.id)
     finally:
         await exchange.control("POST", "/faults", {"faults": ["plan=connect"]})

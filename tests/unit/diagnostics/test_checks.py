@@ -50,6 +50,8 @@ CASES: list[tuple[Finding, HealthState]] = [
     (checks.feed(A, FeedState.LIVE, 0, guarding=True), OK),
     (checks.feed(A, FeedState.SILENT, 0, guarding=True), WARNING),
     (checks.feed(A, FeedState.SILENT, 1, guarding=True), FAILED),
+    (checks.feed(A, FeedState.REFUSED, 0, guarding=True), WARNING),
+    (checks.feed(A, FeedState.REFUSED, 1, guarding=True), FAILED),
     (checks.feed(A, FeedState.OFF, 1, guarding=False), OK),
     (checks.instruments("Zerodha", "zerodha", 0, None, 0), WARNING),
     (checks.instruments("Zerodha", "zerodha", 90_000, 0, 4 * 24 * HOUR), OK),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from app.analytics.charge_table import ChargesUnknown
 from app.analytics.charges import estimate
 from app.brokers.parts import AuthorisationBroker
+from app.desk.account import AccountDesk
 from app.desk.conversion import convert
 from app.desk.messages import OrderPreview
 from app.desk.workspace import Workspace
@@ -19,6 +21,8 @@ from app.domain.money import Price
 from app.domain.order import Order, OrderKind, OrderRequest
 from app.domain.portfolio import Conversion, HoldingsAuthorisation, PositionKey
 from app.engine.limits import check_order
+
+log = logging.getLogger(__name__)
 
 FAR = 5
 """Percent from the last price beyond which a limit price is named unusual."""
@@ -40,13 +44,16 @@ class TradingDesk:
         """Margin and charges before sending: the broker's figures, or our own estimate when it does not answer."""
         desk = self._workspace.account(request.account)
         instrument = self._workspace.instrument(request.instrument)
-        last = desk.last_price(instrument.id)
+        last = await self._last_price(desk, instrument.id)
         denied = ""
         try:
             check_order(request, instrument)
         except Denied as refusal:
             denied = str(refusal)
         at = request.price or last
+        if not denied and not at and desk.rights.refused:
+            blind = "This key gives no prices: what the order costs is not known before it is filled."
+            return OrderPreview(0, Charges(), None, estimated=True, warnings=(blind,))
         if denied or not at:
             why = denied or "There is no price for this instrument yet."
             return OrderPreview(0, Charges(), None, estimated=True, denied=why)
@@ -63,6 +70,18 @@ class TradingDesk:
                 charges = Charges()
             value = request.quantity * at * 100 // instrument.price_scale
             return OrderPreview(value, charges, None, estimated=True, warnings=(*warnings, failure.cause))
+
+    async def _last_price(self, desk: AccountDesk, instrument: InstrumentId) -> Price | None:
+        """Of the account's own feed, else of another's: the views look at one feed alone. Else the broker is asked."""
+        others = (other for other in self._workspace.live() if other is not desk)
+        known = next((last for one in (desk, *others) if (last := one.last_price(instrument))), None)
+        if known is not None or not desk.active:
+            return known
+        try:
+            return (await desk.broker.last_prices([instrument])).get(instrument)
+        except AppError as failure:
+            log.info("what %s costs is not known: %s", instrument, failure.cause)
+            return None
 
     async def place(self, request: OrderRequest) -> OrderId:
         """Journalled, sent once, acknowledged."""

@@ -57,6 +57,10 @@ async def test_a_living_token_connects_without_a_page(desk: LocalDesk, exchange:
     assert view.token_expires_at == session.expires_at
     assert await connect(desk, exchange, session.access_token) is SessionState.ACTIVE
     assert len(await desk.session.accounts()) == 1
+    # Nobody looks at it, so no feed brings it: the ticket asks the broker what it costs.
+    shown = await desk.trading.preview(OrderRequest(view.id, INFY, Side.BUY, 1, Product.MIS, OrderKind.MARKET))
+    assert not shown.denied
+    assert shown.margin > 0
 
 
 @pytest.mark.parametrize(
@@ -99,6 +103,9 @@ async def test_a_key_without_data_rights_is_no_dead_session_and_arms_no_stop(
         assert "Local stops cannot be armed" in told[0].next_step
         (view,) = await desk.session.accounts()
         request = OrderRequest(view.id, INFY, Side.BUY, 1, Product.MIS, OrderKind.MARKET)
+        shown = await desk.trading.preview(request)
+        assert not shown.denied  # an order at market needs no price of ours
+        assert "gives no prices" in shown.warnings[0]
         await desk.trading.place(request)
         key = PositionKey(view.id, INFY, Product.MIS)
 

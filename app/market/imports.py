@@ -35,6 +35,7 @@ from app.runtime.helper import Helper, HelperDied
 
 log = logging.getLogger(__name__)
 
+KEPT = "The list before it stays in use."
 LONGEST_SECONDS = 30 * 60
 """An import that takes longer is given up: nobody waits behind a dead one (D3)."""
 TOLD_EVERY = 20_000
@@ -231,7 +232,7 @@ class InstrumentImports:
             if not exchanges:
                 raise BadAnswer(
                     "There is no instrument in this list.",
-                    "The list before it stays in use.",
+                    KEPT,
                     detail=report.first_malformed,
                 )
             # A picked file of one exchange is that exchange's list; of more, it claims to be the whole one.
@@ -291,7 +292,7 @@ class InstrumentImports:
         if done:
             self._publish(InstrumentsChanged(report.broker))
         else:
-            self._notice(report, "were not refreshed", report.error, "The list before stays in use.")
+            self._notice(report, "were not refreshed", report.error, "" if KEPT in report.error else KEPT)
         if report.alerts:
             step = "Look at Instruments." if not report.awaits else "Confirm it in Instruments, or wait for the next."
             self._notice(report, "need a look", " ".join(report.alerts), step)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from app.domain.errors import AppError, StorageError
+from app.domain.errors import AppError, Denied
 from app.storage.container import read_lock, write_lock
 from app.storage.database import translated
 from app.storage.switch import STAGING, Move
@@ -55,7 +55,7 @@ def head(backup: Path) -> bytes | None:
 
 
 def room_for(target: Path) -> None:
-    """Raises StorageError when a backup of this name must not or cannot be written."""
+    """Raises Denied when a backup of this name must not be written, StorageError when it cannot."""
     if target.exists():
-        raise StorageError(f"{target} is there already; nothing is overwritten.", "Choose another name.")
+        raise Denied(f"{target} is there already; nothing is overwritten.", "Choose another name.")
     translated(target, lambda: target.parent.mkdir(parents=True, exist_ok=True, mode=0o700))

@@ -72,6 +72,8 @@ def test_a_backup_and_its_restore_into_an_empty_folder(tmp_path: Path) -> None:
     assert (told["ok"], told["file"]) == (True, str(file))
     assert told["size"] == file.stat().st_size
     assert told["rows"] > 200
+    once_more = program(tmp_path / "a", "backup", str(file), "--json")
+    assert (once_more.returncode, json.loads(once_more.stdout)["error"]["kind"]) == (2, "Denied")
     wrong = program(tmp_path / "b", "restore", str(file), passphrase="wrong")
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert "passphrase" in wrong.stderr

@@ -2,12 +2,14 @@ from dataclasses import asdict
 from itertools import product
 
 import pytest
-from PySide6.QtGui import QFontMetricsF
+from PySide6.QtGui import QFontMetricsF, QRawFont
 from PySide6.QtWidgets import QPushButton
 from pytestqt.qtbot import QtBot
 
+from app.runtime.paths import resource
 from app.ui import theme
 from app.ui.theme import DARK
+from tests.program import ROOT
 
 SURFACES = ("base", "panel", "raised", "overlay", "hover", "selection")
 TEXTS = (
@@ -68,6 +70,13 @@ def test_figures_keep_their_column(qtbot: QtBot) -> None:
     for pixels in (12, 13, 24):
         metrics = QFontMetricsF(theme.font(pixels))
         assert metrics.horizontalAdvance("1,111.11") == metrics.horizontalAdvance("8,808.08")
+
+
+def test_every_sign_that_the_window_writes_is_in_its_font(qtbot: QtBot) -> None:
+    own = QRawFont(str(resource("fonts", "Inter-Regular.otf")), 13)
+    written = {sign for file in (ROOT / "app").rglob("*.py") for sign in file.read_text("utf-8") if not sign.isascii()}
+    assert {"₹", "■", "□", "↑"} <= written
+    assert [sign for sign in sorted(written) if not own.supportsCharacter(ord(sign))] == []
 
 
 def test_a_role_can_change_while_the_widget_is_shown(qtbot: QtBot) -> None:

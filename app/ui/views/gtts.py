@@ -80,7 +80,7 @@ def _triggers(row: GttRow) -> str:
 def _trigger(row: GttRow, leg: GttLeg) -> str:
     if leg.at_once:
         return "at once"
-    trails = f" ⇡{price_of(row.instrument, leg.gap, row.gtt.price_scale)}" if leg.gap else ""
+    trails = f" ↑{price_of(row.instrument, leg.gap, row.gtt.price_scale)}" if leg.gap else ""
     return price_of(row.instrument, leg.trigger, row.gtt.price_scale) + trails
 
 
@@ -117,7 +117,7 @@ COLUMNS: tuple[Column[GttRow], ...] = (
         number=True,
         width=190,
         help="The price that fires it; of two, the one that comes first ends the other. "
-        "Behind an arrow: the exits that wait for the entry's fill, ⇡ the distance at which a stop trails",
+        "Behind an arrow: the exits that wait for the entry's fill, ↑ the distance at which a stop trails",
     ),
     Column(
         "price",

@@ -233,9 +233,9 @@ def limit_rows(status: SyncStatus, name_of: NameOf) -> Iterable[tuple[Key, Limit
 
 
 def _gauge(gauge: LimitGauge) -> str:
-    """`▮▮▮▮▯▯▯▯▯▯ 4 of 8`."""
+    """`■■■■□□□□□□ 4 of 8`."""
     full = min(10, round(10 * gauge.used / gauge.limit)) if gauge.limit else 0
-    return f"{'▮' * full}{'▯' * (10 - full)}  {fmt.group(gauge.used)} of {fmt.group(gauge.limit)}"
+    return f"{'■' * full}{'□' * (10 - full)}  {fmt.group(gauge.used)} of {fmt.group(gauge.limit)}"
 
 
 def _window(seconds: int) -> str:

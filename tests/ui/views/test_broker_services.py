@@ -132,7 +132,7 @@ def test_an_entry_with_exits_shows_them_and_after_its_fill_only_they_change(stag
     stage.publish(GttsChanged(market.ACCOUNT, (bracket(),)))
     stage.until(lambda: gtts._model.rowCount() == 1)
     shown = cells(gtts._model)
-    assert (shown["trigger"], shown["price"]) == ("1,530.00 → 1,600.00 / 1,450.00 ⇡20.00", "market")
+    assert (shown["trigger"], shown["price"]) == ("1,530.00 → 1,600.00 / 1,450.00 ↑20.00", "market")
     filled = replace(bracket(), results=(GttResult("success", BrokerOrderId("7"), None, None), None, None))
     stage.desk.gtts.kept[GttId("112127")] = filled
     stage.publish(GttsChanged(market.ACCOUNT, (filled,)))

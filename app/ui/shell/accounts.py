@@ -143,6 +143,7 @@ class AccountKeeper(QObject):
         wanted = {a.id: a for a in self._facts.accounts.values() if a.state is not SessionState.ACTIVE}
         for account in self._strips - set(wanted):
             self._banners.drop(f"session-{account}")
+            self._banners.drop(f"account in error {account}")  # the alarm of its failed syncs is true no more
         self._strips = set(wanted)
         self.said = {f"blind:{account}" for account in wanted if self._facts.blind(account)}
         for name in self.said:

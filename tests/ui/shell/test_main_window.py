@@ -116,6 +116,19 @@ def expire(stage: Stage) -> None:
     stage.publish(SessionChanged(market.ACCOUNT, "zerodha", "Asha Rao", SessionState.EXPIRED, paper=True))
 
 
+def test_the_alarm_of_failed_syncs_goes_when_the_account_is_well_again(stage: Stage, window: MainWindow) -> None:
+    name = f"account in error {market.ACCOUNT}"
+    well = stage.desk.script.accounts[market.ACCOUNT]
+    for view in (replace(well, state=SessionState.ERROR), well):
+        stage.desk.script.accounts[market.ACCOUNT] = view
+        stage.publish(SessionChanged(market.ACCOUNT, "zerodha", "Asha Rao", view.state, paper=True))
+        if view.state is SessionState.ERROR:
+            stage.publish(Noticed(Level.ALARM, "An account is in error", "5 syncs failed", "", market.ACCOUNT, name))
+            stage.until(lambda: "in error" in window.banners.text_of(name))
+            stage.until(lambda: bool(window.banners.text_of(f"session-{market.ACCOUNT}")))
+    stage.until(lambda: not window.banners.text_of(name))
+
+
 def test_a_paused_account_says_what_goes_on_and_is_resumed_by_a_click(stage: Stage, window: MainWindow) -> None:
     window.accounts.pause(market.ACCOUNT)
     stage.until(lambda: window.findChild(QLabel, f"banner.session-{market.ACCOUNT}.text") is not None)

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from math import ceil
 from pathlib import Path
 from typing import IO, Any
 
@@ -142,7 +143,7 @@ def percentiles(micros: Sequence[int]) -> dict[str, float]:
     ordered = sorted(micros)
 
     def at(part: float) -> float:
-        return round(ordered[min(len(ordered) - 1, int(len(ordered) * part))] / 1000, 3)
+        return round(ordered[max(0, ceil(len(ordered) * part) - 1)] / 1000, 3)
 
     return {"p50_ms": at(0.5), "p99_ms": at(0.99), "p999_ms": at(0.999), "max_ms": round(ordered[-1] / 1000, 3)}
 

@@ -8,7 +8,7 @@ that is missing. Loop thread only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -29,15 +29,16 @@ class _Opening:
     units: int
 
 
-def opening_units(holding: Holding) -> int:
-    """Settled and on the way, before anything was sold today.
+def opening_units(holding: Holding, guarded: int = 0) -> int:
+    """Settled and on the way, before anything was sold today. `guarded`: units that were there for certain.
 
-    Brokers differ in whether `quantity` becomes smaller with a sale. Where the day's opening is told, it decides;
-    where it is not, the smaller reading is taken.
+    Brokers differ in whether `quantity` becomes smaller with a sale. Where the day's opening is told, it decides. Where
+    it is not (of shares that are still on their way it never is), a row that shows less than was sold, or than was
+    guarded, has become smaller; otherwise the smaller reading is taken.
     """
-    left = holding.quantity + holding.t1_quantity
+    left, sold = holding.quantity + holding.t1_quantity, holding.used_quantity
     shrinks = holding.opening_quantity > 0 and holding.quantity < holding.opening_quantity
-    return left + holding.used_quantity if shrinks else left
+    return left + sold if shrinks or left < max(sold, guarded) else left
 
 
 def unreleased(holding: Holding, bought_today: int, quantity: int) -> int:
@@ -80,6 +81,8 @@ class Delivery:
         self._opening: dict[PositionKey, _Opening] = {}
         self._heard_on = ""
         """The day of the last reading of this session."""
+        self.guarded: Callable[[PositionKey], int] = _nothing
+        """Units of a key that stops guard: they were there when the day began."""
 
     @property
     def known(self) -> bool:
@@ -94,12 +97,15 @@ class Delivery:
         """A reading succeeded."""
         today = self._today()
         self._holdings = {PositionKey(h.account, h.instrument, h.product): h for h in holdings}
-        fresh = {
-            key: _Opening(today, opening_units(holding))
-            for key, holding in self._holdings.items()
-            if not holding.used_quantity
-        }
-        self._opening = {**self._opening, **fresh}
+        opening = {key: seen for key, seen in self._opening.items() if seen.day == today}
+        for key, holding in self._holdings.items():
+            guarded = self.guarded(key)
+            if not holding.used_quantity:
+                opening[key] = _Opening(today, opening_units(holding))
+            elif key not in opening and holding.quantity + holding.t1_quantity < guarded:
+                # Sold before anybody looked today; by the next reading its stops are as small as what is left.
+                opening[key] = _Opening(today, opening_units(holding, guarded))
+        self._opening = opening
         self._heard_on = today
 
     def of(self, key: PositionKey) -> Holding | None:
@@ -112,6 +118,11 @@ class Delivery:
 
     def _today(self) -> str:
         return ist_date(self._clock.now()).isoformat()
+
+
+def _nothing(_key: PositionKey) -> int:
+    """Before there are stops."""
+    return 0
 
 
 def _with(holding: Holding, units: int, day: Position | None, key: PositionKey) -> Position:

@@ -87,6 +87,8 @@ class GttBackstops:
         orders.gtts.on_read.append(self._book.hear)
         self.told: Callable[[Gtt], None] = self._book.told
         """The broker says by itself how one trigger stands."""
+        self.sent_by: Callable[[StopId], int] = self._book.sent_by
+        """Units of what those behind a stop have sent on an earlier day."""
         self.open_of: Callable[[StopId], list[RestingTrigger]] = self._book.open_of
         """Those behind a stop that may still act, oldest first."""
 

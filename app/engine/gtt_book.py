@@ -92,6 +92,17 @@ class TriggerBook:
         """The same behind one stop."""
         return [one for one in self.open if one.stop == stop]
 
+    def sent_by(self, stop: StopId) -> int:
+        """Units of what those behind a stop have sent on an earlier day: its order is in no list any more."""
+        return sum(
+            one.leg.quantity
+            for one in self._rows.values()
+            if one.stop == stop
+            and one.state is RestingState.TRIGGERED
+            and one.order is not None
+            and one.order not in self._state.orders
+        )
+
     def acts(self, stop: StopId) -> bool:
         """One behind it has fired, and what it sent has filled, or may."""
         for one in self._rows.values():

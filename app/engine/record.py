@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from app.domain.errors import AppError
 from app.domain.events import AuditEntry, Event, Level, Noticed
 from app.domain.ids import Nanos, StopId
-from app.domain.order import OrderRequest
+from app.domain.order import OrderRequest, Side
 from app.domain.stop import Stop
 from app.engine.debts import Debts
 from app.engine.gtt_book import GttJournal
@@ -35,6 +35,10 @@ class StopJournal(Protocol):
 
     async def audit(self, *entries: AuditEntry) -> None:
         """Lines of the audit trail."""
+        ...
+
+    async def closed_by(self, stop: StopId, side: Side) -> int:
+        """Units that a stop's exits have closed, less what went back."""
         ...
 
     @property
@@ -78,6 +82,10 @@ class StopRecord:
     async def save(self, stop: Stop, what: str, detail: str, *intents: OrderRequest) -> None:
         """The stop as it now stands, durable when this returns. Raises StorageError."""
         await self._write(_Owed(self._entry(stop, what, detail), stop, intents, next(self._numbers)))
+
+    async def closed_by(self, stop: Stop) -> int:
+        """Units that its exits had closed when the journal last heard of them. Raises StorageError."""
+        return await self._journal.closed_by(stop.id, stop.side)
 
     async def keep(self, stop: Stop, what: str, detail: str, *intents: OrderRequest) -> None:
         """The same where a journal that cannot write must hold nothing back: said aloud, owed, and on."""

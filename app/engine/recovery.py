@@ -69,8 +69,13 @@ async def _settle(
     stop: Stop, orders: Sequence[Order], readings: tuple[PositionReading, PositionReading], engine: StopEngine
 ) -> None:
     """One stop, with both readings of the order book behind us."""
-    if orders or stop.state in (StopState.FIRED, StopState.EXITING):
+    if orders:
         engine.follow(stop)
+        return
+    if await engine.closed_on_its_day(stop):
+        return
+    if stop.state in (StopState.FIRED, StopState.EXITING):
+        engine.follow(await engine.less_of_before(stop))
         return
     held = [reading.quantity(stop.key) * -stop.side.sign for reading in readings]
     if max(held) <= 0 and not engine.settles(stop, readings[1]):

@@ -117,8 +117,17 @@ class Shares:
 
     def own(self, stop: Stop, position: int, filled: int) -> int:
         """Of a signed position, what is a fired stop's to close. Turned round, what its exits may have turned, less
-        what an older exit takes back already."""
-        held = position * -stop.side.sign
+        what an older exit takes back already.
+
+        `filled`: units that its exits have closed. Of a stop with a quantity of its own what they closed beyond that
+        was others', and goes back. Shares of delivery are never short: a row that says so was sold out of a holding,
+        and only what the exits sold beyond their stop was sold twice.
+        """
+        held, excess = position * -stop.side.sign, max(0, filled - stop.quantity)
+        if excess and stop.plan.quantity is not None:
+            return excess * stop.side.sign
+        if held <= 0 and stop.key.product in DELIVERED:
+            return min(-held, excess) * stop.side.sign
         if held <= 0:
             return max(0, -held - self._turned_before(stop)) * stop.side.sign
         mine = max(0, held - self.others(stop))

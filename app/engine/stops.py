@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from app.brokers.base import BrokerSession, ExitLine, Mark
-from app.domain.errors import Denied
+from app.domain.errors import Denied, StorageError
 from app.domain.events import Event, StopChanged
 from app.domain.ids import InstrumentId, StopId
 from app.domain.instrument import Instrument
@@ -99,7 +99,7 @@ class StopEngine:
             tasks,
         )
         self._around = around
-        state.delivers = self._delivers
+        state.delivers, state.delivery.guarded = self._delivers, self._guarded_units
         self._late = LateOrders(
             state,
             record,
@@ -284,6 +284,38 @@ class StopEngine:
         # One that had closed its position already only takes back what came after.
         self._firing.follow(stop, cleanup=stop.closed_at is not None)
 
+    async def closed_on_its_day(self, stop: Stop) -> bool:
+        """Closes a stop with units of its own whose exits, or whose trigger (GTT), closed them on an earlier day. No
+        order of that day is listed, and the position does not tell its units from others'."""
+        if stop.plan.quantity is None or any(
+            stop_of_tag(order.tag) == stop.id for order in self._state.orders.values()
+        ):
+            return False
+        sent, closed = self.backstops.triggers.sent_by(stop.id), await self._closed_then(stop)
+        if sent + closed < min(stop.quantity, stop.plan.quantity):
+            return False
+        how = "its trigger (GTT) sold them" if sent else "its exits closed them"
+        await self.close_elsewhere(stop, f"{how} on an earlier day")
+        return True
+
+    async def less_of_before(self, stop: Stop) -> Stop:
+        """The same where they closed a part."""
+        closed = 0 if stop.plan.quantity is None else await self._closed_then(stop)
+        left = min(stop.quantity, (stop.plan.quantity or 0) - closed)
+        if not closed or left == stop.quantity:
+            return stop
+        stop = replace(stop, quantity=left)
+        await self._record.keep(stop, "resized", f"{closed} units were closed on an earlier day")
+        return stop
+
+    async def _closed_then(self, stop: Stop) -> int:
+        try:
+            return await self._record.closed_by(stop)
+        except StorageError as failure:  # it holds no exit back
+            self._record.alarm(stop, "What its exits closed on an earlier day cannot be read.", "Check the position.")
+            self._record.note(stop, "unknown", str(failure))
+            return 0
+
     def settles(self, stop: Stop, reading: PositionReading) -> bool:
         """Whether a reading says for certain what is left of a stop's position."""
         delivered = stop.key.product in DELIVERED
@@ -302,6 +334,9 @@ class StopEngine:
 
     def _delivers(self) -> bool:
         return any(s.key.product in DELIVERED and not s.state.is_final for s in self._stops.values())
+
+    def _guarded_units(self, key: PositionKey) -> int:
+        return sum(stop.quantity for stop in self.stops_on(key))
 
     def _set(self, stop: Stop) -> None:
         self._stops[stop.id] = stop

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, func, insert, or_, select, update
 
 from app.domain.errors import StorageError
 from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, Nanos, OrderId, StopId, Tag
@@ -88,6 +88,12 @@ def unfinished(account: AccountId) -> Select[Any]:
         .where(intents.c.account == account, intents.c.status.not_in(_FINAL))
         .order_by(intents.c.created_at, intents.c.tag)
     )
+
+
+def closed_by(connection: Connection, stop: StopId, side: Side) -> int:
+    """Units that a stop's exits have closed, less what went back, as far as the journal has heard."""
+    filled = select(intents.c.side, func.sum(intents.c.filled)).where(intents.c.stop == stop).group_by(intents.c.side)
+    return sum(int(units) * (1 if of == side.value else -1) for of, units in connection.execute(filled))
 
 
 def _request_row(request: OrderRequest) -> dict[str, Any]:

@@ -154,6 +154,10 @@ class Journal:
         query = intents.unfinished(account)
         return await self._store.run(lambda c: [intents.intent_of(row) for row in c.execute(query)])
 
+    async def closed_by(self, stop: StopId, side: Side) -> int:
+        """Units that a stop's exits have closed, less what went back, as far as the journal has heard."""
+        return await self._store.run(lambda c: intents.closed_by(c, stop, side))
+
     async def audit(self, *entries: AuditEntry) -> None:
         """Lines that belong to no other write."""
         if entries:

@@ -14,14 +14,14 @@ from app.brokers.base import BrokerSession, ExitReply
 from app.brokers.info import shipped_info
 from app.domain.errors import AppError, OutcomeUnknown, Rejected, StorageError
 from app.domain.events import AuditEntry, Event, Level, Noticed
-from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, Nanos, OrderId
+from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, Nanos, OrderId, StopId
 from app.domain.instrument import Exchange, Instrument, InstrumentKind, Product, Segment
 from app.domain.intent import Intent, IntentNews
 from app.domain.market import Quote, Tick
 from app.domain.money import Price
 from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Placement, Purpose, Side, SliceOutcome
 from app.domain.portfolio import Holding, Position, PositionKey
-from app.domain.stop import Stop, StopPlan, StopState, TimeExit, Trail
+from app.domain.stop import Stop, StopPlan, StopState, TimeExit, Trail, stop_of_tag
 from app.engine.account import AccountState
 from app.engine.exit_plan import cut
 from app.engine.orders import OrderManager
@@ -378,6 +378,11 @@ class MemoryJournal:
         await self._write()
         self.news.extend(news)
         self.lines.extend(entries)
+
+    async def closed_by(self, stop: StopId, side: Side) -> int:
+        sides = {request.tag: request.side for request in self.intents}
+        filled = {one.tag: one.filled for one in self.news if stop_of_tag(one.tag) == stop and one.tag in sides}
+        return sum(units * (1 if sides[tag] is side else -1) for tag, units in filled.items())
 
     async def unfinished_intents(self, account: AccountId) -> Sequence[Intent]:
         await self._write()

@@ -104,6 +104,35 @@ def test_shares_bought_today_are_guarded_still_when_they_have_become_a_holding()
     play(script)
 
 
+@pytest.mark.parametrize(("left", "sold"), [(0, 100), (50, 50), (60, 40)])
+def test_what_was_sold_of_yesterdays_shares_before_the_morning_look_is_told_from_what_is_left(
+    left: int, sold: int
+) -> None:
+    """Shares on their way have no opening quantity, and their row is what is left of them."""
+
+    async def script(rig: Rig) -> None:
+        await see(rig, day=100)
+        stop = await rig.engine.arm(SHARES, StopPlan(99_000))
+        rig.log_out()
+        rig.clock.set(rig.clock.now() + DAY)
+        again = Rig(rig.broker, rig.journal, around=rig.around)
+        again.clock.set(rig.clock.now())
+        again.engine.adopt(rig.journal.stops[stop.id])
+        rig.broker.demat, rig.broker.held = [held(0, t1=left, used=sold)], {SHARES: -sold}
+        await again.recover()
+        await asyncio.sleep(5)
+        await again.state.read_positions()
+        now = again.of(stop)
+        if left:
+            assert (now.state, now.quantity) == (StopState.ARMED, left)
+        else:
+            assert now.state is StopState.CLOSED
+        assert rig.broker.placed == []
+        await again.tasks.stop()
+
+    play(script)
+
+
 @pytest.mark.parametrize("how", ["a new login", "the session lives on"])
 def test_in_the_morning_holdings_of_yesterday_end_no_stop(how: str) -> None:
     """The program ran through the night, and the market is open when the shares are first looked for."""
@@ -198,6 +227,8 @@ def test_closing_the_days_positions_leaves_the_holding_behind_them_alone() -> No
 
 def test_units_of_the_morning_and_what_needs_a_release() -> None:
     assert [opening_units(h) for h in (held(80, 20), held(80, 20, used=5), held(75, 20, 5, opening=80))] == [100] * 3
+    late = [held(0, 0, used=10), held(0, 5, used=5), held(0, 4, used=6)]
+    assert [opening_units(h, 10) for h in late] == [10, 10, 10], "sold before anybody looked: its row is smaller"
     assert unreleased(held(80, 20, released=80), 10, 110) == 0
     assert unreleased(held(80, 20, released=80, used=30), 0, 70) == 0
     assert unreleased(held(80, 20, released=0), 0, 100) == 80

@@ -411,6 +411,26 @@ def test_both_at_the_same_instant_never_leave_more_sold_than_there_was(seen: boo
     assert any("closed twice" in alarm for alarm in rig.alarms)
 
 
+def test_both_at_the_same_instant_leave_the_shares_that_the_stop_does_not_guard() -> None:
+    async def script(rig: Rig) -> None:
+        rig.broker.hold(SHARES, 300)
+        await rig.state.read_positions()
+        stop = await rig.engine.arm(SHARES, StopPlan(99_000, quantity=100, backstop=DISTANCE))
+        await asyncio.sleep(3)
+        rig.broker.state = None
+        number = rig.broker.reach(the_one(rig).id)
+        assert number is not None
+        rig.tick(97_900)  # the gap went through both
+        rig.broker.fill(number)
+        rig.broker.state = rig.state
+        await rig.ended(stop)
+        await asyncio.sleep(5)
+        assert rig.broker.held[SHARES] == 200
+        assert not [order for order in rig.broker.book.values() if not order.status.is_final]
+
+    assert any("closed twice" in alarm for alarm in play(script).alarms)
+
+
 def test_a_local_exit_that_the_broker_refuses_because_the_trigger_sells_is_not_repeated() -> None:
     async def script(rig: Rig) -> None:
         stop = await guarded(rig)
@@ -475,6 +495,48 @@ def test_one_that_fired_while_nobody_was_here_closes_the_stop() -> None:
         await again.tasks.stop()
 
     assert play(script).broker.placed == []
+
+
+@pytest.mark.parametrize("sold_by", ["its trigger", "its exit", "its exit, in part"])
+def test_a_share_of_the_position_that_was_sold_on_an_earlier_day_is_not_sold_again(sold_by: str) -> None:
+    """The order book is empty in the morning, and the position does not tell whose units are left."""
+
+    async def script(rig: Rig) -> None:
+        rig.broker.hold(SHARES, 300)
+        await rig.state.read_positions()
+        behind = DISTANCE if sold_by == "its trigger" else None
+        stop = await rig.engine.arm(SHARES, StopPlan(99_000, quantity=100, backstop=behind))
+        await asyncio.sleep(3)
+        sold = 100
+        if behind:
+            rig.log_out()
+            number = rig.broker.reach(the_one(rig).id)
+            assert number is not None
+            rig.broker.fill(number)
+        else:
+            rig.broker.answers = ["open"]
+            rig.tick(98_900)
+            await asyncio.sleep(0.3)
+            sold = 40 if "part" in sold_by else 100
+            (exit_order,) = rig.broker.book
+            rig.broker.fill(exit_order, sold)
+            await asyncio.sleep(0.2)
+            rig.log_out()
+            fired = replace(rig.of(stop), state=StopState.EXITING, closed_at=None)
+            rig.journal.stops[stop.id] = fired
+        rig.broker.book.clear()
+        rig.broker.placed.clear()
+        rig.broker.hold(SHARES, 300 - sold)
+        rig.clock.set(rig.clock.now() + DAY)
+        again = await next_run(rig, stop)
+        again.tick(98_800, seconds=1_900_000_000)
+        await again.ended(stop)
+        await asyncio.sleep(3)
+        assert rig.broker.held[SHARES] == 200
+        assert sum(request.quantity for request in rig.broker.placed) == 100 - sold
+        await again.tasks.stop()
+
+    play(script)
 
 
 def test_one_whose_number_a_crash_kept_from_the_journal_is_found_by_what_it_says() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from app.domain.errors import StorageError
-from app.domain.ids import BrokerOrderId, Tag
+from app.domain.ids import BrokerOrderId, Tag, StopId
 from app.domain.intent import Intent, IntentNews
 from app.domain.order import OrderKind, OrderStatus, Purpose
 from app.domain.stop import StopState
@@ -76,6 +76,18 @@ async def test_an_order_is_unresolved_until_somebody_says_what_became_of_it(jour
     known = (open_still.status, open_still.broker_order_id, open_still.filled, open_still.changes)
     assert known == (OrderStatus.OPEN, "7", 5, 2)
     assert [line.what for line in await journal.audit_lines()] == ["open", "unknown", "armed"]
+
+
+async def test_what_the_exits_of_a_stop_closed_is_known_on_another_day(journal: Journal) -> None:
+    armed = stop()
+    again = replace(armed, attempt=2, state=StopState.EXITING)
+    back = replace(exit_of(again), side=armed.side.opposite, tag=replace(again, attempt=3).tag())
+    await journal.save_stop(armed, entry(), exit_of(armed))
+    await journal.save_stop(again, entry(2), exit_of(again), back)
+    for tag, filled in ((armed.tag(), 40), (again.tag(), 30), (back.tag, 20)):
+        await journal.record_news([IntentNews(Tag(str(tag)), OrderStatus.FILLED, None, 3, filled)], [])
+    assert await journal.closed_by(armed.id, armed.side) == 50
+    assert await journal.closed_by(StopId("NOSUCHSTOP00"), armed.side) == 0
 
 
 async def test_the_end_of_a_stop_settles_its_exits(journal: Journal) -> None:

@@ -29,6 +29,7 @@ SCENES = (
     "with a portfolio stop",
     "with a holding",
     "with a position above the freeze quantity",
+    "over a night with triggers at the broker",
 )
 SEARCHED = 400
 

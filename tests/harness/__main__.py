@@ -54,11 +54,10 @@ def main(arguments: Sequence[str]) -> int:
 
 def _one(seed: int, without: str) -> int:
     from tests.harness.guards import switched_off
-    from tests.harness.run import HOLDABLE, play, quiet
-    from tests.harness.script import write
+    from tests.harness.run import play, quiet, script_of
 
     quiet()
-    print(write(seed, HOLDABLE).words())  # noqa: T201
+    print(script_of(seed).words())  # noqa: T201
     with switched_off(without):
         result = play(seed, story=True)
     print(*result.log, sep="\n")  # noqa: T201

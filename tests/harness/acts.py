@@ -30,6 +30,8 @@ _OTHER_PRODUCT = {"NRML": "MIS", "MIS": "NRML"}
 SERVER_CODES = (502, 500, 503, 504)
 CHANGE_FAULTS = ("status=500", "lost-before", "lost-after", "status=503", "throttle=1", "delay=3")
 HAND_UNITS = 5
+TRIGGER_FAULTS = ("lost-after", "status=500", "lost-before", "delay=3", "throttle=1", "late-lost=9", "cut-json")
+CLOSES_WITHIN = 8.0
 READ_FAULTS = ("status=502", "html-403", "cut-json", "close", "bad-gzip")
 READ_AGAIN = 31.0
 """Seconds until everything has been read once, whatever happens."""
@@ -450,6 +452,54 @@ class Stage:
         await self._again()
         return True
 
+    async def a_night(self, act: Act, _: Guarded) -> bool:
+        """The program ends, the night passes, what was bought is a holding, the market opens, the program starts."""
+        world, night = self.world, self.script.night
+        if night is None:
+            return False
+        station, loop = world.station, world.loop
+        self.disturb(max(night.back, night.opens) - night.at + 12.0)
+        self.night = loop.time()
+        if station is not None and not night.killed:
+            closing = station.side.start(station.close())
+            await asyncio.wait([closing], timeout=CLOSES_WITHIN)
+            if not closing.done():
+                self.unclosed = True
+            elif closing.exception() is not None:
+                raise closing.exception() or AssertionError
+        world.kill_station()
+        await asyncio.sleep(0.3)
+        if world.exchange_side.dead:
+            await world.open_exchange()
+        opens = (MORNING + timedelta(days=1)).replace(hour=9, minute=15)
+        at = opens - timedelta(seconds=self.begun + night.opens - loop.time())
+        world.tape.closed_until = opens.timestamp()
+        loop.wall_shift += (at - world.exchange.market.clock.now()).total_seconds()
+        world.exchange.market.clock.set(at)
+        await world.exchange._clock_changed()
+        world.turned_day = loop.time()
+        self.count(Kind.NEXT_DAY)  # the order book of the day before is gone
+        await asyncio.sleep(max(0.0, self.begun + night.back - loop.time()))
+        await self._again()
+        return True
+
+    unclosed: bool = False
+    """The program did not end when it was told to."""
+
+    async def trigger_fails(self, act: Act, _: Guarded) -> None:
+        name = self._one_of(TRIGGER_FAULTS, act)
+        await self._fault(act.kind, f"{name}:route=gtt,count={int(act.amount)}", 12.0)
+
+    async def trigger_deleted(self, act: Act, guarded: Guarded) -> bool:
+        """By another terminal, one of ours: the trader may."""
+        world = self.world
+        mine = [t for t in world.triggers() if t.active and t.id not in world.foreign]
+        mine = [t for t in mine if t.instrument == guarded.instrument]
+        if not mine or world.exchange_side.dead:
+            return False
+        world.delete_trigger(mine[0].id)
+        return True
+
     async def _again(self) -> None:
         if self.world.exchange_side.dead or InlineWorker.disk.full:
             await asyncio.sleep(0.5)
@@ -482,6 +532,7 @@ _STRIKES = frozenset(
         Kind.MID_FRAME,
         Kind.DISK_BUSY,
         Kind.DISK_FULL,
+        Kind.TRIGGER_FAILS,
     }
 )
 """Set first, and counted when somebody meets them."""
@@ -527,4 +578,7 @@ _ACTS: dict[Kind, Callable[[Stage, Act, Guarded], Awaitable[bool | None]]] = {
     Kind.STRATEGY_ENDED: Stage.strategy_ended,
     Kind.STREAM_DOWN: Stage.stream_down,
     Kind.FLATTENED: Stage.everything_flat,
+    Kind.NIGHT: Stage.a_night,
+    Kind.TRIGGER_FAILS: Stage.trigger_fails,
+    Kind.TRIGGER_DELETED: Stage.trigger_deleted,
 }

@@ -13,8 +13,21 @@ from typing import Any
 from unittest import mock
 
 from app.domain.errors import AppError, NeverArrived, OutcomeUnknown, Unreachable
-from app.domain.stop import StopState
-from app.engine import attempts, day_stop, exit_plan, exits, flight, late, orders, recovery, shares
+from app.domain.stop import StopState, is_triggered
+from app.engine import (
+    attempts,
+    day_stop,
+    delivery,
+    exit_plan,
+    exits,
+    flight,
+    gtt_backstops,
+    gtt_book,
+    late,
+    orders,
+    recovery,
+    shares,
+)
 from app.engine.account import AccountState, PositionReading
 from app.engine.debts import Debts
 from app.engine.firing import Firing
@@ -238,6 +251,56 @@ def halted_while_writing(patches: ExitStack) -> None:
     patches.enter_context(mock.patch.object(orders.OrderManager, "_admit", careless))
 
 
+def what_a_trigger_sent(patches: ExitStack) -> None:
+    """an order that a trigger of ours has sent is somebody else's"""
+    mark = AccountState.mark
+
+    def careless(self: AccountState, number: Any, tag: Any) -> None:
+        if not is_triggered(tag):
+            mark(self, number, tag)
+
+    patches.enter_context(mock.patch.object(AccountState, "mark", careless))
+
+
+def no_trigger_outlives_its_stop(patches: ExitStack) -> None:
+    """the trigger behind a stop that has ended is left where it is"""
+
+    async def careless(*_: Any) -> bool:
+        return True
+
+    patches.enter_context(mock.patch.object(gtt_backstops.GttBackstops, "_delete", careless))
+
+
+def excess_of_a_share(patches: ExitStack) -> None:
+    """what the exits of a stop sold beyond its share of the position is left as it is"""
+    own = shares.Shares.own
+
+    def careless(self: shares.Shares, stop: Any, position: int, filled: int) -> int:
+        return own(self, stop, position, min(filled, stop.quantity))
+
+    patches.enter_context(mock.patch.object(shares.Shares, "own", careless))
+
+
+def sold_out_of_a_holding(patches: ExitStack) -> None:
+    """shares that were sold out of a holding before anybody looked are short"""
+
+    def careless(holding: Any, _guarded: int = 0) -> int:
+        return int(holding.quantity + holding.t1_quantity)
+
+    patches.enter_context(mock.patch.object(shares, "DELIVERED", frozenset()))
+    patches.enter_context(mock.patch.object(delivery, "opening_units", careless))
+
+
+def closed_before_the_night(patches: ExitStack) -> None:
+    """what exits and triggers closed on an earlier day is closed again"""
+
+    async def careless(*_: Any) -> int:
+        return 0
+
+    patches.enter_context(mock.patch.object(StopRecord, "closed_by", careless))
+    patches.enter_context(mock.patch.object(gtt_book.TriggerBook, "sent_by", return_value=0))
+
+
 GUARDS: dict[str, Guard] = {
     guard.__name__: guard
     for guard in (
@@ -267,6 +330,11 @@ GUARDS: dict[str, Guard] = {
         held_before_sending,
         halt_outlives_the_process,
         halted_while_writing,
+        what_a_trigger_sent,
+        no_trigger_outlives_its_stop,
+        excess_of_a_share,
+        sold_out_of_a_holding,
+        closed_before_the_night,
     )
 }
 
@@ -298,6 +366,11 @@ FOUND_BY = {
     "halt_outlives_the_process": 15,
     "fresh_position": 136,
     "late_entries": 54,
+    "what_a_trigger_sent": 16,
+    "no_trigger_outlives_its_stop": 7,
+    "excess_of_a_share": 34,
+    "sold_out_of_a_holding": 403,
+    "closed_before_the_night": 97,
 }
 """A seed that misses the guard: played first. Where the engine has changed so that it finds nothing, all are."""
 

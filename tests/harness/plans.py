@@ -84,6 +84,7 @@ def leaves_at(guarded: Guarded) -> float:
 def plan_of(guarded: Guarded) -> StopPlan:
     """As the trader would ask for it."""
     plan = _local_plan(guarded)
+    plan = replace(plan, quantity=units_of(guarded)) if guarded.beside else plan
     return replace(plan, backstop=away(guarded)) if guarded.twin else plan
 
 

@@ -14,9 +14,14 @@ from pathlib import Path
 from unittest import mock
 
 from app.domain.day_stop import DayLimits
+from app.domain.errors import AppError
+from app.domain.portfolio import PositionKey
+from app.domain.stop import Stop, StopPlan
+from app.engine.delivery import DELIVERED
 from app.simulator.exchange import Opening
 from app.storage.database import StoreKind
 from app.storage.store import open_store
+from tests.harness import nights
 from tests.harness.acts import Stage
 from tests.harness.network import Network, network
 from tests.harness.plans import LISTINGS, away, is_large, plan_of, strategy_of, trigger_of, units_of
@@ -42,6 +47,7 @@ SELDOM = {
 }
 """Looks that decide nothing in a run: at the night that a script brings itself, and what a window would paint. The
 clock is read as seldom as a live broker's."""
+ASKED_AGAIN = 0.3
 BEYOND = 0.02
 """How far the price goes through the level."""
 
@@ -60,6 +66,11 @@ class Result:
     scenes: tuple[str, ...] = ()
 
 
+def script_of(seed: int) -> Script:
+    """What a seed stands for."""
+    return nights.write(seed) if nights.is_one(seed) else write(seed, HOLDABLE)
+
+
 def play(seed: int, *, story: bool = False) -> Result:
     """One seed from beginning to end."""
     try:
@@ -70,7 +81,7 @@ def play(seed: int, *, story: bool = False) -> Result:
 
 def _played(seed: int, *, story: bool) -> Result:
     """In a frame of its own: it holds the loop and the network."""
-    script = write(seed, HOLDABLE)
+    script = script_of(seed)
     folder = tempfile.mkdtemp(prefix="stopline-harness-", dir=_memory())
     for name, content in empty_journal().items():
         Path(folder, name).write_bytes(content)
@@ -105,7 +116,7 @@ def _in_world(loop: VirtualLoop, net: Network, script: Script, folder: Path, *, 
     # A copy: a new day changes them.
     wire = WIRES[script.wire]
     world = World(loop, net, script.seed, folder, deepcopy(LISTINGS), LISTINGS, _courses(script), wire)
-    world.openings = [Opening(g.instrument, units_of(g), g.product) for g in script.guarded]
+    world.openings = [Opening(g.instrument, units_of(g) + g.beside, g.product) for g in script.guarded if not g.bought]
     if script.holding:
         world.openings.append(Opening(HELD_SHARE, HELD_UNITS, "CNC"))
     world.exchange_remembers = any(act.kind is Kind.EXCHANGE_RESTART for act in script.acts)
@@ -117,13 +128,15 @@ async def _play(world: World, script: Script, *, story: bool) -> Result:
     loop = world.loop
     begun = loop.time()
     await world.open_exchange()
+    world.buy_shares([(g.instrument, units_of(g) + g.beside) for g in script.guarded if g.bought])
+    world.set_foreign_triggers([g.instrument for g in script.guarded] if script.night else [])
     station = await world.start_station()
     armed: dict[str, int] = {}
     stage = Stage(world, script, begun)
 
     async def arm() -> None:
         for guarded in script.guarded:
-            stop = await station.desk.stops.arm(stage.key(guarded), plan_of(guarded))
+            stop = await armed_soon(station, stage.key(guarded), plan_of(guarded))
             armed[stop.id] = stop.trigger
         for planned in script.planned:
             plan = strategy_of(planned, world.wire.account)
@@ -142,6 +155,18 @@ async def _play(world: World, script: Script, *, story: bool) -> Result:
     closed = sum(1 for s in (world.station.stops if world.station else ()) if s.exit_average is not None)
     log = tuple(_story(world, begun)) if story or found else ()
     return Result(script.seed, tuple(found), world.happened, closed, len(armed), log, scenes_of(script))
+
+
+async def armed_soon(station: Station, key: PositionKey, plan: StopPlan) -> Stop:
+    """Shares of delivery are guarded as soon as the holdings have been read: until then the trader asks again."""
+    while True:
+        try:
+            return await station.desk.stops.arm(key, plan)
+        except AppError:
+            if key.product not in DELIVERED:
+                raise
+            await asyncio.sleep(ASKED_AGAIN)
+            await station.desk.books.refresh()
 
 
 async def limit_day(station: Station, stage: Stage) -> None:
@@ -163,6 +188,7 @@ def scenes_of(script: Script) -> tuple[str, ...]:
     told += ["with a strategy" for _ in script.planned]
     told += ["with a portfolio stop"] if script.day_loss else []
     told += ["with a holding"] if script.holding else []
+    told += ["over a night with triggers at the broker"] if script.night else []
     told += ["with a position above the freeze quantity" for g in script.guarded if is_large(g)]
     return tuple(told)
 
@@ -177,9 +203,13 @@ def _courses(script: Script) -> dict[int, Course]:
         far = level - sign * step
         near = first + (level - first) // 2
         peak = first + sign * (first * guarded.gain // 10_000)
+        if guarded.depth:
+            far = level - sign * int(away(guarded) * guarded.depth)
         if guarded.wins:
             near, far = first, first + 3 * (first - level)
         corners = [(0.0, first), (ARMED_BY, first), (ARMED_BY + 0.7, peak), (guarded.breach - 0.2, near)]
+        if script.night is not None and guarded.breach == script.night.opens:
+            corners.append((guarded.breach - 0.001, near))  # the night's gap: the first trade of the day
         corners.append((guarded.breach, far))
         if guarded.returns:
             corners += [(guarded.breach + 2.0, far), (guarded.breach + 3.0, first)]

@@ -16,6 +16,7 @@ from app.domain.strategy import Leaving, Strategy, StrategyState
 from app.engine.rules import MAX_SLICES
 from app.simulator.order import Order
 from tests.harness.acts import Stage
+from tests.harness.night_verdict import sent_by_triggers
 from tests.harness.script import ARMED_BY, HAND_SHARE, HELD_SHARE, Kind, Planned
 from tests.harness.world import HELD_UNITS
 
@@ -370,7 +371,12 @@ def _of_flight(stage: Stage, stop: Stop, flight: Flight) -> Iterator[str]:
     if any(secret in words for words in flight.sent for secret in token):
         yield "its recording has the session's token in it"
     closed = closed_at(stage, stop.id)
-    fills = [t for t in stage.world.traded if stop_of_tag(t.tag or None) == stop.id and t.at <= closed]
+    triggers = sent_by_triggers(stage) if stage.script.night else {}
+    fills = [
+        t
+        for t in stage.world.traded
+        if t.at <= closed and (stop_of_tag(t.tag or None) == stop.id or triggers.get(t.order) == stop.key.instrument)
+    ]
     signs = [1 if t.side == flight.side.value else -1 for t in fills]
     units = sum(sign * t.quantity for sign, t in zip(signs, fills, strict=True))
     most = sum(t.quantity for sign, t in zip(signs, fills, strict=True) if sign > 0)

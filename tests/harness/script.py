@@ -50,6 +50,9 @@ class Kind(StrEnum):
     STRATEGY_ENDED = "strategy ended by the trader"
     STREAM_DOWN = "order updates alone are down"
     FLATTENED = "everything flattened by the trader"
+    NIGHT = "night with triggers at the broker"
+    TRIGGER_FAILS = "request of a trigger fails"
+    TRIGGER_DELETED = "trigger deleted by phone"
 
 
 class Rule(StrEnum):
@@ -88,7 +91,13 @@ class Guarded:
     wins: bool = False
     """The price goes on in its favour: a target is reached, and no stop."""
     twin: bool = False
-    """A stop order rests at the exchange behind the local one."""
+    """A stop order rests at the exchange behind the local one; behind shares of delivery a trigger (GTT)."""
+    depth: float = 0.0
+    """How far through the trigger the price goes, in distances of that from the first price; 0: far."""
+    beside: int = 0
+    """Units of the same shares that the stop does not guard."""
+    bought: bool = False
+    """Shares of delivery that were bought today; else they are in the demat account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +135,20 @@ class Act:
 
 
 @dataclass(frozen=True, slots=True)
+class Night:
+    """The program ends, and is started again on the next trading day."""
+
+    at: float
+    """Seconds after the beginning when it ends."""
+    killed: bool
+    """With `kill -9`; else it is closed."""
+    opens: float
+    """Seconds after the beginning when the next day's trading begins."""
+    back: float
+    """Seconds after the beginning when it is started again."""
+
+
+@dataclass(frozen=True, slots=True)
 class Script:
     """One run."""
 
@@ -141,12 +164,14 @@ class Script:
     """Of the portfolio stop, in percent of what the stops' levels would lose; 0: there is none."""
     holding: bool = False
     """There are shares in the demat account."""
+    night: Night | None = None
 
     def words(self) -> str:
         """For whoever looks at a failed seed."""
         lines = [f"seed {self.seed} over {self.wire}"]
         lines += [f"  {g}" for g in self.guarded]
         lines += [f"  {planned}" for planned in self.planned]
+        lines += [f"  {self.night}"] if self.night else []
         lines += [f"  portfolio stop at {self.day_loss} % of the stops"] if self.day_loss else []
         lines += [f"  {act.at:6.2f} s  {act.kind.value} ({act.amount:g}) of {act.about}" for act in self.acts]
         return "\n".join(lines)
@@ -176,7 +201,9 @@ _LATER_KINDS = (
 """Drawn apart: what a seed did before they came it still does."""
 _LATEST_KINDS = (Kind.FLATTENED,)
 """Drawn apart once more."""
-_FIRST_KINDS = tuple(kind for kind in Kind if kind not in (*_LATER_KINDS, *_LATEST_KINDS))
+_NIGHT_KINDS = (Kind.NIGHT, Kind.TRIGGER_FAILS, Kind.TRIGGER_DELETED)
+"""Of `nights`."""
+_FIRST_KINDS = tuple(kind for kind in Kind if kind not in (*_LATER_KINDS, *_LATEST_KINDS, *_NIGHT_KINDS))
 _AT_BREACH = tuple(kind for kind in Kind if kind not in (Kind.MOVED, Kind.NEXT_DAY, Kind.ENTRY))
 
 
@@ -192,9 +219,9 @@ def write(seed: int, options: tuple[str, ...]) -> Script:
     guarded += _large(more, guarded)
     drawn += _later(more, guarded, planned, first, wire)
     drawn += _latest(random.Random(f"latest {seed}"), guarded, first)
-    acts = _sane(sorted([*drawn, *_silent(drawn)], key=lambda act: act.at))
+    acts = sane(sorted([*drawn, *_silent(drawn)], key=lambda act: act.at))
     tail = 20.0
-    last = max([g.breach for g in guarded] + [p.sells for p in planned] + [act.at + _lasts(act) for act in acts])
+    last = max([g.breach for g in guarded] + [p.sells for p in planned] + [act.at + lasts(act) for act in acts])
     day_loss = more.choice((40, 70, 120)) if more.random() < 0.2 else 0
     return Script(seed, guarded, tuple(acts), last + tail, wire, planned, day_loss, more.random() < 0.2)
 
@@ -239,7 +266,7 @@ def _later(
         breach = planned[about].breach if kind is Kind.STRATEGY_ENDED else guarded[about].breach
         near = kind in _AT_BREACH and chance.random() < 0.75 and breach
         at = breach + chance.uniform(-0.5, 1.0) if near else chance.uniform(ARMED_BY, first + 8.0)
-        acts.append(Act(round(max(ARMED_BY, at), 4), kind, about, _amount(chance, kind)))
+        acts.append(Act(round(max(ARMED_BY, at), 4), kind, about, amount_of(chance, kind)))
         if kind is Kind.SLOW_READ:
             acts += _meanwhile(chance, about, breach)
     return acts
@@ -297,7 +324,7 @@ def _act(chance: random.Random, guarded: tuple[Guarded, ...], first: float) -> A
         at = breach + chance.choice((chance.uniform(-0.03, 0.06), chance.uniform(-2.0, 3.0)))
     else:
         at = chance.uniform(ARMED_BY, first + 8.0)
-    return Act(round(max(ARMED_BY, at), 4), kind, about, _amount(chance, kind))
+    return Act(round(max(ARMED_BY, at), 4), kind, about, amount_of(chance, kind))
 
 
 def _meanwhile(chance: random.Random, about: int, breach: float) -> list[Act]:
@@ -308,13 +335,14 @@ def _meanwhile(chance: random.Random, about: int, breach: float) -> list[Act]:
         later = round(fires + chance.uniform(0.05, 5.0), 4)
         busy, refused = Act(fires - 0.2, Kind.DISK_BUSY, about, 6.0), Act(fires - 0.2, Kind.REJECTED, about, 1.0)
         return [busy, refused, Act(later, Kind.PHONE_CLOSE, about, 1.0)]
-    read = Act(fires - 0.3, Kind.SLOW_READ, about, _amount(chance, Kind.SLOW_READ))
+    read = Act(fires - 0.3, Kind.SLOW_READ, about, amount_of(chance, Kind.SLOW_READ))
     if chance.random() < 0.6:
         return [read, Act(fires - 0.2, Kind.REJECTED, about, 1.0), Act(soon, Kind.PHONE_CLOSE, about, 1.0)]
     return [read, Act(soon, chance.choice((Kind.PHONE_HALF, Kind.PARTIAL, Kind.MANUAL_EXIT)), about, 1.0)]
 
 
-def _amount(chance: random.Random, kind: Kind) -> float:
+def amount_of(chance: random.Random, kind: Kind) -> float:
+    """Seconds, units or a number of times, as the kind wants."""
     if kind is Kind.LATE:
         return round(chance.choice((chance.uniform(0.1, 8.0), chance.uniform(7.0, LONGEST_LATE))), 2)
     if kind in (Kind.SLOW_REPLY, Kind.UPDATE_LATE):
@@ -331,15 +359,17 @@ def _amount(chance: random.Random, kind: Kind) -> float:
         return round(chance.uniform(2.0, 20.0), 2)
     if kind is Kind.CLOCK_JUMP:
         return round(chance.choice((-1, 1)) * chance.uniform(1.0, 3_600.0), 1)
-    if kind in (Kind.SERVER_ERROR, Kind.THROTTLED, Kind.GATEWAY_PAGE, Kind.BAD_READ, Kind.REJECTED):
+    if kind in (Kind.TRIGGER_FAILS, Kind.SERVER_ERROR, Kind.THROTTLED, Kind.GATEWAY_PAGE, Kind.BAD_READ, Kind.REJECTED):
         return chance.choice((1, 1, 2, 3))
     if kind in (Kind.UPDATE_LOST, Kind.UPDATE_TWICE, Kind.LOST_BEFORE, Kind.LOST_AFTER):
         return chance.choice((1, 1, 2))
     return 1.0
 
 
-def _lasts(act: Act) -> float:
+def lasts(act: Act) -> float:
     """Seconds until its consequences are over."""
+    if act.kind is Kind.TRIGGER_FAILS:
+        return 30.0
     if act.kind in (Kind.LOST_BEFORE, Kind.LOST_AFTER, Kind.SLOW_REPLY):
         return 15.0
     if act.kind is Kind.LATE:
@@ -357,7 +387,7 @@ def _lasts(act: Act) -> float:
     return 5.0
 
 
-def _sane(acts: list[Act]) -> list[Act]:
+def sane(acts: list[Act]) -> list[Act]:
     """One change of days at most, and it is the last great event; one restart of the exchange."""
     kept: list[Act] = []
     restart = next((act for act in acts if act.kind is Kind.EXCHANGE_RESTART), None)

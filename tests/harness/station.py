@@ -150,6 +150,7 @@ class Station:
     def _trading(self) -> Trading:
         from app.runtime.loop import Tasks
 
+        self._tasks = Tasks(self.bugs.append)
         return Trading(
             journal=self.journal,
             rules=RULES,
@@ -161,8 +162,15 @@ class Station:
             charts=Charts(self._publish, _keep),
             underlyings=Underlyings.parse(UNDERLYINGS, self._search),
             publish=self._publish,
-            tasks=Tasks(self.bugs.append),
+            tasks=self._tasks,
         )
+
+    async def close(self) -> None:
+        """The trader ends the program: its tasks end, and what they still had to write is written."""
+        self.is_open = False
+        await self.desk.end(FeedState.OFF)
+        await self._tasks.stop()
+        await self.journal.store.close()
 
     def _search(self, words: str, most: int) -> list[Instrument]:
         name, _, kind = words.partition(" ")

@@ -48,6 +48,8 @@ class Tape:
     start_at: float | None = None
     thin: dict[int, int] = field(default_factory=dict)
     """Lots on the best level of an instrument whose book is thin."""
+    closed_until: float = 0.0
+    """Exchange time (Unix seconds) before which nothing trades: a night."""
     _begun: float = 0.0
     _next: float = 0.0
 
@@ -66,7 +68,9 @@ class Tape:
 
     def play(self, market: Market) -> list[Quote]:
         at, self._next = self._next, self._next + STEP
-        changed = []
+        changed: list[Quote] = []
+        if at < self.closed_until:
+            return changed
         for token, course in self.courses.items():
             if not course.mute:
                 quote = market.quotes[token]

@@ -9,7 +9,8 @@ from app.domain.ids import StopId
 from app.domain.stop import FiredBy, Stop, StopState, stop_of_tag
 from app.simulator.order import Order
 from tests.harness.acts import Stage
-from tests.harness.plans import earliest, first_price, leaves_at, target_of
+from tests.harness.night_verdict import of_nights
+from tests.harness.plans import earliest, first_price, leaves_at, target_of, units_of
 from tests.harness.scenes import closed_at, of_flatten, of_flights, of_portfolio, of_slices, of_strategies
 from tests.harness.script import Guarded, Kind, Rule
 from tests.harness.world import MORNING, Traded
@@ -47,6 +48,7 @@ async def violations(stage: Stage, armed: dict[str, int]) -> list[str]:
     for planned in stage.script.planned:
         found += [f"{planned.instrument}: {words}" for words in _of_position(stage, planned.guarded)]
     found += await of_strategies(stage)
+    found += await of_nights(stage)
     found += of_portfolio(stage)
     found += of_flatten(stage)
     found += of_slices(stage)
@@ -76,7 +78,7 @@ def _of_stop(stage: Stage, guarded: Guarded, stop: Stop, mine: dict[StopId, Stop
     held = net * (1 if guarded.quantity > 0 else -1)
     if stop.state in (StopState.CLOSED, StopState.DISARMED):
         grown = stage.happened.get(Kind.PHONE_GROW, 0)
-        if held > 0 and not grown:
+        if held > guarded.beside and not grown:
             yield f"the stop is {stop.state} ({stop.note}) and {net} units are still there"
         return
     if stop.state is StopState.SUSPENDED and _was_asked(stage, guarded):
@@ -109,7 +111,7 @@ def _of_armed(stage: Stage, guarded: Guarded, stop: Stop, held: int) -> Iterator
     station = world.station
     if held <= 0:
         yield f"the stop is armed on nothing: {held} units"
-    elif stop.quantity != held:
+    elif stop.quantity != (min(held, units_of(guarded)) if guarded.beside else held):
         yield f"the stop is armed for {stop.quantity} of {held} units"
     last = world.exchange.market.quotes[world.tape.listings.by_key[guarded.instrument].token].last_price
     if stop.is_hit(last):
@@ -133,6 +135,7 @@ def _without_cause(stage: Stage, guarded: Guarded, stop: Stop) -> Iterator[str]:
     world = stage.world
     token = world.tape.listings.by_key[guarded.instrument].token
     fired = stage.begun + (stop.fired_at - MORNING.timestamp() * 1e9) / 1e9
+    fired = min(fired, world.loop.time())  # on another day
     before = [price for at, price in world.printed[token] if at <= fired + 0.5]
     sign = 1 if guarded.quantity > 0 else -1
     best = max(price * sign for price in before) * sign

@@ -13,10 +13,12 @@ from app.domain.events import Event
 from app.simulator.clock import IST, ExchangeClock
 from app.simulator.exchange import Exchange, Opening, Plan
 from app.simulator.faults import Fault
+from app.simulator.gtt import ACTIVE, SINGLE, Leg
 from app.simulator.listing import Listings
 from app.simulator.market import Market
 from app.simulator.order import Fill, Order
 from app.simulator.quote import Quote
+from app.simulator.upstox.triggers import BELOW, ENTRY, PENDING, Rule
 from tests.harness.network import Network
 from tests.harness.script import Kind
 from tests.harness.station import Station
@@ -25,6 +27,7 @@ from tests.harness.virtual import Side, VirtualLoop
 from tests.harness.wires import KITE, UPSTOX_CLIENT, Wire
 
 MORNING = datetime(2026, 11, 25, 10, 0, tzinfo=IST)
+FOREIGN_UNITS = 1
 HELD_UNITS = 50
 """Shares in the demat account, where there are any."""
 STRUCK = 9.0
@@ -50,6 +53,19 @@ class Traded:
     tag: str
     net: int
     """Signed position after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A trigger (GTT) at the exchange."""
+
+    id: str
+    instrument: str
+    units: int
+    trigger: int
+    active: bool
+    order: str
+    """The number of what it sent; empty: nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +106,8 @@ class World:
         self.stations: list[Station] = []
         self.traded: list[Traded] = []
         self.heard: list[Heard] = []
+        self.foreign: set[str] = set()
+        """Triggers at the exchange that are not ours."""
         self.arrived: dict[str, float] = {}
         """When each order reached the exchange, by its number there."""
         self.printed: dict[int, list[tuple[float, int]]] = {}
@@ -169,6 +187,62 @@ class World:
             self._watch_faults(exchange)
 
         await side.start(begin())
+
+    def buy_shares(self, wanted: Iterable[tuple[str, int]]) -> None:
+        """Shares of delivery that were bought this morning, before anything else."""
+        for instrument, units in wanted:
+            self.exchange.happenings.trade_elsewhere(instrument, units, "CNC")
+
+    # -- triggers at the broker
+
+    def set_foreign_triggers(self, instruments: Iterable[str]) -> None:
+        """Each instrument has one that the trader made elsewhere, so far off that it never fires."""
+        for instrument in instruments:
+            row = self.tape.listings.by_key[instrument]
+            last = self.exchange.market.quotes[row.token].last_price
+            far = last * 6 // 10 // row.tick_size * row.tick_size
+            if self.exchange.upstox is None:
+                leg = Leg(far, False, "SELL", FOREIGN_UNITS, "CNC", "LIMIT", far)
+                self.exchange.gtts.create(SINGLE, row, last, [leg])
+            else:
+                rules = [Rule(ENTRY, BELOW, far)]
+                self.exchange.upstox.triggers.create("SINGLE", row, "SELL", "CNC", FOREIGN_UNITS, rules)
+        self.foreign = {one.id for one in self.triggers()}
+
+    def triggers(self) -> list[Waiting]:
+        """All that the exchange has ever kept."""
+        rows = self.tape.listings.by_token
+        if self.exchange.upstox is None:
+            return [
+                Waiting(
+                    str(one.id),
+                    rows[one.token].key,
+                    one.legs[0].quantity,
+                    one.legs[0].trigger,
+                    one.status == ACTIVE,
+                    one.legs[0].outcome.order_id if one.legs[0].outcome else "",
+                )
+                for one in self.exchange.gtts._all.values()
+            ]
+        return [
+            Waiting(
+                one.id,
+                rows[one.token].key,
+                one.quantity,
+                one.entry.trigger,
+                one.entry.status == PENDING,
+                one.entry.order_id,
+            )
+            for one in self.exchange.upstox.triggers.listed()
+        ]
+
+    def delete_trigger(self, trigger: str) -> None:
+        """By another terminal."""
+        upstox = self.exchange.upstox
+        if upstox is None:
+            self.exchange.gtts.delete(int(trigger))
+        elif (one := upstox.triggers.get(trigger)) is not None:
+            upstox.triggers.cancel(one)
 
     def _note_prices(self, quotes: Sequence[Quote]) -> None:
         for quote in quotes:

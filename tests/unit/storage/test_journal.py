@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from app.domain.errors import StorageError
-from app.domain.ids import BrokerOrderId, Tag, StopId
+from app.domain.ids import BrokerOrderId, StopId, Tag
 from app.domain.intent import Intent, IntentNews
 from app.domain.order import OrderKind, OrderStatus, Purpose
 from app.domain.stop import StopState

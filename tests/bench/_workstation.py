@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import os
+import signal
 import sys
 import tempfile
 import threading
@@ -314,7 +316,7 @@ def with_window(driver: Driver) -> int:
 
     def finish() -> None:
         driver.serve()
-        QTimer.singleShot(0, QApplication.quit)
+        os.kill(os.getpid(), signal.SIGTERM)  # the program's own way out; this thread has no loop for a timer
 
     start_timer(begin)
     return run_window(driver.desk, driver.loop.submit, WindowOptions(driver.profile, shutdown=driver.desk.stop))

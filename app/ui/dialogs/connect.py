@@ -22,6 +22,7 @@ from app.runtime.secret import Secret
 from app.ui import theme
 from app.ui.bridge import Bridge
 from app.ui.widgets.badge import MoneyBadge
+from app.ui.widgets.foot import foot
 from app.ui.widgets.text import Message, label
 
 _ENDPOINTS = (
@@ -117,10 +118,6 @@ class ConnectDialog(QDialog):
         badge_line = QHBoxLayout()
         badge_line.addWidget(self._badge)
         badge_line.addWidget(self._why, 1)
-        buttons = QHBoxLayout()
-        buttons.addStretch(1)
-        buttons.addWidget(cancel)
-        buttons.addWidget(self._go)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(24, 20, 24, 20)
         layout.setSpacing(10)
@@ -138,7 +135,7 @@ class ConnectDialog(QDialog):
         layout.addWidget(self._advanced)
         layout.addLayout(badge_line)
         layout.addWidget(self.message)
-        layout.addLayout(buttons)
+        layout.addLayout(foot(cancel, self._go))
         self._show_badge()
         self._key.setFocus()
         self._submitted_early = False

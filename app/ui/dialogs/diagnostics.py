@@ -10,7 +10,6 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
     QDialog,
     QFileDialog,
-    QHBoxLayout,
     QHeaderView,
     QPushButton,
     QTabWidget,
@@ -28,6 +27,7 @@ from app.ui.dialogs.report import ReportPage
 from app.ui.models.table import Column, Key, TableModel, Tone
 from app.ui.views.table_view import TableView
 from app.ui.widgets.day_bars import DayBars
+from app.ui.widgets.foot import close_button, foot
 from app.ui.widgets.text import Message
 
 DAYS = 60
@@ -157,19 +157,12 @@ class DiagnosticsDialog(QDialog):
             tabs.addTab(shown, title)
         self.report.make.connect(lambda: self._bridge.start(self._preview(), "preview of a report"))
         self.report.save.connect(self._ask_where)
-        close = QPushButton("&Close")
-        close.setDefault(True)
-        close.clicked.connect(self.accept)
-        buttons = QHBoxLayout()
-        buttons.addStretch(1)
-        buttons.addWidget(self._again)
-        buttons.addWidget(close)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(20, 16, 20, 16)
         layout.setSpacing(8)
         layout.addWidget(self.message)
         layout.addWidget(tabs, 1)
-        layout.addLayout(buttons)
+        layout.addLayout(foot(self._again, close_button(self)))
 
     def look(self) -> None:
         """At everything anew."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QCheckBox, QComboBox, QDialog, QGridLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QCheckBox, QComboBox, QDialog, QGridLayout, QPushButton, QVBoxLayout, QWidget
 
 from app.desk.flatten_messages import FlattenChoice, FlattenPlan, FlattenReport
 from app.domain.errors import AppError
@@ -14,6 +14,7 @@ from app.ui import format as fmt
 from app.ui import theme
 from app.ui.bridge import Bridge
 from app.ui.models.facts import Facts
+from app.ui.widgets.foot import foot
 from app.ui.widgets.text import Message, caption, label, selectable
 
 _SHOWN = 6
@@ -81,10 +82,6 @@ class FlattenDialog(QDialog):
             grid.addWidget(right, row, 1, top)
         for name, box in self._more.items():
             box.setObjectName(f"flatten.{name}")
-        buttons = QHBoxLayout()
-        buttons.addStretch(1)
-        buttons.addWidget(self._close)
-        buttons.addWidget(self._do)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(24, 20, 24, 20)
         layout.setSpacing(12)
@@ -92,7 +89,7 @@ class FlattenDialog(QDialog):
         layout.addWidget(self._account)
         layout.addLayout(grid)
         layout.addWidget(self.message)
-        layout.addLayout(buttons)
+        layout.addLayout(foot(self._close, self._do))
 
     def _choice(self) -> FlattenChoice:
         account = self._account.currentData()

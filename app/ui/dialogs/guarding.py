@@ -10,6 +10,7 @@ from app.domain.guard import AccountGuarding, GuardSettings, GuardView
 from app.domain.ids import AccountId
 from app.ui.bridge import Bridge
 from app.ui.models.facts import Facts
+from app.ui.widgets.foot import foot
 from app.ui.widgets.text import Message, caption, label
 
 
@@ -53,10 +54,6 @@ class GuardingDialog(QDialog):
         self._save.clicked.connect(lambda: self._bridge.start(self._write(), "save guarding"))
         close = QPushButton("&Close")
         close.clicked.connect(self.reject)
-        buttons = QHBoxLayout()
-        buttons.addStretch(1)
-        buttons.addWidget(self._save)
-        buttons.addWidget(close)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(20, 16, 20, 16)
         layout.setSpacing(10)
@@ -66,7 +63,7 @@ class GuardingDialog(QDialog):
         layout.addLayout(self._accounts)
         layout.addStretch(1)
         layout.addWidget(self.message)
-        layout.addLayout(buttons)
+        layout.addLayout(foot(self._save, close))
         self.resize(620, 400)
         self._bridge.start(self._read(), "guarding")
 

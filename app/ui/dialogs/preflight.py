@@ -6,13 +6,14 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QDialog, QFrame, QGridLayout, QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDialog, QFrame, QGridLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from app.domain.errors import AppError, Denied
 from app.domain.health import Finding, HealthState, PreflightReport, Remedy
 from app.domain.ids import AccountId
 from app.ui import format as fmt
 from app.ui.bridge import Bridge
+from app.ui.widgets.foot import close_button, foot
 from app.ui.widgets.text import Message, label, selectable
 
 _TONES = {HealthState.OK: "up", HealthState.WARNING: "warning", HealthState.FAILED: "danger"}
@@ -48,20 +49,13 @@ class PreflightDialog(QDialog):
         self._again = QPushButton("Look &again")
         self._again.setObjectName("preflight.again")
         self._again.clicked.connect(self.look)
-        close = QPushButton("&Close")
-        close.setDefault(True)
-        close.clicked.connect(self.accept)
-        buttons = QHBoxLayout()
-        buttons.addStretch(1)
-        buttons.addWidget(self._again)
-        buttons.addWidget(close)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(20, 16, 20, 16)
         layout.setSpacing(8)
         layout.addWidget(self._head)
         layout.addWidget(self.message)
         layout.addWidget(self._area, 1)
-        layout.addLayout(buttons)
+        layout.addLayout(foot(self._again, close_button(self)))
         self.resize(720, 480)
         self.look()
 

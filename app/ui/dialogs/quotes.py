@@ -22,6 +22,7 @@ from app.domain.quotes import QuoteSource, QuoteSources
 from app.runtime.secret import Secret
 from app.ui import format as fmt
 from app.ui.bridge import Bridge
+from app.ui.widgets.foot import foot
 from app.ui.widgets.text import Message, caption, label
 
 _INTRO = (
@@ -47,9 +48,6 @@ class QuotesDialog(QDialog):
         close = QPushButton("&Close")
         close.setAutoDefault(False)  # Return in the key's field tries the key
         close.clicked.connect(self.accept)
-        buttons = QHBoxLayout()
-        buttons.addStretch(1)
-        buttons.addWidget(close)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(20, 16, 20, 16)
         layout.setSpacing(10)
@@ -57,7 +55,7 @@ class QuotesDialog(QDialog):
         layout.addLayout(self._place)
         layout.addStretch(1)
         layout.addWidget(self.message)
-        layout.addLayout(buttons)
+        layout.addLayout(foot(close))
         self.resize(680, 360)
         self._do(self._bridge.desk.quotes.view())
 

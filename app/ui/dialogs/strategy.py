@@ -12,7 +12,6 @@ from PySide6.QtWidgets import (
     QComboBox,
     QDialog,
     QFormLayout,
-    QHBoxLayout,
     QLineEdit,
     QPushButton,
     QRadioButton,
@@ -39,6 +38,7 @@ from app.ui.dialogs.strategy_parts import beside, preview_words, read_dates, sec
 from app.ui.dialogs.strategy_stop import StrategyStop
 from app.ui.models.facts import Facts
 from app.ui.views.strategy_words import WEEKDAYS
+from app.ui.widgets.foot import foot
 from app.ui.widgets.instrument_search import InstrumentSearch
 from app.ui.widgets.level_edit import LevelEdit
 from app.ui.widgets.price_edit import PriceEdit
@@ -77,17 +77,13 @@ class StrategyDialog(QDialog):
         self._start.clicked.connect(lambda _checked=False: self._submit(start=True))
         cancel = QPushButton("Cancel")
         cancel.clicked.connect(self.reject)
-        buttons = QHBoxLayout()
-        buttons.addStretch(1)
-        for button in (cancel, self._save, self._start):
-            buttons.addWidget(button)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(20, 16, 20, 16)
         layout.setSpacing(12)
         layout.addLayout(self._form())
         layout.addWidget(self.preview_words)
         layout.addWidget(self.message)
-        layout.addLayout(buttons)
+        layout.addLayout(foot(cancel, self._save, self._start))
         self._pause = QTimer(self)
         self._pause.setSingleShot(True)
         self._pause.setInterval(PAUSE_MS)

@@ -29,6 +29,7 @@ from app.ui import format as fmt
 from app.ui import theme
 from app.ui.bridge import Bridge
 from app.ui.models.facts import Facts
+from app.ui.widgets.foot import foot
 from app.ui.widgets.text import Message, label
 
 _MARKETS = (
@@ -224,17 +225,13 @@ def _framed(
     do: QPushButton,
     cancel: QPushButton,
 ) -> QVBoxLayout:
-    buttons = QHBoxLayout()
-    buttons.addStretch(1)
-    buttons.addWidget(cancel)
-    buttons.addWidget(do)
     layout = QVBoxLayout(dialog)
     layout.setContentsMargins(24, 20, 24, 20)
     layout.addWidget(label(title, "heading"))
     layout.addLayout(form)
     layout.addWidget(hint)
     layout.addWidget(message)
-    layout.addLayout(buttons)
+    layout.addLayout(foot(cancel, do))
     return layout
 
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
-from datetime import date, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
 
 from app.brokers.base import ExchangeClockReading, ExitLine, Feed, FeedSink, OrderCost, Profile, Session
 from app.brokers.parts import PlacedOrder
-from app.brokers.rows import Row
 from app.brokers.upstox import mapping, quotes, requests, webhook
 from app.brokers.upstox.auth import only_reads
 from app.brokers.upstox.books import Convert, beside, reported_fill
@@ -20,8 +19,9 @@ from app.brokers.upstox.care import UpstoxCare
 from app.brokers.upstox.contracts import UpstoxContracts
 from app.brokers.upstox.exit_line import UpstoxExitLine
 from app.brokers.upstox.keys import Directory
-from app.brokers.upstox.older import QUOTE_KEYS, UpstoxOlder
+from app.brokers.upstox.older import UpstoxOlder
 from app.brokers.upstox.outcomes import order_ids_of, outcomes_from
+from app.brokers.upstox.part import stretches
 from app.brokers.upstox.rest import Limits, UpstoxRest
 from app.brokers.upstox.specials import UpstoxSpecials
 from app.brokers.upstox.ticker import UpstoxFeed
@@ -190,18 +190,6 @@ class UpstoxSession(UpstoxSpecials, UpstoxContracts, UpstoxCare, UpstoxOlder):
         now = time.time_ns()
         return await self._quoted("quotes", instruments, lambda row, one: quotes.quote(row, one, now))
 
-    async def _quoted(
-        self, what: str, instruments: Sequence[InstrumentId], read: Callable[[Row, Instrument], T]
-    ) -> dict[InstrumentId, T]:
-        keys = [known.key for known in map(self._directory.get, instruments) if known is not None]
-        found: dict[InstrumentId, T] = {}
-        for start in range(0, len(keys), QUOTE_KEYS):
-            asked = [("instrument_key", ",".join(keys[start : start + QUOTE_KEYS]))]
-            if what == "ohlc":
-                asked.append(("interval", "1d"))
-            found.update(quotes.entries(await self._rest.get(f"/v3/market-quote/{what}", asked), self._directory, read))
-        return found
-
     async def candles(self, instrument: Instrument, interval: Interval, start: Nanos, end: Nanos) -> Sequence[Candle]:
         """Past candles, oldest first, both ends included. Days are asked for whole, the newest first, in as many
         requests as Upstox wants; today stands in a list of its own."""
@@ -209,26 +197,14 @@ class UpstoxSession(UpstoxSpecials, UpstoxContracts, UpstoxCare, UpstoxOlder):
             raise Denied(f"Upstox keeps no candles of {int(interval)} s.", "Choose a minute or longer.")
         unit, number, days = mapping.INTERVALS[interval]
         key = quote(instrument.key or self._directory.instrument(instrument.id).key, safe="")
-        found: dict[Nanos, Candle] = {}
-
-        async def read(path: str) -> None:
-            rows = await self._rest.rows(
-                path,
-                lambda row: mapping.candle_from_row(row, instrument.price_scale),
-                at=("data", "candles"),
-                deadline=15.0,
-            )
-            found.update((candle.start, candle) for candle in rows)
-
         first, last = to_datetime(start).date(), to_datetime(end).date()
-        until = last
-        while until >= first:
-            since = max(first, until - timedelta(days=days - 1))
-            await read(f"/v3/historical-candle/{key}/{unit}/{number}/{until}/{since}")
-            until = since - timedelta(days=1)
+        paths = [
+            f"/v3/historical-candle/{key}/{unit}/{number}/{until}/{since}"
+            for since, until in stretches(first, last, days)
+        ]
         if last >= await self._today():
-            await read(f"/v3/historical-candle/intraday/{key}/{unit}/{number}")
-        return [found[at] for at in sorted(found) if start <= at <= end]
+            paths.append(f"/v3/historical-candle/intraday/{key}/{unit}/{number}")
+        return await self._candles(paths, instrument.price_scale, start, end)
 
     async def cost(self, request: OrderRequest, at_price: Price) -> OrderCost:
         """Margin and charges of an order, computed by the broker."""

@@ -4,12 +4,12 @@ expired instruments; the last for Plus only). Loop thread."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date
 from urllib.parse import quote
 
-from app.brokers.upstox import chains, mapping, quotes
+from app.brokers.upstox import chains, quotes
 from app.brokers.upstox.instruments import listed_contract
-from app.brokers.upstox.part import UpstoxPart
+from app.brokers.upstox.part import UpstoxPart, stretches
 from app.domain.errors import BadAnswer, Denied
 from app.domain.ids import InstrumentId, Nanos
 from app.domain.instrument import Instrument
@@ -110,15 +110,8 @@ class UpstoxContracts(UpstoxPart):
             raise Denied(f"{instrument.id} has not expired.", "Ask for its candles as for any contract's.")
         word, days = _INTERVALS[interval]
         first, until = to_datetime(start).date(), min(to_datetime(end).date(), instrument.expiry)
-        found: dict[Nanos, Candle] = {}
-        while until >= first:
-            since = max(first, until - timedelta(days=days - 1))
-            rows = await self._rest.rows(
-                f"{_EXPIRED}/historical-candle/{quote(instrument.key, safe='')}/{word}/{until}/{since}",
-                lambda row: mapping.candle_from_row(row, instrument.price_scale),
-                at=("data", "candles"),
-                deadline=15.0,
-            )
-            found.update((candle.start, candle) for candle in rows)
-            until = since - timedelta(days=1)
-        return [found[at] for at in sorted(found) if start <= at <= end]
+        key = quote(instrument.key, safe="")
+        paths = [
+            f"{_EXPIRED}/historical-candle/{key}/{word}/{last}/{since}" for since, last in stretches(first, until, days)
+        ]
+        return await self._candles(paths, instrument.price_scale, start, end)

@@ -4,15 +4,14 @@ else. Loop thread."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 from urllib.parse import quote
 
 from app.brokers.rows import Row
 from app.brokers.upstox import mapping, quotes, requests
 from app.brokers.upstox.outcomes import order_id_of
-from app.brokers.upstox.part import UpstoxPart
+from app.brokers.upstox.part import UpstoxPart, stretches
 from app.domain.errors import Denied
 from app.domain.ids import BrokerOrderId, InstrumentId, Nanos
 from app.domain.instrument import Instrument
@@ -23,9 +22,6 @@ from app.domain.order import Order, OrderRequest
 from app.runtime.clock import to_datetime
 
 T = TypeVar("T")
-
-QUOTE_KEYS = 200
-"""Keys a quote request carries. Upstox allows 500; the length of the address bites first."""
 
 _INTERVALS: Mapping[Interval, tuple[str, int]] = {
     Interval.MINUTE: ("1minute", 28),
@@ -68,29 +64,17 @@ class UpstoxOlder(UpstoxPart):
 
     async def last_prices_v2(self, instruments: Sequence[InstrumentId]) -> Mapping[InstrumentId, Price]:
         """Last traded prices."""
-        return await self._quoted_v2("ltp", instruments, quotes.last_price)
+        return await self._quoted("ltp", instruments, quotes.last_price, version=2)
 
     async def day_prices_v2(self, instruments: Sequence[InstrumentId]) -> Mapping[InstrumentId, Tick]:
         """Last price, open, high and low of the day."""
         now = time.time_ns()
-        return await self._quoted_v2("ohlc", instruments, lambda row, one: quotes.day_v2(row, one, now))
+        return await self._quoted("ohlc", instruments, lambda row, one: quotes.day_v2(row, one, now), version=2)
 
     async def quotes_v2(self, instruments: Sequence[InstrumentId]) -> Mapping[InstrumentId, Quote]:
         """Everything, with depth and circuit limits."""
         now = time.time_ns()
-        return await self._quoted_v2("quotes", instruments, lambda row, one: quotes.quote(row, one, now))
-
-    async def _quoted_v2(
-        self, what: str, instruments: Sequence[InstrumentId], read: Callable[[Row, Instrument], T]
-    ) -> dict[InstrumentId, T]:
-        keys = [known.key for known in map(self._directory.get, instruments) if known is not None]
-        found: dict[InstrumentId, T] = {}
-        for start in range(0, len(keys), QUOTE_KEYS):
-            asked = [("symbol", ",".join(keys[start : start + QUOTE_KEYS]))]
-            if what == "ohlc":
-                asked.append(("interval", "1d"))
-            found.update(quotes.entries(await self._rest.get(f"/v2/market-quote/{what}", asked), self._directory, read))
-        return found
+        return await self._quoted("quotes", instruments, lambda row, one: quotes.quote(row, one, now), version=2)
 
     # -- candles and funds -------------------------------------------------------------------------------------------
 
@@ -102,23 +86,13 @@ class UpstoxOlder(UpstoxPart):
             raise Denied(f"Version 2 keeps no candles of {int(interval)} s.", "Choose a minute, half an hour or a day.")
         word, days = _INTERVALS[interval]
         key = quote(instrument.key or self._key(instrument.id), safe="")
-        found: dict[Nanos, Candle] = {}
-        first, until = to_datetime(start).date(), to_datetime(end).date()
+        first, last = to_datetime(start).date(), to_datetime(end).date()
         today = to_datetime((await self._rest.clock()).now).date()
-        paths = [f"/v2/historical-candle/intraday/{key}/{word}"] if until >= today and interval in _TODAY else []
-        while until >= first:
-            since = max(first, until - timedelta(days=days - 1))
-            paths.append(f"/v2/historical-candle/{key}/{word}/{until}/{since}")
-            until = since - timedelta(days=1)
-        for path in paths:
-            rows = await self._rest.rows(
-                path,
-                lambda row: mapping.candle_from_row(row, instrument.price_scale),
-                at=("data", "candles"),
-                deadline=15.0,
-            )
-            found.update((candle.start, candle) for candle in rows)
-        return [found[at] for at in sorted(found) if start <= at <= end]
+        paths = [f"/v2/historical-candle/intraday/{key}/{word}"] if last >= today and interval in _TODAY else []
+        paths += [
+            f"/v2/historical-candle/{key}/{word}/{until}/{since}" for since, until in stretches(first, last, days)
+        ]
+        return await self._candles(paths, instrument.price_scale, start, end)
 
     async def segment_funds(self) -> Sequence[SegmentFunds]:
         """Of shares and commodities apart, as before 2025-07-19: one pool stands under equity, commodity is zeros."""

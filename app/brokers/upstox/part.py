@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import date, timedelta
+from typing import TypeVar
+
 from app.brokers.base import Session
+from app.brokers.rows import Row
+from app.brokers.upstox import mapping, quotes
 from app.brokers.upstox.auth import only_reads
 from app.brokers.upstox.keys import Directory
-from app.brokers.upstox.rest import UpstoxRest
+from app.brokers.upstox.rest import CANDLE_DEADLINE, UpstoxRest
 from app.domain.errors import Denied
-from app.domain.ids import AccountId, InstrumentId
+from app.domain.ids import AccountId, InstrumentId, Nanos
+from app.domain.instrument import Instrument
+from app.domain.market import Candle
+
+T = TypeVar("T")
+
+QUOTE_KEYS = 200
+"""Keys a quote request carries. Upstox allows 500; the length of the address bites first."""
+
+_KEYS = {2: "symbol", 3: "instrument_key"}
+"""What a version calls the keys of a quote request."""
 
 
 class UpstoxPart:
@@ -30,3 +46,38 @@ class UpstoxPart:
     def _key(self, instrument: InstrumentId) -> str:
         """The broker's name of a contract. Raises Denied."""
         return self._directory.instrument(instrument).key
+
+    async def _quoted(
+        self, what: str, instruments: Sequence[InstrumentId], read: Callable[[Row, Instrument], T], *, version: int = 3
+    ) -> dict[InstrumentId, T]:
+        """Prices of instruments, in as many requests as it takes. What the broker does not know is missing."""
+        keys = [known.key for known in map(self._directory.get, instruments) if known is not None]
+        found: dict[InstrumentId, T] = {}
+        for start in range(0, len(keys), QUOTE_KEYS):
+            asked = [(_KEYS[version], ",".join(keys[start : start + QUOTE_KEYS]))]
+            if what == "ohlc":
+                asked.append(("interval", "1d"))
+            answer = await self._rest.get(f"/v{version}/market-quote/{what}", asked)
+            found.update(quotes.entries(answer, self._directory, read))
+        return found
+
+    async def _candles(self, paths: Iterable[str], price_scale: int, start: Nanos, end: Nanos) -> list[Candle]:
+        """Those of all lists from `start` to `end`, oldest first, both ends included; the later list counts."""
+        found: dict[Nanos, Candle] = {}
+        for path in paths:
+            rows = await self._rest.rows(
+                path,
+                lambda row: mapping.candle_from_row(row, price_scale),
+                at=("data", "candles"),
+                deadline=CANDLE_DEADLINE,
+            )
+            found.update((candle.start, candle) for candle in rows)
+        return [found[at] for at in sorted(found) if start <= at <= end]
+
+
+def stretches(first: date, last: date, days: int) -> Iterator[tuple[date, date]]:
+    """First and last day of each, together all of them, none longer than `days`; the newest first."""
+    while last >= first:
+        since = max(first, last - timedelta(days=days - 1))
+        yield since, last
+        last = since - timedelta(days=1)

@@ -29,6 +29,7 @@ FILES = "/market-quote/instruments/exchange"
 INSTRUMENT_CAP = 128 * MEGABYTE
 INSTRUMENT_DEADLINE = 60.0
 CANDLE_DEADLINE = 15.0
+"""Seconds, as the one above."""
 PATIENCE = 20.0
 """Seconds that a read waits for its turn before it says that the half hour's requests are used up."""
 MULTI_STATUS = 207

@@ -24,6 +24,8 @@ T = TypeVar("T")
 
 INSTRUMENT_CAP = 64 * MEGABYTE
 INSTRUMENT_DEADLINE = 60.0
+CANDLE_DEADLINE = 15.0
+"""Seconds, as the one above."""
 
 log = logging.getLogger(__name__)
 
@@ -155,7 +157,7 @@ class ZerodhaRest:
             convert,
             ("data", "candles"),
             [("from", start.strftime(form)), ("to", end.strftime(form))],
-            15.0,
+            CANDLE_DEADLINE,
         )
 
     async def instruments(self, exchange: str = "") -> list[Instrument]:

@@ -250,7 +250,8 @@ async def test_the_older_candles_are_the_same_candles(broker: UpstoxSession) -> 
     now = (await broker.exchange_clock()).now
     day = 86_400_000_000_000
     for interval, back in ((Interval.MINUTE, 3), (Interval.MINUTES_30, 3), (Interval.DAY, 30)):
-        until = now // (1800 * 10**9) * 1800 * 10**9 - 1  # candles that are whole
+        half, quarter = 1800 * 10**9, 900 * 10**9
+        until = (now - quarter) // half * half + quarter - 1  # candles that are whole: they begin at 9:15
         old, new = [await read(infy, interval, now - back * day, until) for read in (broker.candles_v2, broker.candles)]
         assert old
         assert {c.start: c for c in old}.items() <= {c.start: c for c in new}.items()

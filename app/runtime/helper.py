@@ -13,13 +13,17 @@ import itertools
 import logging
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
+import traceback
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from multiprocessing.connection import Connection
 from typing import Any, TypeVar
+
+from app.runtime.priority import settle_own_thread
 
 T = TypeVar("T")
 
@@ -43,19 +47,21 @@ class Helper:
     """
 
     def __init__(self) -> None:
-        self._pool: ProcessPoolExecutor | None = None
-        self._begun: asyncio.Task[object] | None = None
+        self._worker: HelperProcess | None = None
         self._jobs = itertools.count(1)
 
     async def call(self, function: Callable[..., T], *args: Any) -> T:
-        """Runs `function(*args)` in the worker. Its exception is raised here; arguments and result are pickled."""
-        pool = await self._started()
+        """Runs `function(*args)` in the worker. Its exception is raised here; arguments and result are pickled.
+
+        Raises HelperDied.
+        """
+        worker = self._worker = self._worker or HelperProcess()
         try:
-            return await asyncio.wrap_future(pool.submit(function, *args))
-        except BrokenProcessPool as broken:
-            if self._pool is pool:
-                self._pool = None
-            raise HelperDied("the helper process ended") from broken
+            return await worker.call(function, *args)
+        except HelperDied:
+            if self._worker is worker:
+                self._worker = None
+            raise
 
     async def slices(
         self,
@@ -84,44 +90,77 @@ class Helper:
         finally:
             if upcoming is not None and not upcoming.cancel() and not upcoming.cancelled():
                 upcoming.exception()  # nobody waits for that piece any more
-            if self._pool is not None:
+            if self._worker is not None:
                 with suppress(HelperDied):
                     await self.call(_drop, job)
 
     async def stop(self, patience: float = 2.0) -> None:
         """Ends the worker: politely at first, by force after `patience` seconds. A second call does nothing."""
-        pool, self._pool = self._pool, None
-        if pool is None:
+        worker, self._worker = self._worker, None
+        if worker is None:
             return
-        ending = asyncio.get_running_loop().run_in_executor(None, lambda: pool.shutdown(cancel_futures=True))
+        ending = asyncio.get_running_loop().run_in_executor(None, worker.end)
         try:
             await asyncio.wait_for(asyncio.shield(ending), patience)
         except TimeoutError:
             log.warning("the helper process did not end within %.1f s", patience)
-            for worker in multiprocessing.active_children():
-                if worker.pid in self._pids(pool):
-                    worker.kill()
+            worker.kill()
             await ending
 
-    async def _started(self) -> ProcessPoolExecutor:
-        if self._pool is None:
-            self._pool = ProcessPoolExecutor(
-                max_workers=1, mp_context=multiprocessing.get_context("spawn"), initializer=_settle_in
-            )
-            # On a thread of ordinary priority, which the process and the pool's own threads inherit.
-            self._begun = asyncio.create_task(asyncio.to_thread(self._pool.submit, os.getpid))
-        pool, begun = self._pool, self._begun
-        if begun is not None and not begun.done():
-            with suppress(RuntimeError):  # it was stopped meanwhile
-                await asyncio.shield(begun)
-            if self._pool is not pool:
-                raise HelperDied("the helper process was stopped")
-        return pool
 
-    @staticmethod
-    def _pids(pool: ProcessPoolExecutor) -> set[int]:
-        """Of a pool that was told to shut down; the executor keeps its processes in an attribute of its own."""
-        return set(getattr(pool, "_processes", None) or ())
+class HelperProcess:
+    """One process, the pipe to it, and the thread that waits at the pipe. Nothing of it has a name in the system (as
+    the locks of the library's pool have), so a kill of both leaves nothing behind."""
+
+    def __init__(self) -> None:
+        self._process: multiprocessing.process.BaseProcess | None = None
+        self._pipe: Connection | None = None
+        # Of ordinary priority, which the process inherits.
+        self._thread = ThreadPoolExecutor(1, "helper", initializer=settle_own_thread)
+        self._thread.submit(self._start)
+
+    def call(self, function: Callable[..., T], *args: Any) -> asyncio.Future[T]:
+        """What the function returned or raised, or HelperDied."""
+        try:
+            return asyncio.wrap_future(self._thread.submit(self._ask, function, args))
+        except RuntimeError as ended:  # the thread takes nothing more
+            raise HelperDied("the helper process was stopped") from ended
+
+    def end(self) -> None:
+        """Waits for what it does now; what waits behind that is never done. Blocks."""
+        self._thread.shutdown(cancel_futures=True)
+        if self._pipe is not None:
+            self._pipe.close()
+        if self._process is not None:
+            self._process.join()
+
+    def kill(self) -> None:
+        """At once, whatever it does."""
+        if self._process is not None:
+            self._process.kill()
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_serve, args=(theirs,), name="helper", daemon=True)
+        process.start()
+        theirs.close()  # or the pipe would not break when the process ends
+        self._process, self._pipe = process, ours
+
+    def _ask(self, function: Callable[..., T], args: tuple[Any, ...]) -> T:
+        if self._pipe is None:
+            raise HelperDied("the helper process did not start")
+        question = pickle.dumps((function, args), pickle.HIGHEST_PROTOCOL)
+        try:
+            self._pipe.send_bytes(question)
+            answer = self._pipe.recv_bytes()
+        except (EOFError, OSError) as broken:
+            raise HelperDied("the helper process ended") from broken
+        good, value = pickle.loads(answer)  # noqa: S301 - of our own process
+        if not good:
+            raise value
+        result: T = value
+        return result
 
 
 def _cut(body: bytes | bytearray) -> Iterator[bytes]:
@@ -151,6 +190,29 @@ _bodies: dict[int, bytearray] = {}
 _results: dict[int, Iterator[bytes]] = {}
 
 
+def _serve(pipe: Connection) -> None:
+    """The worker's life: one question after the other, until the pipe is closed."""
+    _settle_in()
+    while True:
+        try:
+            question = pipe.recv_bytes()
+        except EOFError:
+            return
+        pipe.send_bytes(_answered(question))
+
+
+def _answered(question: bytes) -> bytes:
+    try:
+        function, args = pickle.loads(question)  # noqa: S301 - of our own parent
+        return pickle.dumps((True, function(*args)), pickle.HIGHEST_PROTOCOL)
+    except Exception as failure:  # noqa: BLE001 - whatever it is, the caller is told
+        failure.add_note("In the helper process:\n" + "".join(traceback.format_tb(failure.__traceback__)).rstrip())
+        try:
+            return pickle.dumps((False, failure), pickle.HIGHEST_PROTOCOL)
+        except Exception:  # noqa: BLE001 - a failure that cannot cross is told in words
+            return pickle.dumps((False, RuntimeError(repr(failure))), pickle.HIGHEST_PROTOCOL)
+
+
 def _settle_in() -> None:
     """Runs first in the worker: leave Ctrl-C to the parent, step back in priority, and die with the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -163,7 +225,7 @@ def _settle_in() -> None:
 
 def _die_with(parent: Any) -> None:
     parent.join()
-    os._exit(0)  # the queues of a killed parent never report an end of file: nothing else would wake us
+    os._exit(0)  # in the middle of its work it would not see that the pipe is broken
 
 
 def _feed(job: int, pieces: list[bytes]) -> None:

@@ -22,7 +22,6 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -55,7 +54,7 @@ from app.domain.portfolio import PositionKey
 from app.domain.stop import StopPlan, StopState
 from app.domain.strategy import Days, DaysKind, Level, MarkKind, Measure, StrategyPlan, new_strategy_id
 from app.runtime import helper
-from app.runtime.helper import Helper
+from app.runtime.helper import Helper, HelperProcess
 from app.runtime.log import Logs
 from app.runtime.loop import new_event_loop
 from app.runtime.paths import ProfilePaths
@@ -86,11 +85,15 @@ class Beside(Helper):
     def __init__(self) -> None:
         super().__init__()
         self._jobs = itertools.count(next(self._numbers) * 1_000_000)  # the tables of their jobs are one
+        self._worker = _SameProcess()
 
-    async def _started(self) -> Any:
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(1)  # type: ignore[assignment]
-        return self._pool
+
+class _SameProcess(HelperProcess):
+    def _start(self) -> None:
+        return  # it runs already
+
+    def _ask(self, function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+        return function(*args)
 
 
 def kill_now() -> None:

@@ -45,6 +45,16 @@ def pytest_collection_finish() -> None:
     gc.disable()
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """With a file the fixtures that its tests shared have ended. What is left after it (modules that were loaded late,
+    caches) stays until the end: the tests to come would look through all of it, again after each of them."""
+    yield
+    if nextitem is None or nextitem.path != item.path:
+        gc.collect()
+        gc.freeze()
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where they are says what they are."""

@@ -22,8 +22,8 @@ import app.desk.flatten_messages
 import app.desk.messages
 import app.domain
 from app.desk.messages import PaperLogin
-from app.runtime.messages import MessageCodec
 from app.runtime.secret import Secret
+from tests.messages import MessageCodec
 
 ROOT = Path(__file__).resolve().parent.parent
 LONGEST_MODULE = 400

@@ -106,7 +106,7 @@ def planned_fill(request: OrderRequest, instrument: Instrument, at: int, on: str
 
 
 def charges_of(paise: Sequence[int]) -> Charges:
-    """Heads in paise, in the order of HEADS, as Charges in rupees."""
+    """Heads in paise, in the order of `contract_note.Columns`, as Charges in rupees."""
     return Charges(*(Decimal(head).scaleb(-2) for head in paise))
 
 

@@ -29,11 +29,8 @@ from app.domain.ids import BrokerOrderId, InstrumentId
 from app.domain.instrument import Exchange, Product
 from app.domain.order import Side
 
-HEADS: Final = ("brokerage", "transaction_tax", "exchange_charge", "sebi_fee", "stamp_duty", "gst")
-"""Heads of a note in the order of the columns below."""
-
 Columns = tuple[list[int], list[int], list[int], list[int], list[int], list[int]]
-"""Paise by head (see HEADS), one entry per fill."""
+"""Paise by head, one entry per fill: brokerage, transaction tax, exchange charge, SEBI fee, stamp duty, GST."""
 
 Groups = Mapping[InstrumentId, str]
 """BSE group of scrips whose exchange charge differs: `SME`, `X_XT_Z` or `SS_ST`. What is absent is general."""

@@ -19,10 +19,9 @@ from typing import Final
 
 from app.analytics.charges import charges_of
 from app.domain.fill import Charges, Fill, Trade
-from app.domain.ids import FillId, InstrumentId, Nanos
+from app.domain.ids import FillId, Nanos
 from app.domain.money import Paise, Price
 from app.domain.order import Side
-from app.domain.portfolio import Position
 
 Lot = tuple[int, Price]
 """(signed units, price in minor units) of an entry that is not closed yet; negative when short."""
@@ -264,14 +263,6 @@ def realised(fills: Iterable[Fill]) -> Paise:
 def unrealised(lots: Iterable[Lot], last: Price, price_scale: int = 100) -> Paise:
     """Gross P&L of open lots at a last price."""
     return _to_paise(sum(quantity * (last - price) for quantity, price in lots), price_scale)
-
-
-def day_pnl(positions: Iterable[Position], last_prices: Mapping[InstrumentId, Price]) -> Paise:
-    """The day's gross P&L over positions at last prices, in paise; a missing price leaves the position's own."""
-    whole = Decimal(0)
-    for position in positions:
-        whole += position.pnl_at(last_prices.get(position.key.instrument, position.last_price))
-    return _paise(whole)
 
 
 def _in_time(fill: Fill) -> tuple[int, str, str]:

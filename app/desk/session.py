@@ -50,7 +50,6 @@ class SessionDesk:
     def __init__(self, workspace: Workspace, paper: PaperExchange | None) -> None:
         self._workspace = workspace
         self._paper = paper
-        self._paper_account: AccountId | None = None
         self._attempts = LoginAttempts()
         self._sessions = Sessions(workspace)
         self._clock = SystemClock()

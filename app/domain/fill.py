@@ -21,24 +21,6 @@ class Source(StrEnum):
     MANUAL = "manual"
 
 
-class TradeType(StrEnum):
-    """How long a trade is meant to last, as the broker's product says."""
-
-    INTRADAY = "intraday"
-    DELIVERY = "delivery"
-    SWING = "swing"
-    POSITIONAL = "positional"
-
-
-_TRADE_TYPES = {
-    Product.MIS: TradeType.INTRADAY,
-    Product.CO: TradeType.INTRADAY,
-    Product.CNC: TradeType.DELIVERY,
-    Product.MTF: TradeType.SWING,
-    Product.NRML: TradeType.POSITIONAL,
-}
-
-
 @dataclass(frozen=True, slots=True)
 class Fill:
     """One execution as the broker reported it; never edited."""
@@ -135,8 +117,3 @@ class Trade:
     def long(self) -> bool:
         """Bought first."""
         return self.side is Side.BUY
-
-    @property
-    def trade_type(self) -> TradeType:
-        """Intraday, delivery, swing or positional."""
-        return _TRADE_TYPES[self.product]

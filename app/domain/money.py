@@ -12,7 +12,6 @@ Paise = int
 """An amount of money in hundredths of a rupee."""
 
 PAISA = Decimal("0.01")
-RUPEE = Decimal(1)
 
 
 class Rounding(StrEnum):
@@ -21,18 +20,6 @@ class Rounding(StrEnum):
     DOWN = "down"
     UP = "up"
     NEAREST = "nearest"
-
-
-def to_minor(amount: Decimal | int | str, scale: int) -> int:
-    """Rupees to minor units, exactly.
-
-    Raises ValueError when the amount has more decimals than the scale can hold: an error, not a rounding.
-    """
-    scaled = Decimal(amount) * scale
-    whole = int(scaled)
-    if scaled != whole:
-        raise ValueError(f"{amount} is not a whole number of 1/{scale} rupees")
-    return whole
 
 
 def from_minor(price: int, scale: int) -> Decimal:
@@ -60,11 +47,6 @@ def to_tick(price: int, tick: int, rounding: Rounding) -> int:
 def round_paisa(amount: Decimal) -> Decimal:
     """To the paisa, half up (how contract notes print)."""
     return amount.quantize(PAISA, ROUND_HALF_UP)
-
-
-def round_rupee(amount: Decimal) -> Decimal:
-    """To the whole rupee, half up (securities transaction tax, STT Rules 2004 rule 4)."""
-    return amount.quantize(RUPEE, ROUND_HALF_UP)
 
 
 def floor_units(amount: Decimal) -> int:

@@ -15,7 +15,6 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 # Automatic protection (market_protection -1), percent of the last price: (below this price in paise, percent). A7.2
 SHARE_BANDS = ((100_00, Decimal(2)), (500_00, Decimal(1)), (None, Decimal("0.5")))
 OPTION_BANDS = ((10_00, Decimal(5)), (100_00, Decimal(3)), (500_00, Decimal(2)), (None, Decimal(1)))
-MARKET_PROTECTION_SINCE = "2026-04-01"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,6 @@ from PySide6.QtWidgets import QApplication, QWidget
 
 from app.runtime.paths import resource
 
-GRID = 4
-"""Pixels; every margin, gap and height is a multiple."""
-
 ROW_HEIGHT = 26
 """Of a table row, in pixels: dense, and still a safe click target."""
 
@@ -228,13 +225,6 @@ def set_role(widget: QWidget, role: str) -> None:
     style = widget.style()
     style.unpolish(widget)
     style.polish(widget)
-
-
-def sign_color(value: float, palette: Palette = DARK) -> str:
-    """Up, down or flat. The sign or arrow beside it says the same without colour."""
-    if value == 0:
-        return palette.flat
-    return palette.up if value > 0 else palette.down
 
 
 def contrast(one: str, other: str) -> float:

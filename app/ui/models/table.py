@@ -254,10 +254,6 @@ class TableModel(KeyedModel, Generic[R]):
         """The row of an id, gathered updates included."""
         return self._pending.get(key) or self.row(key)
 
-    def row_at(self, index: Index) -> R | None:
-        """The row under an index."""
-        return self._row(index.row()) if index.isValid() and index.row() < len(self._rows) else None
-
     def key_at(self, index: Index) -> Key | None:
         """The id under an index."""
         return self._keys[index.row()] if index.isValid() and index.row() < len(self._keys) else None

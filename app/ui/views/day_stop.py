@@ -34,7 +34,7 @@ class AmountEdit(NumberEdit):
 
     def read(self, text: str) -> int:
         """Raises ValueError in words."""
-        amount = fmt.parse_price(text.replace(fmt.RUPEE, ""), 100)
+        amount = fmt.parse_amount(text)
         if amount <= 0:
             raise ValueError("a limit is above zero")
         return amount

@@ -12,12 +12,11 @@ from hypothesis import strategies as st
 
 from app.analytics.charges import allocate
 from app.analytics.contract_note import by_note, note_columns
-from app.analytics.pnl import Lots, build_trades, day_pnl, open_lots, realised, trades_of, unrealised
+from app.analytics.pnl import Lots, build_trades, open_lots, realised, trades_of, unrealised
 from app.domain.fill import Charges, Fill, Trade
-from app.domain.ids import AccountId, InstrumentId
+from app.domain.ids import AccountId
 from app.domain.instrument import Product
 from app.domain.order import Side
-from app.domain.portfolio import Position, PositionKey
 from tests.unit.analytics.builders import BUY, SELL, fill, shipped
 
 FUTURE = "NFO:NIFTY26DECFUT"
@@ -196,10 +195,3 @@ def test_unrealised(quantity: int, last: int, expected: int) -> None:
     assert unrealised(lots.lots(), last) == expected
     assert lots.quantity == quantity
     assert lots.value == quantity * 10000
-
-
-def test_day_pnl_takes_the_last_price_given() -> None:
-    key = PositionKey(AccountId("a"), InstrumentId(FUTURE), Product.NRML)
-    position = Position(key, 75, Decimal(100), 10100, 9900, 75, Decimal(7500), 0, Decimal(0))
-    assert day_pnl([position], {}) == 7500
-    assert day_pnl([position], {key.instrument: 9950}) == -3750

@@ -129,10 +129,10 @@ class HelperProcess:
     def end(self) -> None:
         """Waits for what it does now; what waits behind that is never done. Blocks."""
         self._thread.shutdown(cancel_futures=True)
-        if self._pipe is not None:
-            self._pipe.close()
-        if self._process is not None:
+        if self._process is not None and self._pipe is not None:
+            self._process.kill()  # idle, it has nothing to put away; a polite end would take longer than its work
             self._process.join()
+            self._pipe.close()
 
     def kill(self) -> None:
         """At once, whatever it does."""

@@ -72,7 +72,7 @@ class Bridge(QObject):
         self._loop = loop
         self._tasks: set[asyncio.Task[Any]] = set()
         self._handlers: dict[type[Event], list[Callable[[Any], object]]] = {}
-        self._listening = False
+        self._listening = self._closed = False
         self.began: Nanos = time.time_ns()
         """What was told before then is not of this run."""
         self._unheard: deque[Noticed] = deque(maxlen=_KEPT)
@@ -105,6 +105,8 @@ class Bridge(QObject):
         task = self._loop.create_task(coroutine, name=name or None)
         self._tasks.add(task)
         task.add_done_callback(self._finished)
+        if self._closed:  # a timer of a view that goes: the loop may end before its answer comes
+            task.cancel()
         return task
 
     def subscribe(self, kind: type[E], handler: Callable[[E], object]) -> None:
@@ -132,12 +134,13 @@ class Bridge(QObject):
             self._listening = False
             self.desk.unlisten(self._hand_over)
         self._handlers.clear()
-        others = [task for task in self._tasks if task is not asyncio.current_task()]
-        if others:  # what a closing view has just begun (forget a login, close a chart) gets through
+        self._closed = True
+        mine = asyncio.current_task()
+        if others := self._tasks - {mine}:  # what a closing view has just begun (forget a login, close a chart)
             await asyncio.wait(others, timeout=_GRACE_S)
-        for task in others:
-            task.cancel()
-        if others:
+        if others := self._tasks - {mine}:
+            for task in others:
+                task.cancel()
             await asyncio.wait(others, timeout=_CLOSE_S)
 
     def report(self, failure: BaseException) -> None:

@@ -50,3 +50,16 @@ def test_what_comes_of_one_click_carries_one_id_down_to_the_request(
     assert (sent, sent_then) == ([first] * 2, [second] * 2)
     assert sum(line.startswith("click: ") for line in caplog.messages) == 2
     assert sum("POST /orders/regular 200" in line for line in caplog.messages) == 2
+
+
+def test_what_a_view_begins_after_the_end_does_not_run(stage: Stage) -> None:
+    begun: list[bool] = []
+
+    async def late() -> None:
+        begun.append(True)
+
+    stage.loop.run_until_complete(stage.bridge.close())
+    task = stage.bridge.start(late())
+    stage.settle()
+    assert task.cancelled()
+    assert begun == []

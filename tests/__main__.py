@@ -1,14 +1,16 @@
-"""`make test`: all tests, in parts of which two run at a time, each in a process of its own.
+"""`make test`: all tests, in parts, each in a process of its own.
 
 python -m tests [OPTIONS OF PYTEST]
 
-A browser engine in a shared process would outlive its tests; what waits for exchanges and windows leaves a core to what
-reckons. Tests with real windows and real kills share the machine with all the others: what failed is tried once more,
-alone, and must then pass. A defect fails again.
+A browser engine in a shared process would outlive its tests. Two parts whose tests wait for exchanges and windows run
+at a time; of those that only reckon one runs beside them, with what they leave of two cores. Tests with real windows
+and real kills share the machine with all the others: what failed is tried once more, alone, and must then pass. A
+defect fails again.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -23,7 +25,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TOGETHER = 2
-"""Parts that run at the same time: the tests are written for two cores."""
+"""Parts that run at the same time, beside one that steps back: the tests are written for two cores."""
+STEP_BACK = 10
+"""By so much a part that reckons is nicer than one that waits."""
 FAILED, NOTHING = 1, 5
 """What pytest says by its exit code."""
 HARNESS = "tests/e2e/test_fault_harness.py"
@@ -36,12 +40,15 @@ class Part:
     name: str
     paths: tuple[str, ...]
     without: tuple[str, ...] = ()
+    reckons: bool = False
+    """It waits for nothing that has a time of its own, so it may step back behind what does."""
 
     def command(self, *options: str) -> list[str]:
         """Of pytest; each part remembers what failed in a place of its own."""
         ignored = [f"--ignore={path}" for path in self.without]
         memory = f"cache_dir=.pytest_cache/{self.name}"
-        return [sys.executable, "-m", "pytest", "-q", "-o", memory, *self.paths, *ignored, *options]
+        back = ["nice", "-n", str(STEP_BACK)] if self.reckons and os.name == "posix" else []
+        return [*back, sys.executable, "-m", "pytest", "-q", "-o", memory, *self.paths, *ignored, *options]
 
 
 _WINDOWS = tuple(
@@ -51,16 +58,38 @@ _WINDOWS = tuple(
 """Where the shipped window is started on a screen."""
 _APART = (
     Part("screens", _WINDOWS),
-    Part("end-to-end", ("tests/e2e",), (HARNESS, *_WINDOWS)),
-    Part("brokers", ("tests/unit/brokers", "tests/unit/simulator")),
     Part("contract", ("tests/contract",)),
-    Part("faults", (HARNESS,)),
-    Part("desk", ("tests/unit/desk", "tests/unit/engine")),
+    Part("brokers", ("tests/unit/brokers", "tests/unit/simulator")),
+    Part("end-to-end", ("tests/e2e",), (HARNESS, *_WINDOWS)),
     Part("window", ("tests/ui",)),
+    Part("faults", (HARNESS,), reckons=True),
+    Part("desk", ("tests/unit/desk", "tests/unit/engine"), reckons=True),
 )
-_REST = Part("rest", ("tests",), tuple(path for part in _APART for path in part.paths))
-PARTS = (*_APART[:2], _REST, *_APART[2:])
-"""The longest first."""
+_REST = Part("rest", ("tests",), tuple(path for part in _APART for path in part.paths), reckons=True)
+PARTS = (*_APART, _REST)
+"""Those that wait and those that reckon, the longest of each first."""
+
+
+class Queue:
+    """Whose turn it is. Any thread."""
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self._lock = threading.Lock()
+        self._waiting = [part for part in parts if not part.reckons]
+        self._reckoning = [part for part in parts if part.reckons]
+
+    def next(self, *, reckons: bool) -> Part | None:
+        """For the place beside the others one that reckons; for theirs one that waits, and at last whatever is left."""
+        with self._lock:
+            for parts in (self._reckoning,) if reckons else (self._waiting, self._reckoning):
+                if parts:
+                    return parts.pop(0)
+            return None
+
+    def clear(self) -> None:
+        """Nobody's turn comes any more."""
+        with self._lock:
+            self._waiting, self._reckoning = [], []
 
 
 def main(options: Sequence[str]) -> int:
@@ -77,14 +106,22 @@ def main(options: Sequence[str]) -> int:
             print(f"-- {part.name}", output, sep="\n", flush=True)  # noqa: T201 - the command's answer
         return code
 
-    with ThreadPoolExecutor(TOGETHER) as pool:
+    queue, codes = Queue(PARTS), dict[Part, int]()
+
+    def work(reckons: bool) -> None:
+        while (part := queue.next(reckons=reckons)) is not None:
+            codes[part] = run(part)
+
+    with ThreadPoolExecutor(TOGETHER + 1) as pool:
+        places = [pool.submit(work, place == TOGETHER) for place in range(TOGETHER + 1)]
         try:
-            codes = dict(zip(PARTS, pool.map(run, PARTS), strict=True))
+            for place in places:
+                place.result()
         except KeyboardInterrupt:
-            pool.shutdown(wait=False, cancel_futures=True)
+            queue.clear()
             raise
     again: list[str] = []
-    for part in [part for part, code in codes.items() if code == FAILED]:
+    for part in [part for part in PARTS if codes[part] == FAILED]:
         print(f"-- {part.name}: again, alone, what failed above", flush=True)  # noqa: T201
         codes[part], output = _run(part.command("--last-failed", "--last-failed-no-failures=none"))
         again.append(output)

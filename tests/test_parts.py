@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.__main__ import PARTS, ROOT, closing_line
+from tests.__main__ import PARTS, ROOT, Part, Queue, closing_line
 
 
 def test_every_test_file_is_in_one_part() -> None:
@@ -25,3 +25,17 @@ def test_of_a_test_that_is_tried_again_the_second_try_counts() -> None:
         closing_line(first, ["1 failed in 0.1s", "1 passed in 0.2s"], 9.0) == "1 failed, 7 passed, 2 skipped in 9.00s"
     )
     assert closing_line(["no tests ran in 0.01s"], [], 1.0) == "no tests ran in 1.00s"
+
+
+def test_beside_what_waits_only_what_reckons_runs_and_at_the_end_nobody_is_idle() -> None:
+    queue = Queue([Part("w1", ()), Part("r1", (), reckons=True), Part("w2", ()), Part("r2", (), reckons=True)])
+
+    def names(*places: bool) -> list[str | None]:
+        return [None if (part := queue.next(reckons=reckons)) is None else part.name for reckons in places]
+
+    assert names(False, False, True) == ["w1", "w2", "r1"]
+    assert names(False, True, False) == ["r2", None, None]
+    queue = Queue([Part("w1", ()), Part("w2", ())])
+    assert names(True, False) == [None, "w1"]
+    queue.clear()
+    assert names(False) == [None]

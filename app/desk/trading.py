@@ -11,6 +11,7 @@ from app.brokers.parts import AuthorisationBroker
 from app.desk.account import AccountDesk
 from app.desk.conversion import convert
 from app.desk.messages import OrderPreview
+from app.desk.square_off import square_off
 from app.desk.workspace import Workspace
 from app.domain.calendar import ist_date
 from app.domain.errors import AppError, Denied
@@ -111,7 +112,7 @@ class TradingDesk:
 
     async def square_off(self, position: PositionKey) -> OrderId:
         """Closes a whole position."""
-        return await self._workspace.account(position.account).orders.square_off(position)
+        return await square_off(self._workspace.account(position.account), position)
 
     async def convert(self, conversion: Conversion) -> None:
         """Moves a position to another product, and its stop along."""

@@ -45,6 +45,8 @@ class ExitView:
     """Signed units now; None: not known."""
     position_age: float = 0.0
     """Seconds that consecutive readings have said the same."""
+    turned_for: float = 0.0
+    """Seconds that every reading has shown the position turned round, however far; 0: it is not."""
     in_flight: int = 0
     """Units of orders that were written and neither answered nor given up."""
     unresolved: bool = False
@@ -283,7 +285,7 @@ def _settle(view: ExitView, position: int) -> Step:
         excess = min(abs(position), filled)
         if excess <= 0:
             return Close(sold)  # turned round by somebody else's order; nothing of ours to take back
-        if view.position_age < LOOKUP_SPACING:
+        if max(view.turned_for, view.position_age) < LOOKUP_SPACING:
             return Wait("the position seems to have turned round")
         return SquareOffExcess(cut(excess, view.slice_size)[0], view.side.opposite)
     if view.cleanup:

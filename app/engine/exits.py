@@ -13,11 +13,12 @@ from app.domain.errors import AppError, RateLimited, Rejected
 from app.domain.ids import BrokerOrderId, Tag
 from app.domain.instrument import Instrument
 from app.domain.money import Price, in_rupees
-from app.domain.order import Order, OrderKind, OrderRequest, Purpose, Side
+from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Purpose, Side
 from app.domain.stop import Stop, StopState
 from app.engine.account import AccountState, PositionReading
 from app.engine.attempts import Attempts
 from app.engine.exit_plan import (
+    LOOKUP_SPACING,
     MODIFICATIONS,
     CancelOrders,
     Close,
@@ -35,6 +36,7 @@ from app.engine.exit_plan import (
 from app.engine.exit_price import ExitPrice
 from app.engine.orders import OrderManager
 from app.engine.record import StopRecord
+from app.engine.seen import SeenPosition
 from app.engine.terms import ExitTerms
 from app.engine.watching import exit_request
 
@@ -86,13 +88,9 @@ class ExitFollower:
         self._kind = self._price.usual
         self._sends = 0
         self._not_before = 0.0
-        self._position: int | None = None
-        self._said: int | None = None  # by the last reading that could be read
-        self._position_since = 0.0
-        self._position_read_at = 0.0
-        """When the read began that the position is from."""
-        self._fills_at = 0.0
-        """When news of orders last changed what ours have filled, or ended one, or anybody's filled here."""
+        self._seen = SeenPosition(stop.key, stop.side, self._loop_time)
+        self._told = False
+        """A reading that somebody else asked for has settled what was waited for."""
         self.settled: dict[BrokerOrderId, int] = {}
         """What each order had filled when the stop was closed: news beyond it came too late for this follower."""
         state.on_order.append(self._on_order)
@@ -124,18 +122,17 @@ class ExitFollower:
             self._record.note(self.stop, "unknown", "it may have been sent before")
 
     def _on_order(self, order: Order) -> None:
+        goes_on = order.broker_order_id in self._attempts.orders and order.status is OrderStatus.PARTIALLY_FILLED
         if self._attempts.concerns(order, self.stop.key):
-            self._fills_at = self._loop_time()
-            self._news.set()
+            self._seen.traded(ours=order.broker_order_id in self._attempts.orders)
+            if not goes_on:  # else it rests and fills on: the next look is soon enough, and brokers count reads
+                self._news.set()
 
     def _on_positions(self, reading: PositionReading) -> None:
-        if not reading.knows(self.stop.key):
-            self._position = None
-            return
-        quantity = reading.quantity(self.stop.key)
-        if quantity != self._said:
-            self._said, self._position_since = quantity, self._loop_time()
-        self._position = quantity
+        self._seen.take(reading)
+        if self._seen.current is not None and self._seen.turned_for >= LOOKUP_SPACING:
+            self._told = True
+            self._news.set()
 
     # -- the loop ----------------------------------------------------------------------------------------------------
 
@@ -148,7 +145,9 @@ class ExitFollower:
                         self.stop, "The exit waits for a login.", "Log in again now: the position is still open."
                     )
                     await self._state.wait_active()
-                await self._look()
+                if not self._told:
+                    await self._look()
+                self._told = False
                 step = next_step(self._view())
                 try:
                     await self._take(step)
@@ -163,13 +162,9 @@ class ExitFollower:
 
     @property
     def _own_position(self) -> int | None:
-        """What of the position is this stop's, as far as it is known.
-
-        An answer that was on its way while a fill happened shows the position of before: acted upon, it sells twice.
-        """
-        if self._position is None or self._position_read_at < self._fills_at:
-            return None
-        return self._own(self.stop, self._position, self._attempts.closed)
+        """What of the position is this stop's, as far as it is known."""
+        position = self._seen.current
+        return None if position is None else self._own(self.stop, position, self._attempts.closed)
 
     def _view(self) -> ExitView:
         now = self._loop_time()
@@ -179,7 +174,8 @@ class ExitFollower:
             quantity=self.stop.quantity,
             orders=attempts.in_order,
             position=self._own_position,
-            position_age=now - max(self._position_since, self._fills_at),
+            position_age=self._seen.age,
+            turned_for=self._seen.turned_for,
             in_flight=attempts.in_flight,
             unresolved=attempts.unresolved,
             lookups=attempts.lookups,
@@ -210,11 +206,9 @@ class ExitFollower:
             await self._state.read_orders()
             for absent in self._attempts.looked_up():
                 self._record.note(self.stop, "absent", f"order {absent} does not exist")
-            began = self._loop_time()
             await self._state.read_positions()
-            self._position_read_at = began
         except AppError as failure:
-            self._position = None
+            self._seen.unread()
             log.info("stop %s: %s", self.stop.id, failure.cause)
 
     async def _wait(self, seconds: float) -> None:
@@ -227,7 +221,7 @@ class ExitFollower:
     async def _take(self, step: Step) -> None:
         if isinstance(step, Wait):
             await self._mark_exiting()
-            await self._wait(next_look(self._loop_time() - max(self._position_since, self._fills_at), LOOK_SECONDS))
+            await self._wait(next_look(self._seen.settling, LOOK_SECONDS))
         elif isinstance(step, Send):
             await self._send(step)
         elif isinstance(step, Reprice):

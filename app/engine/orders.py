@@ -287,7 +287,7 @@ class OrderManager:
     async def square_off(self, key: PositionKey) -> OrderId:
         """Closes a whole position with the kind that its class takes."""
         position = open_position(await self._state.read_since_fills(key), key, of_today=True)
-        self._deny_leaving(key)
+        self.deny_leaving(key)
         if key.product is Product.CO:
             return await self._leave_cover(key)
         instrument = self._instrument(key.instrument)
@@ -298,8 +298,8 @@ class OrderManager:
         self._leaving[key] = await self.place(request, purpose=Purpose.EXIT, closing=True)
         return self._leaving[key]
 
-    def _deny_leaving(self, key: PositionKey) -> None:
-        """A second order beside the one that closes the position already would turn it round."""
+    def deny_leaving(self, key: PositionKey) -> None:
+        """Raises Denied for a second order beside the one that closes the position: it would turn it round."""
         number = self._state.numbers.get(self._leaving.get(key, OrderId("")))
         known = None if number is None else self._state.orders.get(number)
         if known is not None and not known.status.is_final:

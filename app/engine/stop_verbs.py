@@ -4,7 +4,9 @@ Durable before it holds, one change of a stop at a time. Loop thread only.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
 from typing import Any
@@ -63,6 +65,7 @@ class StopVerbs:
         self._set = changed
         self._publish = publish
         self._close_elsewhere = close_elsewhere
+        self._leaves: defaultdict[PositionKey, asyncio.Lock] = defaultdict(asyncio.Lock)
         self.busy: set[PositionKey | StopId] = set()
         """What is being changed."""
 
@@ -141,6 +144,10 @@ class StopVerbs:
     async def leave(self, key: PositionKey, why: FiredBy) -> list[Stop]:
         """Closes a whole position now through its stops; what no stop owns gets one of its own. Raises Denied in words,
         also where the market is closed."""
+        async with self._leaves[key]:  # asked twice at once, what no stop owns would be sold twice
+            return await self._leave(key, why)
+
+    async def _leave(self, key: PositionKey, why: FiredBy) -> list[Stop]:
         position, instrument = self._guardable(key)
         last = self._last_price(instrument.id) or position.last_price
         leaving, today = self._shares.leaving(key), self._bought_today(key)

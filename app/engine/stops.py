@@ -12,7 +12,7 @@ from app.brokers.base import BrokerSession, ExitLine, Mark
 from app.domain.errors import Denied, StorageError
 from app.domain.events import Event, StopChanged
 from app.domain.ids import InstrumentId, StopId
-from app.domain.instrument import Instrument
+from app.domain.instrument import Instrument, Product
 from app.domain.money import Price
 from app.domain.portfolio import PositionKey
 from app.domain.stop import Stop, StopState, is_triggered, stop_of_tag
@@ -177,6 +177,10 @@ class StopEngine:
     def can_fire(self) -> bool:
         """There is a line over which exits leave."""
         return self._watching.attached
+
+    def can_leave(self, key: PositionKey) -> bool:
+        """A position can be left through its stops now: there is a line, and its market trades."""
+        return self.can_fire and key.product is not Product.CO and self._trades(key.instrument)
 
     @property
     def exiting(self) -> int:

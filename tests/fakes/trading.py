@@ -87,6 +87,8 @@ class FakeBroker(FakeTriggers):
         """For the next placements: an error to raise (nothing done), `open`, `lost` (done, no answer), `rejected`."""
         self.failures: dict[str, list[Exception]] = {}
         """By method: errors of the next calls."""
+        self.reads = 0
+        """Of orders and positions."""
         self.slow = 0.01
         """Seconds that an answer with positions is under way: it tells what was so when it left."""
         self.state: AccountState | None = None
@@ -172,11 +174,13 @@ class FakeBroker(FakeTriggers):
         return failure
 
     async def orders(self) -> Sequence[Order]:
+        self.reads += 1
         await asyncio.sleep(0.01)
         self._fail("orders")
         return list(self.book.values())
 
     async def positions(self) -> Sequence[Position]:
+        self.reads += 1
         rows = [position(key, quantity) for key, quantity in self.held.items()]
         await asyncio.sleep(self.slow)
         self._fail("positions")

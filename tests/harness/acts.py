@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from app.desk.account import AccountDesk
 from app.desk.flatten_messages import FlattenReport
+from app.desk.square_off import square_off
 from app.domain.errors import AppError
 from app.domain.ids import InstrumentId, StrategyId, Tag
 from app.domain.instrument import Product
@@ -311,7 +312,7 @@ class Stage:
 
     async def manual_exit(self, act: Act, guarded: Guarded) -> bool:
         """The trader presses exit in the very moment."""
-        return await self._by_hand(lambda desk: desk.orders.square_off(self.key(guarded)))
+        return await self._by_hand(lambda desk: square_off(desk, self.key(guarded)))
 
     async def moved(self, act: Act, guarded: Guarded) -> bool:
         """A little further away."""

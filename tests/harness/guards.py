@@ -53,11 +53,9 @@ def lookup_before_retry(patches: ExitStack) -> None:
         if self._attempts.in_flight:
             return
         try:
-            began = self._loop_time()
             await self._state.read_positions()
-            self._position_read_at = began
         except AppError:
-            self._position = None
+            self._seen.unread()
 
     patches.enter_context(mock.patch.object(attempts.Attempts, "answered", careless))
     patches.enter_context(mock.patch.object(exits.ExitFollower, "_look", unlooked))
@@ -159,7 +157,8 @@ def fresh_position(patches: ExitStack) -> None:
     """positions that were read before the last fill count as now"""
 
     def careless(self: exits.ExitFollower) -> int | None:
-        return None if self._position is None else self._own(self.stop, self._position, self._attempts.closed)
+        position = self._seen.quantity
+        return None if position is None else self._own(self.stop, position, self._attempts.closed)
 
     patches.enter_context(mock.patch.object(exits.ExitFollower, "_own_position", property(careless)))
 

@@ -282,8 +282,13 @@ def _open_then(stage: Stage, moment: float) -> Iterator[str]:
     rows = world.tape.listings.by_token
     for token, product in {(t.token, t.product) for t in world.traded}:
         before = [t for t in world.traded if (t.token, t.product) == (token, product) and t.at <= moment]
-        if before and before[-1].net and moment - before[-1].at > LOOKED_WITHIN and product != "CNC":
-            yield f"verified flat, with {before[-1].net} units of {rows[token].tradingsymbol} {product} open"
+        if not before or moment - before[-1].at <= LOOKED_WITHIN or product == "CNC":
+            continue
+        row = rows[token]
+        overnight = before[-1].at < world.turned_day <= moment  # the broker may have closed it, without a trade here
+        net = world.net_at(f"{row.exchange}:{row.tradingsymbol}", product, moment) if overnight else before[-1].net
+        if net:
+            yield f"verified flat, with {net} units of {row.tradingsymbol} {product} open"
 
 
 def _alarms_heard(stage: Stage) -> Iterator[HeardNotice]:

@@ -130,7 +130,7 @@ def _without_cause(stage: Stage, guarded: Guarded, stop: Stop) -> Iterator[str]:
         return
     if stop.fired_by is FiredBy.PORTFOLIO and stage.day_loss:
         return  # judged by the day's result
-    if stop.fired_by is FiredBy.TRADER and stage.flattened:
+    if stop.fired_by is FiredBy.TRADER and (stage.flattened or stage.happened.get(Kind.MANUAL_EXIT)):
         return
     world = stage.world
     token = world.tape.listings.by_key[guarded.instrument].token

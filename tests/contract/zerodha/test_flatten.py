@@ -22,7 +22,7 @@ from app.domain.strategy import Days, StrategyPlan, new_strategy_id
 from app.engine import firing
 from app.runtime.paths import ProfilePaths
 from tests.contract.zerodha.test_accounts import INFY, Trader, at_the_desk
-from tests.fakes.paper_exchange import PaperExchange, paper_exchange
+from tests.fakes.paper_exchange import PaperExchange, eventually, paper_exchange
 
 SBIN = InstrumentId("NSE:SBIN")
 
@@ -141,6 +141,25 @@ async def test_a_stop_that_has_fired_is_followed_and_its_position_is_not_sold_ag
     assert len(fired) == 1
     assert report.verified
     assert sum(await sold(trader)) == before + 20
+
+
+async def test_an_exit_by_hand_leaves_through_the_stop_and_nothing_is_sold_beside_it(trader: Trader) -> None:
+    before = sum(await sold(trader))
+    key = await trader.hold(20, Product.MIS)
+    low = await trader.last() * 90 // 100 // 10 * 10
+    stop = await trader.desk.stops.arm(key, StopPlan(low, quantity=15))  # five of them have no stop
+    verbs = trader.desk.trading
+    pressed = await asyncio.gather(verbs.square_off(key), verbs.square_off(key), return_exceptions=True)
+    assert sum(isinstance(one, Denied) for one in pressed) == 1, pressed
+
+    async def ended_all() -> bool:
+        return all(one.state is StopState.CLOSED for one in await trader.desk.stops.stops())
+
+    await eventually(ended_all)
+    assert sum(await sold(trader)) == before + 20
+    assert (await quantities(trader))[key] == 0
+    ended = {one.id: one for one in await trader.desk.stops.stops()}
+    assert ended[stop.id].fired_by is FiredBy.TRADER
 
 
 async def test_a_full_disk_holds_nothing_back(trader: Trader, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -325,6 +325,47 @@ def test_two_exits_that_crossed_are_squared_off_with_an_alarm() -> None:
     assert any("closed twice" in alarm for alarm in rig.alarms)
 
 
+def test_an_excess_goes_back_though_the_other_exit_is_still_filling() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        by_phone = OrderRequest(ACCOUNT, INFY.id, Side.SELL, 100, Product.MIS, OrderKind.MARKET)
+        theirs = rig.broker.accept(by_phone).broker_order_id
+        rig.broker.answers = ["open"]
+        rig.tick(98_900)
+        await settle()
+        rig.broker.fill(theirs, 60)
+        rig.broker.fill(BrokerOrderId("1001"))
+        turned = asyncio.get_running_loop().time()
+        while rig.broker.placed[-1].side is Side.SELL:
+            await asyncio.sleep(0.25)
+            if rig.broker.book[theirs].pending_quantity:
+                rig.broker.fill(theirs, 2)  # a thin book: a little at a time, and never at rest
+            assert asyncio.get_running_loop().time() - turned < 2.0
+        rig.broker.finish(theirs, OrderStatus.CANCELLED)
+        await rig.ended(stop)
+        await asyncio.sleep(5)
+        assert rig.broker.held[KEY] == 0
+
+    assert any("closed twice" in alarm for alarm in play(script).alarms)
+
+
+def test_an_exit_that_fills_little_by_little_asks_the_broker_no_more_than_needed() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        rig.broker.answers = ["open"]
+        rig.tick(98_900)
+        await settle()
+        before = rig.broker.reads
+        for _ in range(40):
+            await asyncio.sleep(0.25)
+            rig.broker.fill(BrokerOrderId("1000"), 2)
+        assert rig.broker.reads - before <= 24, "one look a second, of orders and positions"
+        rig.broker.fill(BrokerOrderId("1000"))
+        await rig.ended(stop)
+
+    play(script)
+
+
 def test_an_excess_of_two_exits_of_one_position_goes_back_once() -> None:
     async def script(rig: Rig) -> None:
         first = await rig.guard()

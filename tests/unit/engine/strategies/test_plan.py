@@ -185,6 +185,19 @@ def test_a_late_fill_of_a_given_up_entry_is_held_guarded_and_loud() -> None:
     assert [type(action) for action in late.actions] == [Guard, Tell]
 
 
+def test_an_attempt_that_came_after_all_beside_the_next_is_guarded_and_said_once() -> None:
+    held = decide(BUYING, EntryNews(100, 1000, over=False)).strategy
+    both = decide(held, EntryNews(200, 1000, over=True))
+    assert (both.strategy.state, both.strategy.held) == (S.BOUGHT, 200)
+    told = [action for action in both.actions if isinstance(action, Tell)]
+    assert [tell.level for tell in told] == [Level.ALARM]
+    assert "200 units were filled, 100 were asked for" in told[0].words
+    again = decide(both.strategy, EntryNews(201, 1000, over=True))
+    assert [type(action) for action in again.actions] == [Guard]
+    later = decide(HELD, EntryNews(140, 1000, over=True))
+    assert [type(action) for action in later.actions] == [Guard, Tell]
+
+
 # -- missed while away -------------------------------------------------------------------------------------------------
 
 

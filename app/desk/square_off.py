@@ -1,0 +1,31 @@
+"""A position is closed by hand, through its stops where it can be: they know what is on its way already, follow it
+until nothing is left, and take back what is closed twice. An order beside them would know none of that. Loop thread
+only.
+"""
+
+from __future__ import annotations
+
+from app.desk.account import AccountDesk
+from app.domain.errors import Denied
+from app.domain.ids import OrderId
+from app.domain.portfolio import PositionKey
+from app.domain.stop import FiredBy, StopState
+
+
+async def square_off(desk: AccountDesk, key: PositionKey) -> OrderId:
+    """Returns when the exit is on its way; its tag, or the order's id where the market does not trade and the broker
+    decides.
+
+    Raises Denied (nothing is open, or it is being closed already), and what placing an order raises.
+    """
+    if not desk.stops.can_leave(key):
+        return await desk.orders.square_off(key)
+    await desk.state.read_since_fills(key)
+    for stop in desk.stops.stops_on(key):
+        if stop.state is StopState.SUSPENDED:  # it waits for an answer that is moot now
+            await desk.stops.disarm(stop.id)
+    desk.orders.deny_leaving(key)
+    left = await desk.stops.leave(key, FiredBy.TRADER)
+    if not left:
+        raise Denied("This position is being closed already.", "See the stops list.")
+    return OrderId(left[0].tag())

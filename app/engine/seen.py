@@ -1,0 +1,82 @@
+"""What a follower knows of its position: the last reading, since when the readings agree, and whether it is older than
+the last fill that was heard of. No I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from app.domain.order import Side
+from app.domain.portfolio import PositionKey
+from app.engine.account import PositionReading
+
+
+class SeenPosition:
+    """Of one fired stop. Loop thread only."""
+
+    def __init__(self, key: PositionKey, exit_side: Side, now: Callable[[], float]) -> None:
+        self._key = key
+        self._closed_sign = exit_side.sign
+        """Of a position that the exit has turned round."""
+        self._now = now
+        self.quantity: int | None = None
+        """Signed units by the last reading; None: it could not be read."""
+        self._said: int | None = None  # by the last reading that could be read
+        self._since = 0.0
+        self.read_at = 0.0
+        """When the read began that the quantity is from."""
+        self.traded_at = 0.0
+        """When news of orders last changed what ours have filled, or ended one, or anybody's filled here."""
+        self._ours_at = 0.0
+        """The same of ours alone."""
+        self._turned_since: float | None = None
+
+    def take(self, reading: PositionReading) -> None:
+        """A reading of all positions."""
+        if not reading.knows(self._key):
+            self.quantity = None
+            return
+        quantity = reading.quantity(self._key)
+        if quantity != self._said:
+            self._said, self._since = quantity, self._now()
+        self.quantity, self.read_at = quantity, reading.began
+        if reading.began < self._ours_at:
+            return  # our own fill may be on its way into it
+        if quantity * self._closed_sign <= 0:
+            self._turned_since = None
+        elif self._turned_since is None:
+            self._turned_since = self._now()
+
+    def unread(self) -> None:
+        """It could not be read."""
+        self.quantity = None
+
+    def traded(self, *, ours: bool) -> None:
+        """News of orders: what was read before is old."""
+        self.traded_at = self._now()
+        if ours:
+            self._ours_at = self.traded_at
+
+    @property
+    def current(self) -> int | None:
+        """As it is now. An answer that was on its way while a fill happened shows the position of before: acted upon,
+        it sells twice."""
+        return None if self.read_at < self.traded_at else self.quantity
+
+    @property
+    def age(self) -> float:
+        """Seconds that the readings have said the same, without a fill."""
+        return self._now() - max(self._since, self.traded_at)
+
+    @property
+    def turned_for(self) -> float:
+        """Seconds that every reading has shown it turned round, since our own orders last filled. Others may go on
+        trading meanwhile: it is turned round all the same."""
+        if self._turned_since is None:
+            return 0.0
+        return self._now() - max(self._turned_since, self._ours_at)
+
+    @property
+    def settling(self) -> float:
+        """Seconds that what is to be believed next has been seen."""
+        return self.age if self._turned_since is None else self.turned_for

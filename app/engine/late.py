@@ -107,7 +107,7 @@ class LateOrders:
     def _clean_up(self, stop: Stop, why: str, *, cleanup: bool = True) -> None:
         reopened = replace(stop, state=StopState.EXITING, note=why)
         self._changed(reopened)
-        self._record.note(reopened, "reopened", why)
+        self._record.begin_keeping(reopened, "reopened", why)  # a crash before it is taken back must not forget it
         self._firing.follow(reopened, cleanup=cleanup)
 
     def _on_settled(self, stop: StopId) -> None:

@@ -96,6 +96,10 @@ class StopRecord:
             self.alarm(stop, "The journal cannot be written.", failure.next_step, str(failure))
             self._debts.owe(entry)
 
+    def begin_keeping(self, stop: Stop, what: str, detail: str) -> None:
+        """The same, and nobody waits for it."""
+        self._run(self.keep(stop, what, detail), f"journal {what} {stop.id}")
+
     async def keep_levels(self, stops: Sequence[Stop]) -> None:
         """Levels that moved, durable when this returns; a journal that cannot write is said aloud."""
         if not stops:

@@ -21,6 +21,7 @@ from app.domain.stop import StopState
 from app.engine.orders import new_order_tag
 from app.simulator.account import Conversion
 from app.simulator.faults import Fault
+from app.simulator.form import OrderForm
 from app.simulator.refusal import Refused
 from tests.harness.script import HAND_SHARE, Act, Guarded, Kind, Planned, Script
 from tests.harness.station import Disk, InlineWorker
@@ -75,6 +76,10 @@ class Stage:
     flattened: list[Flattened] = field(default_factory=list)
     night: float | None = None
     """Loop time at which the program ended for the day; the broker closes what is left of it."""
+    converted: list[tuple[str, float]] = field(default_factory=list)
+    """Which instrument's position was converted by phone, and when: no update tells of it."""
+    moved_stops: set[str] = field(default_factory=set)
+    """Instruments whose stop the trader has moved."""
     by_phone: dict[str, float] = field(default_factory=dict)
     """Exchange's order id of what another terminal did, and when."""
 
@@ -290,6 +295,38 @@ class Stage:
         self.by_phone[world.traded[-1].order] = world.loop.time()
         return True
 
+    async def phone_order(self, act: Act, guarded: Guarded) -> bool:
+        """The trader closes the position at another terminal, by an order that fills as the book has it."""
+        world = self.world
+        net = world.net(guarded.instrument, guarded.product)
+        row = world.tape.listings.by_key[guarded.instrument]
+        size = abs(net) if not row.freeze_quantity else min(abs(net), row.freeze_quantity)
+        if not net or world.exchange_side.dead:
+            return False
+        side = "SELL" if net > 0 else "BUY"
+        last = world.exchange.market.quotes[row.token].last_price
+        form = OrderForm(
+            exchange=row.exchange,
+            tradingsymbol=row.tradingsymbol,
+            side=side,
+            quantity=size,
+            product=guarded.product,
+            order_type="LIMIT",
+            price=last * (98 if net > 0 else 102) // 100 // row.tick_size * row.tick_size,
+            trigger_price=0,
+            validity="DAY",
+            disclosed_quantity=0,
+            market_protection=None,
+            tag=None,
+            autoslice=False,
+        )
+        try:
+            order = world.exchange.oms.place(form)
+        except Refused:
+            return False
+        self.by_phone[order.order_id] = world.loop.time()
+        return True
+
     async def phone_convert(self, act: Act, guarded: Guarded) -> bool:
         world = self.world
         net = world.net(guarded.instrument, guarded.product)
@@ -302,6 +339,7 @@ class Stage:
             world.exchange.ledger.convert(listing, move, world.exchange.oms.records.live())
         except Refused:
             return False
+        self.converted.append((guarded.instrument, world.loop.time()))
         return True
 
     # -- of the trader -----------------------------------------------------------------------------------------------
@@ -321,6 +359,7 @@ class Stage:
         if stop is None or stop.state is not StopState.ARMED:
             return False
         trigger = stop.trigger + stop.side.sign * stop.tick_size
+        self.moved_stops.add(guarded.instrument)
         return await self._by_hand(lambda desk: desk.stops.move(stop.id, trigger))
 
     async def entry(self, act: Act, _: Guarded) -> bool:
@@ -582,4 +621,5 @@ _ACTS: dict[Kind, Callable[[Stage, Act, Guarded], Awaitable[bool | None]]] = {
     Kind.NIGHT: Stage.a_night,
     Kind.TRIGGER_FAILS: Stage.trigger_fails,
     Kind.TRIGGER_DELETED: Stage.trigger_deleted,
+    Kind.PHONE_ORDER: Stage.phone_order,
 }

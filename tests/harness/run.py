@@ -48,6 +48,10 @@ SELDOM = {
 """Looks that decide nothing in a run: at the night that a script brings itself, and what a window would paint. The
 clock is read as seldom as a live broker's."""
 ASKED_AGAIN = 0.3
+SOLD_OUT = 6.0
+"""Seconds without a trade after which a thin book is done with."""
+LONGEST = 120.0
+"""Seconds that a thin book gets in all."""
 BEYOND = 0.02
 """How far the price goes through the level."""
 
@@ -151,6 +155,7 @@ async def _play(world: World, script: Script, *, story: bool) -> Result:
     await world.wait(max(0.0, begun + script.ends - loop.time()))
     await acting
     await world.wait(QUIET)
+    await _sold_out(world)
     found = await violations(stage, armed)
     closed = sum(1 for s in (world.station.stops if world.station else ()) if s.exit_average is not None)
     log = tuple(_story(world, begun)) if story or found else ()
@@ -167,6 +172,16 @@ async def armed_soon(station: Station, key: PositionKey, plan: StopPlan) -> Stop
                 raise
             await asyncio.sleep(ASKED_AGAIN)
             await station.desk.books.refresh()
+
+
+async def _sold_out(world: World) -> None:
+    """A thin book takes a little at a time: what is still being sold is sold before anything is judged."""
+    until = world.loop.time() + LONGEST
+    while world.loop.time() < until:
+        last = max((trade.at for trade in world.traded if trade.token in world.tape.thin), default=0.0)
+        if world.loop.time() - last > SOLD_OUT:
+            return
+        await world.wait(1.0)
 
 
 async def limit_day(station: Station, stage: Stage) -> None:

@@ -94,15 +94,10 @@ def _why_it_left(stage: Stage, planned: Planned, strategy: Strategy) -> Iterator
         if stop is not None and stop.fired_by not in (FiredBy.STOP, None):
             yield f"it was exited by its stop, which fired by {stop.fired_by}"
         unknown = stop is not None and stop.fired_by is None  # why it fired died with the process that fired it
-        # The exchange's own clock follows the machine's when it is started again: its prices are of a later moment.
-        unknown = unknown or bool(stage.happened.get(Kind.CLOCK_JUMP) and stage.happened.get(Kind.EXCHANGE_RESTART))
         if not unknown and (not planned.breach or (exits and min(exits) < stage.begun + planned.breach - 0.25)):
             yield "it was exited by its stop before any price was at its level"
     by_time = strategy.state is StrategyState.SOLD and strategy.leaving is Leaving.TIME
-    jumped = stage.happened.get(Kind.CLOCK_JUMP) and stage.happened.get(Kind.EXCHANGE_RESTART)
-    closed = (
-        stage.flattened or _halts(stage) or jumped
-    )  # its time came to an empty position, or by the exchange's clock
+    closed = stage.flattened or _halts(stage)  # its time came to an empty position
     if by_time and exits and not closed and min(exits) < stage.begun + planned.sells - 0.05:
         yield f"it was sold by time {stage.begun + planned.sells - min(exits):.2f} s too early"
     if strategy.leaving is Leaving.TRADER and not (stage.happened.get(Kind.STRATEGY_ENDED) or stage.flattened):
@@ -184,8 +179,6 @@ def of_portfolio(stage: Stage) -> Iterator[str]:
         yield "the account was halted, and is not any more"
     if day.halted_net is not None and day.limits.loss is not None and day.halted_net > -day.limits.loss:
         yield f"halted at {day.halted_net} paise, with a limit of {day.limits.loss}"
-    if any(_sold_in_parts(stage, token) for token in stage.world.tape.thin):
-        return
     left = {
         f"{position.token} {position.product}": position.quantity
         for position in stage.world.exchange.ledger.account.positions.values()
@@ -195,12 +188,6 @@ def of_portfolio(stage: Stage) -> Iterator[str]:
         yield f"the account is halted, and positions are open: {left}"
     elif not day.flat:
         yield "everything is closed, and the portfolio stop has not seen it"
-
-
-def _sold_in_parts(stage: Stage, token: int) -> bool:
-    """Nobody buys more at once: a part was filled a moment ago."""
-    world = stage.world
-    return any(t.token == token and world.loop.time() - t.at < 1.0 for t in world.traded)
 
 
 def _entries_after(stage: Stage, halts: list[tuple[float, int]]) -> Iterator[str]:

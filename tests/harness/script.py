@@ -53,6 +53,7 @@ class Kind(StrEnum):
     NIGHT = "night with triggers at the broker"
     TRIGGER_FAILS = "request of a trigger fails"
     TRIGGER_DELETED = "trigger deleted by phone"
+    PHONE_ORDER = "exit by phone beside ours"
 
 
 class Rule(StrEnum):
@@ -203,7 +204,11 @@ _LATEST_KINDS = (Kind.FLATTENED,)
 """Drawn apart once more."""
 _NIGHT_KINDS = (Kind.NIGHT, Kind.TRIGGER_FAILS, Kind.TRIGGER_DELETED)
 """Of `nights`."""
-_FIRST_KINDS = tuple(kind for kind in Kind if kind not in (*_LATER_KINDS, *_LATEST_KINDS, *_NIGHT_KINDS))
+_PHONE_KINDS = (Kind.PHONE_ORDER,)
+"""And once more."""
+_FIRST_KINDS = tuple(
+    kind for kind in Kind if kind not in (*_LATER_KINDS, *_LATEST_KINDS, *_NIGHT_KINDS, *_PHONE_KINDS)
+)
 _AT_BREACH = tuple(kind for kind in Kind if kind not in (Kind.MOVED, Kind.NEXT_DAY, Kind.ENTRY))
 
 
@@ -219,6 +224,7 @@ def write(seed: int, options: tuple[str, ...]) -> Script:
     guarded += _large(more, guarded)
     drawn += _later(more, guarded, planned, first, wire)
     drawn += _latest(random.Random(f"latest {seed}"), guarded, first)
+    drawn += _by_phone(random.Random(f"phone {seed}"), guarded)
     acts = sane(sorted([*drawn, *_silent(drawn)], key=lambda act: act.at))
     tail = 20.0
     last = max([g.breach for g in guarded] + [p.sells for p in planned] + [act.at + lasts(act) for act in acts])
@@ -279,6 +285,16 @@ def _latest(chance: random.Random, guarded: tuple[Guarded, ...], first: float) -
     near = chance.random() < 0.5
     at = guarded[about].breach + chance.uniform(-0.5, 1.0) if near else chance.uniform(ARMED_BY, first + 8.0)
     return [Act(round(max(ARMED_BY, at), 4), Kind.FLATTENED, about, 0.0)]
+
+
+def _by_phone(chance: random.Random, guarded: tuple[Guarded, ...]) -> list[Act]:
+    """Rather where a book is thin: there it fills beside our exit for a while."""
+    about = max(range(len(guarded)), key=lambda i: (guarded[i].thin, chance.random()))
+    if chance.random() >= (0.4 if guarded[about].thin else 0.06):
+        return []
+    breach = guarded[about].breach
+    at = breach + chance.choice((chance.uniform(-0.03, 0.06), chance.uniform(-4.0, 4.0)))
+    return [Act(round(max(ARMED_BY, at), 4), Kind.PHONE_ORDER, about, 1.0)]
 
 
 def _silent(acts: list[Act]) -> Iterator[Act]:

@@ -12,13 +12,17 @@ from tests.harness.acts import Stage
 from tests.harness.night_verdict import of_nights
 from tests.harness.plans import earliest, first_price, leaves_at, target_of, units_of
 from tests.harness.scenes import closed_at, of_flatten, of_flights, of_portfolio, of_slices, of_strategies
-from tests.harness.script import Guarded, Kind, Rule
+from tests.harness.script import TRADES, Guarded, Kind, Rule
 from tests.harness.world import MORNING, Traded
 
 KNOWN_AFTER = 0.1
 """Seconds after which whoever looks into the order book before he sends again has seen an order there."""
-NEXT_ATTEMPT = 8.0
-"""Seconds until which the attempt after a refused one has left, also over a busy disk; it is said with that."""
+NEXT_ATTEMPT = 3.0
+"""Seconds until which the attempt after a refused one has left; it is said with that."""
+NEXT_ATTEMPT_SLOW = 8.0
+"""The same over a busy disk."""
+PAID_AFTER = 4.0
+"""Seconds after there is space again until what the journal was owed is written."""
 SAID_AFTER = 8.0
 """Seconds: silence is found after three, and said two later."""
 REVERSED_AT_MOST = 2.0
@@ -83,20 +87,10 @@ def _of_stop(stage: Stage, guarded: Guarded, stop: Stop, mine: dict[StopId, Stop
         return
     if stop.state is StopState.SUSPENDED and _was_asked(stage, guarded):
         return
-    if guarded.thin and stop.state is StopState.EXITING and _still_selling(stage, guarded):
-        return
     if stop.state is not StopState.ARMED:
         yield f"the stop is still {stop.state} ({stop.note}); the exchange has {net} units"
         return
     yield from _of_armed(stage, guarded, known, held)
-
-
-def _still_selling(stage: Stage, guarded: Guarded) -> bool:
-    """Nobody buys more at once: it was filled in a part a moment ago."""
-    world = stage.world
-    token = world.tape.listings.by_key[guarded.instrument].token
-    last = max((t.at for t in world.traded if (t.token, t.product) == (token, guarded.product)), default=0.0)
-    return world.loop.time() - last < 1.0
 
 
 def _was_asked(stage: Stage, guarded: Guarded) -> bool:
@@ -126,7 +120,7 @@ def _of_armed(stage: Stage, guarded: Guarded, stop: Stop, held: int) -> Iterator
 
 def _without_cause(stage: Stage, guarded: Guarded, stop: Stop) -> Iterator[str]:
     """A stop that fired had a price of the tape beyond its level, or its time had come."""
-    if stop.fired_at is None or stop.fired_price is None or stage.happened.get(Kind.MOVED, 0):
+    if stop.fired_at is None or stop.fired_price is None or guarded.instrument in stage.moved_stops:
         return
     if stop.fired_by is FiredBy.PORTFOLIO and stage.day_loss:
         return  # judged by the day's result
@@ -163,8 +157,7 @@ def _of_position(stage: Stage, guarded: Guarded) -> Iterator[str]:
             yield from _knew_better(stage, guarded, trade)
         elif held >= 0 and turned is not None:
             yield from _told_of_turn(stage, guarded, turned, trade)
-            if not guarded.thin:  # what nobody buys cannot be squared off at once
-                yield from _too_long(stage, turned.at, trade.at)
+            yield from _too_long(stage, turned.at, trade.at, _book_takes(stage, guarded, turned.at, trade.at))
             turned = None
     if turned is None:
         return
@@ -178,9 +171,14 @@ def _of_position(stage: Stage, guarded: Guarded) -> Iterator[str]:
     others = sum(t.quantity * _sign(t) for t in trades if t.at >= turned.at and not t.tag) * sign
     if others < 0 <= (world.net(guarded.instrument, guarded.product) * sign - others):
         return
-    undone = stage.happened.get(Kind.PHONE_CONVERT) and world.net(guarded.instrument, guarded.product) * sign >= 0
+    undone = _converted(stage, guarded.instrument) and world.net(guarded.instrument, guarded.product) * sign >= 0
     if not undone:
         yield f"turned round from {turned.at - stage.begun:.2f} s to the end"
+
+
+def _converted(stage: Stage, instrument: str) -> bool:
+    """The trader has moved this position to another product: a change without a trade or an update."""
+    return any(name == instrument for name, _ in stage.converted)
 
 
 def _sign(trade: Traded) -> int:
@@ -195,7 +193,7 @@ def _by_hand_and_late(stage: Stage, guarded: Guarded, turned: Traded) -> bool:
 
 def _told_of_turn(stage: Stage, guarded: Guarded, turned: Traded, back: Traded | None) -> Iterator[str]:
     """An exit of ours that turned a position round calls the trader, where nobody else has turned it back at once."""
-    if stop_of_tag(turned.tag or None) is None or stage.happened.get(Kind.PHONE_CONVERT):
+    if stop_of_tag(turned.tag or None) is None or _converted(stage, guarded.instrument):
         return  # by a conversion it may be turned back, too
     by_others = back is not None and not back.tag and stage.fair(turned.at, back.at) < REVERSED_AT_MOST
     if not by_others and not _called(stage, guarded.instrument, turned.at):
@@ -215,9 +213,27 @@ def _alarms(stage: Stage) -> list[tuple[float, str]]:
     ]
 
 
-def _too_long(stage: Stage, since: float, until: float) -> Iterator[str]:
+def _book_takes(stage: Stage, guarded: Guarded, since: float, until: float) -> float:
+    """Seconds that a thin book needs for what went back: what nobody takes cannot be squared off at once."""
+    world = stage.world
+    row = world.tape.listings.by_key[guarded.instrument]
+    lots = world.tape.thin.get(row.token)
+    if lots is None:
+        return 0.0
+    sign = 1 if guarded.quantity > 0 else -1
+    back = sum(
+        trade.quantity
+        for trade in world.traded
+        if (trade.token, trade.product) == (row.token, guarded.product)
+        and since < trade.at <= until
+        and _sign(trade) == sign
+    )
+    return back / (lots * row.lot_size) * TRADES
+
+
+def _too_long(stage: Stage, since: float, until: float, needed: float = 0.0) -> Iterator[str]:
     fair = stage.fair(since, until)
-    if fair > REVERSED_AT_MOST:
+    if fair > REVERSED_AT_MOST + needed:
         yield f"turned round for {until - since:.2f} s, {fair:.2f} of them in fair weather"
 
 
@@ -226,7 +242,7 @@ def _knew_better(stage: Stage, guarded: Guarded, trade: Traded) -> Iterator[str]
     world = stage.world
     if stop_of_tag(trade.tag or None) is None or stage.happened.get(Kind.NEXT_DAY):
         return
-    if stage.happened.get(Kind.PHONE_CONVERT):
+    if _converted(stage, guarded.instrument):
         return  # no update tells of it
     left = world.left[trade.tag] - 0.001
     life = world.life_at(left)
@@ -278,16 +294,24 @@ async def _unjournalled(stage: Stage) -> list[str]:
         if order.tag
         and stop_of_tag(order.tag) is not None
         and order.tag not in tags
-        # No exit waits for a disk that is full; what was owed for it died with a process that was killed meanwhile.
-        and not any(begin <= stage.world.left.get(order.tag, 0.0) <= end + 2.0 for begin, end in stage.full)
+        and not _owed_by_the_dead(stage, stage.world.left.get(order.tag, 0.0))
     ]
+
+
+def _owed_by_the_dead(stage: Stage, left: float) -> bool:
+    """No exit waits for a disk that is full: it is written down when there is space again, unless the process was
+    killed before that."""
+    return any(
+        begin <= left <= end + PAID_AFTER and stage.died_within(left, end + PAID_AFTER - left)
+        for begin, end in stage.full
+    )
 
 
 def _sent_again(stage: Stage) -> Iterator[str]:
     """No attempt leaves while an earlier one stands in the broker's book, unless it is for what that one left over."""
     world = stage.world
-    if stage.happened.get(Kind.DISK_BUSY) or stage.happened.get(Kind.PHONE_GROW) or stage.happened.get(Kind.NEXT_DAY):
-        return  # a decision waited for the disk; there is more to close; the orders of the day before are gone
+    if stage.happened.get(Kind.PHONE_GROW) or stage.happened.get(Kind.NEXT_DAY):
+        return  # there is more to close; the orders of the day before are gone
     units = {
         g.instrument: abs(g.quantity) * world.tape.listings.by_key[g.instrument].lot_size for g in stage.script.guarded
     }
@@ -305,6 +329,9 @@ def _sent_again(stage: Stage) -> Iterator[str]:
             name = f"{first.exchange}:{first.tradingsymbol}"
             most = units.get(name, 0) + _taken_back(stage, later)
             beside = first.status in ("OPEN", "COMPLETE") and first.quantity + later.quantity > most
+            waited = any(begin <= world.left[str(later.tag)] <= end + 2.5 for begin, end in stage.slow)
+            if waited:
+                continue  # its decision waited for the disk
             if same and beside and world.arrived[first.order_id] < world.left[str(later.tag)] - KNOWN_AFTER:
                 yield f"{name}: exit {later.tag} left while {first.tag} was in the order book"
 
@@ -344,10 +371,13 @@ def _alarms_missing(stage: Stage) -> Iterator[str]:
 
 def _closed_by_another(stage: Stage, order: Order, since: float) -> bool:
     """Before the next attempt could leave: nothing was lost then. A conversion leaves no trade."""
-    return bool(stage.happened.get(Kind.PHONE_CONVERT)) or any(
+    name = f"{order.exchange}:{order.tradingsymbol}"
+    slow = any(begin <= since <= end for begin, end in stage.slow)
+    until = since + (NEXT_ATTEMPT_SLOW if slow else NEXT_ATTEMPT)
+    return any(one == name and since - 0.5 <= at <= until for one, at in stage.converted) or any(
         (t.token, t.product, t.net) == (order.token, order.product, 0) and stop_of_tag(t.tag or None) is None
         for t in stage.world.traded
-        if since - 0.5 <= t.at <= since + NEXT_ATTEMPT
+        if since - 0.5 <= t.at <= until
     )
 
 

@@ -155,7 +155,7 @@ class World:
     async def open_exchange(self) -> None:
         """Starts it, or starts it again after its death: it remembers."""
         self._lives += 1
-        side = self.exchange_side = Side(f"exchange {self._lives}")
+        side = self.exchange_side = Side(f"exchange {self._lives}", keeps_time=True)
         clock = self.exchange.market.clock if self._lives > 1 else ExchangeClock(MORNING)
         at = clock.now()
 

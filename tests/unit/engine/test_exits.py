@@ -448,6 +448,8 @@ def test_an_order_that_turns_up_filled_after_the_stop_was_closed_is_taken_back()
         late = rig.broker.accept(rig.exits[0])
         rig.broker.fill(late.broker_order_id)
         assert rig.broker.held[KEY] == -100
+        await asyncio.sleep(0.5)
+        assert rig.journal.stops[stop.id].state is StopState.EXITING, "a crash before it is taken back forgets nothing"
         await asyncio.sleep(10)
         assert rig.broker.held[KEY] == 0
         assert rig.of(stop).state is StopState.CLOSED

@@ -97,6 +97,8 @@ class Gate:
             raise
         except web.HTTPException as error:
             return failure(_translated(error))
+        except ConnectionError:
+            raise  # whoever asked has gone: nobody is there to be answered
         except Exception as error:  # noqa: BLE001 - a bug is answered as Kite answers one, and told on standard error
             traceback.print_exception(error)
             return failure(Refused(500, "GeneralException", "Something went wrong. Please try again later."))

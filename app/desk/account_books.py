@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 RECONCILE_SECONDS = 30.0
 AFTER_FILL_SECONDS = 0.5
+SERIES_SECONDS = 1.0
+"""From a further fill of an order that goes on to the reading of positions."""
 HOLDINGS_SECONDS = 2.0
 """From the first news of holdings to their reading: a sale in many fills tells of its holding with each."""
 READ_AGAIN_SECONDS = (1.0, 2.0, 4.0)
@@ -48,6 +50,8 @@ class AccountBooks:
         self._publish = publish
         self._tasks = tasks
         self._after_fill = False
+        self._in_series = False
+        """An order goes on filling, and what it moved is read in a moment."""
         self._holdings_due = False
         self.fills: tuple[Fill, ...] = ()
         """Today's, as last read."""
@@ -96,8 +100,14 @@ class AccountBooks:
         """News of an order from the stream. A fill moves the position: it is read."""
         before = self._state.orders.get(order.broker_order_id)
         self._state.order_update(order)
-        if order.filled_quantity > (before.filled_quantity if before is not None else 0):
+        if order.filled_quantity <= (before.filled_quantity if before is not None else 0):
+            return
+        goes_on = before is not None and before.filled_quantity and not order.status.is_final
+        if not goes_on:
             self._tasks.start(self._positions_now(), f"positions after a fill {self._state.account}")
+        elif not self._in_series:
+            self._in_series = True
+            self._tasks.start(self._positions_of_series(), f"positions after some fills {self._state.account}")
 
     def on_news(self, news: BookNews) -> None:
         """The broker says that something is another one now, wherever it was changed: it is read at once."""
@@ -124,6 +134,12 @@ class AccountBooks:
         self.holdings = tuple(await self._state.session.holdings())
         self._state.holdings_heard(self.holdings)
         self._publish(HoldingsChanged(self._state.account, self.holdings))
+
+    async def _positions_of_series(self) -> None:
+        """An order that fills little by little: brokers count what is read, and exits read by the same count."""
+        await asyncio.sleep(SERIES_SECONDS)
+        self._in_series = False
+        await self._positions_now()
 
     async def _positions_now(self) -> None:
         for pause in READ_AGAIN_SECONDS:

@@ -141,6 +141,10 @@ class Attempts:
         self._others[order.broker_order_id] = order.filled_quantity
         return order.filled_quantity > before
 
+    def knows(self, number: BrokerOrderId) -> bool:
+        """An order of this stop, or another's that has traded in its position before."""
+        return number in self.orders or self._others.get(number, 0) > 0
+
     def looked_up(self) -> list[Tag]:
         """A reading of the order book, begun at least a second after the last, has been taken in.
 

@@ -122,10 +122,10 @@ class ExitFollower:
             self._record.note(self.stop, "unknown", "it may have been sent before")
 
     def _on_order(self, order: Order) -> None:
-        goes_on = order.broker_order_id in self._attempts.orders and order.status is OrderStatus.PARTIALLY_FILLED
+        goes_on = order.status is OrderStatus.PARTIALLY_FILLED and self._attempts.knows(order.broker_order_id)
         if self._attempts.concerns(order, self.stop.key):
             self._seen.traded(ours=order.broker_order_id in self._attempts.orders)
-            if not goes_on:  # else it rests and fills on: the next look is soon enough, and brokers count reads
+            if not goes_on:  # else it fills on, as before: the next look is soon enough, and brokers count reads
                 self._news.set()
 
     def _on_positions(self, reading: PositionReading) -> None:

@@ -157,7 +157,9 @@ def _of_position(stage: Stage, guarded: Guarded) -> Iterator[str]:
             yield from _knew_better(stage, guarded, trade)
         elif held >= 0 and turned is not None:
             yield from _told_of_turn(stage, guarded, turned, trade)
-            yield from _too_long(stage, turned.at, trade.at, _book_takes(stage, guarded, turned.at, trade.at))
+            # An order that works at another terminal is never touched: what it sells on top goes back in its own time.
+            since = max(t.at for t in trades if turned.at <= t.at < trade.at and (t is turned or _pushes(t, sign)))
+            yield from _too_long(stage, since, trade.at, _book_takes(stage, guarded, since, trade.at))
             turned = None
     if turned is None:
         return
@@ -174,6 +176,11 @@ def _of_position(stage: Stage, guarded: Guarded) -> Iterator[str]:
     undone = _converted(stage, guarded.instrument) and world.net(guarded.instrument, guarded.product) * sign >= 0
     if not undone:
         yield f"turned round from {turned.at - stage.begun:.2f} s to the end"
+
+
+def _pushes(trade: Traded, sign: int) -> bool:
+    """Another terminal's order has turned the position further round."""
+    return not trade.tag and _sign(trade) != sign
 
 
 def _converted(stage: Stage, instrument: str) -> bool:

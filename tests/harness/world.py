@@ -32,7 +32,7 @@ HELD_UNITS = 50
 """Shares in the demat account, where there are any."""
 STRUCK = 9.0
 """Seconds that a fault of a request may cost: a lost answer is waited for, then looked up."""
-UNHEARD = 31.0
+UNHEARD = 9.0
 """The same of an update that never comes, about an order that nobody asks for: until all is reconciled."""
 CASH = 100_00_00_000_00
 """Paise: what a run is about is never a lack of money."""

@@ -355,13 +355,18 @@ def test_an_exit_that_fills_little_by_little_asks_the_broker_no_more_than_needed
         rig.broker.answers = ["open"]
         rig.tick(98_900)
         await settle()
+        by_phone = OrderRequest(ACCOUNT, INFY.id, Side.SELL, 90, Product.MIS, OrderKind.MARKET)
+        theirs = rig.broker.accept(by_phone).broker_order_id  # and the trader's own beside it
         before = rig.broker.reads
         for _ in range(40):
             await asyncio.sleep(0.25)
-            rig.broker.fill(BrokerOrderId("1000"), 2)
+            rig.broker.fill(BrokerOrderId("1000"), 1)
+            rig.broker.fill(theirs, 1)
+        rig.broker.finish(theirs, OrderStatus.CANCELLED)
         assert rig.broker.reads - before <= 24, "one look a second, of orders and positions"
-        rig.broker.fill(BrokerOrderId("1000"))
+        rig.broker.fill(BrokerOrderId("1000"), 20)
         await rig.ended(stop)
+        assert rig.broker.held[KEY] == 0
 
     play(script)
 

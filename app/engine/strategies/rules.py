@@ -9,6 +9,7 @@ from app.domain.ids import Nanos, Tag
 from app.domain.strategy import Leaving, Strategy
 from app.domain.strategy import StrategyState as S
 from app.domain.strategy_times import Cycle
+from app.engine.strategies.excess import too_much
 from app.engine.strategies.happenings import (
     Action,
     Adopted,
@@ -231,20 +232,10 @@ def _filled(strategy: Strategy, event: EntryNews) -> tuple[Strategy, bool]:
     return after, more > 0
 
 
-def _too_much(before: Strategy, after: Strategy) -> tuple[Tell, ...]:
-    """An attempt that was proven absent and came after all, beside the next: the trader hears of it once, also in a
-    later run than the one that gave it up."""
-    asked = after.plan.quantity
-    if after.bought <= max(asked, before.bought) or before.bought > asked:
-        return ()
-    words = f"{after.bought} units were filled, {asked} were asked for: an attempt that had not arrived came after all"
-    return (Tell(Level.ALARM, f"{words}. All of it is guarded, and leaves with the strategy."),)
-
-
 def entry_news(strategy: Strategy, event: EntryNews) -> Decision:
     """Every fill is guarded at once; when the order is over the filled part is the strategy's."""
     after, grew = _filled(strategy, event)
-    loud = _too_much(strategy, after)
+    loud = too_much(strategy, after)
     if not after.entry_over:
         return Decision(after, (*((Guard(),) if grew else ()), *loud))
     if not after.bought:
@@ -276,13 +267,13 @@ def _bought(strategy: Strategy, words: str, *, grew: bool) -> Decision:
 def late_fill_held(strategy: Strategy, event: EntryNews) -> Decision:
     """After the cancel, while it is held: the exchange had traded before it saw the cancel."""
     after, grew = _filled(strategy, event)
-    return Decision(after, (*((Guard(),) if grew else ()), *_too_much(strategy, after)))
+    return Decision(after, (*((Guard(),) if grew else ()), *too_much(strategy, after)))
 
 
 def late_fill_leaving(strategy: Strategy, event: EntryNews) -> Decision:
     """While the exit is followed: what came is closed when that exit is over."""
     after, _ = _filled(strategy, event)
-    return Decision(after, _too_much(strategy, after))
+    return Decision(after, too_much(strategy, after))
 
 
 def late_fill_over(strategy: Strategy, event: EntryNews) -> Decision:

@@ -235,13 +235,12 @@ def _filled(strategy: Strategy, event: EntryNews) -> tuple[Strategy, bool]:
 def entry_news(strategy: Strategy, event: EntryNews) -> Decision:
     """Every fill is guarded at once; when the order is over the filled part is the strategy's."""
     after, grew = _filled(strategy, event)
-    loud = too_much(strategy, after)
     if not after.entry_over:
-        return Decision(after, (*((Guard(),) if grew else ()), *loud))
+        return Decision(after, (*((Guard(),) if grew else ()), *too_much(strategy, after)))
     if not after.bought:
         return _nothing_bought(after, event.words)
-    decision = _bought(after, event.words, grew=grew)
-    return replace(decision, actions=(*decision.actions, *loud)) if loud else decision
+    done = _bought(after, event.words, grew=grew)
+    return replace(done, actions=(*done.actions, *too_much(strategy, after)))
 
 
 def _nothing_bought(strategy: Strategy, words: str) -> Decision:
@@ -272,8 +271,7 @@ def late_fill_held(strategy: Strategy, event: EntryNews) -> Decision:
 
 def late_fill_leaving(strategy: Strategy, event: EntryNews) -> Decision:
     """While the exit is followed: what came is closed when that exit is over."""
-    after, _ = _filled(strategy, event)
-    return Decision(after, too_much(strategy, after))
+    return Decision(after := _filled(strategy, event)[0], too_much(strategy, after))
 
 
 def late_fill_over(strategy: Strategy, event: EntryNews) -> Decision:

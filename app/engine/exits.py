@@ -89,6 +89,8 @@ class ExitFollower:
         self._sends = 0
         self._not_before = 0.0
         self._seen = SeenPosition(stop.key, stop.side, self._loop_time)
+        self.gave_up = False
+        """An attempt was proven absent: it may come all the same."""
         self._told = False
         """A reading that somebody else asked for has settled what was waited for."""
         self.settled: dict[BrokerOrderId, int] = {}
@@ -205,6 +207,7 @@ class ExitFollower:
             # Orders before the position: a fill between the two reads shows as "not yet updated", never as doubled.
             await self._state.read_orders()
             for absent in self._attempts.looked_up():
+                self.gave_up = True
                 self._record.note(self.stop, "absent", f"order {absent} does not exist")
             await self._state.read_positions()
         except AppError as failure:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -10,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 
 from app.brokers.base import ExitReply
-from app.domain.errors import Denied, Unreachable
+from app.domain.errors import AppError, Denied, Unreachable
 from app.domain.events import Event, StopFired
 from app.domain.ids import BrokerOrderId, InstrumentId, StopId, Tag
 from app.domain.instrument import Instrument
@@ -37,6 +38,10 @@ SLOW_US = 5_000
 
 AFRESH_SECONDS = 1.0
 """Before a follower that failed is replaced."""
+
+LATE_SECONDS = 3.0
+LATE_LOOKS = 21
+"""Looks into the order book after the end of a stop of which an attempt was given up: a minute in all."""
 
 NO_LINE_SECONDS = 0.5
 """How long a fired exit waits for a connection of the exit line before it takes the long way."""
@@ -241,11 +246,21 @@ class Firing:
             self._followers.pop(stop, None)
             raise
         self._followers.pop(stop, None)
+        if follower.gave_up:
+            self._tasks.start(self._look_out(), f"late exits of stop {stop}")
         if self.flights is not None:
             self.flights.ended(stop, flat=self._stops[stop].state is StopState.CLOSED)
         self.settled[stop] = follower.settled
         if self.on_settled is not None:
             self.on_settled(stop)
+
+    async def _look_out(self) -> None:
+        """For an attempt that was given up and may reach the broker yet: its news may be lost as its answer was."""
+        for _ in range(LATE_LOOKS):
+            await asyncio.sleep(LATE_SECONDS)
+            if self._state.active:
+                with contextlib.suppress(AppError):  # the next look is near
+                    await self._state.read_orders()
 
 
 def _whole(stop: Stop, position: int, filled: int) -> int:

@@ -4,7 +4,7 @@ that a crash had hidden, an order from elsewhere that crossed ours. Loop thread 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from app.domain.ids import AccountId, InstrumentId, StopId
@@ -78,7 +78,7 @@ class LateOrders:
 
     def _on_order_of_ended(self, stop: Stop, order: Order) -> None:
         settled = self._firing.settled.setdefault(stop.id, {})
-        known = order.broker_order_id in settled or _came_after(order, stop)
+        known = order.broker_order_id in settled or _came_after(order, stop, self._state.orders.values())
         if stop.id in self._earlier and order.status.is_final and not known:
             settled[order.broker_order_id] = order.filled_quantity
         elif not order.status.is_final or order.filled_quantity > settled.get(order.broker_order_id, 0):
@@ -127,9 +127,13 @@ def _may_move(order: Order) -> bool:
     return bool(order.filled_quantity) or not order.status.is_final
 
 
-def _came_after(order: Order, stop: Stop) -> bool:
-    """It reached the broker when the stop had closed its position: nobody was there to see it."""
-    return None not in (order.placed_at, stop.closed_at) and (order.placed_at or 0) > (stop.closed_at or 0)
+def _came_after(order: Order, stop: Stop, orders: Iterable[Order]) -> bool:
+    """It reached the broker when the stop had closed its position: nobody was there to see it. Brokers tell the time in
+    whole seconds: in the same one, it is one of those that closed more than there was."""
+    if None not in (order.placed_at, stop.closed_at) and (order.placed_at or 0) > (stop.closed_at or 0):
+        return True
+    own = (one for one in orders if stop_of_tag(one.tag) == stop.id)
+    return sum(one.filled_quantity * (1 if one.side is stop.side else -1) for one in own) > stop.quantity
 
 
 def _where(key: PositionKey) -> tuple[AccountId, InstrumentId, Product]:

@@ -359,7 +359,7 @@ FOUND_BY = {
     "fills_of_others": 127,
     "journal_debts": 182,
     "one_exit_of_a_strategy": 5000856,
-    "late_while_away": 5001929,
+    "late_while_away": 9149,
     "halted_while_writing": 5002051,
     "held_before_sending": 442,
     "halt_outlives_the_process": 15,

@@ -464,6 +464,23 @@ def test_an_order_that_turns_up_filled_after_the_stop_was_closed_is_taken_back()
     assert any("late exit order" in alarm for alarm in rig.alarms)
 
 
+def test_a_late_order_that_nobody_tells_of_is_found_and_taken_back_within_seconds() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        rig.broker.answers = [OutcomeUnknown("lost")]
+        rig.tick(98_900)
+        await rig.ended(stop)
+        await asyncio.sleep(20)
+        stream, rig.broker.state = rig.broker.state, None
+        late = rig.broker.accept(rig.exits[0])
+        rig.broker.fill(late.broker_order_id)
+        rig.broker.state = stream
+        await asyncio.sleep(6)
+        assert rig.broker.held[KEY] == 0
+
+    assert any("late exit order" in alarm for alarm in play(script).alarms)
+
+
 def test_a_late_order_does_not_close_a_position_that_came_afterwards() -> None:
     async def script(rig: Rig) -> None:
         stop = await rig.guard()

@@ -206,9 +206,7 @@ _NIGHT_KINDS = (Kind.NIGHT, Kind.TRIGGER_FAILS, Kind.TRIGGER_DELETED)
 """Of `nights`."""
 _PHONE_KINDS = (Kind.PHONE_ORDER,)
 """And once more."""
-_FIRST_KINDS = tuple(
-    kind for kind in Kind if kind not in (*_LATER_KINDS, *_LATEST_KINDS, *_NIGHT_KINDS, *_PHONE_KINDS)
-)
+_FIRST_KINDS = tuple(kind for kind in Kind if kind not in (*_LATER_KINDS, *_LATEST_KINDS, *_NIGHT_KINDS, *_PHONE_KINDS))
 _AT_BREACH = tuple(kind for kind in Kind if kind not in (Kind.MOVED, Kind.NEXT_DAY, Kind.ENTRY))
 
 

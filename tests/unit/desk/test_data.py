@@ -282,6 +282,7 @@ async def test_a_backup_overwrites_nothing_and_a_foreign_file_is_named(tmp_path:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX limits")
+@pytest.mark.usefixtures("own_helpers")
 @pytest.mark.parametrize("verb", ["backup", "rotate_key", "restore"])
 async def test_a_full_disk_changes_nothing_and_says_so(tmp_path: Path, verb: str) -> None:
     before = await make_profile(tmp_path, fills=400, armed=False)

@@ -72,6 +72,12 @@ class TradingHours:
         windows = self._windows_of(known.segment, self._ends_in_auction(known), ist_ordinal(seconds))
         return any(start <= seconds < end and start - SLACK <= at < end + SLACK for start, end in windows)
 
+    def scheduled(self, instrument: Instrument, now: Nanos) -> bool:
+        """Whether it trades continuously now by the published calendar, whatever a paper exchange's feed does."""
+        cas = self._ends_in_auction(instrument)
+        windows = self._published.continuous_windows(instrument.segment, ist_date(now), cas=cas)
+        return any(start <= now // SECOND < end for start, end in windows or ())
+
     def exit_at(self, instrument: Instrument, plan: TimeExit, after: Nanos) -> Nanos:
         """When a time exit comes: within continuous trading, so before a closing auction, `LAST` seconds before its end
         at the latest. Raises Denied where that is never."""

@@ -19,7 +19,7 @@ from app.domain.fill import Charges
 from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, OrderId
 from app.domain.instrument import Instrument, Product
 from app.domain.money import Price
-from app.domain.order import Order, OrderKind, OrderRequest
+from app.domain.order import Order, OrderKind, OrderRequest, Variety
 from app.domain.portfolio import Conversion, HoldingsAuthorisation, PositionKey
 from app.engine.limits import check_order
 
@@ -49,6 +49,7 @@ class TradingDesk:
         denied = ""
         try:
             check_order(request, instrument)
+            _deny_early(desk, request)
         except Denied as refusal:
             denied = str(refusal)
         at = request.price or last
@@ -86,7 +87,9 @@ class TradingDesk:
 
     async def place(self, request: OrderRequest) -> OrderId:
         """Journalled, sent once, acknowledged."""
-        return await self._workspace.account(request.account).orders.place(request)
+        desk = self._workspace.account(request.account)
+        _deny_early(desk, request)
+        return await desk.orders.place(request)
 
     async def modify(
         self,
@@ -132,6 +135,16 @@ class TradingDesk:
         if not shares:
             raise Denied(f"None of {instrument} is held that could be sold.", "Refresh the holdings.")
         return await broker.authorise(shares)
+
+
+def _deny_early(desk: AccountDesk, request: OrderRequest) -> None:
+    """Raises Denied for an order for after the market while it trades: the broker would only refuse it."""
+    known = desk.instrument(request.instrument)
+    if request.variety is Variety.AMO and known is not None and desk.hours.scheduled(known, desk.clock.now()):
+        raise Denied(
+            "The market is open: orders for after the market are taken once it has closed.",
+            "Send it as an order of now.",
+        )
 
 
 def _warnings(request: OrderRequest, instrument: Instrument, last: Price | None) -> tuple[str, ...]:

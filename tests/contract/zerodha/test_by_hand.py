@@ -15,7 +15,7 @@ from app.domain.errors import AppError, Denied, LoginFailed, Unreachable
 from app.domain.events import Event, FeedState, Noticed, SessionState
 from app.domain.ids import InstrumentId
 from app.domain.instrument import Product
-from app.domain.order import OrderKind, OrderRequest, Side
+from app.domain.order import OrderKind, OrderRequest, OrderStatus, Side, Variety
 from app.domain.portfolio import PositionKey
 from app.domain.stop import StopPlan
 from app.runtime.paths import ProfilePaths
@@ -61,6 +61,31 @@ async def test_a_living_token_connects_without_a_page(desk: LocalDesk, exchange:
     shown = await desk.trading.preview(OrderRequest(view.id, INFY, Side.BUY, 1, Product.MIS, OrderKind.MARKET))
     assert not shown.denied
     assert shown.margin > 0
+
+
+async def test_an_order_for_after_the_market_is_refused_here_while_it_trades(
+    desk: LocalDesk, exchange: PaperExchange
+) -> None:
+    await connect(desk, exchange, (await log_in(exchange)).access_token)
+    (view,) = await desk.session.accounts()
+    request = OrderRequest(view.id, INFY, Side.BUY, 1, Product.CNC, OrderKind.MARKET, variety=Variety.AMO)
+    assert "market is open" in (await desk.trading.preview(request)).denied
+    with pytest.raises(Denied, match="market is open"):
+        await desk.trading.place(request)
+    assert await desk.trading.orders() == []
+
+
+async def test_an_order_for_after_the_market_is_taken_in_the_evening(desk: LocalDesk) -> None:
+    evening = ("--seed", "9", "--clock", "2026-11-20T19:00:00", "--fault", "hours=clock")
+    with paper_exchange(*evening) as exchange:
+        await connect(desk, exchange, (await log_in(exchange)).access_token)
+        (view,) = await desk.session.accounts()
+        request = OrderRequest(view.id, INFY, Side.BUY, 1, Product.CNC, OrderKind.MARKET, variety=Variety.AMO)
+        assert (await desk.trading.preview(request)).denied == ""
+        await desk.trading.place(request)
+        (order,) = await desk.trading.orders()
+        assert order.variety == Variety.AMO
+        assert order.status is not OrderStatus.REJECTED
 
 
 @pytest.mark.parametrize(

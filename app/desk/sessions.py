@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import count
 
 from app.brokers.base import Credentials, Session
 from app.brokers.parts import RefreshingLogin
@@ -26,6 +27,8 @@ EARLY = 120 * SECOND
 """A token that is refused so long before its end did not die: it was ended."""
 RESUME_TRIES = 5
 RESUME_SECONDS = 1.0
+RESUME_LONGEST = 4.0
+"""Between two tries while stops are armed: then a broker that is down is tried until it is back."""
 
 
 class Sessions:
@@ -79,7 +82,7 @@ class Sessions:
         if session is None:
             self.announce(self._workspace.record(account))
             return
-        for attempt in range(RESUME_TRIES):
+        for attempt in count():
             try:
                 await self._begin(account, session)
             except SessionExpired as failure:
@@ -87,9 +90,21 @@ class Sessions:
             except AppError as failure:
                 log.info("resume %s, try %d: %s", account, attempt + 1, failure.cause)
                 await self.set_state(account, SessionState.ERROR, str(failure))
-                await asyncio.sleep(RESUME_SECONDS * 2**attempt)
+                if not await self._try_again(account, attempt):
+                    return
                 continue
             return
+
+    async def _try_again(self, account: AccountId, attempt: int) -> bool:
+        """Waits for the next try, where there is one: what is armed is blind until a session is there."""
+        pause = RESUME_SECONDS * 2 ** min(attempt, RESUME_TRIES)
+        watched = self._workspace.guarding and self._workspace.account(account).stops.armed
+        if not watched and attempt + 1 >= RESUME_TRIES:
+            return False
+        await asyncio.sleep(min(pause, RESUME_LONGEST) if watched else pause)
+        # A login by hand, or a disconnection, may have come first.
+        known = self._workspace.records.get(account)
+        return known is not None and known.state is SessionState.ERROR and not self._workspace.account(account).active
 
     async def renew(self, account: AccountId) -> None:
         """A fresh session without the trader. Raises SessionExpired when only a login helps, or others."""

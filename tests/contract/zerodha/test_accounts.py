@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from app.bootstrap import build_desk
+from app.desk import sessions
 from app.desk.desk import LocalDesk
 from app.desk.messages import AccountView
 from app.domain.errors import Denied
@@ -183,6 +184,23 @@ async def test_a_paused_account_takes_no_new_order_and_is_not_synced_by_itself(
         view = await trader.view()
         assert (view.state, view.syncs_failed, view.sync_every_s) == (SessionState.ACTIVE, 0, 900)
         assert view.fills_synced > 0
+
+
+async def test_while_stops_are_armed_a_broker_that_is_down_is_tried_until_it_is_back(
+    exchange: PaperExchange, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a few tries the stops would be blind until somebody comes: a guard has nobody."""
+    paths = ProfilePaths(tmp_path / "profile")
+    async with at_the_desk(exchange, paths) as trader:
+        key = await trader.hold(1, Product.MIS)
+        await trader.desk.stops.arm(key, StopPlan(await trader.last() * 9 // 10 // 100 * 100))
+    monkeypatch.setattr(sessions, "RESUME_TRIES", 1)
+    monkeypatch.setattr(sessions, "RESUME_SECONDS", 0.01)
+    await exchange.control("PUT", "/faults", {"faults": ["limits=off", "status=503:route=profile,count=6"]})
+    async with at_the_desk(exchange, paths, first=False) as trader:
+        assert (await trader.view()).state is SessionState.ACTIVE
+        await trader.desk.ready()
+        assert (trader.desk.watching, trader.desk.waits_for) == (1, ())
 
 
 async def test_a_session_that_the_broker_ends_before_its_time_is_revoked(trader: Trader) -> None:

@@ -126,11 +126,22 @@ class InstrumentDesk:
     async def ensure(self, session: ReadSession, record: AccountRecord) -> None:
         """Today's list, by the account's clock; when it cannot be had, the stored one serves, else the sample.
 
-        Raises AppError only when there is none at all.
+        Where stops are armed they are watched first, by the stored list, and today's comes beside that: an import takes
+        tens of seconds. A contract that is held keeps its number and key. Raises AppError only when there is none at
+        all.
         """
         name = list_name(record.broker, paper=record.endpoints.paper)
-        await self._todays(name, session)
+        if self._workspace.master.has(name) and self._workspace.account(record.id).stops.armed:
+            self._workspace.tasks.start(self._beside_stops(name, session), f"today's instruments of {name}")
+        else:
+            await self._todays(name, session)
         await self._workspace.teach(name)
+
+    async def _beside_stops(self, name: str, session: ReadSession) -> None:
+        try:
+            await self._todays(name, session)
+        except AppError as failure:
+            log.info("instruments of %s not refreshed beside armed stops: %s", name, failure)
 
     async def _todays(self, name: str, session: ReadSession) -> None:
         async with self._one:

@@ -145,6 +145,20 @@ class LocalDesk:
         """Stops that a price can fire now, and exits that are followed."""
         return sum(desk.stops.watching + desk.stops.exiting for desk in self._workspace.accounts.values())
 
+    @property
+    def waits_for(self) -> tuple[str, ...]:
+        """What keeps `ready` waiting, account by account."""
+        words = []
+        for record in self._workspace.records.values():
+            desk = self._workspace.accounts.get(record.id)
+            if desk is None or not desk.stops.armed:
+                continue
+            if not desk.active:
+                words.append(f"{record.id} has no session yet. {record.last_error}".strip())
+            elif desk.stops.unwatched():
+                words.append(f"{record.id}: orders and positions are being read.")
+        return tuple(words)
+
     async def ready(self) -> None:
         """Until every stored session was taken up or found dead, and the stops of each are watched again."""
         await self.session.resumed()

@@ -46,9 +46,11 @@ QUIET_SECONDS = 60.0
 """With nothing left to guard, an order that turns up late is still seen; then the desk is let go."""
 COUNT_SECONDS = 1.0
 READY_SECONDS = 30.0
+"""How long the first prices after a take-over are waited for before that is said."""
+LATE_SECONDS = 5.0
+"""After each so many of them it is said what is waited for."""
 SWEEP_SECONDS = 0.25
 """Between two looks at what the garbage collector has to do."""
-"""How long the first prices after a take-over are waited for before that is said."""
 
 
 class Told(Protocol):
@@ -228,6 +230,8 @@ class Guard:
         server: RemoteServer | None = None
         try:
             await desk.session.open_in_hand()
+            if self._gone_at:
+                _log.info("the desk is open", ms=round((time.monotonic() - self._gone_at) * 1000), armed=desk.armed)
             if not desk.armed:
                 self._told("idle", "Nothing is armed: there is nothing to guard.")
                 return _Outcome.NOTHING
@@ -246,15 +250,28 @@ class Guard:
 
     async def _say_taken(self, desk: LocalDesk) -> None:
         """Says it when stops are watched again, or that they are not."""
+        late = asyncio.create_task(self._say_late(desk), name="guard is late")
         try:
             async with asyncio.timeout(READY_SECONDS):
                 await desk.ready()
         except TimeoutError:
             self._told("blind", "The desk is held, but no account is ready.", armed=desk.armed)
+        finally:
+            late.cancel()
         took = round((time.monotonic() - self._gone_at) * 1000) if self._gone_at else None
         count = _stops(desk.armed)
         self._told("guarding", f"{count} watched.", armed=desk.armed, watching=desk.watching, took_ms=took)
         await notify("Stopline guards", f"The window is gone. {count} watched in the background.", urgent=True)
+
+    async def _say_late(self, desk: LocalDesk) -> None:
+        """Names what is waited for, again and again, until it is cancelled."""
+        began = time.monotonic()
+        while True:
+            await asyncio.sleep(LATE_SECONDS)
+            why = " ".join(desk.waits_for) or "The last account is being taken up."
+            seconds = round(time.monotonic() - began)
+            _log.warning("stops are not watched yet", seconds=seconds, waits_for=why)
+            self._told("late", f"Not watching after {seconds} s: {why}", seconds=seconds, watching=desk.watching)
 
     async def _watch(self, desk: LocalDesk) -> _Outcome:
         quiet = 0.0

@@ -28,6 +28,7 @@ from app.storage.container import Manifest, read_lock
 from app.storage.database import StoreKind, translated
 from app.storage.files import SIDE_FILES
 from app.storage.key_check import key_check_file, remember_key
+from app.storage.migrations import NEWEST
 from app.storage.sealed import nothing_else, sealed_in
 from app.storage.snapshot import Plan, Source, copy_under_key, read_backup, write_backup
 from app.storage.switch import STAGING, VAULT, Move, Switch
@@ -169,7 +170,8 @@ class Backups:
     async def _stage(self, file: Path, lock: BackupLock, keys: MasterKeys, day: MasterKeys, folder: Path) -> Manifest:
         """The backup's files in the staging, under the keys that its head opens."""
         databases = {kind.file_name: day.database_key(kind.value).reveal() for kind in StoreKind}
-        manifest = await self._helper.call(read_backup, file, lock.key(keys), lock.backup, databases, folder)
+        newest = {kind.file_name: NEWEST[kind] for kind in StoreKind}
+        manifest = await self._helper.call(read_backup, file, lock.key(keys), lock.backup, databases, folder, newest)
         if day.master != keys.master:
             # Made before a rotation of the keys: its content still has the keys of the day.
             async with self.scratch() as scratch:

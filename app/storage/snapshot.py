@@ -145,9 +145,12 @@ def write_backup(plan: Plan, scratch: Path) -> Manifest:
     return manifest
 
 
-def read_backup(path: Path, key: bytes, backup: str, keys: dict[str, str], folder: Path) -> Manifest:
+def read_backup(
+    path: Path, key: bytes, backup: str, keys: dict[str, str], folder: Path, newest: dict[str, str] | None = None
+) -> Manifest:
     """The backup's files in `folder`, its databases opened and compared with what they held when it was made.
 
+    `newest`: the version of each database that this program writes; None: it has just written them.
     Raises Damaged, DiskFull, StorageError.
     """
     with in_words(path):
@@ -157,7 +160,18 @@ def read_backup(path: Path, key: bytes, backup: str, keys: dict[str, str], folde
     for name, digests in manifest.digests.items():
         if checked(Source(folder / name, keys[name])) != digests:
             raise Damaged(f"{name} in the backup {path.name} is not what it was.", "Use another one.")
+        if newest is not None and _version(Source(folder / name, keys[name])) > newest[name]:
+            raise StorageError(
+                f"The backup {path.name} was made by a newer Stopline.", "Restore it with that; nothing was changed."
+            )
     return manifest
+
+
+def _version(source: Source) -> str:
+    """The same table as `migrate.stored_version`."""
+    with opened(source) as connection:
+        ((version,),) = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+    return str(version)
 
 
 @contextmanager

@@ -23,6 +23,8 @@ from app.runtime.paths import ProfilePaths
 from app.runtime.secret import Secret
 from app.storage.backups import backup_files
 from app.storage.container import read_lock
+from app.storage.database import StoreKind
+from app.storage.migrations import NEWEST
 from app.vault.backup_lock import parse_lock
 from app.vault.vault_file import load
 from tests.unit.desk.profiles import PASSPHRASE, left_over, make_profile, opened, rows
@@ -188,6 +190,20 @@ async def test_a_restored_backup_equals_the_original_row_by_row(tmp_path: Path) 
         assert await rows(desk) == before
     assert (tmp_path / "b" / "settings.json").read_text() == '{"log_level": "info"}'
     assert left_over(tmp_path / "b") == []
+
+
+async def test_a_backup_of_a_newer_program_is_refused_and_nothing_changes(tmp_path: Path) -> None:
+    before = await make_profile(tmp_path)
+    async with opened(tmp_path) as desk:
+        store = desk._workspace.book.settings._store
+        change = "UPDATE alembic_version SET version_num = ?"
+        await store.run(lambda c: c.exec_driver_sql(change, ("9999",)))
+        made = await desk.data.backup(str(tmp_path / "newer.stopline"))
+        await store.run(lambda c: c.exec_driver_sql(change, (NEWEST[StoreKind.BOOK],)))
+    with pytest.raises(StorageError, match="newer Stopline"):
+        await restored(made.file, tmp_path)
+    async with opened(tmp_path) as desk:
+        assert await rows(desk) == before
 
 
 async def test_a_restore_sets_the_present_profile_aside_and_it_still_opens(tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ class StopPreview:
     """On a tick of the instrument."""
     quantity: int
     outcome: Paise
-    """Net P&L of the position if it closes at the trigger, charges included."""
+    """Net P&L of what is open if it closes at the trigger, charges included."""
     at_risk: Paise
     """What would be lost from the last price to the trigger, gross."""
     distance: Price
@@ -184,6 +184,8 @@ class StopPreview:
     """What an ATR trail is behind the best price now, in minor units."""
     looks_at: Price | None = None
     """The last price of the underlying, for a stop that goes by it."""
+    day_outcome: Paise | None = None
+    """Net of the whole day in the instrument if it closes at the trigger; None where that is `outcome`."""
 
 
 @dataclass(frozen=True, slots=True)

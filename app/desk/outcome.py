@@ -1,13 +1,13 @@
-"""What closing a position at a price would leave: gross, charges, net, and the price at which net is zero. Pure."""
+"""What closing a position at a price would leave after charges, and the price at which that is nothing. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from decimal import Decimal
+from dataclasses import dataclass, replace
+from decimal import ROUND_HALF_UP, Decimal
 
-from app.analytics.break_even import break_even, position_entry
-from app.analytics.charge_table import ChargeTable
+from app.analytics.break_even import break_even, net_at, position_entry
+from app.analytics.charge_table import ChargesUnknown, ChargeTable
 from app.analytics.charges import by_note, note_columns, planned_fill, total
 from app.domain.fill import Fill
 from app.domain.instrument import Instrument
@@ -29,36 +29,55 @@ class Outcome:
     day: str
     """ISO trade date of the closing fill."""
 
-    def gross(self, price: Price) -> Paise:
-        """Before charges."""
-        return paise(self.position.pnl_at(price))
+    def open_part(self, price: Price) -> Paise:
+        """Net of what is still open, closed at a price: what was won or lost in the instrument before is left out.
 
-    def net(self, price: Price) -> Paise:
-        """After the charges of today's fills and of the closing one. Raises ChargesUnknown."""
-        closing = planned_fill(
-            OrderRequest(
-                self.position.key.account,
-                self.position.key.instrument,
-                self.position.exit_side,
-                abs(self.position.quantity),
-                self.position.key.product,
-                OrderKind.MARKET,
-            ),
-            self.instrument,
-            price,
-            self.day,
-        )
-        return self.gross(price) - charges_of([*self.fills, closing], self.table, self.plan, self.day)
+        By the same entries as `break_even`, where it is nothing. Without charges where they are not known.
+        """
+        entries = self._entries()
+        try:
+            return int(net_at(entries, self.day, self.table, self.plan)(price).to_integral_value(ROUND_HALF_UP))
+        except ChargesUnknown:
+            value = sum(fill.quantity * (price - fill.price) * fill.side.sign for fill in entries)
+            return paise(Decimal(value) / self.position.price_scale)
+
+    def day_result(self, price: Price) -> Paise | None:
+        """Net of the whole day in the instrument, closed at a price; None where that is the open part alone."""
+        if all(fill.side is not self.position.exit_side for fill in self.fills):
+            return None
+        gross = paise(self.position.pnl_at(price))
+        fills = [self._in_units(fill) for fill in self.fills]
+        try:
+            return gross - charges_of([*fills, self._in_units(self._closing(price))], self.table, self.plan, self.day)
+        except ChargesUnknown:
+            return gross
 
     def break_even(self) -> Price | None:
         """The price at which closing the open part nets nothing after all charges, on a tick; None when none does."""
+        return break_even(self._entries(), self.instrument.tick_size, self.day, self.table, self.plan)
+
+    def _entries(self) -> Sequence[Fill]:
+        """What is open, as fills of one side, in units."""
         opened = sum(fill.side.sign * fill.quantity for fill in self.fills)
         one_way = all(fill.side is not self.position.exit_side for fill in self.fills)
         entries = self.fills
         if not one_way or opened != self.position.quantity:
             # Carried over, or partly closed: the broker's average stands for the entries that are left.
             entries = [position_entry(self.position, self.instrument, self.day)]
-        return break_even(entries, self.instrument.tick_size, self.day, self.table, self.plan)
+        return [self._in_units(fill) for fill in entries]
+
+    def _in_units(self, fill: Fill) -> Fill:
+        """Turnover goes by units: a contract that is counted in lots has its size in the position."""
+        return (
+            fill if self.position.multiplier == 1 else replace(fill, quantity=fill.quantity * self.position.multiplier)
+        )
+
+    def _closing(self, price: Price) -> Fill:
+        key, units = self.position.key, abs(self.position.quantity)
+        request = OrderRequest(
+            key.account, key.instrument, self.position.exit_side, units, key.product, OrderKind.MARKET
+        )
+        return planned_fill(request, self.instrument, price, self.day)
 
 
 def charges_of(fills: Sequence[Fill], table: ChargeTable, plan: str, today: str) -> Paise:

@@ -8,7 +8,6 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from app.analytics.charge_table import ChargesUnknown
 from app.desk.account import AccountDesk
 from app.desk.messages import AuditLine, BackstopPreview, StopPreview
 from app.desk.workspace import Workspace
@@ -62,16 +61,13 @@ class StopDesk:
             deny_backstop(held, instrument, StopPlan(snapped, backstop=backstop))
         except Denied as refusal:
             denied = str(refusal)
-        outcome = desk.outcome(held)
-        try:
-            net = outcome.net(max(snapped, instrument.tick_size))
-        except ChargesUnknown:
-            net = outcome.gross(snapped)
+        outcome, at = desk.outcome(held), max(snapped, instrument.tick_size)
         distance = last - snapped
         return StopPreview(
             trigger=snapped,
             quantity=abs(held.quantity),
-            outcome=net,
+            outcome=outcome.open_part(at),
+            day_outcome=outcome.day_result(at),
             at_risk=self._risk(held, last, snapped),
             distance=distance,
             distance_percent=(Decimal(distance * 100) / last).quantize(HUNDREDTH) if last else Decimal(0),
@@ -126,13 +122,11 @@ class StopDesk:
         if looks and plan.underlying is not None:
             found["looks_at"] = desk.last_price(plan.underlying)
         elif plan.target is not None:
-            try:
-                found["target_outcome"] = desk.outcome(held).net(max(plan.target, instrument.tick_size))
-            except ChargesUnknown:
-                found["target_outcome"] = desk.outcome(held).gross(plan.target)
+            found["target_outcome"] = desk.outcome(held).open_part(max(plan.target, instrument.tick_size))
         if units < foreseen.quantity:  # its share of the money
             for name in {"outcome", "target_outcome"} & {"outcome", *found}:
                 found[name] = found.get(name, foreseen.outcome) * units // foreseen.quantity
+            found["day_outcome"] = None  # the day goes on with what is left
         return replace(foreseen, **found)
 
     async def underlying(self, instrument: InstrumentId) -> InstrumentId | None:

@@ -32,7 +32,12 @@ _UNITS = {
     "crore": _CRORE,
     "m": Decimal(1_000_000),
 }
-_TYPED = re.compile(r"^(?P<sign>[+-]?)(?P<digits>\d[\d,]*(?:\.\d*)?|\.\d+)(?P<unit>[a-z]*)$")
+_TYPED = re.compile(
+    r"^(?P<sign>[+-]?)(?P<digits>(?:\d+|\d{1,3}(?:,\d{2,3})*,\d{3})(?:\.\d*)?|\.\d+)(?P<unit>[a-z]*)$", re.ASCII
+)
+"""Commas group, by the Indian or the western way; a decimal comma would read 1055,50 as a lakh."""
+_LARGEST = 10**14
+"""Far above any money or price there is, and in minor units still a number that every store holds."""
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -229,7 +234,10 @@ def parse(text: str) -> Decimal:
     plain = "".join(text.split()).lower().replace(RUPEE, "").replace("−", "-").removesuffix("%")
     found = _TYPED.match(plain)
     if found is None:
-        raise ValueError(f"“{text.strip()}” is not a number" if text.strip() else "a number is missing")
+        if not text.strip():
+            raise ValueError("a number is missing")
+        mark = ": a comma groups thousands, a point begins the decimals" if "," in text else ""
+        raise ValueError(f"“{text.strip()}” is not a number{mark}")
     unit = found["unit"]
     if unit and unit not in _UNITS:
         raise ValueError(f"“{unit}” is not a unit: k, L and Cr are")
@@ -237,7 +245,10 @@ def parse(text: str) -> Decimal:
         value = Decimal(found["sign"] + found["digits"].replace(",", ""))
     except InvalidOperation:
         raise ValueError(f"“{text.strip()}” is not a number") from None
-    return value * _UNITS.get(unit, Decimal(1))
+    value *= _UNITS.get(unit, Decimal(1))
+    if abs(value) >= _LARGEST:
+        raise ValueError("the number is too large")
+    return value
 
 
 def parse_amount(text: str) -> Paise:
@@ -251,6 +262,8 @@ def parse_amount(text: str) -> Paise:
 def parse_price(text: str, price_scale: int = 100) -> Price:
     """A typed price in minor units. Raises ValueError when it has more decimals than the instrument."""
     value = parse(text) * price_scale
+    if abs(value) >= _LARGEST * 10:
+        raise ValueError("the number is too large")
     if value != int(value):
         raise ValueError(f"this instrument has {price_places(price_scale)} decimals")
     return int(value)

@@ -121,16 +121,26 @@ def test_ages(ms: int | None, text: str) -> None:
         (".5", "0.5"),
         ("−4", "-4"),
         ("12.5%", "12.5"),
+        ("1,055.50", "1055.5"),
+        ("1,234,567", "1234567"),
     ],
 )
 def test_what_traders_type_is_understood(text: str, value: str) -> None:
     assert fmt.parse(text) == Decimal(value)
 
 
-@pytest.mark.parametrize("text", ["", "  ", "abc", "1.2.3", "5x", "--3", "₹", "1e5", "nan", "k"])
+@pytest.mark.parametrize(
+    "text", ["", "  ", "abc", "1.2.3", "5x", "--3", "₹", "1e5", "nan", "k", "1055,50", "1,2", ",5", "1,,000", "٣"]
+)
 def test_what_is_not_a_number_is_refused_in_words(text: str) -> None:
     with pytest.raises(ValueError, match=r"number|unit"):
         fmt.parse(text)
+
+
+@pytest.mark.parametrize("text", ["999999999999999999999", "-1000000000cr", "1" * 5000])
+def test_a_number_that_no_store_holds_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="too large"):
+        fmt.parse_price(text)
 
 
 def test_too_many_decimals_are_refused_not_rounded() -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import time
-from decimal import Decimal, InvalidOperation
 
 from PySide6.QtCore import QSignalBlocker, Signal
 from PySide6.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
@@ -18,6 +17,7 @@ from app.domain.instrument import Instrument
 from app.domain.market import Interval
 from app.domain.money import Price
 from app.domain.stop import BreakEven, StopPlan, TimeExit, Trail, TrailKind, TriggerSource
+from app.ui import format as fmt
 from app.ui.widgets.price_edit import PriceEdit
 from app.ui.widgets.quantity_edit import QuantityEdit
 from app.ui.widgets.text import label
@@ -108,8 +108,10 @@ class StopForm(QWidget):
         self._lay_out()
         for price in (self.level, self.target, self.step, self.even, self.offset):
             price.value_changed.connect(lambda _value: self.changed.emit())
+            price.problem_changed.connect(self.changed)
             price.returnPressed.connect(self.submitted)
         self.units.value_changed.connect(lambda _value: self.changed.emit())
+        self.units.problem_changed.connect(self.changed)
         self.units.returnPressed.connect(self.submitted)
         for choice in (self.trail, self.interval, self.source):
             choice.currentIndexChanged.connect(lambda _index: self._on_choice())
@@ -234,10 +236,12 @@ class StopForm(QWidget):
         kind = self._kind
         if kind is None or self._instrument is None:
             return None
+        if not self.amount.text().strip():
+            raise ValueError("Enter how far the stop stays behind the best price.")
         try:
-            amount = Decimal(self.amount.text().strip().replace(",", ""))
-        except InvalidOperation:
-            raise ValueError("Enter how far the stop stays behind the best price.") from None
+            amount = fmt.parse(self.amount.text())
+        except ValueError as problem:
+            raise ValueError(f"Trail: {problem}.") from None
         if kind is TrailKind.POINTS:
             amount *= self._instrument.price_scale
         period = _whole(self.period.text(), "Candles of the average") if self.period.text().strip() else 14
@@ -307,6 +311,6 @@ def _when_words(when: TimeExit | None) -> str:
 
 def _whole(text: str, what: str) -> int:
     try:
-        return int(text.strip())
-    except ValueError:
-        raise ValueError(f"{what}: a whole number is needed.") from None
+        return fmt.parse_quantity(text)
+    except ValueError as problem:
+        raise ValueError(f"{what}: {problem}.") from None

@@ -78,19 +78,21 @@ class StopStrip(QFrame):
         close.setToolTip("Leave the stop as it is (Esc)")
         close.setAccessibleName("Leave the stop as it is")
         close.clicked.connect(self.put_away)
-        line = QHBoxLayout()
-        line.addWidget(self._title)
+        head, line = QHBoxLayout(), QHBoxLayout()
+        head.addWidget(self._title, 1)  # a line of its own: a strike that is cut off could be another contract's
+        head.addWidget(close)
         line.addWidget(self.price)
         line.addWidget(label("backstop", "muted"))
         line.addWidget(self.backstop)
         line.addWidget(self._button)
         line.addWidget(self._more)
         line.addStretch(1)
-        line.addWidget(close)
         self.form = StopForm()
         self.form.hide()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(12, 6, 8, 6)
+        layout.setSpacing(4)
+        layout.addLayout(head)
         layout.addLayout(line)
         layout.addWidget(self.form)
         layout.addWidget(self._meaning)
@@ -99,7 +101,9 @@ class StopStrip(QFrame):
         self._pause.setInterval(_PAUSE_MS)
         self._pause.timeout.connect(self._ask)
         self.price.value_changed.connect(lambda _value: self._on_changed())
+        self.price.problem_changed.connect(self._on_changed)
         self.price.returnPressed.connect(self._submit)
+        self.backstop.problem_changed.connect(self._on_changed)
         self.backstop.value_changed.connect(lambda _value: self._on_changed())
         self.backstop.returnPressed.connect(self._submit)
         self.form.changed.connect(self._on_changed)
@@ -150,14 +154,23 @@ class StopStrip(QFrame):
         self._button.setEnabled(not self._busy and self.price.value is not None and not self.backstop.problem)
         self._pause.start()
 
-    def _ask(self) -> None:
+    def _read(self) -> tuple[Price, StopPlan]:
+        """The price and the plan that the fields say. Raises ValueError in words, which name the field."""
+        for edit in (self.price, self.backstop):
+            if edit.problem:
+                raise ValueError(f"{edit.accessibleName().partition(',')[0]}: {edit.problem}.")
         trigger = self.price.value
+        if trigger is None:
+            raise ValueError("Enter the stop price.")
+        return trigger, replace(self.form.plan(trigger), backstop=self.backstop.value)
+
+    def _ask(self) -> None:
         if self._asked is not None:
             self._asked.cancel()
-        if self._key is None or trigger is None:
+        if self._key is None:
             return
         try:
-            plan = replace(self.form.plan(trigger), backstop=self.backstop.value)
+            trigger, plan = self._read()
         except ValueError as problem:
             self._denied = str(problem)
             self._button.setEnabled(False)
@@ -198,12 +211,13 @@ class StopStrip(QFrame):
         if preview.denied:
             self._say(preview.denied, "warning")
             return
-        points = price_of(self._instrument, preview.distance)
+        points = price_of(self._instrument, abs(preview.distance))
         role = "up" if preview.outcome > 0 else "muted"
         units, at = quantity_of(self._instrument, preview.quantity), price_of(self._instrument, preview.trigger)
+        day = "" if preview.day_outcome is None else f" (the day in it {fmt.pnl(preview.day_outcome)})"
         told = [
-            f"{units} out at {at}: net {fmt.pnl(preview.outcome)}",
-            f"{points} ({fmt.percent(preview.distance_percent)}) away",
+            f"{units} out at {at}: net {fmt.pnl(preview.outcome)}{day}",
+            f"{points} ({fmt.percent(abs(preview.distance_percent))}) away",
             f"{fmt.amount(preview.at_risk)} at risk",
         ]
         if plan.source is TriggerSource.UNDERLYING:
@@ -231,11 +245,10 @@ class StopStrip(QFrame):
         return f"\nBackstop at {at} at the exchange; an order like it blocks {fmt.amount(backstop.margin)}"
 
     def _submit(self) -> None:
-        trigger = self.price.value
-        if self._key is None or self._busy or self._denied or trigger is None or self.backstop.problem:
+        if self._key is None or self._busy or self._denied:
             return
         try:
-            plan = replace(self.form.plan(trigger), backstop=self.backstop.value)
+            trigger, plan = self._read()
         except ValueError as problem:
             self._say(str(problem), "warning")
             return

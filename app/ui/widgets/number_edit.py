@@ -15,6 +15,8 @@ class NumberEdit(QLineEdit):
 
     value_changed = Signal(object)
     """(int or None)"""
+    problem_changed = Signal()
+    """Another reason why the text is no value, or none any more."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -92,7 +94,7 @@ class NumberEdit(QLineEdit):
             self._take(None, str(unreadable))
 
     def _take(self, value: int | None, problem: str) -> None:
-        changed = value != self._value
+        changed, told = value != self._value, problem != self._problem
         self._value = value
         if problem != self._problem:
             self._problem = problem
@@ -102,3 +104,5 @@ class NumberEdit(QLineEdit):
             self.style().polish(self)
         if changed:
             self.value_changed.emit(value)
+        if told:
+            self.problem_changed.emit()

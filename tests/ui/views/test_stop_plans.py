@@ -151,9 +151,18 @@ def test_an_atr_trail_names_its_candles_and_its_distance(stage: Stage, panel: St
     ("field", "typed", "words"),
     [
         ("stop.when", "25:00", "A time is written as 14:45"),
-        ("stop.when", "-x", "whole number"),
-        ("stop.wait", "soon", "whole number"),
-        ("stop.target", "26200.03", "the tick is"),
+        ("stop.when", "-x", "Minutes before the end: “x” is not a number"),
+        ("stop.wait", "soon", "Wait: “soon” is not a number"),
+        ("stop.target", "26200.03", "Target: the tick is"),
+        ("stop.price", "25940.03", "Stop price: the tick is"),
+        ("stop.price", "25940,50", "Stop price: “25940,50” is not a number"),
+        ("stop.price", "0", "Stop price: a price is above zero"),
+        ("stop.price", "-5", "Stop price: a price is above zero"),
+        ("stop.price", "9999999999999999", "Stop price: the number is too large"),
+        ("stop.price", "  ", "Enter the stop price"),
+        ("stop.backstop", "abc", "Backstop at the exchange: “abc” is not a number"),
+        ("stop.units", "1,2", "Units: “1,2” is not a number"),
+        ("stop.wait", "1_0", "Wait: “1_0” is not a number"),
     ],
 )
 def test_what_cannot_be_read_is_said_and_not_sent(
@@ -167,6 +176,24 @@ def test_what_cannot_be_read_is_said_and_not_sent(
     stage.settle()
     assert not stage.desk.script.called("change")
     assert not stage.desk.script.called("move")
+
+
+def test_another_mistake_is_named_after_the_first_one(stage: Stage, panel: StopsPanel) -> None:
+    opened(stage, panel)
+    write(panel, "stop.price", "25940.03")
+    stage.until(lambda: "the tick is" in text(panel, "stop.meaning"))
+    write(panel, "stop.price", "later")
+    stage.until(lambda: "“later” is not a number" in text(panel, "stop.meaning"))
+    write(panel, "stop.price", "25940")
+    stage.until(lambda: "out at 25,940.00" in text(panel, "stop.meaning"))
+
+
+@pytest.mark.parametrize("typed", ["1e3", "nan", "inf", "4,0"])
+def test_a_distance_is_read_like_every_other_number(stage: Stage, panel: StopsPanel, typed: str) -> None:
+    opened(stage, panel)
+    choose(panel, "stop.trail", TrailKind.POINTS)
+    write(panel, "stop.amount", typed)
+    stage.until(lambda: "Trail: " in text(panel, "stop.meaning"))
 
 
 def test_a_stop_on_the_underlying_asks_for_its_level(stage: Stage, panel: StopsPanel) -> None:
@@ -276,3 +303,26 @@ def test_a_halted_account_says_until_when(stage: Stage, panel: StopsPanel) -> No
     assert shown == "HALTED by day loss at -₹25,120.00 · closing every position · no entries until Mon 23 Nov"
     stage.publish(DayStopChanged(replace(halted, flat=True)))
     assert "everything is closed" in text(panel, "day.words")
+
+
+def test_the_fields_of_the_portfolio_stop_stand_beside_each_other_in_a_narrow_panel(
+    stage: Stage, panel: StopsPanel
+) -> None:
+    panel.resize(580, 320)
+    click(panel, "day.edit")
+    stage.settle()
+    strip = part(panel, "day.strip")
+    shown = [w for w in strip.findChildren(QWidget, options=Qt.FindChildOption.FindDirectChildrenOnly) if w.isVisible()]
+    assert len(shown) >= 9
+    for number, one in enumerate(shown):
+        assert one.width() >= one.minimumSizeHint().width(), one.objectName()
+        assert not [w.objectName() for w in shown[:number] if w.geometry().intersects(one.geometry())], one.objectName()
+
+
+def test_the_contract_is_named_whole_in_a_narrow_panel(stage: Stage, panel: StopsPanel) -> None:
+    panel.resize(580, 420)
+    opened(stage, panel, key=PUT)
+    title = part(panel, "stop.title")
+    assert text(panel, "stop.title").endswith("NIFTY26NOV25800PE")
+    assert title.width() >= title.sizeHint().width()
+    assert title.width() - title.sizeHint().width() > 100, "and the longest verb before it"

@@ -41,6 +41,8 @@ class Noticed(Event):
     next_step: str = ""
     account: AccountId | None = None
     repeat_key: str = ""
+    order: BrokerOrderId | None = None
+    """One of the trader's own open orders, placed here, whose cancel solves it: a click away."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,31 @@ def from_minor(price: int, scale: int) -> Decimal:
     return Decimal(price) / scale
 
 
+def grouped(whole: int) -> str:
+    """A whole number with Indian commas: the last three digits, then pairs."""
+    digits = str(abs(whole))
+    head, tail = digits[:-3], digits[-3:]
+    pairs = []
+    while head:
+        pairs.append(head[-2:])
+        head = head[:-2]
+    text = ",".join([*reversed(pairs), tail])
+    return f"-{text}" if whole < 0 else text
+
+
+def said_price(price: Price, scale: int) -> str:
+    """A price in words for the trader: `1,306.60`."""
+    whole, _, rest = in_rupees(abs(price), scale).partition(".")
+    return f"{'-' if price < 0 else ''}{grouped(int(whole))}.{rest}"
+
+
+def said_money(amount: Paise) -> str:
+    """Money in words for the trader: `-₹1,20,669.23`."""
+    return f"{'-' if amount < 0 else ''}₹{said_price(abs(amount), 100)}"
+
+
 def in_rupees(price: Price, scale: int) -> str:
-    """A price in logs and in the audit trail: `1306.60`."""
+    """A price in logs and in the audit trail: `1306.60`. Without commas, for these are searched and reckoned with."""
     return f"{from_minor(price, scale):.{len(str(scale)) - 1}f}"
 
 

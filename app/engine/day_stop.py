@@ -23,7 +23,7 @@ from app.domain.events import AuditEntry, DayStopChanged, Event, Level, Noticed
 from app.domain.gtt import Gtt, GttRequest
 from app.domain.ids import AccountId
 from app.domain.instrument import Product
-from app.domain.money import Paise
+from app.domain.money import Paise, in_rupees, said_money
 from app.domain.order import OrderRequest, Purpose, Variety
 from app.domain.origin import placed_here
 from app.domain.portfolio import Position, PositionKey
@@ -147,11 +147,18 @@ class DayGuard:
             self._read.set()
 
     async def set_limits(self, limits: DayLimits) -> DayStop:
-        """Tighter ones hold at once, looser ones from tomorrow. Durable on return. Raises Denied, StorageError."""
+        """Tighter ones hold at once, looser ones from tomorrow. Durable on return. Raises Denied (also for one that the
+        day has reached already: a slip of the finger must not close every position), StorageError."""
         if any(limit is not None and limit <= 0 for limit in (limits.loss, limits.profit, limits.drawdown)):
             raise Denied("A limit of nothing would halt the account at once.", "Enter an amount, or leave it empty.")
         await self.load()
         stop = changed(rolled(self._stop, self._today()), limits)
+        reached = breach(stop) if stop.halted is None else None
+        if reached is not None and breach(replace(stop, limits=self._stop.limits)) is None:
+            raise Denied(
+                f"The day stands at {_said(stop.net)}: this {reached} limit is reached and would close everything now.",
+                "Choose another amount; to close everything, flatten (Ctrl+Shift+X).",
+            )
         await self._journal.save(stop, self._entry("limits", _words(stop)))
         self._set(replace(stop, net=self._stop.net, peak=max(stop.peak, self._stop.peak)))
         return self._stop
@@ -224,7 +231,7 @@ class DayGuard:
             Noticed(
                 Level.ALARM,
                 f"Portfolio stop: {reached}",
-                f"The day stands at {_rupees(stop.net)}. All positions are being closed.",
+                f"The day stands at {_said(stop.net)}. All positions are being closed.",
                 f"No entries until {_day(stop.until)}.",
                 stop.account,
                 f"day stop:{stop.account}",
@@ -339,7 +346,11 @@ def to_close(positions: Iterable[Position]) -> Iterable[Position]:
 
 
 def _rupees(amount: Paise | None) -> str:
-    return "not known" if amount is None else f"{amount / 100:,.2f}"
+    return "not known" if amount is None else in_rupees(amount, 100)
+
+
+def _said(amount: Paise | None) -> str:
+    return "an unknown amount" if amount is None else said_money(amount)
 
 
 def _day(iso: str) -> str:

@@ -17,6 +17,7 @@ from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Purpos
 from app.domain.stop import Stop, StopState
 from app.engine.account import AccountState, PositionReading
 from app.engine.attempts import Attempts
+from app.engine.exit_alarms import WAITS_FOR_LOGIN, Call, call, priced_anew, step_failed
 from app.engine.exit_plan import (
     LOOKUP_SPACING,
     MODIFICATIONS,
@@ -143,9 +144,7 @@ class ExitFollower:
         try:
             while not self.stop.state.is_final:
                 if not self._state.active:
-                    self._record.alarm(
-                        self.stop, "The exit waits for a login.", "Log in again now: the position is still open."
-                    )
+                    self._tell(WAITS_FOR_LOGIN)
                     await self._state.wait_active()
                 if not self._told:
                     await self._look()
@@ -155,7 +154,7 @@ class ExitFollower:
                     await self._take(step)
                 except AppError as failure:
                     self._record.note(self.stop, "step failed", str(failure))
-                    self._record.alarm(self.stop, "An exit step failed.", "Stopline keeps trying.", str(failure))
+                    self._tell(step_failed(failure))
                     await self._wait(LOOK_SECONDS)
             return self.stop
         finally:
@@ -305,14 +304,15 @@ class ExitFollower:
         refusal = self._price.refusal
         why = refusal.words if refusal is not None else ""
         if self._sends >= FIRST_ATTEMPTS:
-            self._record.alarm(
-                self.stop,
-                f"{self.instrument.symbol} is still open after {self._sends} exit attempts.",
-                "Stopline keeps trying; consider closing it by hand.",
-                why or str(self._attempts.refused or step.reason),
-            )
-        elif refusal is not None:
-            self._record.alarm(self.stop, f"The exit was refused ({refusal.cause}).", refusal.next_step, why)
+            why = why or str(self._attempts.refused or step.reason)
+        told = call(
+            self.stop, self.instrument.symbol, self._sends, FIRST_ATTEMPTS, refusal, why, self._state.orders.values()
+        )
+        if told is not None:
+            self._tell(told)
+
+    def _tell(self, told: Call) -> None:
+        self._record.alarm(self.stop, told.cause, told.next_step, told.detail, key=told.key, order=told.order)
 
     async def _place(self, request: OrderRequest) -> None:
         """The long way, when no connection of the exit line is ready."""
@@ -329,11 +329,7 @@ class ExitFollower:
     async def _reprice(self, step: Reprice) -> None:
         self._price.steps += 1
         if self._price.steps == STEPS_BEFORE_ALARM:
-            self._record.alarm(
-                self.stop,
-                f"{self.instrument.symbol} is not sold out: the exit was priced anew {self._price.steps} times.",
-                "Stopline keeps following the price; nobody may be there to trade.",
-            )
+            self._tell(priced_anew(self.instrument.symbol, self._price.steps))
         self._attempts.acted_at = self._loop_time()
         for order in step.orders:
             self._price.changed(order)

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from app.domain.errors import AppError
 from app.domain.events import AuditEntry, Event, Level, Noticed
-from app.domain.ids import Nanos, StopId
+from app.domain.ids import BrokerOrderId, Nanos, StopId
 from app.domain.order import OrderRequest, Side
 from app.domain.stop import Stop
 from app.engine.debts import Debts
@@ -118,16 +118,28 @@ class StopRecord:
         """A line of the audit trail that nothing has to wait for."""
         self._run(self._audit(_Owed(self._entry(stop, what, detail))), f"audit {what}")
 
-    def alarm(self, stop: Stop, cause: str, next_step: str = "", detail: str = "") -> None:
-        """Calls the trader."""
+    def alarm(
+        self,
+        stop: Stop,
+        cause: str,
+        next_step: str = "",
+        detail: str = "",
+        *,
+        key: str = "",
+        order: BrokerOrderId | None = None,
+    ) -> None:
+        """Calls the trader. Calls of one `key` (else of one cause) take each other's place. `order`: the trader's own,
+        whose cancel solves it."""
+        words = f"{cause} {detail}".strip()
         self._publish(
             Noticed(
                 Level.ALARM,
                 f"Stop on {stop.key.instrument}",
-                f"{cause} {detail}".strip(),
+                words if words.endswith((".", "!", "?")) else f"{words}.",
                 next_step,
                 stop.key.account,
-                f"{stop.id}:{cause}",
+                f"{stop.id}:{key or cause}",
+                order,
             )
         )
 

@@ -76,8 +76,9 @@ _PATTERNS: tuple[tuple[Cause, re.Pattern[str]], ...] = tuple(
             Cause.MARKET,
             r"market protection|market orders? (are|is) (not|blocked)|market orders?.*not allowed|udapi1158",
         ),
-        (Cause.MARGIN, r"insufficient funds|margin|rms"),
+        (Cause.MARGIN, r"insufficient funds|margin"),
         (Cause.HOLDING, r"holding|no open position|insufficient (stock|quantity)"),
+        (Cause.MARGIN, r"\brms\b"),
     )
 )
 _LOWER = re.compile(r"lower than[^0-9]*([0-9][0-9,]*(?:\.[0-9]+)?)", re.IGNORECASE)

@@ -12,7 +12,7 @@ from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from pathlib import Path
 
 from app.domain.ids import Nanos
-from app.domain.money import PAISA, Paise, Price
+from app.domain.money import PAISA, Paise, Price, grouped
 
 RUPEE = "₹"
 NOTHING = "–"
@@ -46,14 +46,7 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 def group(whole: int) -> str:
     """A whole number with Indian commas: the last three digits, then pairs."""
-    digits = str(abs(whole))
-    head, tail = digits[:-3], digits[-3:]
-    pairs = []
-    while head:
-        pairs.append(head[-2:])
-        head = head[:-2]
-    grouped = ",".join([*reversed(pairs), tail])
-    return f"-{grouped}" if whole < 0 else grouped
+    return grouped(whole)
 
 
 def decimal(value: Decimal, places: int) -> str:

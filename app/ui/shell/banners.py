@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
-from PySide6.QtWidgets import QApplication, QFrame, QHBoxLayout, QPushButton, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QApplication, QFrame, QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from app.domain.events import Level
 from app.ui import theme
@@ -14,6 +14,8 @@ from app.ui.widgets.text import label, selectable
 
 _INFO_MS, _WARNING_MS = 5_000, 10_000
 _MOST_TOASTS = 3
+_MOST_STRIPS = 4
+"""In sight at once: a flood of alarms must not bury the chart and the tables that show what it is about."""
 _HELD_MS = 40
 """Between two looks at a mouse button that is held down."""
 
@@ -27,6 +29,8 @@ class Banner(QFrame):
         super().__init__()
         self.setObjectName(f"banner.{name}")
         self._do: Callable[[], object] | None = None
+        self.may_wait = False
+        """It only tells, and another place tells it too."""
         self.words = selectable(label(wrap=True, name=f"banner.{name}.text"))
         self.button = QPushButton()
         self.button.setObjectName(f"banner.{name}.button")
@@ -46,6 +50,7 @@ class Banner(QFrame):
         """What it says and offers."""
         self.words.setText(text)
         self.setAccessibleName(text)
+        self.may_wait = dismissable
         theme.set_role(self, role)
         self.button.setText(button)
         self.button.setVisible(bool(button))
@@ -74,6 +79,10 @@ class Banners(QWidget):
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.setSpacing(1)
+        self._more = QLabel()
+        self._more.setObjectName("banner.more")
+        self._more.setContentsMargins(12, 4, 12, 4)
+        self._layout.addWidget(self._more)
         self.setVisible(False)
 
     def show_banner(
@@ -92,6 +101,11 @@ class Banners(QWidget):
     def drop(self, name: str) -> None:
         """Takes a strip away; an unknown one is ignored."""
         self._when_free(lambda: self._drop(name))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all strips, also of those that wait for room."""
+        return tuple(self._shown)
 
     def text_of(self, name: str) -> str:
         """What a strip says, empty when it is not shown."""
@@ -116,9 +130,9 @@ class Banners(QWidget):
         if banner is None:
             banner = self._shown[name] = Banner(name)
             banner.closed.connect(lambda: self.drop(name))
-            self._layout.addWidget(banner)
+            self._layout.insertWidget(self._layout.count() - 1, banner)
         banner.set(text, role, button, do, dismissable=dismissable)
-        self.setVisible(True)
+        self._fit()
 
     def _drop(self, name: str) -> None:
         banner = self._shown.pop(name, None)
@@ -126,6 +140,17 @@ class Banners(QWidget):
             self._layout.removeWidget(banner)
             banner.hide()
             banner.deleteLater()
+        self._fit()
+
+    def _fit(self) -> None:
+        """What must be acted on stands, and of the rest the newest; how many wait is said."""
+        waiting = [banner for banner in self._shown.values() if banner.may_wait]
+        room = max(1, _MOST_STRIPS - (len(self._shown) - len(waiting)))
+        hidden = waiting[:-room]
+        for banner in self._shown.values():
+            banner.setVisible(banner not in hidden)
+        self._more.setText(f"{len(hidden)} more in Notices (Ctrl+9)")
+        self._more.setVisible(bool(hidden))
         self.setVisible(bool(self._shown))
 
 

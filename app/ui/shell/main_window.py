@@ -6,9 +6,9 @@ from pathlib import Path
 
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent
-from PySide6.QtWidgets import QApplication, QDialog, QHBoxLayout, QMainWindow, QMenuBar, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDialog, QHBoxLayout, QMainWindow, QMenuBar, QVBoxLayout, QWidget
 
-from app.domain.events import Level, PreflightDone
+from app.domain.events import PreflightDone
 from app.domain.guard import AwayReport, Farewell, Fate
 from app.domain.ids import InstrumentId
 from app.domain.instrument import Instrument
@@ -20,6 +20,7 @@ from app.ui.dialogs.preflight import PreflightDialog
 from app.ui.models.day import DayResult
 from app.ui.models.facts import Facts
 from app.ui.shell.accounts import AccountKeeper
+from app.ui.shell.alarms import Alarms
 from app.ui.shell.banners import Banners, Toasts
 from app.ui.shell.commands import declare
 from app.ui.shell.docks import BOTTOM, LEFT, RIGHT, Docks, Layout, Place, default_size
@@ -33,7 +34,7 @@ from app.ui.views.chart import ChartView
 from app.ui.views.flights import FlightsPanel
 from app.ui.views.gtts import GttsPanel
 from app.ui.views.holdings import HoldingsPanel
-from app.ui.views.notices import Entry, NoticeList, NoticesPanel
+from app.ui.views.notices import NoticeList, NoticesPanel
 from app.ui.views.order_ticket import OrderTicket
 from app.ui.views.orders import OrdersPanel
 from app.ui.views.pnl import PnlView
@@ -100,6 +101,14 @@ class MainWindow(QMainWindow):
         self.leaving.running = self.strategies.kept.running
         self.leaving.on_return = self.come_forward
         self.lock = ScreenLock(bridge, self.facts, self)
+        self._alarms = Alarms(
+            bridge,
+            self.facts,
+            self.banners,
+            self.toasts,
+            lambda: self.accounts.said,
+            lambda title, text: self.leaving.call_back(*self.lock.on_alarm(title, text)),
+        )
         self._build_centre()
         self._placed = self._places()
         self.docks = Docks(self, self._placed)
@@ -286,7 +295,7 @@ class MainWindow(QMainWindow):
         self.chart.order_requested.connect(self._on_order_requested)
         self.sync.last_sync.connect(self.bar.set_last_sync)
         self.day.changed.connect(self.bar.set_day)
-        self.notices.added.connect(self._on_notice)
+        self.notices.added.connect(self._alarms.show)
         self.docks["notices"].visibilityChanged.connect(self.notices_panel.set_in_sight)
         for news in (self.notices.added, self.notices.changed):
             news.connect(lambda *_: self.docks.count("notices", self.notices.unread))
@@ -353,22 +362,6 @@ class MainWindow(QMainWindow):
         theme.set_role(self._badge, role)
         self._tint.set_color({"live": DARK.live, "paper": DARK.paper}.get(role, DARK.hairline))
         self.setWindowTitle(f"Stopline · {words}" if words else "Stopline")
-
-    def _on_notice(self, entry: Entry) -> None:
-        notice = entry.notice
-        if notice.level is not Level.ALARM:
-            self.toasts.add(entry)
-            return
-        rest = " ".join(part for part in (notice.cause, notice.next_step) if part)
-        title = notice.title
-        text = f"{title}{'' if title.endswith(('.', '!', '?', ':')) else '.'} {rest}" if rest else title
-        name = notice.repeat_key or f"alarm-{entry.number}"
-        if entry.times == 1:
-            QApplication.beep()
-            self.leaving.call_back(*self.lock.on_alarm(title, rest))
-        if name in self.accounts.said:
-            return  # the account's own strip says it, with the way out
-        self.banners.show_banner(name, text, role="strip-danger", dismissable=True)
 
     # Leaving
 

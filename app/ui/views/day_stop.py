@@ -58,7 +58,7 @@ class DayStopBar(QFrame):
         self._facts = facts
         self._busy = False
         self._words = label("", "muted", wrap=True, name="day.words")
-        self._edit = QPushButton("&Portfolio stop…")
+        self._edit = QPushButton("Portfol&io stop…")
         self._edit.setObjectName("day.edit")
         self._edit.setToolTip("Close everything and make no entry until the next trading day, at a loss or profit")
         self._edit.clicked.connect(self._open)

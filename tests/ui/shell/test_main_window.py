@@ -25,6 +25,7 @@ from app.domain.events import (
     Returned,
     SessionChanged,
     SessionState,
+    StopChanged,
     TicksConflated,
 )
 from app.domain.guard import Absence, AwayKind, AwayLine, AwayReport, Companion, Farewell, Fate
@@ -605,6 +606,50 @@ def test_text_from_outside_is_shown_as_it_is(stage: Stage, window: MainWindow) -
     assert labels
     assert {label.textFormat() for label in labels} == {Qt.TextFormat.PlainText}
     assert window.banners.text_of("evil") == evil
+
+
+def test_an_exit_that_does_not_get_through_is_one_strip_heard_anew_and_gone_with_its_position(
+    stage: Stage, window: MainWindow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[int] = []
+    monkeypatch.setattr(QApplication, "beep", lambda: heard.append(1))
+    stop = next(stop for stop in market.stops() if stop.state is StopState.ARMED)
+    name = f"{stop.id}:exit still open"
+    for attempts in (3, 4, 4, 5):
+        words = f"Still open after {attempts} exit attempts."
+        stage.publish(Noticed(Level.ALARM, "Stop", words, "See to it.", market.ACCOUNT, name))
+    stage.until(lambda: "after 5 exit" in window.banners.text_of(name))
+    assert window.banners.names.count(name) == 1
+    assert len(heard) == 3, "each time that it has become worse"
+    excess = f"{stop.id}:closed twice"
+    stage.publish(Noticed(Level.ALARM, "Stop", "Closed twice.", "", market.ACCOUNT, excess))
+    stage.publish(StopChanged(replace(stop, state=StopState.CLOSED, closed_at=market.NOW)))
+    stage.until(lambda: window.banners.text_of(name) == "")
+    assert window.banners.text_of(excess), "what is still to be seen to stays"
+
+
+def test_the_traders_own_order_that_holds_an_exit_up_is_a_click_away(stage: Stage, window: MainWindow) -> None:
+    order = next(order for order in stage.desk.script.orders.values() if not order.status.is_final)
+    stage.publish(Noticed(Level.ALARM, "Stop", "Refused.", "Cancel it.", market.ACCOUNT, "x", order.broker_order_id))
+    stage.until(lambda: window.banners.text_of("x") != "")
+    press(window, "banner.x.button")
+    stage.until(lambda: bool(stage.desk.script.called("cancel")))
+    assert stage.desk.script.called("cancel")[0][-1] == order.broker_order_id
+
+
+def test_a_flood_of_alarms_leaves_room_for_what_it_is_about(stage: Stage, window: MainWindow) -> None:
+    window.banners.show_banner("session", "The session has ended.", button="Log in")
+    for number in range(12):
+        stage.publish(Noticed(Level.ALARM, f"Stop {number}", "It was refused."))
+    stage.until(lambda: len(window.banners.names) >= 13)
+    shown = [label.text() for label in window.banners.findChildren(QLabel) if label.isVisible()]
+    assert "The session has ended." in shown
+    assert "Stop 11. It was refused." in shown
+    assert f"{len(window.banners.names) - 4} more in Notices (Ctrl+9)" in shown
+    assert len(shown) == 5
+    for name in window.banners.names[2:]:
+        window.banners.drop(name)
+    assert child(window, "banner.more").isHidden()
 
 
 def test_repeats_of_a_notice_are_one_line(stage: Stage, window: MainWindow) -> None:

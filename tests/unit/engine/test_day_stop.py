@@ -148,6 +148,24 @@ def test_one_freak_reckoning_closes_nothing_and_nothing_known_decides_nothing() 
     assert play(script).rig.broker.placed == []
 
 
+@pytest.mark.parametrize(
+    "limits", [DayLimits(loss=1_30_000_00), DayLimits(drawdown=2_00_000_00), DayLimits(loss=1_31_000_00, profit=100)]
+)
+def test_a_limit_that_the_day_has_reached_already_is_refused_and_closes_nothing(limits: DayLimits) -> None:
+    async def script(desk: Desk) -> None:
+        await desk.rig.guard()
+        await desk.at(70_000_00)
+        await desk.at(-1_30_000_00 if limits.profit is None else 100)
+        with pytest.raises(Denied, match=r"The day stands at (-₹1,30,000\.00|₹1\.00).*and would close everything now"):
+            await desk.guard.set_limits(limits)
+        await desk.at(desk.net, 30)
+        assert desk.guard.stop.halted is None
+        assert not desk.guard.stop.limits.any
+        assert desk.rig.broker.placed == []
+
+    play(script)
+
+
 def test_what_was_given_back_from_the_days_best_counts() -> None:
     async def script(desk: Desk) -> None:
         await desk.guard.set_limits(DayLimits(drawdown=300))

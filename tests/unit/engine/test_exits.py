@@ -15,9 +15,10 @@ from app.domain.errors import (
     SessionExpired,
     Unreachable,
 )
+from app.domain.events import Level, Noticed
 from app.domain.ids import BrokerOrderId, Tag
 from app.domain.instrument import Product
-from app.domain.order import OrderKind, OrderRequest, OrderStatus, Side
+from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Side
 from app.domain.portfolio import Position, PositionKey
 from app.domain.stop import StopPlan, StopState, exit_tag
 from app.engine import firing
@@ -114,6 +115,51 @@ def test_the_words_of_a_refusal_decide_the_next_kind_and_reach_the_trader(
     assert kinds(rig.exits) == [OrderKind.MARKET, kind]
     assert f"The exit was refused ({told}).{words and ' '}" in " ".join(rig.alarms)
     assert words in " ".join(rig.alarms)
+
+
+@pytest.mark.parametrize(
+    ("mark", "told", "button"),
+    [
+        (Tag("M0123456789ABC"), "Cancel it: the exit follows by itself.", BrokerOrderId("77")),
+        (None, "It was placed elsewhere and left alone: cancel that one where it was placed.", None),
+    ],
+)
+def test_an_order_of_the_traders_own_that_holds_the_shares_is_named_with_the_way_out(
+    mark: Tag | None, told: str, button: BrokerOrderId | None
+) -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        own = Order(
+            ACCOUNT, BrokerOrderId("77"), INFY.id, Side.SELL, KEY.product, OrderKind.LIMIT, OrderStatus.OPEN,
+            100, 0, 100, None, price=1_200_00, tag=mark,
+        )  # fmt: skip
+        others = [
+            replace(own, broker_order_id=BrokerOrderId("78"), side=Side.BUY),
+            replace(own, broker_order_id=BrokerOrderId("79"), product=Product.NRML),
+            replace(own, broker_order_id=BrokerOrderId("80"), status=OrderStatus.CANCELLED),
+        ]
+        rig.broker.book |= {order.broker_order_id: order for order in (own, *others)}
+        await rig.state.read_orders()
+        rig.broker.answers = [refusal("RMS:Rule: Check holdings for entity account")] * 5
+        rig.tick(98_900)
+        await rig.ended(stop)
+
+    rig = play(script)
+    alarms = [event for event in rig.events if isinstance(event, Noticed) and event.level is Level.ALARM]
+    assert [alarm.next_step for alarm in alarms if not alarm.next_step.startswith(told)] == []
+    assert {alarm.order for alarm in alarms} == {button}
+    for alarm in alarms:
+        assert "Check holdings for entity account" in alarm.cause
+        assert alarm.cause.endswith("Your own order on these units is open: SELL 100 at 1,200.00 (order 77).")
+    assert "The exit was refused (holding)." in alarms[0].cause
+
+
+def test_an_exit_that_is_refused_again_and_again_is_one_alarm_that_counts() -> None:
+    rig = fire_with(*[refusal("RMS:Blocked for nse_cm")] * 6)
+    alarms = [event for event in rig.events if isinstance(event, Noticed) and event.level is Level.ALARM]
+    still = [alarm for alarm in alarms if "still open" in alarm.cause]
+    assert [alarm.cause.split(" exit")[0] for alarm in still] == [f"INFY is still open after {n}" for n in (3, 4, 5, 6)]
+    assert len({alarm.repeat_key for alarm in still}) == 1, "each takes the last one's place"
 
 
 def test_a_circuit_limit_that_a_refusal_names_is_the_next_price() -> None:

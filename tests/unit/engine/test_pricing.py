@@ -140,6 +140,8 @@ def test_a_price_is_on_a_tick_and_inside_whatever_is_known(
         ("RMS:Margin Exceeds, Required:1, Available:0", Cause.MARGIN),
         ("75 quantity needs authorisation at depository.", Cause.AUTHORISATION),
         ("Insufficient stock holding to place this order.", Cause.HOLDING),
+        ("RMS:Rule: Check holdings including BTST for entity account-AB1234", Cause.HOLDING),
+        ("RMS:Blocked for nse_cm RELIANCE-EQ block type: ALL", Cause.MARGIN),
         ("The exchange is not amused.", Cause.OTHER),
     ],
 )

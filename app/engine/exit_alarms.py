@@ -1,0 +1,115 @@
+"""What the trader is told of an exit that does not get through. Pure.
+
+A refusal that wants margin or shares often has its cause in the trader's own book: another order on the same units. It
+is named, with the way out. Orders that were placed elsewhere are named too, and never touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from app.domain.errors import AppError
+from app.domain.ids import BrokerOrderId
+from app.domain.money import said_price
+from app.domain.order import Order
+from app.domain.origin import placed_here
+from app.domain.portfolio import PositionKey
+from app.domain.stop import Stop, stop_of_tag
+from app.engine.refusals import Cause, Refusal
+
+_BY_ANOTHER = frozenset({Cause.MARGIN, Cause.HOLDING, Cause.OTHER})
+"""Refusals that another order on the same units explains."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Words for the trader."""
+
+    cause: str
+    next_step: str
+    detail: str = ""
+    key: str = ""
+    """Calls of one key take each other's place. One that begins with `exit` is history once the position is flat."""
+    order: BrokerOrderId | None = None
+    """The trader's own order whose cancel solves it."""
+
+
+WAITS_FOR_LOGIN = Call(
+    "The exit waits for a login.", "Log in again now: the position is still open.", key="exit waits for a login"
+)
+
+
+def step_failed(failure: AppError) -> Call:
+    """Cancelling, changing or closing did not work out this time."""
+    return Call("An exit step failed.", "Stopline keeps trying.", str(failure), "exit step failed")
+
+
+def priced_anew(symbol: str, times: int) -> Call:
+    """An exit rests, and nobody takes it."""
+    return Call(
+        f"{symbol} is not out yet: the exit was priced anew {times} times.",
+        "Stopline keeps following the price; nobody may be there to trade.",
+        key="exit priced anew",
+    )
+
+
+def holders(orders: Iterable[Order], stop: Stop) -> list[Order]:
+    """The trader's open orders that would close the units which a stop's exit is to close, the largest first."""
+    found = [
+        order
+        for order in orders
+        if not order.status.is_final
+        and PositionKey(order.account, order.instrument, order.product) == stop.key
+        and order.side is stop.side
+        and stop_of_tag(order.tag) is None
+    ]
+    return sorted(found, key=lambda order: order.filled_quantity - order.quantity)
+
+
+def call(
+    stop: Stop, symbol: str, attempts: int, many: int, refusal: Refusal | None, why: str, orders: Iterable[Order]
+) -> Call | None:
+    """Of the attempt that follows now; None: nothing to be told. `many`: attempts from which on it is still open."""
+    held_by = holders(orders, stop) if refusal is not None and refusal.cause in _BY_ANOTHER else []
+    if attempts >= many:
+        cause, key = f"{symbol} is still open after {attempts} exit attempts.", "exit still open"
+        next_step = "Stopline keeps trying; consider closing it by hand."
+    elif refusal is not None:
+        cause, key = f"The exit was refused ({refusal.cause}).", f"exit refused {refusal.cause}"
+        next_step = refusal.next_step
+    else:
+        return None
+    if not held_by:
+        return Call(cause, next_step, why, key)
+    return Call(cause, _way_out(held_by), f"{_sentence(why)} {_named(held_by, stop)}".strip(), key, _ours(held_by))
+
+
+def _ours(held_by: list[Order]) -> BrokerOrderId | None:
+    return next((order.broker_order_id for order in held_by if placed_here(order)), None)
+
+
+def _named(held_by: list[Order], stop: Stop) -> str:
+    told = [f"{order.side} {order.quantity - order.filled_quantity}{_at(order, stop)}" for order in held_by]
+    numbers = [f"{words} (order {order.broker_order_id})" for words, order in zip(told, held_by, strict=True)]
+    what = "order on these units is" if len(held_by) == 1 else "orders on these units are"
+    return f"Your own {what} open: {', '.join(numbers)}."
+
+
+def _at(order: Order, stop: Stop) -> str:
+    price = order.price or order.trigger_price
+    return f" at {said_price(price, stop.price_scale)}" if price else ""
+
+
+def _way_out(held_by: list[Order]) -> str:
+    ours = [order for order in held_by if placed_here(order)]
+    if len(ours) == len(held_by):
+        return (
+            "Cancel it: the exit follows by itself." if len(ours) == 1 else "Cancel them: the exit follows by itself."
+        )
+    elsewhere = "placed elsewhere and left alone: cancel that one where it was placed. Stopline keeps trying."
+    return f"Cancel what was placed here; the rest was {elsewhere}" if ours else f"It was {elsewhere}"
+
+
+def _sentence(words: str) -> str:
+    return words if not words or words.endswith((".", "!", "?")) else f"{words}."

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -88,9 +88,7 @@ class StopVerbs:
                 deny_levels_of(watch, plan, self._last_price)
                 await self._keeper.range_of(plan, instrument, watch)
                 stop = levelled(stop, watch)
-                # Without a level it promises nothing: an exit that goes out when it is told to, and waits for no disk.
-                write = self._record.keep if plan.source is TriggerSource.NONE else self._record.save
-                await write(stop, "armed", words(stop), *watch.load.requests)
+                await self._writer(plan)(stop, "armed", words(stop), *watch.load.requests)
             except BaseException:
                 self._publish(StopChanged(replace(stop, state=StopState.DISARMED, note="it could not be armed")))
                 raise
@@ -124,7 +122,8 @@ class StopVerbs:
             deny_levels_of(watch, plan, self._last_price)
             await self._keeper.range_of(plan, instrument, watch)
             moved = replace(moved, trigger=watch.levels.level)
-            await self._record.save(moved, "moved", f"from {words(stop)} to {words(moved)}", *watch.load.requests)
+            told = f"from {words(stop)} to {words(moved)}"
+            await self._writer(plan)(moved, "moved", told, *watch.load.requests)
             current, old = self._stops[stop_id], self._watching.of(stop_id)
             if current.state is not StopState.ARMED or (old is not None and old.fired):
                 raise Denied("The stop fired or ended before it could be moved.", "See the stops list.")
@@ -262,6 +261,13 @@ class StopVerbs:
             self._begin_watching(again, watch, line)
 
     # -- helpers -------------------------------------------------------------------------------------------------------
+
+    def _writer(self, plan: StopPlan) -> Callable[..., Awaitable[None]]:
+        """What waits for the disk. A trader hears that it cannot be written, and that nothing is armed. A strategy has
+        bought, and nobody may be there: its units are guarded at once and the journal owes, said aloud. Without a level
+        it promises nothing: an exit that goes out when it is told to."""
+        unattended = plan.strategy is not None or plan.source is TriggerSource.NONE
+        return self._record.keep if unattended else self._record.save
 
     def _begin_watching(self, stop: Stop, watch: Watch, line: ExitLine | None) -> None:
         """The journal has it. While it wrote, the session (whose line the exit was made for) may have changed, and the

@@ -230,6 +230,30 @@ def test_an_entry_whose_intent_cannot_be_kept_is_not_made() -> None:
     play(script)
 
 
+def test_units_that_were_bought_are_guarded_although_the_disk_has_become_full() -> None:
+    """Accepted is not filled, and bought is not guarded: nobody may be there to hear that nothing was armed."""
+
+    async def script(stage: Stage) -> None:
+        stage.broker.answers = ["open"]
+        await stage.started()
+        await stage.true(lambda: stage.entries)
+        await stage.true(stage.open_orders)
+        stage.book.broken = stage.rig.journal.broken = True
+        stage.broker.fill(stage.order(), 40)
+        guard = await stage.true(stage.guard)
+        assert guard.quantity == 40
+        stage.broker.fill(stage.order(), 60)
+        await stage.true(lambda: (found := stage.guard()) is not None and found.quantity == 100)
+        assert any("journal cannot be written" in alarm for alarm in stage.alarms), stage.alarms
+        stage.tick(98_000)
+        await stage.true(lambda: stage.held == 0, 5)
+        assert [request.quantity for request in stage.exits] == [100]
+        stage.book.broken = stage.rig.journal.broken = False
+        await stage.until(S.EXITED_BY_SL)
+
+    play(script)
+
+
 def test_an_opposite_position_is_not_closed_or_turned_by_an_entry() -> None:
     async def script(stage: Stage) -> None:
         stage.broker.hold(KEY, -50)

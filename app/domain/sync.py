@@ -157,7 +157,7 @@ class LimitGauge:
 
 @dataclass(frozen=True, slots=True)
 class BreakerView:
-    """A broker's circuit breaker (C9)."""
+    """A broker's circuit breaker (C9), or that of one kind of its reads."""
 
     broker: str
     state: str
@@ -166,6 +166,8 @@ class BreakerView:
     """In a row."""
     retry_s: float
     """Until it is tried again; 0 unless open."""
+    reads: str = ""
+    """Which of its reads alone; empty: all."""
 
 
 @dataclass(frozen=True, slots=True)

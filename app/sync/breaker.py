@@ -12,18 +12,22 @@ from app.domain.errors import BrokerPaused
 from app.domain.sync import BreakerView
 
 FAILURES = 5
-"""In a row, over all reads of the broker."""
+"""In a row: over all reads of a broker it is left alone as a whole, over those of one kind that kind alone is. By a
+count over all reads a page that is always down beside three that answer would never be left alone."""
 OPEN_SECONDS = 60.0
 
 
 class Breaker:
-    """Of one broker: closed, open after five failures in a row, half-open a minute later. Loop thread.
+    """Of one broker, or of one kind of its reads: closed, open after five failures in a row, half-open a minute later.
+    Loop thread.
 
     Half-open lets one read through; the others wait for what becomes of it.
     """
 
-    def __init__(self, broker: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, broker: str, clock: Callable[[], float] = time.monotonic, reads: str = "") -> None:
         self.broker = broker
+        self._reads = reads
+        """Which of its reads; empty: all."""
         self._clock = clock
         self._failures = 0
         self._opened: float | None = None
@@ -34,8 +38,13 @@ class Breaker:
         while self._opened is not None:
             left = self._opened + OPEN_SECONDS - self._clock()
             if left > 0:
+                what = (
+                    f"reads of {self._reads} in a row failed; they are"
+                    if self._reads
+                    else "reads in a row failed; the broker is"
+                )
                 raise BrokerPaused(
-                    f"{self._failures} reads in a row failed; the broker is left alone for {left:.0f} s more.",
+                    f"{self._failures} {what} left alone for {left:.0f} s more.",
                     seconds=left,
                 )
             if self._probe is None:
@@ -67,9 +76,14 @@ class Breaker:
         if probe is not None and not probe.done():
             probe.set_result(None)
 
+    @property
+    def is_open(self) -> bool:
+        """It lets nothing through, or one read as a probe."""
+        return self._opened is not None
+
     def view(self) -> BreakerView:
         """As it stands."""
         if self._opened is None:
-            return BreakerView(self.broker, "closed", self._failures, 0.0)
+            return BreakerView(self.broker, "closed", self._failures, 0.0, self._reads)
         left = max(0.0, self._opened + OPEN_SECONDS - self._clock())
-        return BreakerView(self.broker, "open" if left else "half-open", self._failures, round(left, 1))
+        return BreakerView(self.broker, "open" if left else "half-open", self._failures, round(left, 1), self._reads)

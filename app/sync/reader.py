@@ -60,17 +60,17 @@ class Guard:
         self.sleep = sleep
         self._clock = clock
         self.limiter = RequestLimiter(sleep, clock)
-        self._breakers: dict[str, Breaker] = {}
+        self._breakers: dict[tuple[str, str], Breaker] = {}
         self._pauses: dict[tuple[AccountId, DataSet], tuple[str, float]] = {}
 
-    def breaker(self, broker: str) -> Breaker:
-        """Of one broker."""
-        return self._breakers.setdefault(broker, Breaker(broker, self._clock))
+    def breaker(self, broker: str, reads: str = "") -> Breaker:
+        """Of one broker, or of one kind of its reads."""
+        return self._breakers.setdefault((broker, reads), Breaker(broker, self._clock, reads))
 
     @property
     def breakers(self) -> Sequence[Breaker]:
-        """All that were ever asked."""
-        return list(self._breakers.values())
+        """Those of brokers that were ever asked, and those of one kind of reads that are open."""
+        return [breaker for (_, reads), breaker in self._breakers.items() if not reads or breaker.is_open]
 
     def pause(self, account: AccountId, data_set: DataSet, cause: str, seconds: float) -> None:
         """A read waits because the broker asked it to."""
@@ -135,8 +135,14 @@ class Reader:
 
     async def _once(self, operation: Callable[[], Awaitable[T]], data_set: DataSet) -> T:
         self._guard.unpause(self._account, data_set)
+        own = self._guard.breaker(self._broker, data_set.value)
         await self._guard.limiter.turn(self._broker, self._account, self._limits)
         await self._breaker.enter()
+        try:
+            await own.enter()
+        except BaseException:
+            self._breaker.abandoned()
+            raise
         counted = self.readings.by_set[data_set]
         try:
             answer = await _in_time(operation)
@@ -144,13 +150,18 @@ class Reader:
             counted.failure = failure
             if class_of(failure) not in _BROKERS_FAULT:
                 self._breaker.succeeded()
-            elif self._breaker.failed():
-                self._on_open(self._broker)
+                own.succeeded()
+            else:
+                own.failed()
+                if self._breaker.failed():
+                    self._on_open(self._broker)
             raise
         except BaseException:
             self._breaker.abandoned()  # a run that was cancelled proves nothing
+            own.abandoned()
             raise
         self._breaker.succeeded()
+        own.succeeded()
         return answer
 
     def _waits(self, data_set: DataSet, cause: BaseException, seconds: float) -> None:

@@ -215,8 +215,15 @@ def limit_rows(status: SyncStatus, name_of: NameOf) -> Iterable[tuple[Key, Limit
         tone = {"closed": Tone.GOOD, "open": Tone.ALARM}.get(breaker.state, Tone.WARN)
         words = breaker.state if not breaker.failures else f"{breaker.state}, {breaker.failures} failures in a row"
         yield (
-            ("breaker", breaker.broker),
-            LimitRow(breaker.broker, "all accounts", "circuit breaker", words, _seconds(breaker.retry_s), tone),
+            ("breaker", breaker.broker, breaker.reads),
+            LimitRow(
+                breaker.broker,
+                "all accounts",
+                f"circuit breaker {breaker.reads}".strip(),
+                words,
+                _seconds(breaker.retry_s),
+                tone,
+            ),
         )
     for gauge in status.gauges:
         yield (
@@ -273,6 +280,8 @@ def left_alone_words(breakers: Iterable[BreakerView]) -> str:
     shut = [breaker for breaker in breakers if breaker.retry_s > 0]
     return " ".join(
         f"{b.broker.title()} failed {b.failures} times and is left alone: Sync works again in {b.retry_s:.0f} s."
+        if not b.reads
+        else f"{b.reads.capitalize()} of {b.broker.title()} failed {b.failures} times: read again in {b.retry_s:.0f} s."
         for b in shut
     )
 

@@ -255,3 +255,21 @@ async def test_a_broker_that_is_down_is_left_alone_for_a_minute_and_then_asked_o
     assert sum(len(answers) for answers in desk.broken.values()) == left
     (view,) = [breaker.view() for breaker in service.guard.breakers]
     assert view.state == "open"
+
+
+async def test_a_page_that_is_always_down_is_left_alone_while_the_others_are_read(
+    desk: Desk, service: SyncService
+) -> None:
+    desk.trades = ROUND_TRIP
+    desk.broken["/portfolio/holdings"] = [failure("503 Service Unavailable", "NetworkException")] * 30
+    asked = []
+    for _ in range(3):
+        before = len(desk.broken["/portfolio/holdings"])
+        (result,) = await service.run()
+        asked.append(before - len(desk.broken["/portfolio/holdings"]))
+    assert asked == [3, 2, 0], "five failures of its own, whatever else answered meanwhile"
+    assert result.error_class is ErrorClass.PAUSED
+    assert "reads of holdings in a row failed; they are left alone" in result.error
+    whole, one = (breaker.view() for breaker in service.guard.breakers)
+    assert (whole.state, whole.reads) == ("closed", "")
+    assert (one.broker, one.state, one.failures, one.reads) == (whole.broker, "open", 5, "holdings")

@@ -60,8 +60,8 @@ class _Work:
     deleted: int = 0
     paused: int = 0
     failed: list[str] = field(default_factory=list)
-    refused: set[PositionKey] = field(default_factory=set)
-    """Positions whose exit was denied; said once, and not tried again and again."""
+    refused: dict[PositionKey, str] = field(default_factory=dict)
+    """Positions whose exit was denied, and why; not tried again and again, and said if they are open in the end."""
     left: list[str] = field(default_factory=list)
     """Triggers and holdings that were not asked for."""
     alone: list[str] = field(default_factory=list)
@@ -234,9 +234,7 @@ class FlattenDesk:
             else:
                 await desk.stops.leave(key, FiredBy.TRADER)
         except AppError as failure:
-            if key not in work.refused:
-                work.refused.add(key)
-                work.failed.append(f"{key.instrument} ({key.product}) could not be exited: {failure}")
+            work.refused.setdefault(key, str(failure))  # it is asked once; whether it is flat all the same is read
         else:
             work.exited.add(key)
 
@@ -249,7 +247,8 @@ class FlattenDesk:
             mine, others = working(desk, await desk.state.read_orders())
             busy = {key_of(order) for order in ([*mine, *others] if work.choice.elsewhere else mine)}
             todo = [p.key for p in positions if p.key not in work.refused]
-            if not todo or loop.time() >= until:
+            on_the_way = any(s.state in _EXITING for p in positions for s in desk.stops.stops_on(p.key))
+            if not (todo or on_the_way) or loop.time() >= until:
                 return
             for key in todo:
                 squared = key in work.exited and not desk.stops.can_fire
@@ -312,12 +311,7 @@ class FlattenDesk:
         desk = work.desk
         positions = (await desk.state.read_positions()).positions.values()
         mine, others = working(desk, await desk.state.read_orders())
-        said = {key.instrument for key in work.refused}
-        found = [
-            f"{position_words(position)} is still open"
-            for position in open_positions(positions)
-            if position.key.instrument not in said
-        ]
+        found = [_still_open(position, work.refused.get(position.key)) for position in open_positions(positions)]
         asked = [*mine, *others] if work.choice.elsewhere else mine
         found += [f"{self._words(desk, order)} still works" for order in asked]
         work.alone = [] if work.choice.elsewhere else [f"From elsewhere: {self._words(desk, o)}" for o in others]
@@ -338,6 +332,12 @@ class FlattenDesk:
         except AppError as failure:
             words = f"That everything is flattened ({what}) is not in the audit trail."
             self._workspace.publish(Noticed(Level.WARNING, words, str(failure), "", desk.account))
+
+
+def _still_open(position: Position, refused: str | None) -> str:
+    if refused is None:
+        return f"{position_words(position)} is still open"
+    return f"{position.key.instrument} ({position.key.product}) could not be exited: {refused}"
 
 
 async def _waiting(desk: AccountDesk) -> list[Gtt]:

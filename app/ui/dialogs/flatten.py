@@ -128,7 +128,8 @@ class FlattenDialog(QDialog):
             )
         )
         shown = [f"{_symbol(p.key.instrument)} {fmt.group(p.quantity)} ({p.key.product})" for p in plan.positions]
-        guarded = f" {_count(plan.stops, 'stop')} on them exit their share themselves." if plan.stops else ""
+        they = "exits its share itself" if plan.stops == 1 else "exit their share themselves"
+        guarded = f" {_count(plan.stops, 'stop')} on them {they}." if plan.stops else ""
         following = f" {_count(plan.exiting, 'exit')} on the way already." if plan.exiting else ""
         worth = f" Worth {fmt.amount(plan.value)}." if positions else ""
         what = "1 running strategy is" if plan.strategies == 1 else f"{plan.strategies} running strategies are"

@@ -201,3 +201,21 @@ async def test_what_is_not_flat_is_named_and_loud(trader: Trader) -> None:
     await trader.desk.session.disconnect(trader.account)
     with pytest.raises(Denied, match="not logged in"):
         await trader.desk.flatten.run(FlattenChoice((trader.account,)))
+
+
+async def test_what_became_flat_while_its_exit_was_refused_is_verified_flat(
+    trader: Trader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The exit that was out already has closed it between the reading and the next look."""
+    key = await trader.hold(5, Product.MIS)
+    stops = trader.desk._workspace.account(trader.account).stops
+    leave = stops.leave
+
+    async def too_late(position: PositionKey, why: FiredBy) -> None:
+        await leave(position, why)
+        raise Denied("There is no open position to guard.", "See the positions.")
+
+    monkeypatch.setattr(stops, "leave", too_late)
+    report = await trader.desk.flatten.run(FlattenChoice())
+    assert report.not_flat == ()
+    assert (await quantities(trader))[key] == 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -18,7 +18,7 @@ from app.desk.workspace import Workspace
 from app.domain.errors import AppError
 from app.domain.events import FeedGap, Returned
 from app.domain.guard import Absence, AwayKind, AwayReport, Farewell
-from app.domain.ids import Nanos
+from app.domain.ids import AccountId, Nanos
 from app.engine import away
 from app.runtime.clock import SECOND, SystemClock
 from app.runtime.pause import Pause
@@ -71,6 +71,15 @@ class BeatFile:
             os.close(file)
 
 
+@dataclass(slots=True, eq=False)
+class _Silence:
+    """No prices of an account, on any of its connections."""
+
+    account: AccountId
+    since: Nanos
+    until: Nanos
+
+
 class Attendance:
     """Of the opened profile. `window`: this desk's own absences are judged; a guard only beats."""
 
@@ -86,6 +95,8 @@ class Attendance:
         self._lost = False
         self._beaten = False
         self._writing: asyncio.Task[None] | None = None
+        self._gaps: list[_Silence] = []
+        """Those that are about to be told."""
 
     async def opened(self) -> Absence | None:
         """The files are open: the absence that ends now, where there was one."""
@@ -130,15 +141,21 @@ class Attendance:
         await self.settled(absence)
 
     async def gap(self, event: FeedGap) -> None:
-        """Prices of an account are back after a silence."""
+        """Prices of an account are back after a silence. Its connections fall silent and speak again one by one: that
+        is one absence."""
         if event.until - event.since < SHORTEST_GAP:
             return
-        absences = self._workspace.journal.absences
+        for told in self._gaps:
+            if told.account == event.account and event.since <= told.until and told.since <= event.until:
+                told.since, told.until = min(told.since, event.since), max(told.until, event.until)
+                return
+        gap = _Silence(event.account, event.since, event.until)
+        self._gaps.append(gap)
         line = self._line  # of the last beat: the stop that fired at the first price may be in the trail already
-        found = Absence(0, AwayKind.FEED, event.since, event.until, event.account, audit_since=line, audit_until=line)
-        found = await absences.add(found)
         await asyncio.sleep(SETTLE_SECONDS)
-        await self.settled(found)
+        self._gaps.remove(gap)
+        found = Absence(0, AwayKind.FEED, gap.since, gap.until, gap.account, audit_since=line, audit_until=line)
+        await self.settled(await self._workspace.journal.absences.add(found))
 
     async def reports(self, limit: int) -> tuple[AwayReport, ...]:
         """Newest first."""

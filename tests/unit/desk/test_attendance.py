@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -104,6 +105,19 @@ async def test_sleep_and_silence_are_absences_too(desk: LocalDesk, monkeypatch: 
     await window.gap(FeedGap(ACCOUNT, 60 * SECOND, 90 * SECOND, ()))
     kinds = [(one.absence.kind, one.absence.account, one.headline) for one in await window.reports(10)]
     assert kinds == [(AwayKind.FEED, ACCOUNT, "nothing happened"), (AwayKind.SLEEP, None, "nothing happened")]
+
+
+async def test_one_silence_of_several_connections_is_one_absence(
+    desk: LocalDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.desk.attendance.SETTLE_SECONDS", 0.05)
+    window = Attendance(desk._workspace, window=True)
+    await window.opened()
+    other = AccountId("upstox-2")
+    spans = [(ACCOUNT, 60, 90), (ACCOUNT, 61, 92), (other, 60, 90), (ACCOUNT, 59, 88), (ACCOUNT, 100, 130)]
+    await asyncio.gather(*(window.gap(FeedGap(a, since * SECOND, until * SECOND, ())) for a, since, until in spans))
+    found = [(r.absence.account, r.absence.since // SECOND, r.absence.until // SECOND) for r in await window.reports(9)]
+    assert sorted(found) == [(other, 60, 90), (ACCOUNT, 59, 92), (ACCOUNT, 100, 130)]
 
 
 async def test_what_the_trader_chose_is_kept(desk: LocalDesk) -> None:

@@ -95,7 +95,7 @@ def _check_times(plan: StrategyPlan, wrong: _Wrong) -> None:
 
 def _check_levels(plan: StrategyPlan, instrument: Instrument, wrong: _Wrong) -> None:
     for field, level in (("stop", plan.stop), ("target", plan.target), ("trail", plan.trail)):
-        words = "" if level is None else _level_words(level, instrument)
+        words = "" if level is None else _level_words(field, level, instrument)
         if words:
             wrong(field, words)
     if plan.stop is None and plan.target is not None:
@@ -111,9 +111,9 @@ def _check_levels(plan: StrategyPlan, instrument: Instrument, wrong: _Wrong) -> 
     _check_source(plan, instrument, wrong)
     _check_range(plan, instrument, wrong)
     for field, level in (("break_even", plan.break_even), ("backstop", plan.backstop)):
-        words = "" if level is None else _level_words(level, instrument)
+        words = "" if level is None else _level_words(field, level, instrument)
         if level is not None and level.measure is Measure.PRICE:
-            words = "It is a distance: points or percent."
+            words = f"{_NAMES[field]}: it is a distance, points or percent."
         if words:
             wrong(field, words)
     _check_fixed(plan, plan.gains(instrument.kind), wrong)
@@ -130,7 +130,7 @@ def _check_source(plan: StrategyPlan, instrument: Instrument, wrong: _Wrong) -> 
     if plan.own_stop is None:
         wrong("own_stop", "Enter where its own price gets it out when the underlying says nothing.")
     else:
-        words = _level_words(plan.own_stop, instrument)
+        words = _level_words("own_stop", plan.own_stop, instrument)
         if words:
             wrong("own_stop", words)
     if plan.break_even is not None:
@@ -176,11 +176,25 @@ def _check_fixed(plan: StrategyPlan, gains: int, wrong: _Wrong) -> None:
         wrong("target", f"The target lies {above} the limit price of the entry.")
 
 
-def _level_words(level: Level, instrument: Instrument) -> str:
+_NAMES = {
+    "stop": "Stop",
+    "target": "Target",
+    "trail": "Trail",
+    "break_even": "Break-even",
+    "backstop": "Backstop",
+    "own_stop": "Own price",
+}
+
+
+def _level_words(field: str, level: Level, instrument: Instrument) -> str:
+    """What is wrong with a level, beginning with the name of its field: several look alike. Empty: nothing."""
+    words = ""
     if level.value <= 0:
-        return "Enter a number above zero."
-    if level.measure is Measure.PERCENT:
-        return "" if level.value <= MOST_PERCENT else f"At most {MOST_PERCENT // 100} %."
-    if level.measure is Measure.PRICE and level.value % instrument.tick_size:
-        return "The price is not on a tick of the instrument."
-    return "" if level.value >= instrument.tick_size else "That is less than one tick."
+        words = "enter a number above zero"
+    elif level.measure is Measure.PERCENT:
+        words = "" if level.value <= MOST_PERCENT else f"at most {MOST_PERCENT // 100} %"
+    elif level.measure is Measure.PRICE and level.value % instrument.tick_size:
+        words = "the price is not on a tick of the instrument"
+    elif level.value < instrument.tick_size:
+        words = "that is less than one tick"
+    return f"{_NAMES[field]}: {words}." if words else ""

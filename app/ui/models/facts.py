@@ -92,7 +92,9 @@ class Facts(QObject):
         """When an instrument last ticked, monotonic."""
         self._brokers: dict[str, Capabilities] = {}
         self._infos: dict[str, BrokerInfo] = {}
-        self._guards: dict[PositionKey, Stop] = {}
+        self._guards: dict[StopId, Stop] = {}
+        self._guards_of: dict[PositionKey, dict[StopId, None]] = {}
+        """Each may have a share of the position."""
         self._held_in: dict[InstrumentId, list[PositionKey]] = {}
         self._stops_in: dict[InstrumentId, set[StopId]] = {}
         self._asked: set[InstrumentId] = set()
@@ -190,8 +192,9 @@ class Facts(QObject):
         return int(time.monotonic() - heard)
 
     def stop_of(self, key: PositionKey) -> Stop | None:
-        """The stop that now guards a position."""
-        return self._guards.get(key)
+        """The stop that now guards a position; of several the oldest."""
+        guards = self._guards_of.get(key)
+        return self._guards[next(iter(guards))] if guards else None
 
     def held_in(self, instruments: Iterable[InstrumentId]) -> list[PositionKey]:
         """Positions in any of these instruments."""
@@ -370,9 +373,10 @@ class Facts(QObject):
             return
         self._stops_in.setdefault(stop.key.instrument, set()).add(stop.id)
         if not stop.state.is_final and stop.has_level:
-            self._guards[stop.key] = stop
-        elif (guard := self._guards.get(stop.key)) is not None and guard.id == stop.id:
-            del self._guards[stop.key]
+            self._guards[stop.id] = stop
+            self._guards_of.setdefault(stop.key, {})[stop.id] = None
+        elif self._guards.pop(stop.id, None) is not None:
+            del self._guards_of[stop.key][stop.id]
         self.stop_changed.emit(stop)
 
     def _learn_about(self, instruments: Iterable[InstrumentId]) -> None:

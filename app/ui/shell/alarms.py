@@ -18,6 +18,9 @@ from app.ui.views.notices import Entry
 _OVER_WITH_THE_EXIT = ":exit "
 """In the names of alarms about an exit that does not get through: when its position is flat they are history."""
 
+_OVER = " over:"
+"""In the key of a notice that ends an alarm: `silent over:X` takes the strip of `silent:X` away."""
+
 
 class Alarms:
     """Shows each notice where it belongs. GUI thread; made by the main window."""
@@ -43,6 +46,8 @@ class Alarms:
     def show(self, entry: Entry) -> None:
         """A notice came, or came again."""
         notice = entry.notice
+        if _OVER in notice.repeat_key:
+            self._banners.drop(notice.repeat_key.replace(_OVER, ":", 1))
         if notice.level is not Level.ALARM:
             self._toasts.add(entry)
             return

@@ -9,7 +9,7 @@ from PySide6.QtGui import QCloseEvent
 from PySide6.QtWidgets import QDialog, QHBoxLayout, QMainWindow, QMenuBar, QVBoxLayout, QWidget
 
 from app.domain.events import PreflightDone
-from app.domain.guard import AwayReport, Farewell, Fate
+from app.domain.guard import AwayKind, AwayReport, Farewell, Fate
 from app.domain.ids import InstrumentId
 from app.domain.instrument import Instrument
 from app.domain.order import Side
@@ -325,7 +325,12 @@ class MainWindow(QMainWindow):
         self.open_dialog(PreflightDialog(self.bridge, self, self.accounts.log_in, self.facts.named))
 
     def _on_returned(self, report: AwayReport) -> None:
-        """What happened meanwhile is said at once, the whole on its page."""
+        """What happened meanwhile is said at once, the whole on its page. Where nothing was guarded a moment's sleep or
+        silence is on the page alone: nothing could be missed."""
+        passing = report.absence.kind in (AwayKind.SLEEP, AwayKind.FEED)
+        guarded = [stop for stop in self.facts.armed() if report.absence.account in (None, stop.key.account)]
+        if passing and not report.lines and not guarded:
+            return
         grave = any(line.fate in (Fate.HIT, Fate.CLOSED, Fate.SKIPPED) for line in report.lines)
         self.banners.show_banner(
             "returned",

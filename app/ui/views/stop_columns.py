@@ -40,6 +40,8 @@ class StopRow:
     blind: bool
     age: int = 0
     """Whole seconds since the instrument last ticked."""
+    multiplier: int = 1
+    """What one unit of the position holds, where it is counted in lots."""
 
     @property
     def state(self) -> str:
@@ -136,7 +138,7 @@ COLUMNS: tuple[Column[StopRow], ...] = (
     Column(
         "risk",
         "At risk",
-        lambda r: at_risk(r.stop, r.last),
+        lambda r: at_risk(r.stop, r.last, r.multiplier),
         fmt.amount,
         number=True,
         width=84,

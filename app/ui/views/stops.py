@@ -121,6 +121,7 @@ class StopsPanel(QWidget):
             self._facts.last(instrument),
             self._facts.is_blind(stop),
             self._facts.price_age(stop.key.account, instrument),
+            self._multiplier(stop),
         )
 
     def _armed_ages(self) -> Iterator[tuple[Key, int]]:
@@ -132,6 +133,10 @@ class StopsPanel(QWidget):
         if stop is not None:
             self._model.put(key, self._row(stop))
             self._model.touch(key)
+
+    def _multiplier(self, stop: Stop) -> int:
+        position = self._facts.positions.get(stop.key)
+        return 1 if position is None else position.multiplier
 
     def _row_of(self, stop: StopId) -> StopRow | None:
         found = self._facts.stops.get(stop)
@@ -234,7 +239,7 @@ class StopsPanel(QWidget):
         guards = self._facts.armed()
         armed = [stop for stop in guards if stop.state is not StopState.SUSPENDED]
         blind = self._facts.blind()
-        risk = sum(at_risk(s, self._facts.last(s.key.instrument)) or 0 for s in armed)
+        risk = sum(at_risk(s, self._facts.last(s.key.instrument), self._multiplier(s)) or 0 for s in armed)
         self._summing.pause = 0 if len(armed) <= _FEW else SUM_MS
         words = f"{len(armed)} armed" if armed else "none armed"
         if armed:

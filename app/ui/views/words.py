@@ -154,7 +154,10 @@ def distance_percent(stop: Stop, last: Price | None) -> Decimal | None:
     return None if points is None or not last else Decimal(points) * 100 / last
 
 
-def at_risk(stop: Stop, last: Price | None) -> int | None:
-    """What the way from the last price to the trigger costs, gross, in paise."""
+def at_risk(stop: Stop, last: Price | None, multiplier: int = 1) -> int | None:
+    """What the way from the last price to the trigger costs, gross, in paise; nothing is left of it once the exit is
+    out. `multiplier`: what one of its units holds, of a contract that is counted in lots."""
     points = distance(stop, last)
-    return None if points is None else points * stop.quantity * 100 // stop.price_scale
+    if points is None or stop.state in (StopState.FIRED, StopState.EXITING):
+        return None
+    return max(0, points) * stop.quantity * multiplier * 100 // stop.price_scale

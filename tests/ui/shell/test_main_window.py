@@ -523,6 +523,24 @@ def test_who_returns_is_told_what_happened(stage: Stage, window: MainWindow) -> 
     assert model.index(1, 1).data() == f"INFY: {words}"
 
 
+@pytest.mark.parametrize("kind", [AwayKind.SLEEP, AwayKind.FEED, AwayKind.CRASH])
+def test_a_moments_silence_with_nothing_guarded_is_no_strip(stage: Stage, window: MainWindow, kind: AwayKind) -> None:
+    absence = Absence(9, kind, market.NOW - 6 * SECOND, market.NOW, market.ACCOUNT)
+    report = AwayReport(absence, "nothing happened", ())
+    stage.desk.guard.reports = (report,)
+    stage.publish(Returned(report))
+    stage.until(lambda: "nothing happened" in window.banners.text_of("returned"))  # stops are armed here
+    window.banners.drop("returned")
+    ended = [replace(stop, state=StopState.DISARMED, closed_at=market.NOW) for stop in window.facts.armed()]
+    stage.publish(*[StopChanged(stop) for stop in ended])
+    stage.until(lambda: not window.facts.armed())
+    stage.publish(Returned(report))
+    model = window.recovery.table.model()
+    stage.until(lambda: model.rowCount() > 0)
+    stage.settle()
+    assert bool(window.banners.text_of("returned")) is (kind is AwayKind.CRASH)
+
+
 def test_no_strip_moves_a_line_that_is_being_dragged(
     stage: Stage, window: MainWindow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -635,6 +653,16 @@ def test_the_traders_own_order_that_holds_an_exit_up_is_a_click_away(stage: Stag
     press(window, "banner.x.button")
     stage.until(lambda: bool(stage.desk.script.called("cancel")))
     assert stage.desk.script.called("cancel")[0][-1] == order.broker_order_id
+
+
+def test_an_alarm_that_is_over_stays_in_the_list_and_leaves_the_chart(stage: Stage, window: MainWindow) -> None:
+    for key in ("silent:a", "silent:b"):
+        stage.publish(Noticed(Level.ALARM, "No prices come", "2 stops are blind.", "", None, key))
+    stage.until(lambda: window.banners.text_of("silent:b") != "")
+    stage.publish(Noticed(Level.INFO, "Prices come again", "Stops decide again.", "", None, "silent over:a"))
+    stage.until(lambda: window.banners.text_of("silent:a") == "")
+    assert window.banners.text_of("silent:b")
+    assert [entry.notice.level for entry in window.notices.entries[-3:]] == [Level.ALARM, Level.ALARM, Level.INFO]
 
 
 def test_a_flood_of_alarms_leaves_room_for_what_it_is_about(stage: Stage, window: MainWindow) -> None:

@@ -13,7 +13,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QComboBox, QLabel, QLineEdit, QWidget
 
 from app.domain.day_stop import DayBreach, DayLimits, DayStop
-from app.domain.events import DayStopChanged, StopChanged
+from app.domain.events import DayStopChanged, PositionsChanged, StopChanged
 from app.domain.ids import InstrumentId, StopId
 from app.domain.instrument import Product
 from app.domain.market import Interval
@@ -29,9 +29,11 @@ from app.domain.stop import (
     TrailKind,
     TriggerSource,
 )
+from app.ui import format as fmt
 from app.ui.models.facts import Facts
 from app.ui.models.table import KEY_ROLE
 from app.ui.views.stops import StopsPanel
+from app.ui.views.words import at_risk
 from tests.ui import scripted_market as market
 from tests.ui.charts.stage import Stage
 
@@ -326,3 +328,34 @@ def test_the_contract_is_named_whole_in_a_narrow_panel(stage: Stage, panel: Stop
     assert text(panel, "stop.title").endswith("NIFTY26NOV25800PE")
     assert title.width() >= title.sizeHint().width()
     assert title.width() - title.sizeHint().width() > 100, "and the longest verb before it"
+
+
+def test_several_stops_on_one_position_all_count_and_one_stays_when_another_ends(
+    stage: Stage, panel: StopsPanel
+) -> None:
+    shares = [replace(FUTURE, id=StopId(name), plan=StopPlan(FUTURE.trigger, quantity=75)) for name in ("ONE", "TWO")]
+    before = len(panel._facts.armed())
+    stage.publish(*[StopChanged(share) for share in shares])
+    stage.until(lambda: text(panel, "stops.summary").startswith(f"{before + 2} armed"))
+    stage.publish(StopChanged(replace(shares[1], state=StopState.CLOSED, closed_at=market.NOW)))
+    stage.until(lambda: text(panel, "stops.summary").startswith(f"{before + 1} armed"))
+    assert panel._facts.stop_of(FUTURE.key) is not None
+    stage.publish(StopChanged(replace(FUTURE, state=StopState.DISARMED, closed_at=market.NOW)))
+    stage.until(lambda: text(panel, "stops.summary").startswith(f"{before} armed"))
+    left = panel._facts.stop_of(FUTURE.key)
+    assert left is not None
+    assert left.id == "ONE"
+
+
+def test_a_contract_counted_in_lots_is_at_risk_for_what_a_lot_holds(stage: Stage, panel: StopsPanel) -> None:
+    stage.publish(StopChanged(FUTURE))
+    held = stage.desk.script.positions[FUTURE.key]
+    alone = at_risk(FUTURE, panel._facts.last(FUTURE.key.instrument))
+    assert alone is not None
+    lots = {**stage.desk.script.positions, FUTURE.key: replace(held, multiplier=100)}
+    stage.publish(PositionsChanged(market.ACCOUNT, tuple(lots.values()), market.NOW))
+    stage.until(lambda: panel._facts.positions[FUTURE.key].multiplier == 100)
+    stage.publish(StopChanged(replace(FUTURE, note="again")))
+    stage.until(lambda: column(panel, "risk", 0) == fmt.amount(alone * 100))
+    stage.publish(StopChanged(replace(FUTURE, state=StopState.EXITING)))
+    stage.until(lambda: column(panel, "risk", 0) in ("", fmt.NOTHING))

@@ -184,6 +184,8 @@ class StopPreview:
     """What an ATR trail is behind the best price now, in minor units."""
     looks_at: Price | None = None
     """The last price of the underlying, for a stop that goes by it."""
+    beyond: Price | None = None
+    """The day's circuit limit that lies between the price and the trigger: it cannot be hit today."""
     day_outcome: Paise | None = None
     """Net of the whole day in the instrument if it closes at the trigger; None where that is `outcome`."""
 

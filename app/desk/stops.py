@@ -22,6 +22,7 @@ from app.domain.order import OrderKind, OrderRequest
 from app.domain.portfolio import Position, PositionKey
 from app.domain.stop import Stop, StopPlan, TrailKind, TriggerSource
 from app.engine.arming import deny_backstop, deny_plan, deny_trigger, fresh_stop, open_position
+from app.engine.pricing import Bounds
 
 HUNDREDTH = Decimal("0.01")
 
@@ -68,6 +69,7 @@ class StopDesk:
             quantity=abs(held.quantity),
             outcome=outcome.open_part(at),
             day_outcome=outcome.day_result(at),
+            beyond=_beyond(desk.stops.circuit_limits(instrument.id), snapped),
             at_risk=self._risk(held, last, snapped),
             distance=distance,
             distance_percent=(Decimal(distance * 100) / last).quantize(HUNDREDTH) if last else Decimal(0),
@@ -188,3 +190,10 @@ class StopDesk:
             if any(known.id == stop for known in desk.stops.stops):
                 return desk
         raise Denied("There is no such stop.", "See the stops list.")
+
+
+def _beyond(limits: Bounds, trigger: Price) -> Price | None:
+    """The circuit limit that no price passes today on its way to a trigger."""
+    if limits.lowest is not None and trigger < limits.lowest:
+        return limits.lowest
+    return limits.highest if limits.highest is not None and trigger > limits.highest else None

@@ -57,9 +57,16 @@ class Circuits:
 
     def want(self, stop: Stop) -> None:
         """A stop has changed: the limits of what it trades are read once a day."""
-        instrument = stop.key.instrument
-        today = ist_date(self._state.clock.now())
-        if stop.state is not StopState.ARMED or not self._state.active or self._asked.get(instrument) == today:
+        if stop.state is StopState.ARMED:
+            self._ask(stop.key.instrument)
+
+    def of(self, instrument: InstrumentId) -> Bounds:
+        """As far as they are known now; what is not known is asked for, for who asks again."""
+        self._ask(instrument)
+        return self._terms.bounds(instrument)
+
+    def _ask(self, instrument: InstrumentId) -> None:
+        if not self._state.active or self._asked.get(instrument) == ist_date(self._state.clock.now()):
             return
         self._wanted.add(instrument)
         if not self._reading and asyncio.get_running_loop().time() >= self._not_before:

@@ -125,6 +125,7 @@ class StopEngine:
         )
         self._yesterday = Yesterday(state, self._stops, publish)
         self._circuits = Circuits(state, self._watching, self._firing.terms, self._stops, self._known, tasks)
+        self.circuit_limits = self._circuits.of
         verbs = StopVerbs(
             state,
             record,

@@ -68,6 +68,10 @@ class ExitTerms:
             bounds=self._lesson(instrument.id).bounds,
         )
 
+    def bounds(self, instrument: InstrumentId) -> Bounds:
+        """The day's circuit limits as far as they are known."""
+        return self._lesson(instrument).bounds
+
     def bound(self, instrument: InstrumentId, bounds: Bounds) -> None:
         """The day's circuit limits, as a quote has them."""
         lesson = self._lesson(instrument)

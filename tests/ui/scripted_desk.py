@@ -419,6 +419,7 @@ class ScriptedStops:
             (Decimal(abs(last - trigger)) * 100 / last).quantize(Decimal("0.01")),
             "The price is already beyond this stop: it would fire at once." if wrong else "",
             None if backstop is None else BackstopPreview(trigger - backstop, trigger - backstop - 500, 18_450_00),
+            beyond=last * 9 // 10 if trigger < last * 9 // 10 else None,
         )  # fmt: skip
 
     async def arm(self, position: PositionKey, plan: StopPlan) -> Stop:

@@ -232,6 +232,10 @@ class StopStrip(QFrame):
         if preview.leaves_at is not None:
             told.append(f"leaves {fmt.moment(preview.leaves_at):%a %H:%M}")
         alone = f". {preview.alone}" if preview.alone else ""
+        if preview.beyond is not None and plan.source is not TriggerSource.UNDERLYING:
+            limit = price_of(self._instrument, preview.beyond)
+            told[:1] = [f"Beyond today's circuit limit of {limit}: it cannot be hit today", told[0]]
+            role = "warning"
         self._say(f"{' · '.join(told)}{alone}{self._backstop_words(preview.backstop)}", role)
 
     def _backstop_words(self, backstop: BackstopPreview | None) -> str:

@@ -139,3 +139,17 @@ async def test_a_portfolio_stop_closes_the_position_and_holds_entries_back(at_de
             OrderRequest(at_desk.account, INFY, Side.BUY, 1, Product.MIS, OrderKind.MARKET)
         )
     assert not [s for s in await at_desk.desk.stops.stops() if s.state is StopState.ARMED]
+
+
+async def test_a_stop_beyond_the_days_circuit_limit_says_so_before_it_is_armed(at_desk: Trader) -> None:
+    key = at_desk.key(Product.MIS)
+
+    async def told() -> Price | None:
+        return (await at_desk.desk.stops.preview(key, 60_000)).beyond
+
+    await eventually(told)
+    limit = await told()
+    assert limit is not None
+    assert 95_000 < limit < BASE
+    assert (await at_desk.desk.stops.preview(key, limit)).beyond is None
+    assert (await at_desk.desk.stops.preview(key, limit - 10)).beyond == limit

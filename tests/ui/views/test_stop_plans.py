@@ -359,3 +359,13 @@ def test_a_contract_counted_in_lots_is_at_risk_for_what_a_lot_holds(stage: Stage
     stage.until(lambda: column(panel, "risk", 0) == fmt.amount(alone * 100))
     stage.publish(StopChanged(replace(FUTURE, state=StopState.EXITING)))
     stage.until(lambda: column(panel, "risk", 0) in ("", fmt.NOTHING))
+
+
+def test_a_stop_that_no_price_reaches_today_says_so(stage: Stage, panel: StopsPanel) -> None:
+    opened(stage, panel)
+    write(panel, "stop.price", "15000")
+    stage.until(lambda: text(panel, "stop.meaning").startswith("Beyond today's circuit limit of 23,4"))
+    assert "it cannot be hit today" in text(panel, "stop.meaning")
+    write(panel, "stop.price", "25940")
+    stage.until(lambda: "out at 25,940.00" in text(panel, "stop.meaning"))
+    assert "circuit" not in text(panel, "stop.meaning")

@@ -208,8 +208,7 @@ class Shares:
                 self._unlisted.pop(stop.id, None)
             elif self._is_settled(stop) and (reading.lists(key) or self._gone_for_good(stop)):
                 self._unlisted.pop(stop.id, None)
-                note = "position closed elsewhere" if quantity == 0 else "position was turned round elsewhere"
-                self._end(stop, note)
+                self._end(stop, "position closed elsewhere" if quantity == 0 else self._turned_round(stop, quantity))
         known = self._held(key, quantity)
         if guarded and not known:
             return  # the fills say so, the next reading decides
@@ -278,6 +277,18 @@ class Shares:
         self._changed(resized)
         detail = f"from {stop.quantity} to {units}"
         self._tasks.start(self._record.keep(resized, "resized", detail), f"journal resize {stop.id}")
+
+    def _turned_round(self, stop: Stop, quantity: int) -> str:
+        """Said aloud: the trader has a position the other way now, and the stop that the eye is used to is gone."""
+        symbol = self._known(stop.key.instrument).symbol
+        self._record.alarm(
+            stop,
+            f"{symbol} was turned round by another order: this stop has ended, and the {quantity} units that are open"
+            " now have none.",
+            "Set a stop on the new position.",
+            key="turned round",
+        )
+        return "position was turned round elsewhere"
 
     def _end(self, stop: Stop, note: str) -> None:
         self._held_back.discard(stop.id)

@@ -371,6 +371,8 @@ def test_a_position_closed_or_turned_elsewhere_ends_its_stop(quantity: int, word
         await asyncio.sleep(0.1)
         assert words in rig.of(stop).note
         assert rig.journal.stops[stop.id].state is StopState.CLOSED
+        told = ["the -50 units that are open now have none" in alarm for alarm in rig.alarms]
+        assert told == [True] * (quantity < 0), "a stop that is gone from a position that is there is told"
         rig.tick(98_900)
         await settle()
         assert rig.broker.placed == []

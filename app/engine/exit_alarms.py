@@ -20,6 +20,8 @@ from app.engine.refusals import Cause, Refusal
 
 _BY_ANOTHER = frozenset({Cause.MARGIN, Cause.HOLDING, Cause.OTHER})
 """Refusals that another order on the same units explains."""
+_NOT_THROUGH = "exit not through"
+"""One key for all that is said of refused attempts: the newest says it all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,8 @@ class Call:
     """Calls of one key take each other's place. One that begins with `exit` is history once the position is flat."""
     order: BrokerOrderId | None = None
     """The trader's own order whose cancel solves it."""
+    held_by: frozenset[BrokerOrderId] = frozenset()
+    """All orders that hold the units: when one of them ends the next attempt has a reason to go at once."""
 
 
 WAITS_FOR_LOGIN = Call(
@@ -73,16 +77,18 @@ def call(
     """Of the attempt that follows now; None: nothing to be told. `many`: attempts from which on it is still open."""
     held_by = holders(orders, stop) if refusal is not None and refusal.cause in _BY_ANOTHER else []
     if attempts >= many:
-        cause, key = f"{symbol} is still open after {attempts} exit attempts.", "exit still open"
+        cause = f"{symbol} is still open after {attempts} exit attempts."
         next_step = "Stopline keeps trying; consider closing it by hand."
     elif refusal is not None:
-        cause, key = f"The exit was refused ({refusal.cause}).", f"exit refused {refusal.cause}"
+        cause = f"The exit was refused ({refusal.cause})."
         next_step = refusal.next_step
     else:
         return None
     if not held_by:
-        return Call(cause, next_step, why, key)
-    return Call(cause, _way_out(held_by), f"{_sentence(why)} {_named(held_by, stop)}".strip(), key, _ours(held_by))
+        return Call(cause, next_step, why, _NOT_THROUGH)
+    detail = f"{_sentence(why)} {_named(held_by, stop)}".strip()
+    numbers = frozenset(order.broker_order_id for order in held_by)
+    return Call(cause, _way_out(held_by), detail, _NOT_THROUGH, _ours(held_by), numbers)
 
 
 def _ours(held_by: list[Order]) -> BrokerOrderId | None:
@@ -112,4 +118,4 @@ def _way_out(held_by: list[Order]) -> str:
 
 
 def _sentence(words: str) -> str:
-    return words if not words or words.endswith((".", "!", "?")) else f"{words}."
+    return words if not words or words.rstrip('"').endswith((".", "!", "?")) else f"{words}."

@@ -88,6 +88,7 @@ class ExitFollower:
         self._attempts = Attempts(stop.id, stop.side, self._loop_time)
         self._kind = self._price.usual
         self._sends = 0
+        self._held_by: frozenset[BrokerOrderId] = frozenset()
         self._not_before = 0.0
         self._seen = SeenPosition(stop.key, stop.side, self._loop_time)
         self.gave_up = False
@@ -126,6 +127,9 @@ class ExitFollower:
 
     def _on_order(self, order: Order) -> None:
         goes_on = order.status is OrderStatus.PARTIALLY_FILLED and self._attempts.knows(order.broker_order_id)
+        if order.status.is_final and order.broker_order_id in self._held_by:
+            self._held_by -= {order.broker_order_id}  # what refused the last attempts is gone
+            self._not_before = min(self._not_before, self._loop_time() + RATE_SECONDS)
         if self._attempts.concerns(order, self.stop.key):
             self._seen.traded(ours=order.broker_order_id in self._attempts.orders)
             if not goes_on:  # else it fills on, as before: the next look is soon enough, and brokers count reads
@@ -308,6 +312,7 @@ class ExitFollower:
         told = call(
             self.stop, self.instrument.symbol, self._sends, FIRST_ATTEMPTS, refusal, why, self._state.orders.values()
         )
+        self._held_by = frozenset() if told is None else told.held_by
         if told is not None:
             self._tell(told)
 

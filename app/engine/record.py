@@ -135,7 +135,7 @@ class StopRecord:
             Noticed(
                 Level.ALARM,
                 f"Stop on {stop.key.instrument}",
-                words if words.endswith((".", "!", "?")) else f"{words}.",
+                words if words.rstrip('"').endswith((".", "!", "?")) else f"{words}.",
                 next_step,
                 stop.key.account,
                 f"{stop.id}:{key or cause}",

@@ -154,6 +154,28 @@ def test_an_order_of_the_traders_own_that_holds_the_shares_is_named_with_the_way
     assert "The exit was refused (holding)." in alarms[0].cause
 
 
+def test_the_exit_follows_at_once_when_the_order_that_held_it_up_is_gone() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        own = Order(
+            ACCOUNT, BrokerOrderId("77"), INFY.id, Side.SELL, KEY.product, OrderKind.LIMIT, OrderStatus.OPEN,
+            100, 0, 100, None, price=1_200_00, tag=Tag("M0123456789ABC"),
+        )  # fmt: skip
+        rig.broker.book[own.broker_order_id] = own
+        await rig.state.read_orders()
+        rig.broker.answers = [refusal("RMS:Rule: Check holdings for entity account")] * 8
+        rig.tick(98_900)
+        await asyncio.sleep(66)
+        assert rig.broker.answers == [], "the next attempt would leave half a minute later"
+        began = asyncio.get_running_loop().time()
+        rig.broker.finish(own.broker_order_id, OrderStatus.CANCELLED)
+        await rig.ended(stop)
+        assert asyncio.get_running_loop().time() - began < 5
+        assert len(rig.exits) == 9, "and no attempt more than was refused"
+
+    play(script)
+
+
 def test_an_exit_that_is_refused_again_and_again_is_one_alarm_that_counts() -> None:
     rig = fire_with(*[refusal("RMS:Blocked for nse_cm")] * 6)
     alarms = [event for event in rig.events if isinstance(event, Noticed) and event.level is Level.ALARM]

@@ -30,7 +30,7 @@ from app.domain.events import AuditEntry, Level, Noticed
 from app.domain.gtt import Gtt
 from app.domain.ids import OrderId
 from app.domain.instrument import Product
-from app.domain.money import in_rupees
+from app.domain.money import said_price
 from app.domain.order import Order, OrderKind, OrderRequest, Purpose, Side
 from app.domain.portfolio import Holding, Position, PositionKey
 from app.domain.stop import FiredBy, StopState
@@ -323,7 +323,9 @@ class FlattenDesk:
         instrument = desk.instrument(order.instrument)
         scale = 100 if instrument is None else instrument.price_scale
         price = order.trigger_price or order.price
-        return f"{order.side} {left} {order.instrument} {order.kind}{f' at {in_rupees(price, scale)}' if price else ''}"
+        return (
+            f"{order.side} {left} {order.instrument} {order.kind}{f' at {said_price(price, scale)}' if price else ''}"
+        )
 
     async def _audit(self, desk: AccountDesk, what: str, detail: str) -> None:
         entry = AuditEntry(desk.clock.now(), desk.account, "flatten all", what, detail)

@@ -16,7 +16,7 @@ from app.domain.guard import AccountGuarding
 from app.domain.ids import AccountId, InstrumentId
 from app.domain.instrument import Instrument
 from app.domain.market import Quote, Tick
-from app.domain.money import Price, in_rupees
+from app.domain.money import Price, said_price
 from app.domain.stop import Stop, StopState
 from app.engine.missed import MissedTrades
 from app.engine.stops import StopEngine
@@ -178,9 +178,9 @@ class PriceTrouble:
             Noticed(
                 Level.ALARM,
                 f"Stop on {stop.key.instrument}",
-                f"It traded at {in_rupees(price, scale)} (the day's new {extreme}), beyond the stop at "
-                f"{in_rupees(stop.trigger, scale)}, and no packet showed that trade. The last price is "
-                f"{in_rupees(tick.last_price, scale)}.",
+                f"It traded at {said_price(price, scale)} (the day's new {extreme}), beyond the stop at "
+                f"{said_price(stop.trigger, scale)}, and no packet showed that trade. The last price is "
+                f"{said_price(tick.last_price, scale)}.",
                 "The stop fires, as you chose."
                 if fires
                 else "The stop waits for a price. To get out now, exit by hand.",

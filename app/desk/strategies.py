@@ -12,7 +12,7 @@ from app.domain.errors import Damaged, Denied
 from app.domain.events import Level, Noticed
 from app.domain.ids import StrategyId, split_instrument_id
 from app.domain.instrument import Instrument
-from app.domain.money import Paise, Price, in_rupees
+from app.domain.money import Paise, Price, said_price
 from app.domain.stop import Stop
 from app.domain.strategy import Strategy, StrategyMark, StrategyPlan, StrategyPreview, StrategyProblem
 from app.domain.strategy_times import Cycle
@@ -121,9 +121,9 @@ class StrategyDesk:
         gains, told = plan.gains(instrument.kind), []
         for word, level, direction in (("stop", plan.stop, -gains), ("target", plan.target, gains)):
             if level is not None:
-                told.append(f"{word} {in_rupees(level.price(last, direction, instrument.tick_size), scale)}")
+                told.append(f"{word} {said_price(level.price(last, direction, instrument.tick_size), scale)}")
         return (
-            f"By {name}, now {in_rupees(last, scale)}: {', '.join(told)}. Its own stop counts when that is silent.",
+            f"By {name}, now {said_price(last, scale)}: {', '.join(told)}. Its own stop counts when that is silent.",
         )
 
     def _deny(self, plan: StrategyPlan, desk: AccountDesk) -> None:

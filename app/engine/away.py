@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from app.domain.events import AuditEntry
 from app.domain.guard import Absence, AwayKind, AwayLine, AwayReport, Fate
 from app.domain.ids import StopId
-from app.domain.money import in_rupees
+from app.domain.money import said_price
 from app.domain.order import Side
 from app.domain.stop import Stop, StopState
 
@@ -37,7 +37,7 @@ def report(absence: Absence, lines: Sequence[NumberedLine], stops: Mapping[StopI
     for entry in after:
         stop = stops.get(entry.stop) if entry.stop is not None else None
         if stop is not None and stop.id not in told and entry.what == "re-armed":
-            words = f"watched again: {stop.side} {stop.quantity} at {in_rupees(stop.trigger, stop.price_scale)}"
+            words = f"watched again: {stop.side} {stop.quantity} at {said_price(stop.trigger, stop.price_scale)}"
             told[stop.id] = AwayLine(stop.key.account, stop.key.instrument, Fate.REARMED, words)
     found = sorted(
         [*told.values(), *_strategies(entry for _, entry in lines)],
@@ -97,7 +97,7 @@ def _exit_words(stop: Stop) -> str:
         return stop.note
     done = "sold" if stop.side is Side.SELL else "bought"
     by = f", {stop.note}" if stop.note.startswith("closed by") else ""
-    return f"{done} {stop.quantity} at {in_rupees(stop.exit_average, stop.price_scale)}{by}"
+    return f"{done} {stop.quantity} at {said_price(stop.exit_average, stop.price_scale)}{by}"
 
 
 def _count(number: int, word: str) -> str:

@@ -128,7 +128,7 @@ class StopForm(QWidget):
         return edit
 
     def _lay_out(self) -> None:
-        first, middle, second = QHBoxLayout(), QHBoxLayout(), QHBoxLayout()
+        first, middle, second, last = QHBoxLayout(), QHBoxLayout(), QHBoxLayout(), QHBoxLayout()
 
         def named(line: QHBoxLayout, words: QLabel | str, *fields: QWidget) -> None:
             shown = words if isinstance(words, QLabel) else label(words, "muted")
@@ -149,15 +149,17 @@ class StopForm(QWidget):
         named(second, "Looks a&t", self.source)
         named(second, self._level_label, self.level)
         named(second, self._wait_label, self.wait)
-        named(second, "Leaves at (&IST)", self.when)
-        named(second, "&Units", self.units)
         second.addStretch(1)
+        named(last, "Leaves at (&IST)", self.when)
+        named(last, "&Units", self.units)
+        last.addStretch(1)
         lines = QVBoxLayout(self)
         lines.setContentsMargins(0, 0, 0, 0)
         lines.setSpacing(4)
         lines.addLayout(first)
         lines.addLayout(middle)
         lines.addLayout(second)
+        lines.addLayout(last)
 
     # -- a plan in and out -------------------------------------------------------------------------------------------
 

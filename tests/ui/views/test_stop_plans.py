@@ -369,3 +369,19 @@ def test_a_stop_that_no_price_reaches_today_says_so(stage: Stage, panel: StopsPa
     write(panel, "stop.price", "25940")
     stage.until(lambda: "out at 25,940.00" in text(panel, "stop.meaning"))
     assert "circuit" not in text(panel, "stop.meaning")
+
+
+def test_no_field_of_a_plan_covers_another_in_a_narrow_panel(stage: Stage, panel: StopsPanel) -> None:
+    panel.resize(580, 520)
+    opened(stage, panel, key=PUT)
+    stage.until(lambda: "NIFTY 50" in [part(panel, "stop.source").itemText(n) for n in range(5)])  # type: ignore[attr-defined]
+    choose(panel, "stop.source", TriggerSource.UNDERLYING)
+    choose(panel, "stop.trail", TrailKind.ATR)
+    stage.settle()
+    form = part(panel, "stop.form")
+    shown = [w for w in form.findChildren(QWidget, options=Qt.FindChildOption.FindDirectChildrenOnly) if w.isVisible()]
+    assert len(shown) > 20
+    for number, one in enumerate(shown):
+        assert form.rect().contains(one.geometry()), one.objectName()
+        covered = [w.objectName() for w in shown[:number] if w.geometry().intersects(one.geometry())]
+        assert covered == [], one.objectName()

@@ -32,12 +32,13 @@ from app.domain.guard import Absence, AwayKind, AwayLine, AwayReport, Companion,
 from app.domain.ids import InstrumentId
 from app.domain.instrument import Product
 from app.domain.order import OrderStatus
+from app.domain.portfolio import PositionKey
 from app.domain.stop import StopState
 from app.runtime.clock import SECOND
 from app.ui import format as fmt
 from app.ui.dialogs.chain import ChainPage
 from app.ui.models.facts import order_key
-from app.ui.models.table import TONE_ROLE, Key, TableModel, Tone
+from app.ui.models.table import KEY_ROLE, TONE_ROLE, Key, TableModel, Tone
 from app.ui.shell.lock import LOOK_MS
 from app.ui.shell.main_window import MainWindow
 from app.ui.views.positions import PositionsPanel
@@ -489,6 +490,24 @@ def test_the_name_of_an_instrument_that_no_longer_ticks_turns_amber_and_then_red
     stage.until(lambda: window.facts.price_age(None, infy) == 0)
     view._ages.look()
     stage.until(lambda: not cell.data(TONE_ROLE))
+
+
+def test_shares_sold_out_of_demat_offer_no_stop_and_say_that_closing_buys_them_back(
+    stage: Stage, window: MainWindow
+) -> None:
+    held = next(p for p in stage.desk.script.positions.values() if p.key.instrument == "NSE:INFY")
+    sold = replace(held, key=replace(held.key, product=Product.CNC), quantity=-40)
+    short = replace(held, key=replace(held.key, product=Product.NRML), quantity=-40)
+    stage.publish(PositionsChanged(market.ACCOUNT, (sold, short), market.NOW))
+    model = window.positions.table.model()
+    assert isinstance(model, TableModel)
+    stage.until(lambda: model.rowCount() == 2)
+    words = {
+        str(key.product): [str(model.index(row, model.column(name)).data() or "") for name in ("stop", "exit")]
+        for row in range(2)
+        if isinstance(key := model.index(row, 0).data(KEY_ROLE), PositionKey)
+    }
+    assert words == {"CNC": ["", "Buy back"], "NRML": ["Set stop", "Exit"]}
 
 
 def test_a_screen_locks_itself_when_nobody_is_there(stage: Stage, window: MainWindow) -> None:

@@ -119,9 +119,12 @@ class SessionDesk:
         self._tell(journal_found, "The journal", Level.ALARM, "Armed stops may be missing: check every open position.")
         self._tell(book_found, "The trade book", Level.WARNING, "Sync brings today's trades back; use a backup.")
         stops = await journal.recent_stops(ENDED_STOPS)
+        # What is armed is watched before anybody can search for an instrument.
+        later = None if all(stop.state.is_final for stop in stops) else workspace.tasks.start
         for record in await book.accounts.load():
             workspace.records[record.id] = record
-            await workspace.master.load(book.instruments, list_name(record.broker, paper=record.endpoints.paper))
+            name = list_name(record.broker, paper=record.endpoints.paper)
+            await workspace.master.load(book.instruments, name, later)
             mine = [stop for stop in stops if stop.key.account == record.id]
             await adopt(workspace, self._add_desk(record), mine, clock_known=not record.endpoints.paper)
         for name in await book.instruments.names():  # imported without an account

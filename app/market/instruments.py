@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import aclosing
-from typing import Protocol
+from typing import Any, Protocol
 
 from app.domain.ids import InstrumentId
 from app.domain.instrument import Instrument, InstrumentKind
@@ -27,6 +27,10 @@ class InstrumentStore(Protocol):
     async def packed(self, broker: str) -> PackedList:
         """The stored list."""
         ...
+
+
+Later = Callable[[Coroutine[Any, Any, None], str], object]
+"""Starts a task, with its name."""
 
 
 class InstrumentMaster:
@@ -73,10 +77,22 @@ class InstrumentMaster:
         """Whether there is a list of that name, with something in it."""
         return bool(len(self._tables.get(name, ())))
 
-    async def load(self, store: InstrumentStore, name: str) -> None:
-        """The stored list, unless it was read before."""
-        if name not in self._tables:
+    async def load(self, store: InstrumentStore, name: str, later: Later | None = None) -> None:
+        """The stored list, unless it was read before. With `later`, which starts a task, it is there before it can be
+        searched: the index waits for the helper process, whose low priority costs seconds on a busy machine."""
+        if name in self._tables:
+            return
+        if later is None:
             await self.reload(store, name)
+            return
+        self._tables[name] = await asyncio.to_thread(InstrumentTable, await store.packed(name))
+        later(self._arrange_all(), f"search of instruments {name}")
+
+    async def _arrange_all(self) -> None:
+        async with self._taking:
+            tables = [table for table in reversed(self._tables.values()) if len(table)]
+            if tables:
+                self._count, self._index = await self._arranged(tables)
 
     async def reload(self, store: InstrumentStore, name: str) -> None:
         """The stored list anew. Whatever walks over all of it does so in the helper process, or in a thread."""

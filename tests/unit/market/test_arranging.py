@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,3 +69,21 @@ async def test_a_helper_process_that_dies_leaves_no_list_unfound(book: Book, hel
     os.kill(await helper.call(os.getpid), signal.SIGKILL)
     await master.reload(book.instruments, "zerodha")
     assert master.search("nifty")
+
+
+async def test_where_stops_wait_a_list_is_there_before_it_can_be_searched(book: Book, helper: Helper) -> None:
+    """The helper process may take seconds to start on a busy machine, and no stop needs a search."""
+    master, whole, beside = InstrumentMaster(helper), InstrumentMaster(), list[asyncio.Task[None]]()
+
+    def later(work: Coroutine[Any, Any, None], name: str) -> None:
+        beside.append(asyncio.get_running_loop().create_task(work, name=name))
+
+    for name in ("zerodha", "upstox"):
+        await whole.reload(book.instruments, name)
+        await master.load(book.instruments, name, later)
+        assert master.has(name)
+    assert master.get(LIST[0].id, "zerodha") == whole.get(LIST[0].id, "zerodha")
+    assert not any(found(master))
+    await asyncio.gather(*beside)
+    assert len(master) == len(whole) > 0
+    assert found(master) == found(whole)

@@ -2,10 +2,10 @@
 
 python -m tests [OPTIONS OF PYTEST]
 
-A browser engine in a shared process would outlive its tests. Two parts whose tests wait for exchanges and windows run
-at a time; of those that only reckon one runs beside them, with what they leave of two cores. Tests with real windows
-and real kills share the machine with all the others: what failed is tried once more, alone, and must then pass. A
-defect fails again.
+A browser engine in a shared process would outlive its tests. Two parts run at a time, at first one that waits for
+exchanges and windows and one that only reckons, with what the other leaves of two cores. Tests with real windows and
+real kills share the machine with all the others: what failed is tried once more, alone, and must then pass. A defect
+fails again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TOGETHER = 2
-"""Parts that run at the same time, beside one that steps back: the tests are written for two cores."""
+"""Parts that run at the same time: the tests are written for two cores."""
 STEP_BACK = 10
 """By so much a part that reckons is nicer than one that waits."""
 FAILED, NOTHING = 1, 5
@@ -79,9 +79,9 @@ class Queue:
         self._reckoning = [part for part in parts if part.reckons]
 
     def next(self, *, reckons: bool) -> Part | None:
-        """For the place beside the others one that reckons; for theirs one that waits, and at last whatever is left."""
+        """One that reckons or one that waits, as asked; when none is left, one of the others."""
         with self._lock:
-            for parts in (self._reckoning,) if reckons else (self._waiting, self._reckoning):
+            for parts in (self._reckoning, self._waiting) if reckons else (self._waiting, self._reckoning):
                 if parts:
                     return parts.pop(0)
             return None
@@ -112,8 +112,8 @@ def main(options: Sequence[str]) -> int:
         while (part := queue.next(reckons=reckons)) is not None:
             codes[part] = run(part)
 
-    with ThreadPoolExecutor(TOGETHER + 1) as pool:
-        places = [pool.submit(work, place == TOGETHER) for place in range(TOGETHER + 1)]
+    with ThreadPoolExecutor(TOGETHER) as pool:
+        places = [pool.submit(work, place > 0) for place in range(TOGETHER)]
         try:
             for place in places:
                 place.result()

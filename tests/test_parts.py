@@ -27,15 +27,15 @@ def test_of_a_test_that_is_tried_again_the_second_try_counts() -> None:
     assert closing_line(["no tests ran in 0.01s"], [], 1.0) == "no tests ran in 1.00s"
 
 
-def test_beside_what_waits_only_what_reckons_runs_and_at_the_end_nobody_is_idle() -> None:
+def test_beside_what_waits_runs_what_reckons_as_long_as_there_is_both() -> None:
     queue = Queue([Part("w1", ()), Part("r1", (), reckons=True), Part("w2", ()), Part("r2", (), reckons=True)])
 
     def names(*places: bool) -> list[str | None]:
         return [None if (part := queue.next(reckons=reckons)) is None else part.name for reckons in places]
 
-    assert names(False, False, True) == ["w1", "w2", "r1"]
-    assert names(False, True, False) == ["r2", None, None]
+    assert names(False, True, True, True, False) == ["w1", "r1", "r2", "w2", None]
+    queue = Queue([Part("r1", (), reckons=True), Part("w1", ())])
+    assert names(False, False) == ["w1", "r1"]
     queue = Queue([Part("w1", ()), Part("w2", ())])
-    assert names(True, False) == [None, "w1"]
     queue.clear()
-    assert names(False) == [None]
+    assert names(False, True) == [None, None]

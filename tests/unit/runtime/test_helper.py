@@ -100,6 +100,7 @@ def test_dies_with_a_killed_parent() -> None:
     parent = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
+    assert parent.stderr == ""  # nor is there a word of what the kill left behind
     pid = int(parent.stdout)
     for _ in range(200):
         try:

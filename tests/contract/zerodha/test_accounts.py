@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,7 +9,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.bootstrap import build_desk
 from app.desk import sessions
 from app.desk.desk import LocalDesk
 from app.desk.messages import AccountView
@@ -24,8 +22,7 @@ from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Side
 from app.domain.portfolio import PositionKey
 from app.domain.stop import StopPlan, StopState
 from app.runtime.paths import ProfilePaths
-from app.vault.vault import Vault
-from tests.e2e.host import CHEAP, PASSPHRASE
+from tests.contract.zerodha.desks import connected, log_in, new_desk, reopened
 from tests.fakes.paper_exchange import PaperExchange, eventually, paper_exchange
 
 INFY = InstrumentId("NSE:INFY")
@@ -46,10 +43,7 @@ class Trader:
         self.account = account
 
     async def log_in(self) -> None:
-        page = await self.desk.session.begin_login(self.account)
-        await self.desk.session.complete_login(self.account, await self.exchange.log_in(page.url))
-        await self.desk._workspace.account(self.account).recovered()
-        await self.desk.market.subscribe("test", (INFY,))
+        await log_in(self.desk, self.exchange, self.account, INFY)
 
     async def view(self) -> AccountView:
         (found,) = await self.desk.session.accounts()
@@ -83,23 +77,13 @@ class Trader:
 
 @asynccontextmanager
 async def at_the_desk(exchange: PaperExchange, paths: ProfilePaths, *, first: bool = True) -> AsyncIterator[Trader]:
-    if first:
-        vault = Vault(paths.root, cost=CHEAP)
-        await asyncio.to_thread(vault.create, PASSPHRASE, False)
-        vault.lock()
-    desk = await build_desk(paths, paper=False)
-    try:
-        await desk.session.unlock(PASSPHRASE)
-        keys = exchange.credentials
-        account = await desk.session.add_account("zerodha", keys.api_key, keys.api_secret, exchange.endpoints)
-        trader = Trader(desk, exchange, account)
+    async with new_desk(paths) if first else reopened(paths) as desk:
+        trader = Trader(desk, exchange, await connected(desk, exchange))
         if first:
             await trader.log_in()
         else:
             await desk.session.resumed()
         yield trader
-    finally:
-        await desk.stop()
 
 
 @pytest.fixture

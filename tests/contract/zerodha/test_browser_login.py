@@ -13,7 +13,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.bootstrap import build_desk
 from app.cli.commands import COULD_NOT_START, FINE, Connect
 from app.cli.connect import run_connect
 from app.cli.output import Output
@@ -25,8 +24,7 @@ from app.domain.errors import Cancelled, Denied, LoginFailed
 from app.domain.events import Noticed, SessionState
 from app.domain.ids import AccountId
 from app.runtime.paths import ProfilePaths
-from app.vault.vault import Vault
-from tests.e2e.host import CHEAP, PASSPHRASE
+from tests.contract.zerodha.desks import connected, new_desk
 from tests.fakes.paper_exchange import PaperExchange, paper_exchange
 
 
@@ -38,19 +36,8 @@ def exchange() -> Iterator[PaperExchange]:
 
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[LocalDesk]:
-    paths = ProfilePaths(tmp_path / "profile")
-    vault = Vault(paths.root, cost=CHEAP)
-    await asyncio.to_thread(vault.create, PASSPHRASE, False)
-    vault.lock()
-    desk = await build_desk(paths, paper=False)
-    await desk.session.unlock(PASSPHRASE)
-    yield desk
-    await desk.stop()
-
-
-async def connected(desk: LocalDesk, exchange: PaperExchange) -> AccountId:
-    keys = exchange.credentials
-    return await desk.session.add_account("zerodha", keys.api_key, keys.api_secret, exchange.endpoints)
+    async with new_desk(ProfilePaths(tmp_path / "profile")) as desk:
+        yield desk
 
 
 def free_port() -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field, replace
@@ -11,7 +10,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.bootstrap import build_desk
 from app.desk.desk import LocalDesk
 from app.desk.flatten_messages import FlattenChoice
 from app.domain.coverage import Protection
@@ -25,8 +23,7 @@ from app.domain.order import OrderKind, OrderRequest, OrderStatus, Side, Variety
 from app.domain.portfolio import Conversion, PositionKey
 from app.domain.stop import Stop, StopPlan, StopState
 from app.runtime.paths import ProfilePaths
-from app.vault.vault import Vault
-from tests.e2e.host import CHEAP, PASSPHRASE
+from tests.contract.zerodha.desks import connected, log_in, new_desk, reopened
 from tests.fakes.paper_exchange import PaperExchange, eventually, paper_exchange
 
 INFY = InstrumentId("NSE:INFY")
@@ -96,26 +93,12 @@ def exchange() -> Iterator[PaperExchange]:
 
 @pytest.fixture
 async def trader(exchange: PaperExchange, tmp_path: Path) -> AsyncIterator[Trader]:
-    paths = ProfilePaths(tmp_path / "profile")
-    vault = Vault(paths.root, cost=CHEAP)
-    await asyncio.to_thread(vault.create, PASSPHRASE, False)
-    vault.lock()
-    desk = await build_desk(paths, paper=False)
-    try:
-        await desk.session.unlock(PASSPHRASE)
-        credentials = exchange.credentials
-        account = await desk.session.add_account(
-            "zerodha", credentials.api_key, credentials.api_secret, exchange.endpoints
-        )
-        page = await desk.session.begin_login(account)
-        await desk.session.complete_login(account, await exchange.log_in(page.url))
-        await desk._workspace.account(account).recovered()
-        await desk.market.subscribe("test", (INFY, SBIN))
+    async with new_desk(ProfilePaths(tmp_path / "profile")) as desk:
+        account = await connected(desk, exchange)
+        await log_in(desk, exchange, account, INFY, SBIN)
         found = Trader(desk, exchange, account)
         desk.listen(found.heard.append)
         yield found
-    finally:
-        await desk.stop()
 
 
 def leg(trigger: Price, side: Side = Side.BUY) -> GttLeg:
@@ -486,27 +469,14 @@ async def test_a_trigger_that_fires_while_the_program_is_away_closes_its_stop(
 ) -> None:
     caplog.set_level(logging.ERROR, logger="app.engine.firing")
     paths = ProfilePaths(tmp_path / "profile")
-    vault = Vault(paths.root, cost=CHEAP)
-    await asyncio.to_thread(vault.create, PASSPHRASE, False)
-    vault.lock()
-    desk = await build_desk(paths, paper=False)
-    try:
-        await desk.session.unlock(PASSPHRASE)
-        known = exchange.credentials
-        account = await desk.session.add_account("zerodha", known.api_key, known.api_secret, exchange.endpoints)
-        page = await desk.session.begin_login(account)
-        await desk.session.complete_login(account, await exchange.log_in(page.url))
-        await desk._workspace.account(account).recovered()
-        await desk.market.subscribe("test", (INFY,))
+    async with new_desk(paths) as desk:
+        account = await connected(desk, exchange)
+        await log_in(desk, exchange, account, INFY)
         trader = Trader(desk, exchange, account)
         trigger, stop = await shares(trader)
         gtt = await behind(trader, stop)
-    finally:
-        await desk.stop()
     await exchange.control("PUT", "/market", {INFY: (trigger - 2_000) / 100})
-    desk = await build_desk(paths, paper=False)
-    try:
-        await desk.session.unlock(PASSPHRASE)
+    async with reopened(paths) as desk:
         await desk.session.resumed()
         await desk._workspace.account(account).recovered()
         trader = Trader(desk, exchange, account)
@@ -516,5 +486,3 @@ async def test_a_trigger_that_fires_while_the_program_is_away_closes_its_stop(
         trail = [line.what for line in await desk.stops.audit() if line.subject == f"stop:{stop.id}"]
         assert {"backstop", "backstop rests", "trigger fired", "position flat"} <= set(trail)
         assert gtt.id not in {g.id for g in await desk.gtts.gtts() if g.status.can_change}
-    finally:
-        await desk.stop()

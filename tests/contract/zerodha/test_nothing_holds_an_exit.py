@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from app.bootstrap import build_desk
 from app.desk.desk import LocalDesk
 from app.domain.errors import BrokerPaused, Denied
 from app.domain.events import SessionState
@@ -21,8 +20,7 @@ from app.domain.portfolio import PositionKey
 from app.domain.stop import Stop, StopPlan, StopState
 from app.runtime.paths import ProfilePaths
 from app.sync.breaker import FAILURES
-from app.vault.vault import Vault
-from tests.e2e.host import CHEAP, PASSPHRASE
+from tests.contract.zerodha.desks import connected, log_in, new_desk
 from tests.fakes.paper_exchange import PaperExchange, eventually, paper_exchange
 
 INFY = InstrumentId("NSE:INFY")
@@ -107,20 +105,10 @@ def exchange() -> Iterator[PaperExchange]:
 
 @pytest.fixture
 async def scene(exchange: PaperExchange, tmp_path: Path) -> AsyncIterator[Scene]:
-    paths = ProfilePaths(tmp_path / "profile")
-    vault = Vault(paths.root, cost=CHEAP)
-    await asyncio.to_thread(vault.create, PASSPHRASE, False)
-    vault.lock()
-    desk = await build_desk(paths, paper=False)
-    try:
-        await desk.session.unlock(PASSPHRASE)
-        keys = exchange.credentials
-        account = await desk.session.add_account("zerodha", keys.api_key, keys.api_secret, exchange.endpoints)
-        page = await desk.session.begin_login(account)
-        await desk.session.complete_login(account, await exchange.log_in(page.url))
+    async with new_desk(ProfilePaths(tmp_path / "profile")) as desk:
+        account = await connected(desk, exchange)
+        await log_in(desk, exchange, account, INFY)
         mine = desk._workspace.account(account)
-        await mine.recovered()
-        await desk.market.subscribe("test", (INFY,))
         await exchange.control("PUT", "/market", {str(INFY): OPENS_AT})  # the scene before has moved it
         key = PositionKey(account, INFY, Product.MIS)
         await desk.trading.place(OrderRequest(account, INFY, Side.BUY, QUANTITY, Product.MIS, OrderKind.MARKET))
@@ -132,8 +120,6 @@ async def scene(exchange: PaperExchange, tmp_path: Path) -> AsyncIterator[Scene]
         last = mine.last_price(INFY) or 0
         stop = await desk.stops.arm(key, StopPlan(last * 99 // 100 // 100 * 100))
         yield Scene(desk, exchange, account, stop)
-    finally:
-        await desk.stop()
 
 
 @pytest.mark.parametrize("hindrance", list(HINDRANCES))

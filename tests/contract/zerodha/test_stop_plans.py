@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from app.bootstrap import build_desk
 from app.domain.day_stop import DayBreach, DayLimits
 from app.domain.errors import Denied
 from app.domain.instrument import Product
@@ -18,9 +16,8 @@ from app.domain.money import Price
 from app.domain.order import OrderKind, OrderRequest, Side
 from app.domain.stop import FiredBy, Stop, StopPlan, StopState, TimeExit, Trail, TrailKind, TriggerSource
 from app.runtime.paths import ProfilePaths
-from app.vault.vault import Vault
+from tests.contract.zerodha.desks import connected, log_in, new_desk
 from tests.contract.zerodha.test_desk_verbs import INFY, Trader
-from tests.e2e.host import CHEAP, PASSPHRASE
 from tests.fakes.paper_exchange import PaperExchange, eventually, paper_exchange
 
 BASE: Price = 112_000
@@ -35,27 +32,17 @@ def open_market() -> Iterator[PaperExchange]:
 
 @pytest.fixture
 async def at_desk(open_market: PaperExchange, tmp_path: Path) -> AsyncIterator[Trader]:
-    paths = ProfilePaths(tmp_path / "profile")
-    vault = Vault(paths.root, cost=CHEAP)
-    await asyncio.to_thread(vault.create, PASSPHRASE, False)
-    vault.lock()
-    desk = await build_desk(paths, paper=False)
     try:
-        await desk.session.unlock(PASSPHRASE)
-        known = open_market.credentials
-        account = await desk.session.add_account("zerodha", known.api_key, known.api_secret, open_market.endpoints)
-        page = await desk.session.begin_login(account)
-        await desk.session.complete_login(account, await open_market.log_in(page.url))
-        await desk._workspace.account(account).recovered()
-        await desk.market.subscribe("test", (INFY,))
-        trader = Trader(desk, open_market, account)
-        await goes_to(trader, BASE)
-        await trader.buy(10, Product.MIS)
-        yield trader
-        if held := await trader.quantity(Product.MIS):
-            assert held == 10
+        async with new_desk(ProfilePaths(tmp_path / "profile")) as desk:
+            account = await connected(desk, open_market)
+            await log_in(desk, open_market, account, INFY)
+            trader = Trader(desk, open_market, account)
+            await goes_to(trader, BASE)
+            await trader.buy(10, Product.MIS)
+            yield trader
+            if held := await trader.quantity(Product.MIS):
+                assert held == 10
     finally:
-        await desk.stop()
         positions = (await open_market.control("GET", "/book"))["net"]
         for row in positions:
             if row["quantity"]:

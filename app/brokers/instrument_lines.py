@@ -132,18 +132,21 @@ class Parts:
         self._lines = self._malformed = self._not_carried = 0
         self._first = ""
         self._found = False
+        self._unread: list[str] = []
 
     def row(self, row: InstrumentRow) -> None:
         """A line that was read."""
         self._lines += 1
         self._rows.append(row)
 
-    def malformed(self, line: str) -> None:
-        """A line that was not."""
+    def malformed(self, line: str, whose: str = "") -> None:
+        """A line that was not. `whose`: id or key of its instrument, where that much can be read."""
         self._lines += 1
         self._malformed += 1
         if not self._found:
             self._first, self._found = line[:SAMPLE], True
+        if whose:
+            self._unread.append(whose)
 
     def not_carried(self) -> None:
         """A line of a market that the program does not trade."""
@@ -157,8 +160,10 @@ class Parts:
 
     def take(self) -> ListPart:
         """What was gathered."""
-        part = ListPart(tuple(self._rows), self._lines, self._malformed, self._not_carried, self._first)
-        self._rows = []
+        part = ListPart(
+            tuple(self._rows), self._lines, self._malformed, self._not_carried, self._first, tuple(self._unread)
+        )
+        self._rows, self._unread = [], []
         self._lines = self._malformed = self._not_carried = 0
         self._first = ""
         return part

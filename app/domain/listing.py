@@ -30,6 +30,8 @@ class ListPart:
     not_carried: int = 0
     """Of markets that the program does not trade, and the exchange's own test contracts."""
     first_malformed: str = ""
+    unread: tuple[str, ...] = ()
+    """Whose lines could not be read, as far as the lines still told it: ids, or the broker's own keys."""
 
 
 PACKED_TOGETHER = 256
@@ -167,6 +169,10 @@ class ImportCounts:
     """Live contracts that kept their token under another symbol: a split or bonus changed the strike."""
     reused: int = 0
     """Tokens that name another contract now than the one that vanished with this list (D2)."""
+    kept: int = 0
+    """Instruments that stay as they were known: the list has them, but their lines could not be read."""
+    kept_first: tuple[InstrumentId, ...] = ()
+    """A few of them, by id."""
 
 
 @dataclass(frozen=True, slots=True)

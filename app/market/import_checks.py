@@ -31,7 +31,7 @@ def checked(report: ImportReport, shared_tokens: int) -> tuple[ListCheck, ...]:
             if only_sample
             else f"From {report.source}: {report.origin}.",
         ),
-        ListCheck("error rate", not _too_many_malformed(report), _error_rate(report)),
+        ListCheck("error rate", not _too_many_malformed(report), _error_rate(report) + _kept(report)),
         ListCheck(
             "futures and options",
             derivatives or report.one_exchange,
@@ -57,6 +57,15 @@ def checked(report: ImportReport, shared_tokens: int) -> tuple[ListCheck, ...]:
 
 def _too_many_malformed(report: ImportReport) -> bool:
     return report.malformed * 100 > TOO_MANY_MALFORMED * report.lines
+
+
+def _kept(report: ImportReport) -> str:
+    counts = report.counts
+    if counts is None or not counts.kept:
+        return ""
+    more = counts.kept - len(counts.kept_first)
+    names = ", ".join(counts.kept_first) + (f" and {more:,} more" if more else "")
+    return f" What was known stays: {names}."
 
 
 def _error_rate(report: ImportReport) -> str:

@@ -22,6 +22,10 @@ class ListStore(Protocol):
         """Gathers lines."""
         ...
 
+    async def add_unread(self, names: Sequence[str]) -> None:
+        """Gathers whose lines could not be read."""
+        ...
+
     async def drop_list(self) -> None:
         """Gives them up."""
         ...

@@ -256,6 +256,7 @@ class InstrumentImports:
                 async for piece in pieces:
                     part = unpack(piece)
                     await self._store.add_rows(part.rows)
+                    await self._store.add_unread(part.unread)
                     report = _with(report, part)
                     if report.lines - told >= TOLD_EVERY:
                         told = report.lines

@@ -43,6 +43,19 @@ _OWNED = _COLUMNS[1:]
 # instead of a look-up per row from Python.
 _INCOMING = f"CREATE TEMP TABLE incoming ({', '.join(_COLUMNS)}, PRIMARY KEY (id)) WITHOUT ROWID"
 _DROP = "DROP TABLE IF EXISTS temp.incoming"
+_UNREAD = "CREATE TEMP TABLE unread (name PRIMARY KEY) WITHOUT ROWID"
+_DROP_UNREAD = "DROP TABLE IF EXISTS temp.unread"
+_FILL_UNREAD = "INSERT OR IGNORE INTO temp.unread VALUES (?)"
+KEPT_NAMES = 5
+# In the list, though what it says of them could not be read: they are not gone. What has expired is, whatever it says.
+_KEPT = f"""
+INSERT INTO incoming
+SELECT {", ".join(_COLUMNS)} FROM instruments
+WHERE broker = :broker AND active = 1 AND id NOT IN (SELECT id FROM incoming)
+  AND token NOT IN (SELECT token FROM incoming)
+  AND (id IN (SELECT name FROM unread) OR key IN (SELECT name FROM unread))
+  AND (expiry IS NULL OR expiry >= date(:at / 1000000000, 'unixepoch', '+330 minutes'))
+RETURNING id"""  # noqa: S608 - our own column names
 _NO_CHANGES = "DROP TABLE IF EXISTS temp.changed"
 _FILL = f"INSERT OR REPLACE INTO temp.incoming VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608 - as below
 _DIFFERS = " OR ".join(f"i.{name} IS NOT n.{name}" for name in _OWNED)
@@ -122,6 +135,8 @@ class Instruments:
         def work(connection: Connection) -> None:
             connection.exec_driver_sql(_DROP)
             connection.exec_driver_sql(_INCOMING)
+            connection.exec_driver_sql(_DROP_UNREAD)
+            connection.exec_driver_sql(_UNREAD)
 
         await self._store.run(work)
 
@@ -130,9 +145,19 @@ class Instruments:
         if rows:
             await self._store.change(lambda c: c.exec_driver_sql(_FILL, list(rows)))
 
+    async def add_unread(self, names: Sequence[str]) -> None:
+        """Gathers ids or keys of instruments that the list has, but in lines that could not be read: these stay."""
+        if names:
+            await self._store.change(lambda c: c.exec_driver_sql(_FILL_UNREAD, [(name,) for name in names]))
+
     async def drop_list(self) -> None:
         """The import ended before it was taken over."""
-        await self._store.change(lambda c: c.exec_driver_sql(_DROP))
+
+        def work(connection: Connection) -> None:
+            connection.exec_driver_sql(_DROP)
+            connection.exec_driver_sql(_DROP_UNREAD)
+
+        await self._store.change(work)
 
     async def exchanges_gathered(self) -> tuple[str, ...]:
         """Of the lines that were gathered."""
@@ -242,6 +267,7 @@ def _take_over(
     connection.exec_driver_sql(_CHANGES)
     connection.exec_driver_sql(_CHANGED, (broker,))
     counts = connection.execute(text(_COUNT)).one()
+    kept = sorted(connection.execute(text(_KEPT), {"broker": broker, "at": at}).scalars())
     gone_some = bool(connection.execute(text(_GONE), {"broker": broker}).scalar_one())
     if gone_some and exchange is None and not confirmed:
         withheld += connection.execute(text(_LOST), {"broker": broker}).scalars()
@@ -265,6 +291,7 @@ def _take_over(
         connection.execute(text(_FOLLOW), {"broker": broker, "at": at})
     connection.exec_driver_sql(_NO_CHANGES)
     connection.exec_driver_sql(_DROP)
+    connection.exec_driver_sql(_DROP_UNREAD)
     return ImportCounts(
         read=counts.read,
         created=counts.created,
@@ -274,6 +301,8 @@ def _take_over(
         withheld=tuple(withheld),
         renamed=len(renamed),
         reused=len({row.token for row in succession if not row.same}),
+        kept=len(kept),
+        kept_first=tuple(kept[:KEPT_NAMES]),
     )
 
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
+from typing import NamedTuple
 
 import msgspec
 
@@ -120,20 +121,28 @@ def listed_contract(data: object, *, active: bool = True) -> Instrument:
         raise BadAnswer("The broker named a contract that cannot be read.", detail=str(bad)[:120]) from bad
 
 
-def _parts(listed: Iterator[Fields | str]) -> Iterator[ListPart]:
-    """Rows in parts. A text among the fields is a line that could not be read."""
+class Unread(NamedTuple):
+    """A line that could not be read."""
+
+    line: str
+    key: str = ""
+    """Of its instrument, where that much could be."""
+
+
+def _parts(listed: Iterator[Fields | Unread]) -> Iterator[ListPart]:
+    """Rows in parts."""
     parts = Parts()
     names = Namesakes()
     for fields in listed:
-        if isinstance(fields, str):
-            parts.malformed(fields)
+        if isinstance(fields, Unread):
+            parts.malformed(fields.line, fields.key)
         elif fields.segment in NOT_CARRIED or is_test_contract(fields.trading_symbol):
             parts.not_carried()
         else:
             try:
                 row = _row(fields)
             except (ValueError, InvalidOperation, OverflowError) as bad:
-                parts.malformed(f"{fields.instrument_key}: {bad}")
+                parts.malformed(f"{fields.instrument_key}: {bad}", fields.instrument_key)
             else:
                 if names.passes(fields.segment, row):
                     parts.row(row)
@@ -283,7 +292,7 @@ def _tick(paise: Decimal, scale: int) -> int:
 # -- CSV -------------------------------------------------------------------------------------------------------------
 
 
-def _csv_fields(unpacked: Unpacked) -> Iterator[Fields | str]:
+def _csv_fields(unpacked: Unpacked) -> Iterator[Fields | Unread]:
     lines = csv_lines(unpacked)
     line, header = csv_header(lines)
     if not set(COLUMNS) <= set(header):
@@ -292,12 +301,12 @@ def _csv_fields(unpacked: Unpacked) -> Iterator[Fields | str]:
     for line, values in lines:
         if len(values) != len(header):
             if line:
-                yield line
+                yield Unread(line, values[at[0]] if len(values) > at[0] else "")
             continue
         try:
             yield _from_csv([values[place] for place in at])
         except (ValueError, InvalidOperation):
-            yield line
+            yield Unread(line, values[at[0]])
 
 
 def _from_csv(values: Sequence[str]) -> Fields:
@@ -339,7 +348,10 @@ _LONGEST = 64 * 1024
 _decode = msgspec.json.Decoder(Fields).decode
 
 
-def _json_fields(unpacked: Unpacked) -> Iterator[Fields | str]:
+_KEY = re.compile(rb'"instrument_key"\s*:\s*"([^"\\]{1,80})"')
+
+
+def _json_fields(unpacked: Unpacked) -> Iterator[Fields | Unread]:
     """The array's objects one by one, whatever its length. Raises EOFError when it does not end."""
     rest = bytearray(_text_begins(unpacked.read(_PIECE))[1:])
     at, ended = 0, False
@@ -355,19 +367,21 @@ def _json_fields(unpacked: Unpacked) -> Iterator[Fields | str]:
         if begins < 0:
             break
         if rest[at:begins].strip(_BETWEEN):
-            yield _text(rest[at:begins])
+            yield _unread(rest[at:begins])
         if found is None:  # broken, or longer than any: on with what begins next
-            yield _text(rest[begins:])
-            at = begins + 1 + len(rest[begins + 1 :].split(b"{", 1)[0])
+            following = begins + 1 + len(rest[begins + 1 :].split(b"{", 1)[0])
+            yield _unread(rest[begins:following])
+            at = following
             continue
         at = found.end()
         try:
             yield _decode(found[0])
         except msgspec.DecodeError:
-            yield _text(found[0])
+            yield _unread(found[0])
     if rest[at:].strip(_BETWEEN) != b"]":
         raise EOFError("The list has no end.")
 
 
-def _text(raw: bytes | bytearray) -> str:
-    return bytes(raw[:120]).decode("utf-8", "replace")
+def _unread(raw: bytes | bytearray) -> Unread:
+    key = _KEY.search(raw)
+    return Unread(bytes(raw[:120]).decode("utf-8", "replace"), "" if key is None else key[1].decode("utf-8", "replace"))

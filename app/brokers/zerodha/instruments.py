@@ -91,12 +91,27 @@ def _parts(unpacked: Unpacked) -> Iterator[ListPart]:
                 try:
                     parts.row(_row(exchange, segment, kind, symbol, name, token, expiry, strike, tick, lot))
                 except (ValueError, InvalidOperation, OverflowError):
-                    parts.malformed(line)
+                    parts.malformed(line, _whose(exchange, symbol))
         elif line:
-            parts.malformed(line)
+            parts.malformed(line, _whose_torn(line, header))
         if parts.full:
             yield parts.take()
     yield parts.take()
+
+
+_EXCHANGES = frozenset(one.value for one in Exchange)
+
+
+def _whose(exchange: str, symbol: str) -> str:
+    """The instrument of a line that cannot be read otherwise; empty when not even that can."""
+    return instrument_id(exchange, symbol) if exchange in _EXCHANGES and is_symbol(symbol) else ""
+
+
+def _whose_torn(line: str, header: list[str]) -> str:
+    """The same of a line with too many or too few fields: those before and those after the tear are in their places."""
+    values = line.split(",")
+    exchange, symbol = header.index("exchange") - len(header), header.index("tradingsymbol")
+    return _whose(values[exchange], values[symbol]) if len(values) > max(symbol, -exchange) else ""
 
 
 def _row(

@@ -264,6 +264,39 @@ async def test_many_malformed_lines_are_an_alert_and_deactivate_nothing(bench: B
     assert few.fine, "one in twenty is borne"
 
 
+@pytest.mark.expects_log("malformed lines")
+async def test_what_was_known_stays_of_an_instrument_whose_line_cannot_be_read(bench: Bench) -> None:
+    shares = [f"{n},{n},SYM{n},NAME,0,,0,0.05,1,EQ,NSE,NSE" for n in range(1000, 1100)]
+    past = FUTURE.replace("AUG", "OCT").replace("2026-08-25", "2023-10-26").replace("14866434", "77")
+    await bench.full(INFY, FUTURE, GOLD, past, *shares)
+    before = await bench.book.instruments.get("zerodha", InstrumentId("NSE:INFY"))
+    report = await bench.full(
+        INFY.replace("0.05", "five"), GOLD.replace(",1,1,", ",x,1,"), past.replace(",65,", ",x,"), FUTURE, *shares[:-1]
+    )
+    assert report.counts is not None
+    assert (report.malformed, report.counts.deactivated) == (3, 2), "SYM1099 has gone, and what had expired"
+    assert await bench.book.instruments.get("zerodha", InstrumentId("NSE:INFY")) == before
+    assert {"NSE:INFY", "MCX:GOLD26DECFUT"} <= await bench.active(), "nor has the list lost MCX"
+    assert (report.counts.kept, report.counts.kept_first) == (2, ("MCX:GOLD26DECFUT", "NSE:INFY"))
+    (rate,) = [check for check in report.checks if check.name == "error rate"]
+    assert "What was known stays: MCX:GOLD26DECFUT, NSE:INFY." in rate.finding
+    again = await bench.full(FUTURE, GOLD, *shares)
+    assert again.counts is not None
+    assert (again.counts.deactivated, again.counts.kept) == (1, 0), "a list without it is believed"
+
+
+@pytest.mark.expects_log("malformed lines")
+async def test_a_token_that_names_another_contract_now_is_not_kept_by_a_broken_line(bench: Bench) -> None:
+    shares = [f"{n},{n},SYM{n},NAME,0,,0,0.05,1,EQ,NSE,NSE" for n in range(100, 140)]
+    await bench.full(INFY, FUTURE, *shares)
+    other = INFY.replace("INFY", "OTHER")
+    report = await bench.full(INFY.replace("0.05", "five"), other, FUTURE, *shares)
+    assert report.counts is not None
+    assert report.counts.kept == 0
+    assert "NSE:INFY" not in await bench.active()
+    assert "NSE:OTHER" in await bench.active()
+
+
 async def test_a_list_without_futures_and_options_is_an_alert(bench: Bench) -> None:
     report = await bench.full(INFY)
     assert report.alerts == ("The list has no futures and options.",)

@@ -195,6 +195,22 @@ def test_what_is_no_object_is_counted_and_the_rest_read(piece: bytes) -> None:
     assert sum(part.malformed for part in parts) >= 1
 
 
+@pytest.mark.parametrize(
+    "piece",
+    [
+        json.dumps({**CALL, "tick_size": 5.5}).encode(),
+        json.dumps({**CALL, "tick_size": "five"}).encode(),
+        json.dumps(CALL).encode().replace(b'"lot_size"', b"lot_size"),
+        json.dumps(CALL).encode().replace(b"}", b""),
+    ],
+    ids=["a price off its steps", "another type", "no object", "one that does not end"],
+)
+def test_a_malformed_object_says_whose_it_is(piece: bytes) -> None:
+    parts = list(read(b"[" + piece + b"," + json.dumps(INFY).encode() + b"]"))
+    assert [row[0] for part in parts for row in part.rows] == ["NSE:INFY"]
+    assert [name for part in parts for name in part.unread] == [CALL["instrument_key"]]
+
+
 def test_markets_abroad_and_test_contracts_are_not_carried() -> None:
     abroad = {**INDEX, "segment": "GLOBAL_INDEX", "instrument_key": "GLOBAL_INDEX|DJI"}
     test = {**CALL, "trading_symbol": "011NSETEST FUT 27 NOV 36"}

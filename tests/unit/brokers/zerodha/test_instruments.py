@@ -90,6 +90,23 @@ def test_malformed_lines_are_counted_and_left_out() -> None:
     assert part.first_malformed == lines[1]
 
 
+@pytest.mark.parametrize(
+    ("line", "whose"),
+    [
+        ("408065,1594,INFY,INFOSYS,0,,0,0.055,1,EQ,NSE,NSE", "NSE:INFY"),
+        ("408065,1594,INFY,INFOSYS, LIMITED,0,,0,0.05,1,EQ,NSE,NSE", "NSE:INFY"),
+        ('408065,1594,INFY,"INFOSYS,0,,0,0.05,1,EQ,NSE,NSE', "NSE:INFY"),
+        ("408065,1594,INFY,INFOSYS,0,,0,0.05,1,EQ,NSE,MARS", ""),
+        ("408065,1594,,INFOSYS,0,,0,0.05,1,EQ,NSE,NSE", ""),
+        ("408065,1594,INFY", ""),
+        ("NSE", ""),
+    ],
+)
+def test_a_malformed_line_says_whose_it_is_where_that_can_be_read(line: str, whose: str) -> None:
+    (part,) = read(f"{HEADER}\n{line}\n{GOOD}".encode())
+    assert (part.malformed, part.unread) == (1, (whose,) if whose else ())
+
+
 @pytest.mark.parametrize("before", ["\ufeff", "\r\n", "\ufeff\r\n\r\n"], ids=["a mark", "an empty line", "both"])
 def test_a_dump_that_went_through_an_editor_is_one_all_the_same(before: str) -> None:
     body = f"{before}{HEADER.replace(',', ', ')}\r\n{GOOD}\r\n".encode()

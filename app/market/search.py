@@ -112,7 +112,10 @@ class SearchIndex:
 def freely_read(query: str) -> list[str]:
     """The words that a query may have meant: taken apart where letters meet digits, without punctuation, months and
     kinds by their short names."""
-    text = _THOUSANDS.sub("", unicodedata.normalize("NFKC", query).upper())
+    plain = "".join(
+        str(unicodedata.decimal(one)) if one.isdecimal() else one for one in unicodedata.normalize("NFKC", query)
+    )
+    text = _THOUSANDS.sub("", plain.upper())
     words: list[str] = []
     for piece in _DATE.sub(r" \1\2 ", text).replace("'", " ").split():
         for part in _APART.findall(piece):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from app.domain.events import BookChanged, Event, FundsChanged, HoldingsChanged, Level, Noticed
+from app.domain.fill import Fill
 from app.domain.ids import AccountId
 from app.domain.money import from_minor
 from app.sync.apply import Applied, Fetched
@@ -30,6 +31,18 @@ def applied(publish: Publish, account: AccountId, fetched: Fetched, result: Appl
                 "The book keeps what it had; Sync shows both sides, and you settle which is right.",
                 account,
                 f"sync conflict {account}",
+            )
+        )
+    if result.withdrawn:
+        count = len(result.withdrawn)
+        publish(
+            Noticed(
+                Level.WARNING,
+                f"The broker has taken back {'a fill' if count == 1 else f'{count:,} fills'} that it had reported",
+                "; ".join(_told(fill) for fill in result.withdrawn[:5]),
+                "The book no longer counts it; compare your positions with the broker's own pages.",
+                account,
+                f"withdrawn {account}",
             )
         )
     uncharged(publish, account, result.uncharged)
@@ -67,10 +80,15 @@ def breaker_opened(publish: Publish, broker: str, account: AccountId) -> None:
 def story(conflict: Conflict) -> str:
     """Both sides in one line."""
     ours, theirs = conflict.ours, conflict.theirs
-    return (
-        f"{ours.instrument}: {ours.side.value} {ours.quantity} at {from_minor(ours.price, ours.price_scale)} here, "
-        f"{theirs.side.value} {theirs.quantity} at {from_minor(theirs.price, theirs.price_scale)} there"
-    )
+    return f"{ours.instrument}: {_deal(ours)} here, {_deal(theirs)} there"
+
+
+def _told(fill: Fill) -> str:
+    return f"{fill.instrument}: {_deal(fill)}, order {fill.broker_order_id}"
+
+
+def _deal(fill: Fill) -> str:
+    return f"{fill.side.value} {fill.quantity} at {from_minor(fill.price, fill.price_scale)}"
 
 
 def book_changed(publish: Publish, account: AccountId, fills: int) -> None:

@@ -47,6 +47,8 @@ class Applied:
     skipped: int
     conflicts: tuple[Conflict, ...]
     uncharged: tuple[str, ...] = ()
+    withdrawn: tuple[Fill, ...] = ()
+    """That the broker no longer tells of, though it did."""
 
     @property
     def changed(self) -> int:
@@ -66,6 +68,7 @@ async def apply(
     raw, by_day = await _sorted_out(listed, fetched.whole_days)
     created = updated = skipped = 0
     conflicts: list[Conflict] = []
+    withdrawn: list[Fill] = []
     notes: set[Note] = set()
     for day, fills in sorted(by_day.items()):
         difference = await _compared(await book.fills.of_day(account, day), fills, day in fetched.whole_days)
@@ -73,6 +76,7 @@ async def apply(
         difference = settled.difference
         skipped += difference.skipped
         conflicts += settled.open
+        withdrawn += difference.withdrawn
         if not difference.empty:
             counts = await _written(book, difference, raw, fetched.at, notes)
             created += counts.created
@@ -83,7 +87,7 @@ async def apply(
         await book.holdings.replace(account, fetched.holdings, fetched.at)
     today = ist_date(fetched.at).isoformat()
     uncharged = await rebuilder.rebuild(notes | await _over_since(book, account, today), today)
-    return Applied(created, updated, skipped, tuple(conflicts), uncharged)
+    return Applied(created, updated, skipped, tuple(conflicts), uncharged, tuple(withdrawn))
 
 
 async def _over_since(book: Book, account: AccountId, today: str) -> set[Note]:

@@ -116,12 +116,17 @@ async def test_a_withdrawn_fill_is_marked_and_counts_again_when_it_returns(
     desk.trades = ROUND_TRIP[:1]
     (result,) = await service.run()
     assert (result.updated, result.skipped) == (1, 1)
+    (told,) = desk.told(Noticed)
+    assert told.title == "The broker has taken back a fill that it had reported"
+    assert ": SELL 10 at 1100" in told.cause
+    assert told.cause.endswith(", order 2")
     (still_open,) = await trades_of(book)
     assert still_open.closed_at is None
     desk.trades = ROUND_TRIP
     await service.run()
     (closed,) = await trades_of(book)
     assert closed.gross == 100_000
+    assert len(desk.told(Noticed)) == 1
 
 
 async def test_an_empty_answer_on_the_next_day_withdraws_nothing(service: SyncService, desk: Desk, book: Book) -> None:

@@ -147,7 +147,9 @@ class Overlay(Layer):
             ink.setAlpha(_GAP_ALPHA)
             painter.fillRect(band, ink)
             words = f"no prices {fmt.age((until - since) // 1_000_000)}"
-            self._pen.text(painter, left + 4, pane.rect.bottom() - 12, words, DARK.warning)
+            # At the newest bar there is no room to the right: words that end early would tell another length.
+            room = pane.rect.right() - self._pen.width(words) - 4
+            self._pen.text(painter, min(left + 4, room), pane.rect.bottom() - 12, words, DARK.warning)
 
     def _place(self, at: Nanos) -> float:
         """Where a moment lies between two candles."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from PySide6.QtCore import QEvent, QPoint, QPointF, Qt, QTimer
-from PySide6.QtGui import QMouseEvent, QWheelEvent
+from PySide6.QtGui import QColor, QMouseEvent, QWheelEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLabel, QPushButton
 from pytestqt.qtbot import QtBot
@@ -31,6 +31,7 @@ from app.domain.order import Side
 from app.domain.quotes import PolledPrice, PricesPolled
 from app.runtime.clock import SECOND
 from app.ui import format as fmt
+from app.ui.theme import DARK
 from app.ui.views.chart import ChartView
 from tests.ui import scripted_market as market
 from tests.ui.charts.stage import Mouse, Stage
@@ -249,6 +250,29 @@ def test_every_visible_candle_fits_into_the_picture(view: ChartView) -> None:
     pane = view.canvas._panes.price
     low, high = view.canvas.series.extent(*pane.visible(375)) or (0, 0)
     assert pane.rect.top() < pane.y(high) < pane.y(low) < pane.rect.bottom()
+
+
+def test_the_length_of_a_gap_is_read_in_full_at_the_newest_candle_too(view: ChartView) -> None:
+    def width(candle: int) -> int:
+        """Of the words at the foot of a gap that begins there, in pixels."""
+        since = view.canvas.series.start(candle)
+        view.canvas.set_gaps([(since, since + 9 * SECOND)])
+        view.canvas.flush()
+        picture, pane = view.canvas.grab().toImage(), view.canvas._panes.price.rect
+        scale = picture.width() / view.canvas.width()
+        foot = range(int((pane.bottom() - 22) * scale), int((pane.bottom() - 2) * scale))
+        amber = [
+            x for x in range(int(pane.right() * scale))
+            if any(_near(picture.pixelColor(x, y), QColor(DARK.warning)) for y in foot)
+        ]  # fmt: skip
+        return amber[-1] - amber[0]
+
+    newest = len(view.canvas.series) - 1
+    assert abs(width(newest) - width(newest - 60)) <= 2 < width(newest)  # drawn between two pixels, or not
+
+
+def _near(one: QColor, other: QColor) -> bool:
+    return max(abs(one.red() - other.red()), abs(one.green() - other.green()), abs(one.blue() - other.blue())) < 90
 
 
 def test_a_hidden_chart_keeps_its_candles_and_draws_nothing(stage: Stage, view: ChartView) -> None:

@@ -165,14 +165,33 @@ class Bridge(QObject):
             try:
                 handler(event)
             except Exception as failure:  # noqa: BLE001  one bad view must not cost another its event
-                self.report(failure)
+                if _is_of_a_closed_view(failure):
+                    self.unsubscribe(handler)
+                else:
+                    self.report(failure)
 
     def _finished(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
             failure = task.exception()
-            if failure is not None:
+            if failure is not None and _is_of_a_closed_view(failure):
+                self._left_behind(failure)
+            elif failure is not None:
                 self.report(failure)
+
+    def _left_behind(self, failure: BaseException) -> None:
+        """A page was closed while it waited for an answer: no bug, but what failed for the trader is still told."""
+        log.debug("a page was closed before its answer came", exc_info=failure)
+        before = failure.__context__
+        while before is not None and not isinstance(before, AppError):
+            before = before.__context__
+        if before is not None:
+            self.report(before)
+
+
+def _is_of_a_closed_view(failure: BaseException) -> bool:
+    """PySide has no type of its own for a widget that Qt has deleted, only these words."""
+    return isinstance(failure, RuntimeError) and "already deleted" in str(failure)
 
 
 async def _correlated(coroutine: Coroutine[Any, Any, T]) -> T:

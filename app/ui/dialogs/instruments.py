@@ -6,7 +6,6 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QCloseEvent
 from PySide6.QtWidgets import (
     QComboBox,
     QDialog,
@@ -219,10 +218,10 @@ class InstrumentsDialog(QDialog):
         lines = f", {fmt.group(event.lines)} lines" if event.lines else ""
         self._progress.setText(f"{event.broker}: {event.step} ({event.source}){lines}…")
 
-    def closeEvent(self, event: QCloseEvent) -> None:
-        """Qt."""
+    def done(self, result: int) -> None:
+        """Qt. Esc and the window's cross end here."""
         self._bridge.unsubscribe(self._on_progress)
-        super().closeEvent(event)
+        super().done(result)
 
 
 def _button(text: str, name: str, do: Callable[[], object]) -> QPushButton:

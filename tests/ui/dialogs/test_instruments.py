@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from PySide6.QtWidgets import QFileDialog, QLabel, QPushButton, QWidget
+from PySide6.QtCore import QEvent, Qt
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication, QFileDialog, QLabel, QPushButton, QWidget
+from shiboken6 import isValid
 
 from app.domain.errors import Denied
+from app.domain.events import Noticed
 from app.domain.listing import InstrumentsProgressed, ListSource
 from app.ui.dialogs.instruments import InstrumentsDialog
 from tests.ui.charts.stage import Stage
@@ -43,12 +47,19 @@ class Page:
         assert found.isEnabled()
         found.click()
 
+    def escape(self) -> None:
+        """Closes the page; Qt deletes it."""
+        QTest.keyClick(self.dialog, Qt.Key.Key_Escape)
+        QApplication.sendPostedEvents(self.dialog, QEvent.Type.DeferredDelete)
+        assert not isValid(self.dialog)
+
 
 @pytest.fixture
 def page(stage: Stage) -> Iterator[Page]:
     made = Page(stage)
     yield made
-    made.dialog.close()
+    if isValid(made.dialog):
+        made.dialog.close()
 
 
 def test_lists_with_their_statistics_their_last_import_and_the_log(page: Page) -> None:
@@ -110,3 +121,26 @@ def test_a_refusal_is_said_in_place(page: Page) -> None:
     page.stage.desk.script.fail("import", Denied("The instruments of upstox have been read for 2 minutes.", "Wait."))
     page.click("instruments.refresh")
     page.stage.until(lambda: "have been read for 2 minutes" in page.dialog.message.text)
+
+
+def test_a_page_that_is_closed_with_escape_hears_and_says_no_more(page: Page) -> None:
+    gate = page.stage.desk.script.hold("import")
+    page.click("instruments.refresh")
+    page.stage.until(lambda: page.stage.desk.script.called("import") != [])
+    page.escape()
+    page.stage.publish(InstrumentsProgressed("upstox", "reading", 120_000, ListSource.PUBLIC))
+    page.stage.thread.loop.call_soon_threadsafe(gate.set)
+    page.stage.settle()
+    assert page.stage.problems == []
+
+
+def test_what_failed_behind_a_closed_page_is_told_all_the_same(page: Page) -> None:
+    gate = page.stage.desk.script.hold("import")
+    page.stage.desk.script.fail("import", Denied("The instruments of upstox have been read for 2 minutes.", "Wait."))
+    page.click("instruments.refresh")
+    page.escape()
+    page.stage.thread.loop.call_soon_threadsafe(gate.set)
+    page.stage.until(lambda: page.stage.problems != [])
+    (told,) = page.stage.problems
+    assert isinstance(told, Noticed)
+    assert "have been read for 2 minutes" in f"{told.title} {told.cause}"

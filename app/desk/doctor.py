@@ -171,7 +171,9 @@ class Doctor:
         found = [
             checks.session(record.id, record.state, record.last_error, desk.stops.armed),
             await self._reachable(record),
-            checks.feed(record.id, desk.hub.state, desk.blind, guarding=self._workspace.guarding),
+            checks.feed(
+                record.id, desk.hub.state, desk.blind, guarding=self._workspace.guarding, logged_in=desk.active
+            ),
         ]
         if desk.active and not record.endpoints.paper:  # a paper exchange keeps a time of its own
             found.append(await self._compared(record))

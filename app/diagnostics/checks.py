@@ -144,7 +144,7 @@ def session(account: AccountId, state: SessionState, cause: str, stops: int) -> 
         return fine(name, "logged in")
     if state is SessionState.PAUSED:
         return warning(name, "paused: no sync by itself, no new order", "Resume it in the Accounts menu.")
-    words = f"{state}{f': {cause}' if cause else ''}"
+    words = f"{state}: {cause.rstrip('.')}" if cause else str(state)
     if stops:
         return failure(name, f"{words}; {stops} stops are blind", "Log in again.", Remedy.LOG_IN, account)
     return warning(name, words, "Log in again before you trade.", Remedy.LOG_IN, account)
@@ -193,11 +193,15 @@ def reachable(broker: str, milliseconds: float | None, cause: str = "", *, paper
     return fine(f"broker {broker}", f"answers in {milliseconds:.0f} ms")
 
 
-def feed(account: AccountId, state: FeedState, blind: int, *, guarding: bool) -> Finding:
-    """Whether prices arrive. `guarding` False: a command runs none."""
+def feed(account: AccountId, state: FeedState, blind: int, *, guarding: bool, logged_in: bool = True) -> Finding:
+    """Whether prices arrive. `guarding` False: a command runs none. `logged_in` False: the session is dead, and a feed
+    that was refused for that is no question of the broker's data plan."""
     name = f"feed {account}"
     if not guarding:
         return fine(name, "runs in the workstation only")
+    if state is FeedState.REFUSED and not logged_in:
+        words = "no prices without a session" + (f"; {blind} armed stops get none" if blind else "")
+        return (failure if blind else warning)(name, words, "It comes back with the login.")
     if state is FeedState.REFUSED:
         words = "the broker gives this key no prices" + (f"; {blind} armed stops get none" if blind else "")
         step = "Orders go on, local stops do not. Take the broker's data plan, then reconnect."

@@ -6,9 +6,11 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QHideEvent
 from PySide6.QtWidgets import QDialog, QFrame, QGridLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from app.domain.errors import AppError, Denied
+from app.domain.events import FeedChanged, FeedState, SessionChanged
 from app.domain.health import Finding, HealthState, PreflightReport, Remedy
 from app.domain.ids import AccountId
 from app.ui import format as fmt
@@ -27,7 +29,10 @@ _BUTTONS = {
 
 
 class PreflightDialog(QDialog):
-    """The pre-flight page. Looks when it opens, after every remedy, and when asked."""
+    """The pre-flight page. Looks when it opens, after every remedy, when a session or a feed turns, and when asked.
+
+    Beside the main window and not before it: the login page that it opens would take no key.
+    """
 
     def __init__(
         self, bridge: Bridge, parent: QWidget, log_in: Callable[[AccountId], None], named: Callable[[str], str]
@@ -40,6 +45,11 @@ class PreflightDialog(QDialog):
         self._log_in = log_in
         self._named = named
         """Calls accounts by their names, wherever a finding has their ids."""
+        self._feeds: dict[AccountId, FeedState] = {}
+        """As last told: feeds tell their state every second."""
+        self._looking = False
+        self._stale = False
+        """Something turned while it looked."""
         self._head = label("Looking…", "heading", name="preflight.head")
         self.message = Message(name="preflight.message")
         self._area = QScrollArea()
@@ -57,12 +67,33 @@ class PreflightDialog(QDialog):
         layout.addWidget(self._area, 1)
         layout.addLayout(foot(self._again, close_button(self)))
         self.resize(720, 480)
+        bridge.subscribe(SessionChanged, self._on_session)
+        bridge.subscribe(FeedChanged, self._on_feed)
         self.look()
 
     def look(self) -> None:
-        """Looks at everything anew."""
+        """Looks at everything anew; once more where it is looking already."""
+        self._stale = self._looking
+        if self._looking:
+            return
+        self._looking = True
         self._again.setEnabled(False)
         self._bridge.start(self._look(), "pre-flight")
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        """Qt. Closed, by whichever key: nobody reads on."""
+        self._bridge.unsubscribe(self._on_session)
+        self._bridge.unsubscribe(self._on_feed)
+        super().hideEvent(event)
+
+    def _on_session(self, _event: SessionChanged) -> None:
+        self.look()
+
+    def _on_feed(self, event: FeedChanged) -> None:
+        before = self._feeds.get(event.account)
+        self._feeds[event.account] = event.state
+        if before not in (None, event.state):
+            self.look()
 
     async def _look(self) -> None:
         try:
@@ -70,7 +101,10 @@ class PreflightDialog(QDialog):
         except AppError as failure:
             self.message.say(str(failure), "strip-danger")
         finally:
+            self._looking = False
             self._again.setEnabled(True)
+        if self._stale and self.isVisible():
+            self.look()
 
     def show_report(self, report: PreflightReport) -> None:
         """The worst first."""
@@ -91,17 +125,18 @@ class PreflightDialog(QDialog):
 
     def _add(self, grid: QGridLayout, row: int, finding: Finding) -> None:
         step = f". {finding.next_step}" if finding.next_step else ""
+        words = finding.words.rstrip(".") if step else finding.words
         texts = (
             label(str(finding.state), _TONES[finding.state]),
             label(self._named(finding.name), "muted"),
-            selectable(label(self._named(f"{finding.words}{step}"), wrap=True)),
+            selectable(label(self._named(f"{words}{step}"), wrap=True)),
         )
         for column, text in enumerate(texts):
             text.setAlignment(Qt.AlignmentFlag.AlignTop)
             grid.addWidget(text, row, column)
-        words = _BUTTONS.get(finding.remedy)
-        if words is not None:
-            button = QPushButton(words)
+        remedy = _BUTTONS.get(finding.remedy)
+        if remedy is not None:
+            button = QPushButton(remedy)
             button.setObjectName(f"preflight.{finding.remedy.name.lower()}.{finding.about}")
             button.clicked.connect(lambda _checked=False, found=finding: self._mend(found))
             grid.addWidget(button, row, len(texts), Qt.AlignmentFlag.AlignTop)
@@ -134,3 +169,16 @@ class PreflightDialog(QDialog):
             return
         self.message.clear()
         self.look()
+
+
+def show_preflight(
+    bridge: Bridge, window: QWidget, log_in: Callable[[AccountId], None], named: Callable[[str], str]
+) -> None:
+    """Opens the page, or brings the open one forward. The window takes the keyboard back when it is gone."""
+    page = next((one for one in window.findChildren(PreflightDialog) if one.isVisible()), None)
+    if page is None:
+        page = PreflightDialog(bridge, window, log_in, named)
+        page.finished.connect(window.activateWindow)
+        page.show()
+    page.raise_()
+    page.activateWindow()

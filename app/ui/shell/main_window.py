@@ -16,7 +16,7 @@ from app.domain.order import Side
 from app.ui import theme
 from app.ui.actions import Actions
 from app.ui.bridge import Bridge
-from app.ui.dialogs.preflight import PreflightDialog
+from app.ui.dialogs.preflight import show_preflight
 from app.ui.models.day import DayResult
 from app.ui.models.facts import Facts
 from app.ui.shell.accounts import AccountKeeper
@@ -322,7 +322,7 @@ class MainWindow(QMainWindow):
     def open_preflight(self) -> None:
         """What stands before the market opens."""
         self.banners.drop("pre-flight")
-        self.open_dialog(PreflightDialog(self.bridge, self, self.accounts.log_in, self.facts.named))
+        show_preflight(self.bridge, self, self.accounts.log_in, self.facts.named)
 
     def _on_returned(self, report: AwayReport) -> None:
         """What happened meanwhile is said at once, the whole on its page. Where nothing was guarded a moment's sleep or

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from PySide6.QtWidgets import QLabel, QPushButton, QWidget
 
 from app.domain.errors import Denied
-from app.ui.dialogs.preflight import PreflightDialog
+from app.domain.events import FeedChanged, FeedState, SessionChanged, SessionState
+from app.domain.health import Finding, HealthState, PreflightReport
+from app.domain.ids import AccountId
+from app.ui.dialogs.preflight import PreflightDialog, show_preflight
 from tests.ui.charts.stage import Stage
 
 
@@ -73,3 +77,34 @@ def test_a_remedy_that_fails_says_why(page: Page) -> None:
     page.stage.desk.script.fail("backup", Denied("The disk is full.", "Free some space."))
     page.click("preflight.back_up.")
     page.stage.until(lambda: "The disk is full." in page.text("preflight.message.text"))
+
+
+def test_the_page_says_so_when_a_login_or_a_feed_has_mended(page: Page) -> None:
+    script = page.stage.desk.script
+    session = SessionChanged(AccountId("zerodha-1"), "zerodha", "Paper Trader", SessionState.ACTIVE, paper=True)
+    page.stage.publish(session)
+    page.stage.until(lambda: len(script.called("preflight")) == 2)
+    feed = FeedChanged(AccountId("zerodha-1"), FeedState.DOWN, None, 1)
+    page.stage.publish(feed, feed)
+    page.stage.publish(replace(feed, state=FeedState.LIVE))
+    page.stage.until(lambda: len(script.called("preflight")) == 3)
+
+
+def test_the_login_that_it_opens_takes_keys_and_the_page_is_there_once(page: Page) -> None:
+    window = QWidget()
+    for _ in range(2):
+        show_preflight(page.stage.bridge, window, page.logins.append, str)
+    (shown,) = window.findChildren(PreflightDialog)
+    assert shown.isVisible()
+    assert not shown.isModal()
+    page.stage.until(lambda: len(page.stage.desk.script.called("preflight")) == 2)
+    page.stage.settle()
+    shown.close()
+    window.deleteLater()
+
+
+def test_no_sentence_ends_twice(page: Page) -> None:
+    words = "expired: The broker's session has reached its end."
+    finding = Finding("session zerodha-1", HealthState.WARNING, words, "Log in again.")
+    page.dialog.show_report(PreflightReport(0, (finding,)))
+    assert "expired: The broker's session has reached its end. Log in again." in page.lines()

@@ -52,6 +52,8 @@ CASES: list[tuple[Finding, HealthState]] = [
     (checks.feed(A, FeedState.SILENT, 1, guarding=True), FAILED),
     (checks.feed(A, FeedState.REFUSED, 0, guarding=True), WARNING),
     (checks.feed(A, FeedState.REFUSED, 1, guarding=True), FAILED),
+    (checks.feed(A, FeedState.REFUSED, 0, guarding=True, logged_in=False), WARNING),
+    (checks.feed(A, FeedState.REFUSED, 1, guarding=True, logged_in=False), FAILED),
     (checks.feed(A, FeedState.OFF, 1, guarding=False), OK),
     (checks.instruments("Zerodha", "zerodha", 0, None, 0), WARNING),
     (checks.instruments("Zerodha", "zerodha", 90_000, 0, 4 * 24 * HOUR), OK),
@@ -99,3 +101,9 @@ def test_a_third_partys_broken_provider_is_a_finding_and_not_a_failure_of_ours()
     assert left_out.state is HealthState.WARNING
     assert "stopline-x 2.5 is left out" in left_out.words
     assert left_out.next_step
+
+
+def test_a_feed_that_waits_for_a_login_asks_for_no_data_plan() -> None:
+    assert "plan" in checks.feed(A, FeedState.REFUSED, 0, guarding=True).next_step
+    finding = checks.feed(A, FeedState.REFUSED, 0, guarding=True, logged_in=False)
+    assert (finding.words, finding.next_step) == ("no prices without a session", "It comes back with the login.")

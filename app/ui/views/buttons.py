@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QAbstractItemModel, QEvent, QModelIndex, QPersistentModelIndex, QRect, Qt, Signal
-from PySide6.QtGui import QColor, QFont, QMouseEvent, QPainter
+from PySide6.QtCore import QAbstractItemModel, QEvent, QModelIndex, QPersistentModelIndex, QRect, QSize, Qt, Signal
+from PySide6.QtGui import QColor, QFont, QFontMetrics, QMouseEvent, QPainter
 from PySide6.QtWidgets import QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
 from app.ui import theme
 from app.ui.models.table import KEY_ROLE, KeyedModel, Tone
 from app.ui.theme import DARK
 from app.ui.views.cells import paint_ground
+from app.ui.views.column_room import ColumnRoom
 
-_WIDEST = 88
+_WIDEST = 112
 """Of a button, in pixels."""
+_INSET, _AIR = 4, 6
+"""Pixels between cell and button, and between button and words."""
 
 _BORDER, _RAISED = QColor(DARK.border), QColor(DARK.raised)
 _TEXT, _FAINT = QColor(DARK.text), QColor(DARK.faint)
@@ -29,8 +32,12 @@ class ButtonDelegate(QStyledItemDelegate):
 
     clicked = Signal(object)
 
-    def __init__(self, parent: QWidget, enabled: Callable[[object], bool] = lambda _key: True) -> None:
+    def __init__(
+        self, parent: QWidget, enabled: Callable[[object], bool] = lambda _key: True, room: ColumnRoom | None = None
+    ) -> None:
+        """`room`: of the table, where the words of a button grow and must not be cut."""
         super().__init__(parent)
+        self._room = room
         self._enabled = enabled
         self._font = theme.font(11, QFont.Weight.Medium)
 
@@ -43,6 +50,8 @@ class ButtonDelegate(QStyledItemDelegate):
         text, tone, _number = model.shown(index)  # at once: asked one by one through Qt, it takes three times as long
         if not text:
             return
+        if self._room is not None:
+            self._room.painted(index.column(), len(text))
         ink = _INKS.get(tone, _TEXT) if self._enabled(model.key_at(index)) else _FAINT
         painter.save()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
@@ -54,6 +63,12 @@ class ButtonDelegate(QStyledItemDelegate):
         painter.setFont(self._font)
         painter.drawText(area, _CENTRED, text)
         painter.restore()
+
+    def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
+        """Qt. Its words with air on both sides: a column that must not be cut takes this much."""
+        text = index.data()
+        width = QFontMetrics(self._font).horizontalAdvance(text) + 2 * (_INSET + _AIR) if text else 0
+        return QSize(width, super().sizeHint(option, index).height())
 
     def editorEvent(self, event: QEvent, model: QAbstractItemModel, option: QStyleOptionViewItem, index: Index) -> bool:
         """Qt."""
@@ -71,6 +86,6 @@ class ButtonDelegate(QStyledItemDelegate):
 
     def _area(self, option: QStyleOptionViewItem) -> QRect:
         cell: QRect = option.rect
-        area = cell.adjusted(4, 4, -4, -4)
+        area = cell.adjusted(_INSET, _INSET, -_INSET, -_INSET)
         area.setWidth(min(area.width(), _WIDEST))  # also where the column takes what room is left
         return area

@@ -287,6 +287,7 @@ class OrderTicket(TicketForm):
         self._account.blockSignals(False)
         self._form.setRowVisible(self._account, self._account.count() > 1)
         self._refresh()
+        self._pause.start()  # margin and refusals were told by the session before
 
     def _on_ticks(self, instruments: list[str]) -> None:
         if self._instrument is not None and self._instrument.id in instruments and self.isVisible():

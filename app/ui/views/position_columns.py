@@ -146,6 +146,7 @@ COLUMNS: tuple[Column[PositionRow], ...] = (
         "stop",
         "Stop",
         _stop_words,
+        whole=True,
         width=82,
         tip=_stop_tip,
         tone=lambda r: Tone.WARN if r.blind or r.stop is None else Tone.PLAIN,

@@ -10,7 +10,7 @@ from PySide6.QtGui import QAction, QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from app.domain.errors import AppError, OutcomeUnknown
-from app.domain.events import PositionsUnknown
+from app.domain.events import PositionsChanged, PositionsUnknown
 from app.domain.ids import AccountId, InstrumentId
 from app.domain.order import Order, OrderStatus, Side
 from app.domain.portfolio import Position, PositionKey
@@ -55,7 +55,7 @@ class PositionsPanel(QWidget):
             hint="Select an instrument in the watchlist and press B to buy or S to sell.",
         )
         self.table.sortable()
-        stop_button = ButtonDelegate(self.table)
+        stop_button = ButtonDelegate(self.table, room=self.table.room)
         stop_button.clicked.connect(self.set_stop)
         exit_button = ButtonDelegate(self.table, lambda key: key not in self._closing)
         exit_button.clicked.connect(self.square_off)
@@ -95,6 +95,7 @@ class PositionsPanel(QWidget):
         self._rebuild = NextFrame(self, self._refresh_all)
         facts.positions_changed.connect(self._on_positions)
         facts.positions_unknown.connect(self._on_unknown)
+        bridge.subscribe(PositionsChanged, self._on_read)
         facts.ticks_changed.connect(self._on_ticks)
         facts.instruments_known.connect(self._on_known)
         facts.stop_changed.connect(self._on_stop)
@@ -201,9 +202,6 @@ class PositionsPanel(QWidget):
     # What happened
 
     def _on_positions(self) -> None:
-        for account in {k.account for k in self._facts.positions} & set(self._unknown):
-            del self._unknown[account]
-            self.message.clear()
         for key in list(self._closing):
             self._settle(key)
         self._rebuild.ask_for(len(self._facts.positions))
@@ -219,8 +217,20 @@ class PositionsPanel(QWidget):
 
     def _on_unknown(self, event: PositionsUnknown) -> None:
         self._unknown[event.account] = event.cause
-        name = self._facts.account_name(event.account)
-        self.message.say(f"Positions of {name} could not be read: {event.cause} The last known ones are shown.")
+        self._say_unknown()
+
+    def _on_read(self, event: PositionsChanged) -> None:
+        if self._unknown.pop(event.account, None) is not None:
+            self._say_unknown()
+
+    def _say_unknown(self) -> None:
+        """The account whose positions were asked for last, of those that could not be read."""
+        if not self._unknown:
+            self.message.clear()
+            return
+        account, cause = list(self._unknown.items())[-1]
+        name = self._facts.account_name(account)
+        self.message.say(f"Positions of {name} could not be read: {cause} The last known ones are shown.")
 
     def _on_ticks(self, instruments: list[InstrumentId]) -> None:
         keys = self._facts.held_in(instruments)

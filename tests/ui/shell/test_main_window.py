@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from PySide6.QtCore import QModelIndex, Qt, QTimer
+from PySide6.QtGui import QFont, QFontMetrics
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QCheckBox, QDialog, QLabel, QLineEdit, QMessageBox, QPushButton, QWidget
 
@@ -22,6 +23,7 @@ from app.domain.events import (
     Level,
     Noticed,
     PositionsChanged,
+    PositionsUnknown,
     Returned,
     SessionChanged,
     SessionState,
@@ -29,13 +31,14 @@ from app.domain.events import (
     TicksConflated,
 )
 from app.domain.guard import Absence, AwayKind, AwayLine, AwayReport, Companion, Farewell, Fate
-from app.domain.ids import InstrumentId
+from app.domain.ids import AccountId, InstrumentId
 from app.domain.instrument import Product
 from app.domain.order import OrderStatus
 from app.domain.portfolio import PositionKey
 from app.domain.stop import StopState
 from app.runtime.clock import SECOND
 from app.ui import format as fmt
+from app.ui import theme
 from app.ui.dialogs.chain import ChainPage
 from app.ui.models.facts import order_key
 from app.ui.models.table import KEY_ROLE, TONE_ROLE, Key, TableModel, Tone
@@ -508,6 +511,39 @@ def test_shares_sold_out_of_demat_offer_no_stop_and_say_that_closing_buys_them_b
         if isinstance(key := model.index(row, 0).data(KEY_ROLE), PositionKey)
     }
     assert words == {"CNC": ["", "Buy back"], "NRML": ["Set stop", "Exit"]}
+
+
+def test_an_account_that_was_read_again_and_holds_nothing_is_not_called_unread(
+    stage: Stage, window: MainWindow
+) -> None:
+    other = AccountId("zerodha-2")
+    message = window.positions.message
+    stage.publish(PositionsUnknown(market.ACCOUNT, "The broker ended the session."))
+    stage.publish(PositionsUnknown(other, "No answer."))
+    stage.until(lambda: "No answer." in message.text)
+    stage.publish(PositionsChanged(other, (), market.NOW))
+    stage.until(lambda: "ended the session" in message.text)
+    stage.publish(PositionsChanged(market.ACCOUNT, (), market.NOW))
+    stage.until(message.isHidden)
+
+
+def test_the_words_on_the_stop_button_of_a_blind_stop_are_not_cut(stage: Stage, window: MainWindow) -> None:
+    window.docks.bring("positions")
+    view = window.positions.table
+    model = view.model()
+    assert isinstance(model, TableModel)
+    column = model.column("stop")
+    view.setColumnWidth(column, 82)
+    stage.publish(FeedChanged(market.ACCOUNT, FeedState.SILENT, 12_000, 11))
+
+    def blind() -> str:
+        words = (str(model.index(row, column).data() or "") for row in range(model.rowCount()))
+        return next((text for text in words if text.endswith(" blind")), "")
+
+    stage.until(lambda: blind() != "")
+    needed = QFontMetrics(theme.font(11, QFont.Weight.Medium)).horizontalAdvance(blind())
+    inset = 4
+    stage.until(lambda: view.columnWidth(column) >= needed + 2 * inset)
 
 
 def test_a_screen_locks_itself_when_nobody_is_there(stage: Stage, window: MainWindow) -> None:

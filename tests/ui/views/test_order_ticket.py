@@ -168,6 +168,23 @@ def test_a_dead_session_locks_the_ticket_in_words(stage: Stage, ticket: OrderTic
     assert "Log in first" in ticket.warnings.text()
 
 
+def test_a_login_asks_anew_what_an_order_needs(stage: Stage, ticket: OrderTicket) -> None:
+    ready(stage, ticket)
+    script, live = stage.desk.script, stage.desk.script.accounts[market.ACCOUNT]
+
+    def turn(state: SessionState) -> None:
+        script.accounts[market.ACCOUNT] = replace(live, state=state)
+        stage.publish(SessionChanged(market.ACCOUNT, "zerodha", "Asha Rao", state, paper=True))
+
+    stage.until(lambda: len(script.called("preview_order")) > 0)
+    stage.settle()
+    script.fail("preview_order", Denied("The account is not logged in."))
+    turn(SessionState.EXPIRED)
+    stage.until(lambda: "not logged in" in ticket.warnings.text())
+    turn(SessionState.ACTIVE)
+    stage.until(lambda: "not logged in" not in ticket.warnings.text())
+
+
 def test_an_ampersand_in_a_name_is_no_mnemonic(stage: Stage, ticket: OrderTicket) -> None:
     ticket.open_for(MAHINDRA, Side.BUY)
     stage.until(ticket.send.isEnabled)

@@ -12,7 +12,7 @@ import msgspec
 from app.cli.commands import COULD_NOT_START, FINE, SOME_FAILED, AccountCommand, AccountList, Disconnect, Pause
 from app.cli.output import Output
 from app.desk.messages import AccountView
-from app.domain.errors import AppError
+from app.domain.errors import AppError, Denied
 from app.domain.ids import AccountId, Nanos
 from app.runtime.clock import to_datetime
 
@@ -65,7 +65,7 @@ def parsed(asked: argparse.Namespace, profile: Path) -> AccountCommand:
 
 
 async def run_accounts(desk: AccountCommands, command: AccountCommand, out: Output) -> int:
-    """Exit code 0 done, 1 it could not be done with the account, 2 could not start."""
+    """Exit code 0 done, 1 it failed on the way, 2 it was refused or could not start: nothing was done."""
     if isinstance(command, AccountList):
         return await _list(desk, out)
     try:
@@ -76,7 +76,7 @@ async def run_accounts(desk: AccountCommands, command: AccountCommand, out: Outp
         done = await desk.disconnect(command.account, hand_over=command.hand_over)
     except AppError as error:
         out.failed(error)
-        return SOME_FAILED
+        return COULD_NOT_START if isinstance(error, Denied) else SOME_FAILED
     lines = [f"{done.account.id}: disconnected; its trades stay"]
     lines += [f"The broker keeps: {words}" for words in done.resting]
     out.result({"ok": True, **msgspec.to_builtins(done)}, "\n".join(lines))

@@ -48,13 +48,14 @@ def parsed(asked: argparse.Namespace, profile: Path) -> Flatten:
 
 
 async def run_flatten(desk: FlattenCommands, command: Flatten, out: Output) -> int:
-    """Exit code 0 verified flat, or only listed; 1 something is not flat; 2 could not start."""
+    """Exit code 0 verified flat, or the whole listed; 1 something is not flat or could not be read; 2 could not
+    start."""
     choice = FlattenChoice(command.accounts, elsewhere=command.elsewhere, holdings=command.holdings, gtts=command.gtts)
     try:
         if not command.yes:
             plan = await desk.plan(choice)
-            out.result({"ok": True, "done": False, **msgspec.to_builtins(plan)}, _plan_words(plan))
-            return FINE
+            out.result({"ok": not plan.unread, "done": False, **msgspec.to_builtins(plan)}, _plan_words(plan))
+            return SOME_FAILED if plan.unread else FINE
         report = await desk.run(choice)
     except AppError as error:
         out.failed(error)

@@ -67,14 +67,15 @@ def parsed(asked: argparse.Namespace, profile: Path) -> QuoteCommand:
 
 
 async def run_quotes(desk: QuoteVerbs, command: QuoteCommand, out: Output) -> int:
-    """Exit code 0 done; 1 refused, or a price is missing; 2 could not start."""
+    """Exit code 0 done; 1 it failed, or a price is missing; 2 refused or could not start: nothing was done."""
     try:
         if isinstance(command, QuoteAsk):
             return _told(command, await desk.ask(command.instruments), out)
         sources = await _changed(desk, command)
     except AppError as error:
         out.failed(error)
-        return COULD_NOT_START if isinstance(command, QuoteChange) and not command.what else SOME_FAILED
+        listed = isinstance(command, QuoteChange) and not command.what
+        return COULD_NOT_START if listed or isinstance(error, Denied) else SOME_FAILED
     lines = [_line(number, one) for number, one in enumerate(sources.sources, 1)]
     out.result({"ok": True, "sources": msgspec.to_builtins(list(sources.sources))}, "\n".join(lines))
     return FINE

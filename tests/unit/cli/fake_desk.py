@@ -170,9 +170,11 @@ class FakeFlatten:
     def __init__(self) -> None:
         self.done: list[FlattenChoice] = []
         self.not_flat: tuple[str, ...] = ()
+        self.unread: tuple[str, ...] = ()
 
     async def plan(self, choice: FlattenChoice) -> FlattenPlan:
-        return FlattenPlan((ACCOUNT,), (), (), (), 0, 0, 2 if choice.gtts else 1, 0, 0, 0)
+        plan = FlattenPlan((ACCOUNT,), (), (), (), 0, 0, 2 if choice.gtts else 1, 0, 0, 0)
+        return replace(plan, unread=self.unread)
 
     async def run(self, choice: FlattenChoice) -> FlattenReport:
         self.done.append(choice)

@@ -369,14 +369,14 @@ async def test_an_account_is_paused_and_resumed(desk: DirectDesk | RemoteDesk, f
     assert await run_accounts(desk.accounts, Pause(Path(), ACCOUNT, False, paused=True), out) == FINE
     assert told(out) == f"{ACCOUNT}: paused\n"
     out = output()
-    assert await run_accounts(desk.accounts, Pause(Path(), ACCOUNT, False, paused=True), out) == SOME_FAILED
+    assert await run_accounts(desk.accounts, Pause(Path(), ACCOUNT, False, paused=True), out) == COULD_NOT_START
     assert "nothing to pause" in said(out)
     out = output(as_json=True)
     assert await run_accounts(desk.accounts, Pause(Path(), ACCOUNT, True, paused=False), out) == FINE
     assert one_object(out)["account"]["state"] == "active"
     out = output()
     unknown = Pause(Path(), AccountId("zerodha-XX"), False, paused=True)
-    assert await run_accounts(desk.accounts, unknown, out) == SOME_FAILED
+    assert await run_accounts(desk.accounts, unknown, out) == COULD_NOT_START
     assert "There is no account zerodha-XX." in said(out)
 
 
@@ -386,11 +386,11 @@ async def test_one_account_is_disconnected_and_a_refusal_is_said(desk: DirectDes
     assert await run_accounts(desk.accounts, Disconnect(Path(), AccountId("zerodha-CD5678"), False), out) == FINE
     assert fake.session.gone == ["zerodha-CD5678"]
     out = output()
-    assert await run_accounts(desk.accounts, Disconnect(Path(), AccountId("zerodha-XX"), False), out) == SOME_FAILED
+    assert await run_accounts(desk.accounts, Disconnect(Path(), AccountId("zerodha-XX"), False), out) == COULD_NOT_START
     assert "There is no account zerodha-XX." in said(out)
     fake.session.login_error = Denied("2 stops are armed on this account.", "Disarm them first, then disconnect.")
     out = output(as_json=True)
-    assert await run_accounts(desk.accounts, Disconnect(Path(), ACCOUNT, True), out) == SOME_FAILED
+    assert await run_accounts(desk.accounts, Disconnect(Path(), ACCOUNT, True), out) == COULD_NOT_START
     assert one_object(out)["error"]["next_step"] == "Disarm them first, then disconnect."
     assert fake.session.gone == ["zerodha-CD5678"]
 
@@ -403,6 +403,10 @@ async def test_flatten_lists_first_and_ends_with_verified_flat_or_what_is_not(
     assert await run_flatten(desk.flatten, listed, out) == FINE
     assert told(out) == "left alone: 1 holdings\nNothing was sent. Add --yes to do it.\n"
     assert fake.flatten.done == []
+    fake.flatten.unread = (f"{ACCOUNT}: the broker is not there",)
+    out = output(as_json=True)
+    assert await run_flatten(desk.flatten, listed, out) == SOME_FAILED  # nothing read is not nothing there
+    assert one_object(out)["ok"] is False
     out = output()
     assert await run_flatten(desk.flatten, replace(listed, yes=True, gtts=True), out) == FINE
     assert told(out).endswith("verified flat in 1.5 s\n")

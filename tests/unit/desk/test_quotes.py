@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.cli.commands import FINE, SOME_FAILED
+from app.cli.commands import COULD_NOT_START, FINE, SOME_FAILED
 from app.cli.main import parse
 from app.cli.output import Output
 from app.cli.quotes import run_quotes
@@ -161,14 +161,14 @@ async def test_the_command_line_does_the_same(way: str, desk: LocalDesk, finnhub
     try:
         assert await run() == (FINE, "1. finnhub  Finnhub  not ready  Its key is not stored.\n")
         code, said = await run("key", "finnhub", "--key-file", str(tmp_path / "none"))
-        assert (code, "cannot be read" in said) == (SOME_FAILED, True)
+        assert (code, "cannot be read" in said) == (COULD_NOT_START, True)
         code, said = await run("key", "finnhub", "--key-file", str(file), "--api-url", finnhub.url)
         assert (code, said) == (FINE, "1. finnhub  Finnhub  ready  0 of 48 requests\n")
         code, said = await run("ask", INFY)
         assert (code, said.partition(",")[0]) == (FINE, "NSE:INFY: 1510.25 from Finnhub")
         assert await run("ask", FUTURE) == (SOME_FAILED, "NFO:NIFTY26AUGFUT: nobody knows a price\n")
         code, said = await run("order", "finnhub", "nobody")
-        assert (code, "no source of quotes called nobody" in said) == (SOME_FAILED, True)
+        assert (code, "no source of quotes called nobody" in said) == (COULD_NOT_START, True)
         assert (await run("off", "finnhub"))[1].split("  ")[2] == "off"
         assert (await run("forget", "finnhub"))[0] == FINE
     finally:

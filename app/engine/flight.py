@@ -12,11 +12,11 @@ from typing import Protocol
 
 from app.brokers.base import ExitReply
 from app.domain.errors import AppError
-from app.domain.events import Event
+from app.domain.events import Event, Level, Noticed
 from app.domain.flight import SLOW_US, Flight, FlightMark, FlightRecorded, FlightStep, slippage_of
 from app.domain.ids import BrokerOrderId, StopId, Tag
-from app.domain.money import Price
-from app.domain.order import Order
+from app.domain.money import Price, grouped, said_money, said_price
+from app.domain.order import Order, Side
 from app.domain.portfolio import PositionKey
 from app.domain.stop import FiredBy, Stop
 from app.engine.account import AccountState
@@ -106,7 +106,9 @@ class FlightRecorder:
         if found is not None:
             if flat:
                 found.marks.append(FlightMark(_us(found, perf_counter_ns()), FlightStep.FLAT))
-            self._save(found)
+            told = _hit(self._save(found))
+            if told is not None:
+                self._publish(told)
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
@@ -164,10 +166,11 @@ class FlightRecorder:
             )
         )
 
-    def _save(self, found: _Recording) -> None:
+    def _save(self, found: _Recording) -> Flight:
         flight = self._whole(found)
         self._publish(FlightRecorded(flight))
         self._tasks.start(self._write(flight), f"flight of stop {flight.stop}")
+        return flight
 
     def _whole(self, found: _Recording) -> Flight:
         flight, marks = found.flight, found.marks
@@ -194,6 +197,33 @@ class FlightRecorder:
             await self._journal.save(flight)
         except AppError as failure:  # the exit itself is in the audit trail: nothing waits for this
             log.warning("the recording of stop %s is not in the journal: %s", flight.stop, failure.cause)
+
+
+_DONE = {
+    FiredBy.STOP: "the stop was hit",
+    FiredBy.TARGET: "the target was reached",
+    FiredBy.TIME: "the time exit came",
+}
+"""What nobody else tells: a portfolio stop has its own words, and a trader knows what was asked for."""
+
+
+def _hit(flight: Flight) -> Noticed | None:
+    """What a trader who looked elsewhere is told of an exit that went through; None where its orders closed nothing."""
+    fills = [mark for mark in flight.marks if mark.step is FlightStep.FILLED]
+    words, units = _DONE.get(FiredBy(flight.why)), flight.filled
+    if not flight.flat or words is None or units <= 0:
+        return None
+    average = Price(round(sum((mark.price or 0) * mark.quantity for mark in fills) / units))
+    done = "Sold" if flight.side is Side.SELL else "Bought"
+    cost = "" if flight.slippage is None else f", slippage {said_money(flight.slippage)}"
+    return Noticed(
+        Level.INFO,
+        f"{flight.instrument}: {words}",
+        f"{done} {grouped(units)} at {said_price(average, flight.price_scale)}"
+        f" (level {said_price(flight.level, flight.price_scale)}{cost}).",
+        account=flight.account,
+        repeat_key=f"{flight.stop}:hit",
+    )
 
 
 def _us(found: _Recording, at_ns: int) -> int:

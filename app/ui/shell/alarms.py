@@ -21,6 +21,9 @@ _OVER_WITH_THE_EXIT = ":exit "
 _OVER = " over:"
 """In the key of a notice that ends an alarm: `silent over:X` takes the strip of `silent:X` away."""
 
+_HIT = ":hit"
+"""In the name of what is told of an exit that went through: quiet, and said on the desktop for who looks elsewhere."""
+
 
 class Alarms:
     """Shows each notice where it belongs. GUI thread; made by the main window."""
@@ -33,6 +36,7 @@ class Alarms:
         toasts: Toasts,
         said: Callable[[], Collection[str]],
         call: Callable[[str, str], object],
+        mention: Callable[[str, str], object],
     ) -> None:
         self._bridge = bridge
         self._banners = banners
@@ -41,6 +45,8 @@ class Alarms:
         """Names of alarms that an account's own strip says, with the way out."""
         self._call = call
         """Tells the desktop, title and text."""
+        self._mention = mention
+        """The same of what is no alarm."""
         facts.stop_changed.connect(self._on_stop)
 
     def show(self, entry: Entry) -> None:
@@ -50,6 +56,8 @@ class Alarms:
             self._banners.drop(notice.repeat_key.replace(_OVER, ":", 1))
         if notice.level is not Level.ALARM:
             self._toasts.add(entry)
+            if notice.repeat_key.endswith(_HIT) and entry.times == 1:
+                self._mention(notice.title, notice.cause)
             return
         rest = " ".join(part for part in (notice.cause, notice.next_step) if part)
         title = notice.title

@@ -74,6 +74,11 @@ class Leaving(QObject):
         if self._tray is not None and self._tray.isVisible():
             self._tray.showMessage(title, text, QSystemTrayIcon.MessageIcon.Critical)
 
+    def mention(self, title: str, text: str) -> None:
+        """What is good to know while the window is away."""
+        if self._tray is not None and self._tray.isVisible():
+            self._tray.showMessage(title, text, QSystemTrayIcon.MessageIcon.Information)
+
     def end(self) -> None:
         """No icon stays behind."""
         if self._tray is not None:

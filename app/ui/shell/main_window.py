@@ -108,6 +108,7 @@ class MainWindow(QMainWindow):
             self.toasts,
             lambda: self.accounts.said,
             lambda title, text: self.leaving.call_back(*self.lock.on_alarm(title, text)),
+            lambda title, text: self.leaving.mention(title, text) if self.lock.shown is None else None,
         )
         self._build_centre()
         self._placed = self._places()

@@ -720,6 +720,33 @@ def test_an_alarm_that_is_over_stays_in_the_list_and_leaves_the_chart(stage: Sta
     assert [entry.notice.level for entry in window.notices.entries[-3:]] == [Level.ALARM, Level.ALARM, Level.INFO]
 
 
+def test_an_exit_that_went_through_is_said_quietly_and_on_the_desktop_once(
+    stage: Stage, window: MainWindow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[tuple[str, str]] = []
+    monkeypatch.setattr(window.leaving, "mention", lambda title, text: said.append((title, text)))
+    hit = Noticed(Level.INFO, "NSE:INFY: the stop was hit", "Sold 25 at 1,120.10.", "", market.ACCOUNT, "CWDK:hit")
+    stage.publish(hit, hit, Noticed(Level.INFO, "Pre-flight: everything stands", "", "", None, "pre-flight"))
+    stage.until(lambda: any("Pre-flight" in one.text() for one in window.toasts.findChildren(QLabel)))
+    shown = [one.text() for one in window.toasts.findChildren(QLabel) if one.isVisibleTo(window.toasts)]
+    assert hit.title in shown
+    assert hit.cause in shown
+    assert said == [(hit.title, hit.cause)]
+    assert "CWDK:hit" not in window.banners.names
+
+
+@pytest.mark.parametrize("key", [Qt.Key.Key_End, Qt.Key.Key_Home, Qt.Key.Key_Down])
+def test_a_key_that_moves_on_in_a_table_takes_the_selection_along(window: MainWindow, key: Qt.Key) -> None:
+    table = window.positions.table
+    model = table.model()
+    assert model.rowCount() > 1
+    table.setCurrentIndex(model.index(model.rowCount() - 1 if key is Qt.Key.Key_Home else 0, 0))
+    before = table.current
+    QTest.keyClick(table, key, Qt.KeyboardModifier.ControlModifier)
+    assert table.current != before
+    assert table.selected == [table.current]
+
+
 def test_a_flood_of_alarms_leaves_room_for_what_it_is_about(stage: Stage, window: MainWindow) -> None:
     window.banners.show_banner("session", "The session has ended.", button="Log in")
     for number in range(12):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPoint, QRect, Qt, Signal
+from PySide6.QtCore import QItemSelectionModel, QModelIndex, QPersistentModelIndex, QPoint, QRect, Qt, Signal
 from PySide6.QtGui import (
     QAction,
     QColor,
@@ -33,6 +33,11 @@ from app.ui.views.column_room import ColumnRoom
 from app.ui.widgets.text import caption
 
 Index = QModelIndex | QPersistentModelIndex
+
+_MOVES = frozenset(
+    {Qt.Key.Key_Home, Qt.Key.Key_End, Qt.Key.Key_Up, Qt.Key.Key_Down, Qt.Key.Key_PageUp, Qt.Key.Key_PageDown}
+)
+_THIS_ROW = QItemSelectionModel.SelectionFlag.ClearAndSelect | QItemSelectionModel.SelectionFlag.Rows
 
 
 class TableView(QTableView):
@@ -153,6 +158,9 @@ class TableView(QTableView):
             event.ignore()
             return
         super().keyPressEvent(event)
+        if event.key() in _MOVES and event.modifiers() == Qt.KeyboardModifier.ControlModifier:
+            # Qt moves on without selecting: buttons and letters would act on another row than the one that is lit.
+            self.selectionModel().select(self.currentIndex(), _THIS_ROW)
 
     def currentChanged(self, current: Index, previous: Index) -> None:
         """Qt."""

@@ -43,10 +43,8 @@ class Breaker:
                     if self._reads
                     else "reads in a row failed; the broker is"
                 )
-                raise BrokerPaused(
-                    f"{self._failures} {what} left alone for {left:.0f} s more.",
-                    seconds=left,
-                )
+                # Not how long yet: these words stand in a banner and in the log for long; `seconds` is counted down.
+                raise BrokerPaused(f"{self._failures} {what} left alone for a minute.", seconds=left)
             if self._probe is None:
                 self._probe = asyncio.get_running_loop().create_future()
                 return

@@ -98,7 +98,7 @@ async def test_the_breaker_opens_after_five_failures_and_tries_one_read_a_minute
         breaker.failed()
     assert breaker.failed()
     assert breaker.view() == BreakerView("zerodha", "open", 5, 60.0)
-    with pytest.raises(BrokerPaused, match="left alone for 60 s"):
+    with pytest.raises(BrokerPaused, match="left alone for a minute"):
         await breaker.enter()
     time.now += 60
     assert breaker.view().state == "half-open"

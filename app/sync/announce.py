@@ -7,7 +7,7 @@ from collections.abc import Callable
 from app.domain.events import BookChanged, Event, FundsChanged, HoldingsChanged, Level, Noticed
 from app.domain.fill import Fill
 from app.domain.ids import AccountId
-from app.domain.money import from_minor
+from app.domain.money import grouped, said_price
 from app.sync.apply import Applied, Fetched
 from app.sync.diff import Conflict
 
@@ -27,7 +27,7 @@ def applied(publish: Publish, account: AccountId, fetched: Fetched, result: Appl
             Noticed(
                 Level.WARNING,
                 f"{len(result.conflicts)} trades differ from what the broker says now",
-                "; ".join(story(conflict) for conflict in result.conflicts[:5]),
+                "; ".join(story(conflict) for conflict in result.conflicts[:5]) + ".",
                 "The book keeps what it had; Sync shows both sides, and you settle which is right.",
                 account,
                 f"sync conflict {account}",
@@ -39,7 +39,7 @@ def applied(publish: Publish, account: AccountId, fetched: Fetched, result: Appl
             Noticed(
                 Level.WARNING,
                 f"The broker has taken back {'a fill' if count == 1 else f'{count:,} fills'} that it had reported",
-                "; ".join(_told(fill) for fill in result.withdrawn[:5]),
+                "; ".join(_told(fill) for fill in result.withdrawn[:5]) + ".",
                 "The book no longer counts it; compare your positions with the broker's own pages.",
                 account,
                 f"withdrawn {account}",
@@ -88,7 +88,7 @@ def _told(fill: Fill) -> str:
 
 
 def _deal(fill: Fill) -> str:
-    return f"{fill.side.value} {fill.quantity} at {from_minor(fill.price, fill.price_scale)}"
+    return f"{fill.side.value} {grouped(fill.quantity)} at {said_price(fill.price, fill.price_scale)}"
 
 
 def book_changed(publish: Publish, account: AccountId, fills: int) -> None:

@@ -118,8 +118,7 @@ async def test_a_withdrawn_fill_is_marked_and_counts_again_when_it_returns(
     assert (result.updated, result.skipped) == (1, 1)
     (told,) = desk.told(Noticed)
     assert told.title == "The broker has taken back a fill that it had reported"
-    assert ": SELL 10 at 1100" in told.cause
-    assert told.cause.endswith(", order 2")
+    assert told.cause == "NSE:INFY: SELL 10 at 1,100.00, order 2."
     (still_open,) = await trades_of(book)
     assert still_open.closed_at is None
     desk.trades = ROUND_TRIP
@@ -158,7 +157,7 @@ async def test_a_conflict_is_shown_and_not_written(service: SyncService, desk: D
     assert (result.step, result.conflicting, result.skipped) == (SyncStep.COMPLETED, 1, 1)
     (notice,) = desk.told(Noticed)
     assert notice.level is Level.WARNING
-    assert "NSE:INFY: BUY 10 at 1000 here, BUY 10 at 999.95 there" in notice.cause
+    assert "NSE:INFY: BUY 10 at 1,000.00 here, BUY 10 at 999.95 there." in notice.cause
     assert await trades_of(book) == before
 
 

@@ -120,8 +120,8 @@ class DataDialog(QDialog):
         self.question.ask(
             f"Restore {file}? The present state is set aside in the profile, and the backup takes its place when "
             "Stopline is started again.",
-            "&Restore",
-            "&Keep the present state",
+            "&Yes, restore",
+            "Keep the &present state",
             lambda: self._start(self._restore, "Checking the backup…"),
         )
 
@@ -163,7 +163,7 @@ class DataDialog(QDialog):
             "Make new keys? Everything is encrypted anew and the old keys open nothing any more, backups in the "
             "folder included. Stops stay watched. A recovery key ends.",
             "&Make new keys",
-            "&Keep the keys",
+            "Keep the ke&ys",
             lambda: self._start(self._rotate, "Encrypting everything anew…"),
         )
 

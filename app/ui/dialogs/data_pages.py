@@ -136,7 +136,7 @@ class KeysPage(QWidget):
         layout.addWidget(label("Recovery key", "heading"))
         layout.addWidget(self._recovery_words)
         layout.addWidget(self._shown)
-        layout.addLayout(_row(None, _button("data.recovery", "Make a &recovery key", self.recovery)))
+        layout.addLayout(_row(None, _button("data.recovery", "Make a reco&very key", self.recovery)))
         layout.addSpacing(8)
         layout.addWidget(label("New keys", "heading"))
         layout.addWidget(
@@ -146,7 +146,7 @@ class KeysPage(QWidget):
                 wrap=True,
             )
         )
-        layout.addLayout(_row(None, _button("data.rotate", "Make new &keys…", self.rotate, "danger")))
+        layout.addLayout(_row(None, _button("data.rotate", "Make ne&w keys…", self.rotate, "danger")))
         layout.addStretch(1)
         for edit in (self._current, self._new, self._again):
             edit.textChanged.connect(self.message.clear)
@@ -199,7 +199,7 @@ class KeptPage(QWidget):
         self._sync_log = _number("data.sync_log", 7, 3650, " days")
         self._ticks = _number("data.ticks", 1, 3650, " days")
         self._megabytes = _number("data.ticks.megabytes", 10, 1_000_000, " MB")
-        self._record = QCheckBox("&Record the ticks of open positions")
+        self._record = QCheckBox("Recor&d the ticks of open positions")
         self._record.setObjectName("data.ticks.record")
         self._also = _edit("data.ticks.also", "Instruments recorded besides", "e.g. NSE:INFY, NFO:NIFTY26DECFUT")
         self._held = label("", "muted", wrap=True, name="data.ticks.held")
@@ -209,7 +209,7 @@ class KeptPage(QWidget):
         form.addRow("&Notifications", self._notifications)
         form.addRow("S&ync log", self._sync_log)
         form.addRow("", self._record)
-        form.addRow("Record &besides", self._also)
+        form.addRow("Record bes&ides", self._also)
         form.addRow("&Ticks", self._ticks)
         form.addRow("Ticks, at &most", self._megabytes)
         layout = QVBoxLayout(self)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from PySide6.QtWidgets import QLabel, QLineEdit, QPushButton, QSpinBox, QTabWidget, QWidget
+from PySide6.QtWidgets import QAbstractButton, QLabel, QLineEdit, QPushButton, QSpinBox, QTabWidget, QWidget
 
 from app.domain.errors import Denied, WrongPassphrase
 from app.runtime.secret import Secret
@@ -145,3 +145,18 @@ def test_health_and_integrity_are_told_line_by_line(page: Page) -> None:
     texts = [shown.text() for shown in page.dialog.health.findChildren(QLabel)]
     assert "there is none. Make one." in texts
     assert texts.count("warning") == 1
+
+
+def test_every_letter_behind_alt_stands_for_one_thing_on_a_page(page: Page) -> None:
+    tabs = page.dialog.findChild(QTabWidget, "data.tabs")
+    assert tabs is not None
+    for index in range(tabs.count()):
+        tabs.setCurrentIndex(index)
+        shown = tabs.currentWidget()
+        assert shown is not None
+        texts = [tabs.tabText(one) for one in range(tabs.count())]
+        texts += [one.text() for one in shown.findChildren(QLabel)]
+        texts += [one.text() for one in shown.findChildren(QAbstractButton)]
+        letters = [text[text.index("&") + 1].lower() for text in texts if "&" in text]
+        assert len(letters) > tabs.count()
+        assert sorted(letters) == sorted(set(letters)), tabs.tabText(index)

@@ -288,7 +288,7 @@ async def test_a_backup_overwrites_nothing_and_a_foreign_file_is_named(tmp_path:
     there = tmp_path / "there.stopline"
     there.write_text("something else")
     async with opened(tmp_path) as desk:
-        with pytest.raises(StorageError, match="nothing is overwritten"):
+        with pytest.raises(Denied, match="nothing is overwritten"):
             await desk.data.backup(str(there))
         with pytest.raises(Damaged, match="not a backup"):
             await desk.data.restore(str(there))

@@ -21,7 +21,7 @@ from app.domain.calendar import ist_date
 from app.domain.errors import AppError
 from app.domain.health import Finding, PreflightReport
 from app.domain.ids import AccountId
-from app.domain.listing import list_name
+from app.domain.listing import ListSource, list_name
 from app.runtime.clock import SECOND, SystemClock
 from app.runtime.secret import Secret
 from app.storage.accounts import AccountRecord
@@ -160,8 +160,10 @@ class Doctor:
             name = list_name(broker, paper=paper)
             title = f"{self._workspace.title(broker)}{' paper' if paper else ''}"
             stats = await lists.stats(name)
-            read = [done.ended_at for done in await lists.imports(name, 20) if done.counts is not None]
-            found.append(checks.instruments(title, name, stats.active, max(read, default=None), self._clock.now()))
+            read = [done for done in await lists.imports(name, 20) if done.counts is not None]
+            newest = max(read, key=lambda done: done.ended_at, default=None)
+            read_at, sample = (newest.ended_at, newest.source is ListSource.SAMPLE) if newest else (None, False)
+            found.append(checks.instruments(title, name, stats.active, read_at, self._clock.now(), sample=sample))
         return found
 
     async def _account(self, record: AccountRecord) -> Sequence[Finding]:

@@ -147,6 +147,8 @@ def session(account: AccountId, state: SessionState, cause: str, stops: int) -> 
     words = f"{state}: {cause.rstrip('.')}" if cause else str(state)
     if stops:
         return failure(name, f"{words}; {stops} stops are blind", "Log in again.", Remedy.LOG_IN, account)
+    if state is SessionState.ERROR:
+        return warning(name, f"{words}.", "", Remedy.LOG_IN, account)  # what to do stands with the cause
     return warning(name, words, "Log in again before you trade.", Remedy.LOG_IN, account)
 
 
@@ -214,12 +216,18 @@ def feed(account: AccountId, state: FeedState, blind: int, *, guarding: bool, lo
     return warning(name, str(state), "Wait a moment; Stopline keeps connecting.", Remedy.RECONNECT, account)
 
 
-def instruments(title: str, name_of_list: str, active: int, read_at: Nanos | None, now: Nanos) -> Finding:
-    """How many contracts are known of a broker, and from when. `title`: what the trader calls the list."""
+def instruments(
+    title: str, name_of_list: str, active: int, read_at: Nanos | None, now: Nanos, *, sample: bool = False
+) -> Finding:
+    """How many contracts are known of a broker, and from when. `title`: what the trader calls the list. `sample`: no
+    source of the broker's served, and what is stored came with the program."""
     name = f"instruments {title}"
     if not active:
         step = "Bring them in: `instruments sync`, or log in."
         return warning(name, "none are stored", step, Remedy.IMPORT_INSTRUMENTS, name_of_list)
+    if sample:
+        words = f"{active:,} active, of the sample that ships with the program"
+        return warning(name, words, "Bring in the broker's own list.", Remedy.IMPORT_INSTRUMENTS, name_of_list)
     if read_at is None:
         return fine(name, f"{active:,} active")
     days = max(0, now - read_at) // _DAY

@@ -11,7 +11,7 @@ from app.diagnostics import checks
 from app.domain.broker import BrokerListing, ProviderProblem
 from app.domain.calendar import AlwaysOpen, TradingCalendar
 from app.domain.events import FeedState, SessionState
-from app.domain.health import Finding, HealthState
+from app.domain.health import Finding, HealthState, Remedy
 from app.domain.ids import AccountId
 from app.runtime.paths import resource
 
@@ -57,6 +57,7 @@ CASES: list[tuple[Finding, HealthState]] = [
     (checks.feed(A, FeedState.OFF, 1, guarding=False), OK),
     (checks.instruments("Zerodha", "zerodha", 0, None, 0), WARNING),
     (checks.instruments("Zerodha", "zerodha", 90_000, 0, 4 * 24 * HOUR), OK),
+    (checks.instruments("Zerodha", "zerodha", 152, 0, 0, sample=True), WARNING),
     (checks.instruments("Zerodha", "zerodha", 90_000, 0, 5 * 24 * HOUR), WARNING),
     (checks.calendar(AlwaysOpen(), date(2026, 11, 25)), OK),
     (checks.calendar(known_calendar(), date(2026, 11, 25)), OK),
@@ -107,3 +108,15 @@ def test_a_feed_that_waits_for_a_login_asks_for_no_data_plan() -> None:
     assert "plan" in checks.feed(A, FeedState.REFUSED, 0, guarding=True).next_step
     finding = checks.feed(A, FeedState.REFUSED, 0, guarding=True, logged_in=False)
     assert (finding.words, finding.next_step) == ("no prices without a session", "It comes back with the login.")
+
+
+def test_a_broker_that_was_not_there_is_no_reason_to_log_in_again() -> None:
+    finding = checks.session(A, SessionState.ERROR, "No answer. Check the connection; Stopline keeps trying.", 0)
+    assert finding.words == "error: No answer. Check the connection; Stopline keeps trying."
+    assert finding.next_step == ""
+
+
+def test_the_sample_in_the_place_of_the_brokers_list_is_named_and_mended_by_one_click() -> None:
+    finding = checks.instruments("Zerodha", "zerodha", 152, 0, 0, sample=True)
+    assert "sample" in finding.words
+    assert (finding.remedy, finding.about) == (Remedy.IMPORT_INSTRUMENTS, "zerodha")

@@ -297,8 +297,12 @@ class StopEngine:
         ):
             return False
         sent, closed = self.backstops.triggers.sent_by(stop.id), await self._closed_then(stop)
-        if sent + closed < min(stop.quantity, stop.plan.quantity):
+        more = sent + closed - min(stop.quantity, stop.plan.quantity)
+        if more < 0:
             return False
+        if more:  # the program ended before it was taken back, and what was sold then is settled now
+            told = f"Its exit and its trigger (GTT) both traded on an earlier day: {more} units more than it guarded."
+            self._record.alarm(stop, told, "Check the position and the holding; what was sold short goes to auction.")
         how = "its trigger (GTT) sold them" if sent else "its exits closed them"
         await self.close_elsewhere(stop, f"{how} on an earlier day")
         return True

@@ -70,7 +70,9 @@ def _oversold(stage: Stage, guarded: Guarded) -> Iterator[str]:
         elif ours <= most and over is not None:
             yield from _too_long(stage, over, trade.at)
             over = None
-    if over is not None:
+    if over is not None and stage.night is not None and over.at < world.turned_day:
+        yield from _too_long(stage, over, stage.night)  # settled over the night: nothing of it can go back
+    elif over is not None:
         yield f"{ours} units were sold by its exits from {over.at - stage.begun:.2f} s to the end, it guarded {most}"
     if called_for and not _called(stage, guarded.instrument):
         yield "its exits sold more than it guarded, and nobody was called"

@@ -497,6 +497,36 @@ def test_one_that_fired_while_nobody_was_here_closes_the_stop() -> None:
     assert play(script).broker.placed == []
 
 
+def test_what_both_sold_before_the_program_ended_is_told_in_the_morning() -> None:
+    """What was sold short is settled by then: nothing can go back, and the trader must know."""
+
+    async def script(rig: Rig) -> None:
+        rig.broker.hold(SHARES, 300)
+        await rig.state.read_positions()
+        stop = await rig.engine.arm(SHARES, StopPlan(99_000, quantity=100, backstop=DISTANCE))
+        await asyncio.sleep(3)
+        rig.broker.state = None
+        number = rig.broker.reach(the_one(rig).id)
+        assert number is not None
+        rig.tick(97_900)  # the gap went through both
+        rig.broker.fill(number)
+        rig.broker.state = rig.state
+        await asyncio.sleep(0.5)
+        rig.log_out()  # before the excess went back
+        rig.journal.stops[stop.id] = replace(rig.of(stop), state=StopState.EXITING, closed_at=None)
+        rig.broker.book.clear()
+        rig.broker.placed.clear()
+        rig.broker.hold(SHARES, 100)
+        rig.clock.set(rig.clock.now() + DAY)
+        again = await next_run(rig, stop)
+        await again.ended(stop)
+        assert not rig.broker.placed
+        assert any("100 units more than it guarded" in alarm for alarm in again.alarms)
+        await again.tasks.stop()
+
+    play(script)
+
+
 @pytest.mark.parametrize("sold_by", ["its trigger", "its exit", "its exit, in part"])
 def test_a_share_of_the_position_that_was_sold_on_an_earlier_day_is_not_sold_again(sold_by: str) -> None:
     """The order book is empty in the morning, and the position does not tell whose units are left."""

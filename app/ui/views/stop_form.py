@@ -9,8 +9,19 @@ import re
 from dataclasses import replace
 from datetime import time
 
-from PySide6.QtCore import QSignalBlocker, Signal
-from PySide6.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
+from PySide6.QtCore import QEvent, QObject, QSignalBlocker, QSize, Qt, Signal
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
 from app.domain.ids import InstrumentId, split_instrument_id
 from app.domain.instrument import Instrument
@@ -316,3 +327,34 @@ def _whole(text: str, what: str) -> int:
         return fmt.parse_quantity(text)
     except ValueError as problem:
         raise ValueError(f"{what}: {problem}.") from None
+
+
+class Fields(QScrollArea):
+    """As high as a form where there is room; in a low panel it scrolls, where its lines would lie over each other."""
+
+    def __init__(self, form: StopForm) -> None:
+        super().__init__()
+        self._form = form
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setWidgetResizable(True)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
+        self.setWidget(form)
+        for behind in (self.viewport(), form):
+            behind.setAutoFillBackground(False)  # the strip's own colour shows through
+        form.installEventFilter(self)
+
+    def sizeHint(self) -> QSize:
+        """Qt. All lines of the form."""
+        return self._form.sizeHint()
+
+    def minimumSizeHint(self) -> QSize:
+        """Qt. One line, and part of the next, so that there is more to be seen."""
+        whole = self._form.minimumSizeHint()
+        return QSize(whole.width(), whole.height() // 3)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Qt. As wide as the fields are that are shown now."""
+        if event.type() is QEvent.Type.LayoutRequest:
+            self.updateGeometry()
+        return super().eventFilter(watched, event)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from PySide6.QtCore import Qt, QTimer
-from PySide6.QtGui import QKeyEvent
+from PySide6.QtGui import QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from app.desk.messages import BackstopPreview, StopPreview
@@ -21,7 +21,7 @@ from app.ui import format as fmt
 from app.ui import theme
 from app.ui.bridge import Bridge
 from app.ui.models.facts import Facts
-from app.ui.views.stop_form import StopForm
+from app.ui.views.stop_form import Fields, StopForm
 from app.ui.views.words import price_of, quantity_of, standing_price
 from app.ui.widgets.price_edit import PriceEdit
 from app.ui.widgets.text import label
@@ -88,13 +88,14 @@ class StopStrip(QFrame):
         line.addWidget(self._more)
         line.addStretch(1)
         self.form = StopForm()
-        self.form.hide()
+        self._fields = Fields(self.form)
+        self._fields.hide()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(12, 6, 8, 6)
         layout.setSpacing(4)
         layout.addLayout(head)
         layout.addLayout(line)
-        layout.addWidget(self.form)
+        layout.addWidget(self._fields)
         layout.addWidget(self._meaning)
         self._pause = QTimer(self)
         self._pause.setSingleShot(True)
@@ -132,6 +133,7 @@ class StopStrip(QFrame):
         if instrument.expiry is not None and self.form.underlying is None:
             self._bridge.start(self._read_underlying(instrument, plan), "underlying")
         self._meaning.setText("")
+        self._make_room()
         self.show()
         self.price.setFocus()
         self.price.selectAll()
@@ -201,7 +203,7 @@ class StopStrip(QFrame):
             self.form.offer(found)
 
     def _on_more(self, shown: bool) -> None:
-        self.form.setVisible(shown)
+        self._fields.setVisible(shown)
         if shown:
             self.form.target.setFocus()
 
@@ -291,6 +293,16 @@ class StopStrip(QFrame):
     def _say(self, text: str, role: str) -> None:
         self._meaning.setText(text)
         theme.set_role(self._meaning, role)
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """For every line of the words: a low panel takes it from the fields, which scroll."""
+        self._meaning.setMinimumHeight(max(0, self._meaning.heightForWidth(self._meaning.width())))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Qt."""
+        super().resizeEvent(event)
+        self._make_room()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Qt. Esc backs out."""

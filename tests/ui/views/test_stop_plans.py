@@ -385,3 +385,26 @@ def test_no_field_of_a_plan_covers_another_in_a_narrow_panel(stage: Stage, panel
         assert form.rect().contains(one.geometry()), one.objectName()
         covered = [w.objectName() for w in shown[:number] if w.geometry().intersects(one.geometry())]
         assert covered == [], one.objectName()
+
+
+def test_in_a_low_panel_the_fields_of_a_plan_scroll_and_never_lie_over_each_other(
+    stage: Stage, panel: StopsPanel
+) -> None:
+    opened(stage, panel)
+    stage.until(lambda: "net" in text(panel, "stop.meaning"))
+    form, meaning = part(panel, "stop.form"), part(panel, "stop.meaning")
+    panel.setMinimumSize(100, 100)  # as its dock does
+    panel.resize(560, 300)
+    panel.strip._say("Nobody takes over if this program dies: only your passphrase opens the profile. " * 3, "muted")
+    stage.settle()
+    shown = [w for w in form.findChildren(QWidget, options=Qt.FindChildOption.FindDirectChildrenOnly) if w.isVisible()]
+    assert len(shown) >= 9
+    for number, one in enumerate(shown):
+        assert form.rect().contains(one.geometry()), one.objectName()
+        assert not [w.objectName() for w in shown[:number] if w.geometry().intersects(one.geometry())], one.objectName()
+    assert meaning.height() >= meaning.heightForWidth(meaning.width())
+    part(panel, "stop.units").setFocus(Qt.FocusReason.TabFocusReason)
+    click(panel, "stop.more")
+    stage.settle()
+    assert not form.isVisible()
+    assert panel.strip.height() < 160

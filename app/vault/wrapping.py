@@ -48,6 +48,8 @@ def master_by_passphrase(file: VaultFile, passphrase: Secret) -> bytearray:
     """Raises WrongPassphrase; Denied when there is no such way in."""
     if file.passphrase is None:
         raise Denied("This vault has no passphrase.", "Open it with the keyring.")
+    if not passphrase.reveal():
+        raise WrongPassphrase("The passphrase is missing.", "Type the passphrase of this profile.")
     wrapped = file.passphrase
     key = sealing.passphrase_key(passphrase.reveal(), wrapped.salt, wrapped.cost)
     master = sealing.unseal(key, wrapped.sealed, wrapped.binding(file.vault_id))

@@ -50,6 +50,8 @@ def test_a_rotation_asks_for_the_passphrase_again(tmp_path: Path) -> None:
     for wrong in (None, Secret("wrong")):
         with pytest.raises(WrongPassphrase):
             vault.prepare_rotation(wrong)
+    with pytest.raises(WrongPassphrase, match="missing"):
+        vault.prepare_rotation(Secret(""))
 
 
 def test_the_recovery_key_opens_the_vault_and_sets_a_new_passphrase(tmp_path: Path) -> None:

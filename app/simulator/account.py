@@ -12,10 +12,10 @@ from typing import Any
 from app.simulator import margins
 from app.simulator.listing import Listing
 from app.simulator.refusal import bad_input
-from app.simulator.refusals import is_option, multiplier
+from app.simulator.refusals import is_option, price_of, worth
 
 LastPrices = Callable[[int], tuple[int, int]]
-"""Token -> (last price, previous close), paise."""
+"""Token -> (last price, previous close), in the listing's unit."""
 
 
 @dataclass(slots=True)
@@ -117,7 +117,7 @@ class Account:
     def apply(self, listing: Listing, product: str, side: str, quantity: int, price: int) -> Position:
         """Takes a fill in."""
         position = self.position(listing.token, product)
-        value = quantity * price * multiplier(listing)
+        value = worth(listing, quantity, price)
         if side == "BUY":
             position.bought += quantity
             position.bought_value += value
@@ -169,12 +169,12 @@ class Account:
         if is_option(listing):
             short = margins.Margin()
             if quantity < 0:
-                price = position.open_value() // (-quantity * multiplier(listing))
+                price = price_of(listing, position.open_value(), -quantity)
                 asked = margins.required(listing, "SELL", position.product, -quantity, price)
                 short = margins.Margin(span=asked.span, exposure=asked.exposure)
             return short, today
         side = "BUY" if quantity > 0 else "SELL"
-        price = position.open_value() // (abs(quantity) * multiplier(listing)) if quantity else 0
+        price = price_of(listing, position.open_value(), abs(quantity)) if quantity else 0
         margin = margins.required(listing, side, position.product, abs(quantity), price)
         return margin, position.realised()
 

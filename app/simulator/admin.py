@@ -28,6 +28,7 @@ from app.simulator.clock import IST
 from app.simulator.faults import Faults
 from app.simulator.kite import portfolio
 from app.simulator.kite.envelope import json_response
+from app.simulator.listing import scale_of
 from app.simulator.oms import OrderSystem
 from app.simulator.refusal import Refused, bad_input
 
@@ -116,7 +117,7 @@ class AdminRoutes:
         account = oms.ledger.account
         shown = self._faults.switches.market_row
         orders = [
-            {**order.row(shown), "limit": order.limit / 100, "received_ns": order.received_ns}
+            {**order.row(shown), "limit": order.limit / scale_of(order.token), "received_ns": order.received_ns}
             for order in oms.records.orders.values()
         ]
         net = [

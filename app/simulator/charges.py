@@ -18,7 +18,7 @@ from typing import Any
 from app.simulator.figures import number
 from app.simulator.listing import Listing, samples
 from app.simulator.order import Fill
-from app.simulator.refusals import multiplier
+from app.simulator.refusals import worth
 
 DELIVERY, INTRADAY, FUTURE, OPTION, COMMODITY_FUTURE, COMMODITY_OPTION, CURRENCY_FUTURE, CURRENCY_OPTION = (
     "delivery",
@@ -178,7 +178,7 @@ def of_fills(
         listing = listings.get(fill.token)
         if listing is not None:
             key = (fill.order_id, fill.token, fill.product, fill.side)
-            turnover[key] = turnover.get(key, 0) + fill.quantity * fill.price * multiplier(listing)
+            turnover[key] = turnover.get(key, 0) + worth(listing, fill.quantity, fill.price)
     total = Decimal(0)
     for (order_id, token, product, side), value in turnover.items():
         broker = (brokers or {}).get(order_id, ZERODHA)

@@ -279,7 +279,8 @@ class Exchange:
             listing = self.market.listings.by_key.get(opening.key)
             if listing is None or not listing.tradable:
                 raise CannotStart(f"--opening-position: {opening.key} is not listed or cannot be traded")
-            price = opening.price or self.market.quotes[listing.token].last_price
+            asked = opening.price * listing.price_scale // 100 if opening.price else 0
+            price = asked or self.market.quotes[listing.token].last_price
             if opening.product == "CNC":
                 self.ledger.hold(listing.token, opening.quantity, opening.quantity * price)
                 continue

@@ -7,10 +7,13 @@ from decimal import Decimal
 from fractions import Fraction
 
 
-def rupees(paise: int) -> int | float:
-    """A price as Kite prints it: whole rupees without a point (`1075`), others as the shortest float (`1074.35`)."""
-    whole, rest = divmod(paise, 100)
-    return paise / 100 if rest else whole
+def rupees(price: int, scale: int = 100) -> int | float:
+    """A price as Kite prints it: whole rupees without a point (`1075`), others as the shortest float (`1074.35`).
+
+    `scale`: its units in a rupee; paise, as every amount is, unless it is the price of a contract that is priced finer.
+    """
+    whole, rest = divmod(price, scale)
+    return price / scale if rest else whole
 
 
 def number(value: Decimal | Fraction | float) -> int | float:

@@ -74,7 +74,8 @@ def _protect(order: Order, quote: Quote) -> None:
     listing = quote.listing
     percent = Decimal(str(order.market_protection))
     if percent <= 0:
-        percent = matching.band_percent(option=refusals.is_option(listing), last_price=quote.last_price)
+        paise = quote.last_price * refusals.PAISE // listing.price_scale
+        percent = matching.band_percent(option=refusals.is_option(listing), last_price=paise)
     order.system_tags = [tag for tag in order.system_tags if not tag.startswith("mktp")]
     order.system_tags += ["mktp", f"mktp:{percent:.2f}"]
     limit = matching.protected_price(order.side, quote.last_price, percent, listing.tick_size)

@@ -18,7 +18,7 @@ from app.simulator.listing import Listing
 from app.simulator.market import Market
 from app.simulator.order import Fill, Order
 from app.simulator.refusal import Refused, bad_input
-from app.simulator.refusals import insufficient_funds, multiplier
+from app.simulator.refusals import insufficient_funds, price_of
 
 
 class Ledger:
@@ -78,7 +78,7 @@ class Ledger:
         for position in self.account.positions.values():
             listing = self._market.listings.by_token.get(position.token)
             if listing is not None and position.quantity:
-                price = position.open_value() // (abs(position.quantity) * multiplier(listing))
+                price = price_of(listing, position.open_value(), abs(position.quantity))
                 found.append(spreads.Stake(listing, position.product, position.quantity, price))
         return found
 

@@ -36,6 +36,11 @@ PRICE_SCALE = {3: 10_000_000, 6: 10_000, 12: 10_000}
 """Segment id (low byte of the token) -> wire units in a rupee; 100 for all others."""
 
 
+def scale_of(token: int) -> int:
+    """Price units in a rupee of what a token names."""
+    return PRICE_SCALE.get(token & 0xFF, 100)
+
+
 @dataclass(frozen=True, slots=True)
 class Listing:
     """One contract of the exchange. A new one replaces it when a day begins with other limits."""
@@ -77,7 +82,7 @@ class Listing:
     @property
     def price_scale(self) -> int:
         """Price units in a rupee."""
-        return PRICE_SCALE.get(self.token & 0xFF, 100)
+        return scale_of(self.token)
 
     @property
     def is_option(self) -> bool:
@@ -182,7 +187,7 @@ def read_rows(lines: Iterable[str], source: str) -> list[Listing]:
 
 def _row(fields: Mapping[str, str]) -> Listing:
     token = int(fields["instrument_token"])
-    scale = PRICE_SCALE.get(token & 0xFF, 100)
+    scale = scale_of(token)
 
     def price(column: str) -> int:
         value = Decimal(fields.get(column) or 0) * scale

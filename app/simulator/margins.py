@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from app.simulator.listing import Listing
-from app.simulator.refusals import is_option, multiplier
+from app.simulator.refusals import is_option, multiplier, worth
 
 INTRADAY = ("MIS", "CO")
 """Products that are squared off at the day's end."""
@@ -42,8 +42,8 @@ class Margin:
 
 
 def required(listing: Listing, side: str, product: str, quantity: int, price: int) -> Margin:
-    """To open `quantity` units of the wire at `price` paise."""
-    value = quantity * multiplier(listing) * price
+    """To open `quantity` units of the wire at `price`, in the listing's unit."""
+    value = worth(listing, quantity, price)
     if is_option(listing):
         if side == "BUY":
             return Margin(option_premium=value)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from app.simulator.figures import number, rupees
+from app.simulator.listing import scale_of
 
 PUT_RECEIVED = "PUT ORDER REQ RECEIVED"
 VALIDATION_PENDING = "VALIDATION PENDING"
@@ -118,7 +119,7 @@ class Order:
     def row(self, market_row: str = "LIMIT") -> dict[str, Any]:
         """A row of GET /orders."""
         tags = ([self.tag] if self.tag else []) + self.system_tags
-        shown = self.order_type
+        shown, scale = self.order_type, scale_of(self.token)
         if shown == "MARKET" and self.limit and market_row == "LIMIT":
             shown = "LIMIT"
         auction = {"auction_number": self.auction_number} if self.auction_number else {}
@@ -147,8 +148,8 @@ class Order:
             "product": self.product,
             "quantity": self.quantity,
             "disclosed_quantity": self.disclosed_quantity,
-            "price": rupees(self.limit if shown == "LIMIT" and self.order_type == "MARKET" else self.price),
-            "trigger_price": rupees(self.trigger_price),
+            "price": rupees(self.limit if shown == "LIMIT" and self.order_type == "MARKET" else self.price, scale),
+            "trigger_price": rupees(self.trigger_price, scale),
             "average_price": self.average_price(),
             "filled_quantity": self.filled,
             # a cancelled row keeps what was pending, beside what was cancelled (A7.5)
@@ -163,7 +164,7 @@ class Order:
 
     def average_price(self) -> int | float:
         """Of its fills, unrounded rupees; 0 before the first."""
-        return number(self.value / self.filled / 100) if self.filled else 0
+        return number(self.value / self.filled / scale_of(self.token)) if self.filled else 0
 
     def history_row(self, market_row: str) -> dict[str, Any]:
         """A row of GET /orders/{id}: fewer fields, and token 1 in the first (A7.5)."""
@@ -227,7 +228,7 @@ class Fill:
             "tradingsymbol": self.tradingsymbol,
             "instrument_token": self.token,
             "product": self.product,
-            "average_price": rupees(self.price),
+            "average_price": rupees(self.price, scale_of(self.token)),
             "quantity": self.quantity,
             "exchange_order_id": self.exchange_order_id,
             "transaction_type": self.side,

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from app.simulator.figures import rupees
 from app.simulator.form import OrderForm
+from app.simulator.hours import CURRENCIES
 from app.simulator.listing import Listing
 from app.simulator.pricing import INDEX_KEYS
 from app.simulator.refusal import Refused, bad_input
@@ -16,12 +17,14 @@ NO_PROTECTION = (
     "Please set market protection or use a Limit order."
 )
 MAX_PROTECTION = 100
-RUPEE = 100
-"""Paise: the account counts in them, so contracts priced finer (currencies) are listed but not traded."""
 MAX_SLICES = 10
 INDEX_UNDERLYINGS = frozenset(INDEX_KEYS) | {"FINNIFTY", "MIDCPNIFTY", "NIFTYNXT50", "SENSEX", "BANKEX", "SENSEX50"}
 LOT_EXCHANGES = frozenset({"MCX", "CDS", "BCD", "NCO"})
 """Where the wire counts lots, not units (A7.2)."""
+CURRENCY_UNITS = 1_000
+"""Of the foreign currency in a lot (of the yen 100,000, priced by the hundred). The lists say 1, positions this."""
+PAISE = 100
+"""In a rupee: all amounts are in them."""
 
 
 def is_option(listing: Listing) -> bool:
@@ -41,7 +44,19 @@ def on_index(listing: Listing) -> bool:
 
 def multiplier(listing: Listing) -> int:
     """Units that one unit of the wire's quantity stands for."""
+    if listing.exchange in CURRENCIES:
+        return CURRENCY_UNITS
     return listing.lot_size if listing.exchange in LOT_EXCHANGES else 1
+
+
+def worth(listing: Listing, quantity: int, price: int) -> int:
+    """Paise that a quantity of the wire is worth at a price in the listing's own unit; whole, rounded down."""
+    return quantity * price * multiplier(listing) * PAISE // listing.price_scale
+
+
+def price_of(listing: Listing, value: int, quantity: int) -> int:
+    """The other way: the price, in the listing's own unit and rounded down, at which a quantity is worth so much."""
+    return value * listing.price_scale // (quantity * multiplier(listing) * PAISE)
 
 
 def check(form: OrderForm, listing: Listing | None, last_price: int, switches: Switches) -> Listing:
@@ -50,8 +65,6 @@ def check(form: OrderForm, listing: Listing | None, last_price: int, switches: S
         raise bad_input(f"The instrument you are placing an order for ({form.key}) does not exist or has expired.")
     if not listing.tradable:
         raise bad_input(f"{form.tradingsymbol} is an index and cannot be traded.")
-    if listing.price_scale != RUPEE:
-        raise bad_input(f"{form.exchange} is not traded on the paper exchange yet.")
     if (form.validity == "TTL") != (form.validity_ttl > 0):
         raise bad_input("Invalid `validity_ttl`: validity TTL needs minutes, and only it takes them.")
     if form.validity == "IOC" and listing.exchange == "MCX":
@@ -149,20 +162,24 @@ def _check_price(field: str, price: int, listing: Listing) -> None:
         raise bad_input(f"Invalid `{field}`: it must be above 0.")
     if price % listing.tick_size:
         raise bad_input(
-            f"Tick size for this script is {rupees(listing.tick_size):.2f}. "
+            f"Tick size for this script is {_shown(listing.tick_size, listing)}. "
             f"Kindly enter {field} in the multiple of tick size for this script."
         )
     name = "price" if field == "price" else "trigger price"
     if listing.lower_circuit and price < listing.lower_circuit:
         raise bad_input(
             f"Your order {name} is lower than the current lower circuit limit of "
-            f"{rupees(listing.lower_circuit)}. Place an order within the daily range."
+            f"{rupees(listing.lower_circuit, listing.price_scale)}. Place an order within the daily range."
         )
     if listing.upper_circuit and price > listing.upper_circuit:
         raise bad_input(
             f"Your order {name} is higher than the current upper circuit limit of "
-            f"{rupees(listing.upper_circuit)}. Place an order within the daily range."
+            f"{rupees(listing.upper_circuit, listing.price_scale)}. Place an order within the daily range."
         )
+
+
+def _shown(tick: int, listing: Listing) -> str:
+    return f"{rupees(tick, listing.price_scale):.{2 if listing.price_scale == PAISE else 4}f}"
 
 
 def insufficient_funds(required: int, available: int) -> Refused:

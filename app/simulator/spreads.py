@@ -20,7 +20,7 @@ from app.simulator.refusals import multiplier
 
 @dataclass(frozen=True, slots=True)
 class Stake:
-    """So many units of the wire of one contract, signed, at a price in paise."""
+    """So many units of the wire of one contract, signed, at a price in the listing's unit."""
 
     listing: Listing
     product: str

@@ -30,15 +30,17 @@ def fraction(text: str) -> float:
 
 
 def spots(rows: Iterable[Listing]) -> dict[str, float]:
-    """Underlying symbol -> its starting spot price in paise.
+    """Underlying symbol -> its starting spot price, in the unit of its contracts.
 
     The listed share or index where there is one, else the middle of its options' strikes, else made up.
     """
     by_key = {row.key: row for row in rows}
     strikes: dict[str, list[float]] = {}
+    scales: dict[str, int] = {}
     for row in by_key.values():
         if row.underlying:
             found = strikes.setdefault(row.underlying, [])
+            scales[row.underlying] = row.price_scale
             if row.strike:
                 found.append(float(row.strike) * row.price_scale)
     answer = {}
@@ -49,7 +51,7 @@ def spots(rows: Iterable[Listing]) -> dict[str, float]:
         elif known:
             answer[name] = statistics.median(known)
         else:
-            answer[name] = _made_up(name)
+            answer[name] = _made_up(name) * scales[name] / 100
     return answer
 
 

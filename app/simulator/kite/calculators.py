@@ -16,7 +16,7 @@ from app.simulator.kite.server import items_of
 from app.simulator.listing import Listing
 from app.simulator.oms import OrderSystem
 from app.simulator.refusal import Refused, bad_input
-from app.simulator.refusals import multiplier
+from app.simulator.refusals import multiplier, worth
 
 
 class CalculatorRoutes:
@@ -91,15 +91,15 @@ class CalculatorRoutes:
         stake, product = self._stake(item), str(item.get("product", ""))
         listing, side, quantity = self._read(item)
         margin = margins.required(listing, side, product, quantity, stake.price)
-        turnover = Decimal(stake.price * quantity * multiplier(listing)) / 100
+        turnover = Decimal(worth(listing, quantity, stake.price)) / 100
         charges = note(listing, product, side, turnover, self._oms.market.clock.now().date())
         return portfolio.margin_row(listing, product, margin, charges)
 
     def _stake(self, item: dict[str, Any]) -> spreads.Stake:
         listing, side, quantity = self._read(item)
         price = _decimal(item, "price") or _decimal(item, "trigger_price")
-        paise = int(price * 100) or self._oms.market.quotes[listing.token].last_price
-        return spreads.Stake(listing, str(item.get("product", "")), quantity if side == "BUY" else -quantity, paise)
+        asked = int(price * listing.price_scale) or self._oms.market.quotes[listing.token].last_price
+        return spreads.Stake(listing, str(item.get("product", "")), quantity if side == "BUY" else -quantity, asked)
 
     def _read(self, item: dict[str, Any]) -> tuple[Listing, str, int]:
         key = f"{item.get('exchange', '')}:{item.get('tradingsymbol', '')}"

@@ -43,12 +43,12 @@ def decimal(form: Mapping[str, str], field: str) -> Decimal | None:
         raise undecodable(field, text, "decimal") from None
 
 
-def paise(form: Mapping[str, str], field: str) -> int | None:
-    """A price in paise. More than two decimals cannot lie on any tick of the paper exchange."""
+def price(form: Mapping[str, str], field: str, scale: int) -> int | None:
+    """A price in the listing's unit, of which `scale` are a rupee. Finer ones cannot lie on any tick."""
     value = decimal(form, field)
     if value is None:
         return None
-    scaled = value * 100
+    scaled = value * scale
     if scaled != scaled.to_integral_value():
         raise bad_input(f"Invalid `{field}`: {value} is not a multiple of the tick size.")
     return int(scaled)
@@ -62,8 +62,8 @@ def choice(form: Mapping[str, str], field: str, choices: tuple[str, ...], defaul
     return text
 
 
-def order_form(form: Mapping[str, str], variety: str = "regular") -> OrderForm:
-    """Decodes a placement; checks only what needs no instrument."""
+def order_form(form: Mapping[str, str], variety: str = "regular", scale: int = 100) -> OrderForm:
+    """Decodes a placement; checks only what needs no instrument. `scale`: units of its prices in a rupee."""
     exchange, tradingsymbol = form.get("exchange", ""), form.get("tradingsymbol", "")
     if not exchange:
         raise bad_input("Invalid `exchange`.")
@@ -84,8 +84,8 @@ def order_form(form: Mapping[str, str], variety: str = "regular") -> OrderForm:
         quantity=quantity,
         product=choice(form, "product", (*PRODUCTS, "CO") if variety == "co" else PRODUCTS),
         order_type=choice(form, "order_type", ORDER_TYPES),
-        price=paise(form, "price") or 0,
-        trigger_price=paise(form, "trigger_price") or 0,
+        price=price(form, "price", scale) or 0,
+        trigger_price=price(form, "trigger_price", scale) or 0,
         validity=choice(form, "validity", VALIDITIES, "DAY"),
         disclosed_quantity=whole(form, "disclosed_quantity") or 0,
         market_protection=decimal(form, "market_protection"),
@@ -99,12 +99,12 @@ def order_form(form: Mapping[str, str], variety: str = "regular") -> OrderForm:
     )
 
 
-def modify_form(form: Mapping[str, str]) -> ModifyForm:
-    """Decodes a modification."""
+def modify_form(form: Mapping[str, str], scale: int = 100) -> ModifyForm:
+    """Decodes a modification. `scale`: units of its prices in a rupee."""
     return ModifyForm(
         quantity=whole(form, "quantity"),
-        price=paise(form, "price"),
-        trigger_price=paise(form, "trigger_price"),
+        price=price(form, "price", scale),
+        trigger_price=price(form, "trigger_price", scale),
         order_type=choice(form, "order_type", ORDER_TYPES) if form.get("order_type") else None,
         validity=choice(form, "validity", VALIDITIES) if form.get("validity") else None,
         disclosed_quantity=whole(form, "disclosed_quantity"),

@@ -12,7 +12,7 @@ from app.simulator.figures import rupees
 from app.simulator.gtt import ACTIVE, SINGLE, TWO_LEG, Gtt, GttEngine, Leg, with_sides
 from app.simulator.kite.envelope import success
 from app.simulator.kite.form import SIDES
-from app.simulator.listing import Listing, Listings
+from app.simulator.listing import Listing, Listings, scale_of
 from app.simulator.order import APP_ID
 from app.simulator.refusal import bad_input
 
@@ -71,9 +71,11 @@ class GttRoutes:
         triggers = condition.get("trigger_values")
         if not isinstance(triggers, list) or len(triggers) != _LEGS[kind] or len(orders) != _LEGS[kind]:
             raise bad_input(f"A trigger of type {kind} needs {_LEGS[kind]} `trigger_values` and as many `orders`.")
-        last = _paise(condition.get("last_price"), "last_price")
+        scale = listing.price_scale
+        last = _price(condition.get("last_price"), "last_price", scale)
         legs = [
-            _leg(order, key, _paise(value, "trigger_values")) for order, value in zip(orders, triggers, strict=True)
+            _leg(order, key, _price(value, "trigger_values", scale), scale)
+            for order, value in zip(orders, triggers, strict=True)
         ]
         return kind, listing, last, with_sides(kind, last, legs)
 
@@ -91,9 +93,9 @@ class GttRoutes:
             "status": gtt.status,
             "condition": {
                 "exchange": exchange,
-                "last_price": rupees(gtt.last_price),
+                "last_price": rupees(gtt.last_price, scale_of(gtt.token)),
                 "tradingsymbol": symbol,
-                "trigger_values": [rupees(leg.trigger) for leg in gtt.legs],
+                "trigger_values": [rupees(leg.trigger, scale_of(gtt.token)) for leg in gtt.legs],
                 "instrument_token": gtt.token,
             },
             "orders": [self._order(gtt, leg, exchange, symbol) for leg in gtt.legs],
@@ -108,7 +110,7 @@ class GttRoutes:
             "order_type": leg.order_type,
             "transaction_type": leg.side,
             "quantity": leg.quantity,
-            "price": rupees(leg.price),
+            "price": rupees(leg.price, scale_of(gtt.token)),
         }
         if leg.outcome is None:
             return {**row, "result": None}
@@ -126,7 +128,7 @@ class GttRoutes:
                 "validity": "DAY",
                 "meta": json.dumps({"app_id": APP_ID, "gtt": gtt.id}, separators=(",", ":")),
                 "timestamp": fired.at,
-                "triggered_at": rupees(fired.price),
+                "triggered_at": rupees(fired.price, scale_of(gtt.token)),
                 "order_result": result,
             },
         }
@@ -147,9 +149,9 @@ def _json(form: dict[str, str], field: str) -> Any:
         raise bad_input(f"Invalid `{field}`: JSON is expected.") from None
 
 
-def _paise(value: object, field: str) -> int:
+def _price(value: object, field: str, scale: int) -> int:
     try:
-        scaled = decimal_number(str(value)) * 100
+        scaled = decimal_number(str(value)) * scale
     except ValueError:
         raise bad_input(f"Invalid `{field}`.") from None
     if isinstance(value, bool) or scaled != scaled.to_integral_value():
@@ -157,7 +159,7 @@ def _paise(value: object, field: str) -> int:
     return int(scaled)
 
 
-def _leg(order: object, key: str, trigger: int) -> Leg:
+def _leg(order: object, key: str, trigger: int, scale: int) -> Leg:
     if not isinstance(order, dict):
         raise bad_input("Invalid `orders`.")
     if f"{order.get('exchange', '')}:{order.get('tradingsymbol', '')}" != key:
@@ -174,5 +176,5 @@ def _leg(order: object, key: str, trigger: int) -> Leg:
         quantity=quantity,
         product=str(order.get("product", "")),
         order_type=str(order.get("order_type", "")),
-        price=_paise(order.get("price", 0), "price"),
+        price=_price(order.get("price", 0), "price", scale),
     )

@@ -12,10 +12,14 @@ from app.simulator.kite.envelope import success
 from app.simulator.kite.form import modify_form, order_form
 from app.simulator.kite.server import RECEIVED
 from app.simulator.legs import Legs
+from app.simulator.listing import scale_of
 from app.simulator.oms import OrderSystem
 from app.simulator.order import Order
 from app.simulator.refusal import Refused, bad_input
 from app.simulator.varieties import VARIETIES
+
+RUPEE = 100
+"""Price units of what is not listed: the refusal follows."""
 
 
 class OrderRoutes:
@@ -38,7 +42,9 @@ class OrderRoutes:
 
     async def place(self, request: web.Request) -> web.Response:
         """POST /orders/{variety}."""
-        form = order_form(await form_of(request), _variety(request))
+        fields = await form_of(request)
+        listing = self._oms.market.listings.by_key.get(f"{fields.get('exchange')}:{fields.get('tradingsymbol')}")
+        form = order_form(fields, _variety(request), listing.price_scale if listing is not None else RUPEE)
         if form.product == "MTF":
             raise bad_input("MTF is not available on the paper exchange.")
         if form.autoslice:
@@ -48,7 +54,9 @@ class OrderRoutes:
     async def modify(self, request: web.Request) -> web.Response:
         """PUT /orders/{variety}/{id}."""
         order_id = self._of_variety(request)
-        return success({"order_id": self._oms.modify(order_id, modify_form(await form_of(request))).order_id})
+        order = self._oms.records.orders.get(order_id)
+        asked = modify_form(await form_of(request), scale_of(order.token) if order is not None else RUPEE)
+        return success({"order_id": self._oms.modify(order_id, asked).order_id})
 
     async def cancel(self, request: web.Request) -> web.Response:
         """DELETE /orders/{variety}/{id}."""

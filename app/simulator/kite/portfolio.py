@@ -9,7 +9,7 @@ from app.simulator.account import Holding, Position
 from app.simulator.charges import Note
 from app.simulator.figures import number, rupees
 from app.simulator.listing import Listing
-from app.simulator.refusals import multiplier
+from app.simulator.refusals import multiplier, worth
 
 
 def net_row(position: Position, listing: Listing, last: int, close: int) -> dict[str, Any]:
@@ -36,10 +36,10 @@ def _row(
     quantity = buy[0] - sell[0]
     buy_price = _average(buy[1], buy[0] * units)
     sell_price = _average(sell[1], sell[0] * units)
-    carried = abs(overnight) * close * units
+    carried = worth(listing, abs(overnight), close)
     buy_m2m = position.bought_value + (carried if overnight > 0 else 0)
     sell_m2m = position.sold_value + (carried if overnight < 0 else 0)
-    marked = quantity * last * units
+    marked = worth(listing, quantity, last)
     pnl = sell[1] - buy[1] + marked
     return {
         "tradingsymbol": listing.tradingsymbol,
@@ -50,8 +50,8 @@ def _row(
         "overnight_quantity": overnight,
         "multiplier": units,
         "average_price": 0 if quantity == 0 else buy_price if quantity > 0 else sell_price,
-        "close_price": rupees(close),
-        "last_price": rupees(last),
+        "close_price": rupees(close, listing.price_scale),
+        "last_price": rupees(last, listing.price_scale),
         "value": rupees(sell[1] - buy[1]),
         "pnl": rupees(pnl),
         "m2m": rupees(sell_m2m - buy_m2m + marked),

@@ -101,8 +101,8 @@ class ChargeRoutes:
         side, product = str(item.get("transaction_type", "")), str(item.get("product", ""))
         if side not in SIDES or product not in PRODUCTS:
             raise refuse(INVALID_INPUT, "Invalid product or transaction_type")
-        paise = price(item, "price") or self._oms.market.quotes[listing.token].last_price
-        return margins.required(listing, side, product_of(listing, product), quantity, paise)
+        asked = price(item, "price", listing.price_scale) or self._oms.market.quotes[listing.token].last_price
+        return margins.required(listing, side, product_of(listing, product), quantity, asked)
 
     # -- history
 

@@ -59,8 +59,8 @@ def whole(body: Body, name: str, code: str, words: str) -> int | None:
     return value
 
 
-def price(body: Body, name: str) -> int | None:
-    """A price in paise; None when absent. Paise are the finest price of the paper exchange."""
+def price(body: Body, name: str, scale: int) -> int | None:
+    """A price in the listing's unit, of which `scale` are a rupee; None when absent."""
     value = body.get(name)
     if value is None:
         return None
@@ -68,7 +68,7 @@ def price(body: Body, name: str) -> int | None:
         raise refuse(INVALID_INPUT, f"Invalid {name}", path=name, value=_plain(value))
     if not is_sane(Decimal(value)):
         raise refuse(INVALID_INPUT, f"Invalid {name}", path=name, value=str(value))
-    scaled = Decimal(value) * 100
+    scaled = Decimal(value) * scale
     if scaled < 0 or scaled != scaled.to_integral_value():
         raise refuse(INVALID_INPUT, f"The {name} is not a multiple of the tick size", path=name, value=_plain(value))
     return int(scaled)
@@ -111,10 +111,11 @@ def order_form(body: Body, listing: Listing, switches: Switches) -> Asked:
     if not quantity or quantity < 0:
         raise refuse("UDAPI1052", "The quantity cannot be zero", path="quantity", value=quantity)
     order_type = choice(body, "order_type", ORDER_TYPES, "UDAPI1004", "UDAPI1056")
-    limit, trigger = price(body, "price"), price(body, "trigger_price") or 0
+    scale = listing.price_scale
+    limit, trigger = price(body, "price", scale), price(body, "trigger_price", scale) or 0
     if limit is None:
         raise refuse("UDAPI1008", "The price is required", path="price")
-    check_prices(order_type, limit, trigger)
+    check_prices(order_type, limit, trigger, scale)
     tag = text(body, "tag")
     if len(tag) > MAX_TAG:
         raise refuse("UDAPI1119", f"The tag cannot be longer than {MAX_TAG} characters", path="tag", value=tag)
@@ -147,15 +148,15 @@ def disclosed_quantity(body: Body, quantity: int) -> int | None:
     return disclosed
 
 
-def modify_form(body: Body, switches: Switches) -> ModifyForm:
+def modify_form(body: Body, switches: Switches, scale: int) -> ModifyForm:
     """Decodes a modification: validity, price, order type and trigger are sent always, the rest when it changes."""
     order_type = choice(body, "order_type", ORDER_TYPES, "UDAPI1004", "UDAPI1056")
-    limit, trigger = price(body, "price"), price(body, "trigger_price")
+    limit, trigger = price(body, "price", scale), price(body, "trigger_price", scale)
     if limit is None:
         raise refuse("UDAPI1008", "The price is required", path="price")
     if trigger is None:
         raise refuse("UDAPI1036", "The trigger price is required", path="trigger_price")
-    check_prices(order_type, limit, trigger)
+    check_prices(order_type, limit, trigger, scale)
     quantity = whole(body, "quantity", "UDAPI1052", "The quantity is not a whole number")
     if quantity is not None and quantity <= 0:
         raise refuse("UDAPI1052", "The quantity cannot be zero", path="quantity", value=quantity)
@@ -170,7 +171,7 @@ def modify_form(body: Body, switches: Switches) -> ModifyForm:
     )
 
 
-def check_prices(order_type: str, limit: int, trigger: int) -> None:
+def check_prices(order_type: str, limit: int, trigger: int, scale: int) -> None:
     """Which prices an order type takes."""
     if order_type == "LIMIT" and limit == 0:
         raise refuse("UDAPI1029", "The price is required for a LIMIT order", path="price", value=0)
@@ -181,7 +182,7 @@ def check_prices(order_type: str, limit: int, trigger: int) -> None:
     if order_type == "SL-M" and limit:
         raise refuse("UDAPI1032", "Only the trigger price is allowed for an SL-M order", path="price")
     if order_type == "MARKET" and limit:
-        raise refuse("UDAPI1030", "The price is not allowed for a MARKET order", path="price", value=limit / 100)
+        raise refuse("UDAPI1030", "The price is not allowed for a MARKET order", path="price", value=limit / scale)
 
 
 def text(body: Body, name: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
+from app.simulator.listing import scale_of
 from app.simulator.upstox import form as forms
 from app.simulator.upstox.envelope import INVALID_INPUT, refuse, success
 from app.simulator.upstox.gate import RECEIVED
@@ -48,7 +49,7 @@ class GttRoutes:
         self._guard.check(listing)
         side = forms.choice(body, "transaction_type", forms.SIDES, INVALID_INPUT, INVALID_INPUT)
         product = forms.choice(body, "product", forms.PRODUCTS, INVALID_INPUT, INVALID_INPUT)
-        kind, quantity, rules = _asked(body)
+        kind, quantity, rules = _asked(body, listing.price_scale)
         made = self._engine.create(kind, listing, side, forms.product_of(listing, product), quantity, rules)
         return _timed(request, made)
 
@@ -56,7 +57,7 @@ class GttRoutes:
         """PUT /v3/order/gtt/modify."""
         body = await json_of(request)
         trigger = self._live(body.get("gtt_order_id"))
-        _, quantity, rules = _asked(body)
+        _, quantity, rules = _asked(body, scale_of(trigger.token))
         self._engine.change(trigger, quantity, rules)
         return _timed(request, trigger)
 
@@ -99,10 +100,10 @@ def trigger_row(trigger: Trigger, trading: Trading) -> dict[str, Any]:
                 "status": rule.status,
                 "message": rule.message,
                 "trigger_type": rule.trigger_type,
-                "trigger_price": rule.trigger / 100,
+                "trigger_price": rule.trigger / listing.price_scale,
                 "transaction_type": trigger.side if rule.strategy == ENTRY else trigger.exit_side(),
                 "order_id": rule.order_id or None,
-                "trailing_gap": rule.gap / 100 if rule.gap else None,
+                "trailing_gap": rule.gap / listing.price_scale if rule.gap else None,
             }
             for rule in trigger.rules
         ],
@@ -125,7 +126,7 @@ def announcer(trading: Trading, portfolio: PortfolioFeed) -> Callable[[Trigger],
     return announce
 
 
-def _asked(body: forms.Body) -> tuple[str, int, list[Rule]]:
+def _asked(body: forms.Body, scale: int) -> tuple[str, int, list[Rule]]:
     """Type, quantity and rules. Raises Refused."""
     kind = forms.choice(body, "type", tuple(KINDS), "UDAPI1126", "UDAPI1126")
     quantity = forms.whole(body, "quantity", "UDAPI1052", "The quantity is not a whole number")
@@ -135,7 +136,7 @@ def _asked(body: forms.Body) -> tuple[str, int, list[Rule]]:
     fewest, most = KINDS[kind]
     if not isinstance(items, list) or not fewest <= len(items) <= most or not all(isinstance(i, dict) for i in items):
         raise refuse("UDAPI1127", f"A {kind} GTT order takes {fewest} to {most} rules", path="rules")
-    rules = [_rule(item) for item in items]
+    rules = [_rule(item, scale) for item in items]
     strategies = [rule.strategy for rule in rules]
     if strategies.count(ENTRY) != 1:
         raise refuse("UDAPI1128", "Exactly one ENTRY rule is required", path="rules")
@@ -144,15 +145,15 @@ def _asked(body: forms.Body) -> tuple[str, int, list[Rule]]:
     return kind, quantity, rules
 
 
-def _rule(item: forms.Body) -> Rule:
+def _rule(item: forms.Body, scale: int) -> Rule:
     strategy = forms.choice(item, "strategy", (ENTRY, TARGET, STOPLOSS), "UDAPI1130", "UDAPI1130")
     when = forms.choice(item, "trigger_type", (ABOVE, BELOW, IMMEDIATE), "UDAPI1131", "UDAPI1131")
     if strategy != ENTRY and when != IMMEDIATE:
         raise refuse("UDAPI1132", f"The trigger_type of a {strategy} rule must be IMMEDIATE", path="trigger_type")
-    trigger = forms.price(item, "trigger_price") or 0
+    trigger = forms.price(item, "trigger_price", scale) or 0
     if trigger <= 0:
         raise refuse("UDAPI1133", "The trigger_price is required", path="trigger_price")
-    gap = forms.price(item, "trailing_gap") or 0
+    gap = forms.price(item, "trailing_gap", scale) or 0
     if gap and strategy != STOPLOSS:
         raise refuse("UDAPI1134", "The trailing_gap is for STOPLOSS rules alone", path="trailing_gap")
     percent = item.get("market_protection")

@@ -16,7 +16,7 @@ from app.simulator.charges import UPSTOX, Note
 from app.simulator.demat import of_days
 from app.simulator.listing import Listing
 from app.simulator.order import Fill
-from app.simulator.refusals import multiplier
+from app.simulator.refusals import worth
 from app.simulator.upstox.brokerage import cost
 from app.simulator.upstox.keys import isin_of, key_of, symbol_of
 
@@ -78,14 +78,14 @@ def history_row(item: Dated) -> dict[str, Any]:
         "segment": report_segment(listing),
         "option_type": listing.instrument_type if listing.is_option else "",
         "quantity": fill.quantity,
-        "amount": fill.quantity * fill.price * multiplier(listing) / 100,
+        "amount": worth(listing, fill.quantity, fill.price) / 100,
         "trade_id": fill.trade_id,
         "trade_date": item.day.isoformat(),
         "transaction_type": fill.side,
         "scrip_name": listing.name if not listing.underlying else symbol_of(listing),
         "strike_price": f"{listing.strike:.2f}" if listing.is_option else "0.0",
         "expiry": listing.expiry.isoformat() if listing.expiry is not None else "",
-        "price": fill.price / 100,
+        "price": fill.price / listing.price_scale,
         "isin": isin_of(listing),
         "symbol": symbol_of(listing),
         "instrument_token": key_of(listing),
@@ -117,18 +117,17 @@ def closed_lots(items: Iterable[Dated], since: date, until: date) -> list[dict[s
 def _closed(opened: Dated, closed: Dated, quantity: int) -> dict[str, Any]:
     bought, sold = (opened, closed) if opened.fill.side == "BUY" else (closed, opened)
     listing = closed.listing
-    units = quantity * multiplier(listing)
     return {
         "quantity": float(quantity),
         "isin": isin_of(listing),
         "scrip_name": listing.name if not listing.underlying else symbol_of(listing),
         "trade_type": "OPT" if listing.is_option else "FUT" if listing.underlying else "EQ",
         "buy_date": bought.day.strftime("%d-%m-%Y"),
-        "buy_average": bought.fill.price / 100,
+        "buy_average": bought.fill.price / listing.price_scale,
         "sell_date": sold.day.strftime("%d-%m-%Y"),
-        "sell_average": sold.fill.price / 100,
-        "buy_amount": units * bought.fill.price / 100,
-        "sell_amount": units * sold.fill.price / 100,
+        "sell_average": sold.fill.price / listing.price_scale,
+        "buy_amount": worth(listing, quantity, bought.fill.price) / 100,
+        "sell_amount": worth(listing, quantity, sold.fill.price) / 100,
     }
 
 
@@ -141,7 +140,7 @@ def charges(items: Iterable[Dated]) -> dict[str, Any]:
     for item in items:
         fill = item.fill
         key = (item.day, fill.order_id, fill.product, fill.side)
-        turnover[key] = turnover.get(key, 0) + fill.quantity * fill.price * multiplier(item.listing)
+        turnover[key] = turnover.get(key, 0) + worth(item.listing, fill.quantity, fill.price)
         listing_of[fill.order_id] = item.listing
     notes: list[Note] = [
         cost(listing_of[order_id], product, side, Decimal(value) / 100, day).note

@@ -10,11 +10,13 @@ from app.simulator.account import Holding, Position
 from app.simulator.figures import rupees
 from app.simulator.listing import Listing
 from app.simulator.order import AMO_RECEIVED, CANCELLED, Fill, Order
-from app.simulator.refusals import multiplier
+from app.simulator.refusals import multiplier, worth
 from app.simulator.upstox.form import product_word
 from app.simulator.upstox.keys import isin_of, key_of, segment_of, symbol_of
 
 AT_MARKET = frozenset({"MARKET", "SL-M"})
+_NAMED = {"NCO": "NSCOM"}
+"""Exchanges that rows of orders, trades and positions call otherwise."""
 
 
 def order_row(order: Order, listing: Listing, user_id: str, requests: int) -> dict[str, Any]:
@@ -22,7 +24,7 @@ def order_row(order: Order, listing: Listing, user_id: str, requests: int) -> di
     return {
         **_identity(listing),
         "product": product_word(order.product),
-        "price": order.price / 100,
+        "price": order.price / listing.price_scale,
         "quantity": order.quantity,
         "status": status_word(order.status, amo=order.variety == "amo"),
         "guid": None,
@@ -31,7 +33,7 @@ def order_row(order: Order, listing: Listing, user_id: str, requests: int) -> di
         "placed_by": user_id,
         "order_type": order.order_type,
         "validity": order.validity,
-        "trigger_price": order.trigger_price / 100,
+        "trigger_price": order.trigger_price / listing.price_scale,
         "disclosed_quantity": order.disclosed_quantity,
         "transaction_type": order.side,
         "average_price": float(order.average_price()),
@@ -112,7 +114,7 @@ def trade_row(fill: Fill, order: Order | None, listing: Listing, *, words: bool)
         "exchange_order_id": fill.exchange_order_id,
         "order_id": fill.order_id,
         "exchange_timestamp": at.strftime(shape),
-        "average_price": fill.price / 100,
+        "average_price": fill.price / listing.price_scale,
         "trade_id": fill.trade_id,
         "order_ref_id": reference_of(fill.order_id),
         "order_timestamp": placed.strftime(shape),
@@ -128,7 +130,7 @@ def position_row(
     quantity, carried = position.quantity, position.overnight_quantity
     side = (bought, buy_value) if quantity > 0 else (sold, sell_value)
     open_at = position.open_value() if quantity >= 0 else -position.open_value()
-    marked = quantity * last * units
+    marked = worth(listing, quantity, last)
     return {
         **_identity(listing),
         "multiplier": float(units),
@@ -150,11 +152,11 @@ def position_row(
         "overnight_sell_quantity": max(0, -carried),
         "day_sell_quantity": position.sold,
         "quantity": quantity,
-        "last_price": last / 100,
+        "last_price": last / listing.price_scale,
         "unrealised": (marked - open_at) / 100,
         "realised": position.realised() / 100,
         "sell_value": sell_value / 100,
-        "close_price": close / 100,
+        "close_price": close / listing.price_scale,
         "buy_price": _price(buy_value, bought * units),
         "sell_price": _price(sell_value, sold * units),
     }
@@ -235,7 +237,11 @@ def _variety(variety: str) -> str:
 
 def _identity(listing: Listing) -> dict[str, Any]:
     symbol = symbol_of(listing)
-    return {"exchange": listing.exchange, "tradingsymbol": symbol, "trading_symbol": symbol}
+    return {
+        "exchange": _NAMED.get(listing.exchange, listing.exchange),
+        "tradingsymbol": symbol,
+        "trading_symbol": symbol,
+    }
 
 
 def _price(value: int, quantity: int) -> float:

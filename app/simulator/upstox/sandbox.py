@@ -22,7 +22,8 @@ class Sandbox:
 
     def __init__(self, trading: Trading) -> None:
         self._trading = trading
-        self._live: set[str] = set()
+        self._live: dict[str, int] = {}
+        """Order ids, with the units of their prices in a rupee."""
         self._last = 0
 
     async def answer(self, request: web.Request) -> web.Response:
@@ -36,11 +37,12 @@ class Sandbox:
                 return self._many(await any_json(request))
             case "PUT", "order/modify":
                 body = await json_of(request)
-                forms.modify_form(body, self._trading.switches)
-                data = {"order_id": self._known(body.get("order_id"))}
+                order_id = self._known(body.get("order_id"))
+                forms.modify_form(body, self._trading.switches, self._live[order_id])
+                data = {"order_id": order_id}
             case "DELETE", "order/cancel":
                 order_id = self._known(request.query.get("order_id"))
-                self._live.discard(order_id)
+                del self._live[order_id]
                 data = {"order_id": order_id}
             case _:
                 raise refuse(NOT_FOUND, "Resource not Found.", 404)
@@ -53,7 +55,7 @@ class Sandbox:
             raise refuse("UDAPI100057", "Order placement is not allowed: the market is closed")
         self._last += 1
         order_id = f"{self._trading.oms.market.clock.now():%y%m%d}{self._last:09d}"
-        self._live.add(order_id)
+        self._live[order_id] = listing.price_scale
         return order_id
 
     def _many(self, lines: object) -> web.Response:

@@ -8,7 +8,7 @@ from typing import Any
 
 from app.simulator.faults import Faults
 from app.simulator.form import OrderForm
-from app.simulator.listing import Listing
+from app.simulator.listing import Listing, scale_of
 from app.simulator.oms import OrderSystem
 from app.simulator.order import Order
 from app.simulator.refusal import Refused
@@ -125,7 +125,7 @@ class Trading:
         if order.final:
             words = f"Modification not allowed: the order is {order.status.lower()}"
             raise refuse("UDAPI100041", words, path="order_id", value=order.order_id)
-        return self.oms.modify(order.order_id, forms.modify_form(body, self._faults.switches))
+        return self.oms.modify(order.order_id, forms.modify_form(body, self._faults.switches, scale_of(order.token)))
 
     def cancel(self, order_id: object) -> Order:
         """The end of one order. Raises Refused."""

@@ -237,3 +237,16 @@ async def test_a_week_of_the_exchanges_clock(make: Make) -> None:
     cash = (await bench.get("/user/margins/equity"))["available"]["cash"]
     # shares paid for, charges of the day taken: STT 11.2 and its companions, brokerage of one intraday order each way
     assert 1_000_000 - 11_200 - 100 < cash < 1_000_000 - 11_200 - 11.2
+
+
+def test_a_lot_of_dollars_is_a_thousand_of_them_at_prices_of_a_quarter_paisa() -> None:
+    dollar = replace(
+        FUTURE, token=259, exchange="CDS", tradingsymbol="USDINR26DECFUT", name="USDINR", lot_size=1, tick_size=25_000
+    )
+    account = Account("AB1234", 10_000_00)
+    account.apply(dollar, "NRML", "BUY", 3, 841_225_000)
+    held = account.positions[dollar.token, "NRML"]
+    assert held.open_value() == 3_000 * 84_1225 // 100
+    assert account.used(held, dollar)[0].total == required(dollar, "BUY", "NRML", 3, 841_225_000).total == 37_855_12
+    account.apply(dollar, "NRML", "SELL", 3, 841_200_000)
+    assert held.realised() == -7_50

@@ -1,0 +1,95 @@
+"""Contracts whose orders count lots, which the shipped sample has none of: a dollar, a call on it, crude oil, gold."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from app.desk.desk import LocalDesk
+from app.domain.ids import AccountId, InstrumentId
+from app.domain.instrument import Product
+from app.domain.order import OrderKind, OrderRequest, Side
+from app.domain.portfolio import Position, PositionKey
+from app.domain.stop import FiredBy, Stop, StopPlan
+from app.simulator.listing import COLUMNS
+from tests.fakes.paper_exchange import eventually
+
+Control = Callable[[str, str, object], Awaitable[Any]]
+LOTS = 3
+
+DOLLAR = InstrumentId("CDS:USDINR26DECFUT")
+DOLLAR_CALL = InstrumentId("CDS:USDINR26DEC85CE")
+CRUDE = InstrumentId("MCX:CRUDEOIL26DECFUT")
+GOLD = InstrumentId("NCO:GOLD26DECFUT")
+
+_ROWS = (
+    "256265,1001,NIFTY 50,NIFTY 50,0,,0,0,0,EQ,INDICES,NSE,24448.4,0",
+    "408065,1594,INFY,INFOSYS,0,,0,0.1,1,EQ,NSE,NSE,1120,9000000",
+    # The broker's list says a lot of 1; a lot is 1,000 dollars. Tokens end in the segment: 3, 7 and 12.
+    "458499,1791,USDINR26DECFUT,USDINR,0,2026-12-29,0,0.0025,1,FUT,CDS-FUT,CDS,84.1225,4000000",
+    "458755,1792,USDINR26DEC85CE,USDINR,0,2026-12-29,85,0.0025,1,CE,CDS-OPT,CDS,0.35,4000000",
+    "115463,451,CRUDEOIL26DECFUT,CRUDEOIL,0,2026-12-18,0,1,100,FUT,MCX-FUT,MCX,5800,400000",
+    "115719,452,CRUDEOIL26DEC5800CE,CRUDEOIL,0,2026-12-16,5800,0.1,100,CE,MCX-OPT,MCX,150,400000",
+    "231436,904,GOLD26DEC12000CE,GOLD,0,2026-12-29,12000,0.5,100,CE,NCO-OPT,NCO,300,400000",
+    "231180,903,GOLD26DECFUT,GOLD,0,2026-12-29,0,1,100,FUT,NCO-FUT,NCO,12000,400000",
+)
+
+
+def listed(folder: Path) -> str:
+    """The list as a file, for `--instruments`."""
+    file = folder / "contracts.csv"
+    file.write_text("\n".join([",".join([*COLUMNS, "previous_close", "day_volume"]), *_ROWS]) + "\n")
+    return str(file)
+
+
+async def out_by_its_stop(
+    desk: LocalDesk, account: AccountId, control: Control, instrument: InstrumentId, side: Side, prices: tuple[str, str]
+) -> Position:
+    """Three lots are opened, guarded half-way to the second price, and the market goes there.
+
+    `prices`: rupees. Returns what the broker's books say of the position when the stop is done.
+    """
+    key = PositionKey(account, instrument, Product.NRML)
+    engine = desk._workspace.account(account)
+    await desk.market.subscribe("test", (instrument,))
+    await control("PUT", "/market", {instrument: float(prices[0])})
+    contract = await desk.market.instrument(instrument)
+    scale, tick = contract.price_scale, contract.tick_size
+    worst = int(Decimal(prices[0]) * scale * (105 if side is Side.BUY else 95) / 100) // tick * tick
+    order = OrderRequest(account, instrument, side, LOTS, Product.NRML, OrderKind.LIMIT, price=worst)
+    await desk.trading.place(order)  # the broker takes no market orders on these options
+
+    async def held() -> Position | None:
+        found = (await engine.state.read_positions()).positions.get(key)
+        return found if found is not None and abs(found.quantity) == LOTS else None
+
+    opened: Position = await eventually(held)
+    half_way = sum((Decimal(price) for price in prices), Decimal(0)) * scale / 2
+    stop = await desk.stops.arm(key, StopPlan(int(half_way) // tick * tick))
+    assert (stop.quantity, opened.quantity > 0) == (LOTS, side is Side.BUY)
+
+    async def ended() -> Stop | None:
+        await control("PUT", "/market", {instrument: float(prices[1])})  # again: the random market draws it back
+        (now,) = [each for each in await desk.stops.stops() if each.id == stop.id]
+        return now if now.state.is_final else None
+
+    assert (await eventually(ended, 20)).fired_by is FiredBy.STOP
+
+    async def flat() -> Position | None:
+        found = (await engine.state.read_positions()).positions.get(key)
+        return found if found is not None and found.quantity == 0 else None
+
+    position: Position = await eventually(flat)
+    return position
+
+
+def earned(trades: list[dict[str, object]], symbol: str, units: int) -> Decimal:
+    """Rupees, from the executions that the exchange itself wrote down."""
+    total = Decimal(0)
+    for trade in trades:
+        if trade["tradingsymbol"] == symbol:
+            value = Decimal(str(trade["average_price"])) * int(str(trade["quantity"])) * units
+            total += value if trade["transaction_type"] == "SELL" else -value
+    return total

@@ -1,0 +1,44 @@
+"""Stops on contracts whose orders count lots, over Zerodha's wire: sizes, prices to a quarter paisa, and the money."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from app.bootstrap import build_desk
+from app.domain.order import Side
+from app.runtime.paths import ProfilePaths
+from app.vault.vault import Vault
+from tests.contract.contracts import CRUDE, DOLLAR, DOLLAR_CALL, earned, listed, out_by_its_stop
+from tests.e2e.host import CHEAP, PASSPHRASE
+from tests.fakes.paper_exchange import paper_exchange
+
+
+async def test_stops_on_currencies_and_commodities_get_out_and_earn_by_the_contracts_size(tmp_path: Path) -> None:
+    paths = ProfilePaths(tmp_path / "profile")
+    vault = Vault(paths.root, cost=CHEAP)
+    await asyncio.to_thread(vault.create, PASSPHRASE, False)
+    vault.lock()
+    with paper_exchange(
+        *("--instruments", listed(tmp_path), "--seed", "7", "--clock", "2026-11-20T16:00:00", "--fault", "limits=off")
+    ) as exchange:
+        desk = await build_desk(paths, paper=False)
+        try:
+            await desk.session.unlock(PASSPHRASE)
+            known = exchange.credentials
+            account = await desk.session.add_account("zerodha", known.api_key, known.api_secret, exchange.endpoints)
+            page = await desk.session.begin_login(account)
+            await desk.session.complete_login(account, await exchange.log_in(page.url))
+            await desk._workspace.account(account).recovered()
+            for contract, units, side, prices in (
+                (DOLLAR, 1_000, Side.BUY, ("84.5", "83.5")),
+                (DOLLAR_CALL, 1_000, Side.SELL, ("0.35", "0.5")),
+                (CRUDE, 100, Side.SELL, ("5800", "6000")),
+            ):
+                done = await out_by_its_stop(desk, account, exchange.control, contract, side, prices)
+                trades = (await exchange.control("GET", "/book"))["trades"]
+                result = earned(trades, contract.partition(":")[2], units)
+                assert (done.multiplier, done.sell_value - done.buy_value) == (units, result)
+                assert result < 0, "it was stopped out"
+        finally:
+            await desk.stop()

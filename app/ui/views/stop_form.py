@@ -343,6 +343,8 @@ class Fields(QScrollArea):
         for behind in (self.viewport(), form):
             behind.setAutoFillBackground(False)  # the strip's own colour shows through
         form.installEventFilter(self)
+        for field in form.findChildren(QWidget, options=Qt.FindChildOption.FindDirectChildrenOnly):
+            field.installEventFilter(self)
 
     def sizeHint(self) -> QSize:
         """Qt. All lines of the form."""
@@ -354,7 +356,9 @@ class Fields(QScrollArea):
         return QSize(whole.width(), whole.height() // 3)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Qt. As wide as the fields are that are shown now."""
+        """Qt. As wide as the fields are that are shown now; a field that is written in comes into sight."""
         if event.type() is QEvent.Type.LayoutRequest:
             self.updateGeometry()
+        elif event.type() is QEvent.Type.FocusIn and isinstance(watched, QWidget):
+            self.ensureWidgetVisible(watched, 0, 6)
         return super().eventFilter(watched, event)

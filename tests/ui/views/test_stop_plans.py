@@ -394,8 +394,8 @@ def test_in_a_low_panel_the_fields_of_a_plan_scroll_and_never_lie_over_each_othe
     stage.until(lambda: "net" in text(panel, "stop.meaning"))
     form, meaning = part(panel, "stop.form"), part(panel, "stop.meaning")
     panel.setMinimumSize(100, 100)  # as its dock does
-    panel.resize(560, 300)
-    panel.strip._say("Nobody takes over if this program dies: only your passphrase opens the profile. " * 3, "muted")
+    panel.resize(560, 330)
+    panel.strip._say("Nobody takes over if this program dies: only your passphrase opens the profile. " * 2, "muted")
     stage.settle()
     shown = [w for w in form.findChildren(QWidget, options=Qt.FindChildOption.FindDirectChildrenOnly) if w.isVisible()]
     assert len(shown) >= 9
@@ -403,7 +403,10 @@ def test_in_a_low_panel_the_fields_of_a_plan_scroll_and_never_lie_over_each_othe
         assert form.rect().contains(one.geometry()), one.objectName()
         assert not [w.objectName() for w in shown[:number] if w.geometry().intersects(one.geometry())], one.objectName()
     assert meaning.height() >= meaning.heightForWidth(meaning.width())
-    part(panel, "stop.units").setFocus(Qt.FocusReason.TabFocusReason)
+    for name in ("stop.units", "stop.target"):
+        part(panel, name).setFocus(Qt.FocusReason.ShortcutFocusReason)
+        stage.settle()
+        assert part(panel, name).visibleRegion().boundingRect().height() > 16, name
     click(panel, "stop.more")
     stage.settle()
     assert not form.isVisible()

@@ -17,6 +17,8 @@ from app.ui.theme import DARK
 
 GRIP = 6.0
 """Pixels above and below a line within which it is taken hold of."""
+BELOW_READOUT = 36.0
+"""Pixels from the top of the picture to the label of a line above it: open, high, low and close stay readable."""
 
 
 @dataclass(slots=True)
@@ -61,7 +63,8 @@ def place(line: StopLine, pane: Pane, pen: Pen, last: Price | None, *, hovered: 
     wanted = pane.y(price)
     y = min(max(wanted, rect.top() + 2), rect.bottom() - 4)
     outside = 0 if y == wanted else (1 if wanted > y else -1)
-    centre = min(max(y, rect.top() + 12), rect.bottom() - 12)
+    highest = rect.top() + (12 if outside >= 0 else BELOW_READOUT)
+    centre = min(max(y, highest), rect.bottom() - 12)
     color = _color(line, last)
     pieces = pen.fit(_pieces(line, last, color, outside), rect.width() * 0.72, closable=line.closable)
     width = pen.label_width(pieces, closable=line.closable)

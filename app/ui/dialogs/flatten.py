@@ -134,7 +134,8 @@ class FlattenDialog(QDialog):
         worth = f" Worth {fmt.amount(plan.value)}." if positions else ""
         what = "1 running strategy is" if plan.strategies == 1 else f"{plan.strategies} running strategies are"
         paused = f" {what} paused first." if plan.strategies else ""
-        self._words["positions"].setText(f"{_named(shown)}{'.' if shown else ''}{worth}{guarded}{following}{paused}")
+        more = f"{worth}{guarded}{following}{paused}"
+        self._words["positions"].setText(f"{_named(shown)}{'.' if shown or more else ''}{more}")
         found = {"elsewhere": len(plan.elsewhere), "holdings": plan.holdings, "gtts": plan.gtts}
         names = [_order(order) for order in plan.elsewhere]
         for name, number in found.items():

@@ -113,6 +113,14 @@ def bench(stage: Stage, qtbot: QtBot) -> Iterator[Bench]:
     view.deleteLater()
 
 
+def test_the_label_of_a_level_above_the_picture_leaves_the_prices_of_the_candle_readable(bench: Bench) -> None:
+    far = LAST * 2
+    bench.arm(LAST - 20_00, StopPlan(LAST - 20_00, target=far))
+    (above,) = [placed for placed in bench.canvas.overlay.layout() if placed.outside < 0]
+    assert above.label.top() >= bench.pane.rect.top() + 24  # where the line of open, high, low and close ends
+    assert above.label.contains(above.label.center().x(), above.handle.center().y())
+
+
 def test_a_position_without_stop_offers_a_line_on_the_side_of_its_exit(bench: Bench) -> None:
     assert bench.phase() is Phase.OFFERED
     assert "Drag to set a stop" in bench.words()

@@ -44,6 +44,13 @@ def page(stage: Stage) -> Iterator[Page]:
     stage.settle()
 
 
+def test_with_no_position_open_a_strategy_that_is_paused_is_a_sentence_of_its_own(page: Page) -> None:
+    page.stage.desk.script.positions.clear()
+    page.dialog._look()
+    page.stage.until(lambda: "0 positions to exit" in page.text("flatten.head"))
+    assert page.text("flatten.positions").startswith("nothing. 2 stops")
+
+
 def test_what_there_is_is_said_in_numbers_and_nothing_is_ticked(page: Page) -> None:
     open_ = [p for p in page.stage.desk.script.positions.values() if p.quantity]
     assert page.text("flatten.head").endswith(f"{len(open_)} positions to exit")

@@ -24,7 +24,7 @@ from app.domain.errors import Denied
 from app.domain.events import Event, FeedChanged, FeedState, Level, Noticed, SessionChanged, StopChanged, StopFired
 from app.domain.guard import Companion
 from app.domain.ids import AccountId
-from app.domain.money import in_rupees
+from app.domain.money import said_price
 from app.domain.stop import StopState
 from app.runtime.garbage import GarbageCollector
 from app.runtime.log import logger
@@ -331,7 +331,7 @@ class Voice:
         elif isinstance(event, StopChanged) and event.stop.state in (StopState.CLOSED, StopState.ARMED):
             stop = event.stop
             average = stop.exit_average
-            at = "" if average is None else f" at {in_rupees(average, stop.price_scale)}"
+            at = "" if average is None else f" at {said_price(average, stop.price_scale)}"
             self._told(
                 stop.state.value,
                 f"{stop.key.instrument}: {stop.state.value}{at}.",

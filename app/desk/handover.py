@@ -17,7 +17,7 @@ from app.domain.events import AuditEntry, Level, Noticed
 from app.domain.gtt import GttLeg, GttRequest
 from app.domain.ids import BrokerOrderId, GttId
 from app.domain.instrument import Instrument, Product
-from app.domain.money import in_rupees
+from app.domain.money import Price, said_price
 from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Purpose
 from app.domain.stop import Stop, StopState
 from app.engine.exit_plan import LOOKUP_SPACING
@@ -171,5 +171,5 @@ def _words(stop: Stop, instrument: Instrument) -> str:
     return f"{stop.side} {stop.quantity} {instrument.symbol} at {_price(stop.trigger, instrument)}{trail}"
 
 
-def _price(price: int, instrument: Instrument) -> str:
-    return in_rupees(price, instrument.price_scale)
+def _price(price: Price, instrument: Instrument) -> str:
+    return said_price(price, instrument.price_scale)

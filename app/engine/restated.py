@@ -13,7 +13,7 @@ from app.domain.errors import AppError
 from app.domain.events import Event, Level, Noticed
 from app.domain.ids import InstrumentId, Nanos, StopId
 from app.domain.instrument import Instrument
-from app.domain.money import Price, in_rupees
+from app.domain.money import Price, said_price
 from app.domain.stop import Stop, StopState
 from app.engine.first_tick import FirstTick, differs
 from app.engine.record import StopRecord
@@ -90,7 +90,7 @@ class Restated:
     async def _suspend(self, stop: Stop, seen: Price, close: Price) -> None:
         if self.watching is not None:
             self.watching.stop(stop.id)
-        ours = in_rupees(seen, stop.price_scale)
+        ours = said_price(seen, stop.price_scale)
         note = f"previous close is told as {self._told(stop, close)}, ours was {ours}: split or bonus?"
         suspended = replace(stop, state=StopState.SUSPENDED, note=note)
         self._changed(suspended)
@@ -108,4 +108,4 @@ class Restated:
 
     @staticmethod
     def _told(stop: Stop, price: Price) -> str:
-        return in_rupees(price, stop.price_scale)
+        return said_price(price, stop.price_scale)

@@ -54,7 +54,7 @@ def test_a_bonus_suspends_the_stop_and_the_answer_arms_it_again() -> None:
         assert again.exits == []
         held = again.of(stop)
         assert held.state is StopState.SUSPENDED
-        assert "501.00, ours was 1000.00: split or bonus?" in held.note
+        assert "501.00, ours was 1,000.00: split or bonus?" in held.note
         assert again.journal.stops[stop.id].state is StopState.SUSPENDED
         assert [alarm for alarm in again.alarms if "split or bonus" in alarm]
         show(again, 40_000, 50_100)

@@ -181,7 +181,13 @@ class ZerodhaRest:
 
     async def clock(self) -> ExchangeClockReading:
         """The exchange's time."""
-        return await clock_of(self._http, self._endpoints, lambda answer: self._document(answer, placement=False))
+        return await clock_of(self._http, self._endpoints, self._bare)
+
+    def _bare(self, answer: Answer) -> Any:
+        """Of what comes without an envelope: a paper exchange's clock. Its errors have theirs."""
+        if answer.status != 200:
+            return self._data(answer, placement=False)
+        return self._document(answer, placement=False)
 
     def _document(self, answer: Answer, *, placement: bool) -> Any:
         """See `reading.document_of`."""

@@ -108,9 +108,9 @@ async def test_stops_are_handed_to_the_broker_and_rest_there_after_the_logout(tr
     with pytest.raises(Denied, match="2 stops are armed"):
         await trader.desk.session.disconnect(trader.account)
     words = await trader.desk.session.disconnect(trader.account, hand_over=True)
-    assert [text.partition(",")[0] for text in words] == [
-        f"SELL 10 INFY at {low / 100:.2f}",
-        f"SELL 4 INFY at {(low - 100) / 100:.2f}",
+    assert [text.partition(", ")[0] for text in words] == [
+        f"SELL 10 INFY at {low / 100:,.2f}",
+        f"SELL 4 INFY at {(low - 100) / 100:,.2f}",
     ]
     view = await trader.view()
     assert (view.state, view.armed) == (SessionState.LOGGED_OUT, 0)

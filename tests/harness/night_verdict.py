@@ -31,10 +31,13 @@ async def of_nights(stage: Stage) -> Sequence[str]:
     found = list(_foreign(stage))
     if stage.unclosed:
         found.append("the program did not end when it was closed")
-    journal = {stop.key.instrument: stop for stop in await station.journal.stops_since(0)}
+    stops = sorted(await station.journal.stops_since(0), key=lambda stop: -stop.armed_at)
+    journal = {
+        stop.key.instrument: stop for stop in stops
+    }  # the first of each: what the trader sells by hand is beside it
     for guarded in stage.script.guarded:
         stop = next((s for name, s in journal.items() if name == guarded.instrument), None)
-        found += [f"{guarded.instrument}: {words}" for words in _oversold(stage, guarded)]
+        found += [f"{guarded.instrument}: {words}" for words in _oversold(stage, guarded, stop)]
         if stop is not None:
             found += [f"{guarded.instrument}: {words}" for words in _triggers(stage, guarded, stop)]
     return found
@@ -56,13 +59,14 @@ def _foreign(stage: Stage) -> Iterator[str]:
             yield f"{one.instrument}: trigger {one.id} is not ours, and was touched"
 
 
-def _oversold(stage: Stage, guarded: Guarded) -> Iterator[str]:
+def _oversold(stage: Stage, guarded: Guarded, stop: Stop | None) -> Iterator[str]:
     """The stop's exit and its trigger together sell no more than it guards, or it goes back at once, with a call."""
     world, senders = stage.world, sent_by_triggers(stage)
     token = world.tape.listings.by_key[guarded.instrument].token
     ours, most, over, called_for = 0, units_of(guarded) + _untold(stage, token), None, False
     for trade in world.traded:
-        if trade.token != token or not (stop_of_tag(trade.tag or None) or trade.order in senders):
+        by_stop = stop is not None and stop_of_tag(trade.tag or None) == stop.id
+        if trade.token != token or not (by_stop or trade.order in senders):
             continue
         ours += trade.quantity if trade.side == "SELL" else -trade.quantity
         if ours > most and over is None and not stage.happened.get(Kind.PHONE_GROW):

@@ -24,6 +24,7 @@ from sqlalchemy.dialects.sqlite import insert
 from app.domain.fill import Fill
 from app.domain.ids import AccountId, FillId, InstrumentId, Nanos
 from app.domain.instrument import Product
+from app.runtime.priority import settle_own_thread
 from app.storage.fill_rows import (
     AS_JSON,
     AS_JSON_NOW,
@@ -271,6 +272,8 @@ def _pieces(connection: Connection, query: Select[Any]) -> Iterator[bytes]:
 
 def _write(connection: Connection, rows: Sequence[str], withdrawn: Sequence[FillId], moment: Nanos) -> WriteCounts:
     created = updated = 0
+    if len(rows) > 1:  # a burst: from now on the window is drawn first. At the start stops wait for this thread.
+        settle_own_thread(behind=True)
     if rows:
         connection.exec_driver_sql(_DROP)
         connection.exec_driver_sql(_INCOMING)

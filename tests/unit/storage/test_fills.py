@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
 from dataclasses import replace
 
 import pytest
@@ -11,6 +14,7 @@ from app.domain.fill import Fill
 from app.domain.ids import BrokerOrderId
 from app.domain.instrument import InstrumentKind, Product, Segment
 from app.domain.order import Side
+from app.runtime.priority import BEHIND
 from app.storage.book import Book
 from app.storage.fills import FillNotes, WriteCounts
 from app.storage.store import Store
@@ -164,6 +168,18 @@ async def test_the_first_day_of_a_few_positions_is_found_without_reading_the_who
     (query, _) = [said for said in asked if "min(" in said]
     plan = await book_store.run(lambda c: c.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", ("[]",)).fetchall())
     assert [step.detail for step in plan if "fills" in step.detail and "SCAN" in step.detail] == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have a priority of their own on Linux alone")
+async def test_after_a_burst_of_fills_the_window_is_drawn_first(book: Book, book_store: Store) -> None:
+    def niceness(_: Connection) -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    ordinary = os.getpriority(os.PRIO_PROCESS, os.getpid())
+    await book.fills.write(with_raw(fill(1)))
+    assert await book_store.run(niceness) == ordinary
+    await book.fills.write(with_raw(*(fill(n) for n in range(2, 200))))
+    assert await book_store.run(niceness) == ordinary + BEHIND
 
 
 async def test_a_fill_that_contradicts_its_identity_is_a_bug_and_nothing_is_written(book: Book) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import inspect
 import logging
 import re
 import time
@@ -96,7 +97,9 @@ class Bridge(QObject):
         A view that goes away stops waiting; the verb itself runs on, because an order that was begun is finished.
         Everything that it logs, and its requests to the broker, carry one id (K1).
         """
-        future = asyncio.wrap_future(self._submit(_correlated(coroutine)), loop=self._loop)
+        submitted = self._submit(_correlated(coroutine))
+        submitted.add_done_callback(lambda _: _put_away(coroutine))
+        future = asyncio.wrap_future(submitted, loop=self._loop)
         future.add_done_callback(_read)
         return await asyncio.shield(future)
 
@@ -192,6 +195,12 @@ class Bridge(QObject):
 def _is_of_a_closed_view(failure: BaseException) -> bool:
     """PySide has no type of its own for a widget that Qt has deleted, only these words."""
     return isinstance(failure, RuntimeError) and "already deleted" in str(failure)
+
+
+def _put_away(coroutine: Coroutine[Any, Any, object]) -> None:
+    """The loop thread may end before a verb has begun; Python complains of a coroutine that nobody awaited."""
+    if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+        coroutine.close()
 
 
 async def _correlated(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -1,15 +1,22 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from typing import Any, TypeVar
 
 import pytest
 
 from app.brokers.http import HttpClient
 from app.domain.events import Level, Noticed
 from app.runtime.log import correlation
+from app.ui.bridge import Bridge
 from tests.fakes.scripted_server import ScriptedServer
 from tests.ui.charts.stage import Stage
+
+T = TypeVar("T")
 
 
 def test_what_was_told_before_any_view_could_show_it_is_shown_by_the_first_one(stage: Stage) -> None:
@@ -63,3 +70,29 @@ def test_what_a_view_begins_after_the_end_does_not_run(stage: Stage) -> None:
     stage.settle()
     assert task.cancelled()
     assert begun == []
+
+
+def test_a_verb_that_the_end_overtakes_is_put_away_without_a_word(
+    stage: Stage, recwarn: pytest.WarningsRecorder
+) -> None:
+    ending = asyncio.new_event_loop()
+    begun: list[bool] = []
+
+    async def verb() -> None:
+        begun.append(True)
+
+    def submit(coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        return asyncio.run_coroutine_threadsafe(coroutine, ending)
+
+    bridge = Bridge(None, submit, stage.loop)
+    click = bridge.start(bridge.call(verb()))
+    stage.settle()
+    ending.call_soon(lambda: [task.cancel() for task in asyncio.all_tasks(ending)])
+    ending.call_later(0.01, ending.stop)
+    ending.run_forever()
+    ending.close()
+    stage.until(click.done)
+    del click
+    gc.collect()
+    assert begun == []
+    assert [str(one.message) for one in recwarn if "never awaited" in str(one.message)] == []

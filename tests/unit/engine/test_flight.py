@@ -7,6 +7,7 @@ import pytest
 from app.domain.events import Level, Noticed
 from app.domain.flight import Flight
 from app.domain.ids import StopId
+from app.domain.stop import Stop
 from app.engine.flight import FlightRecorder
 from tests.fakes.fast_loop import run, settle
 from tests.fakes.trading import KEY, Rig
@@ -20,14 +21,20 @@ class Flights:
         self.kept[flight.stop] = flight
 
 
+async def fired_on_record() -> tuple[Rig, Flights, Stop]:
+    """A stop whose exit is open at the broker, with what was written down of it."""
+    rig, journal = Rig(), Flights()
+    rig.engine.record_flights(FlightRecorder(rig.state, lambda _: (), str, journal, rig.events.append, rig.tasks))
+    stop = await rig.guard()
+    rig.broker.answers = ["open"]
+    rig.tick(98_900)
+    await settle()
+    return rig, journal, stop
+
+
 def test_what_was_closed_twice_and_went_back_is_not_counted_as_closed() -> None:
     async def scene() -> None:
-        rig, journal = Rig(), Flights()
-        rig.engine.record_flights(FlightRecorder(rig.state, lambda _: (), str, journal, rig.events.append, rig.tasks))
-        stop = await rig.guard()
-        rig.broker.answers = ["open"]
-        rig.tick(98_900)
-        await settle()
+        rig, journal, stop = await fired_on_record()
         rig.broker.hold(KEY, 0)  # sold by somebody else in the same moment
         rig.broker.fill(next(iter(rig.broker.book)))
         closed = await rig.ended(stop)
@@ -44,12 +51,7 @@ def test_what_was_closed_twice_and_went_back_is_not_counted_as_closed() -> None:
 @pytest.mark.parametrize(("kept", "closed"), [("stop", 100), ("elsewhere", 0)])
 def test_a_stop_that_was_hit_and_filled_is_told_once_quietly_with_its_price(kept: str, closed: int) -> None:
     async def scene() -> None:
-        rig, journal = Rig(), Flights()
-        rig.engine.record_flights(FlightRecorder(rig.state, lambda _: (), str, journal, rig.events.append, rig.tasks))
-        stop = await rig.guard()
-        rig.broker.answers = ["open"]
-        rig.tick(98_900)
-        await settle()
+        rig, journal, stop = await fired_on_record()
         if kept == "elsewhere":
             rig.broker.hold(KEY, 0)
         else:

@@ -411,18 +411,24 @@ def test_both_at_the_same_instant_never_leave_more_sold_than_there_was(seen: boo
     assert any("closed twice" in alarm for alarm in rig.alarms)
 
 
+async def a_part_gone_through_both(rig: Rig) -> Stop:
+    """A stop on 100 of 300 shares; a gap reaches it and its trigger, and no update comes of either."""
+    rig.broker.hold(SHARES, 300)
+    await rig.state.read_positions()
+    stop = await rig.engine.arm(SHARES, StopPlan(99_000, quantity=100, backstop=DISTANCE))
+    await asyncio.sleep(3)
+    rig.broker.state = None
+    number = rig.broker.reach(the_one(rig).id)
+    assert number is not None
+    rig.tick(97_900)  # the gap went through both
+    rig.broker.fill(number)
+    rig.broker.state = rig.state
+    return stop
+
+
 def test_both_at_the_same_instant_leave_the_shares_that_the_stop_does_not_guard() -> None:
     async def script(rig: Rig) -> None:
-        rig.broker.hold(SHARES, 300)
-        await rig.state.read_positions()
-        stop = await rig.engine.arm(SHARES, StopPlan(99_000, quantity=100, backstop=DISTANCE))
-        await asyncio.sleep(3)
-        rig.broker.state = None
-        number = rig.broker.reach(the_one(rig).id)
-        assert number is not None
-        rig.tick(97_900)  # the gap went through both
-        rig.broker.fill(number)
-        rig.broker.state = rig.state
+        stop = await a_part_gone_through_both(rig)
         await rig.ended(stop)
         await asyncio.sleep(5)
         assert rig.broker.held[SHARES] == 200
@@ -501,16 +507,7 @@ def test_what_both_sold_before_the_program_ended_is_told_in_the_morning() -> Non
     """What was sold short is settled by then: nothing can go back, and the trader must know."""
 
     async def script(rig: Rig) -> None:
-        rig.broker.hold(SHARES, 300)
-        await rig.state.read_positions()
-        stop = await rig.engine.arm(SHARES, StopPlan(99_000, quantity=100, backstop=DISTANCE))
-        await asyncio.sleep(3)
-        rig.broker.state = None
-        number = rig.broker.reach(the_one(rig).id)
-        assert number is not None
-        rig.tick(97_900)  # the gap went through both
-        rig.broker.fill(number)
-        rig.broker.state = rig.state
+        stop = await a_part_gone_through_both(rig)
         await asyncio.sleep(0.5)
         rig.log_out()  # before the excess went back
         rig.journal.stops[stop.id] = replace(rig.of(stop), state=StopState.EXITING, closed_at=None)

@@ -92,13 +92,24 @@ _unpackers: dict[type, msgspec.msgpack.Decoder[Any]] = {}
 """Made once a type: making one takes 0.1 ms."""
 
 
+_SUCCESS = b'"success"'
+
+
+def _told(envelope: dict[str, msgspec.Raw]) -> str:
+    return b" ".join(bytes(envelope[name]) for name in ("status", "message") if name in envelope).decode()
+
+
 def cut_rows(body: bytes | bytearray, at: tuple[str, ...], slice_bytes: int = ROWS_SLICE) -> Iterator[bytes]:
-    """The array at a path of keys as small JSON arrays. Checks the whole body first. Runs in the helper process."""
+    """The array at a path of keys as small JSON arrays. Checks the whole body first: an envelope that says that it is
+    none of success holds no rows, whatever stands where they should be. Runs in the helper process."""
     try:
         msgspec.json.decode(body, type=Any)
         here = msgspec.Raw(body)
-        for key in at:
-            here = msgspec.json.decode(here, type=dict[str, msgspec.Raw])[key]
+        for depth, key in enumerate(at):
+            envelope = msgspec.json.decode(here, type=dict[str, msgspec.Raw])
+            if depth == 0 and bytes(envelope.get("status", _SUCCESS)) != _SUCCESS:
+                raise BadAnswer("The broker's answer is neither data nor an error.", detail=_told(envelope))
+            here = envelope[key]
         rows = msgspec.json.decode(here, type=list[msgspec.Raw])
     except KeyError as missing:
         raise BadAnswer("The broker's answer lacks what was asked for.", detail=f"no {missing}") from missing

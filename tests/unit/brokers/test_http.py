@@ -201,6 +201,8 @@ async def test_rows_are_the_same_through_the_helper_process(helper: Helper) -> N
         (book(3), ("data",)),
         (b'{"data": null}', ("data",)),
         (b"[]", ("data",)),
+        (b'{"status": "error", "message": "Busy", "data": []}', ("data",)),
+        (b'{"status": null, "data": []}', ("data",)),
     ],
 )
 def test_no_array_there_is_a_bad_answer_and_not_an_empty_one(body: bytes, at: tuple[str, ...]) -> None:

@@ -53,6 +53,7 @@ NOT_TRADES = {
     "an empty list": whole("[]"),
     "a null document": whole("null"),
     "a status that nobody knows": whole('{"status": "partial", "data": []}'),
+    "a long error with an empty list": whole(f'{{"status": "error", "message": "{"x" * 70_000}", "data": []}}'),
     "text": answer(b"OK", kind="text/plain"),
     "a page": answer(b"<html>Log in to the hotel's network</html>", kind="text/html"),
     "endless nesting": whole("[" * 100_000),
@@ -101,6 +102,19 @@ async def test_what_is_no_list_of_trades_is_never_taken_for_an_empty_one(
         left_alone_long_enough(service)
     (result,) = await service.run()
     assert (result.step, result.skipped) == (SyncStep.COMPLETED, 1)
+
+
+async def test_an_error_that_is_called_fine_takes_nothing_back(service: SyncService, desk: Desk, book: Book) -> None:
+    """200 on the outside, an error within, and an empty list where the trades should be."""
+    desk.trades = [trade_row(1)]
+    await service.run()
+    for kind in ('"error_type": "NewException", ', ""):
+        desk.broken["/trades"] = [whole(f'{{"status": "error", {kind}"message": "Busy", "data": []}}')] * 3
+        (result,) = await service.run()
+        assert (result.step, result.error_class) == (SyncStep.FAILED, ErrorClass.SERVER), result.error
+        assert "Busy" in result.error
+        assert len(await book.fills.all()) == 1
+        left_alone_long_enough(service)
 
 
 async def test_positions_holdings_and_funds_are_not_taken_from_nothing_either(service: SyncService, desk: Desk) -> None:

@@ -81,7 +81,8 @@ class FillConflicts:
         self._store = store
 
     async def found(self, pairs: Sequence[tuple[Fill, Fill, str]], at: Nanos) -> None:
-        """(ours, theirs, the broker's words) of each; one that is known already stays as it is."""
+        """(ours, theirs, the broker's words) of each. One that waits already stays; one that was over, and that the
+        broker tells once more, waits again. What was settled for the book stays settled."""
         rows = [
             {
                 "account": ours.account,
@@ -94,7 +95,20 @@ class FillConflicts:
             for ours, theirs, raw in pairs
         ]
         if rows:
-            await self._store.change(lambda c: c.execute(insert(sync_conflicts).on_conflict_do_nothing(), rows))
+            insertion = insert(sync_conflicts)
+            given = insertion.excluded
+            again = insertion.on_conflict_do_update(
+                index_elements=["fill", "theirs"],
+                set_={
+                    "ours": given.ours,
+                    "raw": given.raw,
+                    "found_at": given.found_at,
+                    "settled_at": None,
+                    "settled_as": None,
+                },
+                where=sync_conflicts.c.settled_as.in_(("gone", Conflicts.BROKER.value)),
+            )
+            await self._store.change(lambda c: c.execute(again, rows))
 
     async def kept(self, fills: Sequence[Fill]) -> set[int]:
         """Indexes of the stories which were heard before and settled for the book."""

@@ -32,11 +32,12 @@ async def settled_by_rule(
     at: Nanos,
     rule: Conflicts,
 ) -> Settled:
-    """What the rule, or the user before, says of each conflict. One that the broker itself took back is settled too.
+    """What the rule, or the user before, says of each conflict. Where the broker took back its story, or the fill, it
+    is settled too.
 
     `fills`: what the broker lists of the day.
     """
-    await _gone(book, account, fills, at)
+    await _gone(book, account, fills, difference.withdrawn, at)
     conflicts = difference.conflicting
     if not conflicts:
         return Settled(difference, ())
@@ -64,13 +65,14 @@ async def _kept(book: Book, conflicts: Sequence[Conflict], raw: Mapping[FillId, 
     await book.conflicts.found([(c.ours, c.theirs, raw.get(c.theirs.id, "{}")) for c in conflicts], at)
 
 
-async def _gone(book: Book, account: AccountId, fills: Sequence[Fill], at: Nanos) -> None:
+async def _gone(book: Book, account: AccountId, fills: Sequence[Fill], withdrawn: Sequence[Fill], at: Nanos) -> None:
     waiting = await book.conflicts.open(account)
     if not waiting:
         return
     now = {fill.id: fill for fill in fills}
+    lost = {fill.id for fill in withdrawn}
     for conflict in waiting:
-        if now.get(conflict.ours.id) == conflict.ours:
+        if conflict.ours.id in lost or now.get(conflict.ours.id) == conflict.ours:
             await book.conflicts.settle(conflict.id, "gone", at)
 
 

@@ -169,6 +169,40 @@ async def test_a_conflict_that_the_broker_takes_back_is_gone(service: SyncServic
     assert await book.conflicts.open() == []
 
 
+async def test_a_conflict_that_comes_back_is_shown_again(service: SyncService, desk: Desk, book: Book) -> None:
+    """Whether the broker itself or the trader had ended it before."""
+    changed = [ROUND_TRIP[0] | {"quantity": 9}, ROUND_TRIP[1]]
+    desk.trades = ROUND_TRIP
+    await service.run()
+    for end in ("gone", "settled"):
+        desk.trades = changed
+        (result,) = await service.run()
+        (conflict,) = await book.conflicts.open()
+        assert (end, result.conflicting, conflict.ours.quantity, conflict.theirs.quantity) == (end, 1, 10, 9)
+        if end == "settled":
+            await service.settle(conflict.id, Conflicts.BROKER, desk.at)
+        desk.trades = ROUND_TRIP
+        await service.run()
+    (other_way,) = await book.conflicts.open()
+    assert (other_way.ours.quantity, other_way.theirs.quantity) == (9, 10)
+    await service.settle(other_way.id, Conflicts.BROKER, desk.at)
+    desk.trades = changed
+    (result,) = await service.run()
+    assert (result.conflicting, len(await book.conflicts.open())) == (1, 1)
+
+
+async def test_a_fill_that_the_broker_takes_back_is_no_conflict_any_more(
+    service: SyncService, desk: Desk, book: Book
+) -> None:
+    desk.trades = ROUND_TRIP
+    await service.run()
+    desk.trades = [ROUND_TRIP[0] | {"quantity": 9}, ROUND_TRIP[1]]
+    await service.run()
+    desk.trades = ROUND_TRIP[1:]
+    (result,) = await service.run()
+    assert (result.updated, await book.conflicts.open()) == (1, [])
+
+
 @pytest.mark.parametrize(("rule", "gross"), [(Conflicts.BROKER, 100_050), (Conflicts.BOOK, 100_000)])
 async def test_a_rule_settles_conflicts_without_asking(
     desk: Desk, book: Book, broker: ZerodhaSession, rule: Conflicts, gross: int

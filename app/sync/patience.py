@@ -31,7 +31,7 @@ JITTER = 0.2
 SECONDS_PER_OPERATION = 60.0
 """All tries of one read and the pauses between them; waiting because the broker asked for it does not count."""
 LONGEST_WAIT = 240.0
-"""A broker that asks for more is asked again by the next run: a run has no more than its lease."""
+"""A broker that asks for more is asked again by a later run: a run has no more than its lease."""
 RETRYABLE = frozenset({408, 429, 500, 502, 503, 504})
 
 _CLASSES: tuple[tuple[type[BaseException], ErrorClass], ...] = (

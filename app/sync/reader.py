@@ -9,14 +9,17 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from app.domain.broker import RateLimit
-from app.domain.errors import AppError, BrokerPaused, Unreachable
+from app.domain.errors import AppError, BrokerPaused, RateLimited, Unreachable
 from app.domain.ids import AccountId
 from app.domain.sync import DataSet, ErrorClass, SyncPause
 from app.sync.breaker import Breaker
 from app.sync.limiter import RequestLimiter
-from app.sync.patience import SECONDS_PER_OPERATION, Patience, class_of
+from app.sync.patience import LONGEST_WAIT, SECONDS_PER_OPERATION, Patience, asked_wait, class_of
 
 T = TypeVar("T")
+
+LONGEST_HOLD = 3_600.0
+"""Seconds for which a broker is left alone because it asked for that. One that asks for years is asked each hour."""
 
 _BROKERS_FAULT = frozenset({ErrorClass.SERVER, ErrorClass.NETWORK, ErrorClass.ANSWER})
 
@@ -62,6 +65,7 @@ class Guard:
         self.limiter = RequestLimiter(sleep, clock)
         self._breakers: dict[tuple[str, str], Breaker] = {}
         self._pauses: dict[tuple[AccountId, DataSet], tuple[str, float]] = {}
+        self._holds: dict[AccountId, tuple[DataSet, str, float]] = {}
 
     def breaker(self, broker: str, reads: str = "") -> Breaker:
         """Of one broker, or of one kind of its reads."""
@@ -80,12 +84,33 @@ class Guard:
         """It waits no longer."""
         self._pauses.pop((account, data_set), None)
 
+    def hold(self, account: AccountId, data_set: DataSet, cause: str, seconds: float) -> None:
+        """The broker asked for longer than a run can wait: no run asks it before that."""
+        self._holds[account] = (data_set, cause, self._clock() + min(seconds, LONGEST_HOLD))
+
+    def check_held(self, account: AccountId) -> None:
+        """Raises RateLimited while the broker wants to be left alone."""
+        held = self._holds.get(account)
+        if held is None:
+            return
+        left = held[2] - self._clock()
+        if left <= 0:
+            del self._holds[account]
+            return
+        raise RateLimited(
+            f"The broker asked for no more requests; {left / 60:.0f} minutes are left.",
+            "The sync goes on by itself afterwards; orders, exits and prices are not held up by this.",
+            retry_after=left,
+        )
+
     def pauses(self) -> tuple[SyncPause, ...]:
         """With the seconds that are left."""
         now = self._clock()
+        waiting = [(account, data_set, *told) for (account, data_set), told in self._pauses.items()]
+        waiting += [(account, *told) for account, told in self._holds.items() if told[2] > now]
         return tuple(
             SyncPause(account, data_set, cause, round(max(0.0, until - now), 1))
-            for (account, data_set), (cause, until) in self._pauses.items()
+            for account, data_set, cause, until in waiting
         )
 
 
@@ -136,6 +161,7 @@ class Reader:
     async def _once(self, operation: Callable[[], Awaitable[T]], data_set: DataSet) -> T:
         self._guard.unpause(self._account, data_set)
         own = self._guard.breaker(self._broker, data_set.value)
+        self._guard.check_held(self._account)
         await self._guard.limiter.turn(self._broker, self._account, self._limits)
         await self._breaker.enter()
         try:
@@ -148,6 +174,7 @@ class Reader:
             answer = await _in_time(operation)
         except AppError as failure:
             counted.failure = failure
+            self._heed(failure, data_set)
             if class_of(failure) not in _BROKERS_FAULT:
                 self._breaker.succeeded()
                 own.succeeded()
@@ -163,6 +190,11 @@ class Reader:
         self._breaker.succeeded()
         own.succeeded()
         return answer
+
+    def _heed(self, failure: AppError, data_set: DataSet) -> None:
+        asked = asked_wait(failure)
+        if asked is not None and asked > LONGEST_WAIT:
+            self._guard.hold(self._account, data_set, failure.cause, asked)
 
     def _waits(self, data_set: DataSet, cause: BaseException, seconds: float) -> None:
         self._guard.pause(self._account, data_set, str(cause), seconds)

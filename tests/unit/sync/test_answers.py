@@ -12,7 +12,8 @@ from app.domain.sync import DataSet, ErrorClass
 from app.storage.book import Book
 from app.sync.service import SyncService
 from tests.fakes.scripted_server import answer
-from tests.unit.sync.conftest import DAY, A, Desk, trade_row
+from tests.unit.sync.conftest import DAY, A, Desk, charge_table, trade_row
+from tests.unit.sync.test_guard import Time
 
 
 def said(data: Any, status: str = "200 OK", **more: Any) -> bytes:
@@ -221,10 +222,33 @@ async def test_what_retry_after_says_is_waited_and_what_makes_no_sense_is_a_minu
         assert [event.seconds for event in desk.told(SyncPaused)] == [seconds]
 
 
-async def test_a_broker_that_asks_for_years_is_left_to_the_next_run(service: SyncService, desk: Desk) -> None:
-    desk.broken["/trades"] = [answer(b"{}", status="429 Too Many Requests", extra="Retry-After: 999999999\r\n")]
-    (result,) = await service.run()
-    assert (result.step, result.error_class, desk.pauses) == (SyncStep.FAILED, ErrorClass.RATE_LIMIT, [])
+async def test_a_broker_that_asks_for_longer_than_a_run_waits_is_left_alone_by_all_runs(
+    service: SyncService, desk: Desk, book: Book
+) -> None:
+    """For as long as it asked, but not for years: each hour it is asked once."""
+    time = Time()
+    guarded = SyncService(
+        book, charge_table(), service._targets, desk.events.append, desk.on_dead, sleep=desk.sleep, clock=time
+    )
+    for status, seconds, left_alone in (
+        ("429 Too Many Requests", 600, 600),
+        ("503 Service Unavailable", 900, 900),
+        ("429 Too Many Requests", 999_999_999, 3_600),
+    ):
+        desk.broken["/trades"] = [answer(b"{}", status=status, extra=f"Retry-After: {seconds}\r\n"), answer(b"never")]
+        (result,) = await guarded.run()
+        assert (result.step, desk.pauses) == (SyncStep.FAILED, []), result.error
+        (pause,) = guarded.guard.pauses()
+        assert (pause.account, pause.data_set, pause.seconds_left) == (A, DataSet.TRADES, left_alone)
+        time.now += left_alone - 245
+        (again,) = await guarded.run(trigger="scheduled")
+        assert (again.step, again.error_class) == (SyncStep.FAILED, ErrorClass.RATE_LIMIT)
+        assert "4 minutes are left" in again.error
+        assert len(desk.broken["/trades"]) == 1, "nothing was sent"
+        time.now += 246
+        desk.broken.clear()
+        (over,) = await guarded.run()
+        assert (over.step, guarded.guard.pauses()) == (SyncStep.COMPLETED, ())
 
 
 ODD_BUT_TRUE = {

@@ -12,6 +12,7 @@ from app.brokers.parts import PastFill, TradebookReader
 from app.desk.account import AccountDesk
 from app.desk.messages import SyncRun, SyncStatus, SyncSummary
 from app.desk.sync_view import account_view
+from app.desk.traded import TradedMarkets
 from app.desk.workspace import Workspace
 from app.domain.calendar import ist_date
 from app.domain.errors import Denied
@@ -42,6 +43,7 @@ class SyncDesk:
         self._plans: dict[AccountId, SyncPlan] | None = None
         self._loading = asyncio.Lock()
         self._shared: SharedWindows | None = None
+        self._traded = TradedMarkets()
         workspace.login_ended = self.login_ended
 
     # -- runs --------------------------------------------------------------------------------------------------------
@@ -253,12 +255,16 @@ class SyncDesk:
     async def _ready(self) -> None:
         async with self._loading:
             if self._plans is None:
+                for desk in self._workspace.accounts.values():
+                    await self._traded.learn(self._workspace.book, desk)
                 self._plans = await self._workspace.book.sync_plans.load()
 
-    def _plan(self, account: AccountId) -> SyncPlan:
-        record = self._workspace.record(account)
-        plan = self._loaded.get(account) or SyncPlan(account)
-        return replace(plan, on=record.sync_on, every_s=record.sync_every_s)
+    def _plan(self, desk: AccountDesk) -> SyncPlan:
+        """As the trader edited it, and up to the close of whatever the account trades."""
+        record = self._workspace.record(desk.account)
+        plan = self._loaded.get(desk.account) or SyncPlan(desk.account)
+        markets = (*plan.segments, *sorted(set(self._traded.of(desk)) - {*plan.segments}))
+        return replace(plan, on=record.sync_on, every_s=record.sync_every_s, segments=markets)
 
     def _targets(self) -> list[SyncTarget]:
         return [self._target(desk) for desk in self._workspace.accounts.values()]
@@ -270,7 +276,7 @@ class SyncDesk:
             desk.broker if desk.active else self._workspace.readers.get(desk.account),
             desk.clock,
             self._workspace.factory(record.broker).info,
-            self._plan(desk.account),
+            self._plan(desk),
             desk.hours.calendar,
             record.state is SessionState.PAUSED,
             lambda: desk.broker_time,
@@ -317,6 +323,8 @@ class SyncDesk:
                         f"account in error {result.account}",
                     )
                 )
+        if result.created:
+            await self._traded.learn(self._workspace.book, self._workspace.account(result.account))
         self.scheduler.ran(result)
         due = self.scheduler.next_of(self._target(self._workspace.account(result.account)), self._now(result.account))
         await self._workspace.save(replace(record, next_sync=due.at if due is not None else None))

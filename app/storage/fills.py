@@ -23,7 +23,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 from app.domain.fill import Fill
 from app.domain.ids import AccountId, FillId, InstrumentId, Nanos
-from app.domain.instrument import Product
+from app.domain.instrument import Product, Segment
 from app.runtime.priority import settle_own_thread
 from app.storage.fill_rows import (
     AS_JSON,
@@ -194,6 +194,11 @@ class Fills:
             return PackedFills(rows, tuple(_pieces(connection, query)))
 
         return await self._store.run(work)
+
+    async def segments(self, account: AccountId, since: str) -> frozenset[Segment]:
+        """In which an account has fills of a trade date or later."""
+        query = select(fills.c.segment).distinct().where(fills.c.account == account, fills.c.trade_date >= since)
+        return await self._store.run(lambda c: frozenset(map(Segment, c.execute(query).scalars())))
 
     async def raw(self, fill: FillId) -> str | None:
         """The broker's own words about a fill, for debugging (C3)."""

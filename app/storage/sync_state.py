@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from app.domain.ids import AccountId, Nanos
@@ -13,6 +13,9 @@ from app.domain.instrument import Segment
 from app.domain.sync import Backfill, Conflicts, DataSet, DataSetState, ErrorClass, OpenDay, SyncPlan
 from app.storage.schema_sync import backfills, sync_data_sets, sync_days, sync_plans
 from app.storage.store import Store
+
+CLOSING_SYNC = "closing sync"
+"""What closes most days."""
 
 
 class SyncPlans:
@@ -114,6 +117,12 @@ class SyncDays:
         change = insert(sync_days).values(values)
         keyed = change.on_conflict_do_update(index_elements=["account", "day"], set_=values)
         await self._store.change(lambda c: c.execute(keyed))
+
+    async def reopen(self, account: AccountId, day: str, closes: Nanos) -> None:
+        """A day that its closing sync ended too early, for the account trades in a market that closes at `closes`."""
+        early = (sync_days.c.closed_by == CLOSING_SYNC, sync_days.c.last_sync < closes)
+        change = update(sync_days).where(sync_days.c.account == account, sync_days.c.day == day, *early)
+        await self._store.change(lambda c: c.execute(change.values(closed_by="")))
 
     async def open(self, before: str | None = None, account: AccountId | None = None) -> list[OpenDay]:
         """Days without a closing sync, oldest first; only those before a day when one is given."""

@@ -20,6 +20,7 @@ from app.domain.sync import DataSet, DataSetState, ErrorClass, identified
 from app.runtime.process import own_process
 from app.storage.book import Book
 from app.storage.leases import Lease
+from app.storage.sync_state import CLOSING_SYNC
 from app.sync import announce
 from app.sync.apply import Fetched, apply
 from app.sync.history import completed, read_range, refusal
@@ -245,14 +246,14 @@ class AccountRun:
                     await days.synced(account, day.day, fetched.at, "imported file")
             return
         if self.dates is not None:
-            yesterday = ist_date(fetched.at).isoformat()
-            for day in await days.open(before=yesterday, account=account):
-                if self.dates.since.isoformat() <= day.day <= self.dates.until.isoformat():
+            settled = self.dates.settled(ist_date(fetched.at))  # of yesterday a history may not have everything yet
+            for day in await days.open(account=account):
+                if day.day in settled:
                     await days.synced(account, day.day, fetched.at, "history")
             return
         day_now = current_day(self.target.schedule, self.target.calendar, fetched.at)
         if day_now is not None:
-            closing = "closing sync" if self.progress.started_at >= day_now.closes else ""
+            closing = CLOSING_SYNC if self.progress.started_at >= day_now.closes else ""
             await days.synced(account, day_now.day.isoformat(), fetched.at, closing)
 
     def _states(self, fetched: Fetched | None) -> list[DataSetState]:

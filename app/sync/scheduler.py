@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 5.0
 """At most this long until a clock that was set, a new account or an edited plan is noticed."""
 SHORTEST = 0.02
+CATCH_UP_EVERY: Nanos = 3_600 * 1_000_000_000
+"""A missed day of which a history may not have everything yet is asked for again after this."""
 BACKFILL_DAYS = 7
 """A backfill's step: the range of one request, and what is read again after an interruption."""
 BACKFILL_PAUSE = 2.0
@@ -61,6 +63,8 @@ class Scheduler:
         self._noted: dict[AccountId, str] = {}
         self._closed: dict[AccountId, list[str]] = {}
         self._skipped: dict[AccountId, str] = {}
+        self._caught_up: dict[AccountId, tuple[list[str], Nanos]] = {}
+        """Which missed days were asked for, and when."""
         self._tasks: dict[AccountId, asyncio.Task[None]] = {}
         self._backfilling: dict[AccountId, asyncio.Task[None]] = {}
         self.due: dict[AccountId, Due | None] = {}
@@ -169,27 +173,38 @@ class Scheduler:
         broker = target.broker
         if broker is None or not isinstance(broker, HistoryBroker):
             return
-        today = ist_date(target.now())
-        open_days = await self._book.sync_days.open(before=today.isoformat(), account=target.account)
-        if open_days:
-            first = date.fromisoformat(open_days[0].day)
-            last = date.fromisoformat(open_days[-1].day)
-            await self._service.run(target.account, "scheduled", Dates(first, last))
+        now = target.now()
+        flagged = await self._book.sync_days.open(before=ist_date(now).isoformat(), account=target.account)
+        days = [day.day for day in flagged if _kept(target, day.day)]
+        asked, at = self._caught_up.get(target.account, ([], 0))
+        if not days or (days == asked and 0 <= now - at < CATCH_UP_EVERY):
+            return
+        dates = Dates(date.fromisoformat(days[0]), date.fromisoformat(days[-1]))
+        try:
+            (result,) = await self._service.run(target.account, "scheduled", dates)
+        except (AppError, ValueError) as failure:
+            log.warning("missed days of %s could not be asked for: %s", target.account, failure)
+            return
+        if result.step is SyncStep.COMPLETED:
+            self._caught_up[target.account] = (days, now)
 
     async def _note_days(self, target: SyncTarget, since: date, now: Nanos) -> None:
         """Every trading day from `since` to today is a day that wants its closing sync."""
         day = current_day(target.schedule, target.calendar, now)
         today = day.day if day is not None else ist_date(now) - timedelta(days=1)
-        if self._noted.get(target.account) == today.isoformat():
+        as_of = f"{today.isoformat()} {0 if day is None else day.closes}"
+        if self._noted.get(target.account) == as_of:
             return
         days = self._book.sync_days
         newest = await days.newest(target.account)
         begin = since if newest is None else max(since, date.fromisoformat(newest))
         plan, calendar = target.schedule, target.calendar
         await days.note(target.account, trading_days(plan, calendar, begin, today))
+        if day is not None:
+            await days.reopen(target.account, day.day.isoformat(), day.closes)
         known = [(ist_date(now) - timedelta(days=n)).isoformat() for n in (0, 1)]
         self._closed[target.account] = [name for name in known if await days.is_closed(target.account, name)]
-        self._noted[target.account] = today.isoformat()
+        self._noted[target.account] = as_of
 
     # -- the past ----------------------------------------------------------------------------------------------------
 
@@ -258,6 +273,12 @@ class Scheduler:
             fills = job.fills + result.created
             await self._book.backfills.save(Backfill(account, job.since, job.until, next_day, fills))
             await self._sleep(BACKFILL_PAUSE)
+
+
+def _kept(target: SyncTarget, day: str) -> bool:
+    """Whether the broker can still tell of a day."""
+    on = date.fromisoformat(day)
+    return refusal(target, Dates(on, on)) is None
 
 
 def _with_error(job: Backfill, error: str) -> Backfill:

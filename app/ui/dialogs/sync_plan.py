@@ -95,6 +95,7 @@ class SyncPlanDialog(QDialog):
         form.addRow("Fills that &differ", self._rule)
         hint = label(
             "The closing sync after the last session cannot be turned off: brokers forget the day overnight. "
+            "A market in which the account traded within five weeks counts, ticked or not. "
             "Times are the exchange's; holidays have no syncs.",
             "faint",
             wrap=True,

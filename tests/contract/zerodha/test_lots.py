@@ -6,10 +6,13 @@ import asyncio
 from pathlib import Path
 
 from app.bootstrap import build_desk
+from app.desk.desk import LocalDesk
+from app.domain.instrument import Segment
 from app.domain.order import Side
 from app.runtime.paths import ProfilePaths
 from app.vault.vault import Vault
 from tests.contract.contracts import CRUDE, DOLLAR, DOLLAR_CALL, earned, listed, out_by_its_stop
+from tests.contract.zerodha.desks import reopened
 from tests.e2e.host import CHEAP, PASSPHRASE
 from tests.fakes.paper_exchange import paper_exchange
 
@@ -40,5 +43,16 @@ async def test_stops_on_currencies_and_commodities_get_out_and_earn_by_the_contr
                 result = earned(trades, contract.partition(":")[2], units)
                 assert (done.multiplier, done.sell_value - done.buy_value) == (units, result)
                 assert result < 0, "it was stopped out"
+            assert await synced_until_the_close_of(desk) >= {Segment.CURRENCY, Segment.COMMODITY}
+            (run,) = (await desk.sync.run()).accounts
+            assert run.created == run.fetched > 0
         finally:
             await desk.stop()
+        async with reopened(paths) as again:  # nobody has logged in yet: the book remembers
+            assert await synced_until_the_close_of(again) >= {Segment.CURRENCY, Segment.COMMODITY}
+
+
+async def synced_until_the_close_of(desk: LocalDesk) -> set[Segment]:
+    """The markets of the account's schedule, of which its plan names shares and their derivatives alone."""
+    (account,) = (await desk.sync.status()).accounts
+    return {*account.plan.segments}

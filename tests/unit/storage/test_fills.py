@@ -187,3 +187,12 @@ async def test_a_fill_that_contradicts_its_identity_is_a_bug_and_nothing_is_writ
     with pytest.raises(ValueError, match="identity"):
         await book.fills.write(with_raw(fill(1), wrong))
     assert await book.fills.all() == []
+
+
+async def test_the_markets_of_the_last_weeks_are_known(book: Book) -> None:
+    old, new = fill(1), fill(2)
+    gold = replace(new, segment=Segment.COMMODITY, id=replace(new.id, segment="commodity", trade_date="2026-11-18"))
+    await book.fills.write([(old, "{}"), (gold, "{}")])
+    assert await book.fills.segments(A, old.id.trade_date) == {old.segment, Segment.COMMODITY}
+    assert await book.fills.segments(A, "2026-11-18") == {Segment.COMMODITY}
+    assert await book.fills.segments(B, old.id.trade_date) == set()

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 
 import pytest
 
@@ -16,13 +16,16 @@ from app.brokers.info import shipped_info
 from app.brokers.parts import FillPage, PastFill
 from app.brokers.zerodha.adapter import ZerodhaSession
 from app.brokers.zerodha.tradebook import read_tradebook
-from app.domain.calendar import AlwaysOpen, ist_date
+from app.domain.calendar import IST, AlwaysOpen, TradingCalendar, ist_date
 from app.domain.errors import BadAnswer, Denied, SessionExpired, Unreachable
 from app.domain.events import Level, Noticed, SyncStep
 from app.domain.fill import Source
 from app.domain.ids import AccountId
+from app.domain.instrument import Segment
 from app.domain.order import Side
 from app.domain.sync import Conflicts, ErrorClass, SyncFigures, SyncPlan
+from app.runtime.clock import from_datetime
+from app.runtime.paths import resource
 from app.runtime.process import ProcessMark, own_process
 from app.storage.book import Book
 from app.storage.fills import FillNotes
@@ -561,9 +564,76 @@ async def test_a_scheduled_sync_fills_the_days_that_were_missed(past: Past, desk
     scheduler = scheduler_of(desk, book, past.service, past.target, since="2026-11-17")
     await scheduler.look(past.target)
     await scheduler.settled()
-    assert [day.day for day in await book.sync_days.open(before=DAY)] == []
+    # Of yesterday the history may not have everything yet: it stays flagged for a day.
+    assert [day.day for day in await book.sync_days.open(before=DAY)] == ["2026-11-19"]
     assert [fill.id.trade_date for fill in await book.fills.all(U)] == ["2026-11-18"]
     assert [r.operation for r in await book.sync_log.recent()] == ["today", "2026-11-17..2026-11-19"]
+    past.broker.days["2026-11-19"] = [past_fill(U, "2026-11-19", 2)]  # that broker was late
+    desk.at += 24 * HOUR
+    await scheduler.look(past.target)
+    await scheduler.settled()
+    assert [day.day for day in await book.sync_days.open(before=DAY)] == []
+    assert [fill.id.trade_date for fill in await book.fills.all(U)] == ["2026-11-18", "2026-11-19"]
+
+
+async def test_a_flagged_day_that_the_broker_no_longer_keeps_holds_up_no_sync(desk: Desk, book: Book) -> None:
+    broker = HistoryFake(U)
+    target = SyncTarget(U, broker, desk, with_history(ZERODHA, 30))
+    service = service_of(desk, book, target)
+    await book.sync_days.note(U, ["2026-10-05", "2026-11-17"])
+    scheduler = scheduler_of(desk, book, service, target)
+    broker.today = [past_fill(U, DAY, 1, order="1")]
+    await scheduler.look(target)
+    await scheduler.settled()
+    assert [r.operation for r in await book.sync_log.recent()] == ["today", "2026-11-17..2026-11-17"]
+    assert len(await book.fills.all(U)) == 1
+    assert [day.day for day in await book.sync_days.open(before=DAY)] == ["2026-10-05"]  # for the trader to see to
+
+
+async def test_missed_days_that_cannot_be_told_yet_are_not_asked_for_each_time(
+    past: Past, desk: Desk, book: Book
+) -> None:
+    scheduler = scheduler_of(desk, book, past.service, past.target, since="2026-11-19")
+    for _ in range(5):
+        await scheduler.look(past.target)
+        await scheduler.settled()
+        desk.at += HOUR // 4
+    assert len([r for r in await book.sync_log.recent() if r.operation == "today"]) == 5
+    assert len(past.broker.asked) == 2  # at once, and an hour later
+
+
+async def test_a_day_that_was_closed_before_the_account_s_last_market_is_opened_again(
+    desk: Desk, book: Book, broker: ZerodhaSession
+) -> None:
+    """Shares close in the afternoon; in the evening the account buys gold for the first time."""
+    calendar = TradingCalendar.parse(
+        *(path.read_text(encoding="utf-8") for path in sorted(resource("calendar").glob("*.json")))
+    )
+    plan = SyncPlan(A)
+    targets = [SyncTarget(A, broker, desk, ZERODHA, plan, calendar)]
+    service = SyncService(book, charge_table(), lambda: targets, desk.events.append, desk.on_dead, desk.on_result)
+    scheduler = Scheduler(book, service, lambda: targets, lambda _: date(2026, 11, 20), lambda _: None)
+
+    async def at(hour: int, minute: int) -> None:
+        desk.at = from_datetime(datetime(2026, 11, 20, tzinfo=IST)) + hour * HOUR + minute * HOUR // 60
+        await scheduler.look(targets[0])
+        await scheduler.settled()
+        for result in desk.results:
+            scheduler.ran(result)
+
+    await at(16, 20)
+    assert await book.sync_days.is_closed(A, DAY)
+    await at(20, 0)
+    assert len(await book.sync_log.recent()) == 1  # nothing is due any more
+    gold = trade_row(2, exchange="MCX", tradingsymbol="GOLD26DECFUT", fill_timestamp=f"{DAY} 23:20:41", product="NRML")
+    desk.trades = [gold]
+    targets[0] = replace(targets[0], plan=replace(plan, on=False, segments=(*plan.segments, Segment.COMMODITY)))
+    await at(20, 1)
+    assert not await book.sync_days.is_closed(A, DAY)
+    await at(24, 11)
+    assert await book.sync_days.is_closed(A, DAY)
+    assert [fill.id.trade_date for fill in await book.fills.all(A)] == [DAY]
+    assert [r.trigger for r in await book.sync_log.recent()] == ["closing", "closing"]
 
 
 # -- failed jobs and alerts --------------------------------------------------------------------------------------------

@@ -1,9 +1,9 @@
 """Dated rates of every charge head, parsed from the text of `resources/charges/*.csv`.
 
-Two kinds of file, told apart by their header: statutory and exchange rates (`head,exchange,segment,...`) and a broker's
-price list (`plan,segment,...`). A nil rate is a row with 0: what has no row is unknown and raises, it is never zero.
-Rates are kept as integers in units of 10^-10, so that charges are exact (the smallest rate is 10^-9: 0.01 a crore); a
-rate with more decimals is refused.
+Three kinds of file, told apart by their header: statutory and exchange rates (`head,exchange,segment,...`), a broker's
+price list (`plan,segment,...`) and how much lots hold (`exchange,underlying,...`, see `contract_sizes`). A nil rate is
+a row with 0: what has no row is unknown and raises, it is never zero. Rates are kept as integers in units of 10^-10, so
+that charges are exact (the smallest rate is 10^-9: 0.01 a crore); a rate with more decimals is refused.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from itertools import pairwise
 
+from app.analytics.contract_sizes import COLUMNS as SIZE_COLUMNS
+from app.analytics.contract_sizes import ContractSizes
 from app.domain.errors import AppError
 from app.domain.ids import InstrumentId, split_instrument_id
 from app.domain.instrument import Exchange, InstrumentKind
@@ -133,8 +135,13 @@ class ChargeTable:
     """Rates by head, exchange, segment and date. Immutable after `parse`; answers are remembered."""
 
     def __init__(
-        self, rates: dict[tuple[str, str, str], list[_Row]], plans: dict[tuple[str, str], list[_PlanRow]]
+        self,
+        rates: dict[tuple[str, str, str], list[_Row]],
+        plans: dict[tuple[str, str], list[_PlanRow]],
+        sizes: ContractSizes,
     ) -> None:
+        self.sizes = sizes
+        """How much a lot of a contract holds: turnover goes by units."""
         self._rates = rates
         self._plans = plans
         self._plan_names = frozenset(plan for plan, _ in plans)
@@ -145,9 +152,16 @@ class ChargeTable:
         """The table from the text of one or more files. Raises BadChargeTable naming the row that is wrong."""
         rates: dict[tuple[str, str, str], list[_Row]] = {}
         plans: dict[tuple[str, str], list[_PlanRow]] = {}
+        sizes = ContractSizes({})
         for text in texts:
             reader = csv.DictReader(text.splitlines())
             columns = list(reader.fieldnames or [])
+            if columns == SIZE_COLUMNS:
+                try:
+                    sizes = ContractSizes.of_rows(reader)
+                except (ValueError, TypeError) as error:
+                    raise BadChargeTable("The table of contract sizes cannot be read.", detail=str(error)) from error
+                continue
             if columns not in (_RATE_COLUMNS, _PLAN_COLUMNS):
                 raise BadChargeTable(f"A rate file has the columns {', '.join(columns) or 'of an empty file'}.")
             for number, row in enumerate(reader, start=2):
@@ -162,7 +176,7 @@ class ChargeTable:
             _check_overlap(rate_rows)
         for plan_rows in plans.values():
             _check_overlap(plan_rows)
-        return cls(rates, plans)
+        return cls(rates, plans, sizes)
 
     @property
     def plans(self) -> frozenset[str]:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import partial
 
 from app.analytics.charge_table import ChargesUnknown, ChargeTable
+from app.analytics.contract_sizes import Sizer, told_by
 from app.desk.outcome import charges_of
 from app.domain.calendar import ist_date
 from app.domain.errors import AppError, SessionExpired
@@ -165,7 +166,12 @@ class AccountBooks:
         self.fills = tuple(await self._state.session.fills())
         try:
             plan, today = self._state.account.partition("-")[0], ist_date(self._state.clock.now()).isoformat()
-            work = partial(charges_of, self.fills, self._charges, plan, today)
+            reading = self._state.reading
+            told = told_by(() if reading is None else reading.positions.values())
+            sized, unsized = Sizer(self._charges.sizes, told).split(self.fills)
+            for name in {fill.instrument for fill in unsized}:
+                log.info("charges of %s are left out: how much a lot of it holds is not known", name)
+            work = partial(charges_of, sized, self._charges, plan, today)
             self.charges_today = work() if len(self.fills) <= FEW else await asyncio.to_thread(work)
         except ChargesUnknown as failure:
             log.info("charges of %s: %s", self._state.account, failure.cause)

@@ -211,6 +211,8 @@ class TradePage:
     gross: Paise
     charges: Decimal
     net: Paise
+    unsized: int = 0
+    """Of `total`, those without figures, which the sums lack: how much a lot of them is is not known yet."""
 
 
 @dataclass(frozen=True, slots=True)

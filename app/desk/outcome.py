@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 
 from app.analytics.break_even import break_even, net_at, position_entry
 from app.analytics.charge_table import ChargesUnknown, ChargeTable
 from app.analytics.charges import by_note, note_columns, planned_fill, total
+from app.analytics.contract_sizes import in_units
 from app.domain.fill import Fill
 from app.domain.instrument import Instrument
 from app.domain.money import Paise, Price, round_paisa
@@ -46,9 +47,9 @@ class Outcome:
         if all(fill.side is not self.position.exit_side for fill in self.fills):
             return None
         gross = paise(self.position.pnl_at(price))
-        fills = [self._in_units(fill) for fill in self.fills]
+        fills = self._in_units([*self.fills, self._closing(price)])
         try:
-            return gross - charges_of([*fills, self._in_units(self._closing(price))], self.table, self.plan, self.day)
+            return gross - charges_of(fills, self.table, self.plan, self.day)
         except ChargesUnknown:
             return gross
 
@@ -64,13 +65,11 @@ class Outcome:
         if not one_way or opened != self.position.quantity:
             # Carried over, or partly closed: the broker's average stands for the entries that are left.
             entries = [position_entry(self.position, self.instrument, self.day)]
-        return [self._in_units(fill) for fill in entries]
+        return self._in_units(entries)
 
-    def _in_units(self, fill: Fill) -> Fill:
-        """Turnover goes by units: a contract that is counted in lots has its size in the position."""
-        return (
-            fill if self.position.multiplier == 1 else replace(fill, quantity=fill.quantity * self.position.multiplier)
-        )
+    def _in_units(self, fills: Iterable[Fill]) -> list[Fill]:
+        """By the size that the broker told with this position."""
+        return [in_units(fill, self.position.multiplier) for fill in fills]
 
     def _closing(self, price: Price) -> Fill:
         key, units = self.position.key, abs(self.position.quantity)
@@ -81,8 +80,8 @@ class Outcome:
 
 
 def charges_of(fills: Sequence[Fill], table: ChargeTable, plan: str, today: str) -> Paise:
-    """All charges of some fills, note by note; MIS that is open on `today` (ISO) will be squared off. Raises
-    ChargesUnknown."""
+    """All charges of some fills, which count units, note by note; MIS that is open on `today` (ISO) will be squared
+    off. Raises ChargesUnknown."""
     notes = by_note(fills).values()
     return sum(paise(total(note_columns(group, table, plan, today=today)).total) for group in notes)
 

@@ -67,7 +67,7 @@ class PortfolioDesk:
         """Trades newest first, with totals over the whole selection."""
         found = await self._workspace.book.trades.page(text, account, since, offset, limit)
         charges = Decimal(found.charges) / 100
-        return TradePage(tuple(found.rows), found.total, found.gross, charges, found.net)
+        return TradePage(tuple(found.rows), found.total, found.gross, charges, found.net, found.unsized)
 
     async def day_curve(self) -> Sequence[CurvePoint]:
         """Today's points, all accounts added up."""

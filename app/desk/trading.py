@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 from app.analytics.charge_table import ChargesUnknown
 from app.analytics.charges import estimate
+from app.analytics.contract_sizes import told_by
 from app.brokers.parts import AuthorisationBroker
 from app.desk.account import AccountDesk
 from app.desk.conversion import convert
@@ -65,13 +67,26 @@ class TradingDesk:
             funds = await desk.broker.funds()
             return OrderPreview(cost.margin, cost.charges, funds.available, estimated=False, warnings=warnings)
         except AppError as failure:
-            day = ist_date(desk.clock.now()).isoformat()
-            try:
-                charges = estimate(request, instrument, at, day, self._workspace.charges)
-            except ChargesUnknown:
-                charges = Charges()
-            value = request.quantity * at * 100 // instrument.price_scale
-            return OrderPreview(value, charges, None, estimated=True, warnings=(*warnings, failure.cause))
+            return self._estimate(desk, request, instrument, at, (*warnings, failure.cause))
+
+    def _estimate(
+        self, desk: AccountDesk, request: OrderRequest, instrument: Instrument, at: Price, warnings: tuple[str, ...]
+    ) -> OrderPreview:
+        """By our own tables. Where a lot's size is not known nothing is estimated, and that is said."""
+        table, day = self._workspace.charges, ist_date(desk.clock.now()).isoformat()
+        size = told_by(desk.positions).get((request.account, instrument.id)) or table.sizes.listed(
+            request.account.partition("-")[0], instrument.id
+        )
+        if size is None:
+            warnings = (*warnings, "How much a lot of it holds is not known yet, and so not what the order is worth.")
+            return OrderPreview(0, Charges(), None, estimated=True, warnings=warnings)
+        units = replace(request, quantity=request.quantity * size)
+        try:
+            charges = estimate(units, instrument, at, day, table)
+        except ChargesUnknown:
+            charges = Charges()
+        value = units.quantity * at * 100 // instrument.price_scale
+        return OrderPreview(value, charges, None, estimated=True, warnings=warnings)
 
     async def _last_price(self, desk: AccountDesk, instrument: InstrumentId) -> Price | None:
         """Of the account's own feed, else of another's: the views look at one feed alone. Else the broker is asked."""

@@ -33,7 +33,7 @@ class Fill:
     product: Product
     side: Side
     quantity: int
-    """Units, positive."""
+    """As the broker counts, positive: lots where it counts lots (`Trade.multiplier`), units everywhere else."""
     price: Price
     filled_at: Nanos
     broker_order_id: BrokerOrderId
@@ -112,6 +112,9 @@ class Trade:
     expiry: date | None = None
     """Of a derivative, where the instrument is on file; likewise `strike`."""
     strike: Decimal | None = None
+    multiplier: int | None = 1
+    """Units that one of `quantity` holds, as `Position.multiplier`. None: nobody has told yet how much a lot of this
+    contract is; then `gross`, `charges` and `net` are nothing, and not known."""
 
     @property
     def long(self) -> bool:

@@ -24,6 +24,10 @@ class Exchange(StrEnum):
     NCO = "NCO"
 
 
+COUNTED_IN_LOTS = frozenset({Exchange.MCX, Exchange.NCO, Exchange.CDS, Exchange.BCD})
+"""Where a broker's quantities may be of lots, whose size only its positions tell. Everywhere else they are of units."""
+
+
 class Segment(StrEnum):
     """Which market a contract trades in; sessions and charges go by it."""
 

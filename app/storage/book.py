@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from app.storage.accounts import Accounts
 from app.storage.charts import Candles, Curve
+from app.storage.contract_sizes import ContractSizes
 from app.storage.fills import Fills
 from app.storage.instruments import Instruments
 from app.storage.leases import Leases
@@ -33,6 +34,7 @@ class Book:
         self.orders = Orders(store)
         self.positions = Positions(store)
         self.holdings = Holdings(store)
+        self.contract_sizes = ContractSizes(store)
         self.sync_log = SyncLog(store)
         self.leases = Leases(store)
         self.sync_plans = SyncPlans(store)

@@ -99,15 +99,20 @@ def _columns(*rows: str | tuple[str, Cell] | tuple[str, Cell, str]) -> tuple[Col
 _TIME, _WHOLE, _PRICE, _PAISE, _NUMBER = Cell.MOMENT, Cell.WHOLE, Cell.PRICE, Cell.PAISE, Cell.NUMBER
 _BOOK, _JOURNAL = "book", "journal"
 _HEADS = ("brokerage", "transaction_tax", "exchange_charge", "sebi_fee", "stamp_duty", "gst", "other")
+_KNOWN = "CASE WHEN t.multiplier IS NOT NULL THEN t.{} END"
+"""Figures of a trade whose lots are of unknown size are left empty."""
+_OF_ITS_TRADE = """(SELECT d.multiplier FROM trades d
+  WHERE d.account = t.account AND d.instrument = t.instrument AND d.product = t.product LIMIT 1)"""
 
 TABLES: dict[ExportKind, ExportTable] = {
     ExportKind.TRADES: ExportTable(
         _BOOK, "trades",
         _columns(
             "account", "broker", "instrument", "segment", "kind", "product", "side", ("quantity", _WHOLE),
-            ("opened_at", _TIME), ("entry_price", _PRICE), "entry_order", ("closed_at", _TIME),
-            ("exit_price", _PRICE), "exit_order", ("gross", _PAISE), *((head, _NUMBER) for head in _HEADS),
-            ("charges", _PAISE), ("net", _PAISE), "source",
+            ("multiplier", _WHOLE), ("opened_at", _TIME), ("entry_price", _PRICE), "entry_order", ("closed_at", _TIME),
+            ("exit_price", _PRICE), "exit_order", ("gross", _PAISE, _KNOWN.format("gross")),
+            *((head, _NUMBER, _KNOWN.format(head)) for head in _HEADS),
+            ("charges", _PAISE, _KNOWN.format("charges")), ("net", _PAISE, _KNOWN.format("net")), "source",
         ),
         "t.last_at, t.id", moment="t.last_at", scale="t.price_scale",
     ),
@@ -115,7 +120,8 @@ TABLES: dict[ExportKind, ExportTable] = {
         _BOOK, "fills",
         _columns(
             "trade_date", ("filled_at", _TIME), "account", "broker", "instrument", "segment", "kind", "product",
-            "side", ("quantity", _WHOLE), ("price", _PRICE), "broker_order_id", "trade_id", "exchange", "source",
+            "side", ("quantity", _WHOLE), ("multiplier", _WHOLE, _OF_ITS_TRADE), ("price", _PRICE),
+            "broker_order_id", "trade_id", "exchange", "source",
             "note", ("tags", Cell.TEXT, "(SELECT group_concat(value, ', ') FROM json_each(t.tags))"), "strategy",
             "category",
         ),

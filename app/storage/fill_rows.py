@@ -30,6 +30,7 @@ TRADE_COLUMNS = (
     "account", "broker", "instrument", "segment", "kind", "product", "side", "quantity", "entry_price", "opened_at",
     "exit_price", "closed_at", "gross", "brokerage", "transaction_tax", "exchange_charge", "sebi_fee", "stamp_duty",
     "gst", "other", "charges", "net", "price_scale", "entry_order", "exit_order", "source", "last_at",
+    "multiplier",
 )  # fmt: skip
 
 _encode = msgspec.json.Encoder().encode
@@ -90,7 +91,7 @@ def trade_values(trade: Trade) -> tuple[object, ...]:
         trade.quantity, trade.entry_price, trade.opened_at, trade.exit_price, trade.closed_at, trade.gross,
         *map(str, heads), int((c.total * 100).quantize(Decimal(1), ROUND_HALF_UP)), trade.net, trade.price_scale,
         trade.entry_order, trade.exit_order, trade.source,
-        trade.opened_at if trade.closed_at is None else trade.closed_at,
+        trade.opened_at if trade.closed_at is None else trade.closed_at, trade.multiplier,
     )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row, Table, delete, insert, select
 from app.domain.ids import AccountId, InstrumentId, Nanos
 from app.domain.instrument import Product
 from app.domain.portfolio import FundedShares, Holding, Position, PositionKey
+from app.storage.contract_sizes import learn
 from app.storage.schema_book import holdings, positions
 from app.storage.store import Store
 
@@ -23,8 +24,9 @@ class Positions:
         self._store = store
 
     async def replace(self, account: AccountId, rows: Sequence[Position], at: Nanos) -> None:
-        """All positions of an account, as read at a moment."""
-        await _replace(self._store, positions, account, [_position_row(row, at) for row in rows])
+        """All positions of an account, as read at a moment. What they tell of contracts' sizes is kept beyond them."""
+        values = [_position_row(row, at) for row in rows]
+        await _replace(self._store, positions, account, values, lambda c: learn(c, rows))
 
     async def load(self, account: AccountId) -> list[Position]:
         """As last read, by instrument and product."""
@@ -52,7 +54,13 @@ class Holdings:
         return await self._store.run(lambda c: [_holding(row) for row in c.execute(query)])
 
 
-async def _replace(store: Store, table: Table, account: AccountId, rows: list[dict[str, Any]]) -> None:
+async def _replace(
+    store: Store,
+    table: Table,
+    account: AccountId,
+    rows: list[dict[str, Any]],
+    then: Callable[[Connection], None] = lambda _: None,
+) -> None:
     if any(row["account"] != account for row in rows):
         raise ValueError(f"rows of another account than {account}")
 
@@ -60,6 +68,7 @@ async def _replace(store: Store, table: Table, account: AccountId, rows: list[di
         connection.execute(delete(table).where(table.c.account == account))
         if rows:
             connection.execute(insert(table), rows)
+        then(connection)
 
     await store.run(work)
 

@@ -185,6 +185,7 @@ trades = Table(
     Column("net", Whole, nullable=False),
     Column("price_scale", Whole, nullable=False),
     Column("last_at", Whole, nullable=False),
+    Column("multiplier", Whole),
     one_of("side", Side),
     one_of("segment", Segment),
     one_of("kind", InstrumentKind),
@@ -261,6 +262,18 @@ positions = Table(
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )
+
+contract_sizes = Table(
+    "contract_sizes",
+    metadata,
+    Column("account", Words, primary_key=True),
+    Column("instrument", Words, primary_key=True),
+    Column("size", Whole, nullable=False),
+    CheckConstraint("size > 0", name="size_positive"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+"""How much a lot is, as the account's broker told with its positions. Trades need it when these are gone."""
 
 holdings = Table(
     "holdings",

@@ -29,6 +29,8 @@ class TradeRows:
     gross: Paise
     charges: Paise
     net: Paise
+    unsized: int = 0
+    """Of `total`, those that the sums lack: how much a lot of their contract is is not known yet."""
 
 
 _THE_CONTRACT = and_(instruments.c.broker == trades.c.broker, instruments.c.id == trades.c.instrument)
@@ -102,12 +104,13 @@ class Trades:
             func.coalesce(func.sum(trades.c.gross), 0).label("gross"),
             func.coalesce(func.sum(trades.c.charges), 0).label("charges"),
             func.coalesce(func.sum(trades.c.net), 0).label("net"),
+            (func.count() - func.count(trades.c.multiplier)).label("unsized"),
         ).where(chosen)
 
         def work(connection: Connection) -> TradeRows:
             totals = connection.execute(sums).one()
             rows = tuple(_trade(row) for row in connection.execute(query))
-            return TradeRows(rows, totals.total, totals.gross, totals.charges, totals.net)
+            return TradeRows(rows, totals.total, totals.gross, totals.charges, totals.net, totals.unsized)
 
         return await self._store.run(work)
 
@@ -153,4 +156,5 @@ def _trade(row: Row[Any]) -> Trade:
         source=Source(row.source),
         expiry=None if row.expiry is None else date.fromisoformat(row.expiry),
         strike=None if row.strike is None else Decimal(row.strike),
+        multiplier=row.multiplier,
     )

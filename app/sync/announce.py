@@ -10,6 +10,7 @@ from app.domain.ids import AccountId
 from app.domain.money import grouped, said_price
 from app.sync.apply import Applied, Fetched
 from app.sync.diff import Conflict
+from app.sync.recompute import Gaps
 
 Publish = Callable[[Event], None]
 
@@ -45,12 +46,23 @@ def applied(publish: Publish, account: AccountId, fetched: Fetched, result: Appl
                 f"withdrawn {account}",
             )
         )
-    uncharged(publish, account, result.uncharged)
+    gaps(publish, account, result.gaps)
 
 
-def uncharged(publish: Publish, account: AccountId | None, why: tuple[str, ...]) -> None:
-    """Fills without a rate on file."""
-    if why:
+def gaps(publish: Publish, account: AccountId | None, found: Gaps) -> None:
+    """Fills without a rate on file, and contracts whose lots are of unknown size."""
+    if found.unsized:
+        publish(
+            Noticed(
+                Level.WARNING,
+                "Some trades are shown without figures",
+                "How much a lot holds is not known yet: " + ", ".join(found.unsized[:5]) + ".",
+                "It is learnt from the broker's positions: sync on a day on which the contract is traded or held.",
+                account,
+                f"unsized {account}",
+            )
+        )
+    if why := found.uncharged:
         publish(
             Noticed(
                 Level.WARNING,

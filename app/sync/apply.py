@@ -17,7 +17,7 @@ from app.sync.aside import some_at_a_time
 from app.sync.conflicts import settled_by_rule
 from app.sync.diff import Comparison, Conflict, Difference
 from app.sync.rebuild import Rebuilder
-from app.sync.recompute import Note, note_of
+from app.sync.recompute import NO_GAPS, Gaps, Note, note_of
 
 QUICK = 100
 """Fills of a turn, where each takes no more than a look-up."""
@@ -46,7 +46,8 @@ class Applied:
     """Changed and withdrawn ones together."""
     skipped: int
     conflicts: tuple[Conflict, ...]
-    uncharged: tuple[str, ...] = ()
+    gaps: Gaps = NO_GAPS
+    """What trades lack that were worked out again."""
     withdrawn: tuple[Fill, ...] = ()
     """That the broker no longer tells of, though it did."""
 
@@ -86,8 +87,8 @@ async def apply(
     if fetched.holdings is not None:
         await book.holdings.replace(account, fetched.holdings, fetched.at)
     today = ist_date(fetched.at).isoformat()
-    uncharged = await rebuilder.rebuild(notes | await _over_since(book, account, today), today)
-    return Applied(created, updated, skipped, tuple(conflicts), uncharged, tuple(withdrawn))
+    gaps = await rebuilder.rebuild(notes | await _over_since(book, account, today), today)
+    return Applied(created, updated, skipped, tuple(conflicts), gaps, tuple(withdrawn))
 
 
 async def _over_since(book: Book, account: AccountId, today: str) -> set[Note]:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 import msgspec
 
 from app.analytics.charge_table import ChargeTable
+from app.analytics.contract_sizes import Told
 from app.domain.fill import Fill, Trade
 from app.runtime.framing import unframed
 from app.storage.fill_rows import packed, trade_values, unpacked_fills
@@ -32,6 +33,7 @@ class Said(msgspec.Struct, frozen=True):
     """The second piece."""
 
     uncharged: list[str]
+    unsized: list[str]
 
 
 class PartBegins(msgspec.Struct, frozen=True):
@@ -48,13 +50,14 @@ def recomputed(
     groups: Collection[Group],
     table: ChargeTable,
     today: str,
+    told: Told,
 ) -> Iterator[bytes]:
     """`Found`, `Said`, then part by part. The body has the fills, framed."""
     fills: list[Fill] = [fill for piece in unframed(body) for fill in unpacked_fills(piece)]
     touched = touched_groups(fills, stale, notes)
     yield _encode(Found(sorted(touched - set(groups))))
-    done = recompute(fills, touched | set(groups), table, today)
-    yield _encode(Said(list(done.uncharged)))
+    done = recompute(fills, touched | set(groups), table, today, told)
+    yield _encode(Said(list(done.gaps.uncharged), list(done.gaps.unsized)))
     # Stale groups last: while one is marked, a crash in between makes the next start do all of them again.
     ordered = sorted(done.trades, key=lambda group: (group in stale, *group))
     for part in _parts([(group, done.trades[group]) for group in ordered]):

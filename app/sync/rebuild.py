@@ -12,6 +12,7 @@ from datetime import datetime
 import msgspec
 
 from app.analytics.charge_table import ChargeTable
+from app.analytics.contract_sizes import Told
 from app.domain.ids import AccountId, Nanos
 from app.runtime.clock import IST, from_datetime
 from app.runtime.framing import framed
@@ -19,7 +20,7 @@ from app.runtime.helper import Helper, HelperDied
 from app.storage.book import Book
 from app.storage.fills import PackedFills
 from app.sync import bulk
-from app.sync.recompute import Group, Note
+from app.sync.recompute import NO_GAPS, Gaps, Group, Note
 
 FEW = 100
 """Fills up to which they are worked out here, in a few milliseconds of a thread of their own."""
@@ -35,31 +36,32 @@ class Rebuilder:
         self._table = table
         self._helper = helper
 
-    async def rebuild(self, notes: Collection[Note] = (), today: str = "") -> tuple[str, ...]:
+    async def rebuild(self, notes: Collection[Note] = (), today: str = "") -> Gaps:
         """Works out the trades of all stale groups again, and of the groups that share a note with them or have a fill
-        on one of `notes`. `today` as in `recompute`. Returns why some fills carry no charges."""
+        on one of `notes`. `today` as in `recompute`. Returns what some of them lack."""
         stale = set(await self._book.fills.stale_groups())
-        uncharged: list[str] = []
+        gaps = NO_GAPS
         for account in sorted({group[0] for group in stale} | {note[0] for note in notes}):
             mine = {group for group in stale if group[0] == account}
             theirs = [note for note in notes if note[0] == account]
             try:
-                uncharged += await self._account(account, mine, theirs, today, self._helper)
+                gaps += await self._account(account, mine, theirs, today, self._helper)
             except HelperDied:
                 log.warning("the helper process ended while it worked out trades; they are worked out here")
-                uncharged += await self._account(account, mine, theirs, today, None)
-        return tuple(uncharged)
+                gaps += await self._account(account, mine, theirs, today, None)
+        return gaps
 
     async def _account(
         self, account: AccountId, stale: set[Group], notes: Collection[Note], today: str, helper: Helper | None
-    ) -> list[str]:
+    ) -> Gaps:
         """Reads back to the start of the oldest day on which a touched group has a fill: its notes are needed whole."""
         groups = set(stale)
         since = min((_start_of(day) for _, day, _ in notes), default=None)
         since = await self._earlier(groups, since)
+        told = await self._book.contract_sizes.told(account)
         while True:
             fills = PackedFills(0, ()) if since is None else await self._book.fills.packed(account, since)
-            async with aclosing(self._worked_out(fills, stale, notes, groups, today, helper)) as pieces:
+            async with aclosing(self._worked_out(fills, stale, notes, groups, today, told, helper)) as pieces:
                 more = msgspec.msgpack.decode(await anext(pieces), type=bulk.Found).more
                 groups |= set(more)
                 before = since
@@ -74,9 +76,10 @@ class Rebuilder:
         notes: Collection[Note],
         groups: set[Group],
         today: str,
+        told: Told,
         helper: Helper | None,
     ) -> AsyncGenerator[bytes, None]:
-        body, rest = framed(fills.pieces), (stale, notes, groups, self._table, today)
+        body, rest = framed(fills.pieces), (stale, notes, groups, self._table, today, told)
         if helper is not None and fills.rows > FEW:
             async with aclosing(helper.slices(bulk.recomputed, body, *rest)) as pieces:
                 async for piece in pieces:
@@ -85,14 +88,14 @@ class Rebuilder:
         for piece in await asyncio.to_thread(lambda: list(bulk.recomputed(b"".join(body), *rest))):
             yield piece
 
-    async def _write(self, pieces: AsyncGenerator[bytes, None]) -> list[str]:
-        """Part by part. Returns why some fills carry no charges."""
+    async def _write(self, pieces: AsyncGenerator[bytes, None]) -> Gaps:
+        """Part by part. Returns what some trades lack."""
         said = msgspec.msgpack.decode(await anext(pieces), type=bulk.Said)
         async for piece in pieces:
             part = msgspec.msgpack.decode(piece, type=bulk.PartBegins)
             rows = [(await anext(pieces)).decode() for _ in range(part.pieces)]
             await self._book.trades.replace_packed(part.groups, rows)
-        return said.uncharged
+        return Gaps(tuple(said.uncharged), tuple(said.unsized))
 
     async def _earlier(self, groups: Collection[Group], since: Nanos | None) -> Nanos | None:
         """The start of the oldest day on which a group has a fill, when that is before `since`."""

@@ -70,7 +70,7 @@ class SyncService:
         for lease in await self._book.leases.clear_void(time.time_ns()):
             log.info("the lease of a dead sync of %s was removed", lease.account)
         today = max((ist_date(target.now()).isoformat() for target in self._targets()), default="")
-        announce.uncharged(self._publish, None, await self._rebuilder.rebuild((), today))
+        announce.gaps(self._publish, None, await self._rebuilder.rebuild((), today))
 
     @property
     def running(self) -> dict[AccountId, SyncProgressed]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from app.desk.desk import LocalDesk
+from app.domain.fill import Charges
 from app.domain.ids import AccountId, InstrumentId
 from app.domain.instrument import Product
 from app.domain.order import OrderKind, OrderRequest, Side
@@ -93,3 +94,26 @@ def earned(trades: list[dict[str, object]], symbol: str, units: int) -> Decimal:
             value = Decimal(str(trade["average_price"])) * int(str(trade["quantity"])) * units
             total += value if trade["transaction_type"] == "SELL" else -value
     return total
+
+
+async def booked(desk: LocalDesk, account: AccountId, done: Position, units: int) -> None:
+    """After a sync the trade book says of the position what the broker says of it, and of its charges what the
+    broker's own contract note says."""
+    await desk.portfolio.sync(account)
+    instrument = done.key.instrument
+    page = await desk.portfolio.trades(text=instrument.partition(":")[2], account=account)
+    assert (page.unsized, {t.multiplier for t in page.trades}) == (0, {units})
+    assert sum(t.quantity for t in page.trades) == LOTS, "counted as the broker counts"
+    earned_here = sum(t.gross for t in page.trades)
+    assert abs(earned_here - (done.sell_value - done.buy_value) * 100) <= len(page.trades)
+    if instrument.startswith("NCO:"):
+        return  # no rates are on file
+    ours = sum((t.charges for t in page.trades), Charges())
+    note = await desk.services.contract_note(account)
+    theirs = sum((line.note.charges for line in note.lines if line.note.instrument == instrument), Charges())
+    # The program's note rounds the day's tax to the rupee, the broker's answers leave it as it is.
+    for head, most in (("brokerage", 0), ("transaction_tax", 1), ("exchange_charge", 0), ("sebi_fee", 0), ("gst", 0)):
+        here, there = getattr(ours, head), getattr(theirs, head)
+        assert abs(here - there) <= most + Decimal("0.05"), (head, here, there)
+    assert abs(ours.stamp_duty - theirs.stamp_duty) <= 1
+    assert ours.total > Decimal("0.5") * LOTS, "of a whole lot, not of a unit"

@@ -31,6 +31,8 @@ _RANGES: tuple[tuple[str, int | None], ...] = (("Today", 0), ("7 days", 6), ("30
 
 
 def _charges_tip(trade: Trade) -> str:
+    if trade.multiplier is None:
+        return _UNSIZED
     charges = trade.charges
     heads = (
         ("Brokerage", charges.brokerage),
@@ -42,6 +44,27 @@ def _charges_tip(trade: Trade) -> str:
         ("Other", charges.other),
     )
     return "\n".join(f"{name}  {fmt.rupees(value)}" for name, value in heads if value)
+
+
+_UNSIZED = "How much a lot of it holds is not known yet. It is learnt from the broker's positions, with a sync."
+"""On the figures of a trade that has none."""
+
+
+def _figure(trade: Trade, said: str) -> str:
+    return fmt.NOTHING if trade.multiplier is None else said
+
+
+def _figure_tip(trade: Trade) -> str:
+    return _UNSIZED if trade.multiplier is None else ""
+
+
+def _quantity_tip(trade: Trade) -> str:
+    if trade.multiplier is None:
+        return _UNSIZED
+    if trade.multiplier == 1:
+        return ""
+    lots = "1 lot" if trade.quantity == 1 else f"{fmt.group(trade.quantity)} lots"
+    return f"{lots} of {fmt.group(trade.multiplier)}: {fmt.group(trade.quantity * trade.multiplier)} units"
 
 
 COLUMNS: tuple[Column[Trade], ...] = (
@@ -61,7 +84,17 @@ COLUMNS: tuple[Column[Trade], ...] = (
         width=54,
         tone=lambda t: Tone.BUY if t.side is Side.BUY else Tone.SELL,
     ),
-    Column("quantity", "Qty", lambda t: t.quantity, fmt.group, number=True, width=56),
+    Column(
+        "quantity",
+        "Qty",
+        lambda t: t.quantity,
+        fmt.group,
+        number=True,
+        width=56,
+        tip=_quantity_tip,
+        tone=lambda t: Tone.WARN if t.multiplier is None else Tone.PLAIN,
+        help="As the broker counts: lots of commodities and currencies, units of everything else",
+    ),
     Column(
         "entry",
         "Entry",
@@ -82,9 +115,10 @@ COLUMNS: tuple[Column[Trade], ...] = (
         "gross",
         "Gross",
         lambda t: t.gross,
-        fmt.pnl,
+        shown=lambda t: _figure(t, fmt.pnl(t.gross)),
         number=True,
         width=92,
+        tip=_figure_tip,
         tone=lambda t: tone_of(t.gross),
         spare=2,
     ),
@@ -92,7 +126,7 @@ COLUMNS: tuple[Column[Trade], ...] = (
         "charges",
         "Charges",
         lambda t: t.charges.total,
-        fmt.rupees,
+        shown=lambda t: _figure(t, fmt.rupees(t.charges.total)),
         number=True,
         width=76,
         tip=_charges_tip,
@@ -103,9 +137,10 @@ COLUMNS: tuple[Column[Trade], ...] = (
         "net",
         "Net",
         lambda t: t.net,
-        fmt.pnl,
+        shown=lambda t: _figure(t, fmt.pnl(t.net)),
         number=True,
         width=96,
+        tip=_figure_tip,
         tone=lambda t: tone_of(t.net),
         help="Gross less charges",
     ),
@@ -222,7 +257,9 @@ class TradeBookPanel(QWidget):
             return
         self.message.clear()
         self._model.reset(page.total, page.trades)
-        self._count.setText(f"{fmt.group(page.total)} {'trade' if page.total == 1 else 'trades'}")
+        without = f" ({fmt.group(page.unsized)} without figures)" if page.unsized else ""
+        self._count.setText(f"{fmt.group(page.total)} {'trade' if page.total == 1 else 'trades'}{without}")
+        self._count.setToolTip(_UNSIZED if page.unsized else "")
         self._gross.setText(fmt.pnl(page.gross))
         self._charges.setText(fmt.rupees(page.charges))
         self._net.setText(fmt.pnl(page.net))

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from app.domain.order import Side
 from app.runtime.paths import ProfilePaths
-from tests.contract.contracts import DOLLAR, DOLLAR_CALL, GOLD, earned, listed, out_by_its_stop
+from tests.contract.contracts import DOLLAR, DOLLAR_CALL, GOLD, booked, earned, listed, out_by_its_stop
 from tests.contract.upstox.conftest import upstox_exchange
 from tests.contract.upstox.test_desk import seated
 
@@ -27,3 +27,4 @@ async def test_stops_on_currencies_and_commodities_get_out_and_earn_by_the_contr
                 result = earned(book["trades"], contract.partition(":")[2], units)
                 assert (done.multiplier, done.sell_value - done.buy_value) == (units, result)
                 assert result < 0, "it was stopped out"
+                await booked(seat.desk, seat.account, done, units)

@@ -11,7 +11,7 @@ from app.domain.instrument import Segment
 from app.domain.order import Side
 from app.runtime.paths import ProfilePaths
 from app.vault.vault import Vault
-from tests.contract.contracts import CRUDE, DOLLAR, DOLLAR_CALL, earned, listed, out_by_its_stop
+from tests.contract.contracts import CRUDE, DOLLAR, DOLLAR_CALL, booked, earned, listed, out_by_its_stop
 from tests.contract.zerodha.desks import reopened
 from tests.e2e.host import CHEAP, PASSPHRASE
 from tests.fakes.paper_exchange import paper_exchange
@@ -33,6 +33,7 @@ async def test_stops_on_currencies_and_commodities_get_out_and_earn_by_the_contr
             page = await desk.session.begin_login(account)
             await desk.session.complete_login(account, await exchange.log_in(page.url))
             await desk._workspace.account(account).recovered()
+            out = []
             for contract, units, side, prices in (
                 (DOLLAR, 1_000, Side.BUY, ("84.5", "83.5")),
                 (DOLLAR_CALL, 1_000, Side.SELL, ("0.35", "0.5")),
@@ -43,9 +44,12 @@ async def test_stops_on_currencies_and_commodities_get_out_and_earn_by_the_contr
                 result = earned(trades, contract.partition(":")[2], units)
                 assert (done.multiplier, done.sell_value - done.buy_value) == (units, result)
                 assert result < 0, "it was stopped out"
+                out.append((done, units))
             assert await synced_until_the_close_of(desk) >= {Segment.CURRENCY, Segment.COMMODITY}
             (run,) = (await desk.sync.run()).accounts
             assert run.created == run.fetched > 0
+            for done, units in out:
+                await booked(desk, account, done, units)
         finally:
             await desk.stop()
         async with reopened(paths) as again:  # nobody has logged in yet: the book remembers

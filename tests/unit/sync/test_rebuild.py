@@ -14,6 +14,7 @@ from app.domain.order import Side
 from app.runtime.helper import Helper
 from app.storage.book import Book
 from app.sync.rebuild import FEW, Rebuilder
+from app.sync.recompute import NO_GAPS
 from tests.unit.storage.samples import fill
 from tests.unit.sync.conftest import charge_table
 
@@ -50,7 +51,7 @@ def in_and_out(number: int) -> Fill:
 
 async def rebuilt(book: Book, rebuilder: Rebuilder) -> list[Trade]:
     await book.fills.write([(in_and_out(n), "{}") for n in range(4 * FEW)])
-    assert await rebuilder.rebuild() == ()
+    assert await rebuilder.rebuild() == NO_GAPS
     assert await book.fills.stale_groups() == []
     return sorted((await book.trades.page(limit=1_000)).rows, key=repr)
 

@@ -12,6 +12,7 @@ from app.storage.migrations.book import (
     v0008_account_states,
     v0009_fill_aliases,
     v0010_day_metrics,
+    v0011_contract_sizes,
 )
 
 VERSIONS = (
@@ -25,4 +26,5 @@ VERSIONS = (
     Version("0008", v0008_account_states.upgrade),
     Version("0009", v0009_fill_aliases.upgrade),
     Version("0010", v0010_day_metrics.upgrade),
+    Version("0011", v0011_contract_sizes.upgrade),
 )

@@ -36,6 +36,12 @@ _MESSAGE_LIMIT = 1_000_000
 _LONGEST_PATH = 100
 """Bytes of a socket's path; Linux allows 107, macOS 103."""
 
+REACH_SECONDS = 30.0
+"""How long a workstation may take to start listening, and to prove itself: after that it hangs, however long the verb
+itself may take."""
+ALIVE_SECONDS = 15.0
+"""How long its loop may take to do nothing at all before it counts as hanging."""
+
 Verb = Callable[[Mapping[str, Any]], Awaitable[Any]]
 """A verb's handler: a coroutine function of the loop thread. Its answer must be serialisable."""
 
@@ -200,6 +206,9 @@ class RemoteServer:
         if verb is None:
             known = ", ".join(sorted(self._verbs))
             return _Answer(failure=_Failure("AppError", f"There is no verb {request.verb!r}.", f"There are: {known}."))
+        if not self._alive():
+            _log.error("a local call found the loop hanging", verb=request.verb)
+            return _Answer(failure=_Failure(NotAnswering.__name__, *_hangs(self._paths)))
         try:
             # The future is read here, so a failure cannot get lost.
             result = asyncio.run_coroutine_threadsafe(_run(verb, request), self._loop).result()
@@ -209,6 +218,16 @@ class RemoteServer:
         except Exception as error:  # noqa: BLE001 -- the caller must not wait for ever; the bug is in the log
             _log.error("a local call failed", verb=request.verb, exc_info=error)
             return _Answer(failure=_Failure("AppError", f"{request.verb} failed.", "The workstation's log says why."))
+
+    def _alive(self) -> bool:
+        """Whether the loop gets round to anything. A verb is not begun on one that does not: its caller has left by
+        the time that it would run."""
+        turn = threading.Event()
+        try:
+            self._loop.call_soon_threadsafe(turn.set)
+        except RuntimeError:  # it has ended
+            return False
+        return turn.wait(ALIVE_SECONDS)
 
 
 def _beside(data: bytes) -> Mapping[str, Any] | None:
@@ -232,11 +251,11 @@ def _run(verb: Verb, request: Request) -> Coroutine[Any, Any, Any]:
 def call(paths: ProfilePaths, verb: str, params: Mapping[str, Any] | None = None, *, timeout: float = 60.0) -> Any:
     """Asks the process that owns the profile; returns plain JSON values. Blocks: not for an event loop.
 
-    Raises the verb's own AppError, and NotAnswering when nobody answers within `timeout` seconds. An owner that is
-    still starting is waited for.
+    Raises the verb's own AppError, and NotAnswering when nobody answers within `timeout` seconds, or proves to be there
+    within half a minute. An owner that is still starting is waited for.
     """
     deadline = time.monotonic() + timeout
-    with reach(paths, deadline) as connection:
+    with reach(paths, min(deadline, time.monotonic() + REACH_SECONDS)) as connection:
         try:
             # From here on nothing is sent twice: the verb may have been run.
             connection.send_bytes(msgspec.json.encode(Request(verb, dict(params or {}))))
@@ -283,8 +302,14 @@ def _wait(connection: Connection[Any, Any], paths: ProfilePaths, deadline: float
 
 
 def _not_answering(paths: ProfilePaths) -> NotAnswering:
-    return NotAnswering(
-        f"The workstation on the profile {paths.root} does not answer.", "Close it, or end its process, and try again."
+    return NotAnswering(*_hangs(paths))
+
+
+def _hangs(paths: ProfilePaths) -> tuple[str, str]:
+    """(cause, next step)."""
+    return (
+        f"The workstation on the profile {paths.root} does not answer.",
+        "Close it, or end its process, and try again.",
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from app.desk import remote
 from app.desk.messages import SyncRun, SyncSummary
 from app.desk.remote import NotAnswering, ProfileInUse, ProfileLock, RemoteServer, call
 from app.domain.errors import AppError, Denied
@@ -247,6 +248,31 @@ def test_an_owner_that_is_stopped_does_not_hang_the_caller(paths: ProfilePaths) 
         with pytest.raises(NotAnswering):
             call(paths, "pid", timeout=0.2)
         first.kill()
+
+
+def test_an_owner_that_hangs_is_found_out_however_long_the_verb_may_take(
+    paths: ProfilePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "REACH_SECONDS", 0.2)
+    with owner(paths) as first:
+        first.send_signal(signal.SIGSTOP)
+        with pytest.raises(NotAnswering, match="does not answer"):
+            call(paths, "pid", timeout=3600)
+        first.kill()
+
+
+@pytest.mark.expects_log("found the loop hanging")
+def test_a_verb_is_not_begun_on_a_loop_that_hangs(
+    paths: ProfilePaths, workstation: Workstation, loop: LoopThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "ALIVE_SECONDS", 0.1)
+    loop.loop.call_soon_threadsafe(workstation.release.wait)
+    with pytest.raises(NotAnswering, match="does not answer"):
+        call(paths, "show", timeout=3600)
+    workstation.release.set()
+    monkeypatch.undo()
+    call(paths, "show")
+    assert workstation.shown == 1
 
 
 def test_a_caller_waits_for_an_owner_that_is_still_starting(paths: ProfilePaths, loop: LoopThread) -> None:

@@ -82,7 +82,9 @@ def parse(arguments: Sequence[str]) -> Command:
     if asked.command == "sync":
         if asked.until is not None and asked.since is None:
             parser.error("--to needs --from")
-        account = AccountId(asked.account) if asked.account else None
+        if asked.account == "" or asked.file == "":  # a script's variable that is not set is no wish for all accounts
+            parser.error("--account and --file need a value")
+        account = AccountId(asked.account) if asked.account is not None else None
         if asked.file is not None and (account is None or asked.since is not None):
             parser.error("--file needs --account, and takes all dates of the file")
         file = Path(asked.file) if asked.file is not None else None

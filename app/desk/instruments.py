@@ -91,8 +91,10 @@ class InstrumentDesk:
         """Imports one list, or all that accounts need (without accounts: of every broker whose files can be read).
 
         `source`: `api`, `public file` or `sample`, a web address, or a file, whose broker is told by its content; None
-        tries them in order. Raises Denied when another import runs.
+        tries them in order. Raises Denied when another import runs, and for a list that nobody has.
         """
+        if name is not None:
+            self._deny_unknown(name)
         if source is not None and source not in _NAMED:
             return [await self._from_place(name, source, trigger, confirmed=confirmed)]
         names = [name] if name is not None else sorted(self._needed()) or list(self._shipped())
@@ -265,6 +267,11 @@ class InstrumentDesk:
             if list_name(record.broker, paper=record.endpoints.paper) == name:
                 return desk.broker
         return None
+
+    def _deny_unknown(self, name: str) -> None:
+        known = self._needed() | set(self._shipped())
+        if name not in known and not self._files.reads(broker_of_list(name)):
+            raise Denied(f"There is no instrument list called {name}.", f"Known: {', '.join(sorted(known))}.")
 
     def _needed(self) -> set[str]:
         return {list_name(r.broker, paper=r.endpoints.paper) for r in self._workspace.records.values()}

@@ -82,6 +82,11 @@ def test_nonsense_is_refused_with_the_usage(arguments: list[str]) -> None:
     assert "usage: main.py" in refusal(*arguments)
 
 
+def test_a_variable_that_a_script_did_not_set_is_no_wish_for_all_accounts() -> None:
+    assert "need a value" in refusal("sync", "--account", "")
+    assert "need a value" in refusal("sync", "--account", "zerodha-AB1234", "--file", "")
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["connect", "--help"], ["sync", "--help"], ["--version"]])
 def test_help_goes_to_stdout(arguments: list[str]) -> None:
     said = io.StringIO()

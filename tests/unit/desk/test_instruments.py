@@ -128,6 +128,8 @@ async def test_exit_codes_of_a_failed_check_and_of_a_file_that_is_nobodys(
     code, answered = await told(commands, "sync", "--source", str(cut))
     assert code == SOME_FAILED
     assert "cut off" in answered["imports"][0]["error"]
+    code, answered = await told(commands, "sync", "--broker", "nobody")
+    assert (code, answered["error"]["next_step"]) == (COULD_NOT_START, "Known: upstox, zerodha.")
     code, answered = await told(commands, "sync", "--source", "sample", "--broker", "upstox")
     assert (code, answered["imports"][0]["source"]) == (FINE, "sample")
     code, answered = await told(commands, "stats")

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from app.cli.commands import COULD_NOT_START, FINE, SOME_FAILED, AccountCommand, AccountList, Disconnect, Pause
-from app.cli.output import Output
+from app.cli.output import NOTHING_DONE, Output
 from app.desk.messages import AccountView
-from app.domain.errors import AppError, Denied
+from app.domain.errors import AppError
 from app.domain.ids import AccountId, Nanos
 from app.runtime.clock import to_datetime
 
@@ -76,7 +76,7 @@ async def run_accounts(desk: AccountCommands, command: AccountCommand, out: Outp
         done = await desk.disconnect(command.account, hand_over=command.hand_over)
     except AppError as error:
         out.failed(error)
-        return COULD_NOT_START if isinstance(error, Denied) else SOME_FAILED
+        return COULD_NOT_START if isinstance(error, NOTHING_DONE) else SOME_FAILED
     lines = [f"{done.account.id}: disconnected; its trades stay"]
     lines += [f"The broker keeps: {words}" for words in done.resting]
     out.result({"ok": True, **msgspec.to_builtins(done)}, "\n".join(lines))

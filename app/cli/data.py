@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from app.cli.commands import COULD_NOT_START, FINE, SOME_FAILED, Backup, DataCommand, Doctor, Restore, RotateKeys, Tidy
-from app.cli.output import Output
+from app.cli.output import NOTHING_DONE, Output
 from app.cli.passphrase import VARIABLE, Passphrases
-from app.domain.errors import AppError, Denied, VaultLocked, WrongPassphrase
+from app.domain.errors import AppError, Denied, WrongPassphrase
 from app.domain.health import Finding, HealthState, failed
 from app.runtime.secret import Secret
 
@@ -101,7 +101,7 @@ async def run_data(desk: DataCommands, command: DataCommand, out: Output, passph
         return await _rotate(desk, out, passphrases)
     try:
         made = await desk.backup(str(command.file) if command.file is not None else None)
-    except (Denied, VaultLocked) as error:
+    except NOTHING_DONE as error:
         out.failed(error)
         return COULD_NOT_START
     except AppError as error:
@@ -118,7 +118,7 @@ async def _restore(desk: DataCommands, command: Restore, out: Output, passphrase
         return COULD_NOT_START
     try:
         done = await _with_passphrase(lambda typed: desk.restore(str(command.file), typed), passphrases)
-    except (Denied, WrongPassphrase) as error:
+    except (*NOTHING_DONE, WrongPassphrase) as error:
         out.failed(error)
         return COULD_NOT_START
     except AppError as error:
@@ -144,7 +144,7 @@ async def _tidy(desk: DataCommands, command: Tidy, out: Output) -> int:
     wanted = {name: value for name in KEPT if (value := getattr(command, name)) is not None}
     try:
         done = await desk.tidy(wanted)
-    except (Denied, VaultLocked) as error:
+    except NOTHING_DONE as error:
         out.failed(error)
         return COULD_NOT_START
     except AppError as error:
@@ -158,7 +158,7 @@ async def _tidy(desk: DataCommands, command: Tidy, out: Output) -> int:
 async def _rotate(desk: DataCommands, out: Output, passphrases: Passphrases) -> int:
     try:
         done = await _with_passphrase(desk.rotate_keys, passphrases)
-    except (Denied, VaultLocked, WrongPassphrase) as error:
+    except (*NOTHING_DONE, WrongPassphrase) as error:
         out.failed(error)
         return COULD_NOT_START
     except AppError as error:
@@ -200,7 +200,7 @@ async def told(desk: DataCommands, command: Doctor, findings: tuple[Finding, ...
             saved = await desk.save_report(str(command.report))
         except AppError as error:
             out.failed(error)
-            return COULD_NOT_START if isinstance(error, Denied) else SOME_FAILED
+            return COULD_NOT_START if isinstance(error, NOTHING_DONE) else SOME_FAILED
     lines = [_line(finding) for finding in findings]
     if saved is not None:
         lines.append(

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from app.cli.commands import COULD_NOT_START, FINE, SOME_FAILED, Export
-from app.cli.output import Output
-from app.domain.errors import AppError, Denied, VaultLocked
+from app.cli.output import NOTHING_DONE, Output
+from app.domain.errors import AppError
 from app.domain.exports import ExportChoice, ExportFormat, ExportKind
 from app.domain.ids import AccountId
 
@@ -61,7 +61,7 @@ async def run_export(desk: ExportVerbs, command: Export, out: Output) -> int:
     """Exit code 0 written, 1 it failed, 2 nothing was begun."""
     try:
         made = await desk.export(command.choice)
-    except (Denied, VaultLocked) as error:
+    except NOTHING_DONE as error:
         out.failed(error)
         return COULD_NOT_START
     except AppError as error:

@@ -7,8 +7,11 @@ from typing import Any, TextIO
 
 import msgspec
 
-from app.domain.errors import AppError, Cancelled
+from app.domain.errors import AppError, Cancelled, Denied, NotAnswering, VaultLocked
 from app.domain.events import Event, Level, Noticed
+
+NOTHING_DONE = (Denied, VaultLocked, NotAnswering)
+"""Failures after which a command has the exit code of one that could not start."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from app.cli.commands import COULD_NOT_START, FINE, SOME_FAILED, QuoteAsk, QuoteChange, QuoteCommand, QuoteKey
-from app.cli.output import Output
+from app.cli.output import NOTHING_DONE, Output
 from app.domain.errors import AppError, Denied
 from app.domain.ids import InstrumentId
 from app.domain.quotes import PolledPrice, QuoteSource, QuoteSources
@@ -75,7 +75,7 @@ async def run_quotes(desk: QuoteVerbs, command: QuoteCommand, out: Output) -> in
     except AppError as error:
         out.failed(error)
         listed = isinstance(command, QuoteChange) and not command.what
-        return COULD_NOT_START if listed or isinstance(error, Denied) else SOME_FAILED
+        return COULD_NOT_START if listed or isinstance(error, NOTHING_DONE) else SOME_FAILED
     lines = [_line(number, one) for number, one in enumerate(sources.sources, 1)]
     out.result({"ok": True, "sources": msgspec.to_builtins(list(sources.sources))}, "\n".join(lines))
     return FINE

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 
 from app.desk.companions import VERB, Greeting, Parting
-from app.desk.remote import NotAnswering, ProfileInUse, ProfileLock, Request, call, reach
-from app.domain.errors import AppError
+from app.desk.remote import ProfileInUse, ProfileLock, Request, call, reach
+from app.domain.errors import AppError, NotAnswering
 from app.domain.guard import Companion, Farewell
 from app.runtime.paths import ProfilePaths
 

@@ -25,7 +25,7 @@ from typing import Any
 import msgspec
 
 from app.desk.companions import VERB, Companions
-from app.domain.errors import AppError
+from app.domain.errors import AppError, NotAnswering
 from app.runtime.files import write_atomically
 from app.runtime.log import correlated, logger
 from app.runtime.paths import ProfilePaths
@@ -48,10 +48,6 @@ Verb = Callable[[Mapping[str, Any]], Awaitable[Any]]
 
 class ProfileInUse(AppError):
     """Another process owns the profile."""
-
-
-class NotAnswering(AppError):
-    """Nobody listens on the profile's socket, or not in time."""
 
 
 class ProfileLock:

@@ -25,7 +25,7 @@ from app.desk.messages import AccountView, LoginPage, SyncSummary, VaultState
 from app.desk.quote_verbs import RemoteQuotes, quote_verbs
 from app.desk.remote import Verb, call
 from app.domain.account import Endpoints
-from app.domain.errors import Denied
+from app.domain.errors import Denied, VaultLocked
 from app.domain.events import Event, SyncProgressed
 from app.domain.ids import AccountId
 from app.domain.stop import StopState
@@ -307,10 +307,7 @@ def remote_verbs(desk: Desk, show: Callable[[], None], *, role: str = "workstati
     async def complete(params: Mapping[str, Any]) -> AccountView:
         return await direct.complete_connect(params["account"], Secret(params["redirected_to"]))
 
-    return {
-        "show": bring_forward,
-        "ping": ping,
-        "status": status,
+    of_an_open_profile = {
         "sync": sync,
         "sync.file": import_file,
         "connect.begin": begin,
@@ -325,3 +322,16 @@ def remote_verbs(desk: Desk, show: Callable[[], None], *, role: str = "workstati
         **exit_verbs(desk),
         **export_verbs(desk),
     }
+    unlocked = {name: _once_unlocked(desk, verb) for name, verb in of_an_open_profile.items()}
+    return {"show": bring_forward, "ping": ping, "status": status, **unlocked}
+
+
+def _once_unlocked(desk: Desk, verb: Verb) -> Verb:
+    """Of a locked profile nobody knows accounts, lists and rows, which is not the same as none."""
+
+    async def checked(params: Mapping[str, Any]) -> Any:
+        if (await desk.session.vault()).state is not VaultState.OPEN:
+            raise VaultLocked("The profile is locked.")
+        return await verb(params)
+
+    return checked

@@ -20,6 +20,7 @@
         Damaged          the file is not what it should be; set aside
         DiskFull
       VaultLocked        unlock first
+      NotAnswering       the workstation on the profile hangs, or is just ending
       WrongPassphrase
       LoginFailed        the broker's login did not end in a session
       Cancelled          the user changed their mind: never shown
@@ -182,6 +183,10 @@ class VaultLocked(AppError):
     """Secrets are sealed."""
 
     default_next_step = "Unlock the profile first."
+
+
+class NotAnswering(AppError):
+    """Nobody listens on the profile's socket, or not in time."""
 
 
 class WrongPassphrase(AppError):

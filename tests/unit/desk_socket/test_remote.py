@@ -17,8 +17,8 @@ import pytest
 
 from app.desk import remote
 from app.desk.messages import SyncRun, SyncSummary
-from app.desk.remote import NotAnswering, ProfileInUse, ProfileLock, RemoteServer, call
-from app.domain.errors import AppError, Denied
+from app.desk.remote import ProfileInUse, ProfileLock, RemoteServer, call
+from app.domain.errors import AppError, Denied, NotAnswering
 from app.domain.ids import AccountId
 from app.runtime.loop import LoopThread
 from app.runtime.paths import ProfilePaths

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from app.desk.account import AccountDesk
+from app.desk.lots import size_of_lot
 from app.desk.workspace import Workspace
 from app.domain.calendar import ist_date
 from app.domain.errors import Damaged, Denied
@@ -51,6 +52,7 @@ class StrategyDesk:
             cycle = outlook.cycle
             words = (*outlook.skipped, *((cycle.words,) if cycle is not None and cycle.words else ()))
             words = (*words, *self._looked_words(plan, desk, instrument))
+        size = await size_of_lot(self._workspace, desk, instrument)
         return StrategyPreview(
             problems,
             None if cycle is None else cycle.entry_at,
@@ -59,8 +61,8 @@ class StrategyDesk:
             entry,
             stop,
             target,
-            _money(plan, instrument, entry, stop, -1),
-            _money(plan, instrument, entry, target, 1),
+            _money(plan, instrument, size, entry, stop, -1),
+            _money(plan, instrument, size, entry, target, 1),
         )
 
     async def save(self, plan: StrategyPlan) -> Strategy:
@@ -175,8 +177,14 @@ def _held_price(desk: AccountDesk, plan: StrategyPlan) -> Price | None:
 
 
 def _money(
-    plan: StrategyPlan, instrument: Instrument, entry: Price | None, level: Price | None, direction: int
+    plan: StrategyPlan,
+    instrument: Instrument,
+    size: int | None,
+    entry: Price | None,
+    level: Price | None,
+    direction: int,
 ) -> Paise | None:
-    if entry is None or level is None:
+    """`size`: of a lot, where quantities count lots."""
+    if entry is None or level is None or size is None:
         return None
-    return (level - entry) * plan.side.sign * direction * plan.quantity * 100 // instrument.price_scale
+    return (level - entry) * plan.side.sign * direction * plan.quantity * size * 100 // instrument.price_scale

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 from app.analytics.charge_table import ChargesUnknown
 from app.analytics.charges import estimate
-from app.analytics.contract_sizes import told_by
 from app.brokers.parts import AuthorisationBroker
 from app.desk.account import AccountDesk
 from app.desk.conversion import convert
+from app.desk.lots import size_of_lot
 from app.desk.messages import OrderPreview
 from app.desk.square_off import square_off
 from app.desk.workspace import Workspace
@@ -67,16 +67,14 @@ class TradingDesk:
             funds = await desk.broker.funds()
             return OrderPreview(cost.margin, cost.charges, funds.available, estimated=False, warnings=warnings)
         except AppError as failure:
-            return self._estimate(desk, request, instrument, at, (*warnings, failure.cause))
+            return await self._estimate(desk, request, instrument, at, (*warnings, failure.cause))
 
-    def _estimate(
+    async def _estimate(
         self, desk: AccountDesk, request: OrderRequest, instrument: Instrument, at: Price, warnings: tuple[str, ...]
     ) -> OrderPreview:
         """By our own tables. Where a lot's size is not known nothing is estimated, and that is said."""
         table, day = self._workspace.charges, ist_date(desk.clock.now()).isoformat()
-        size = told_by(desk.positions).get((request.account, instrument.id)) or table.sizes.listed(
-            request.account.partition("-")[0], instrument.id
-        )
+        size = await size_of_lot(self._workspace, desk, instrument)
         if size is None:
             warnings = (*warnings, "How much a lot of it holds is not known yet, and so not what the order is worth.")
             return OrderPreview(0, Charges(), None, estimated=True, warnings=warnings)

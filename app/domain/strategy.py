@@ -336,6 +336,6 @@ class StrategyPreview:
     stop_price: Price | None = None
     target_price: Price | None = None
     at_risk: Paise | None = None
-    """From entry to stop; None without a stop or a price."""
+    """From entry to stop; None without a stop or a price, and where how much a lot holds is not known."""
     to_gain: Paise | None = None
     """From entry to target."""

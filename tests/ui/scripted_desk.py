@@ -536,6 +536,7 @@ class ScriptedPortfolio:
             sum(t.gross for t in found),
             sum((t.charges.total for t in found), Decimal(0)),
             sum(t.net for t in found),
+            sum(t.multiplier is None for t in found),
         )
 
     async def day_curve(self) -> Sequence[CurvePoint]:

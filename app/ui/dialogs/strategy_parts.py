@@ -23,14 +23,17 @@ def preview_words(plan: StrategyPlan, preview: StrategyPreview, instrument: Inst
     else:
         lines.append(f"{first} next {when(preview.entry_at)}, {last} {when(preview.exit_at)} IST.")
     lines.extend(preview.words[-2:])
-    if instrument is not None and preview.entry_price is not None and preview.at_risk is not None:
+    if instrument is not None and preview.entry_price is not None and preview.stop_price is not None:
 
         def price(value: int | None) -> str:
             return "" if value is None else fmt.price(value, instrument.price_scale, instrument.tick_size)
 
-        told = (
-            f"At {price(preview.entry_price)}: stop {price(preview.stop_price)}, {fmt.amount(preview.at_risk)} at risk"
-        )
+        told = f"At {price(preview.entry_price)}: stop {price(preview.stop_price)}"
+        if preview.at_risk is None:
+            target = "" if preview.target_price is None else f", target {price(preview.target_price)}"
+            lines.append(f"{told}{target}. How much a lot holds is not known yet, and so not what is at risk.")
+            return "\n".join(lines)
+        told += f", {fmt.amount(preview.at_risk)} at risk"
         if preview.to_gain is not None:
             told += f"; target {price(preview.target_price)}, {fmt.amount(preview.to_gain)} to gain"
         lines.append(f"{told}, before charges.")

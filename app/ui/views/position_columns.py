@@ -14,7 +14,7 @@ from app.ui import format as fmt
 from app.ui.models.table import Column, Tone, tone_of
 from app.ui.views.price_age import age_tip, age_tone
 from app.ui.views.source import source_tip
-from app.ui.views.words import price_of, quantity_of, symbol_of
+from app.ui.views.words import lots_words, price_of, quantity_of, symbol_of
 from app.ui.widgets.coverage_meter import coverage_tip, coverage_words
 
 
@@ -45,6 +45,12 @@ class PositionRow:
     def sold_shares(self) -> bool:
         """Short in delivery: shares that were sold out of demat. Nothing is owed, and closing it buys them back."""
         return self.position.quantity < 0 and self.position.key.product in (Product.CNC, Product.MTF)
+
+
+def _average(row: PositionRow) -> str:
+    """With the decimals that the instrument's prices have."""
+    tick = 1 if row.instrument is None else row.instrument.tick_size
+    return fmt.decimal(row.position.average_price, fmt.price_places(row.position.price_scale, tick))
 
 
 def _stop_words(row: PositionRow) -> str:
@@ -109,14 +115,15 @@ COLUMNS: tuple[Column[PositionRow], ...] = (
         shown=lambda r: quantity_of(r.instrument, r.position.quantity),
         number=True,
         width=76,
+        tip=lambda r: lots_words(r.position.quantity, r.position.multiplier),
         tone=lambda r: Tone.DIM if r.position.quantity == 0 else Tone.BUY if r.position.quantity > 0 else Tone.SELL,
-        help="Units, negative when short",
+        help="As the broker counts: lots of commodities and currencies, units of everything else; negative when short",
     ),
     Column(
         "average",
         "Avg",
         lambda r: r.position.average_price if r.position.quantity else None,
-        lambda v: fmt.decimal(v, 2),
+        shown=_average,
         number=True,
         width=78,
         help="Average price as the broker computes it",

@@ -14,6 +14,7 @@ from app.domain.errors import AppError
 from app.domain.events import BookChanged
 from app.domain.fill import Trade
 from app.domain.ids import Nanos, split_instrument_id
+from app.domain.money import Price
 from app.domain.order import Side
 from app.ui import format as fmt
 from app.ui import theme
@@ -22,6 +23,7 @@ from app.ui.models.facts import Facts
 from app.ui.models.pages import PAGE, TradePages
 from app.ui.models.table import Column, Tone, tone_of
 from app.ui.views.table_view import TableView
+from app.ui.views.words import lots_words
 from app.ui.widgets.text import Message, label
 
 _WIDE = 640
@@ -50,6 +52,13 @@ _UNSIZED = "How much a lot of it holds is not known yet. It is learnt from the b
 """On the figures of a trade that has none."""
 
 
+def _price(trade: Trade, price: Price | None) -> str:
+    """Two decimals, or the four that currencies are quoted in."""
+    if price is None:
+        return ""
+    return fmt.price(price, trade.price_scale, max(1, trade.price_scale // 10_000))
+
+
 def _figure(trade: Trade, said: str) -> str:
     return fmt.NOTHING if trade.multiplier is None else said
 
@@ -61,10 +70,7 @@ def _figure_tip(trade: Trade) -> str:
 def _quantity_tip(trade: Trade) -> str:
     if trade.multiplier is None:
         return _UNSIZED
-    if trade.multiplier == 1:
-        return ""
-    lots = "1 lot" if trade.quantity == 1 else f"{fmt.group(trade.quantity)} lots"
-    return f"{lots} of {fmt.group(trade.multiplier)}: {fmt.group(trade.quantity * trade.multiplier)} units"
+    return lots_words(trade.quantity, trade.multiplier)
 
 
 COLUMNS: tuple[Column[Trade], ...] = (
@@ -99,7 +105,7 @@ COLUMNS: tuple[Column[Trade], ...] = (
         "entry",
         "Entry",
         lambda t: t.entry_price,
-        shown=lambda t: fmt.price(t.entry_price, t.price_scale),
+        shown=lambda t: _price(t, t.entry_price),
         number=True,
         width=80,
     ),
@@ -107,7 +113,7 @@ COLUMNS: tuple[Column[Trade], ...] = (
         "exit",
         "Exit",
         lambda t: t.exit_price,
-        shown=lambda t: fmt.NOTHING if t.exit_price is None else fmt.price(t.exit_price, t.price_scale),
+        shown=lambda t: _price(t, t.exit_price),
         number=True,
         width=80,
     ),

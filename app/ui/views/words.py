@@ -43,6 +43,15 @@ def quantity_of(instrument: Instrument | None, units: int) -> str:
     return fmt.quantity(units, instrument.lot_size if instrument else 1)
 
 
+def lots_words(quantity: int, multiplier: int) -> str:
+    """What a quantity of lots comes to; nothing where it is of units already."""
+    count = abs(quantity)
+    if multiplier == 1 or not count:
+        return ""
+    lots = f"{fmt.group(count)} {'lot' if count == 1 else 'lots'}"
+    return f"{lots} of {fmt.group(multiplier)}: {fmt.group(count * multiplier)} units"
+
+
 def side_tone(side: Side) -> Tone:
     """Blue buys, orange sells; the word beside it says the same."""
     return Tone.BUY if side is Side.BUY else Tone.SELL

@@ -22,7 +22,7 @@ from app.domain.instrument import Product
 from app.domain.order import Order, OrderKind, OrderStatus, Side
 from app.storage.fills import FillNotes
 from tests.unit.desk.profiles import make_profile, opened
-from tests.unit.storage.samples import INFY, B, fill
+from tests.unit.storage.samples import INFY, A, B, fill, trade
 
 USDINR = InstrumentId("CDS:USDINR26NOVFUT")
 MOMENT = 1_763_264_700_123_000_000
@@ -108,6 +108,24 @@ async def test_what_is_in_the_file_is_what_is_in_the_book(tmp_path: Path) -> Non
         assert [len(row["seal"]) for row in audit] == [64] * len(audit) != []
         for kind in ExportKind:
             await exported(desk, kind, tmp_path / f"all-{kind.value}.csv")
+
+
+async def test_a_trade_whose_lots_are_of_unknown_size_has_no_figures_in_the_file(tmp_path: Path) -> None:
+    await make_profile(tmp_path / "p", fills=1, armed=False)
+    crude, nickel = InstrumentId("MCX:CRUDEOIL26DECFUT"), InstrumentId("MCX:NICKEL26DECFUT")
+    async with opened(tmp_path / "p") as desk:
+        book = desk._workspace.book
+        await book.fills.write([(fill(31, instrument=crude), "{}")])
+        for name, size in ((crude, 100), (nickel, None)):
+            await book.trades.replace(A, name, Product.MIS, [trade(instrument=name, multiplier=size)])
+        rows = await exported(desk, ExportKind.TRADES, tmp_path / "trades.csv")
+        told = {row["instrument"]: [row[name] for name in ("multiplier", "gross", "stamp_duty", "net")] for row in rows}
+        assert told[crude] == ["100", "75.00", "1.5", "10.22"]
+        assert told[nickel] == ["", "", "", ""]
+        (deal,) = [
+            row for row in await exported(desk, ExportKind.FILLS, tmp_path / "f.csv") if row["instrument"] == crude
+        ]
+        assert deal["multiplier"] == "100"
 
 
 async def test_json_keeps_every_digit(tmp_path: Path) -> None:

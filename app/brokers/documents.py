@@ -3,6 +3,7 @@ helper process cuts up big answers with it."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -90,6 +91,19 @@ def unpacked(piece: bytes, kind: type[T]) -> list[T]:
 
 _unpackers: dict[type, msgspec.msgpack.Decoder[Any]] = {}
 """Made once a type: making one takes 0.1 ms."""
+
+
+def beside_rows(body: bytes | bytearray) -> tuple[dict[str, Any], bytes]:
+    """What an envelope has beside its `data`, and a digest of `data` as it came. Raises BadAnswer."""
+    try:
+        envelope = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+        data = envelope.pop("data")
+        found = {key: _decoder.decode(value) for key, value in envelope.items()}
+    except KeyError as missing:
+        raise BadAnswer("The broker's answer lacks what was asked for.", detail=f"no {missing}") from missing
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as bad:
+        raise BadAnswer("The broker's answer is not readable JSON.", detail=str(bad)) from bad
+    return found, hashlib.sha256(data).digest()
 
 
 _SUCCESS = b'"success"'

@@ -12,6 +12,7 @@ from app.domain.errors import BadAnswer, Denied
 from app.domain.fill import Fill
 from app.domain.ids import BrokerOrderId, FillId
 from app.domain.sync import DataSet
+from app.sync.aside import some_at_a_time
 from app.sync.reader import Reader
 from app.sync.target import Dates, SyncTarget
 
@@ -47,67 +48,91 @@ def refusal(target: SyncTarget, dates: Dates) -> Denied | None:
 
 
 async def read_range(broker: HistoryBroker, reader: Reader, dates: Dates) -> list[PastFill]:
-    """Every fill of the dates. Pages that moved meanwhile, or that repeat, are read again from the first.
+    """Every fill of the dates. Pages that moved meanwhile, that repeat or that are none after the first, are read again
+    from the first.
 
     Raises BadAnswer when they never come out right: a part is never taken for the whole.
     """
+    reading = _Reading()
     for _ in range(STARTS):
-        found = await _pages(broker, reader, dates)
+        found = await reading.pages(broker, reader, dates)
         if found is not None:
             return found
-    raise BadAnswer(
+    raise reading.odd or BadAnswer(
         f"The broker's pages of {dates} do not fit together.", "Try again later.", detail=f"{STARTS} readings differed"
     )
 
 
-async def _pages(broker: HistoryBroker, reader: Reader, dates: Dates) -> list[PastFill] | None:
-    found: dict[object, PastFill] = {}
-    heard = number = 0
-    pages, empty = 1, False
-    while number < pages:
-        number += 1
-        page = await _page(broker, reader, dates, number)
-        pages = page.pages
-        if pages > MOST_PAGES:
-            return None
-        empty |= number < pages and not page.fills
-        there: dict[object, PastFill] = {
-            past.fill.id if past.fill.id.trade_id else (number, place): past for place, past in enumerate(page.fills)
-        }
-        if not found.keys().isdisjoint(there):
-            return None  # one that stood on an earlier page: the pages moved, and another was passed over
-        found |= there
-        heard += len(page.fills)
-        if number >= pages and (empty if page.total is None else heard != page.total):
-            return None  # an empty page between others is a gap, unless the sum is right without it
-    return list(found.values())
+class _Reading:
+    """One range's, as often as it is begun."""
+
+    def __init__(self) -> None:
+        self.odd: BadAnswer | None = None
+        """What came last in place of a page."""
+
+    async def pages(self, broker: HistoryBroker, reader: Reader, dates: Dates) -> list[PastFill] | None:
+        """All of them, or None when they do not fit together. Raises what the first page does."""
+        self.odd = None
+        found: dict[object, PastFill] = {}
+        heard = number = 0
+        pages, empty = 1, False
+        while number < pages:
+            number += 1
+            try:
+                page = await _page(broker, reader, dates, number)
+            except BadAnswer as odd:
+                if number == 1:
+                    raise
+                self.odd = odd
+                return None
+            pages = page.pages
+            if pages > MOST_PAGES:
+                return None
+            empty |= number < pages and not page.fills
+            there: dict[object, PastFill] = {
+                past.fill.id if past.fill.id.trade_id else (number, place): past
+                for place, past in enumerate(page.fills)
+            }
+            if not found.keys().isdisjoint(there):
+                return None  # one that stood on an earlier page: the pages moved, and another was passed over
+            found |= there
+            heard += len(page.fills)
+            if number >= pages and (empty if page.total is None else heard != page.total):
+                return None  # an empty page between others is a gap, unless the sum is right without it
+        return list(found.values())
 
 
 async def _page(broker: HistoryBroker, reader: Reader, dates: Dates, number: int) -> FillPage:
     return await reader.read(DataSet.TRADES, lambda: broker.fills_between(dates.since, dates.until, number))
 
 
-def completed(past: Iterable[PastFill], known: Mapping[FillId, Fill]) -> list[tuple[Fill, str]]:
+async def completed(past: Iterable[PastFill], known: Mapping[FillId, Fill]) -> list[tuple[Fill, str]]:
     """Past fills with what the book knows better: a history often lacks the order, the time and the product.
 
     One whose order is not known is looked for by exchange, date, trade id and side, so that it is not counted twice.
     """
-    by_rest: dict[tuple[str, ...], Fill] = {_rest(fill): fill for fill in known.values()}
-    done = []
-    for item in past:
-        fill = item.fill
-        ours = known.get(fill.id) if item.order_known else by_rest.get(_rest(fill))
-        if ours is not None:
-            fill = replace(fill, source=ours.source)
-            if not item.order_known:
-                order = BrokerOrderId(ours.broker_order_id)
-                fill = replace(fill, id=ours.id, broker_order_id=order)
-            if not item.time_known:
-                fill = replace(fill, filled_at=ours.filled_at)
-            if not item.product_known:
-                fill = replace(fill, product=ours.product)
-        done.append((fill, item.raw))
+    by_rest: dict[tuple[str, ...], Fill] = {}
+    async for fills in some_at_a_time(known.values()):
+        by_rest.update((_rest(fill), fill) for fill in fills)
+    done: list[tuple[Fill, str]] = []
+    async for some in some_at_a_time(past):
+        done += [(_completed(item, known, by_rest), item.raw) for item in some]
     return done
+
+
+def _completed(item: PastFill, known: Mapping[FillId, Fill], by_rest: Mapping[tuple[str, ...], Fill]) -> Fill:
+    fill = item.fill
+    ours = known.get(fill.id) if item.order_known else by_rest.get(_rest(fill))
+    if ours is None:
+        return fill
+    fill = replace(fill, source=ours.source)
+    if not item.order_known:
+        fill = replace(fill, id=ours.id, broker_order_id=BrokerOrderId(ours.broker_order_id))
+    if not item.time_known:
+        fill = replace(fill, filled_at=ours.filled_at)
+    if not item.product_known:
+        fill = replace(fill, product=ours.product)
+    return fill
 
 
 def _rest(fill: Fill) -> tuple[str, ...]:

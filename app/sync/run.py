@@ -226,12 +226,15 @@ class AccountRun:
 
     async def _completed(self, past: Sequence[PastFill]) -> list[tuple[Fill, str]]:
         """With names for those that have none, and with what the book knows better."""
-        named = identified(item.fill for item in past)
-        past = [replace(item, fill=fill) for item, fill in zip(past, named, strict=True)]
+        if not all(item.fill.id.trade_id for item in past):
+            named = await asyncio.to_thread(identified, [item.fill for item in past])
+            past = [replace(item, fill=fill) for item, fill in zip(past, named, strict=True)]
+        by_day: dict[str, list[PastFill]] = {}
+        for item in past:
+            by_day.setdefault(item.fill.id.trade_date, []).append(item)
         done: list[tuple[Fill, str]] = []
-        for day in sorted({item.fill.id.trade_date for item in past}):
-            known = await self._tools.book.fills.of_day(self.target.account, day)
-            done += completed([item for item in past if item.fill.id.trade_date == day], known)
+        for day, items in sorted(by_day.items()):
+            done += await completed(items, await self._tools.book.fills.of_day(self.target.account, day))
         return done
 
     # -- record ------------------------------------------------------------------------------------------------------

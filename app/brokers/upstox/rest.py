@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from app.brokers.base import ExchangeClockReading
+from app.brokers.documents import beside_rows
 from app.brokers.http import INLINE, MEGABYTE, Answer, HttpClient
 from app.brokers.pacing import Window
 from app.brokers.reading import Beside, clock_of, converted, document_of, instruments_of
@@ -121,6 +123,19 @@ class UpstoxRest:
         if answer.status != 200 or not answer.is_json or len(answer.body) <= INLINE:
             self._success(answer, placement=False)
         return await converted(self._http, answer.body, at, convert, beside)
+
+    async def page(
+        self, path: str, convert: Callable[[Any], T], params: Params
+    ) -> tuple[list[T], dict[str, Any], bytes]:
+        """One page of rows, converted while the loop gets its turn in between; what stands beside them; a digest of
+        them as they came."""
+        self._deny_lacking(path)
+        await self._limits.turn()
+        answer = await self._http.request("GET", path, params=params)
+        if answer.status != 200 or not answer.is_json or len(answer.body) <= INLINE:
+            self._success(answer, placement=False)
+        beside, digest = await asyncio.to_thread(beside_rows, answer.body)
+        return await converted(self._http, answer.body, ("data",), convert), beside, digest
 
     async def send(self, method: str, path: str, *, params: Params = (), body: Any = None) -> dict[str, Any]:
         """A placement, modification or cancellation, sent once, on the host that takes it. The whole answer.

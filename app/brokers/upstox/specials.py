@@ -3,12 +3,10 @@ reports, calendar. Loop thread."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from datetime import date, timedelta
 
 from app.brokers.base import Session
-from app.brokers.documents import encode_json
 from app.brokers.parts import FillPage, MarketDay, RealisedPage, SessionTiming
 from app.brokers.rows import Row
 from app.brokers.upstox import reports, requests, resting
@@ -54,18 +52,18 @@ class UpstoxSpecials(UpstoxPart):
             ("page_number", str(page)),
             ("page_size", str(reports.PAGE_SIZE)),
         ]
-        document = await self._rest.document(_HISTORY, asked)
-        rows = document["data"]
-        if not isinstance(rows, list):
-            raise BadAnswer("The broker's trade history cannot be read.", detail=type(rows).__name__)
-        paging = reports.paging_of(document)
-        if paging.number != page and rows:
+        account, directory = self._account, self._directory
+        found, beside, digest = await self._rest.page(
+            _HISTORY, lambda row: reports.past_fill_from_row(row, account, directory), asked
+        )
+        paging = reports.paging_of(beside)
+        if paging.number != page and found:
             raise BadAnswer("The broker sent another page than the one asked for.", detail=f"{paging.number}: {page}")
         if page == 1:
             self._pages.pop((start, end), None)
         read = self._pages.setdefault((start, end), _PagesRead())
-        read.take(page, rows)
-        found = [reports.past_fill_from_row(row, self._account, self._directory) for row in rows]
+        if found:
+            read.take(page, digest)
         fills = tuple(one for one in found if one is not None)
         read.left_out += len(found) - len(fills)
         last = page >= paging.pages
@@ -180,11 +178,9 @@ class _PagesRead:
         self.left_out = 0
         self._digests: dict[bytes, int] = {}
 
-    def take(self, page: int, rows: Sequence[object]) -> None:
+    def take(self, page: int, digest: bytes) -> None:
         """Raises BadAnswer when these rows were another page."""
-        if not rows:
-            return
-        earlier = self._digests.setdefault(hashlib.sha256(encode_json(rows)).digest(), page)
+        earlier = self._digests.setdefault(digest, page)
         if earlier != page:
             raise BadAnswer(
                 "The broker sent the same page of trades twice.",

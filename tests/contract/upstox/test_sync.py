@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from app.brokers.upstox import reports
 from app.brokers.upstox.adapter import UpstoxSession
 from app.domain.events import SyncProgressed, SyncStep
 from app.domain.ids import InstrumentId
 from app.domain.instrument import Product
 from app.domain.order import OrderKind, OrderRequest, Side
+from app.domain.sync import ErrorClass
 from app.runtime.clock import AccountClock
 from app.runtime.secret import Secret
 from app.storage.book import Book
@@ -46,13 +48,20 @@ class Rig:
         self.book = book = Book(store)
         self.clock = AccountClock()
         self.broker: UpstoxSession | None = None
-        self.service = SyncService(book, charge_table(), self._targets, lambda _event: None, self._on_dead)
+        self.dead: list[object] = []
+        self.pauses: list[float] = []
+        self.service = SyncService(
+            book, charge_table(), self._targets, lambda _event: None, self._on_dead, sleep=self._sleep
+        )
 
     def _targets(self) -> list[SyncTarget]:
         return [SyncTarget(A, self.broker, self.clock, FACTORY.info)]
 
-    async def _on_dead(self, *told: object) -> None:
-        raise AssertionError(told)
+    async def _on_dead(self, account: object, _: object) -> None:
+        self.dead.append(account)
+
+    async def _sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
 
     async def morning(self, at: str) -> None:
         """The exchange's clock is set, and somebody logs in."""
@@ -78,9 +87,19 @@ class Rig:
 
         await eventually(done)
 
+    async def faults(self, *specs: str) -> None:
+        """In place of those before."""
+        await self.exchange.control("PUT", "/faults", {"faults": ["limits=off", *specs]})
+
+    async def tried(self, dates: Dates | None = None) -> SyncProgressed:
+        (result,) = await self.service.run(A, dates=dates)
+        assert await self.book.leases.load() == []
+        return result
+
     async def sync(self, dates: Dates | None = None) -> SyncProgressed:
         (result,) = await self.service.run(A, dates=dates)
         assert result.step is SyncStep.COMPLETED, result.error
+        assert self.dead == []
         return result
 
     async def units(self) -> dict[tuple[str, str], int]:
@@ -129,3 +148,94 @@ async def test_a_day_that_was_synced_is_found_again_and_one_that_was_missed_is_f
     assert await rig.units() == expected
     known: list[Any] = await rig.book.fills.all()
     assert all(fill in known for fill in synced)  # order, time and product as the day knew them
+
+
+RETRIED = {
+    **{f"{status}": f"status={status}" for status in (408, 429, 500, 502, 503, 504)},
+    **{f"{status}, retry after": f"status={status}:retry-after=3" for status in (408, 429, 500, 502, 503, 504)},
+    "closed before a word": "lost-before",
+    "closed after the work": "lost-after",
+    "closed in the middle": "close",
+}
+NAMED = {
+    "the CDN's page": ("html-403", ErrorClass.ANSWER, "web page"),
+    "half of a gzip": ("bad-gzip", ErrorClass.ANSWER, "cut off"),
+    "half of a document": ("cut-json", ErrorClass.ANSWER, "JSON"),
+    "more than fits": ("oversized=20", ErrorClass.ANSWER, "larger than"),
+    "a server that is down": ("status=503", ErrorClass.SERVER, "could not answer"),
+    "a line that is cut": ("lost-before", ErrorClass.NETWORK, ""),
+}
+
+
+def on(spec: str, route: str) -> str:
+    """A fault on one route."""
+    return f"{spec}{',' if ':' in spec else ':'}{route}"
+
+
+async def test_what_passes_is_waited_out_and_what_stays_fails_by_its_name(rig: Rig) -> None:
+    await rig.morning("2026-11-20T10:00:00+05:30")
+    for number, (fault, spec) in enumerate(RETRIED.items(), 1):
+        await rig.trade(Side.BUY, 1)
+        await rig.faults(on(spec, "route=trades"))
+        rig.pauses.clear()
+        result = await rig.tried()
+        assert (fault, result.step, result.retries, result.created) == (fault, SyncStep.COMPLETED, 1, 1), result.error
+        (pause,) = rig.pauses
+        asked = 3 if "retry after" in fault else 60 if fault == "429" else None
+        assert pause == asked if asked is not None else 0.8 <= pause <= 1.2, fault
+        assert await rig.units() == {("2026-11-20", "BUY"): number}
+    before = await rig.units()
+    for fault, (spec, kind, words) in NAMED.items():
+        await rig.faults(on(spec, "route=trades,count=0"))
+        for breaker in rig.service.guard.breakers:
+            breaker.succeeded()  # as a minute later
+        result = await rig.tried()
+        assert (fault, result.step, result.error_class) == (fault, SyncStep.FAILED, kind), result.error
+        assert words in result.error
+        assert await rig.units() == before
+    await rig.faults("end-session:route=positions")
+    await rig.trade(Side.BUY, 1)
+    result = await rig.tried()
+    assert (result.step, result.error_class, rig.dead) == (SyncStep.FAILED, ErrorClass.AUTH, [A]), result.error
+    assert await rig.units() == before  # nothing of a sync that was cut short
+
+
+async def test_whatever_becomes_of_the_second_of_three_pages_no_fill_is_lost_or_doubled(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A history of two fills a page, six in all, so that the last page is full."""
+    await rig.morning("2026-11-20T10:00:00+05:30")
+    for _ in range(6):
+        await rig.trade(Side.BUY, 1)
+    await rig.morning("2026-11-23T10:00:00+05:30")
+    friday = Dates(FRIDAY, FRIDAY)
+    monkeypatch.setattr(reports, "PAGE_SIZE", 2)
+    for fault, (kind, words) in {
+        "html-403": (ErrorClass.ANSWER, "web page"),
+        "cut-json": (ErrorClass.ANSWER, "JSON"),
+        "bad-gzip": (ErrorClass.ANSWER, "cut off"),
+        "repeat-page": (ErrorClass.ANSWER, "page"),
+        "status=503": (ErrorClass.SERVER, "could not answer"),
+        "status=429:retry-after=9999": (ErrorClass.RATE_LIMIT, "no more requests"),
+    }.items():
+        await rig.faults(on(fault, "route=history,nth=2,count=0"))
+        rig.service.guard._holds.clear()
+        for breaker in rig.service.guard.breakers:
+            breaker.succeeded()
+        result = await rig.tried(friday)
+        assert (fault, result.step, result.error_class) == (fault, SyncStep.FAILED, kind), result.error
+        assert words in result.error
+        assert await rig.units() == {}
+    rig.service.guard._holds.clear()
+    for fault in ("status=429:retry-after=7", "status=502", "close", "lost-after", "repeat-page", "cut-json"):
+        await rig.faults(on(fault, "route=history,nth=2"))
+        for breaker in rig.service.guard.breakers:
+            breaker.succeeded()
+        result = await rig.tried(friday)
+        assert (fault, result.step, result.fetched) == (fault, SyncStep.COMPLETED, 6), result.error
+        assert await rig.units() == {("2026-11-20", "BUY"): 6}
+    assert 7 in rig.pauses
+    await rig.faults("end-session:route=history,nth=2")
+    result = await rig.tried(friday)
+    assert (result.error_class, rig.dead) == (ErrorClass.AUTH, [A])
+    assert await rig.units() == {("2026-11-20", "BUY"): 6}

@@ -672,6 +672,20 @@ async def test_past_trades_say_what_they_do_not_know() -> None:
     assert option.fill.side is Side.SELL
 
 
+async def test_a_long_page_of_trades_is_read_whole_and_a_long_error_is_none() -> None:
+    rows = [{**PAST, "trade_id": str(number)} for number in range(400)]
+    long_error = b'{"status": "error", "errors": [{"message": "%s"}], "data": [], "meta_data": {}}' % (b"x" * 70_000)
+    days = date(2026, 11, 1), date(2026, 11, 24)
+    async with session(lambda _: paged(rows, 1, 1, 400)) as (broker, _):
+        page = await broker.fills_between(*days)
+        assert [past.fill.id.trade_id for past in page.fills] == [row["trade_id"] for row in rows]
+        assert (page.pages, page.total) == (1, 400)
+    for broken in (answer(long_error), answer(long_error.replace(b'"data"', b'"date"'))):
+        async with session(lambda _, broken=broken: broken) as (broker, _):  # type: ignore[misc]
+            with pytest.raises(BadAnswer):
+                await broker.fills_between(*days)
+
+
 async def test_a_page_of_trades_that_repeats_is_noticed() -> None:
     async with session(lambda seen: paged([PAST], int(query(seen)["page_number"]), 3, 3)) as (broker, _):
         await broker.fills_between(date(2026, 11, 1), date(2026, 11, 24))

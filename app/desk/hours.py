@@ -34,6 +34,8 @@ class TradingHours:
         self._instrument = instrument
         self._ends_in_auction = ends_in_auction
         self._windows: dict[tuple[Segment, bool, int], tuple[Window, ...]] = {}
+        self._sessions: dict[InstrumentId, Window] = {}
+        """The one of each instrument that was asked for last."""
 
     def ends_in_auction(self, instrument: Instrument) -> bool:
         """Whether its continuous trading ends with the closing auction."""
@@ -50,13 +52,18 @@ class TradingHours:
         self._published = calendar
         if not always_open:
             self._calendar = calendar
-            self._windows.clear()
+            self.forget()
 
     def set_always_open(self, always_open: bool) -> None:
         """Whether a paper exchange closes at all."""
         if always_open is not isinstance(self._calendar, AlwaysOpen):
             self._calendar = AlwaysOpen() if always_open else self._published
-            self._windows.clear()
+            self.forget()
+
+    def forget(self) -> None:
+        """The calendar is another one, or what is known of the instruments."""
+        self._windows.clear()
+        self._sessions.clear()
 
     def counts(self, instrument: InstrumentId, seconds: int, now: Nanos) -> bool:
         """Whether a tick of that exchange second may fire a stop now (F2).
@@ -64,13 +71,23 @@ class TradingHours:
         Its segment traded continuously then, and that session is still on: the snapshot which a feed sends before the
         opening is yesterday's last price, and no reason to sell.
         """
+        # Hot path: who was asked before, as at the arming, is answered by four comparisons.
+        session = self._sessions.get(instrument)
+        if session is None or not session[0] <= seconds < session[1]:
+            session = self._session(instrument, seconds)
+            if session is None:
+                return False
+        return session[0] - SLACK <= now // SECOND < session[1] + SLACK
+
+    def _session(self, instrument: InstrumentId, seconds: int) -> Window | None:
         known = self._instrument(instrument)
         if known is None:
-            return False
-        at = now // SECOND
-        # Hot path: no date is made.
+            return None
         windows = self._windows_of(known.segment, self._ends_in_auction(known), ist_ordinal(seconds))
-        return any(start <= seconds < end and start - SLACK <= at < end + SLACK for start, end in windows)
+        found = next((window for window in windows if window[0] <= seconds < window[1]), None)
+        if found is not None:
+            self._sessions[instrument] = found
+        return found
 
     def scheduled(self, instrument: Instrument, now: Nanos) -> bool:
         """Whether it trades continuously now by the published calendar, whatever a paper exchange's feed does."""

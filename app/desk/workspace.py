@@ -110,6 +110,7 @@ class Workspace:
         self.readers = Readers()
         self.charts = Charts(publish, self._keep_candles)
         self.accounts: dict[AccountId, AccountDesk] = {}
+        self.master.on_arranged = self._instruments_changed
         self.records: dict[AccountId, AccountRecord] = {}
         self.session_died: Callable[[AccountId, SessionExpired], Coroutine[Any, Any, None]] = _nobody
         """Who takes over when a session turns out to be dead: the session desk."""
@@ -166,6 +167,10 @@ class Workspace:
             publish=self.publish,
             tasks=self.tasks,
         )
+
+    def _instruments_changed(self) -> None:
+        for desk in self.accounts.values():
+            desk.hours.forget()
 
     def title(self, broker: str) -> str:
         """A broker as it writes itself; by its id where its provider is no longer installed."""

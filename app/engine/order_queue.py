@@ -48,13 +48,14 @@ class _Window:
         """Whether such a request counts here."""
         return placing or self.limit.kind == "order"
 
-    @property
-    def full(self) -> bool:
-        """It may have no room: what no longer counts may be among what is counted."""
-        return len(self._times) >= self.limit.amount
+    def full(self, now: float) -> bool:
+        """Not even an exit has room."""
+        times, most = self._times, self.limit.amount
+        return len(times) >= most and times[-most] > now - self._seconds
 
     def count(self, now: float) -> None:
         self._times.append(now)
+        self.used(now)  # what no longer counts goes here, after the write, and not before it
 
     def used(self, now: float) -> int:
         """Requests that still count."""
@@ -137,10 +138,10 @@ class OrderQueue:
 
     def exit_wait(self) -> float:
         """Seconds until an exit of the hot path may leave without being refused: 0 almost always."""
-        wait = 0.0
+        wait, now = 0.0, _now()
         for window in self._known or self._windows:
-            if window.short and window.full:
-                wait = max(wait, window.wait(_now(), Purpose.EXIT))
+            if window.short and window.full(now):
+                wait = max(wait, window.wait(now, Purpose.EXIT))
         return wait
 
     def listed(self, today: int) -> None:

@@ -221,6 +221,9 @@ class Watching:
             return
         self._watches[watch.stop_id] = watch
         self._table.add(watch)
+        # Asked once now: what the answer rests on is at hand when it must be quick.
+        for place in (watch, *watch.others):
+            self._counts(place, self._clock.now() // SECOND)
         self._changed()
 
     def stop(self, stop: StopId) -> Watch | None:

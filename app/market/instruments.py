@@ -44,6 +44,8 @@ class InstrumentMaster:
         self._count = 0
         self._index: SearchIndex | None = None
         self._taking = asyncio.Lock()
+        self.on_arranged: Callable[[], None] | None = None
+        """Called when what is known of the instruments has changed."""
 
     def get(self, instrument: InstrumentId, name: str = "") -> Instrument | None:
         """An active instrument by id, as the list of that name has it; as any has it, when that one does not."""
@@ -92,7 +94,7 @@ class InstrumentMaster:
         async with self._taking:
             tables = [table for table in reversed(self._tables.values()) if len(table)]
             if tables:
-                self._count, self._index = await self._arranged(tables)
+                self._take(*await self._arranged(tables))
 
     async def reload(self, store: InstrumentStore, name: str) -> None:
         """The stored list anew. Whatever walks over all of it does so in the helper process, or in a thread."""
@@ -102,8 +104,13 @@ class InstrumentMaster:
             count, index = await self._arranged([mine, *reversed(others)])
             self._tables.pop(name, None)
             self._tables[name] = mine
-            self._count, self._index = count, index
+            self._take(count, index)
         await asyncio.to_thread(give_back)
+
+    def _take(self, count: int, index: SearchIndex) -> None:
+        self._count, self._index = count, index
+        if self.on_arranged is not None:
+            self.on_arranged()
 
     async def _arranged(self, tables: Sequence[InstrumentTable]) -> tuple[int, SearchIndex]:
         if self._helper is None:

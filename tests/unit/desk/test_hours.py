@@ -59,6 +59,19 @@ def test_a_market_that_never_closes_counts_always_but_not_yesterday() -> None:
     assert not found.counts(INFY.id, at("2025-12-13T03:00:00"), at("2025-12-14T03:00:01") * 10**9)
 
 
+def test_what_was_answered_is_asked_anew_when_the_calendar_or_the_instruments_change() -> None:
+    auctions = False
+    found = TradingHours(CALENDAR, {INFY.id: INFY}.get, lambda _: auctions)
+    late, day = at("2026-11-25T15:20:00"), at("2026-11-25T10:00:00")
+    assert found.counts(INFY.id, late, late * 10**9)
+    auctions = True  # its futures are known now: its day ends with the closing auction
+    found.forget()
+    assert not found.counts(INFY.id, late, late * 10**9)
+    assert found.counts(INFY.id, day, day * 10**9)
+    found.follow(AlwaysOpen())
+    assert found.counts(INFY.id, late, late * 10**9)
+
+
 OPTION_OF_INDEX = replace(OPTION, name="NIFTY")
 
 

@@ -15,9 +15,12 @@ from app.domain.events import SyncProgressed
 
 
 async def run_sync(desk: CommandDesk, command: Sync, out: Output) -> int:
-    """Exit code 0 all fine, 1 some account failed, 2 could not start."""
+    """Exit code 0 all fine, 1 some account failed or its outcome could not be written down, 2 could not start."""
+    began = False
 
     def progress(event: SyncProgressed) -> None:
+        nonlocal began
+        began = True
         out.say(f"{event.account}: {event.step}")
 
     try:
@@ -27,7 +30,7 @@ async def run_sync(desk: CommandDesk, command: Sync, out: Output) -> int:
             summary = await desk.sync(command.account, progress, command.since, command.until)
     except AppError as error:
         out.failed(error)
-        return COULD_NOT_START
+        return SOME_FAILED if began else COULD_NOT_START
     out.result(_as_object(summary), "\n".join(_as_line(run) for run in summary.accounts))
     return SOME_FAILED if summary.failed else FINE
 

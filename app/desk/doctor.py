@@ -18,7 +18,7 @@ from app.desk.flights import latencies
 from app.desk.workspace import Workspace
 from app.diagnostics import checks
 from app.domain.calendar import ist_date
-from app.domain.errors import AppError
+from app.domain.errors import AppError, StorageError
 from app.domain.health import Finding, PreflightReport
 from app.domain.ids import AccountId
 from app.domain.listing import ListSource, list_name
@@ -95,7 +95,8 @@ class Doctor:
     async def look_closed(self, ask: Callable[[], Secret | None]) -> tuple[Finding, ...]:
         """Before a profile is opened, which sets damaged files aside: what of vault and store would not open.
 
-        Empty when there is no vault or nobody to ask. Raises WrongPassphrase, Denied, StorageError.
+        Empty when there is no vault or nobody to ask. Where it cannot be looked at, for want of space, that is said and
+        the disk is looked at. Raises WrongPassphrase, Denied.
         """
         vault = self._workspace.vault
         info = await asyncio.to_thread(vault.info)
@@ -107,6 +108,9 @@ class Doctor:
         await asyncio.to_thread(vault.unlock, passphrase)
         try:
             found = await self._data.check_closed()
+        except StorageError as failure:
+            self._damage = (checks.failure("store", failure.cause, failure.next_step),)
+            return (*self._damage, await self._disk())
         finally:
             vault.lock()
         self._damage = tuple(checks.store(file.name, file.size, file.damage) for file in found if file.damage)

@@ -120,7 +120,7 @@ class Logs:
         self._sinks = [screen]
         if folder is not None:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            file = logging.handlers.RotatingFileHandler(
+            file = _LogFile(
                 folder / f"{name}.jsonl", maxBytes=_FILE_BYTES, backupCount=_FILES, encoding="utf-8", delay=True
             )
             file.setFormatter(json_lines())
@@ -146,6 +146,31 @@ class Logs:
             if not isinstance(sink, logging.StreamHandler) or isinstance(sink, logging.FileHandler):
                 sink.close()
         self._sinks = []
+
+
+class _LogFile(logging.handlers.RotatingFileHandler):
+    """What cannot be written, for want of space, is said once and lost; a traceback of each line would tell no more."""
+
+    _told = False
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 -- logging's name
+        failure = sys.exc_info()[1]
+        if isinstance(failure, OSError):
+            self._say(failure)
+        else:
+            super().handleError(record)
+
+    def close(self) -> None:
+        """What was not written is tried once more; its failure keeps nobody from ending."""
+        try:
+            super().close()
+        except OSError as failure:
+            self._say(failure)
+
+    def _say(self, failure: OSError) -> None:
+        if not self._told and sys.stderr is not None:
+            self._told = True
+            sys.stderr.write(f"The log cannot be written: {failure.strerror or failure}\n")
 
 
 class _ToQueue(logging.handlers.QueueHandler):

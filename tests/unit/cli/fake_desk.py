@@ -124,6 +124,7 @@ class FakePortfolio:
         self.runs = [run("completed")]
         self.asked: list[tuple[AccountId | None, str]] = []
         self.error: AppError | None = None
+        self.at_the_end: AppError | None = None
 
     async def sync(self, account: AccountId | None = None, trigger: str = "manual") -> SyncSummary:
         self.asked.append((account, trigger))
@@ -131,6 +132,8 @@ class FakePortfolio:
             raise self.error
         for listener in list(self.desk.listeners):
             listener(SyncProgressed("r1", ACCOUNT, SyncStep.FETCHING, trigger))
+        if self.at_the_end is not None:
+            raise self.at_the_end
         return SyncSummary("r1", tuple(self.runs))
 
 

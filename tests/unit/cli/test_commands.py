@@ -36,7 +36,7 @@ from app.desk.messages import VaultState
 from app.desk.remote import RemoteServer
 from app.desk.verbs import CommandDesk, DirectDesk, RemoteDesk, remote_verbs
 from app.domain.account import Endpoints
-from app.domain.errors import Denied, LoginFailed, Unreachable, VaultLocked, WrongPassphrase
+from app.domain.errors import Denied, DiskFull, LoginFailed, Unreachable, VaultLocked, WrongPassphrase
 from app.domain.ids import AccountId
 from app.runtime import redaction
 from app.runtime.loop import LoopThread
@@ -112,6 +112,13 @@ async def test_progress_goes_to_stderr(fake: FakeDesk) -> None:
     out = output()
     await run_sync(DirectDesk(fake.as_desk()), sync(), out)
     assert said(out) == "zerodha-AB1234: fetching\n"
+
+
+async def test_a_sync_that_ran_and_could_not_be_written_down_has_started(fake: FakeDesk) -> None:
+    fake.portfolio.at_the_end = DiskFull("There is no space left to write book.db.")
+    out = output(as_json=True)
+    assert await run_sync(DirectDesk(fake.as_desk()), sync(as_json=True), out) == 1
+    assert one_object(out)["error"]["kind"] == "DiskFull"
 
 
 async def test_a_sync_of_one_account(desk: CommandDesk, fake: FakeDesk) -> None:

@@ -111,6 +111,33 @@ def test_doctor_names_a_damaged_file_and_leaves_it_where_it_is(tmp_path: Path) -
     assert aside.read_bytes() == content
 
 
+@pytest.mark.skipif(os.name == "nt", reason="POSIX limits")
+def test_doctor_on_a_full_disk_says_that_and_opens_nothing(tmp_path: Path) -> None:
+    """A file that may not grow beyond a few pages is what a full disk looks like to whoever writes."""
+    asyncio.run(make_profile(tmp_path, fills=5))
+    kept = {path.name: path.read_bytes() for path in tmp_path.glob("*.db")}
+    limit = "import resource, runpy, signal, sys\n"
+    limit += "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+    limit += "resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))\n"
+    limit += "sys.argv = sys.argv[1:]\nrunpy.run_path('main.py', run_name='__main__')\n"
+    told = subprocess.run(
+        [sys.executable, "-c", limit, "main.py", "--profile", str(tmp_path), "doctor", "--json"],
+        cwd=ROOT,
+        env={**os.environ, VARIABLE: PASSPHRASE.reveal()},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
+    )
+    assert told.returncode == 1, told.stderr
+    findings = {finding["name"]: finding for finding in json.loads(told.stdout)["findings"]}
+    assert findings["store"]["state"] == "failed"
+    assert "space" in findings["store"]["words"]
+    assert "free" in findings["disk"]["words"]
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("*.db")} == kept
+
+
 def test_doctor_without_a_profile_does_not_start(tmp_path: Path) -> None:
     told = program(tmp_path, "doctor", "--json")
     assert told.returncode == 2

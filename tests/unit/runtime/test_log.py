@@ -43,6 +43,18 @@ def written(tmp_path: Path) -> Iterator[Written]:
     redaction.shared().clear()
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a disk that is always full")
+def test_a_log_that_cannot_be_written_is_said_once(written: Written, capsys: pytest.CaptureFixture[str]) -> None:
+    written.folder.mkdir()
+    (written.folder / "stopline.jsonl").symlink_to("/dev/full")
+    written.open()
+    for number in range(3):
+        log.logger("desk.data").info("retention", number=number)
+    written.logs.close()
+    assert capsys.readouterr().err == "The log cannot be written: No space left on device\n"
+    assert written.console.getvalue().count("retention") == 3
+
+
 def test_a_record_is_one_json_line_with_its_facts(written: Written) -> None:
     written.open()
     log.logger("engine.stops").info("stop armed", stop="ABC", trigger=149500)

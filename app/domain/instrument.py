@@ -110,5 +110,7 @@ class Instrument:
 
     @property
     def is_stock_option(self) -> bool:
-        """An option on a share: brokers refuse MARKET orders on these."""
-        return self.is_option and self.name not in INDEX_UNDERLYINGS
+        """An option on a share: brokers refuse MARKET orders on these. Options on currencies and commodities are no
+        such ones."""
+        on_shares = self.exchange in (Exchange.NFO, Exchange.BFO)
+        return self.is_option and on_shares and self.name not in INDEX_UNDERLYINGS

@@ -96,7 +96,7 @@ def _check_type(form: OrderForm, listing: Listing, switches: Switches) -> None:
 
 def check_kind(order_type: str, listing: Listing, switches: Switches) -> None:
     """MARKET on stock options and SL-M on index options do not reach the exchange."""
-    stock_option = is_option(listing) and not on_index(listing)
+    stock_option = is_option(listing) and not on_index(listing) and listing.exchange in ("NFO", "BFO")
     if order_type == "MARKET" and stock_option and switches.stock_option_market == "refused":
         raise Refused(
             400, "OrderException", "Market orders are not allowed for stock options. Place a limit order instead."

@@ -60,7 +60,7 @@ async def out_by_its_stop(
     scale, tick = contract.price_scale, contract.tick_size
     worst = int(Decimal(prices[0]) * scale * (105 if side is Side.BUY else 95) / 100) // tick * tick
     order = OrderRequest(account, instrument, side, LOTS, Product.NRML, OrderKind.LIMIT, price=worst)
-    await desk.trading.place(order)  # the broker takes no market orders on these options
+    await desk.trading.place(order)
 
     async def held() -> Position | None:
         found = (await engine.state.read_positions()).positions.get(key)

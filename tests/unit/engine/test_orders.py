@@ -12,7 +12,7 @@ import pytest
 from app.domain.errors import Denied, NeverArrived, OutcomeUnknown, Rejected, StorageError, Unreachable
 from app.domain.events import Noticed, OrderUnresolved
 from app.domain.ids import BrokerOrderId, OrderId, Tag
-from app.domain.instrument import Exchange, Instrument, InstrumentKind, Product
+from app.domain.instrument import Exchange, Instrument, InstrumentKind, Product, Segment
 from app.domain.intent import Intent
 from app.domain.order import OrderKind, OrderRequest, OrderStatus, Purpose, Side
 from app.domain.portfolio import Position, PositionKey
@@ -471,6 +471,19 @@ def test_derivatives_have_lots_products_and_kinds_of_their_own() -> None:
             check_order(replace(option, **change), OPTION)
     with pytest.raises(Denied, match="is an index"):
         check_order(BUY, replace(INFY, kind=InstrumentKind.INDEX))
+
+
+@pytest.mark.parametrize(
+    ("exchange", "segment", "name"),
+    [(Exchange.CDS, Segment.CURRENCY, "USDINR"), (Exchange.MCX, Segment.COMMODITY, "CRUDEOIL")],
+)
+def test_market_orders_on_options_that_are_on_no_share_are_the_brokers_to_refuse(
+    exchange: Exchange, segment: Segment, name: str
+) -> None:
+    option = replace(OPTION, exchange=exchange, segment=segment, name=name, lot_size=1)
+    check_order(replace(BUY, instrument=option.id, product=Product.NRML, quantity=3, kind=OrderKind.MARKET), option)
+    with pytest.raises(Denied, match="no market orders on stock options"):
+        check_order(replace(BUY, product=Product.NRML, quantity=500, kind=OrderKind.MARKET), OPTION)
 
 
 # -- the exit table ----------------------------------------------------------------------------------------------------

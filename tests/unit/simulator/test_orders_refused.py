@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from app.simulator.exchange import Opening
+from app.simulator.refusal import Refused
+from app.simulator.refusals import check_kind
+from app.simulator.switches import Switches
 from tests.unit.simulator.conftest import Bench, Make, contract, lot
 
 DEEP = 10_000_000
@@ -148,6 +152,15 @@ async def test_market_on_stock_options_both_ways(bench: Bench, switch: str, stat
     symbol = contract(bench, stock, "CE")
     order = {"exchange": "NFO", "tradingsymbol": symbol, "product": "NRML", "quantity": lot(bench, symbol)}
     assert (await bench.try_place(**order)).status_code == status
+
+
+@pytest.mark.parametrize(("exchange", "name"), [("CDS", "USDINR"), ("MCX", "CRUDEOIL"), ("NCO", "GOLD")])
+async def test_market_on_options_that_are_on_no_share_is_taken(bench: Bench, exchange: str, name: str) -> None:
+    listings = bench.exchange.market.listings.by_key.values()
+    stock_option = next(row for row in listings if row.is_option and row.exchange == "NFO" and row.name == "RELIANCE")
+    check_kind("MARKET", replace(stock_option, exchange=exchange, name=name), Switches())
+    with pytest.raises(Refused, match="stock options"):
+        check_kind("MARKET", stock_option, Switches())
 
 
 @pytest.mark.parametrize(("switch", "status"), [("index_option_slm=refused", 400), ("index_option_slm=allowed", 200)])

@@ -66,6 +66,7 @@ class Guard:
         self._breakers: dict[tuple[str, str], Breaker] = {}
         self._pauses: dict[tuple[AccountId, DataSet], tuple[str, float]] = {}
         self._holds: dict[AccountId, tuple[DataSet, str, float]] = {}
+        """For whom a broker wants to be left alone: of what it said so, in which words, until when."""
 
     def breaker(self, broker: str, reads: str = "") -> Breaker:
         """Of one broker, or of one kind of its reads."""
@@ -86,7 +87,10 @@ class Guard:
 
     def hold(self, account: AccountId, data_set: DataSet, cause: str, seconds: float) -> None:
         """The broker asked for longer than a run can wait: no run asks it before that."""
-        self._holds[account] = (data_set, cause, self._clock() + min(seconds, LONGEST_HOLD))
+        held = min(seconds, LONGEST_HOLD)
+        # Not how long yet: these words stand in a banner and in the log for long; `retry_after` is counted down.
+        words = f"{cause} It is left alone for {held / 60:.0f} minutes, as it asked."
+        self._holds[account] = (data_set, words, self._clock() + held)
 
     def check_held(self, account: AccountId) -> None:
         """Raises RateLimited while the broker wants to be left alone."""
@@ -98,7 +102,7 @@ class Guard:
             del self._holds[account]
             return
         raise RateLimited(
-            f"The broker asked for no more requests; {left / 60:.0f} minutes are left.",
+            held[1],
             "The sync goes on by itself afterwards; orders, exits and prices are not held up by this.",
             retry_after=left,
         )

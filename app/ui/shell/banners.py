@@ -154,13 +154,59 @@ class Banners(QWidget):
         self.setVisible(bool(self._shown))
 
 
+class _Toast(QFrame):
+    """One short message. It is kept and told again: a frame with two wrapped labels is costly to make."""
+
+    over = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entry: Entry | None = None
+        self.setObjectName("toast")
+        self.setAutoFillBackground(True)
+        self._title = label("", wrap=True)
+        self._rest = label("", "muted", wrap=True)
+        box = QVBoxLayout(self)
+        box.setContentsMargins(12, 8, 12, 8)
+        box.setSpacing(2)
+        box.addWidget(self._title)
+        box.addWidget(self._rest)
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self.over)
+        self.hide()
+
+    def tell(self, entry: Entry, width: int) -> None:
+        """Its words, as tall as they need at this width, for a while."""
+        notice = entry.notice
+        self.entry = entry
+        theme.set_role(self, "strip" if notice.level is Level.INFO else "strip-warning")
+        rest = " ".join(part for part in (notice.cause, notice.next_step) if part)
+        self._title.setText(notice.title)
+        self._rest.setText(rest)
+        self._rest.setVisible(bool(rest))
+        self.ensurePolished()
+        inside = self.layout()
+        if inside is not None:  # a layout alone gives wrapped words the height of one line
+            inside.invalidate()
+            self.setFixedHeight(inside.totalHeightForWidth(width))
+        self._timer.start(_INFO_MS if notice.level is Level.INFO else _WARNING_MS)
+
+    def put_away(self) -> None:
+        """Until it is told the next."""
+        self._timer.stop()
+        self.entry = None
+        self.hide()
+
+
 class Toasts(QWidget):
     """Up to three short messages over the lower right corner. They never take the focus and never block."""
 
     def __init__(self, window: QWidget) -> None:
         super().__init__(window)
         self._window = window
-        self._shown: list[tuple[Entry, QFrame, QTimer]] = []
+        self._shown: list[_Toast] = []
+        self._spare: list[_Toast] = []
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.setSpacing(8)
@@ -170,59 +216,45 @@ class Toasts(QWidget):
 
     def add(self, entry: Entry) -> None:
         """Shows a notice for a while; a repeat takes the place of the first."""
-        for shown in [
-            s for s in self._shown if s[0].notice.repeat_key and s[0].notice.repeat_key == entry.notice.repeat_key
-        ]:
-            self._remove(shown)
+        key = entry.notice.repeat_key
+        for toast in [t for t in self._shown if key and t.entry is not None and t.entry.notice.repeat_key == key]:
+            self._take_away(toast)
         while len(self._shown) >= _MOST_TOASTS:
-            self._remove(self._shown[0])
-        frame = QFrame()
-        frame.setObjectName("toast")
-        frame.setAutoFillBackground(True)
-        theme.set_role(frame, "strip" if entry.notice.level is Level.INFO else "strip-warning")
-        box = QVBoxLayout(frame)
-        box.setContentsMargins(12, 8, 12, 8)
-        box.setSpacing(2)
-        box.addWidget(label(entry.notice.title, wrap=True))
-        rest = " ".join(part for part in (entry.notice.cause, entry.notice.next_step) if part)
-        if rest:
-            box.addWidget(label(rest, "muted", wrap=True))
-        timer = QTimer(frame)
-        timer.setSingleShot(True)
-        timer.setInterval(_INFO_MS if entry.notice.level is Level.INFO else _WARNING_MS)
-        shown = (entry, frame, timer)
-        timer.timeout.connect(lambda: self._remove(shown))
-        self._shown.append(shown)
-        self._layout.addWidget(frame)
-        timer.start()
+            self._take_away(self._shown[0])
+        toast = self._spare.pop() if self._spare else self._make()
+        self._shown.append(toast)
+        self._layout.addWidget(toast)
+        toast.tell(entry, self.width())
+        toast.show()
+        self._place()
         self.show()
         self.raise_()
-        self._place()
 
     def clear(self) -> None:
         """All of them, at once."""
-        for shown in list(self._shown):
-            self._remove(shown)
+        for toast in list(self._shown):
+            self._take_away(toast)
+        self.hide()
 
-    def _remove(self, shown: tuple[Entry, QFrame, QTimer]) -> None:
-        if shown not in self._shown:
-            return
-        self._shown.remove(shown)
-        shown[2].stop()
-        self._layout.removeWidget(shown[1])
-        shown[1].hide()
-        shown[1].deleteLater()
-        self.setVisible(bool(self._shown))
-        self._place()
+    def _make(self) -> _Toast:
+        toast = _Toast()
+        toast.over.connect(lambda: self._remove(toast))
+        return toast
+
+    def _remove(self, toast: _Toast) -> None:
+        if toast in self._shown:
+            self._take_away(toast)
+            self.setVisible(bool(self._shown))
+            self._place()
+
+    def _take_away(self, toast: _Toast) -> None:
+        self._shown.remove(toast)
+        self._layout.removeWidget(toast)
+        toast.put_away()
+        self._spare.append(toast)
 
     def _place(self) -> None:
-        height = 0
-        for _entry, frame, _timer in self._shown:
-            inside = frame.layout()
-            if inside is not None:  # a layout alone gives wrapped words the height of one line
-                frame.ensurePolished()
-                frame.setFixedHeight(inside.totalHeightForWidth(self.width()))
-                height += frame.height()
+        height = sum(toast.height() for toast in self._shown)
         self.setFixedHeight(height + self._layout.spacing() * max(0, len(self._shown) - 1))
         self.move(self._window.width() - self.width() - 16, self._window.height() - self.height() - 40)
 

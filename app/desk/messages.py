@@ -96,6 +96,11 @@ class AccountView:
         return self.broker_title or self.broker.capitalize()
 
     @property
+    def disconnected(self) -> bool:
+        """The trader took it away and has not logged in again: nothing is missing."""
+        return self.state is SessionState.LOGGED_OUT and self.disconnected_at is not None
+
+    @property
     def name(self) -> str:
         """What a trader calls it: `Zerodha AB1234`; before the first login nobody knows whose it is."""
         return f"{self.title} {self.user_id or ('paper account' if self.paper else 'account')}"
@@ -186,6 +191,8 @@ class StopPreview:
     """The last price of the underlying, for a stop that goes by it."""
     beyond: Price | None = None
     """The day's circuit limit that lies between the price and the trigger: it cannot be hit today."""
+    target_beyond: Price | None = None
+    """The day's circuit limit between the price and the target: it cannot be reached today."""
     day_outcome: Paise | None = None
     """Net of the whole day in the instrument if it closes at the trigger; None where that is `outcome`."""
 

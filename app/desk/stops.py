@@ -125,6 +125,7 @@ class StopDesk:
             found["looks_at"] = desk.last_price(plan.underlying)
         elif plan.target is not None:
             found["target_outcome"] = desk.outcome(held).open_part(max(plan.target, instrument.tick_size))
+            found["target_beyond"] = _beyond(desk.stops.circuit_limits(instrument.id), plan.target)
         if units < foreseen.quantity:  # its share of the money
             for name in {"outcome", "target_outcome"} & {"outcome", *found}:
                 found[name] = found.get(name, foreseen.outcome) * units // foreseen.quantity
@@ -192,8 +193,8 @@ class StopDesk:
         raise Denied("There is no such stop.", "See the stops list.")
 
 
-def _beyond(limits: Bounds, trigger: Price) -> Price | None:
-    """The circuit limit that no price passes today on its way to a trigger."""
-    if limits.lowest is not None and trigger < limits.lowest:
+def _beyond(limits: Bounds, level: Price) -> Price | None:
+    """The circuit limit that no price passes today on its way to a level."""
+    if limits.lowest is not None and level < limits.lowest:
         return limits.lowest
-    return limits.highest if limits.highest is not None and trigger > limits.highest else None
+    return limits.highest if limits.highest is not None and level > limits.highest else None

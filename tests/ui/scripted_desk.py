@@ -438,11 +438,13 @@ class ScriptedStops:
             position, plan.trigger if not looks else self.script.ticks[position.instrument].last_price
         )
         held = self.script.positions[position]
+        most = self.script.ticks[position.instrument].last_price * 11 // 10
         return replace(
             found,
             quantity=plan.quantity or found.quantity,
             denied="" if looks else found.denied,
             target_outcome=None if plan.target is None else int(held.pnl_at(plan.target) * 100) - 89_40,
+            target_beyond=None if plan.target is None or plan.target <= most else most,
             leaves_at=None if plan.time_exit is None else market.NOW + 2 * 3600 * SECOND,
             average_range=41_50 if plan.trail is not None and plan.trail.kind is TrailKind.ATR else None,
             looks_at=2_604_835 if looks else None,

@@ -120,7 +120,8 @@ class StopStrip(QFrame):
         stop = self._stop = stop or self._facts.stop_of(position.key)
         suspended = stop is not None and stop.state is StopState.SUSPENDED
         verb = "Arm again the stop of" if suspended else "Change the stop of" if stop else "Stop for"
-        self._title.setText(f"{verb} {instrument.symbol}")
+        whose = f" · {self._facts.account_name(self._key.account)}" if len(self._facts.accounts) > 1 else ""
+        self._title.setText(f"{verb} {instrument.symbol}{whose}")
         self._button.setText("&Arm again" if suspended else "&Change stop" if stop else "&Arm stop")
         self.price.set_instrument(instrument)
         price = None if stop is None else standing_price(stop)
@@ -229,6 +230,10 @@ class StopStrip(QFrame):
             told.append(f"silent for {plan.longest_wait} s: at {price_of(self._instrument, plan.last_trigger)}")
         if preview.target_outcome is not None:
             told.append(f"at target net {fmt.pnl(preview.target_outcome)}")
+        if preview.target_beyond is not None:
+            limit = price_of(self._instrument, preview.target_beyond)
+            told.append(f"the target lies beyond today's circuit limit of {limit}: it cannot be reached today")
+            role = "warning"
         if preview.average_range is not None:
             told.append(f"trails {price_of(self._instrument, preview.average_range)} behind")
         if preview.leaves_at is not None:

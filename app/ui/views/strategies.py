@@ -64,11 +64,11 @@ class StrategiesPanel(QWidget):
         self._buttons = {
             "new": self._button("&New…", "new", self.new),
             "edit": self._button("&Edit…", "edit", lambda: self._edit(self.table.current)),
-            "start": self._button("&Start", "start", lambda: self._start(self.table.current)),
-            "pause": self._button("&Pause", "pause", lambda: self._pause(self.table.current)),
-            "stop": self._button("S&top…", "stop", lambda: self._stop(self.table.current)),
-            "copy": self._button("&Copy", "copy", lambda: self._copy(self.table.current)),
-            "delete": self._button("&Delete", "delete", lambda: self._delete(self.table.current)),
+            "start": self._button("Sta&rt", "start", lambda: self._start(self.table.current)),
+            "pause": self._button("Pa&use", "pause", lambda: self._pause(self.table.current)),
+            "stop": self._button("St&op…", "stop", lambda: self._stop(self.table.current)),
+            "copy": self._button("Cop&y", "copy", lambda: self._copy(self.table.current)),
+            "delete": self._button("Delete", "delete", lambda: self._delete(self.table.current)),
         }
         self._words = label("", "muted", name="strategies.words")
         foot = QWidget()
@@ -203,7 +203,7 @@ class StrategiesPanel(QWidget):
         self._buttons["edit"].setEnabled(state is not None and not running)
         self._buttons["start"].setEnabled(state is not None and not running)
         self._buttons["pause"].setEnabled(running and state is not S.SELLING)
-        self._buttons["pause"].setText("&Resume" if paused else "&Pause")
+        self._buttons["pause"].setText("Res&ume" if paused else "Pa&use")
         self._buttons["stop"].setEnabled(running)
         self._buttons["copy"].setEnabled(state is not None)
         self._buttons["delete"].setEnabled(state is not None and not running)

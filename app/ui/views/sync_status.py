@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QTimer, Signal
+from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QHideEvent, QShowEvent
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QPushButton, QTabWidget, QVBoxLayout, QWidget
 
@@ -115,8 +115,9 @@ class SyncPanel(QWidget):
         bar = QWidget()
         layout = QHBoxLayout(bar)
         layout.setContentsMargins(8, 6, 12, 6)
-        for button in (self.sync_button, self.cancel_button, self._range_button, self._file_button, self._plan_button):
-            layout.addWidget(button)
+        buttons = (self.sync_button, self.cancel_button, self._range_button, self._file_button, self._plan_button)
+        for button in buttons:  # they stand still under the hand, however many lines the words take
+            layout.addWidget(button, 0, Qt.AlignmentFlag.AlignTop)
         layout.addSpacing(8)
         layout.addWidget(self._progress, 1)
         return bar

@@ -163,7 +163,7 @@ def test_what_waits_is_stopped_paused_and_resumed_without_a_question(bench: Benc
     assert bench.asked("pause strategy") == [(NEXT,)]
     kept = bench.panel.kept.strategies
     bench.stage.publish(StrategyChanged(replace(kept[NEXT], state=S.PAUSED, paused=True)))
-    bench.stage.until(lambda: bench.find(QPushButton, "strategies.pause").text() == "&Resume")
+    bench.stage.until(lambda: bench.find(QPushButton, "strategies.pause").text() == "Res&ume")
     bench.click("strategies.pause")
     assert bench.asked("resume strategy") == [(NEXT,)]
     bench.click("strategies.stop")

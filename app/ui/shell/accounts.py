@@ -140,7 +140,8 @@ class AccountKeeper(QObject):
     def _show(self) -> None:
         if not self._started:
             return
-        wanted = {a.id: a for a in self._facts.accounts.values() if a.state is not SessionState.ACTIVE}
+        present = [a for a in self._facts.accounts.values() if not a.disconnected or self._facts.blind(a.id)]
+        wanted = {a.id: a for a in present if a.state is not SessionState.ACTIVE}
         for account in self._strips - set(wanted):
             self._banners.drop(f"session-{account}")
             self._banners.drop(f"account in error {account}")  # the alarm of its failed syncs is true no more
@@ -158,7 +159,7 @@ class AccountKeeper(QObject):
                 button=button,
                 do=do,
             )
-        if self._facts.accounts:
+        if present:
             self._banners.drop("no-account")
         else:
             self._banners.show_banner(

@@ -283,7 +283,8 @@ class OrderTicket(TicketForm):
         for view in self._facts.accounts.values():
             self._account.addItem(account_words(view), view.id)
         at = self._account.findData(kept)
-        self._account.setCurrentIndex(max(at, 0) if self._account.count() else -1)
+        usable = (n for n, view in enumerate(self._facts.accounts.values()) if view.state.may_live)
+        self._account.setCurrentIndex(next(usable, self._account.count() and 0 if at < 0 else at))
         self._account.blockSignals(False)
         self._form.setRowVisible(self._account, self._account.count() > 1)
         self._refresh()

@@ -29,8 +29,8 @@ class PositionRow:
     blind: bool
     closing: bool
     coverage: Coverage | None
-    several: bool
-    """More than one account is connected, so the account is worth a word."""
+    account: str
+    """What a trader calls the account."""
     age: int = 0
     """Seconds since the instrument last ticked, where its market trades."""
     polled: PolledPrice | None = None
@@ -103,7 +103,7 @@ COLUMNS: tuple[Column[PositionRow], ...] = (
         "Instrument",
         lambda r: r.position.key.instrument,
         shown=lambda r: symbol_of(r.position.key.instrument),
-        tip=lambda r: f"{r.position.key.instrument} · {r.position.key.account}{age_tip(r.age)}",
+        tip=lambda r: f"{r.position.key.instrument} · {r.account}{age_tip(r.age)}",
         tone=lambda r: age_tone(r.age) if r.position.quantity else Tone.PLAIN,
         whole=True,
         width=128,
@@ -183,9 +183,10 @@ COLUMNS: tuple[Column[PositionRow], ...] = (
     Column(
         "account",
         "Account",
-        lambda r: r.position.key.account if r.several else "",
+        lambda r: r.account,
         tone=lambda _r: Tone.DIM,
-        width=96,
-        spare=3,
+        help="Shown once there are several accounts",
+        whole=True,
+        width=112,
     ),
 )

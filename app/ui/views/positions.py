@@ -262,7 +262,7 @@ class PositionsPanel(QWidget):
             stop is not None and self._facts.is_blind(stop),
             key in self._closing,
             self._facts.coverage.get(key),
-            len(self._facts.accounts) > 1,
+            self._facts.account_name(key.account),
             self._facts.price_age(key.account, key.instrument) if position.quantity else 0,
             self._facts.polled.get(key.instrument),
         )

@@ -38,6 +38,8 @@ class StopRow:
     instrument: Instrument | None
     last: int | None
     blind: bool
+    account: str
+    """What a trader calls the account."""
     age: int = 0
     """Whole seconds since the instrument last ticked."""
     multiplier: int = 1
@@ -56,7 +58,7 @@ def _age_tone(row: StopRow) -> Tone:
 
 def _symbol_tip(row: StopRow) -> str:
     stop = row.stop
-    return f"{stop.key.instrument} · {stop.key.product} · {stop.key.account} · stop {stop.id}{age_tip(row.age)}"
+    return f"{stop.key.instrument} · {stop.key.product} · {row.account} · stop {stop.id}{age_tip(row.age)}"
 
 
 def _distance_words(row: StopRow) -> str:
@@ -95,6 +97,15 @@ COLUMNS: tuple[Column[StopRow], ...] = (
         width=64,
         tone=lambda r: stop_tone(r.stop, blind=r.blind),
         tip=lambda r: "No live price reaches this stop." if r.blind else r.stop.note,
+    ),
+    Column(
+        "account",
+        "Account",
+        lambda r: r.account,
+        tone=lambda _r: Tone.DIM,
+        help="Shown once there are several accounts",
+        whole=True,
+        width=112,
     ),
     Column(
         "trigger",
@@ -143,6 +154,7 @@ COLUMNS: tuple[Column[StopRow], ...] = (
         number=True,
         width=84,
         help="What the way from the last price to the trigger costs, before charges",
+        spare=1,
     ),
     Column(
         "last",

@@ -105,6 +105,7 @@ class StopsPanel(QWidget):
         self._ages = AgeWatch(self, self._armed_ages, self._recolour)
         self._show_foot()
         self._show_coverage()
+        self._want_account()
 
     def put_away(self) -> None:
         """No timer runs on behind a closed window."""
@@ -120,6 +121,7 @@ class StopsPanel(QWidget):
             self._facts.instruments.get(instrument),
             self._facts.last(instrument),
             self._facts.is_blind(stop),
+            self._facts.account_name(stop.key.account),
             self._facts.price_age(stop.key.account, instrument),
             self._multiplier(stop),
         )
@@ -152,8 +154,12 @@ class StopsPanel(QWidget):
         self._show_foot()
 
     def _on_accounts(self) -> None:
+        self._want_account()
         for stop in self._facts.stops.values():
             self._on_stop(stop)
+
+    def _want_account(self) -> None:
+        self.table.room.set_wanted(self._model.column("account"), wanted=len(self._facts.accounts) > 1)
 
     def _on_stop(self, stop: Stop) -> None:
         self._model.put(stop.id, self._row(stop))

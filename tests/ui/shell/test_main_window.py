@@ -11,7 +11,18 @@ import pytest
 from PySide6.QtCore import QModelIndex, Qt, QTimer
 from PySide6.QtGui import QFont, QFontMetrics
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QCheckBox, QDialog, QLabel, QLineEdit, QMessageBox, QPushButton, QWidget
+from PySide6.QtWidgets import (
+    QApplication,
+    QCheckBox,
+    QComboBox,
+    QDialog,
+    QFrame,
+    QLabel,
+    QLineEdit,
+    QMessageBox,
+    QPushButton,
+    QWidget,
+)
 
 from app.desk.messages import NoticeLine, WatchlistView
 from app.domain.errors import Denied
@@ -44,6 +55,7 @@ from app.ui.models.facts import order_key
 from app.ui.models.table import KEY_ROLE, TONE_ROLE, Key, TableModel, Tone
 from app.ui.shell.lock import LOOK_MS
 from app.ui.shell.main_window import MainWindow
+from app.ui.views.notices import Entry
 from app.ui.views.positions import PositionsPanel
 from app.ui.views.table_view import TableView
 from app.ui.views.watchlist import WatchlistPanel
@@ -708,6 +720,39 @@ def test_the_traders_own_order_that_holds_an_exit_up_is_a_click_away(stage: Stag
     press(window, "banner.x.button")
     stage.until(lambda: bool(stage.desk.script.called("cancel")))
     assert stage.desk.script.called("cancel")[0][-1] == order.broker_order_id
+
+
+def test_an_account_that_the_trader_disconnected_is_not_asked_for_again(stage: Stage, window: MainWindow) -> None:
+    view = stage.desk.script.accounts[market.ACCOUNT]
+    other = AccountId("upstox-11AA22BB")
+    gone = replace(view, id=other, state=SessionState.LOGGED_OUT, disconnected_at=None)
+    stage.desk.script.accounts = {other: gone, market.ACCOUNT: view}
+    stage.loop.run_until_complete(window.facts.load_accounts())
+    stage.until(lambda: f"session-{other}" in window.banners.names)
+    ticket = window.findChild(QComboBox, "ticket.account")
+    assert ticket is not None
+    assert ticket.currentData() == market.ACCOUNT, "one that may trade is offered first"
+    stage.desk.script.accounts[other] = replace(gone, disconnected_at=market.NOW)
+    stage.loop.run_until_complete(window.facts.load_accounts())
+    stage.until(lambda: f"session-{other}" not in window.banners.names)
+
+
+def test_short_messages_use_the_same_few_frames_again(stage: Stage, window: MainWindow) -> None:
+    toasts = window.toasts
+    toasts.clear()
+    known = set(toasts.findChildren(QFrame, "toast"))
+    for number in range(12):
+        words = "long words that go on " * (number % 4)
+        notice = Noticed(Level.INFO, f"News {number}", words, "", None, f"key {number % 5}")
+        toasts.add(Entry(number, notice, market.NOW))
+    shown = [frame for frame in toasts.findChildren(QFrame, "toast") if frame.isVisibleTo(toasts)]
+    assert len(shown) == 3
+    assert len(set(toasts.findChildren(QFrame, "toast")) - known) <= 3
+    said = [one.text() for frame in shown for one in frame.findChildren(QLabel) if one.text().startswith("News")]
+    assert sorted(said) == ["News 10", "News 11", "News 9"]
+    assert toasts.height() == sum(frame.height() for frame in shown) + 2 * 8
+    toasts.clear()
+    assert not toasts.isVisible()
 
 
 def test_an_alarm_that_is_over_stays_in_the_list_and_leaves_the_chart(stage: Stage, window: MainWindow) -> None:

@@ -14,7 +14,7 @@ from PySide6.QtWidgets import QAbstractButton, QComboBox, QLabel, QLineEdit, QWi
 
 from app.domain.day_stop import DayBreach, DayLimits, DayStop
 from app.domain.events import DayStopChanged, PositionsChanged, StopChanged
-from app.domain.ids import InstrumentId, StopId
+from app.domain.ids import AccountId, InstrumentId, StopId
 from app.domain.instrument import Product
 from app.domain.market import Interval
 from app.domain.portfolio import PositionKey
@@ -369,6 +369,30 @@ def test_a_stop_that_no_price_reaches_today_says_so(stage: Stage, panel: StopsPa
     write(panel, "stop.price", "25940")
     stage.until(lambda: "out at 25,940.00" in text(panel, "stop.meaning"))
     assert "circuit" not in text(panel, "stop.meaning")
+
+
+def test_a_target_that_no_price_reaches_today_says_so(stage: Stage, panel: StopsPanel) -> None:
+    opened(stage, panel)
+    write(panel, "stop.target", "40000")
+    stage.until(lambda: "the target lies beyond today's circuit limit of 28,6" in text(panel, "stop.meaning"))
+    write(panel, "stop.target", "26500")
+    stage.until(lambda: "circuit" not in text(panel, "stop.meaning"))
+    assert "at target net" in text(panel, "stop.meaning")
+
+
+def test_with_two_accounts_stops_and_their_strip_say_whose_they_are(stage: Stage, panel: StopsPanel) -> None:
+    panel.resize(640, 320)  # the least that the default layout gives it
+    at = panel._model.column("account")
+    assert panel.table.isColumnHidden(at)
+    first = stage.desk.script.accounts[market.ACCOUNT]
+    other = AccountId("upstox-11AA22BB")
+    stage.desk.script.accounts[other] = replace(first, id=other, broker="upstox", broker_title="Upstox", user_id="UP77")
+    stage.loop.run_until_complete(panel._facts.load_accounts())
+    stage.until(lambda: not panel.table.isColumnHidden(at))
+    assert column(panel, "account", 0) == first.name
+    opened(stage, panel)
+    assert first.name in text(panel, "stop.title")
+    assert other not in text(panel, "stop.title")
 
 
 def test_no_field_of_a_plan_covers_another_in_a_narrow_panel(stage: Stage, panel: StopsPanel) -> None:

@@ -8,7 +8,7 @@ from typing import Any, TextIO
 import msgspec
 
 from app.domain.errors import AppError, Cancelled, Denied, NotAnswering, VaultLocked
-from app.domain.events import Event, Level, Noticed
+from app.domain.events import Event, Level, Noticed, SyncPaused
 
 NOTHING_DONE = (Denied, VaultLocked, NotAnswering)
 """Failures after which a command has the exit code of one that could not start."""
@@ -28,7 +28,10 @@ class Output:
         self.stderr.flush()
 
     def heard(self, event: Event) -> None:
-        """What a desk without a window must tell, e.g. of a damaged file that was set aside: to whoever asked."""
+        """What a desk without a window must tell whoever asked: e.g. of a damaged file that was set aside, and for what
+        is waited."""
+        if isinstance(event, SyncPaused):
+            self.say(f"{event.account}: waits {event.seconds:.0f} s to read {event.data_set}. {event.cause}")
         if isinstance(event, Noticed) and event.level is not Level.INFO:
             self.say(" ".join(part for part in (f"{event.title}.", event.cause, event.next_step) if part))
 

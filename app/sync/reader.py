@@ -92,16 +92,16 @@ class Guard:
         words = f"{cause} It is left alone for {held / 60:.0f} minutes, as it asked."
         self._holds[account] = (data_set, words, self._clock() + held)
 
-    def check_held(self, account: AccountId) -> None:
-        """Raises RateLimited while the broker wants to be left alone."""
+    def held(self, account: AccountId) -> RateLimited | None:
+        """Why the broker is not asked now; None when it does not want to be left alone."""
         held = self._holds.get(account)
         if held is None:
-            return
+            return None
         left = held[2] - self._clock()
         if left <= 0:
             del self._holds[account]
-            return
-        raise RateLimited(
+            return None
+        return RateLimited(
             held[1],
             "The sync goes on by itself afterwards; orders, exits and prices are not held up by this.",
             retry_after=left,
@@ -165,7 +165,8 @@ class Reader:
     async def _once(self, operation: Callable[[], Awaitable[T]], data_set: DataSet) -> T:
         self._guard.unpause(self._account, data_set)
         own = self._guard.breaker(self._broker, data_set.value)
-        self._guard.check_held(self._account)
+        if (held := self._guard.held(self._account)) is not None:
+            raise held
         await self._guard.limiter.turn(self._broker, self._account, self._limits)
         await self._breaker.enter()
         try:
@@ -176,9 +177,9 @@ class Reader:
         counted = self.readings.by_set[data_set]
         try:
             answer = await _in_time(operation)
-        except AppError as failure:
+        except AppError as told:
+            failure = self._heeded(told, data_set)
             counted.failure = failure
-            self._heed(failure, data_set)
             if class_of(failure) not in _BROKERS_FAULT:
                 self._breaker.succeeded()
                 own.succeeded()
@@ -186,7 +187,9 @@ class Reader:
                 own.failed()
                 if self._breaker.failed():
                     self._on_open(self._broker)
-            raise
+            if failure is told:
+                raise
+            raise failure from told
         except BaseException:
             self._breaker.abandoned()  # a run that was cancelled proves nothing
             own.abandoned()
@@ -195,10 +198,13 @@ class Reader:
         own.succeeded()
         return answer
 
-    def _heed(self, failure: AppError, data_set: DataSet) -> None:
+    def _heeded(self, failure: AppError, data_set: DataSet) -> AppError:
+        """What a broker that asks for a long wait comes to; any other failure as it is."""
         asked = asked_wait(failure)
-        if asked is not None and asked > LONGEST_WAIT:
-            self._guard.hold(self._account, data_set, failure.cause, asked)
+        if asked is None or asked <= LONGEST_WAIT:
+            return failure
+        self._guard.hold(self._account, data_set, failure.cause, asked)
+        return failure if not isinstance(failure, RateLimited) else self._guard.held(self._account) or failure
 
     def _waits(self, data_set: DataSet, cause: BaseException, seconds: float) -> None:
         self._guard.pause(self._account, data_set, str(cause), seconds)

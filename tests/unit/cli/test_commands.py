@@ -37,7 +37,9 @@ from app.desk.remote import RemoteServer
 from app.desk.verbs import CommandDesk, DirectDesk, RemoteDesk, remote_verbs
 from app.domain.account import Endpoints
 from app.domain.errors import Denied, DiskFull, LoginFailed, Unreachable, VaultLocked, WrongPassphrase
+from app.domain.events import SyncPaused
 from app.domain.ids import AccountId
+from app.domain.sync import DataSet
 from app.runtime import redaction
 from app.runtime.loop import LoopThread
 from app.runtime.paths import ProfilePaths
@@ -112,6 +114,12 @@ async def test_progress_goes_to_stderr(fake: FakeDesk) -> None:
     out = output()
     await run_sync(DirectDesk(fake.as_desk()), sync(), out)
     assert said(out) == "zerodha-AB1234: fetching\n"
+
+
+def test_whoever_waits_is_told_for_what() -> None:
+    out = output()
+    out.heard(SyncPaused(ACCOUNT, DataSet.TRADES, "The broker takes no more requests for a moment.", 60.0))
+    assert said(out) == ("zerodha-AB1234: waits 60 s to read trades. The broker takes no more requests for a moment.\n")
 
 
 async def test_a_sync_that_ran_and_could_not_be_written_down_has_started(fake: FakeDesk) -> None:

@@ -238,6 +238,8 @@ async def test_a_broker_that_asks_for_longer_than_a_run_waits_is_left_alone_by_a
         desk.broken["/trades"] = [answer(b"{}", status=status, extra=f"Retry-After: {seconds}\r\n"), answer(b"never")]
         (result,) = await guarded.run()
         assert (result.step, desk.pauses) == (SyncStep.FAILED, []), result.error
+        if status.startswith("429"):
+            assert f"left alone for {left_alone // 60} minutes, as it asked" in result.error
         (pause,) = guarded.guard.pauses()
         assert (pause.account, pause.data_set, pause.seconds_left) == (A, DataSet.TRADES, left_alone)
         time.now += left_alone - 245

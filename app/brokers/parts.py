@@ -49,6 +49,8 @@ class PastFill:
     order_known: bool = True
     time_known: bool = True
     product_known: bool = True
+    worth: Decimal | None = None
+    """Rupees that the deal was worth, where the broker says it: it tells whether `fill.quantity` counts lots."""
 
 
 @dataclass(frozen=True, slots=True)

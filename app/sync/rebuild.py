@@ -12,7 +12,7 @@ from datetime import datetime
 import msgspec
 
 from app.analytics.charge_table import ChargeTable
-from app.analytics.contract_sizes import Told
+from app.analytics.contract_sizes import Sizer, Told
 from app.domain.ids import AccountId, Nanos
 from app.runtime.clock import IST, from_datetime
 from app.runtime.framing import framed
@@ -50,6 +50,10 @@ class Rebuilder:
                 log.warning("the helper process ended while it worked out trades; they are worked out here")
                 gaps += await self._account(account, mine, theirs, today, None)
         return gaps
+
+    async def sizer(self, account: AccountId) -> Sizer:
+        """How much lots hold, as far as is known."""
+        return Sizer(self._table.sizes, await self._book.contract_sizes.told(account))
 
     async def _account(
         self, account: AccountId, stale: set[Group], notes: Collection[Note], today: str, helper: Helper | None

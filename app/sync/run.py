@@ -15,7 +15,8 @@ from app.domain.calendar import ist_date
 from app.domain.errors import AppError, BrokerPaused, SessionExpired
 from app.domain.events import Event, SyncPaused, SyncProgressed, SyncStep
 from app.domain.fill import Fill
-from app.domain.ids import AccountId, Nanos
+from app.domain.ids import AccountId, FillId, Nanos
+from app.domain.instrument import COUNTED_IN_LOTS
 from app.domain.sync import DataSet, DataSetState, ErrorClass, identified
 from app.runtime.process import own_process
 from app.storage.book import Book
@@ -23,6 +24,7 @@ from app.storage.leases import Lease
 from app.storage.sync_state import CLOSING_SYNC
 from app.sync import announce
 from app.sync.apply import Fetched, apply
+from app.sync.counting import counted_in_lots
 from app.sync.history import completed, read_range, refusal
 from app.sync.patience import class_of
 from app.sync.reader import Guard, Reader
@@ -230,12 +232,25 @@ class AccountRun:
             named = await asyncio.to_thread(identified, [item.fill for item in past])
             past = [replace(item, fill=fill) for item, fill in zip(past, named, strict=True)]
         by_day: dict[str, list[PastFill]] = {}
-        for item in past:
+        for item in await self._counted(past):
             by_day.setdefault(item.fill.id.trade_date, []).append(item)
         done: list[tuple[Fill, str]] = []
         for day, items in sorted(by_day.items()):
             done += await completed(items, await self._tools.book.fills.of_day(self.target.account, day))
         return done
+
+    async def _counted(self, past: Sequence[PastFill]) -> Sequence[PastFill]:
+        """As the day counts them. Raises Denied where it cannot be told how a file counts."""
+        open_ones = [item for item in past if item.fill.id.exchange in COUNTED_IN_LOTS]
+        if not open_ones:
+            return past
+        account, book = self.target.account, self._tools.book
+        known: dict[FillId, Fill] = {}
+        for day in sorted({item.fill.id.trade_date for item in open_ones}):
+            known |= await book.fills.of_day(account, day)
+        sizer = await self._tools.rebuilder.sizer(account)
+        counted = await asyncio.to_thread(counted_in_lots, open_ones, known, sizer)
+        return [*(item for item in past if item.fill.id.exchange not in COUNTED_IN_LOTS), *counted]
 
     # -- record ------------------------------------------------------------------------------------------------------
 

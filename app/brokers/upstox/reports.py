@@ -109,7 +109,9 @@ def past_fill_from_row(data: object, account: AccountId, directory: Directory) -
         broker_order_id=nobody,
         price_scale=scale,
     )
-    return PastFill(fill, encode_json(data).decode(), order_known=False, time_known=False, product_known=False)
+    worth = None if row.data.get("amount") in (None, "") else row.number("amount")
+    words = encode_json(data).decode()
+    return PastFill(fill, words, order_known=False, time_known=False, product_known=False, worth=worth)
 
 
 def _market(row: Row) -> Market:

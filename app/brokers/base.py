@@ -9,8 +9,9 @@ In words:
 * A dead token is `SessionExpired`; a plan, key or internet address that may not do this is `NotPermitted`, because
   logging in again does not help there; too many requests are `RateLimited` with the seconds to wait. No other error
   than those of `domain.errors` leaves an adapter, and none carries a secret.
-* Reads have total deadlines and size caps. Prices are integers in the instrument's minor unit, quantities are units
-  (an adapter converts to lots where its broker counts lots), ids of the broker are strings.
+* Reads have total deadlines and size caps. Prices are integers in the instrument's minor unit, ids of the broker are
+  strings. Quantities are units; where a broker counts lots (MCX, NCO, CDS, BCD) they may stay lots, in orders, fills
+  and positions alike, and `Position.multiplier` says how many units one is. P&L and charges go by that.
 * Everything runs on the loop thread. `ExitLine.fire` and the feed's `marks` callback are the hot path: synchronous,
   no logging, no allocation worth the name, no exception.
 

@@ -22,7 +22,7 @@ class PositionKey:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Open today at the broker. Quantity in units, negative when short."""
+    """Open today at the broker. Quantity as the broker counts, negative when short; one is `multiplier` units."""
 
     key: PositionKey
     quantity: int

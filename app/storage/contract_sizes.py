@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection, text
 
@@ -14,6 +14,7 @@ from app.storage.store import Store
 _LEARN = text("""
 INSERT INTO contract_sizes (account, instrument, size) VALUES (:account, :instrument, :size)
 ON CONFLICT (account, instrument) DO UPDATE SET size = excluded.size WHERE size <> excluded.size""")
+_UNSIZED = text("SELECT DISTINCT account, broker, instrument FROM trades WHERE multiplier IS NULL")
 _STALE = text("""
 INSERT OR IGNORE INTO stale_groups (account, instrument, product)
 SELECT DISTINCT :account, :instrument, product FROM fills WHERE account = :account AND instrument IN (
@@ -31,6 +32,17 @@ class ContractSizes:
         query = text("SELECT instrument, size FROM contract_sizes WHERE account = :account")
         rows = await self._store.run(lambda c: c.execute(query, {"account": account}).fetchall())
         return {(account, InstrumentId(row.instrument)): row.size for row in rows}
+
+    async def look_again(self, listed: Callable[[str, InstrumentId], int | None]) -> None:
+        """Marks the trades of unknown size whose size a newer table knows (`listed`: by broker and contract)."""
+        rows = await self._store.run(lambda c: c.execute(_UNSIZED).fetchall())
+        known = [
+            {"account": row.account, "instrument": row.instrument}
+            for row in rows
+            if listed(row.broker, InstrumentId(row.instrument)) is not None
+        ]
+        if known:
+            await self._store.run(lambda c: c.execute(_STALE, known))
 
 
 def learn(connection: Connection, positions: Sequence[Position]) -> None:

@@ -51,6 +51,10 @@ class Rebuilder:
                 gaps += await self._account(account, mine, theirs, today, None)
         return gaps
 
+    async def look_again(self) -> None:
+        """Trades of unknown size that this program's table knows the size of become stale. For the start."""
+        await self._book.contract_sizes.look_again(self._table.sizes.listed)
+
     async def sizer(self, account: AccountId) -> Sizer:
         """How much lots hold, as far as is known."""
         return Sizer(self._table.sizes, await self._book.contract_sizes.told(account))

@@ -69,6 +69,7 @@ class SyncService:
         """Finishes what a crash left: leases of dead owners, trades that lag behind their fills. For the start."""
         for lease in await self._book.leases.clear_void(time.time_ns()):
             log.info("the lease of a dead sync of %s was removed", lease.account)
+        await self._rebuilder.look_again()
         today = max((ist_date(target.now()).isoformat() for target in self._targets()), default="")
         announce.gaps(self._publish, None, await self._rebuilder.rebuild((), today))
 

@@ -1,7 +1,7 @@
 """Upstox's JSON to our types. Pure: no I/O, no clock. What goes the other way is in `requests`.
 
-Quantities are counted as Upstox counts them: units in shares, equity and currency derivatives, lots in commodities
-(place order, quantity), where `Position.multiplier` carries the contract's size and the instrument list has lots of 1.
+Quantities are counted as Upstox counts them: units in shares and their derivatives, lots in commodities (place order,
+quantity) and in currencies, whose list has lots of 1; there `Position.multiplier` carries the contract's size.
 """
 
 from __future__ import annotations

@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
+from app.analytics.charge_table import ChargeTable
 from app.domain.fill import Charges, Fill, Trade
 from app.domain.ids import BrokerOrderId, FillId, InstrumentId
 from app.domain.instrument import InstrumentKind, Product, Segment
 from app.domain.order import Side
 from app.domain.portfolio import Position, PositionKey
+from app.runtime.paths import resource
 from app.runtime.secret import Secret
 from app.storage.book import Book
 from app.storage.database import StoreKind
@@ -120,6 +122,19 @@ async def test_the_broker_is_right_where_the_table_is_wrong(book: Book, rebuilde
 async def test_lots_of_shares_are_nothing_to_learn(book: Book) -> None:
     await book.positions.replace(A, [position(InstrumentId("NSE:INFY"), 1)], NOON)
     assert await book.contract_sizes.told(A) == {}
+
+
+async def test_a_newer_program_whose_table_knows_the_size_works_the_trades_out(book: Book) -> None:
+    older = ChargeTable.parse(*(path.read_text("utf-8") for path in resource("charges").glob("[!c]*.csv")))
+    await book.fills.write([(fill, "{}") for fill in (*IN_AND_OUT, *NICKEL_DEALS)])
+    assert await Rebuilder(book, older).rebuild() == Gaps(unsized=(CRUDE, NICKEL))
+    newer = Rebuilder(book, charge_table())
+    await newer.look_again()
+    assert {group[1] for group in await book.fills.stale_groups()} == {CRUDE}
+    await newer.rebuild()
+    assert [trade.gross for trade in (await trades(book))[CRUDE]] == [1_000_00]
+    await newer.look_again()
+    assert await book.fills.stale_groups() == [], "what nobody knows yet waits"
 
 
 @pytest.fixture

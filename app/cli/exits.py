@@ -84,7 +84,10 @@ async def _flights(desk: ExitCommands, command: Flights, out: Output) -> None:
         if command.file.exists():
             raise Denied(f"{command.file} exists already.", "Choose another name.")
         written = await desk.export(command.file, command.stops)
-        out.result({"ok": True, "file": str(command.file), "flights": written}, f"{written} exits in {command.file}")
+        out.result(
+            {"ok": True, "file": str(command.file), "flights": written},
+            f"{written} {'exit' if written == 1 else 'exits'} in {command.file}",
+        )
         return
     found = await desk.flights(command.limit)
     told = [{**msgspec.to_builtins(one), "marks": len(one.marks), "sent": len(one.sent)} for one in found]

@@ -25,7 +25,7 @@ from app.domain.events import Event, FeedChanged, FeedState, Level, Noticed, Ses
 from app.domain.guard import Companion
 from app.domain.ids import AccountId
 from app.domain.money import said_price
-from app.domain.stop import StopState
+from app.domain.stop import FiredBy, StopState
 from app.runtime.garbage import GarbageCollector
 from app.runtime.log import logger
 from app.runtime.loop import new_event_loop
@@ -325,9 +325,11 @@ class Voice:
         """An event of the desk."""
         if isinstance(event, StopFired):
             stop = event.stop
-            words = f"{stop.key.instrument}: the stop was hit, {stop.side} {stop.quantity} sent."
+            left = stop.fired_by not in (None, FiredBy.STOP)
+            why = str(stop.fired_by) if left else "the stop was hit"
+            words = f"{stop.key.instrument}: {why}, {stop.side} {stop.quantity} sent."
             self._told("fired", words, stop=stop.id, instrument=stop.key.instrument, engine_us=event.engine_us)
-            self._show("Stop hit", words)
+            self._show("Exit sent" if left else "Stop hit", words)
         elif isinstance(event, StopChanged) and event.stop.state in (StopState.CLOSED, StopState.ARMED):
             stop = event.stop
             average = stop.exit_average

@@ -101,6 +101,8 @@ class Fate(StrEnum):
     """What an absence meant for one stop."""
 
     HIT = "hit"
+    LEFT = "left"
+    """It left by its target, its time, the portfolio stop or the trader's hand: no stop was hit."""
     CLOSED = "closed"
     REARMED = "re-armed"
     RESUMED = "resumed"

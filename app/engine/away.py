@@ -9,14 +9,20 @@ from app.domain.guard import Absence, AwayKind, AwayLine, AwayReport, Fate
 from app.domain.ids import StopId
 from app.domain.money import said_price
 from app.domain.order import Side
-from app.domain.stop import Stop, StopState
+from app.domain.stop import FiredBy, Stop, StopState
 
 NumberedLine = tuple[int, AuditEntry]
 
 _STRATEGY = "strategy:"
 """How the subject of a strategy's lines begins."""
 _OUT = frozenset({"fired", "trigger fired", "fired earlier"})
-"""Lines of a stop that was hit: by a tick, or by what rested behind it."""
+"""Lines of a stop that went out: by its level, by another reason, or by what rested behind it."""
+_REASONS = {
+    FiredBy.TARGET: "target reached",
+    FiredBy.TIME: "time exit",
+    FiredBy.PORTFOLIO: "portfolio stop",
+    FiredBy.TRADER: "closed by hand",
+}
 _MISSED = "was missed"
 """In the words of a strategy whose time came while nobody was there."""
 
@@ -31,7 +37,7 @@ def report(absence: Absence, lines: Sequence[NumberedLine], stops: Mapping[StopI
         if stop is None or stop.id in told:
             continue
         if stop.id in fired or (entry.what == "position flat" and stop.exit_average is not None):
-            told[stop.id] = AwayLine(stop.key.account, stop.key.instrument, Fate.HIT, _exit_words(stop))
+            told[stop.id] = _out(stop)
         elif stop.state is StopState.CLOSED and entry.what in ("closed", "position flat"):
             told[stop.id] = AwayLine(stop.key.account, stop.key.instrument, Fate.CLOSED, stop.note)
     for entry in after:
@@ -62,14 +68,24 @@ def _strategies(entries: Iterable[AuditEntry]) -> Iterator[AwayLine]:
         yield AwayLine(entry.account, None, Fate.RESUMED, f"strategy {words}")
 
 
+def _out(stop: Stop) -> AwayLine:
+    """A stop that went out, with its reason where that was not its level."""
+    reason = _REASONS.get(stop.fired_by) if stop.fired_by is not None else None
+    if reason is None:
+        return AwayLine(stop.key.account, stop.key.instrument, Fate.HIT, _exit_words(stop))
+    return AwayLine(stop.key.account, stop.key.instrument, Fate.LEFT, f"{reason}, {_exit_words(stop)}")
+
+
 def headline(lines: Iterable[AwayLine]) -> str:
     """`1 stop was hit, sold 75 at 181.20`; `nothing happened` where nothing did."""
     of = {fate: [line for line in lines if line.fate is fate] for fate in Fate}
-    hit, closed, skipped = of[Fate.HIT], of[Fate.CLOSED], of[Fate.SKIPPED]
+    hit, left, closed, skipped = of[Fate.HIT], of[Fate.LEFT], of[Fate.CLOSED], of[Fate.SKIPPED]
     parts = []
     if hit:
         words = f", {hit[0].words}" if len(hit) == 1 else ""
         parts.append(f"{'1 stop was' if len(hit) == 1 else f'{len(hit)} stops were'} hit{words}")
+    if left:
+        parts.append(left[0].words if len(left) == 1 else f"{len(left)} positions were left by target, time or hand")
     if closed:
         parts.append(f"{_count(len(closed), 'position')} closed elsewhere")
     if skipped:

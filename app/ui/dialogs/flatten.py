@@ -127,7 +127,12 @@ class FlattenDialog(QDialog):
                 [f"{o.side} {fmt.group(o.quantity - o.filled_quantity)} {_symbol(o.instrument)}" for o in plan.orders]
             )
         )
-        shown = [f"{_symbol(p.key.instrument)} {fmt.group(p.quantity)} ({p.key.product})" for p in plan.positions]
+        several = len({position.key.account for position in plan.positions}) > 1
+        shown = [
+            f"{_symbol(p.key.instrument)} {fmt.group(p.quantity)} "
+            f"({f'{self._facts.account_name(p.key.account)}, ' if several else ''}{p.key.product})"
+            for p in plan.positions
+        ]
         they = "exits its share itself" if plan.stops == 1 else "exit their share themselves"
         guarded = f" {_count(plan.stops, 'stop')} on them {they}." if plan.stops else ""
         following = f" {_count(plan.exiting, 'exit')} on the way already." if plan.exiting else ""

@@ -32,6 +32,8 @@ class FlightRow:
 
     flight: Flight
     instrument: Instrument | None
+    account: str
+    """What a trader calls the account."""
 
 
 def _cost(row: FlightRow) -> str:
@@ -51,7 +53,9 @@ def _times(us: int | None) -> str:
 COLUMNS: tuple[Column[FlightRow], ...] = (
     Column("when", "Fired", lambda r: r.flight.fired_at, fmt.date_time, whole=True, width=158),
     Column("symbol", "Instrument", lambda r: r.flight.instrument, shown=lambda r: symbol_of(r.flight.instrument),
-           tip=lambda r: f"{r.flight.instrument} · {r.flight.account} · stop {r.flight.stop}", whole=True, width=130),
+           tip=lambda r: f"{r.flight.instrument} · {r.account} · stop {r.flight.stop}", whole=True, width=130),
+    Column("account", "Account", lambda r: r.account, tone=lambda _r: Tone.DIM, whole=True, width=112,
+           help="Shown once there are several accounts"),
     Column("side", "Side", lambda r: r.flight.side, tone=lambda r: side_tone(r.flight.side), width=54),
     Column("filled", "Qty", lambda r: r.flight.filled, shown=lambda r: quantity_of(r.instrument, r.flight.filled),
            number=True, width=60),
@@ -121,6 +125,7 @@ class FlightsPanel(QWidget):
         bridge.subscribe(FlightRecorded, lambda event: self._take((event.flight,)))
         bridge.subscribe(SessionChanged, lambda _event: self._read_if_seen())
         facts.instruments_known.connect(self._on_known)
+        self.table.want_with_several(facts, "account")
 
     def showEvent(self, event: QShowEvent) -> None:
         """Qt."""
@@ -176,9 +181,11 @@ class FlightsPanel(QWidget):
 
     def _refresh(self) -> None:
         self._showing.stop()
+        instruments, name = self._facts.instruments, self._facts.account_name
         listed = sorted(self._flights.values(), key=lambda flight: flight.fired_at, reverse=True)
         self._model.replace(
-            (flight.stop, FlightRow(flight, self._facts.instruments.get(flight.instrument))) for flight in listed
+            (flight.stop, FlightRow(flight, instruments.get(flight.instrument), name(flight.account)))
+            for flight in listed
         )
         shown = self.waterfall.flight
         if shown is not None and shown.stop in self._flights:

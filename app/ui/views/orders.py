@@ -37,6 +37,8 @@ class OrderRow:
     order: Order
     instrument: Instrument | None
     busy: bool
+    account: str
+    """What a trader calls the account."""
     allowance: int | None = None
     """How often the broker lets it be changed."""
 
@@ -110,7 +112,7 @@ COLUMNS: tuple[Column[OrderRow], ...] = (
         "Instrument",
         lambda r: r.order.instrument,
         shown=lambda r: symbol_of(r.order.instrument),
-        tip=lambda r: f"{r.order.instrument} · {r.order.account} · order {r.order.broker_order_id or 'without id yet'}",
+        tip=lambda r: f"{r.order.instrument} · {r.account} · order {r.order.broker_order_id or 'without id yet'}",
         whole=True,
         width=112,
     ),
@@ -158,6 +160,15 @@ COLUMNS: tuple[Column[OrderRow], ...] = (
         lambda r: "Take back" if r.waits and not r.busy else "Cancel" if r.can_change else "",
         width=78,
         tip=lambda r: "It has not left yet: it is not sent then (Del)" if r.waits else "Cancel this order (Del)",
+    ),
+    Column(
+        "account",
+        "Account",
+        lambda r: r.account,
+        tone=lambda _r: Tone.DIM,
+        help="Shown once there are several accounts",
+        whole=True,
+        width=112,
     ),
     Column("product", "Product", lambda r: r.order.product, tone=lambda _r: Tone.DIM, width=62, spare=1),
     Column(
@@ -258,6 +269,7 @@ class OrdersPanel(QWidget):
         layout.addWidget(self.table, 1)
         layout.addWidget(self.strip)
         layout.addWidget(foot)
+        self.table.want_with_several(facts, "account")
         facts.order_changed.connect(self._on_order)
         bridge.subscribe(OrderUseChanged, self._on_use)
         facts.order_gone.connect(self._model.drop)
@@ -334,7 +346,8 @@ class OrdersPanel(QWidget):
 
     def _row(self, order: Order) -> OrderRow:
         busy, allowance = order_key(order) in self._busy, self._facts.allowance(order.account)
-        return OrderRow(order, self._facts.instruments.get(order.instrument), busy, allowance)
+        name = self._facts.account_name(order.account)
+        return OrderRow(order, self._facts.instruments.get(order.instrument), busy, name, allowance)
 
     def _changeable(self, key: Key | None) -> Order | None:
         order = self._facts.orders.get(key) if isinstance(key, tuple) else None

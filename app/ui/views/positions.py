@@ -101,6 +101,7 @@ class PositionsPanel(QWidget):
         facts.stop_changed.connect(self._on_stop)
         facts.order_changed.connect(self._on_order)
         facts.accounts_changed.connect(self._refresh_all)
+        self.table.want_with_several(facts, "account")
         facts.coverage_changed.connect(self._refresh_all)
         self._ages = AgeWatch(self, self._price_ages, self._recolour)
 
@@ -298,7 +299,6 @@ class PositionsPanel(QWidget):
     def _refresh_all(self) -> None:
         positions = sorted(self._facts.positions.values(), key=lambda p: (p.quantity == 0, p.key.instrument))
         self._model.replace((p.key, self._row(p)) for p in positions)
-        self.table.room.set_wanted(self._model.column("account"), wanted=len(self._facts.accounts) > 1)
         self._pnl.clear()
         self._moved = set(self._facts.positions)
         self._show_total()

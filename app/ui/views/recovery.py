@@ -24,7 +24,7 @@ _WHY = {
     AwayKind.SLEEP: "this computer slept",
     AwayKind.FEED: "no prices came",
 }
-_TONES = {Fate.HIT: Tone.ALARM, Fate.CLOSED: Tone.WARN, Fate.SKIPPED: Tone.WARN}
+_TONES = {Fate.HIT: Tone.ALARM, Fate.LEFT: Tone.WARN, Fate.CLOSED: Tone.WARN, Fate.SKIPPED: Tone.WARN}
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,7 +105,7 @@ COLUMNS: tuple[Column[StopRow], ...] = (
         tone=lambda _r: Tone.DIM,
         help="Shown once there are several accounts",
         whole=True,
-        width=112,
+        width=108,
     ),
     Column(
         "trigger",
@@ -185,5 +185,5 @@ COLUMNS: tuple[Column[StopRow], ...] = (
         tone=lambda _r: Tone.DIM,
         spare=5,
     ),
-    Column("outcome", "Note", _outcome_words, tone=lambda _r: Tone.DIM, width=108, spare=1),
+    Column("outcome", "Note", _outcome_words, tone=lambda _r: Tone.DIM, width=84, spare=1),
 )

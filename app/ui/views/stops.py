@@ -105,7 +105,7 @@ class StopsPanel(QWidget):
         self._ages = AgeWatch(self, self._armed_ages, self._recolour)
         self._show_foot()
         self._show_coverage()
-        self._want_account()
+        self.table.want_with_several(facts, "account")
 
     def put_away(self) -> None:
         """No timer runs on behind a closed window."""
@@ -154,12 +154,8 @@ class StopsPanel(QWidget):
         self._show_foot()
 
     def _on_accounts(self) -> None:
-        self._want_account()
         for stop in self._facts.stops.values():
             self._on_stop(stop)
-
-    def _want_account(self) -> None:
-        self.table.room.set_wanted(self._model.column("account"), wanted=len(self._facts.accounts) > 1)
 
     def _on_stop(self, stop: Stop) -> None:
         self._model.put(stop.id, self._row(stop))

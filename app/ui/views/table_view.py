@@ -26,6 +26,7 @@ from PySide6.QtWidgets import (
 )
 
 from app.ui import theme
+from app.ui.models.facts import Facts
 from app.ui.models.table import Key, KeyedModel, TableModel
 from app.ui.theme import DARK
 from app.ui.views.cells import CellDelegate
@@ -95,6 +96,16 @@ class TableView(QTableView):
         """Headers sort. In the model's own order until one is clicked."""
         self.horizontalHeader().setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
         self.setSortingEnabled(True)
+
+    def want_with_several(self, facts: Facts, name: str) -> None:
+        """A column that is worth its room once there are several accounts."""
+        number = next(n for n, column in enumerate(self._model.columns) if column.key == name)
+
+        def look() -> None:
+            self.room.set_wanted(number, wanted=len(facts.accounts) > 1)
+
+        facts.accounts_changed.connect(look)
+        look()
 
     def key(self, keys: str, handler: Callable[[], object]) -> None:
         """A key that acts only while this table has the focus; held down it acts once."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from app.domain.events import AuditEntry
 from app.domain.guard import Absence, AwayKind, Fate
 from app.domain.ids import AccountId, InstrumentId, StopId
 from app.domain.instrument import Product
 from app.domain.order import Side
 from app.domain.portfolio import PositionKey
-from app.domain.stop import Stop, StopPlan, StopState
+from app.domain.stop import FiredBy, Stop, StopPlan, StopState
 from app.engine.away import NumberedLine, report, why
 
 ACCOUNT = AccountId("zerodha-1")
@@ -34,6 +36,27 @@ def test_a_stop_that_was_hit_says_what_it_brought() -> None:
     told = report(AWAY, [line(6, hit, "fired"), line(7, hit, "position flat")], {hit.id: hit})
     assert told.headline == "1 stop was hit, sold 75 at 181.20"
     assert [one.fate for one in told.lines] == [Fate.HIT]
+
+
+@pytest.mark.parametrize(
+    ("by", "told"),
+    [
+        (FiredBy.TIME, "time exit, sold 75 at 181.20"),
+        (FiredBy.TARGET, "target reached, sold 75 at 181.20"),
+        (FiredBy.PORTFOLIO, "portfolio stop, sold 75 at 181.20"),
+        (FiredBy.TRADER, "closed by hand, sold 75 at 181.20"),
+        (FiredBy.STOP, "1 stop was hit, sold 75 at 181.20"),
+    ],
+)
+def test_only_a_level_that_was_reached_is_called_a_stop_that_was_hit(by: FiredBy, told: str) -> None:
+    out = replace(stop("INFY", StopState.CLOSED), exit_average=18_120, fired_by=by)
+    other = replace(out, id=StopId("SBIN"))
+    found = report(AWAY, [line(6, out, "fired"), line(7, out, "position flat")], {out.id: out})
+    assert found.headline == told
+    both = report(AWAY, [line(6, out, "fired"), line(7, other, "fired")], {out.id: out, other.id: other})
+    assert both.headline == (
+        "2 stops were hit" if by is FiredBy.STOP else "2 positions were left by target, time or hand"
+    )
 
 
 def test_what_rested_behind_a_stop_and_filled_meanwhile_is_told_as_a_hit() -> None:

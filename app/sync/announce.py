@@ -24,10 +24,11 @@ def applied(publish: Publish, account: AccountId, fetched: Fetched, result: Appl
     if result.changed:
         publish(BookChanged(account, result.changed))
     if result.conflicts:
+        count = len(result.conflicts)
         publish(
             Noticed(
                 Level.WARNING,
-                f"{len(result.conflicts)} trades differ from what the broker says now",
+                f"{'A fill differs' if count == 1 else f'{count:,} fills differ'} from what the broker says now",
                 "; ".join(story(conflict) for conflict in result.conflicts[:5]) + ".",
                 "The book keeps what it had; Sync shows both sides, and you settle which is right.",
                 account,

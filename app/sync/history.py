@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 
 from app.brokers.parts import FillPage, HistoryBroker, PastFill
 from app.domain.calendar import ist_date
@@ -34,7 +34,8 @@ def refusal(target: SyncTarget, dates: Dates) -> Denied | None:
     keeps = target.broker is None or isinstance(target.broker, HistoryBroker)
     if not keeps or days == 1:
         return Denied(
-            f"{target.broker_title} gives the trades of today only; those of {dates} are not to be had over its API.",
+            f"{target.broker_title} gives the trades of today only; those from {_day(dates.since)} to "
+            f"{_day(dates.until)} are not to be had over its API.",
             "Download the tradebook of these dates from the broker's web site (at Zerodha: Console, Reports, "
             "Tradebook) and import the file.",
         )
@@ -45,6 +46,10 @@ def refusal(target: SyncTarget, dates: Dates) -> Denied | None:
             "Choose a later beginning, and import a file for what is older.",
         )
     return None
+
+
+def _day(on: date) -> str:
+    return f"{on.day} {on:%b %Y}"
 
 
 async def read_range(broker: HistoryBroker, reader: Reader, dates: Dates) -> list[PastFill]:

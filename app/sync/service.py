@@ -171,8 +171,11 @@ class SyncService:
     # -- what it could not settle by itself --------------------------------------------------------------------------
 
     async def settle(self, conflict: int, take: Conflicts, at: Nanos) -> None:
-        """The user's word on a conflict. Raises Denied when it is settled already."""
-        account = await settle(self._book, conflict, take, self._rebuilder, at)
+        """The user's word on a conflict. `at`: by the machine; the account's own clock says which day it is, if it
+        has one. Raises Denied when it is settled already."""
+        found, _ = await self._book.conflicts.get(conflict)
+        clocks = [target.now for target in self._targets() if target.account == found.ours.account]
+        account = await settle(self._book, conflict, take, self._rebuilder, clocks[0]() if clocks else at)
         announce.book_changed(self._publish, account, 1)
 
     async def retry(self, job: int) -> tuple[SyncProgressed, ...]:

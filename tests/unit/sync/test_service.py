@@ -157,6 +157,7 @@ async def test_a_conflict_is_shown_and_not_written(service: SyncService, desk: D
     assert (result.step, result.conflicting, result.skipped) == (SyncStep.COMPLETED, 1, 1)
     (notice,) = desk.told(Noticed)
     assert notice.level is Level.WARNING
+    assert notice.title == "A fill differs from what the broker says now"
     assert "NSE:INFY: BUY 10 at 1,000.00 here, BUY 10 at 999.95 there." in notice.cause
     assert await trades_of(book) == before
 

@@ -24,7 +24,7 @@ from app.domain.ids import AccountId
 from app.domain.instrument import Segment
 from app.domain.order import Side
 from app.domain.sync import Conflicts, ErrorClass, SyncFigures, SyncPlan
-from app.runtime.clock import from_datetime
+from app.runtime.clock import SECOND, from_datetime
 from app.runtime.paths import resource
 from app.runtime.process import ProcessMark, own_process
 from app.storage.book import Book
@@ -145,6 +145,22 @@ async def test_both_sides_of_a_conflict_are_kept_until_the_user_takes_one(
     assert (result.conflicting, result.updated, result.skipped) == (0, 0, 2)
     with pytest.raises(Denied, match="settled"):
         await service.settle(conflict.id, Conflicts.BOOK, desk.at)
+
+
+async def test_what_is_open_in_a_settled_fill_is_charged_by_the_clock_of_its_account(
+    service: SyncService, desk: Desk, book: Book
+) -> None:
+    """By another clock the day were over, and what is open of it were delivery, at ten times the tax."""
+    desk.trades = ROUND_TRIP[:1]
+    await service.run()
+    (before,) = await trades_of(book)
+    desk.trades = [ROUND_TRIP[0] | {"average_price": 1000.05}]
+    await service.run()
+    (conflict,) = await book.conflicts.open()
+    await service.settle(conflict.id, Conflicts.BROKER, desk.at + 6 * 86_400 * SECOND)
+    (after,) = await trades_of(book)
+    assert after.charges.transaction_tax == before.charges.transaction_tax
+    assert after.charges.stamp_duty == before.charges.stamp_duty
 
 
 async def test_a_conflict_settled_for_the_book_stays_settled(service: SyncService, desk: Desk, book: Book) -> None:

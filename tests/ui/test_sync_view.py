@@ -7,7 +7,18 @@ from dataclasses import replace
 from datetime import date
 
 import pytest
-from PySide6.QtWidgets import QCheckBox, QDialog, QLabel, QLineEdit, QPushButton, QSpinBox, QTableView
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDateEdit,
+    QDialog,
+    QFileDialog,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QSpinBox,
+    QTableView,
+)
 from pytestqt.qtbot import QtBot
 
 from app.desk.messages import SyncRun
@@ -194,9 +205,48 @@ def test_a_range_that_the_broker_does_not_keep_is_refused_in_words(view: SyncPan
     assert "Console" in named(shown, "range.hint").text()
     press(shown, "range.fetch", stage)
     stage.until(lambda: "today only" in named(shown, "range.message.text").text())
+    fields = [*shown.findChildren(QComboBox), *shown.findChildren(QDateEdit)]
+    assert all(field.height() >= field.sizeHint().height() for field in fields), "the words have room of their own"
     press(shown, "range.fetch", stage)
     stage.until(lambda: not shown.isVisible())
     assert ("sync run", (ACCOUNT, date(2026, 11, 13), date(2026, 11, 20))) in stage.desk.script.calls
+
+
+def test_where_only_today_is_told_the_file_of_earlier_days_is_offered_and_asked_for(
+    view: SyncPanel, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def choose(_parent: object, title: str, *_rest: object) -> tuple[str, str]:
+        asked.append(title)
+        return "", ""
+
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", choose)
+    press(view, "sync.range", stage)
+    shown = dialog(view, stage)
+    offer, whose = shown.findChild(QPushButton, "range.file"), shown.findChild(QComboBox, "range.account")
+    assert isinstance(offer, QPushButton)
+    assert isinstance(whose, QComboBox)
+    whose.setCurrentIndex(whose.findData(OTHER))
+    assert offer.isHidden(), "that broker keeps its trades"
+    whose.setCurrentIndex(whose.findData(ACCOUNT))
+    press(shown, "range.file", stage)
+    assert not shown.isVisible()
+    assert asked == [f"Tradebook of {view._facts.account_name(ACCOUNT)}"]
+
+
+def test_in_a_low_dock_both_sides_of_a_conflict_are_read_in_full(view: SyncPanel, stage: Stage) -> None:
+    view.tabs.setCurrentIndex(1)
+    view.trouble.table.select(("conflict", 3))
+    view.resize(680, 260)
+    stage.settle()
+    sides = [label for label in view.trouble.findChildren(QLabel) if label.text() in ("1,480.05", "75", "MIS")]
+    assert len(sides) >= 5
+    assert all(label.height() >= label.fontMetrics().height() for label in sides)
+    for name in ("sync.trouble.first", "sync.trouble.second"):
+        button = view.findChild(QPushButton, name)
+        assert isinstance(button, QPushButton)
+        assert button.visibleRegion().boundingRect() == button.rect(), "the whole button is in sight"
 
 
 def test_it_reads_nothing_while_nobody_looks(view: SyncPanel, stage: Stage) -> None:

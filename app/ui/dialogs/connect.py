@@ -23,7 +23,7 @@ from app.ui import theme
 from app.ui.bridge import Bridge
 from app.ui.widgets.badge import MoneyBadge
 from app.ui.widgets.foot import foot
-from app.ui.widgets.text import Message, label
+from app.ui.widgets.text import Message, label, make_room
 
 _ENDPOINTS = (
     ("api_url", "&API address", "https://…"),
@@ -136,6 +136,7 @@ class ConnectDialog(QDialog):
         layout.addLayout(badge_line)
         layout.addWidget(self.message)
         layout.addLayout(foot(cancel, self._go))
+        make_room(self, self.message)
         self._show_badge()
         self._key.setFocus()
         self._submitted_early = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date, timedelta
 
-from PySide6.QtCore import QDate, QTime
+from PySide6.QtCore import QDate, QTime, Signal
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -30,7 +30,7 @@ from app.ui import theme
 from app.ui.bridge import Bridge
 from app.ui.models.facts import Facts
 from app.ui.widgets.foot import foot
-from app.ui.widgets.text import Message, label
+from app.ui.widgets.text import Message, label, make_room
 
 _MARKETS = (
     (Segment.EQUITY, "&Shares"),
@@ -146,7 +146,10 @@ class SyncPlanDialog(QDialog):
 
 
 class RangeDialog(QDialog):
-    """Trades of some dates, now or in the background."""
+    """Trades of some dates, now or in the background. Emits `file_asked` with the account whose tradebook file is to
+    be imported instead, where the broker tells of today only."""
+
+    file_asked = Signal(object)
 
     def __init__(self, bridge: Bridge, facts: Facts, status: SyncStatus, parent: QWidget) -> None:
         super().__init__(parent)
@@ -173,6 +176,10 @@ class RangeDialog(QDialog):
         form.addRow("&To", self._until)
         form.addRow("", self._background)
         self._hint = label("", "faint", wrap=True, name="range.hint")
+        self._file = QPushButton("&Import its file…")
+        self._file.setObjectName("range.file")
+        self._file.clicked.connect(self._ask_file)
+        form.addRow("", self._file)
         self.message = Message(name="range.message")
         self._fetch, cancel = QPushButton("&Fetch"), QPushButton("Cance&l")
         self._fetch.setObjectName("range.fetch")
@@ -195,6 +202,12 @@ class RangeDialog(QDialog):
         else:
             words = f"This broker keeps the trades of about {fmt.group(days)} days."
         self._hint.setText(words)
+        self._file.setVisible(days == 1)
+        self.message.clear()  # it was about another account
+
+    def _ask_file(self) -> None:
+        self.reject()
+        self.file_asked.emit(AccountId(self._account.currentData()))
 
     async def _run(self) -> None:
         account = AccountId(self._account.currentData())
@@ -233,6 +246,7 @@ def _framed(
     layout.addWidget(hint)
     layout.addWidget(message)
     layout.addLayout(foot(cancel, do))
+    make_room(dialog, message)
     return layout
 
 

@@ -367,6 +367,7 @@ class SyncPanel(QWidget):
     def _ask_range(self) -> None:
         if self._status is not None and self._status.accounts:
             dialog = RangeDialog(self._bridge, self._facts, self._status, self)
+            dialog.file_asked.connect(self.ask_file)
             dialog.finished.connect(lambda _code: self._bridge.start(self.load(), "sync log"))
             dialog.open()
 

@@ -7,7 +7,16 @@ from datetime import date
 from typing import Any
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QPushButton, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QFrame,
+    QGridLayout,
+    QHBoxLayout,
+    QPushButton,
+    QScrollArea,
+    QSplitter,
+    QVBoxLayout,
+    QWidget,
+)
 
 from app.desk.messages import SyncStatus
 from app.domain.fill import Fill
@@ -73,17 +82,29 @@ class TroublePage(QWidget):
         self._second.setObjectName("sync.trouble.second")
         self._second.clicked.connect(lambda: self._act(1))
         buttons = QHBoxLayout()
+        buttons.setContentsMargins(14, 6, 12, 8)
         buttons.addWidget(self._first)
         buttons.addWidget(self._second)
         buttons.addStretch(1)
+        story = QWidget()
+        told = QVBoxLayout(story)
+        told.setContentsMargins(14, 8, 12, 0)
+        told.addWidget(self._title)
+        told.addWidget(self._words)
+        told.addWidget(self._sides)
+        told.addStretch(1)
+        self._story = QScrollArea()  # in a low dock the words scroll, and the buttons stay in sight
+        self._story.setObjectName("sync.trouble.story")
+        self._story.setWidgetResizable(True)
+        self._story.setFrameShape(QFrame.Shape.NoFrame)
+        self._story.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._story.setWidget(story)
         self._detail = QWidget()
         detail = QVBoxLayout(self._detail)
-        detail.setContentsMargins(14, 8, 12, 8)
-        detail.addWidget(self._title)
-        detail.addWidget(self._words)
-        detail.addWidget(self._sides)
+        detail.setContentsMargins(0, 0, 0, 0)
+        detail.setSpacing(0)
+        detail.addWidget(self._story, 1)
         detail.addLayout(buttons)
-        detail.addStretch(1)
         split = QSplitter(Qt.Orientation.Horizontal)
         split.addWidget(self.table)
         split.addWidget(self._detail)

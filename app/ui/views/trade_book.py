@@ -161,8 +161,16 @@ COLUMNS: tuple[Column[Trade], ...] = (
         tone=lambda t: Tone.WARN if t.closed_at is None else Tone.DIM,
         spare=3,
     ),
-    Column("product", "Product", lambda t: t.product, width=64, tone=lambda _t: Tone.DIM, spare=5),
+    Column("product", "Product", lambda t: t.product, width=64, tone=lambda _t: Tone.DIM, spare=6),
 )
+
+
+def _columns(facts: Facts) -> tuple[Column[Trade], ...]:
+    """With whose trade it is, for where several accounts trade the same."""
+    whose: Column[Trade] = Column(
+        "account", "Account", lambda t: facts.account_name(t.account), width=112, tone=lambda _t: Tone.DIM, spare=5
+    )
+    return (*COLUMNS, whose)
 
 
 class TradeBookPanel(QWidget):
@@ -176,7 +184,7 @@ class TradeBookPanel(QWidget):
         self._facts = facts
         self._asked: asyncio.Task[object] | None = None
         self._stale = True
-        self._model = TradePages(COLUMNS, self)
+        self._model = TradePages(_columns(facts), self)
         self._model.wanted.connect(lambda offset: bridge.start(self._page(offset), "trade page"))
         self.table = TableView(
             self._model,
@@ -230,6 +238,13 @@ class TradeBookPanel(QWidget):
         self.filter.textChanged.connect(lambda _text: self._pause.start())
         self.range.currentIndexChanged.connect(lambda _row: self.reload())
         bridge.subscribe(BookChanged, self._on_book)
+        facts.accounts_changed.connect(self._on_accounts)
+        self._on_accounts()
+
+    def _on_accounts(self) -> None:
+        """Whose a trade is, is worth a column where it can be more than one's."""
+        number = next(n for n, column in enumerate(self._model.columns) if column.key == "account")
+        self.table.room.set_wanted(number, wanted=len(self._facts.accounts) > 1)
 
     def reload(self) -> None:
         """Reads the selection's first page and totals."""

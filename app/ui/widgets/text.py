@@ -97,6 +97,18 @@ class Message(QFrame):
         self.say("", "strip")
 
 
+def make_room(dialog: QWidget, message: Message) -> None:
+    """A dialog of fixed width is as high as what it says needs: a layout alone would press its fields together."""
+
+    def fit() -> None:
+        layout = dialog.layout()
+        if layout is not None:
+            layout.activate()
+            dialog.resize(dialog.width(), max(dialog.sizeHint().height(), layout.heightForWidth(dialog.width())))
+
+    message.changed.connect(fit)
+
+
 class Question(QFrame):
     """A question in place, with its effect in numbers. Esc or the second button keeps things as they are."""
 

@@ -11,7 +11,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLabel
 
 from app.domain.fill import Charges, Trade
-from app.domain.ids import InstrumentId
+from app.domain.ids import AccountId, InstrumentId
 from app.domain.instrument import InstrumentKind, Product, Segment
 from app.domain.order import Side
 from app.ui.models.facts import Facts
@@ -78,3 +78,15 @@ def test_a_trade_of_unknown_size_shows_no_figure_and_the_totals_say_that_they_la
 def test_a_currency_has_the_four_decimals_that_it_is_quoted_in(panel: TradeBookPanel) -> None:
     dollar = told(panel, 2)
     assert (dollar["entry"], dollar["exit"], dollar["net"]) == ("85.6075", "", "-₹120.00")
+
+
+def test_whose_a_trade_is_has_a_column_where_several_accounts_trade(panel: TradeBookPanel, stage: Stage) -> None:
+    number = next(n for n, column in enumerate(panel._model.columns) if column.key == "account")
+    assert number not in panel.table.room.wanted, "one account's trades need no such word"
+    facts = panel._facts
+    stage.loop.run_until_complete(facts.load_accounts())
+    (only,) = facts.accounts.values()
+    facts.accounts[AccountId("zerodha-2")] = replace(only, id=AccountId("zerodha-2"))
+    facts.accounts_changed.emit()
+    assert number in panel.table.room.wanted
+    assert told(panel, 0)["account"] == facts.account_name(market.ACCOUNT)

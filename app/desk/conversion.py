@@ -19,13 +19,16 @@ from app.engine.limits import check_conversion
 
 async def convert(workspace: Workspace, conversion: Conversion) -> None:
     """Converts. An armed stop on the position follows what was converted when that is all of it; of a part, the stop
-    stays with the rest, smaller. Raises Denied, Rejected, OutcomeUnknown (read the positions again)."""
+    stays with the rest, smaller. Where there are units of the new product already, it guards as many as it did.
+    Raises Denied, Rejected, OutcomeUnknown (read the positions again)."""
     key = conversion.position
     desk = workspace.account(key.account)
     broker = desk.broker
     if not isinstance(broker, ConversionBroker):
         raise Denied("This broker converts no positions.", "Close it and open it anew in the other product.")
-    held = (await desk.state.read_positions()).quantity(key)
+    reading = await desk.state.read_positions()
+    held, there = reading.quantity(key), replace(key, product=conversion.to)
+    alone = reading.knows(there) and reading.quantity(there) == 0
     check_conversion(conversion, held, workspace.instrument(key.instrument))
     stops = desk.stops.stops_on(key)
     if any(stop.state is not StopState.ARMED for stop in stops):
@@ -39,23 +42,31 @@ async def convert(workspace: Workspace, conversion: Conversion) -> None:
     except AppError as failure:
         await _audit(workspace, desk, key, "conversion failed", f"{detail}: {failure}")
         for stop in stops if whole else ():
-            await _arm_again(workspace, desk, stop, (key, replace(key, product=conversion.to)))
+            await _arm_again(workspace, desk, stop, alone, (key, there))
         raise
     await _audit(workspace, desk, key, "converted", detail)
     for stop in stops if whole else ():
-        await _arm_again(workspace, desk, stop, (replace(key, product=conversion.to),))
+        await _arm_again(workspace, desk, stop, alone, (there,))
     await desk.state.read_positions()
 
 
-async def _arm_again(workspace: Workspace, desk: AccountDesk, stop: Stop, keys: tuple[PositionKey, ...]) -> None:
-    """On the first of these positions that is open. One that cannot be armed is an alarm: nothing guards any more."""
+async def _arm_again(
+    workspace: Workspace, desk: AccountDesk, stop: Stop, alone: bool, keys: tuple[PositionKey, ...]
+) -> None:
+    """On the first of these positions that is open. One that cannot be armed is an alarm: nothing guards any more.
+
+    `alone`: nothing was there in the new product before. What was, no stop was asked to sell.
+    """
     try:
         reading = await desk.state.read_positions()
         key = next((key for key in keys if reading.quantity(key) != 0), keys[0])
         mine = stop.plan.quantity
         if mine is not None or all(s.plan.quantity is not None for s in desk.stops.stops_on(key)):
             # Else the position there has a stop of its own, which grows with it.
-            await desk.stops.arm(key, as_it_stands(stop))
+            plan = as_it_stands(stop)
+            if not alone and mine is None and key != stop.key:
+                plan = replace(plan, quantity=stop.quantity)
+            await desk.stops.arm(key, plan)
     except AppError as failure:
         workspace.publish(
             Noticed(

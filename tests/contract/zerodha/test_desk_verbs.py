@@ -171,6 +171,26 @@ async def test_a_converted_position_takes_its_stop_along(trader: Trader) -> None
     await trader.desk.stops.disarm(stops[trader.key(Product.CNC)].id)
 
 
+async def test_a_stop_that_comes_to_shares_in_the_long_term_holding_guards_none_of_those(trader: Trader) -> None:
+    key = trader.key(Product.MIS, SBIN)
+    state = trader.desk._workspace.account(trader.account).state
+    await trader.desk.trading.place(OrderRequest(trader.account, SBIN, Side.BUY, 7, Product.MIS, OrderKind.MARKET))
+
+    async def bought() -> bool:
+        return (await state.read_positions()).quantity(key) == 7
+
+    await eventually(bought)
+    carried = replace(key, product=Product.CNC)
+    (last,) = (await trader.desk._workspace.account(trader.account).broker.last_prices([SBIN])).values()
+    await trader.desk.stops.arm(key, StopPlan(last * 90 // 100 // 10 * 10))
+    await trader.desk.trading.convert(Conversion(key, Side.BUY, 7, Product.CNC))
+    (stop,) = [stop for stop in await trader.desk.stops.stops() if stop.state is StopState.ARMED]
+    assert (stop.key, stop.quantity) == (carried, 7)
+    assert (await state.read_positions()).quantity(carried) > 7
+    await trader.desk.stops.disarm(stop.id)
+    await trader.desk.trading.place(OrderRequest(trader.account, SBIN, Side.SELL, 7, Product.CNC, OrderKind.MARKET))
+
+
 async def test_a_conversion_that_the_broker_refuses_leaves_the_stop_where_it_was(trader: Trader) -> None:
     await trader.buy(2_000, Product.MIS)  # on margin; there is no money to carry them
     last = await trader.last()

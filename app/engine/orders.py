@@ -30,6 +30,7 @@ from app.engine.arming import closing_request, deny_reversal, open_position
 from app.engine.attempts import ACKNOWLEDGED_LOOKUPS, REFUSED
 from app.engine.exit_plan import LOOKUP_SPACING
 from app.engine.gtts import GttOrders
+from app.engine.late_refusals import LateRefusals
 from app.engine.limits import check_order
 from app.engine.order_log import NewsJournal, OrderLog
 from app.engine.placing import Placing, order_words, remembered
@@ -96,6 +97,7 @@ class OrderManager:
         """Raises Denied for what the account may not enter now. Never asked for an exit."""
         self.log = OrderLog(state, journal, publish, tasks)
         self._absences = Absences(state, publish)
+        self._late = LateRefusals(state, publish)
         self._open: dict[OrderRequest | str, OrderId] = {}
         """What was meant by each order whose outcome is not known yet: nothing is sent twice meanwhile."""
         self._changing: set[tuple[BrokerOrderId, OrderChange]] = set()
@@ -150,6 +152,8 @@ class OrderManager:
             elif closing:
                 key = PositionKey(request.account, request.instrument, request.product)
                 deny_reversal(request, await self._state.known_since_fills(key))
+            if purpose is Purpose.MANUAL and not intent:
+                self._late.expect(tag, request)
             placement = await self.wire.place(placing.request, purpose, placing)
         except (OutcomeUnknown, asyncio.CancelledError) as failure:
             if not placing.left:

@@ -64,6 +64,19 @@ def test_a_refused_order_is_resolved_and_raised(failure: Exception, status: Orde
     play(script)
 
 
+def test_an_order_that_the_broker_takes_and_turns_down_afterwards_is_said_aloud() -> None:
+    async def script(rig: Rig, orders: OrderManager) -> None:
+        rig.broker.answers = ["rejected", "rejected", "resting"]
+        await orders.place(BUY)
+        await orders.place(replace(BUY, quantity=20), intent="a strategy's buy")  # which says so itself
+        await orders.place(replace(BUY, quantity=30))
+        rig.broker.finish(list(rig.broker.book)[-1], OrderStatus.REJECTED)
+        told = [event.cause for event in rig.events if isinstance(event, Noticed) and "refused" in event.title]
+        assert [words.partition(" NSE:")[0] for words in told] == ["Buy 10", "Buy 30"]
+
+    play(script)
+
+
 def test_an_unanswered_order_that_exists_is_found_by_its_tag_and_not_sent_again() -> None:
     async def script(rig: Rig, orders: OrderManager) -> None:
         rig.broker.state = None

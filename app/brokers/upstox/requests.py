@@ -43,7 +43,8 @@ def rupees(price: Price | None, instrument_exchange: str) -> Decimal:
 def deny_impossible(request: OrderRequest) -> None:
     """What Upstox has no words for. Raises Denied, before anything is sent."""
     if request.variety not in (Variety.REGULAR, Variety.AMO):
-        raise Denied(f"Upstox takes no {request.variety.value} orders.", "Use a regular order.")
+        what = "cover" if request.variety is Variety.CO else request.variety.value
+        raise Denied(f"Upstox takes no {what} orders.", "Use a regular order.")
     if request.validity not in (Validity.DAY, Validity.IOC):
         raise Denied(f"Upstox takes no orders with validity {request.validity.value}.", "Use DAY or IOC.")
     if request.market_protection > PROTECTION_LIMIT:

@@ -208,7 +208,7 @@ async def test_a_change_repeats_what_stays() -> None:
     ("changes", "words"),
     [
         ({"variety": Variety.ICEBERG}, "iceberg"),
-        ({"variety": Variety.CO}, "co orders"),
+        ({"variety": Variety.CO}, "cover orders"),
         ({"validity": Validity.TTL}, "TTL"),
         ({"market_protection": 30}, "25 percent"),
     ],

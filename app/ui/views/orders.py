@@ -143,6 +143,7 @@ COLUMNS: tuple[Column[OrderRow], ...] = (
         number=True,
         width=84,
         help="Average price of the fills",
+        spare=1,
     ),
     Column(
         "status",
@@ -170,7 +171,7 @@ COLUMNS: tuple[Column[OrderRow], ...] = (
         whole=True,
         width=112,
     ),
-    Column("product", "Product", lambda r: r.order.product, tone=lambda _r: Tone.DIM, width=62, spare=1),
+    Column("product", "Product", lambda r: r.order.product, tone=lambda _r: Tone.DIM, width=62, spare=2),
     Column(
         "variety",
         "Way",

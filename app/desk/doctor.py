@@ -54,7 +54,7 @@ class Doctor:
         found.append(checks.calendar(self._workspace.calendar, ist_date(self._clock.now())))
         if self._workspace.is_open:
             found += await self._part("instruments", self._instruments())
-            for record in self._workspace.records.values():
+            for record in self._connected():
                 found += await self._part(f"account {record.id}", self._account(record))
         return tuple(found)
 
@@ -62,7 +62,7 @@ class Doctor:
         """What today's stops and orders need, a few seconds' work: sessions, addresses, clocks, prices, instruments,
         disk, calendar. The files are not read through."""
         found = []
-        for record in self._workspace.records.values():
+        for record in self._connected():
             found += await self._part(f"account {record.id}", self._account(record))
             found += await self._part(f"registered address {record.id}", self._addresses(record))
             found += await self._part(f"kill switch {record.id}", self._switches(record))
@@ -155,6 +155,15 @@ class Doctor:
             return checks.disk(shutil.disk_usage(profile).free, sum(_size(path) for path in files))
 
         return await asyncio.to_thread(look)
+
+    def _connected(self) -> list[AccountRecord]:
+        """Of a disconnected account nothing is missing, unless stops on it are still open."""
+        desks = self._workspace.accounts
+        return [
+            record
+            for record in self._workspace.records.values()
+            if not record.disconnected or ((desk := desks.get(record.id)) is not None and desk.stops.armed)
+        ]
 
     async def _instruments(self) -> Sequence[Finding]:
         found = []

@@ -46,6 +46,11 @@ class AccountRecord:
     connected_at: Nanos | None = None
     disconnected_at: Nanos | None = None
 
+    @property
+    def disconnected(self) -> bool:
+        """The trader took it away and has not logged in again; its trades stay."""
+        return self.state is SessionState.LOGGED_OUT and self.disconnected_at is not None
+
 
 class Accounts:
     """The account records of the book."""

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QDialog, QTabWidget, QVBoxLayout, QWidget
 
 from app.desk.data_messages import DataView, UpkeepSettings
 from app.domain.errors import AppError
+from app.domain.health import HealthState
 from app.ui import format as fmt
 from app.ui.bridge import Bridge
 from app.ui.dialogs.data_pages import BackupPage, HealthPage, KeptPage, KeysPage
@@ -193,7 +194,13 @@ class DataDialog(QDialog):
     async def _look(self) -> str:
         findings = await self._call(self._bridge.desk.health.look())
         self.health.show_findings(findings)
-        return f"{len(findings)} things were looked at."
+        states = [finding.state for finding in findings]
+        told = [
+            f"{states.count(state)} {words}"
+            for state, words in ((HealthState.FAILED, "failed"), (HealthState.WARNING, "to see to"))
+            if state in states
+        ]
+        return f"{len(findings)} things were looked at: {', '.join(told) or 'all is well'}."
 
 
 def megabytes(size: int) -> str:

@@ -297,7 +297,10 @@ class PositionsPanel(QWidget):
             self._model.put(key, self._row(position))
 
     def _refresh_all(self) -> None:
-        positions = sorted(self._facts.positions.values(), key=lambda p: (p.quantity == 0, p.key.instrument))
+        positions = sorted(
+            self._facts.positions.values(),
+            key=lambda p: (p.quantity == 0, p.key.instrument, p.key.account, p.key.product),
+        )
         self._model.replace((p.key, self._row(p)) for p in positions)
         self._pnl.clear()
         self._moved = set(self._facts.positions)

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime
+from pathlib import Path
 
 import pytest
 
 from app.desk.preflight import due
 from app.diagnostics import checks
 from app.domain.calendar import TradingCalendar
+from app.domain.events import SessionState
 from app.domain.health import HealthState
-from app.domain.ids import AccountId
+from app.domain.ids import AccountId, Nanos
 from app.runtime.clock import IST, from_datetime
 from app.runtime.paths import resource
+from tests.unit.desk.profiles import make_profile, opened
+from tests.unit.storage.samples import A, B
 
 WEDNESDAY = date(2026, 11, 25)
 
@@ -45,3 +50,16 @@ def test_once_before_the_open_of_a_trading_day(moment: str, done: date | None, w
 def test_from_where_orders_are_taken(registered: tuple[str, ...] | None, state: HealthState, words: str) -> None:
     found = checks.addresses(AccountId("upstox-1"), registered)
     assert (found.state, words in found.words) == (state, True)
+
+
+async def test_of_an_account_that_was_disconnected_nothing_is_missing(tmp_path: Path) -> None:
+    await make_profile(tmp_path, fills=5, armed=False)
+    async with opened(tmp_path) as desk:
+        before = await desk.health.preflight()
+        record = desk._workspace.records[A]
+        await desk._workspace.save(replace(record, state=SessionState.LOGGED_OUT, disconnected_at=Nanos(1)))
+        after = await desk.health.preflight()
+        everything = await desk.health.look()
+    assert any(A in finding.name for finding in before.findings)
+    assert not any(A in finding.name for finding in (*after.findings, *everything))
+    assert any(B in finding.name for finding in after.findings)

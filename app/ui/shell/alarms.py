@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from functools import partial
 
 from PySide6.QtWidgets import QApplication
@@ -39,6 +40,7 @@ class Alarms:
         mention: Callable[[str, str], object],
     ) -> None:
         self._bridge = bridge
+        self._facts = facts
         self._banners = banners
         self._toasts = toasts
         self._said = said
@@ -51,6 +53,7 @@ class Alarms:
 
     def show(self, entry: Entry) -> None:
         """A notice came, or came again."""
+        entry = replace(entry, notice=self._whose(entry))
         notice = entry.notice
         if _OVER in notice.repeat_key:
             self._banners.drop(notice.repeat_key.replace(_OVER, ":", 1))
@@ -72,6 +75,14 @@ class Alarms:
         cancel = None if notice.order is None else partial(self._cancel, notice)
         button = "" if cancel is None else "Cancel that order"
         self._banners.show_banner(name, text, role="strip-danger", dismissable=True, button=button, do=cancel)
+
+    def _whose(self, entry: Entry) -> Noticed:
+        """Where several accounts are at work, whose it is, unless its words say so."""
+        notice, whose = entry.notice, entry.account
+        words = f"{notice.title} {notice.cause} {notice.next_step}"
+        if len(self._facts.accounts) < 2 or not whose or whose in words:
+            return notice
+        return replace(notice, title=f"{whose}: {notice.title}")
 
     def _cancel(self, notice: Noticed) -> None:
         self._bridge.start(self._take_off(notice), "cancel the order that holds the units")

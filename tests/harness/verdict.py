@@ -275,11 +275,12 @@ def _known(stage: Stage, guarded: Guarded, life: int, heard: dict[str, int]) -> 
     known = world.net_at(guarded.instrument, guarded.product, born) * sign
     fills: dict[str, int] = {}
     for trade in world.traded:
-        if (trade.token, trade.product) == (token, guarded.product) and trade.at > born and trade.order in heard:
+        if (trade.token, trade.product) == (token, guarded.product) and trade.order in heard:
             units = min(trade.quantity, heard[trade.order] - fills.get(trade.order, 0))
             if units > 0:
                 fills[trade.order] = fills.get(trade.order, 0) + units
-                known += units * sign * (1 if trade.side == "BUY" else -1)
+                if trade.at > born:  # what an order had filled before is in the position of the beginning
+                    known += units * sign * _sign(trade)
     return known
 
 

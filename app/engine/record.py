@@ -12,9 +12,9 @@ from typing import Any, Protocol
 
 from app.domain.errors import AppError
 from app.domain.events import AuditEntry, Event, Level, Noticed
-from app.domain.ids import BrokerOrderId, Nanos, StopId
+from app.domain.ids import BrokerOrderId, Nanos, StopId, Tag
 from app.domain.order import OrderRequest, Side
-from app.domain.stop import Stop
+from app.domain.stop import Stop, is_backstop
 from app.engine.debts import Debts
 from app.engine.gtt_book import GttJournal
 from app.runtime.clock import Clock
@@ -73,6 +73,8 @@ class StopRecord:
         """The newest state of each stop that is on disk."""
         self._turns: dict[StopId, asyncio.Lock] = {}
         """One write of a stop after the other."""
+        self._tags: dict[StopId, set[Tag]] = {}
+        """Of the orders of each stop that this run has handed to the journal."""
 
     @property
     def owes(self) -> int:
@@ -82,6 +84,12 @@ class StopRecord:
     async def save(self, stop: Stop, what: str, detail: str, *intents: OrderRequest) -> None:
         """The stop as it now stands, durable when this returns. Raises StorageError."""
         await self._write(_Owed(self._entry(stop, what, detail), stop, intents, next(self._numbers)))
+        self._hand_over(stop, intents)
+
+    def unwritten(self, stop: Stop, orders: Sequence[OrderRequest]) -> tuple[OrderRequest, ...]:
+        """Those that the journal was not given yet; what rests at the exchange was written down when it was placed."""
+        known = self._tags.get(stop.id, set())
+        return tuple(one for one in orders if one.tag not in known and not is_backstop(one.tag))
 
     async def closed_by(self, stop: Stop) -> int:
         """Units that its exits had closed when the journal last heard of them. Raises StorageError."""
@@ -90,6 +98,7 @@ class StopRecord:
     async def keep(self, stop: Stop, what: str, detail: str, *intents: OrderRequest) -> None:
         """The same where a journal that cannot write must hold nothing back: said aloud, owed, and on."""
         entry = _Owed(self._entry(stop, what, detail), stop, intents, next(self._numbers))
+        self._hand_over(stop, intents)
         try:
             await self._write(entry)
         except AppError as failure:
@@ -142,6 +151,12 @@ class StopRecord:
                 order,
             )
         )
+
+    def _hand_over(self, stop: Stop, orders: Sequence[OrderRequest]) -> None:
+        if stop.state.is_final:
+            self._tags.pop(stop.id, None)
+        elif orders:
+            self._tags.setdefault(stop.id, set()).update(one.tag for one in orders if one.tag is not None)
 
     def _entry(self, stop: Stop, what: str, detail: str) -> AuditEntry:
         return AuditEntry(self._clock.now(), stop.key.account, f"stop:{stop.id}", what, detail, stop.id)

@@ -273,10 +273,13 @@ class Shares:
         if watch is None or watch.fired:
             return
         resized = replace(stop, quantity=units)
-        watch.load = self._watching.prepare(resized, self._known(stop.key.instrument)).load
+        instrument = self._known(stop.key.instrument)
+        watch.load = self._watching.prepare(resized, instrument).load
         self._changed(resized)
         detail = f"from {stop.quantity} to {units}"
-        self._tasks.start(self._record.keep(resized, "resized", detail), f"journal resize {stop.id}")
+        # A larger exit may be more orders than were written down.
+        orders = self._record.unwritten(resized, self._watching.orders_of(watch, resized, instrument))
+        self._tasks.start(self._record.keep(resized, "resized", detail, *orders), f"journal resize {stop.id}")
 
     def _turned_round(self, stop: Stop, quantity: int) -> str:
         """Said aloud: the trader has a position the other way now, and the stop that the eye is used to is gone."""

@@ -88,7 +88,7 @@ class StopVerbs:
                 deny_levels_of(watch, plan, self._last_price)
                 await self._keeper.range_of(plan, instrument, watch)
                 stop = levelled(stop, watch)
-                await self._writer(plan)(stop, "armed", words(stop), *watch.load.requests)
+                await self._writer(plan)(stop, "armed", words(stop), *self._watching.orders_of(watch, stop, instrument))
             except BaseException:
                 self._publish(StopChanged(replace(stop, state=StopState.DISARMED, note="it could not be armed")))
                 raise
@@ -123,7 +123,7 @@ class StopVerbs:
             await self._keeper.range_of(plan, instrument, watch)
             moved = replace(moved, trigger=watch.levels.level)
             told = f"from {words(stop)} to {words(moved)}"
-            await self._writer(plan)(moved, "moved", told, *watch.load.requests)
+            await self._writer(plan)(moved, "moved", told, *self._watching.orders_of(watch, moved, instrument))
             current, old = self._stops[stop_id], self._watching.of(stop_id)
             if current.state is not StopState.ARMED or (old is not None and old.fired):
                 raise Denied("The stop fired or ended before it could be moved.", "See the stops list.")
@@ -137,7 +137,8 @@ class StopVerbs:
                 self._watching.start(watch)
                 self._keeper.begin(moved)
             if followed:
-                await self._record.keep(moved, "resized", f"from {stop.quantity} to {current.quantity}")
+                orders = self._record.unwritten(moved, self._watching.orders_of(watch, moved, instrument))
+                await self._record.keep(moved, "resized", f"from {stop.quantity} to {current.quantity}", *orders)
             return moved
 
     async def leave(self, key: PositionKey, why: FiredBy) -> list[Stop]:
@@ -201,7 +202,7 @@ class StopVerbs:
             line, watch = self._watching.line, self._prepare(again, instrument, position)
             await self._keeper.range_of(plan, instrument, watch)
             again = levelled(again, watch)
-            await self._record.save(again, "resumed", words(again), *watch.load.requests)
+            await self._record.save(again, "resumed", words(again), *self._watching.orders_of(watch, again, instrument))
             self._set(again)
             self._begin_watching(again, watch, line)
             return self._stops[stop_id]
@@ -256,7 +257,7 @@ class StopVerbs:
             )
             position = None if self._state.reading is None else self._state.reading.find(stop.key)
             line, watch = self._watching.line, self._prepare(again, instrument, position)
-            await self._record.keep(again, "re-armed", reason, *watch.load.requests)
+            await self._record.keep(again, "re-armed", reason, *self._watching.orders_of(watch, again, instrument))
             self._set(again)
             self._begin_watching(again, watch, line)
 

@@ -167,6 +167,14 @@ class Watching:
         weight = stop.quantity * self.multiplier(stop.key) * (FINEST_SCALE // stop.price_scale)
         return Load(stop.id, slices, self._replied(stop.id), pricer, weight)
 
+    def orders_of(self, watch: Watch, stop: Stop, instrument: Instrument) -> tuple[OrderRequest, ...]:
+        """All that a prepared exit may send, for the journal: what it is now, and the orders of its own that it becomes
+        where what rests behind the stop ends first. Raises Denied."""
+        kind, known = self._terms.kind(stop.key.account, instrument), watch.load.tags
+        sizes = cut(stop.quantity, self._terms.slice_size(instrument), MAX_SLICES)
+        alone = (exit_request(stop, units, kind, number=number) for number, units in enumerate(sizes, 1))
+        return watch.load.requests + tuple(request for request in alone if request.tag not in known)
+
     def _changes(self, line: ExitLine, stop: Stop) -> tuple[tuple[Prepared, ...], int | None]:
         """What makes the backstop the exit, and the units that it does not cover; None: it has to go first."""
         legs = self.resting(stop.id)

@@ -391,6 +391,32 @@ def test_a_backstop_is_found_again_after_a_new_login() -> None:
     assert len(rig.broker.placed) == 1
 
 
+@pytest.mark.parametrize("what", ["the position grew", "the backstop was taken back"])
+def test_an_exit_that_a_backstop_covered_is_in_the_journal_before_it_leaves_as_an_order(what: str) -> None:
+    async def script(rig: Rig) -> None:
+        stop = await twin(rig)
+        rig.log_out()
+        rig.log_in()
+        await rig.recover()  # from now on the exit is a change of the backstop alone
+        if what == "the position grew":
+            rig.broker.failures["modify"] = [refusal()] * 9
+            rig.broker.answers = [refusal("no")]
+            rig.broker.hold(KEY, 200)
+            await rig.state.read_positions()
+        else:
+            rig.broker.finish(resting(rig)[0].broker_order_id, OrderStatus.CANCELLED)
+        await asyncio.sleep(3)
+        written = {request.tag for request in rig.journal.intents}
+        rig.tick(98_900)
+        await rig.ended(stop)
+        assert rig.broker.held[KEY] == 0
+        own = [r.tag for r in rig.broker.placed if not is_backstop(r.tag)]
+        assert own
+        assert set(own) <= written
+
+    play(script)
+
+
 def test_one_that_fired_while_we_were_away_closes_the_stop() -> None:
     async def script(rig: Rig) -> None:
         stop = await twin(rig)

@@ -101,11 +101,15 @@ class Firing:
         """Who hears the answer to a stop's prepared exit."""
         return lambda reply: self._deliver(stop, reply)
 
-    def follow(self, stop: Stop, *, presume_sent: bool = False, cleanup: bool = False) -> None:
-        """A stop that fired in an earlier run, or whose late exit turned up: followed until flat. Raises Denied."""
+    def follow(self, stop: Stop, *, presume_sent: bool = False, cleanup: bool = False, given_up: bool = False) -> None:
+        """A stop that fired in an earlier run, or whose late exit turned up: followed until flat. Raises Denied.
+
+        `given_up`: an attempt of the earlier run was looked up and proven absent; it may come all the same.
+        """
         if stop.id in self._followers:
             return
         follower = self._follower(stop, cleanup=cleanup)
+        follower.gave_up = given_up
         if presume_sent:
             for number in range(1, len(cut(stop.quantity, self.terms.slice_size(follower.instrument))) + 1):
                 follower.presume_sent(stop.tag(number))

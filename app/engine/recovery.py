@@ -75,7 +75,7 @@ async def _settle(
     if await engine.closed_on_its_day(stop):
         return
     if stop.state in (StopState.FIRED, StopState.EXITING):
-        engine.follow(await engine.less_of_before(stop))
+        engine.follow(await engine.less_of_before(stop), given_up=True)
         return
     held = [reading.quantity(stop.key) * -stop.side.sign for reading in readings]
     if max(held) <= 0 and not engine.settles(stop, readings[1]):

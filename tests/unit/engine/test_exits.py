@@ -789,6 +789,30 @@ def test_an_exit_step_that_fails_is_said_aloud_and_tried_again() -> None:
     assert any("exit step failed" in alarm for alarm in rig.alarms)
 
 
+def test_an_exit_of_an_earlier_run_that_comes_late_and_unheard_is_found_and_taken_back_within_seconds() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        rig.broker.answers = [OutcomeUnknown("lost")]
+        rig.tick(98_900)
+        await asyncio.sleep(0.1)  # the journal has it
+        rig.log_out()
+        again = Rig(rig.broker, rig.journal, rig.events)
+        again.engine.adopt(rig.journal.stops[stop.id])
+        await again.recover()
+        await again.ended(stop)
+        await asyncio.sleep(20)
+        stream, again.broker.state = again.broker.state, None
+        late = again.broker.accept(again.exits[0])
+        again.broker.fill(late.broker_order_id)
+        again.broker.state = stream
+        assert again.broker.held[KEY] == -100
+        await asyncio.sleep(6)
+        assert again.broker.held[KEY] == 0
+        await again.tasks.stop()
+
+    assert any("late exit order" in alarm for alarm in play(script).alarms)
+
+
 def test_an_order_that_turns_up_while_the_journal_writes_stops_the_next_attempt() -> None:
     async def script(rig: Rig) -> None:
         stop = await rig.guard()

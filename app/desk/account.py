@@ -123,6 +123,7 @@ class AccountDesk:
             trading.publish,
         )
         self.hub.on_news, self.books.on_gtt = self.books.on_news, self.stops.backstops.triggers.told
+        self.books.read_triggers = self.stops.backstops.triggers.reread
         self.day_stop = DayGuard(
             self.state,
             self.stops,

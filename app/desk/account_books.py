@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from app.analytics.charge_table import ChargesUnknown, ChargeTable
@@ -61,6 +61,8 @@ class AccountBooks:
         self.funds: Funds | None = None
         self.on_gtt: Callable[[Gtt], None] = _unheard
         """Called with what the broker tells of a trigger by itself."""
+        self.read_triggers: Callable[[], Awaitable[None]] = _no_triggers
+        """Reads how the triggers behind stops stand. Raises AppError."""
 
     async def refresh(self) -> None:
         """Orders, positions, fills, holdings and funds, read now. Raises AppError."""
@@ -82,6 +84,7 @@ class AccountBooks:
         """Reads everything; what cannot be read is said aloud, and what is known stays."""
         try:
             await self.refresh()
+            await self.read_triggers()
         except SessionExpired:
             return
         except AppError as failure:
@@ -175,6 +178,10 @@ class AccountBooks:
             self.charges_today = work() if len(self.fills) <= FEW else await asyncio.to_thread(work)
         except ChargesUnknown as failure:
             log.info("charges of %s: %s", self._state.account, failure.cause)
+
+
+async def _no_triggers() -> None:
+    """Before there are stops."""
 
 
 def _unheard(gtt: Gtt) -> None:

@@ -125,6 +125,15 @@ class GttBackstops:
         except TimeoutError:
             log.info("the triggers of %s are not known yet", self._state.account)
 
+    async def reread(self) -> None:
+        """With every reconciliation: one may have been deleted elsewhere, or have fired, and no broker need tell of it.
+        Raises AppError."""
+        if self._book.open and self._orders.gtts.able:
+            await self._orders.gtts.read()
+        if self._book.misses:
+            await asyncio.sleep(LOOKUP_SPACING)
+            await self._orders.gtts.read()
+
     async def _look(self) -> None:
         while self._state.active and not self._looked.is_set():
             try:

@@ -88,6 +88,11 @@ class TriggerBook:
         """Those that may still act, oldest first."""
         return [one for one in self._rows.values() if one.state.is_open]
 
+    @property
+    def misses(self) -> bool:
+        """The last list did not show one that may still act."""
+        return any(one.tag in self._missing for one in self.open)
+
     def open_of(self, stop: StopId) -> list[RestingTrigger]:
         """The same behind one stop."""
         return [one for one in self.open if one.stop == stop]

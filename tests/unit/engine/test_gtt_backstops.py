@@ -246,6 +246,18 @@ def test_one_that_the_list_does_not_show_must_be_missing_twice() -> None:
     assert any("is gone" in alarm for alarm in play(script).alarms)
 
 
+def test_one_reconciliation_is_enough_to_say_that_it_is_gone() -> None:
+    async def script(rig: Rig) -> None:
+        await guarded(rig)
+        await rig.engine.backstops.triggers.reread()
+        assert len(backed(rig)) == 1
+        del rig.broker.triggers[the_one(rig).id]
+        await rig.engine.backstops.triggers.reread()
+        assert backed(rig) == {}
+
+    assert any("is gone" in alarm for alarm in play(script).alarms)
+
+
 @pytest.mark.parametrize("answer", ["lost", OutcomeUnknown("lost")], ids=["it arrived", "it did not"])
 def test_an_unanswered_one_is_looked_for_and_never_doubled(answer: Exception | str) -> None:
     async def script(rig: Rig) -> None:

@@ -48,3 +48,5 @@ class RestingTrigger:
     """Triggers that said the same before it was asked for: somebody else's."""
     order: BrokerOrderId | None = None
     """What it sent."""
+    filled: int | None = None
+    """Units that its order had filled when it ended; None: nobody has seen it end."""

@@ -15,6 +15,7 @@ from app.domain.errors import AppError
 from app.domain.events import AuditEntry
 from app.domain.gtt import Gtt
 from app.domain.ids import AccountId, BrokerOrderId, GttId, Nanos, StopId, Tag
+from app.domain.order import Order
 from app.engine.account import AccountState
 from app.engine.exit_plan import LOOKUP_SPACING
 from app.engine.gtt_plan import FORGET_NS, found, seen
@@ -60,6 +61,7 @@ class TriggerBook:
         """Called with one as it was and as it is, and why, when the broker has told that it is another."""
         self.on_listed: Callable[[StopId], None] = _forgotten
         """Called for the stop of each that may still act, with every list."""
+        state.on_order.append(self._on_order)
 
     # -- what is known -----------------------------------------------------------------------------------------------
 
@@ -100,7 +102,7 @@ class TriggerBook:
     def sent_by(self, stop: StopId) -> int:
         """Units of what those behind a stop have sent on an earlier day: its order is in no list any more."""
         return sum(
-            one.leg.quantity
+            one.leg.quantity if one.filled is None else one.filled
             for one in self._rows.values()
             if one.stop == stop
             and one.state is RestingState.TRIGGERED
@@ -113,6 +115,8 @@ class TriggerBook:
         for one in self._rows.values():
             if one.stop == stop and one.state is RestingState.TRIGGERED and one.order is not None:
                 order = self._state.orders.get(one.order)
+                if order is None and one.filled == 0:
+                    continue  # of an earlier day, and it came to nothing
                 if order is None or order.filled_quantity or not order.status.is_final:
                     return True
         return False
@@ -167,6 +171,16 @@ class TriggerBook:
             now = seen(one, gtt) if one.gtt == gtt.id else one
             if not now.state.is_open:
                 self._take(one, now, gtt.refusal)
+
+    def _on_order(self, order: Order) -> None:
+        """What one has sent has ended: on another day no list shows the order, and what it filled must be known."""
+        one = self._rows.get(order.tag or Tag(""))
+        if one is None or one.order != order.broker_order_id or not order.status.is_final:
+            return
+        if one.filled != order.filled_quantity:
+            self._rows[one.tag] = now = replace(one, filled=order.filled_quantity)
+            told = f"order {one.order} is {order.status}: {order.filled_quantity} of {order.quantity} filled"
+            self._keep_soon(now, "trigger's order ended", told)
 
     def _is_absent(self, one: RestingTrigger, began: float) -> bool:
         """Of one that the list does not show: whether it is not there. Twice, a second apart."""

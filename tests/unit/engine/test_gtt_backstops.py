@@ -16,7 +16,7 @@ from app.domain.errors import OutcomeUnknown, Unreachable
 from app.domain.gtt import Gtt, GttLeg, GttRequest, GttStatus
 from app.domain.ids import GttId, StopId, Tag
 from app.domain.instrument import Product
-from app.domain.order import OrderKind, Side
+from app.domain.order import OrderKind, OrderStatus, Side
 from app.domain.stop import Stop, StopPlan, StopState, is_triggered
 from app.engine.backstop_plan import BUDGET, Nothing, step
 from app.engine.gtt_plan import Delete, Rewrite, Write, found, next_action
@@ -513,6 +513,29 @@ def test_one_that_fired_while_nobody_was_here_closes_the_stop() -> None:
         await again.tasks.stop()
 
     assert play(script).broker.placed == []
+
+
+def test_what_its_order_did_not_sell_is_not_taken_for_sold_on_another_day() -> None:
+    async def script(rig: Rig) -> None:
+        rig.broker.hold(SHARES, 300)
+        await rig.state.read_positions()
+        stop = await rig.engine.arm(SHARES, StopPlan(99_000, quantity=100, backstop=DISTANCE))
+        await asyncio.sleep(3)
+        number = rig.broker.reach(the_one(rig).id)
+        assert number is not None
+        await rig.orders.gtts.read()
+        rig.broker.answers = ["rejected"]  # the broker takes no exit of this stop today
+        rig.broker.finish(number, OrderStatus.REJECTED)
+        await asyncio.sleep(0.1)
+        rig.log_out()
+        rig.broker.book.clear()
+        rig.clock.set(rig.clock.now() + DAY)
+        again = await next_run(rig, stop)
+        await again.ended(stop)
+        assert rig.broker.held[SHARES] == 200
+        await again.tasks.stop()
+
+    play(script)
 
 
 def test_what_both_sold_before_the_program_ended_is_told_in_the_morning() -> None:

@@ -20,7 +20,7 @@ from app.ui.bridge import Bridge
 from app.ui.models.facts import Facts
 from app.ui.views.ticket_form import TicketForm
 from app.ui.views.ticket_intents import OpenIntents
-from app.ui.views.ticket_words import PRODUCTS, Intent, account_words, barred, plain
+from app.ui.views.ticket_words import PRODUCTS, Intent, account_place, account_words, barred, plain
 from app.ui.views.words import price_of
 from app.ui.widgets.instrument_search import describe
 from app.ui.widgets.text import caption
@@ -280,11 +280,10 @@ class OrderTicket(TicketForm):
         kept = self._account.currentData()
         self._account.blockSignals(True)
         self._account.clear()
-        for view in self._facts.accounts.values():
+        offered = [view for view in self._facts.accounts.values() if not view.disconnected]
+        for view in offered:
             self._account.addItem(account_words(view), view.id)
-        at = self._account.findData(kept)
-        usable = (n for n, view in enumerate(self._facts.accounts.values()) if view.state.may_live)
-        self._account.setCurrentIndex(next(usable, self._account.count() and 0 if at < 0 else at))
+        self._account.setCurrentIndex(account_place(offered, kept))
         self._account.blockSignals(False)
         self._form.setRowVisible(self._account, self._account.count() > 1)
         self._refresh()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.desk.messages import AccountView
 from app.domain.events import SessionState
 from app.domain.gtt import GttRequest
+from app.domain.ids import AccountId
 from app.domain.instrument import Instrument, Product
 from app.domain.order import OrderRequest
 from app.ui.views.words import price_of, quantity_of
@@ -49,6 +51,15 @@ def barred(state: SessionState) -> str:
     if state is SessionState.PAUSED:
         return "The account is paused. Resume it in the Accounts menu; positions can be closed in their list."
     return "" if state.may_live else "Log in first."
+
+
+def account_place(offered: Sequence[AccountView], kept: AccountId | None) -> int:
+    """Which account a ticket stands on: the chosen one whatever became of it; one that was never logged in is nobody's
+    choice, and the first that is logged in takes its place. -1: none is offered."""
+    at = next((n for n, view in enumerate(offered) if view.id == kept), -1)
+    if at >= 0 and offered[at].connected_at is not None:
+        return at
+    return next((n for n, view in enumerate(offered) if view.state.may_live), max(at, 0) if offered else -1)
 
 
 def account_words(view: AccountView) -> str:

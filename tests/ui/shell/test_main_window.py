@@ -751,6 +751,24 @@ def test_an_account_that_the_trader_disconnected_is_not_asked_for_again(stage: S
     stage.desk.script.accounts[other] = replace(gone, disconnected_at=market.NOW)
     stage.loop.run_until_complete(window.facts.load_accounts())
     stage.until(lambda: f"session-{other}" not in window.banners.names)
+    assert ticket.findData(other) < 0, "nothing can be ordered there"
+
+
+def test_the_ticket_stays_on_the_account_that_was_chosen(stage: Stage, window: MainWindow) -> None:
+    view = stage.desk.script.accounts[market.ACCOUNT]
+    other = AccountId("upstox-11AA22BB")
+    second = replace(view, id=other, connected_at=market.NOW)
+    stage.desk.script.accounts = {market.ACCOUNT: view, other: second}
+    stage.loop.run_until_complete(window.facts.load_accounts())
+    ticket = window.findChild(QComboBox, "ticket.account")
+    assert ticket is not None
+    stage.until(lambda: ticket.count() == 2)
+    ticket.setCurrentIndex(ticket.findData(other))
+    for state in (SessionState.ACTIVE, SessionState.EXPIRED, SessionState.ACTIVE):
+        stage.desk.script.accounts[other] = replace(second, state=state)
+        stage.loop.run_until_complete(window.facts.load_accounts())
+        assert window.facts.accounts[other].state is state
+        assert ticket.currentData() == other
 
 
 def test_short_messages_use_the_same_few_frames_again(stage: Stage, window: MainWindow) -> None:

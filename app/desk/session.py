@@ -139,7 +139,7 @@ class SessionDesk:
             start(self._sessions.watch.run(), "tokens")
         for handler in self.on_open:
             handler()
-        self._tell_providers()
+        self._workspace.tell_providers()
 
     async def resumed(self) -> None:
         """Until every stored session was taken up, or found dead."""
@@ -155,19 +155,6 @@ class SessionDesk:
         desk = AccountDesk(record.id, self._workspace.trading(record), self._sessions.died)
         self._workspace.accounts[record.id] = desk
         return desk
-
-    def _tell_providers(self) -> None:
-        for problem in self._workspace.brokers.problems:
-            self._workspace.publish(
-                Noticed(
-                    Level.WARNING,
-                    f"The package {problem.package} brings no broker",
-                    f"Its {problem.provider} is left out: {problem.cause}",
-                    problem.next_step,
-                    None,
-                    f"provider:{problem.provider}",
-                )
-            )
 
     # -- accounts ----------------------------------------------------------------------------------------------------
 
@@ -210,9 +197,11 @@ class SessionDesk:
     async def add_account(
         self, broker: str, api_key: str, api_secret: Secret, endpoints: Endpoints | None = None
     ) -> AccountId:
-        """A new account, or new keys for the one with this API key. Logged out until its login."""
+        """A new account, logged out until its login; or new keys for the one with this API key, which keeps those that
+        it has until a login has proved the new ones."""
         account, where = self._checked(broker, api_key, api_secret, endpoints)
-        await self._save_account(account, broker, api_key.strip(), api_secret, where)
+        if not self._sessions.offer(account, api_secret, where):
+            await self._save_account(account, broker, api_key.strip(), api_secret, where)
         return account
 
     async def connect_by_hand(
@@ -315,7 +304,7 @@ class SessionDesk:
 
     async def begin_login(self, account: AccountId) -> LoginPage:
         """A fresh page with a fresh single-use state (A1)."""
-        record = self._workspace.record(account)
+        record = self._sessions.for_login(account)
         attempt = self._attempts.begin(account, record.endpoints.redirect_url)
         factory = self._workspace.factory(record.broker)
         url = self.login_of(account).login_url(attempt.state)
@@ -338,8 +327,11 @@ class SessionDesk:
         token = self._attempts.check(account, redirected_to, parameter)
         login = self.login_of(account)
         try:
-            return await self.take(account, await login.exchange(token))
+            session = await login.exchange(token)
+            await self._sessions.accept(account)
+            return await self.take(account, session)
         except AppError:
+            self._sessions.withdraw(account)
             await self._workspace.login_ended(account, False)
             raise
 
@@ -352,13 +344,14 @@ class SessionDesk:
 
     def login_of(self, account: AccountId) -> Login:
         """With its key and secret, opened. Raises Denied."""
-        record = self._workspace.record(account)
-        factory = self._workspace.factory(record.broker)
-        return factory.login(account, self._sessions.credentials(record), record.endpoints)
+        record = self._sessions.for_login(account)
+        credentials = self._sessions.credentials(record)
+        return self._workspace.factory(record.broker).login(account, credentials, record.endpoints)
 
     async def cancel_login(self, account: AccountId) -> None:
         """The page was closed: a redirect that still comes is refused."""
         self._attempts.cancel(account)
+        self._sessions.withdraw(account)
 
     def awaits_login(self, account: AccountId) -> bool:
         """A page of the account is out, and its redirect has not come yet."""

@@ -13,6 +13,7 @@ from app.brokers.parts import RefreshingLogin
 from app.desk.token_watch import TokenFacts, TokenWatch, Watched
 from app.desk.tokens import Tokens, pack, secrets_of, unpack
 from app.desk.workspace import Workspace
+from app.domain.account import Endpoints
 from app.domain.errors import AppError, Denied, LoginFailed, SessionExpired
 from app.domain.events import FeedState, Level, Noticed, SessionChanged, SessionState
 from app.domain.ids import AccountId
@@ -37,6 +38,8 @@ class Sessions:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._ending: set[AccountId] = set()
+        self._offered: dict[AccountId, AccountRecord] = {}
+        """Records with a new secret or new addresses, until a login has proved them."""
         self._clock = SystemClock()
         self.readers = workspace.readers
         self.watch = TokenWatch(self._watched, self.renew, workspace.publish)
@@ -49,6 +52,32 @@ class Sessions:
         secret = self._workspace.vault.open(record.id, record.sealed_secret)
         redact(secret)
         return Credentials(record.api_key, secret)
+
+    def offer(self, account: AccountId, api_secret: Secret, endpoints: Endpoints) -> bool:
+        """These are for the account's next login, and kept if that ends well (A4). False: it has no others to keep."""
+        record = self._workspace.records.get(account)
+        if record is None or record.sealed_secret is None:
+            return False
+        redact(api_secret)
+        sealed = self._workspace.vault.seal(account, api_secret)
+        self._offered[account] = replace(record, endpoints=endpoints, sealed_secret=sealed)
+        return True
+
+    def for_login(self, account: AccountId) -> AccountRecord:
+        """With what was offered last; else as it is stored."""
+        return self._offered.get(account) or self._workspace.record(account)
+
+    def withdraw(self, account: AccountId) -> None:
+        """What was offered is forgotten."""
+        self._offered.pop(account, None)
+
+    async def accept(self, account: AccountId) -> None:
+        """What was offered is proved, and takes the place of what was stored."""
+        offered = self._offered.pop(account, None)
+        if offered is not None:
+            record = self._workspace.record(account)
+            proved = replace(record, endpoints=offered.endpoints, sealed_secret=offered.sealed_secret)
+            await self._workspace.save(proved)
 
     async def take(self, account: AccountId, session: Session) -> None:
         """A fresh session: sealed, stored, and put to work."""

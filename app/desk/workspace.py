@@ -19,7 +19,7 @@ from app.desk.readers import Readers
 from app.domain.broker import BrokerListing, ProviderProblem
 from app.domain.calendar import Calendar
 from app.domain.errors import Denied, SessionExpired, VaultLocked
-from app.domain.events import Event
+from app.domain.events import Event, Level, Noticed
 from app.domain.guard import AccountGuarding
 from app.domain.ids import AccountId, InstrumentId
 from app.domain.instrument import Instrument
@@ -171,6 +171,20 @@ class Workspace:
     def _instruments_changed(self) -> None:
         for desk in self.accounts.values():
             desk.hours.forget()
+
+    def tell_providers(self) -> None:
+        """Of packages that bring no broker, whatever they say."""
+        for problem in self.brokers.problems:
+            self.publish(
+                Noticed(
+                    Level.WARNING,
+                    f"The package {problem.package} brings no broker",
+                    f"Its {problem.provider} is left out: {problem.cause}",
+                    problem.next_step,
+                    None,
+                    f"provider:{problem.provider}",
+                )
+            )
 
     def title(self, broker: str) -> str:
         """A broker as it writes itself; by its id where its provider is no longer installed."""

@@ -13,7 +13,7 @@ from app.bootstrap import build_desk
 from app.desk.desk import LocalDesk
 from app.domain.errors import AppError, Denied, LoginFailed, Unreachable
 from app.domain.events import Event, FeedState, Noticed, SessionState
-from app.domain.ids import InstrumentId
+from app.domain.ids import AccountId, InstrumentId
 from app.domain.instrument import Product
 from app.domain.order import OrderKind, OrderRequest, OrderStatus, Side, Variety
 from app.domain.portfolio import PositionKey
@@ -61,6 +61,31 @@ async def test_a_living_token_connects_without_a_page(desk: LocalDesk, exchange:
     shown = await desk.trading.preview(OrderRequest(view.id, INFY, Side.BUY, 1, Product.MIS, OrderKind.MARKET))
     assert not shown.denied
     assert shown.margin > 0
+
+
+async def test_a_new_secret_takes_the_place_of_the_old_one_only_when_a_login_has_proved_it(
+    desk: LocalDesk, exchange: PaperExchange
+) -> None:
+    keys, endpoints = exchange.credentials, exchange.endpoints
+
+    async def log_in_by_page(account: AccountId) -> SessionState:
+        page = await desk.session.begin_login(account)
+        return (await desk.session.complete_login(account, await exchange.log_in(page.url))).state
+
+    account = await desk.session.add_account("zerodha", keys.api_key, keys.api_secret, endpoints)
+    assert await log_in_by_page(account) is SessionState.ACTIVE
+    assert await desk.session.add_account("zerodha", keys.api_key, Secret("mistyped"), endpoints) == account
+    with pytest.raises(LoginFailed, match="secret"):
+        await log_in_by_page(account)
+    assert await log_in_by_page(account) is SessionState.ACTIVE  # with the one that was right all along
+    await desk.session.add_account("zerodha", keys.api_key, Secret("mistyped"), endpoints)
+    await desk.session.begin_login(account)
+    await desk.session.cancel_login(account)
+    assert await log_in_by_page(account) is SessionState.ACTIVE
+    other = replace(endpoints, redirect_url=endpoints.redirect_url + "?to=stopline")
+    await desk.session.add_account("zerodha", keys.api_key, keys.api_secret, other)
+    assert await log_in_by_page(account) is SessionState.ACTIVE
+    assert desk._workspace.record(account).endpoints == other
 
 
 async def test_an_order_for_after_the_market_is_refused_here_while_it_trades(

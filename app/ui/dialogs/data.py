@@ -78,7 +78,7 @@ class DataDialog(QDialog):
         self.backups.show_view(view)
         self.keys.show_view(view)
         self.kept.show_view(view)
-        if view.restore_waits:
+        if view.restore_waits and not self.message.text:  # what a verb has just said says it better
             self.message.say("A restored backup takes its place when Stopline is started again.")
 
     # One verb at a time

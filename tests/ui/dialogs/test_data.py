@@ -86,7 +86,8 @@ def test_a_restore_is_asked_about_first_and_then_waits_for_the_next_start(page: 
     page.click("data.restore")
     assert page.stage.desk.script.called("restore") == []
     page.click("data.question.yes")
-    page.said("start")
+    page.said("is sound")
+    assert "start it again to use it" in page.text("data.message.text"), "not written over when the page reads anew"
     assert page.stage.desk.script.called("restore") == [("/usb/a.stopline", Secret("of that day"))]
     assert page.typed("data.source.passphrase") == ""
 

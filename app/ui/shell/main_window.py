@@ -332,11 +332,12 @@ class MainWindow(QMainWindow):
         guarded = [stop for stop in self.facts.armed() if report.absence.account in (None, stop.key.account)]
         if passing and not report.lines and not guarded:
             return
-        grave = any(line.fate in (Fate.HIT, Fate.CLOSED, Fate.SKIPPED) for line in report.lines)
+        fates = {line.fate for line in report.lines}
+        grave, left = fates & {Fate.HIT, Fate.CLOSED, Fate.SKIPPED}, Fate.LEFT in fates
         self.banners.show_banner(
             "returned",
             sentence(report),
-            role="strip-danger" if grave else "strip",
+            role="strip-danger" if grave else "strip-warning" if left else "strip",
             button="See what happened",
             do=self._show_recovery,
             dismissable=True,

@@ -606,6 +606,21 @@ def test_who_returns_is_told_what_happened(stage: Stage, window: MainWindow) -> 
     assert model.index(1, 1).data() == f"INFY: {words}"
 
 
+@pytest.mark.parametrize(
+    ("fate", "role"), [(Fate.HIT, "strip-danger"), (Fate.LEFT, "strip-warning"), (Fate.REARMED, "strip")]
+)
+def test_an_exit_by_time_is_seen_on_return_and_is_no_alarm(
+    stage: Stage, window: MainWindow, fate: Fate, role: str
+) -> None:
+    absence = Absence(1, AwayKind.CRASH, market.NOW, market.NOW + 45 * SECOND)
+    line = AwayLine(market.ACCOUNT, InstrumentId("NSE:INFY"), fate, "time exit, sold 75 at 181.20")
+    stage.publish(Returned(AwayReport(absence, line.words, (line,))))
+    stage.until(lambda: "sold 75 at 181.20" in window.banners.text_of("returned"))
+    strip = window.findChild(QFrame, "banner.returned")
+    assert strip is not None
+    assert strip.property("role") == role
+
+
 @pytest.mark.parametrize("kind", [AwayKind.SLEEP, AwayKind.FEED, AwayKind.CRASH])
 def test_a_moments_silence_with_nothing_guarded_is_no_strip(stage: Stage, window: MainWindow, kind: AwayKind) -> None:
     absence = Absence(9, kind, market.NOW - 6 * SECOND, market.NOW, market.ACCOUNT)

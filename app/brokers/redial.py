@@ -13,6 +13,8 @@ from app.domain.errors import SessionExpired
 RETRY_SECONDS = 2.0
 RETRY_JITTER = 0.2
 RETRY_CEILING = 60.0
+BEHIND_SECONDS = 1.0
+"""More than the jitter of two dials."""
 _DOUBLINGS = 5
 
 
@@ -20,12 +22,19 @@ class Redial:
     """Runs `connect_once` over and over until stopped, or until it says that the session is dead."""
 
     def __init__(
-        self, connect_once: Callable[[], Awaitable[Exception]], disconnected: Callable[[Exception], None], name: str
+        self,
+        connect_once: Callable[[], Awaitable[Exception]],
+        disconnected: Callable[[Exception], None],
+        name: str,
+        *,
+        behind: bool = False,
     ) -> None:
         self._connect_once = connect_once
         """One connection from dial to end; returns why it ended."""
         self._disconnected = disconnected
         self._name = name
+        self._behind = BEHIND_SECONDS if behind else 0.0
+        """After the connection that stops hang on: a broker that still counts a dead one takes only one of the two."""
         self._urgent = False
         self._waiting = False
         """Between two dials."""
@@ -66,7 +75,7 @@ class Redial:
             delay = RETRY_SECONDS
             if not self._urgent:
                 delay = min(RETRY_SECONDS * 2 ** min(failures - 1, _DOUBLINGS), RETRY_CEILING)
-            delay *= random.uniform(1 - RETRY_JITTER, 1 + RETRY_JITTER)
+            delay = delay * random.uniform(1 - RETRY_JITTER, 1 + RETRY_JITTER) + self._behind
             # Not `wait_for`: on Python 3.11 it may swallow the cancellation that ends this task.
             self._waiting = True
             with contextlib.suppress(TimeoutError):

@@ -88,7 +88,7 @@ class UpstoxFeed:
         self._texts: deque[bytes] = deque()
         self._tls: ssl.SSLContext | None = None
         self._loop = asyncio.get_running_loop()
-        self._price_dial = Redial(self._connect_prices, sink.disconnected, "upstox prices")
+        self._price_dial = Redial(self._connect_prices, sink.disconnected, "upstox prices", behind=not orders)
         self._order_dial = Redial(self._connect_orders, self._orders_lost, "upstox orders")
         if urlsplit(endpoints.ws_url).scheme == "wss":
             # Made once: reading the system's authorities holds the loop for milliseconds.

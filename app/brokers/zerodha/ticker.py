@@ -47,7 +47,7 @@ class ZerodhaFeed:
         self._full: frozenset[int] = frozenset()
         self._quote: frozenset[int] = frozenset()
         self._connection: _Connection | None = None
-        self._redial = Redial(self._connect_once, sink.disconnected, "zerodha ticker")
+        self._redial = Redial(self._connect_once, sink.disconnected, "zerodha ticker", behind=not orders)
         secure = urlsplit(endpoints.ws_url).scheme == "wss"
         # Made once: reading the system's authorities holds the loop for milliseconds.
         self._tls = ssl.create_default_context(cafile=endpoints.ca_file or None) if secure else None

@@ -38,10 +38,22 @@ def list_title(one: InstrumentList) -> str:
     return f"{one.broker.capitalize()}{' paper' if one.paper else ''}"
 
 
+def list_named(name: str) -> str:
+    """The same of a list's name."""
+    broker = broker_of_list(name)
+    return f"{broker.capitalize()}{' paper' if broker != name else ''}"
+
+
+def _unread(report: ImportReport) -> str:
+    """How many lines were passed over, and the first of them."""
+    lines = "1 line" if report.malformed == 1 else f"{fmt.group(report.malformed)} lines"
+    first = f", the first: {report.first_malformed}" if report.first_malformed else ""
+    return f"{lines} could not be read{first}"
+
+
 def summary(report: ImportReport) -> str:
     """One import in a sentence."""
-    broker = broker_of_list(report.broker)
-    name = f"{broker.capitalize()}{' paper' if broker != report.broker else ''}"
+    name = list_named(report.broker)
     if report.counts is None:
         return f"{name} was not refreshed: {report.error}"
     counts = report.counts
@@ -50,6 +62,8 @@ def summary(report: ImportReport) -> str:
         f"{fmt.group(counts.created)} new, {fmt.group(counts.updated)} changed, {fmt.group(counts.revived)} back, "
         f"{fmt.group(counts.deactivated)} gone."
     )
+    if report.malformed:
+        words += f" {_unread(report).rstrip('.')}."
     return " ".join([words, *report.alerts])
 
 
@@ -79,6 +93,8 @@ def check_rows(report: ImportReport) -> Iterable[tuple[Key, CheckRow]]:
         )
         facts.append(("changed", ", ".join(f"{fmt.group(figure)} {what}" for figure, what in figures)))
         facts.append(("active", f"{fmt.group(report.before.active)} before, {fmt.group(report.after.active)} after"))
+    if report.malformed:
+        facts.append(("passed over", _unread(report)))
     for number, (what, finding) in enumerate(facts):
         yield ("fact", number), CheckRow(what, finding, None)
     if report.error:
@@ -143,7 +159,7 @@ CHECK_COLUMNS: tuple[Column[CheckRow], ...] = (
 LOG_COLUMNS: tuple[Column[ImportReport], ...] = (
     Column("started", "Started", lambda r: r.started_at, fmt.date_time, whole=True, width=150,
            tone=lambda _r: Tone.DIM),
-    Column("list", "List", lambda r: r.broker, whole=True, width=90),
+    Column("list", "List", lambda r: list_named(r.broker), whole=True, width=100),
     Column("trigger", "By", lambda r: r.trigger, whole=True, width=90, tone=lambda _r: Tone.DIM, spare=2),
     Column("source", "From", lambda r: r.source.value, whole=True, width=80, tone=lambda _r: Tone.DIM,
            tip=lambda r: r.origin),

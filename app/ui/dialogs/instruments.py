@@ -30,6 +30,7 @@ from app.ui.dialogs.instrument_tables import (
     CheckRow,
     SegmentRow,
     check_rows,
+    list_named,
     list_title,
     segment_rows,
     summary,
@@ -216,7 +217,7 @@ class InstrumentsDialog(QDialog):
             self._progress.setText("")
             return
         lines = f", {fmt.group(event.lines)} lines" if event.lines else ""
-        self._progress.setText(f"{event.broker}: {event.step} ({event.source}){lines}…")
+        self._progress.setText(f"{list_named(event.broker)}: {event.step} ({event.source}){lines}…")
 
     def done(self, result: int) -> None:
         """Qt. Esc and the window's cross end here."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from PySide6.QtCore import QEvent, Qt
@@ -13,8 +14,10 @@ from shiboken6 import isValid
 from app.domain.errors import Denied
 from app.domain.events import Noticed
 from app.domain.listing import InstrumentsProgressed, ListSource
+from app.ui.dialogs.instrument_tables import check_rows, summary
 from app.ui.dialogs.instruments import InstrumentsDialog
 from tests.ui.charts.stage import Stage
+from tests.ui.scripted_instruments import GOOD
 
 
 class Page:
@@ -72,7 +75,7 @@ def test_lists_with_their_statistics_their_last_import_and_the_log(page: Page) -
     checks = page.rows("checks")
     assert any("74 under another symbol, 4 tokens given to other contracts" in row for row in checks)
     assert "segments | good | Every segment is still there." in checks
-    assert [row.split(" | ")[1] for row in page.rows("log")] == ["zerodha", "upstox"]
+    assert [row.split(" | ")[1] for row in page.rows("log")] == ["Zerodha", "Upstox"]
 
 
 def test_the_trader_confirms_that_a_segment_is_gone(page: Page) -> None:
@@ -109,12 +112,21 @@ def test_progress_is_seen_and_an_import_can_be_cancelled(page: Page) -> None:
     gate = page.stage.desk.script.hold("import")
     page.click("instruments.refresh")
     page.stage.publish(InstrumentsProgressed("upstox", "reading", 120_000, ListSource.PUBLIC))
-    page.stage.until(lambda: page.text("instruments.progress") == "upstox: reading (public file), 1,20,000 lines…")
+    page.stage.until(lambda: page.text("instruments.progress") == "Upstox: reading (public file), 1,20,000 lines…")
     assert not page.dialog.refresh.isEnabled()
     page.click("instruments.cancel")
     page.stage.until(lambda: page.stage.desk.script.called("cancel import") == [()])
     page.stage.thread.loop.call_soon_threadsafe(gate.set)
     page.stage.until(page.dialog.refresh.isEnabled)
+
+
+def test_a_line_that_could_not_be_read_is_shown() -> None:
+    report = replace(GOOD, lines=399, malformed=2, first_malformed="14870530,58088,abc")
+    assert "2 lines could not be read, the first: 14870530,58088,abc." in summary(report)
+    assert ("passed over", "2 lines could not be read, the first: 14870530,58088,abc") in [
+        (row.what, row.finding) for _, row in check_rows(report)
+    ]
+    assert "could not be read" not in summary(GOOD)
 
 
 def test_a_refusal_is_said_in_place(page: Page) -> None:

@@ -236,7 +236,7 @@ class OrderTicket(TicketForm):
     async def _send(self, intent: Intent) -> None:
         request = intent.request
         try:
-            await self._bridge.call(self._bridge.desk.trading.place(request))
+            number = await self._bridge.call(self._bridge.desk.trading.place(request))
         except AuthorisationNeeded as needed:
             self._intents.end(intent)
             self.page = needed.url
@@ -250,10 +250,11 @@ class OrderTicket(TicketForm):
             self._intents.end(intent)
             self.message.say(f"Not placed. {failure}", "strip-danger")
         else:
-            self._intents.end(intent)
+            self._intents.end(intent, number)
             self._begun = False
             what = f"{request.side.capitalize()} {fmt.group(request.quantity)} {request.instrument.partition(':')[2]}"
             self.message.say(f"Acknowledged by the broker: {what}.", "strip")
+            self._settle_unknown(number)
         finally:
             self._refresh()
 
@@ -264,14 +265,14 @@ class OrderTicket(TicketForm):
         self._refresh()
 
     def _on_order(self, order: Order) -> None:
-        told = self._intents.news(order)
-        if told:
-            self.message.say(told, "strip")
+        told, role = self._intents.news(order)
+        if told and (self._intents or self.message.text):  # what was put away does not come back
+            self.message.say(told, role)
         if told or self._intents:
             self._refresh()
 
     def _settle_unknown(self, number: OrderId | None) -> None:
-        """The look-up may have been quicker than the failure that reported the question."""
+        """The news may have been quicker than the answer or the failure that it belongs to."""
         order = next((o for o in self._facts.orders.values() if o.id is not None and o.id == number), None)
         if order is not None:
             self._on_order(order)

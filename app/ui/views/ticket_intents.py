@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from app.domain.events import OrderUnresolved
 from app.domain.ids import OrderId
 from app.domain.order import Order, OrderRequest, OrderStatus
-from app.ui.views.ticket_words import Intent, same
+from app.ui.views.ticket_words import Intent, fate, same
 
 SENDING = "Sending…"
 WAITING = "Waiting for its turn…"
@@ -30,6 +30,8 @@ class OpenIntents:
 
     def __init__(self) -> None:
         self._sent: dict[Intent, _Sent] = {}
+        self._followed: OrderId | None = None
+        """The last one that the broker took: what becomes of it is still to be told."""
 
     def __bool__(self) -> bool:
         return bool(self._sent)
@@ -37,10 +39,12 @@ class OpenIntents:
     def begin(self, intent: Intent) -> None:
         """The button was pressed."""
         self._sent[intent] = _Sent()
+        self._followed = None
 
-    def end(self, intent: Intent) -> None:
-        """Its outcome is known."""
+    def end(self, intent: Intent, taken: OrderId | None = None) -> None:
+        """Its outcome is known: not sent, or taken by the broker under our number."""
         self._sent.pop(intent, None)
+        self._followed = taken
 
     def lost(self, intent: Intent) -> OrderId | None:
         """Nobody answered: locked until the order book has told. Our number of the order."""
@@ -60,8 +64,16 @@ class OpenIntents:
             if same(intent.request, event.request):
                 sent.order, sent.words = event.order_id, UNKNOWN
 
-    def news(self, order: Order) -> str:
-        """An order changed. What there is to say of it; empty: nothing, or it is none of ours."""
+    def news(self, order: Order) -> tuple[str, str]:
+        """An order changed. What there is to say of it and its role; empty: nothing, or it is none of ours."""
+        if order.id is not None and order.id == self._followed:
+            told = fate(order)
+            if told[0]:
+                self._followed = None
+            return told
+        return self._open_news(order), "strip"
+
+    def _open_news(self, order: Order) -> str:
         for intent, sent in list(self._sent.items()):
             if order.id is not None and sent.order == order.id:
                 return self._told(intent, sent, order)
@@ -74,7 +86,7 @@ class OpenIntents:
         if order.status not in _OPEN:
             if sent.words != UNKNOWN:
                 return ""  # its answer is on the way
-            self.end(intent)
+            self.end(intent, None if order.status.is_final else order.id)
             what = f"{order.side.capitalize()} {order.quantity} {order.instrument.partition(':')[2]}"
             return f"Found out: {what} is {order.status}."
         if sent.words != UNKNOWN and not order.broker_order_id:

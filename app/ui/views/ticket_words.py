@@ -10,7 +10,8 @@ from app.domain.events import SessionState
 from app.domain.gtt import GttRequest
 from app.domain.ids import AccountId
 from app.domain.instrument import Instrument, Product
-from app.domain.order import OrderRequest
+from app.domain.order import Order, OrderRequest, OrderStatus
+from app.ui import format as fmt
 from app.ui.views.words import price_of, quantity_of
 
 PRODUCTS = {
@@ -51,6 +52,19 @@ def barred(state: SessionState) -> str:
     if state is SessionState.PAUSED:
         return "The account is paused. Resume it in the Accounts menu; positions can be closed in their list."
     return "" if state.may_live else "Log in first."
+
+
+def fate(order: Order) -> tuple[str, str]:
+    """What became of an order that the broker had taken, and the role of the words; empty while it is at work."""
+    name = order.instrument.partition(":")[2]
+    what = f"{order.side.capitalize()} {fmt.group(order.quantity)} {name}"
+    if order.status is OrderStatus.REJECTED:
+        return f'Turned down by the broker after it had taken it: {what}. "{order.status_text or ""}"', "strip-danger"
+    if order.status is OrderStatus.FILLED:
+        return f"Filled: {what}.", "strip"
+    if order.status.is_final:
+        return f"{order.status.capitalize()}: {what}; {fmt.group(order.filled_quantity)} filled.", "strip"
+    return "", ""
 
 
 def account_place(offered: Sequence[AccountView], kept: AccountId | None) -> int:

@@ -61,6 +61,40 @@ def test_return_sends_a_market_order_once(stage: Stage, ticket: OrderTicket) -> 
     assert ticket.send.isEnabled()
 
 
+@pytest.mark.parametrize(
+    ("status", "filled", "told"),
+    [
+        (OrderStatus.REJECTED, 0, 'Turned down by the broker after it had taken it: Buy 25 INFY. "Insufficient funds"'),
+        (OrderStatus.FILLED, 25, "Filled: Buy 25 INFY."),
+        (OrderStatus.CANCELLED, 5, "Cancelled: Buy 25 INFY; 5 filled."),
+    ],
+)
+def test_what_became_of_an_acknowledged_order_is_told(
+    stage: Stage, ticket: OrderTicket, status: OrderStatus, filled: int, told: str
+) -> None:
+    ready(stage, ticket)
+    ticket.quantity.set_value(25)
+    QTest.keyClick(ticket.quantity, Qt.Key.Key_Return)
+    stage.until(lambda: "Acknowledged" in ticket.message.text)
+    order = list(stage.desk.script.orders.values())[-1]
+    stage.publish(OrderChanged(replace(order, id=OrderId("another"), status=OrderStatus.REJECTED)))
+    stage.publish(OrderChanged(order))
+    assert "Acknowledged" in ticket.message.text
+    last = replace(order, status=status, filled_quantity=filled, status_text="Insufficient funds")
+    stage.publish(OrderChanged(last))
+    stage.until(lambda: ticket.message.text == told)
+
+
+def test_an_acknowledgement_that_was_put_away_does_not_come_back(stage: Stage, ticket: OrderTicket) -> None:
+    ready(stage, ticket)
+    QTest.keyClick(ticket.quantity, Qt.Key.Key_Return)
+    stage.until(lambda: "Acknowledged" in ticket.message.text)
+    QTest.keyClick(ticket, Qt.Key.Key_Escape)
+    order = list(stage.desk.script.orders.values())[-1]
+    stage.publish(OrderChanged(replace(order, status=OrderStatus.FILLED)))
+    assert ticket.message.text == ""
+
+
 def test_the_button_is_locked_from_the_press_to_the_outcome(stage: Stage, ticket: OrderTicket) -> None:
     gate = stage.desk.script.hold("place")
     ready(stage, ticket)

@@ -6,7 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from PySide6.QtCore import QByteArray, QPoint, QSettings, QSize, Qt, QTimer
-from PySide6.QtWidgets import QDockWidget, QHBoxLayout, QMainWindow, QMenu, QTabBar, QTabWidget, QToolButton, QWidget
+from PySide6.QtGui import QKeySequence
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QDockWidget,
+    QHBoxLayout,
+    QMainWindow,
+    QMenu,
+    QTabBar,
+    QTabWidget,
+    QToolButton,
+    QWidget,
+)
 
 from app.ui import theme
 from app.ui.views.table_view import TableView
@@ -110,6 +121,7 @@ class Docks:
         self._titles.setSingleShot(True)
         self._titles.setInterval(0)
         self._titles.timeout.connect(self._show_titles)
+        self._titles.timeout.connect(self._keep_letters)
         for place in places:
             dock = QDockWidget(caption(place.title), window)
             dock.setObjectName(f"dock.{place.name}")
@@ -123,6 +135,15 @@ class Docks:
 
     def __getitem__(self, name: str) -> QDockWidget:
         return self._docks[name]
+
+    def _keep_letters(self) -> None:
+        """Qt counts a view behind a tab as visible: its buttons would take the letters (Alt+…) of those in sight."""
+        for dock in self._docks.values():
+            behind = dock.isVisible() and dock.widget().visibleRegion().isEmpty()
+            for button in dock.widget().findChildren(QAbstractButton):
+                letter = QKeySequence() if behind else QKeySequence.mnemonic(button.text())
+                if button.shortcut() != letter:
+                    button.setShortcut(letter)
 
     def arrange(self) -> None:
         """The default: watchlist left, ticket right, tables below the chart, the stops always in sight beside them."""

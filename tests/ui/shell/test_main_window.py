@@ -12,6 +12,7 @@ from PySide6.QtCore import QModelIndex, Qt, QTimer
 from PySide6.QtGui import QFont, QFontMetrics
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import (
+    QAbstractButton,
     QApplication,
     QCheckBox,
     QComboBox,
@@ -784,6 +785,20 @@ def test_the_ticket_stays_on_the_account_that_was_chosen(stage: Stage, window: M
         stage.loop.run_until_complete(window.facts.load_accounts())
         assert window.facts.accounts[other].state is state
         assert ticket.currentData() == other
+
+
+def test_a_letter_belongs_to_the_button_in_sight(stage: Stage, window: MainWindow) -> None:
+    def letters(name: str) -> set[str]:
+        found = window.docks[name].widget().findChildren(QAbstractButton)
+        return {button.shortcut().toString() for button in found} - {""}
+
+    window.docks.bring("strategies")
+    stage.until(lambda: not letters("sync") and not letters("accounts"))
+    assert {"Alt+R", "Alt+U", "Alt+Y"} <= letters("strategies")
+    window.docks.bring("sync")
+    stage.until(lambda: not letters("strategies"))
+    assert {"Alt+Y", "Alt+C"} <= letters("sync")
+    assert "Alt+B" in letters("ticket"), "what no tab covers keeps its letters"
 
 
 def test_short_messages_use_the_same_few_frames_again(stage: Stage, window: MainWindow) -> None:

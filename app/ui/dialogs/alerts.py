@@ -33,7 +33,9 @@ _TONES = {AlertStatus.ENABLED: Tone.GOOD, AlertStatus.DISABLED: Tone.WARN, Alert
 
 def against(alert: Alert) -> str:
     """What the price is compared with."""
-    return f"{alert.amount:,f}" if alert.amount is not None else symbol_of(alert.other or InstrumentId(""))
+    if alert.amount is None:
+        return symbol_of(alert.other or InstrumentId(""))
+    return fmt.decimal(alert.amount, max(2, -int(alert.amount.as_tuple().exponent)))
 
 
 COLUMNS: tuple[Column[Alert], ...] = (
@@ -162,6 +164,8 @@ class AlertsPage(ServicePage):
         found = await self.bridge.call(self.bridge.desk.services.alerts(account))
         self._alerts = {alert.id: alert for alert in found}
         self._model.replace((alert.id, alert) for alert in found)
+        if self.table.current in self._alerts:
+            self._show_history(self.table.current)
         return ""
 
     def _show_history(self, key: Key) -> None:

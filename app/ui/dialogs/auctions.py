@@ -126,6 +126,7 @@ class AuctionsPage(ServicePage):
 
         async def send() -> str:
             await self.bridge.call(self.bridge.desk.services.bid(offer, quantity, price))
+            self.price.clear()  # the next press would offer the same shares again
             return f"Offered {fmt.group(quantity)} {symbol_of(offer.instrument)}: see Orders for what becomes of it."
 
         self.begin(send, "Offering…")

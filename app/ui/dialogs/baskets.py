@@ -211,7 +211,7 @@ class BasketPage(ServicePage):
         if count and self.ready:
             orders = "1 order" if count == 1 else f"{count} orders"
             text = f"Send {orders}? {self._sum.text()}"
-            self.question.ask(text, f"&Send {orders}", "&Not yet", self.send)
+            self.question.ask(text, f"&Yes, send {orders}", "&Not yet", self.send)
 
     def send(self) -> None:
         """Each by the way that every order takes; one that is refused does not hold up the others."""

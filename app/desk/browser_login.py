@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from app.desk.browser_page import page_of
 from app.desk.messages import AccountView, LoginPage
 from app.desk.session import SessionDesk
-from app.desk.workspace import Workspace
 from app.domain.account import LOOPBACK
 from app.domain.errors import AppError, Cancelled, Denied, LoginFailed
 from app.domain.ids import AccountId
@@ -40,22 +39,19 @@ class _Waiting:
 class BrowserLogins:
     """Implements `desk.api.BrowserLoginVerbs`."""
 
-    def __init__(self, workspace: Workspace, session: SessionDesk) -> None:
-        self._workspace = workspace
+    def __init__(self, session: SessionDesk) -> None:
         self._session = session
         self._waiting: dict[AccountId, _Waiting] = {}
 
     async def begin(self, account: AccountId, redirect_url: str = "") -> LoginPage:
-        """Listens, and gives the page to open. A redirect URL that is given is kept with the account.
+        """Listens, and gives the page to open. A redirect URL that is given is kept once a login has come back to it.
 
         Raises Denied in words: not on this machine, encrypted, without a port, port taken.
         """
-        record = self._workspace.record(account)
-        redirect = redirect_url.strip() or record.endpoints.redirect_url
+        redirect = redirect_url.strip() or self._session.redirect_of(account)
         port = listening_port(redirect)
         await self.cancel(account)
-        if redirect != record.endpoints.redirect_url:
-            await self._workspace.save(replace(record, endpoints=replace(record.endpoints, redirect_url=redirect)))
+        self._session.offer_redirect(account, redirect)
         page = await self._session.begin_login(account)
         try:
             server = await asyncio.start_server(
@@ -66,7 +62,6 @@ class BrowserLogins:
             raise Denied(
                 f"Port {port} of this computer is taken by another program.",
                 "Close that program, or register a redirect URL with another port at the broker.",
-                detail=type(failure).__name__,
             ) from failure
         outcome: asyncio.Future[AccountView] = asyncio.get_running_loop().create_future()
         self._waiting[account] = _Waiting(server, redirect, outcome)

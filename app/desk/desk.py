@@ -102,7 +102,7 @@ class LocalDesk:
         self.guard = guard
         self.strategies = StrategyDesk(workspace)
         self.flights = FlightDesk(workspace)
-        self.browser = BrowserLogins(workspace, self.session)
+        self.browser = BrowserLogins(self.session)
         self.services = ServiceDesk(workspace, self.session)
         self.quotes = QuoteDesk(workspace, self.market.unpriced)
         self.market.arranged = self.quotes.arranged

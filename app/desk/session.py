@@ -353,6 +353,14 @@ class SessionDesk:
         self._attempts.cancel(account)
         self._sessions.withdraw(account)
 
+    def redirect_of(self, account: AccountId) -> str:
+        """Where the account's next login ends."""
+        return self._sessions.for_login(account).endpoints.redirect_url
+
+    def offer_redirect(self, account: AccountId, redirect_url: str) -> None:
+        """It ends there; kept with the account once it has ended well: a mistyped one spoils no other login."""
+        self._sessions.offer_redirect(account, redirect_url)
+
     def awaits_login(self, account: AccountId) -> bool:
         """A page of the account is out, and its redirect has not come yet."""
         return self._attempts.waits(account)

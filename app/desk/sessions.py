@@ -63,6 +63,12 @@ class Sessions:
         self._offered[account] = replace(record, endpoints=endpoints, sealed_secret=sealed)
         return True
 
+    def offer_redirect(self, account: AccountId, redirect_url: str) -> None:
+        """The account's next login ends there, and later ones too if it ends well."""
+        record = self.for_login(account)
+        if redirect_url != record.endpoints.redirect_url:
+            self._offered[account] = replace(record, endpoints=replace(record.endpoints, redirect_url=redirect_url))
+
     def for_login(self, account: AccountId) -> AccountRecord:
         """With what was offered last; else as it is stored."""
         return self._offered.get(account) or self._workspace.record(account)

@@ -114,8 +114,12 @@ async def test_a_port_that_is_taken_is_said_in_words_and_nothing_listens(
         assert not desk.session.awaits_login(account)
 
 
-async def test_a_redirect_url_that_is_entered_stays_with_the_account(desk: LocalDesk, exchange: PaperExchange) -> None:
+async def test_a_redirect_url_that_is_entered_stays_once_a_login_has_come_back_to_it(
+    desk: LocalDesk, exchange: PaperExchange
+) -> None:
+    """One that is mistyped, or not registered, would else spoil the login in the window too."""
     account = await connected(desk, exchange)
+    before = (await desk.session.begin_login(account)).redirect_url
     entered = registered()
     assert (await desk.browser.begin(account, entered)).redirect_url == entered
     waiting = asyncio.create_task(desk.browser.finish(account))
@@ -123,8 +127,12 @@ async def test_a_redirect_url_that_is_entered_stays_with_the_account(desk: Local
     await desk.browser.cancel(account)
     with pytest.raises(Cancelled):
         await waiting
-    assert (await desk.browser.begin(account)).redirect_url == entered
-    await desk.browser.cancel(account)
+    assert (await desk.session.begin_login(account)).redirect_url == before
+    page = await desk.browser.begin(account, entered)
+    waiting = asyncio.create_task(desk.browser.finish(account))
+    await visit(await log_in(exchange, page))
+    assert (await waiting).state is SessionState.ACTIVE
+    assert (await desk.session.begin_login(account)).redirect_url == entered
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,8 @@ class PreflightWatch:
         if report.open:
             words = "; ".join(f"{finding.name}: {finding.words}" for finding in report.open)
             step = "Open the pre-flight page."
-            self._publish(Noticed(Level.WARNING, "Before the market opens", words, step, None, "pre-flight"))
+            self._publish(
+                Noticed(Level.WARNING, "Before the market opens", f"{words.rstrip('.')}.", step, None, "pre-flight")
+            )
         else:
             self._publish(Noticed(Level.INFO, "Pre-flight: everything stands", "", "", None, "pre-flight"))

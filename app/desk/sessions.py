@@ -300,7 +300,10 @@ class Sessions:
                 asked_at=self.watch.asked_at(record.id),
             )
             clock = desk.clock
-            yield Watched(record.id, facts, clock.now(), clock.speed, desk.hours.calendar, desk.stops.armed)
+            yield Watched(
+                record.id, facts, clock.now(), clock.speed, desk.hours.calendar, desk.stops.armed,
+                f"{info.title} {record.user_id}",
+            )  # fmt: skip
 
     def _renewable(self, record: AccountRecord) -> bool:
         """A token that renews is at hand. What cannot be opened says so when the session is taken up."""

@@ -95,6 +95,8 @@ class Watched:
     calendar: Calendar
     armed: int
     """Stops that are blind without a session."""
+    name: str
+    """What a trader calls the account: a start asks before anybody else could say it."""
 
 
 class TokenWatch:
@@ -169,4 +171,4 @@ class TokenWatch:
             words = f"The session ends at {at:%H:%M}" + (f"; {stops} blind from then on." if blind else ".")
         self._publish(LoginAsked(account, words))
         level = Level.ALARM if blind else Level.WARNING
-        self._publish(Noticed(level, f"Log in to {account}", words, "Log in again.", account, f"log in:{account}"))
+        self._publish(Noticed(level, f"Log in to {watched.name}", words, "Log in again.", account, f"log in:{account}"))

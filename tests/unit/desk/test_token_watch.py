@@ -103,7 +103,7 @@ def look(facts: TokenFacts, failure: Exception | None, calendar: TradingCalendar
 
     async def script() -> None:
         watch = TokenWatch(list, renew, events.append)
-        await watch.look(Watched(ACCOUNT, facts, at("2026-11-25 10:00"), 1.0, calendar, armed))
+        await watch.look(Watched(ACCOUNT, facts, at("2026-11-25 10:00"), 1.0, calendar, armed, "Zerodha AB1234"))
         assert watch.renewed == (failure is None and facts.renewable)
 
     run(script())
@@ -123,6 +123,7 @@ def test_a_refused_renewal_asks_the_trader_once_with_the_stops_at_stake(calendar
     assert isinstance(asked, LoginAsked)
     assert asked.words == "The session ends at 10:30; 2 stops are blind from then on."
     assert isinstance(notice, Noticed)
+    assert notice.title == "Log in to Zerodha AB1234"
     assert notice.level is Level.ALARM
 
 

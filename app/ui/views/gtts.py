@@ -38,6 +38,8 @@ class GttRow:
     gtt: Gtt
     instrument: Instrument | None
     busy: bool
+    account: str
+    """What a trader calls the account."""
 
     @property
     def can_change(self) -> bool:
@@ -96,9 +98,18 @@ COLUMNS: tuple[Column[GttRow], ...] = (
         "Instrument",
         lambda r: r.gtt.instrument,
         shown=lambda r: symbol_of(r.gtt.instrument),
-        tip=lambda r: f"{r.gtt.instrument} · {r.gtt.account} · trigger {r.gtt.id}",
+        tip=lambda r: f"{r.gtt.instrument} · {r.account} · trigger {r.gtt.id}",
         whole=True,
         width=120,
+    ),
+    Column(
+        "account",
+        "Account",
+        lambda r: r.account,
+        tone=lambda _r: Tone.DIM,
+        help="Shown once there are several accounts",
+        whole=True,
+        width=112,
     ),
     Column("side", "Side", lambda r: r.gtt.legs[0].side, tone=lambda r: side_tone(r.gtt.legs[0].side), width=54),
     Column(
@@ -198,6 +209,8 @@ class GttsPanel(QWidget):
         bridge.subscribe(GttsChanged, self._on_changed)
         bridge.subscribe(SessionChanged, lambda _event: self._look_if_seen())
         facts.instruments_known.connect(lambda _ids: self._refresh())
+        facts.accounts_changed.connect(self._refresh)
+        self.table.want_with_several(facts, "account")
         self._refresh()
 
     def showEvent(self, event: QShowEvent) -> None:
@@ -266,7 +279,12 @@ class GttsPanel(QWidget):
         self._refresh()
 
     def _row(self, gtt: Gtt) -> GttRow:
-        return GttRow(gtt, self._facts.instruments.get(gtt.instrument), (gtt.account, gtt.id) in self._busy)
+        return GttRow(
+            gtt,
+            self._facts.instruments.get(gtt.instrument),
+            (gtt.account, gtt.id) in self._busy,
+            self._facts.account_name(gtt.account),
+        )
 
     def _refresh(self) -> None:
         listed = sorted(self._gtts.values(), key=lambda gtt: gtt.created_at, reverse=True)

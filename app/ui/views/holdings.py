@@ -43,6 +43,8 @@ class HoldingRow:
     """Who tells the price when no feed brings it."""
     coverage: Coverage | None = None
     """What protects those that a stop guards; None: no stop does."""
+    account: str = ""
+    """What a trader calls the account."""
 
     @property
     def key(self) -> PositionKey:
@@ -70,9 +72,18 @@ COLUMNS: tuple[Column[HoldingRow], ...] = (
         "Instrument",
         lambda r: r.holding.instrument,
         shown=lambda r: symbol_of(r.holding.instrument),
-        tip=lambda r: f"{r.holding.instrument} · {r.holding.isin}",
+        tip=lambda r: f"{r.holding.instrument} · {r.holding.isin} · {r.account}",
         whole=True,
         width=110,
+    ),
+    Column(
+        "account",
+        "Account",
+        lambda r: r.account,
+        tone=lambda _r: Tone.DIM,
+        help="Shown once there are several accounts",
+        whole=True,
+        width=112,
     ),
     Column("quantity", "Qty", lambda r: r.holding.quantity, fmt.group, number=True, width=60),
     Column(
@@ -181,6 +192,8 @@ class HoldingsPanel(QWidget):
         layout.addWidget(self.message)
         layout.addWidget(self.table, 1)
         layout.addWidget(self.strip)
+        facts.accounts_changed.connect(self._refresh)
+        self.table.want_with_several(facts, "account")
         facts.stop_changed.connect(self._on_stop)
         facts.holdings_changed.connect(self._refresh)
         facts.coverage_changed.connect(self._refresh)
@@ -254,5 +267,6 @@ class HoldingsPanel(QWidget):
             holding.last_price if last is None else last,
             self._facts.stop_of(key),
             self._facts.polled.get(holding.instrument),
-            coverage=self._facts.coverage.get(key),
+            self._facts.coverage.get(key),
+            self._facts.account_name(holding.account),
         )

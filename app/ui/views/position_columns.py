@@ -35,6 +35,8 @@ class PositionRow:
     """Seconds since the instrument last ticked, where its market trades."""
     polled: PolledPrice | None = None
     """Who tells the price when no feed brings it."""
+    twin: bool = False
+    """The account holds the instrument in another product too: only the product tells the two rows apart."""
 
     @property
     def pnl(self) -> Decimal:
@@ -45,6 +47,12 @@ class PositionRow:
     def sold_shares(self) -> bool:
         """Short in delivery: shares that were sold out of demat. Nothing is owed, and closing it buys them back."""
         return self.position.quantity < 0 and self.position.key.product in (Product.CNC, Product.MTF)
+
+
+def _symbol(row: PositionRow) -> str:
+    """The product is said where it is needed: its own column is the first that a narrow table leaves out."""
+    key = row.position.key
+    return f"{symbol_of(key.instrument)} {key.product}" if row.twin else symbol_of(key.instrument)
 
 
 def _average(row: PositionRow) -> str:
@@ -101,9 +109,9 @@ COLUMNS: tuple[Column[PositionRow], ...] = (
     Column(
         "symbol",
         "Instrument",
-        lambda r: r.position.key.instrument,
-        shown=lambda r: symbol_of(r.position.key.instrument),
-        tip=lambda r: f"{r.position.key.instrument} · {r.account}{age_tip(r.age)}",
+        lambda r: (r.position.key.instrument, r.position.key.product if r.twin else ""),
+        shown=_symbol,
+        tip=lambda r: f"{r.position.key.instrument} · {r.position.key.product} · {r.account}{age_tip(r.age)}",
         tone=lambda r: age_tone(r.age) if r.position.quantity else Tone.PLAIN,
         whole=True,
         width=128,

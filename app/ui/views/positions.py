@@ -266,6 +266,10 @@ class PositionsPanel(QWidget):
             self._facts.account_name(key.account),
             self._facts.price_age(key.account, key.instrument) if position.quantity else 0,
             self._facts.polled.get(key.instrument),
+            any(
+                other.account == key.account and other.product != key.product
+                for other in self._facts.held_in([key.instrument])
+            ),
         )
 
     def _price_ages(self) -> Iterator[tuple[Key, int]]:

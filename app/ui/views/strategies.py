@@ -101,6 +101,8 @@ class StrategiesPanel(QWidget):
         facts.ticks_changed.connect(self._on_ticks)
         facts.instruments_known.connect(lambda _ids: self._model.touch_all())
         facts.stop_changed.connect(lambda _stop: self._painting.ask())
+        facts.accounts_changed.connect(self._on_accounts)
+        self.table.want_with_several(facts, "account")
         self._model.rowsInserted.connect(lambda *_: self._show_foot())
         self._show_foot()
 
@@ -122,11 +124,21 @@ class StrategiesPanel(QWidget):
 
     def _row(self, strategy: Strategy) -> StrategyRow:
         instrument = strategy.plan.instrument
-        return StrategyRow(strategy, self._facts.instruments.get(instrument), self._facts.last(instrument))
+        return StrategyRow(
+            strategy,
+            self._facts.instruments.get(instrument),
+            self._facts.last(instrument),
+            self._facts.account_name(strategy.plan.account),
+        )
 
     def _row_of(self, strategy: StrategyId) -> StrategyRow | None:
         found = self.kept.strategies.get(strategy)
         return None if found is None else self._row(found)
+
+    def _on_accounts(self) -> None:
+        """Their names come with them."""
+        for strategy in self.kept.strategies.values():
+            self._model.put(strategy.id, self._row(strategy))
 
     def _on_changed(self, strategy: Strategy) -> None:
         self._model.put(strategy.id, self._row(strategy))

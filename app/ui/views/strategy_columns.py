@@ -35,6 +35,8 @@ class StrategyRow:
     strategy: Strategy
     instrument: Instrument | None
     last: Price | None
+    account: str
+    """What a trader calls the account."""
 
     @property
     def result(self) -> int | None:
@@ -73,7 +75,7 @@ def _tip(row: StrategyRow) -> str:
         told.append(f"stop looks at {plan.source}")
     what = f"{entry_word(plan.side)} {clock_of(plan.entry_second)}, {exit_word(plan.side).lower()} "
     what += clock_of(plan.exit_second) + (f" {plan.carry} trading days later" if plan.carry else "")
-    return "\n".join([f"{plan.instrument} · {plan.product} · {plan.account}", f"{what}, {days_words(plan)}", *told])
+    return "\n".join([f"{plan.instrument} · {plan.product} · {row.account}", f"{what}, {days_words(plan)}", *told])
 
 
 COLUMNS: tuple[Column[StrategyRow], ...] = (
@@ -96,6 +98,15 @@ COLUMNS: tuple[Column[StrategyRow], ...] = (
         tip=lambda r: r.strategy.note,
         whole=True,
         width=86,
+    ),
+    Column(
+        "account",
+        "Account",
+        lambda r: r.account,
+        tone=lambda _r: Tone.DIM,
+        help="Shown once there are several accounts",
+        whole=True,
+        width=112,
     ),
     Column(
         "side",

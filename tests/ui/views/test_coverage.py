@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from PySide6.QtWidgets import QLabel
 
 from app.domain.coverage import Coverage, CoverageChanged, Protection
+from app.domain.events import PositionsChanged
+from app.domain.ids import AccountId
+from app.domain.instrument import Product
 from app.domain.portfolio import PositionKey
 from app.ui.models.facts import Facts
 from app.ui.models.table import TableModel
+from app.ui.views.gtts import GttsPanel
 from app.ui.views.holdings import HoldingsPanel
 from app.ui.views.positions import PositionsPanel
 from app.ui.views.stops import StopsPanel
+from app.ui.views.strategies import StrategiesPanel
 from app.ui.widgets.coverage_meter import coverage_words, meter_words
 from tests.ui import scripted_market as market
 from tests.ui.charts.stage import Stage
@@ -122,4 +128,46 @@ def test_a_holding_says_what_would_sell_it(stage: Stage, facts: Facts) -> None:
     stage.publish(CoverageChanged(held.account, (covered,)))
     stage.until(lambda: "local + GTT at the broker" in column(panel._model, "coverage"))
     assert column(panel._model, "coverage").count("") == len(market.holdings()) - 1, "no stop guards the others"
+    panel.close()
+
+
+def test_one_instrument_in_two_products_is_told_apart_in_the_narrow_table(
+    stage: Stage, positions: PositionsPanel
+) -> None:
+    """The product's own column is the first that goes; two rows must not look alike where a stop or an exit is set."""
+    future = next(p for p in market.positions() if p.key.instrument == "NFO:NIFTY26NOVFUT")
+    day = replace(future, key=replace(future.key, product=Product.MIS))
+    assert "NIFTY26NOVFUT" in column(positions._model, "symbol")
+    stage.publish(PositionsChanged(market.ACCOUNT, (*market.positions(), day), market.NOW))
+    stage.until(lambda: "NIFTY26NOVFUT MIS" in column(positions._model, "symbol"))
+    shown = column(positions._model, "symbol")
+    assert "NIFTY26NOVFUT NRML" in shown
+    assert "INFY" in shown, "one product only: nothing is added"
+    stage.publish(PositionsChanged(market.ACCOUNT, tuple(market.positions()), market.NOW))
+    stage.until(lambda: "NIFTY26NOVFUT" in column(positions._model, "symbol"))
+
+
+@pytest.mark.parametrize("kind", [HoldingsPanel, GttsPanel, StrategiesPanel])
+def test_with_two_accounts_every_table_says_whose_a_row_is(stage: Stage, facts: Facts, kind: type) -> None:
+    """A share may lie in both: selling it, or deleting its trigger, is another thing in each."""
+    panel = kind(stage.bridge, facts)
+    panel.resize(690, 260)  # the least that the default layout gives it
+    panel.show()
+    stage.loop.run_until_complete(facts.load())
+    at = panel._model.column("account")
+    assert panel.table.isColumnHidden(at)
+    first = stage.desk.script.accounts[market.ACCOUNT]
+    other = AccountId("upstox-11AA22BB")
+    stage.desk.script.accounts[other] = replace(first, id=other, broker="upstox", broker_title="Upstox", user_id="UP77")
+    stage.loop.run_until_complete(facts.load_accounts())
+    stage.until(lambda: not panel.table.isColumnHidden(at))
+    panel.close()
+
+
+def test_a_holding_says_whose_it_is(stage: Stage, facts: Facts) -> None:
+    panel = HoldingsPanel(stage.bridge, facts)
+    panel.show()
+    stage.loop.run_until_complete(facts.load())
+    stage.until(lambda: bool(column(panel._model, "account")))
+    assert set(column(panel._model, "account")) == {facts.account_name(market.ACCOUNT)}
     panel.close()

@@ -26,6 +26,11 @@ class Window:
         self._turns: list[float] = []
         """When calls leave or left, ascending; those of the last `seconds` and those that wait."""
 
+    @property
+    def used(self) -> float:
+        """The share of the calls that have left or wait, from 0 to 1."""
+        return (len(self._turns) - bisect_right(self._turns, time.monotonic() - self._seconds)) / self._limit
+
     async def turn(self, *, urgent: bool = False) -> None:
         """Returns when the caller may send. Raises RateLimited when that is further away than `patience` seconds."""
         now = time.monotonic()

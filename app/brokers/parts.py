@@ -161,6 +161,15 @@ class PlacedOrder:
 
 
 @runtime_checkable
+class ReadBudget(Protocol):
+    """The broker counts requests over minutes: who reads all the time can use them up."""
+
+    def reads_used(self) -> float:
+        """The share of them that is used now, from 0 to 1; of several windows the fullest."""
+        ...
+
+
+@runtime_checkable
 class SlicingBroker(Protocol):
     """The broker cuts up an order above the exchange's freeze quantity."""
 

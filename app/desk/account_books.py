@@ -122,7 +122,8 @@ class AccountBooks:
         elif isinstance(news, PositionNews):
             reading = self._state.reading
             if reading is None or reading.quantity(news.key) != news.quantity:
-                self._tasks.start(self._positions_now(), f"positions of {name} after a change elsewhere")
+                reading_on = self._positions_now(routine=self._in_series)
+                self._tasks.start(reading_on, f"positions of {name} after a change elsewhere")
         elif not self._holdings_due and not any(map(news.tells, self.holdings)):
             self._holdings_due = True
             self._tasks.start(self._holdings_now(), f"holdings of {name} after a change")
@@ -143,12 +144,12 @@ class AccountBooks:
         """An order that fills little by little: brokers count what is read, and exits read by the same count."""
         await asyncio.sleep(SERIES_SECONDS)
         self._in_series = False
-        await self._positions_now()
+        await self._positions_now(routine=True)
 
-    async def _positions_now(self) -> None:
+    async def _positions_now(self, *, routine: bool = False) -> None:
         for pause in READ_AGAIN_SECONDS:
             try:
-                await self._state.read_positions()
+                await self._state.read_positions(routine=routine)
                 break
             except SessionExpired:
                 break

@@ -243,8 +243,8 @@ class FlattenDesk:
         desk, loop = work.desk, asyncio.get_running_loop()
         until = loop.time() + EXIT_SECONDS
         while True:
-            positions = open_positions((await desk.state.read_positions()).positions.values())
-            mine, others = working(desk, await desk.state.read_orders())
+            positions = open_positions((await desk.state.read_positions(routine=True)).positions.values())
+            mine, others = working(desk, await desk.state.read_orders(routine=True))
             busy = {key_of(order) for order in ([*mine, *others] if work.choice.elsewhere else mine)}
             todo = [p.key for p in positions if p.key not in work.refused]
             on_the_way = any(s.state in _EXITING for p in positions for s in desk.stops.stops_on(p.key))

@@ -52,8 +52,8 @@ class OrderWatch:
 
     async def _read(self) -> None:
         try:
-            await self._state.read_orders()
-            await self._state.read_positions()
+            await self._state.read_orders(routine=True)
+            await self._state.read_positions(routine=True)
         except AppError as failure:  # said by who reads; the next reading follows at once
             log.info("orders of %s could not be read: %s", self._state.account, failure.cause)
 

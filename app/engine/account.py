@@ -21,13 +21,10 @@ from app.domain.order import Order, OrderStatus, may_follow
 from app.domain.origin import own_order
 from app.domain.portfolio import Holding, Position, PositionKey
 from app.engine.delivery import DELIVERED, Delivery, Held
-from app.engine.reads import Coalesced
+from app.engine.reads import READ_SPACING, Coalesced, scarce
 from app.runtime.clock import AccountClock
 
 T = TypeVar("T")
-
-READ_SPACING = 0.25
-"""Seconds between two reads of the order book, or of the positions, whoever asks."""
 
 SLICE = 20
 """Orders of a long book that are looked at in one turn of the loop: 0.2 ms."""
@@ -115,8 +112,8 @@ class AccountState:
         """Orders whose cancel is on its way: until when one that is listed as alive counts as being cancelled."""
         self._listed_as: dict[BrokerOrderId, OrderStatus] = {}
         self.on_session_dead: Callable[[SessionExpired], None] | None = None
-        self._orders_read = Coalesced(self._read_orders, f"orders of {account}", READ_SPACING)
-        self._positions_read = Coalesced(self._read_positions, f"positions of {account}", READ_SPACING)
+        self._orders_read = Coalesced(self._read_orders, f"orders of {account}", READ_SPACING, self._scarce)
+        self._positions_read = Coalesced(self._read_positions, f"positions of {account}", READ_SPACING, self._scarce)
 
     @property
     def session(self) -> ReadSession:
@@ -150,9 +147,10 @@ class AccountState:
         """Until there is a session."""
         await self._active.wait()
 
-    async def read_orders(self) -> Sequence[Order]:
-        """The order book by a read that begins now or later. Raises AppError."""
-        return await self._orders_read.fresh()
+    async def read_orders(self, *, routine: bool = False) -> Sequence[Order]:
+        """The order book by a read that begins now or later; `routine`: it may be a second later where the broker's
+        requests run short. Raises AppError."""
+        return await (self._orders_read.routine() if routine else self._orders_read.fresh())
 
     async def read_since_fills(self, key: PositionKey) -> PositionReading:
         """Positions as they are after every fill in one of them that was heard of: an answer that was on its way
@@ -171,9 +169,12 @@ class AccountState:
             return reading
         return await self.read_since_fills(key)
 
-    async def read_positions(self) -> PositionReading:
-        """The positions by a read that begins now or later. Raises AppError."""
-        return await self._positions_read.fresh()
+    async def read_positions(self, *, routine: bool = False) -> PositionReading:
+        """The positions, as `read_orders` reads orders. Raises AppError."""
+        return await (self._positions_read.routine() if routine else self._positions_read.fresh())
+
+    def _scarce(self) -> bool:
+        return scarce(self._session)
 
     def order_update(self, order: Order) -> None:
         """One order's news from the broker, by stream or read. Stale news is dropped."""

@@ -206,9 +206,10 @@ class Attempts:
             is_triggered(o.tag) or (is_backstop(o.tag) and o.kind in stops) for o in self.exits
         )
 
-    @property
-    def exchange_words(self) -> str:
-        """What it was, for the trader."""
+    def how_closed(self, filled: int) -> str:
+        """What ended the position (`filled`: units by our orders), for the trader."""
+        if not self.by_exchange:
+            return "position flat" if filled else "position was closed by another order"
         if any(is_triggered(order.tag) for order in self.exits):
             return "closed by the broker: its trigger (GTT) filled"
         return "closed by the exchange: its backstop filled"

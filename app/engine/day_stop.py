@@ -242,12 +242,12 @@ class DayGuard:
     async def _flatten(self) -> None:
         """One round: what is open is left, what waits is cancelled, and a look whether that was all."""
         try:
-            orders = await self._state.read_orders()
+            orders = await self._state.read_orders(routine=True)
             for order in orders:
                 ours = placed_here(order) and stop_of_tag(order.tag) is None
                 if ours and not order.status.is_final and order.variety is not Variety.AMO:
                     await self._try(self._orders.cancel(order.broker_order_id, purpose=Purpose.EXIT))
-            positions = (await self._state.read_positions()).positions.values()
+            positions = (await self._state.read_positions(routine=True)).positions.values()
         except AppError as failure:
             log.info("portfolio stop of %s waits: %s", self._stop.account, failure.cause)
             await asyncio.sleep(FLAT_SECONDS)

@@ -202,17 +202,24 @@ class ExitFollower:
         used = max((self._state.changes.get(order, 0) for order in live), default=0)
         return min(self._price.changes_left(live), MODIFICATIONS - used)
 
+    @property
+    def _unhurried(self) -> bool:
+        """The exit works in the market, and all is as it should be: brokers count reads."""
+        attempts = self._attempts
+        return bool(attempts.live) and not (attempts.unresolved or self.cleanup or self._seen.turned_for)
+
     async def _look(self) -> None:
         """Reads what the next decision needs. A failed read leaves the picture as it was, and unknown where it was."""
         if self._attempts.in_flight:
             return
         try:
             # Orders before the position: a fill between the two reads shows as "not yet updated", never as doubled.
-            await self._state.read_orders()
+            await self._state.read_orders(routine=self._unhurried)
             for absent in self._attempts.looked_up():
                 self.gave_up = True
                 self._record.note(self.stop, "absent", f"order {absent} does not exist")
-            await self._state.read_positions()
+            if not (self._unhurried and self._seen.recent):
+                await self._state.read_positions(routine=self._unhurried)
         except AppError as failure:
             self._seen.unread()
             log.info("stop %s: %s", self.stop.id, failure.cause)
@@ -382,14 +389,9 @@ class ExitFollower:
             closed_at=self._state.clock.now(),
             exit_average=value // units if units else None,
             exit_order=exits[-1].broker_order_id if exits else self.stop.exit_order,
-            note=self._how(step),
+            note=self._attempts.how_closed(step.filled),
         )
         await self._save("position flat", f"{step.filled} units by {len(exits)} order{'s' * (len(exits) > 1)}")
-
-    def _how(self, step: Close) -> str:
-        if self._attempts.by_exchange:
-            return self._attempts.exchange_words
-        return "position flat" if step.filled else "position was closed by another order"
 
     async def _save(self, what: str, detail: str, *intents: OrderRequest) -> None:
         """State to the journal and to whoever watches the stop."""

@@ -10,19 +10,47 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
+from app.brokers.parts import ReadBudget
+
 T = TypeVar("T")
+
+READ_SPACING = 0.25
+"""Seconds between two reads of the order book, or of the positions, whoever asks."""
+ROUTINE_SECONDS = 1.0
+"""From one reading to a routine one, where the broker's requests run short."""
+SCARCE = 0.5
+"""The share of the broker's requests that is used when routine readings make room for the others."""
+
+
+def scarce(session: object) -> bool:
+    """Whether what is left of the broker's requests is better kept for the readings on which an order hangs."""
+    return isinstance(session, ReadBudget) and session.reads_used() >= SCARCE
+
+
+def _plenty() -> bool:
+    return False
 
 
 class Coalesced(Generic[T]):
     """Shares reads. Loop thread only."""
 
-    def __init__(self, read: Callable[[], Awaitable[T]], name: str, spacing: float = 0.0) -> None:
+    def __init__(
+        self,
+        read: Callable[[], Awaitable[T]],
+        name: str,
+        spacing: float = 0.0,
+        scarce: Callable[[], bool] = _plenty,
+    ) -> None:
         self._read = read
+        self._scarce = scarce
+        """The broker's requests run short."""
         self._name = name
         self._spacing = spacing
         """Seconds from the start of one read to the start of the next."""
         self._begun_at = 0.0
         self._begun = False
+        self._latest: asyncio.Task[T] | None = None
+        """The read that began last, under way or done."""
         self._running: asyncio.Task[T] | None = None
         self._next: asyncio.Task[T] | None = None
 
@@ -39,6 +67,20 @@ class Coalesced(Generic[T]):
             self._next = self._start(self._running)
         return await asyncio.shield(self._next)
 
+    async def routine(self) -> T:
+        """The same for who can wait: where requests run short, what others ask for in the next second will do, or a
+        read at the end of it. Raises what the read raises."""
+        loop = asyncio.get_running_loop()
+        asked = loop.time()
+        while self._latest is not None and self._scarce():
+            if self._begun_at > asked:
+                return await asyncio.shield(self._latest)
+            early = self._begun_at + ROUTINE_SECONDS - loop.time()
+            if early <= 0:
+                break
+            await asyncio.sleep(early)
+        return await self.fresh()
+
     def _start(self, after: asyncio.Task[T] | None) -> asyncio.Task[T]:
         task = asyncio.get_running_loop().create_task(self._run(after), name=self._name)
         task.add_done_callback(_read_failure)
@@ -52,6 +94,7 @@ class Coalesced(Generic[T]):
                 self._begun = False
             await self._keep_distance()
             self._begun = True
+            self._latest = asyncio.current_task()
             return await self._read()
         finally:
             # Also when it was cancelled while it waited: nobody may wait for a read that never comes.

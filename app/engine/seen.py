@@ -10,6 +10,9 @@ from app.domain.order import Side
 from app.domain.portfolio import PositionKey
 from app.engine.account import PositionReading
 
+RECENT_SECONDS = 0.5
+"""Less than what must pass until two readings that agree are believed."""
+
 
 class SeenPosition:
     """Of one fired stop. Loop thread only."""
@@ -62,6 +65,11 @@ class SeenPosition:
         """As it is now. An answer that was on its way while a fill happened shows the position of before: acted upon,
         it sells twice."""
         return None if self.read_at < self.traded_at else self.quantity
+
+    @property
+    def recent(self) -> bool:
+        """Somebody has just read it, after every fill that was heard of."""
+        return self.current is not None and self._now() - self.read_at <= RECENT_SECONDS
 
     @property
     def age(self) -> float:

@@ -89,10 +89,15 @@ class FakeBroker(FakeTriggers):
         """By method: errors of the next calls."""
         self.reads = 0
         """Of orders and positions."""
+        self.used = 0.0
+        """The share of its requests that is used."""
         self.slow = 0.01
         """Seconds that an answer with positions is under way: it tells what was so when it left."""
         self.state: AccountState | None = None
         """Who hears order updates; None: the stream is down."""
+
+    def reads_used(self) -> float:
+        return self.used
 
     # -- the exchange's side
 

@@ -97,6 +97,10 @@ class UpstoxSession(UpstoxSpecials, UpstoxContracts, UpstoxCare, UpstoxOlder):
         """Closes the connections; the session at the broker lives on."""
         await self._rest.close()
 
+    def reads_used(self) -> float:
+        """The share of the minute's or of the half hour's reads that is used."""
+        return self._rest.limits.used
+
     # -- reads -------------------------------------------------------------------------------------------------------
 
     async def profile(self) -> Profile:

@@ -56,6 +56,11 @@ class Limits:
         for window in self._windows:
             await window.turn(urgent=urgent)
 
+    @property
+    def used(self) -> float:
+        """The share of the minute's or of the half hour's reads that is used, whichever is fuller."""
+        return max(window.used for window in self._windows[1:])
+
 
 class UpstoxRest:
     """One account's REST side. Loop thread."""
@@ -87,6 +92,11 @@ class UpstoxRest:
         """Closes the connections."""
         for client in (self._http, self._orders, self._files):
             await client.close()
+
+    @property
+    def limits(self) -> Limits:
+        """What this user's reads have used."""
+        return self._limits
 
     async def get(self, path: str, params: Params = (), *, urgent: bool = False) -> Any:
         """`data` of a small answer."""

@@ -156,6 +156,53 @@ def test_reads_keep_their_distance() -> None:
     run(scene())
 
 
+def test_where_the_brokers_requests_run_short_routine_readings_leave_them_to_the_others() -> None:
+    async def scene() -> None:
+        rig = Rig()
+        loop = asyncio.get_running_loop()
+        rig.broker.used = 0.5
+
+        async def often() -> None:
+            for _ in range(100):
+                await rig.state.read_positions(routine=True)
+                await asyncio.sleep(0.05)
+
+        readers = [asyncio.ensure_future(often()) for _ in range(3)]
+        await asyncio.sleep(10)
+        assert rig.broker.reads <= 11
+        asked = loop.time()
+        reading = await rig.state.read_positions()
+        assert asked <= reading.began <= asked + 0.25, "an exit's own look never waits for them"
+        rig.broker.used = 0.0
+        before = rig.broker.reads
+        await asyncio.sleep(5)
+        assert rig.broker.reads - before >= 18
+        for reader in readers:
+            reader.cancel()
+        await asyncio.gather(*readers, return_exceptions=True)
+
+    run(scene())
+
+
+def test_a_routine_reading_takes_what_another_reads_meanwhile() -> None:
+    async def scene() -> None:
+        begun: list[float] = []
+
+        async def read() -> int:
+            begun.append(asyncio.get_running_loop().time())
+            return len(begun)
+
+        reads = Coalesced(read, "test", 0.25, lambda: True)
+        assert await reads.routine() == 1
+        waiting = asyncio.ensure_future(reads.routine())
+        await settle()
+        assert await reads.fresh() == 2
+        assert await waiting == 2
+        assert begun[1] - begun[0] < 0.3
+
+    run(scene())
+
+
 def test_who_stops_waiting_takes_nothing_from_the_others() -> None:
     async def scene() -> None:
         source = Source()

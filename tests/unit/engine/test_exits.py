@@ -439,6 +439,25 @@ def test_an_exit_that_fills_little_by_little_asks_the_broker_no_more_than_needed
     play(script)
 
 
+def test_an_exit_that_rests_uses_the_positions_that_others_have_just_read() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        rig.broker.answers = ["open"]
+        rig.tick(98_900)
+        await settle()
+        before = rig.broker.reads
+        for _ in range(40):
+            await asyncio.sleep(0.26)
+            rig.broker.fill(BrokerOrderId("1000"), 1)
+            await rig.state.read_positions()
+        assert rig.broker.reads - before <= 58, "its own looks are at the orders, hardly ever at the positions"
+        rig.broker.fill(BrokerOrderId("1000"))
+        await rig.ended(stop)
+        assert rig.broker.held[KEY] == 0
+
+    play(script)
+
+
 def test_an_excess_of_two_exits_of_one_position_goes_back_once() -> None:
     async def script(rig: Rig) -> None:
         first = await rig.guard()

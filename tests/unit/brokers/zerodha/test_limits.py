@@ -61,6 +61,16 @@ async def test_what_is_long_past_does_not_count(hands: Hands) -> None:
     assert await wait_of(window, hands) == 0.0
 
 
+async def test_what_is_used_of_a_window_is_told(hands: Hands) -> None:
+    window = Window(10, 60.0)
+    for _ in range(5):
+        await window.turn(urgent=True)
+        hands.now += 1
+    assert window.used == 0.5
+    hands.now += 57
+    assert window.used == 0.2
+
+
 @pytest.mark.parametrize(("kind", "limit"), [("quotes", 1), ("history", 3), ("reads", 9)])
 async def test_the_keys_limits_stay_below_what_the_broker_counts_in_a_second(
     hands: Hands, kind: str, limit: int

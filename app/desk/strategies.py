@@ -151,7 +151,9 @@ class StrategyDesk:
 
 
 async def adopt(workspace: Workspace, desk: AccountDesk, stops: Sequence[Stop], *, clock_known: bool) -> None:
-    """An account takes up what the journal holds. Strategies that cannot be read stay in the file, and that is said.
+    """An account takes up what the journal holds, and how often the orders of before were changed.
+
+    Strategies that cannot be read stay in the file, and that is said.
 
     `clock_known`: its exchange's time is this machine's. A paper account's is not known before its login.
     """
@@ -163,6 +165,7 @@ async def adopt(workspace: Workspace, desk: AccountDesk, stops: Sequence[Stop], 
             Noticed(Level.ALARM, "Strategies could not be read", str(failure), "None of them runs now.", desk.account)
         )
     desk.adopt(stops, strategies)
+    desk.state.changes.update(await workspace.book.orders.changes(desk.account))
     if workspace.guarding and clock_known:
         desk.strategies.run()
 

@@ -41,6 +41,14 @@ class Orders:
         )
         return await self._store.run(lambda c: [_order(row) for row in c.execute(query)])
 
+    async def changes(self, account: AccountId) -> dict[BrokerOrderId, int]:
+        """How often orders that may still be at work were changed from here: brokers allow so many, and do not say."""
+        ended = [status.value for status in OrderStatus if status.is_final]
+        query = select(orders.c.broker_order_id, orders.c.changes).where(
+            orders.c.account == account, orders.c.changes > 0, orders.c.status.not_in(ended)
+        )
+        return await self._store.run(lambda c: {BrokerOrderId(row[0]): int(row[1]) for row in c.execute(query)})
+
 
 def _row(order: Order) -> dict[str, Any]:
     return {
@@ -72,6 +80,7 @@ def _row(order: Order) -> dict[str, Any]:
         "valid_minutes": order.valid_minutes,
         "auction_number": order.auction_number,
         "iceberg": None if order.iceberg is None else msgspec.json.encode(order.iceberg).decode(),
+        "changes": order.changes,
     }
 
 
@@ -105,4 +114,5 @@ def _order(row: Row[Any]) -> Order:
         valid_minutes=row.valid_minutes,
         auction_number=row.auction_number,
         iceberg=None if row.iceberg is None else msgspec.json.decode(row.iceberg, type=IcebergLeg),
+        changes=row.changes,
     )

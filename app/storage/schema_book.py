@@ -229,6 +229,7 @@ orders = Table(
     Column("valid_minutes", Whole, nullable=False, server_default="0"),
     Column("auction_number", Words, nullable=False, server_default=""),
     Column("iceberg", Words),
+    Column("changes", Whole, nullable=False, server_default="0"),
     one_of("side", Side),
     one_of("product", Product),
     one_of("kind", OrderKind),

@@ -173,7 +173,7 @@ class GttsPanel(QWidget):
             self._model,
             name="gtts.table",
             title="Triggers",
-            empty="No trigger rests at the broker",
+            empty="Triggers were not read yet",
             hint='In the order ticket, choose "At a trigger", "Stop and target" or "Entry, then exits".',
         )
         self.table.sortable()
@@ -239,6 +239,7 @@ class GttsPanel(QWidget):
             self.message.say(f"Triggers could not be read; the last known ones are shown. {failure}", "strip-warning")
         else:
             self.message.clear()
+            self.table.set_empty("No trigger rests at the broker")
 
     def delete(self, key: Key | None) -> None:
         """Takes a trigger back. The row says what the broker says."""

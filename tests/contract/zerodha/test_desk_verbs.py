@@ -19,7 +19,7 @@ from app.domain.gtt import Gtt, GttLeg, GttRequest, GttStatus
 from app.domain.ids import AccountId, InstrumentId
 from app.domain.instrument import Product
 from app.domain.money import Price
-from app.domain.order import OrderKind, OrderRequest, OrderStatus, Side, Variety
+from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Side, Variety
 from app.domain.portfolio import Conversion, PositionKey
 from app.domain.stop import Stop, StopPlan, StopState
 from app.runtime.paths import ProfilePaths
@@ -229,6 +229,39 @@ async def test_part_of_a_position_is_converted_the_stop_stays_with_the_rest_and_
     ):
         with pytest.raises(Denied, match=words):
             await trader.desk.trading.convert(wrong)
+
+
+async def test_how_often_an_order_was_changed_is_still_known_after_a_restart(
+    exchange: PaperExchange, tmp_path: Path
+) -> None:
+    paths = ProfilePaths(tmp_path / "profile")
+    async with new_desk(paths) as desk:
+        account = await connected(desk, exchange)
+        await log_in(desk, exchange, account, INFY)
+        trader = Trader(desk, exchange, account)
+        low = await trader.last() * 95 // 100 // 10 * 10
+        number = await desk.trading.place(OrderRequest(account, INFY, Side.BUY, 1, Product.MIS, OrderKind.LIMIT, low))
+
+        async def at(price: Price) -> Order | None:
+            orders = await desk.trading.orders()
+            return next(
+                (o for o in orders if o.id == number and o.price == price and o.status is OrderStatus.OPEN), None
+            )
+
+        order: Order = await eventually(lambda: at(low))
+        for step in (10, 20, 30):
+            await desk.trading.modify(account, order.broker_order_id, price=low + step)
+            await eventually(lambda price=low + step: at(price))
+
+        async def kept() -> bool:
+            return await desk._workspace.book.orders.changes(account) == {order.broker_order_id: 3}
+
+        await eventually(kept)
+    async with reopened(paths) as desk:
+        await log_in(desk, exchange, account, INFY)
+        again = await eventually(lambda: at(low + 30))
+        assert again.changes == 3
+        await desk.trading.cancel(account, order.broker_order_id)
 
 
 async def test_an_iceberg_shows_its_legs_and_stands_in_the_book(trader: Trader) -> None:

@@ -13,6 +13,7 @@ from app.storage.migrations.book import (
     v0009_fill_aliases,
     v0010_day_metrics,
     v0011_contract_sizes,
+    v0012_order_changes,
 )
 
 VERSIONS = (
@@ -27,4 +28,5 @@ VERSIONS = (
     Version("0009", v0009_fill_aliases.upgrade),
     Version("0010", v0010_day_metrics.upgrade),
     Version("0011", v0011_contract_sizes.upgrade),
+    Version("0012", v0012_order_changes.upgrade),
 )

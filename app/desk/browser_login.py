@@ -34,6 +34,8 @@ class _Waiting:
     server: asyncio.Server
     redirect: str
     outcome: asyncio.Future[AccountView]
+    asking: int = 0
+    """Redirects that the broker is being asked about: the one that counts, while a second of the same is refused."""
 
 
 class BrowserLogins:
@@ -118,14 +120,27 @@ class BrowserLogins:
         registered = urlsplit(waiting.redirect)
         if urlsplit(target).path != (registered.path or "/"):
             return page_of("Nothing is here", "This address is for the broker's login only.", status="404 Not Found")
+        waiting.asking += 1
         try:
             view = await self._session.complete_login(account, f"{registered.scheme}://{registered.netloc}{target}")
         except AppError as failure:
+            if waiting.asking > 1:  # a browser that asks twice: the first time is what counts
+                return await self._same_as_first(waiting)
             if not self._session.awaits_login(account):  # else it was not the answer to our page: wait for that
                 self._settle(waiting, failure)
             return page_of("Not logged in", str(failure), status="400 Bad Request")
+        finally:
+            waiting.asking -= 1
         self._settle(waiting, view)
         return page_of(f"Logged in as {view.client_name or view.user_id}", "You can close this page.", closes=True)
+
+    @staticmethod
+    async def _same_as_first(waiting: _Waiting) -> bytes:
+        try:
+            await asyncio.shield(waiting.outcome)  # which ends with the login, however that ends
+        except AppError:
+            return page_of("Not logged in", "Stopline says why.", status="400 Bad Request")
+        return page_of("Logged in", "You can close this page.", closes=True)
 
     @staticmethod
     def _settle(waiting: _Waiting, outcome: AccountView | AppError) -> None:

@@ -59,7 +59,7 @@ async def log_in(exchange: PaperExchange, page: LoginPage, *, cancel: bool = Fal
 
 
 async def visit(url: str) -> httpx.Response:
-    async with httpx.AsyncClient(trust_env=False) as browser:
+    async with httpx.AsyncClient(trust_env=False, timeout=60.0) as browser:
         return await browser.get(url)
 
 
@@ -86,6 +86,16 @@ async def test_the_browser_comes_back_and_the_page_says_who_is_logged_in(
         await visit(redirected_to)  # nobody listens any more
     with pytest.raises(LoginFailed):
         await desk.browser.finish(account)
+
+
+async def test_a_browser_that_asks_twice_at_once_is_logged_in_once(desk: LocalDesk, exchange: PaperExchange) -> None:
+    account = await connected(desk, exchange)
+    page = await desk.browser.begin(account, registered())
+    waiting = asyncio.create_task(desk.browser.finish(account))
+    redirected_to = await log_in(exchange, page)
+    shown = await asyncio.gather(*(visit(redirected_to) for _ in range(3)))
+    assert (await waiting).state is SessionState.ACTIVE
+    assert ["Logged in" in answer.text for answer in shown] == [True] * 3
 
 
 async def test_a_login_that_is_cancelled_at_the_broker_is_said_on_the_page_and_at_the_desk(

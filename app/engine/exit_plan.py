@@ -101,6 +101,8 @@ class Reprice:
     """Resting exits get a marketable price."""
 
     orders: tuple[BrokerOrderId, ...]
+    totals: tuple[int | None, ...] = ()
+    """Units that each order has in all from now on, what it has filled among them; None: as before. Empty: all so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,9 +262,24 @@ def _rest_of_it(view: ExitView, exits: list[Order]) -> Step | None:
 
 
 def _price_anew(view: ExitView, orders: list[Order]) -> Step:
-    if view.modifications > 0:
-        return Reprice(tuple(order.broker_order_id for order in orders))
-    return _cancel(orders, "it was priced anew often enough")
+    if view.modifications <= 0:
+        return _cancel(orders, "it was priced anew often enough")
+    numbers = tuple(order.broker_order_id for order in orders)
+    if view.position is None or orders[0].side is not view.side:
+        return Reprice(numbers)
+    parts, room = [], abs(view.position)
+    for order in reversed(orders):  # the newest stay as they are
+        parts.append(min(remaining(order), room))
+        room -= parts[-1]
+    parts.reverse()
+    without = [order for order, part in zip(orders, parts, strict=True) if not part]
+    if without:
+        return _cancel(without, "the position became smaller than the orders")
+    totals = tuple(
+        order.filled_quantity + part if part < remaining(order) else None
+        for order, part in zip(orders, parts, strict=True)
+    )
+    return Reprice(numbers, totals if any(totals) else ())
 
 
 def _sold(view: ExitView) -> int:

@@ -343,12 +343,12 @@ class ExitFollower:
         if self._price.steps == STEPS_BEFORE_ALARM:
             self._tell(priced_anew(self.instrument.symbol, self._price.steps))
         self._attempts.acted_at = self._loop_time()
-        for order in step.orders:
+        for order, total in zip(step.orders, step.totals or (None,) * len(step.orders), strict=True):
             self._price.changed(order)
             price = self._limit(self._attempts.orders[order].side)
             self._record.note(self.stop, "priced anew", f"order {order} at {in_rupees(price, self.stop.price_scale)}")
             with contextlib.suppress(Rejected):  # filled or cancelled meanwhile: the next look tells
-                await self._orders.modify(order, price=price, purpose=Purpose.REPRICE)
+                await self._orders.modify(order, quantity=total, price=price, purpose=Purpose.REPRICE)
         await self._wait(LOOK_SECONDS)
 
     async def _cancel(self, step: CancelOrders) -> None:

@@ -102,6 +102,12 @@ def test_a_resting_exit_is_priced_anew_then_cancelled() -> None:
     assert isinstance(next_step(replace(resting, modifications=0)), CancelOrders)
 
 
+def test_a_resting_exit_that_is_priced_anew_asks_for_no_more_than_is_left() -> None:
+    resting = replace(LONG, orders=(order(OrderStatus.PARTIALLY_FILLED, 20),), position=1, resting=10.0)
+    assert next_step(resting) == Reprice((BrokerOrderId("1"),), (21,)), "though the position went on changing"
+    assert next_step(replace(resting, position=None)) == Reprice((BrokerOrderId("1"),)), "nothing is concluded"
+
+
 def test_a_late_first_attempt_is_cancelled_and_the_newest_kept() -> None:
     two = (order(OrderStatus.OPEN, number=1), order(OrderStatus.OPEN, number=2))
     step = next_step(replace(LONG, orders=two))

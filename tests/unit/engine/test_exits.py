@@ -630,6 +630,30 @@ def test_a_position_that_shrank_while_the_exit_rests_is_not_oversold() -> None:
     assert rig.broker.cancelled == ["1000"]
 
 
+def test_an_exit_is_lowered_to_what_the_traders_own_orders_leave_while_both_fill() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        rig.broker.answers = ["open"]
+        rig.tick(98_900)
+        await settle()
+        ours = BrokerOrderId("1000")
+        by_phone = OrderRequest(ACCOUNT, INFY.id, Side.SELL, 90, Product.MIS, OrderKind.MARKET)
+        theirs = rig.broker.accept(by_phone).broker_order_id
+        for _ in range(13):
+            await asyncio.sleep(0.5)
+            rig.broker.fill(theirs, 5)
+            known = rig.broker.book[ours]
+            assert not known.status.is_final
+        assert rig.broker.held[KEY] == 35
+        assert rig.broker.book[ours].pending_quantity <= 70, "no more than there was at the last look"
+        rig.broker.finish(theirs, OrderStatus.CANCELLED)
+        rig.broker.fill(ours)
+        await rig.ended(stop)
+        assert rig.broker.held[KEY] == 0, "nothing is left unsold, nothing is sold twice"
+
+    play(script)
+
+
 def test_a_position_closed_by_hand_while_the_exit_rests_cancels_it() -> None:
     async def script(rig: Rig) -> None:
         stop = await rig.guard()

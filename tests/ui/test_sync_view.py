@@ -8,6 +8,7 @@ from datetime import date
 
 import pytest
 from PySide6.QtWidgets import (
+    QAbstractButton,
     QCheckBox,
     QComboBox,
     QDateEdit,
@@ -233,6 +234,17 @@ def test_where_only_today_is_told_the_file_of_earlier_days_is_offered_and_asked_
     press(shown, "range.file", stage)
     assert not shown.isVisible()
     assert asked == [f"Tradebook of {view._facts.account_name(ACCOUNT)}"]
+
+
+def test_each_letter_of_the_dates_stands_for_one_thing(view: SyncPanel, stage: Stage) -> None:
+    press(view, "sync.range", stage)
+    shown = dialog(view, stage)
+    texts = [part.text() for part in shown.findChildren(QLabel)]
+    texts += [part.text() for part in shown.findChildren(QAbstractButton)]
+    letters = [text[text.index("&") + 1].lower() for text in texts if "&" in text]
+    assert len(letters) >= 6
+    assert len(letters) == len(set(letters)), letters
+    shown.reject()
 
 
 def test_in_a_low_dock_both_sides_of_a_conflict_are_read_in_full(view: SyncPanel, stage: Stage) -> None:

@@ -181,7 +181,7 @@ class RangeDialog(QDialog):
         self._file.clicked.connect(self._ask_file)
         form.addRow("", self._file)
         self.message = Message(name="range.message")
-        self._fetch, cancel = QPushButton("&Fetch"), QPushButton("Cance&l")
+        self._fetch, cancel = QPushButton("Fetc&h"), QPushButton("Cance&l")
         self._fetch.setObjectName("range.fetch")
         self._fetch.setDefault(True)
         theme.set_role(self._fetch, "primary")

@@ -25,8 +25,16 @@ from app.ui.widgets.text import caption
 _DESTRUCTIVE = QMessageBox.ButtonRole.DestructiveRole
 
 
-def _disconnect_words(armed: Sequence[Stop]) -> str:
+def _disconnect_words(armed: Sequence[Stop], orders: int = 0, positions: int = 0) -> str:
     wiped = "Its tokens are wiped at the broker and here. Your trade book stays."
+    left = [
+        f"{count} open {what}{'s'[: count != 1]}"
+        for count, what in ((orders, "order"), (positions, "position"))
+        if count
+    ]
+    if left:
+        verb = "stays" if orders + positions == 1 else "stay"
+        wiped = f"{' and '.join(left)} {verb} at the broker, where Stopline no longer sees to them.\n\n{wiped}"
     if not armed:
         return wiped
     names = ", ".join(sorted({stop.key.instrument.partition(":")[2] for stop in armed}))
@@ -262,7 +270,9 @@ class AccountKeeper(QObject):
         box.setIcon(QMessageBox.Icon.Question)
         box.setWindowTitle("Disconnect?")
         box.setText(f"End the session of {view.name}?")
-        box.setInformativeText(_disconnect_words(armed))
+        orders = sum(order.account == view.id and not order.status.is_final for order in self._facts.orders.values())
+        positions = sum(position.key.account == view.id for position in self._facts.open_positions())
+        box.setInformativeText(_disconnect_words(armed, orders, positions))
         keep = box.addButton("&Stay connected", QMessageBox.ButtonRole.RejectRole)
         go = box.addButton("&Hand over, then disconnect" if armed else "&Disconnect", _DESTRUCTIVE)
         go.setObjectName("disconnect.go")

@@ -219,6 +219,10 @@ def test_disconnecting_with_stops_armed_offers_to_hand_them_to_the_broker(stage:
     assert isinstance(box, QMessageBox)
     assert "armed" in box.informativeText()
     assert "GTT" in box.informativeText()
+    orders = [order for order in window.facts.orders.values() if not order.status.is_final]
+    left = f"{len(orders)} open order{'s'[: len(orders) != 1]} and {len(window.facts.open_positions())} open positions"
+    assert orders
+    assert f"{left} stay at the broker" in box.informativeText()
     press(box, "disconnect.go")
     stage.until(lambda: stage.desk.script.called("hand over") == [(market.ACCOUNT,)])
     assert stage.desk.script.called("disconnect") == []

@@ -12,6 +12,7 @@
           PlanRefused      the key's plan has no such data
         RateLimited      too many requests; `retry_after` seconds
         Unreachable      nothing was sent, or nothing came back of a read
+          StreamsFull      the broker takes no further stream of this user
         OutcomeUnknown   a placement was sent and not answered: look it up by its tag, never send again blindly
         BadAnswer        an answer that cannot be read
         BrokerPaused     not asked: it failed again and again, and is left alone for a moment
@@ -139,6 +140,10 @@ class Unreachable(BrokerError):
         """The broker's HTTP status when it answered that it cannot; None: the network gave no answer."""
         self.retry_after = retry_after
         """Seconds that the broker asked to wait; None when it did not say."""
+
+
+class StreamsFull(Unreachable):
+    """The broker takes no further stream of this user: it counts those that stand, for a while also one that died."""
 
 
 class OutcomeUnknown(BrokerError):

@@ -13,18 +13,19 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import Protocol
 
 from app.brokers.base import Feed, FeedSink, Mark
 from app.domain.broker import StreamLimits
 from app.domain.errors import AppError, SessionExpired
-from app.domain.events import Event, FeedChanged, FeedGap, FeedState, Level, Noticed, TicksConflated
+from app.domain.events import Event, FeedChanged, FeedState, Level, Noticed, TicksConflated
 from app.domain.ids import AccountId, InstrumentId, Nanos
 from app.domain.market import Tick
 from app.domain.news import BookNews
 from app.domain.order import Order
 from app.market.freshness import Freshness
-from app.market.lane import Lane, RichTicks
+from app.market.gaps import Gaps
+from app.market.lane import Candles, Lane, RichTicks
+from app.market.slots import Slots
 from app.market.spread import spread
 
 log = logging.getLogger(__name__)
@@ -46,19 +47,6 @@ GUARDED = ("stops", "positions")
 
 Connect = Callable[[FeedSink, bool], Feed]
 """A fresh connection for a sink; the flag: it tells of orders too."""
-
-
-class Candles(Protocol):
-    """Who builds candles from marks."""
-
-    @property
-    def wanted(self) -> Mapping[int, object]:
-        """Tokens with an open chart."""
-        ...
-
-    def tick(self, token: int, tick: Tick) -> None:
-        """Every tick of a wanted token."""
-        ...
 
 
 class FeedHub:
@@ -99,8 +87,8 @@ class FeedHub:
         self._lanes = [Lane(0, self, check, watched, rich)]
         self._urgent = False
         self._move: asyncio.TimerHandle | None = None
-        self._gaps: dict[int, Nanos] = {}
-        """Since when nothing comes, by the number of the connection."""
+        self._gaps = Gaps(account, market_open, now, self._shown, publish)
+        self._slots = Slots(account, self._gave_way)
         self._names: dict[int, InstrumentId] = {}
         self._wanted: dict[str, frozenset[int]] = {}
         self._latest: dict[int, tuple[Feed, bytes, Nanos]] = {}
@@ -132,7 +120,7 @@ class FeedHub:
         self._lanes = [
             Lane(number, self, self._check, self._watched, self._rich) for number in range(limits.connections)
         ]
-        self._gaps.clear()
+        self._gaps.forget()
         self._orders_read = False
         self._subscribe()
         self._report()
@@ -152,6 +140,7 @@ class FeedHub:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._slots.stop()
         await asyncio.gather(*(lane.stop(state) for lane in self._lanes))
         if self._digestion is not None:
             self._digestion.cancel()
@@ -228,7 +217,8 @@ class FeedHub:
         # The guarding connection first: an instrument that moves there is never without prices.
         for lane, tokens in zip(self._lanes, plan.lanes, strict=True):
             lane.carry(tokens)
-            if not lane.running and (tokens or lane.number == 0):
+            may_dial = lane.number == 0 or (tokens and not self._slots.kept_free)
+            if may_dial and not lane.running:
                 lane.start(connect(lane, lane.number == 0), urgent=self._urgent)
         if plan.left_out:
             wanted = len(guarded | others)
@@ -321,24 +311,25 @@ class FeedHub:
         elif lane.is_connected and lane.number == 0 and lane.state is not FeedState.LIVE:
             self.freshness.connected(self._wanted.get("stops", frozenset()))
             self._on_connected()
-        self._mark_gap(lane)
+            if self._slots.taken():
+                self._move_soon()
+        self._gaps.mark(lane)
         self._report()
 
-    # -- is it alive -------------------------------------------------------------------------------------------------
+    def lane_refused(self, lane: Lane) -> None:
+        """The broker takes no further stream of this user, and refused this one."""
+        self._slots.refused(lane, self._lanes)
 
-    def _mark_gap(self, lane: Lane) -> None:
-        """From the last price before to the first after, where the market traded meanwhile (E3)."""
-        if lane.state is FeedState.LIVE:
-            since = self._gaps.pop(lane.number, None)
-            if since is not None:
-                until = self._now()
-                shown = lane.tokens & (self._candles.wanted.keys() | self._wanted.get("stops", frozenset()))
-                names = tuple(sorted(self._names[token] for token in shown))
-                seconds = (until - since) / 1e9
-                log.info("no prices of %s on connection %d for %.1f s", self.account, lane.number, seconds)
-                self._publish(FeedGap(self.account, since, until, names))
-        elif lane.state in (FeedState.SILENT, FeedState.DOWN) and lane.data_at and self._market_open():
-            self._gaps.setdefault(lane.number, self._now() - (lane.data_age_ms or 0) * 1_000_000)
+    def _gave_way(self, lane: Lane) -> None:
+        self._gaps.mark(lane)
+        self._report()
+
+    def _shown(self, lane: Lane) -> tuple[InstrumentId, ...]:
+        """Of what a connection carries, what has a chart or a stop."""
+        tokens = lane.tokens & (self._candles.wanted.keys() | self._wanted.get("stops", frozenset()))
+        return tuple(sorted(self._names[token] for token in tokens))
+
+    # -- is it alive -------------------------------------------------------------------------------------------------
 
     async def _judge(self) -> None:
         while True:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from app.brokers.base import Feed, Mark
-from app.domain.errors import AppError, SessionExpired
+from app.domain.errors import AppError, SessionExpired, StreamsFull
 from app.domain.events import FeedState
 from app.domain.ids import InstrumentId, Nanos
 from app.domain.market import Tick
@@ -40,6 +40,10 @@ class Hub(Protocol):
         """Its state is another one now."""
         ...
 
+    def lane_refused(self, lane: Lane) -> None:
+        """The broker takes no further stream of this user, and refused this one."""
+        ...
+
     def order_stream(self, cause: Exception | None) -> None:
         """Order updates stopped alone, or come again."""
         ...
@@ -58,6 +62,19 @@ class RichTicks(Protocol):
 
     def look(self, token: int, tick: Tick) -> None:
         """One of them. Every stop of its frame was checked."""
+        ...
+
+
+class Candles(Protocol):
+    """Who builds candles from marks."""
+
+    @property
+    def wanted(self) -> Mapping[int, object]:
+        """Tokens with an open chart."""
+        ...
+
+    def tick(self, token: int, tick: Tick) -> None:
+        """Every tick of a wanted token."""
         ...
 
 
@@ -200,6 +217,8 @@ class Lane:
         """No prices until `connected`."""
         self._connected = False
         self._become(FeedState.REFUSED if isinstance(cause, SessionExpired) else FeedState.DOWN, cause)
+        if isinstance(cause, StreamsFull):
+            self._hub.lane_refused(self)
 
     def order_stream(self, cause: Exception | None) -> None:
         """Order updates stopped alone, or come again."""

@@ -29,7 +29,7 @@ from app.brokers.upstox.mapping import order_from_row
 from app.brokers.upstox.news import news_from
 from app.brokers.upstox.rest import UpstoxRest
 from app.domain.account import Endpoints
-from app.domain.errors import AppError, SessionExpired, Unreachable
+from app.domain.errors import AppError, SessionExpired, StreamsFull, Unreachable
 from app.domain.ids import AccountId, InstrumentId, Nanos
 from app.domain.market import Tick
 from app.domain.order import Order
@@ -186,7 +186,7 @@ class UpstoxFeed:
             await stream.open(address, self._tls, _HEADERS)
         except SessionExpired as refused:
             # The token was good a moment ago: the address is used up, or there are too many connections.
-            raise Unreachable("The broker refused one more stream.", detail=refused.detail) from refused
+            raise StreamsFull("The broker refused one more stream.", detail=refused.detail) from refused
 
     def _change(self, old_full: frozenset[int], old_ltpc: frozenset[int]) -> None:
         """Sends the difference between two wanted sets."""

@@ -12,7 +12,7 @@ import pytest
 from app.brokers.base import FeedSink, Mark
 from app.brokers.zerodha import codec
 from app.domain.broker import StreamLimits
-from app.domain.errors import SessionExpired, Unreachable
+from app.domain.errors import SessionExpired, StreamsFull, Unreachable
 from app.domain.events import Event, FeedChanged, FeedGap, FeedState, Noticed, TicksConflated
 from app.domain.ids import AccountId, InstrumentId, Nanos
 from app.domain.market import Tick
@@ -241,6 +241,46 @@ def test_a_lost_connection_comes_back_and_has_the_books_read_again() -> None:
         assert scene.reconciled == before + 1
         guard.price(3, 95)
         assert scene.hub.live
+
+    play(script)
+
+
+def test_another_connection_gives_way_where_the_stops_one_is_refused_for_their_number() -> None:
+    async def script(scene: Scene) -> None:
+        scene.want("stops", 3)
+        scene.want("view:watchlist", 1)
+        guard, other = scene.wires
+        guard.price(3, 100)
+        other.price(1, 100)
+        guard.sink.disconnected(Unreachable("gone"))
+        await settle()
+        assert [wire.stopped for wire in scene.wires] == [False, False]
+        guard.sink.disconnected(StreamsFull("one more"))
+        await settle()
+        assert [wire.stopped for wire in scene.wires] == [False, True], "a slot is free for the next dial"
+        assert scene.told().unheard == 2, "of the watchlist, and the canary"
+        scene.want("view:chart", 2)
+        await asyncio.sleep(5)
+        assert len(scene.wires) == 2, "nobody takes it"
+        guard.sink.connected()
+        await asyncio.sleep(1)
+        assert scene.wires[2].subscribed >= {1, 2}
+        guard.price(3, 95)
+        scene.wires[2].price(1, 101)
+        assert scene.hub.live
+        assert scene.told().unheard == 0
+
+    scene = play(script)
+    assert len([event for event in scene.events if isinstance(event, FeedGap)]) == 2
+
+
+def test_the_stops_connection_never_gives_way() -> None:
+    async def script(scene: Scene) -> None:
+        scene.want("stops", 3)
+        scene.want("view:watchlist", 1)
+        scene.wires[1].sink.disconnected(StreamsFull("one more"))
+        await settle()
+        assert not any(wire.stopped for wire in scene.wires)
 
     play(script)
 

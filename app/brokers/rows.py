@@ -31,6 +31,10 @@ PRICE_SCALE: Mapping[Exchange, int] = {
 """Minor units in a rupee: the divisors of Kite's binary ticker (Kite Connect, WebSocket streaming), so that REST and
 ticks speak the same integers, and both brokers the same of one contract."""
 
+_UNREADABLE = (
+    "Nothing of that answer was used, and what was read before stays. If it goes on, send the report of the Help menu."
+)
+
 LARGEST_POWER = 15
 """Of ten: beyond a thousand billions lies no quantity and no amount, and arithmetic with it may take for ever."""
 LARGEST = 2**63 - 1
@@ -110,7 +114,8 @@ class Row:
     def bad(self, key: str, why: str = "") -> BadAnswer:
         """The failure that names a field of this row."""
         shown = why or repr(self.data.get(key, "missing"))[:60]
-        return BadAnswer(f"The broker sent a {self.what} that cannot be read.", detail=f"{key}: {shown}")
+        article = "an" if self.what[:1] in "aeiou" else "a"
+        return BadAnswer(f"The broker sent {article} {self.what} that cannot be read.", _UNREADABLE, detail=f"{key}: {shown}")
 
     def text(self, key: str) -> str:
         """A string that must be there."""

@@ -115,7 +115,8 @@ class Row:
         """The failure that names a field of this row."""
         shown = why or repr(self.data.get(key, "missing"))[:60]
         article = "an" if self.what[:1] in "aeiou" else "a"
-        return BadAnswer(f"The broker sent {article} {self.what} that cannot be read.", _UNREADABLE, detail=f"{key}: {shown}")
+        said = f"The broker sent {article} {self.what} that cannot be read."
+        return BadAnswer(said, _UNREADABLE, detail=f"{key}: {shown}")
 
     def text(self, key: str) -> str:
         """A string that must be there."""

@@ -38,6 +38,11 @@ class Position:
     price_scale: int = 100
 
     @property
+    def sold_shares(self) -> bool:
+        """Short in delivery: shares that were sold out of demat. Nothing is owed, and closing it buys them back."""
+        return self.quantity < 0 and self.key.product in (Product.CNC, Product.MTF)
+
+    @property
     def exit_side(self) -> Side:
         """The side that closes it."""
         return Side.SELL if self.quantity > 0 else Side.BUY

@@ -291,4 +291,4 @@ class Overlay(Layer):
     @property
     def offers(self) -> bool:
         """Whether some position could have a stop and has none."""
-        return any(line.phase is Phase.OFFERED and line.position.quantity for line in self.stops)
+        return any(line.phase is Phase.OFFERED and line.shown for line in self.stops)

@@ -96,11 +96,11 @@ class StopLine:
 
     @property
     def shown(self) -> bool:
-        """Whether there is anything to see: a stop, a wish, or a position that could have one. Not a stop that looks at
-        its underlying alone: its level is no price of this chart."""
+        """Whether there is anything to see: a stop, a wish, or a position that could have one: shares that were sold
+        out of demat owe nothing. Not a stop that looks at its underlying alone: its level is no price of this chart."""
         if self.stop is not None:
             return self.standing is not None
-        return self.wish is not None or self.position.quantity != 0
+        return self.wish is not None or (self.position.quantity != 0 and not self.position.sold_shares)
 
     @property
     def standing(self) -> Price | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from app.domain.coverage import Coverage
-from app.domain.instrument import Instrument, Product
+from app.domain.instrument import Instrument
 from app.domain.portfolio import Position
 from app.domain.quotes import PolledPrice
 from app.domain.stop import Stop
@@ -43,11 +43,6 @@ class PositionRow:
         """The day's P&L in rupees, before charges."""
         return self.position.pnl_at(self.last)
 
-    @property
-    def sold_shares(self) -> bool:
-        """Short in delivery: shares that were sold out of demat. Nothing is owed, and closing it buys them back."""
-        return self.position.quantity < 0 and self.position.key.product in (Product.CNC, Product.MTF)
-
 
 def _symbol(row: PositionRow) -> str:
     """The product is said where it is needed: its own column is the first that a narrow table leaves out."""
@@ -65,7 +60,7 @@ def _stop_words(row: PositionRow) -> str:
     if row.position.quantity == 0:
         return ""
     if row.stop is None:
-        return "" if row.sold_shares else "Set stop"
+        return "" if row.position.sold_shares else "Set stop"
     words = price_of(row.instrument, row.stop.trigger, row.stop.price_scale)
     return f"{words} blind" if row.blind else words
 
@@ -82,13 +77,13 @@ def _exit_words(row: PositionRow) -> str:
         return ""
     if row.closing:
         return "Closing…"
-    return "Buy back" if row.sold_shares else "Exit"
+    return "Buy back" if row.position.sold_shares else "Exit"
 
 
 def _stop_tip(row: PositionRow) -> str:
     if row.position.quantity == 0:
         return ""
-    if row.stop is None and row.sold_shares:
+    if row.stop is None and row.position.sold_shares:
         return "Shares sold out of your holdings: there is nothing to guard."
     if row.stop is None:
         return "No stop guards this position. Click to set one."

@@ -482,6 +482,14 @@ def test_every_stop_of_a_position_is_drawn_and_the_next_takes_the_place_of_one_t
     assert bench.phase() is Phase.OFFERED
 
 
+def test_shares_that_were_sold_out_of_demat_are_offered_no_stop(bench: Bench) -> None:
+    sold = replace(bench.line.position, key=replace(INFY, product=Product.CNC), quantity=-10)
+    bench.stage.desk.script.positions[sold.key] = sold
+    bench.stage.publish(PositionsChanged(market.ACCOUNT, (bench.line.position, sold), market.NOW))
+    assert len(bench.canvas.overlay.positions) == 2
+    assert [line.key for line in bench.canvas.overlay.stops if not isinstance(line, TargetLine)] == [INFY]
+
+
 def test_the_stop_of_a_holding_is_drawn_although_nothing_was_bought_today(bench: Bench) -> None:
     key = replace(INFY, product=Product.CNC)
     stop = standing(MIDDLE, key=key)

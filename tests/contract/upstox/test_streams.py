@@ -11,7 +11,7 @@ from typing import TypeVar
 from app.brokers.base import ExitReply, Feed, Mark
 from app.brokers.exit_line import CONNECTIONS
 from app.brokers.upstox.adapter import UpstoxSession
-from app.domain.errors import SessionExpired, Unreachable
+from app.domain.errors import SessionExpired, StreamsFull, Unreachable
 from app.domain.gtt import Gtt, GttLeg, GttRequest, GttStatus
 from app.domain.ids import InstrumentId, Nanos, Tag
 from app.domain.instrument import Product
@@ -273,7 +273,7 @@ async def test_one_stream_too_many_is_refused_and_is_no_dead_session(broker: Ups
         await until(lambda: one.connections and two.connections)
         async with listening(broker, INFY) as three:
             await until(lambda: three.ends)
-            assert isinstance(three.ends[0], Unreachable)
+            assert isinstance(three.ends[0], StreamsFull)
             assert not three.connections
         await until(lambda: INFY in one.ticks and INFY in two.ticks)
 

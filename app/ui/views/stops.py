@@ -94,6 +94,7 @@ class StopsPanel(QWidget):
         layout.addWidget(self.strip)
         layout.addWidget(foot)
         self._summing = NextFrame(self, self._show_foot, SUM_MS)
+        self._ordering = NextFrame(self, self._put_in_order)
         self._model.flushed.connect(lambda _keys: self._sum_soon())
         self._model.rowsInserted.connect(lambda *_: self._show_foot())
         self.table.selectionModel().currentRowChanged.connect(lambda *_: self._show_foot())
@@ -158,8 +159,18 @@ class StopsPanel(QWidget):
             self._on_stop(stop)
 
     def _on_stop(self, stop: Stop) -> None:
+        shown = self._model.row(stop.id)
         self._model.put(stop.id, self._row(stop))
+        if shown is None or shown.stop.state.is_final != stop.state.is_final:
+            self._ordering.ask_for(len(self._facts.stops))
         self._sum_soon()
+
+    def _put_in_order(self) -> None:
+        """What guards stands above what has ended, of which the latest comes first."""
+        stops = list(self._facts.stops.values())
+        listed = [stop for stop in stops if not stop.state.is_final]
+        listed += [stop for stop in reversed(stops) if stop.state.is_final]
+        self._model.replace((stop.id, self._row(stop)) for stop in listed)
 
     def _on_ticks(self, instruments: list[InstrumentId]) -> None:
         stops = self._facts.stops_in(instruments)

@@ -115,7 +115,7 @@ COLUMNS: tuple[Column[StrategyRow], ...] = (
         shown=lambda r: "long" if r.strategy.plan.side.sign > 0 else "short",
         tone=lambda r: side_tone(r.strategy.plan.side),
         width=50,
-        spare=5,
+        spare=6,
     ),
     Column(
         "quantity",
@@ -124,17 +124,18 @@ COLUMNS: tuple[Column[StrategyRow], ...] = (
         shown=lambda r: quantity_of(r.instrument, r.strategy.plan.quantity),
         number=True,
         width=60,
+        spare=2,
     ),
-    Column("times", "Times", lambda r: times_words(r.strategy.plan), whole=True, width=108, spare=3, help="IST"),
+    Column("times", "Times", lambda r: times_words(r.strategy.plan), whole=True, width=108, spare=4, help="IST"),
     Column(
         "days",
         "Days",
         lambda r: days_words(r.strategy.plan),
         tone=lambda _r: Tone.DIM,
         width=112,
-        spare=4,
+        spare=5,
     ),
-    Column("next", "Next", lambda r: r.following, whole=True, width=96),
+    Column("next", "Next", lambda r: r.following, whole=True, width=96, spare=1),
     Column(
         "held",
         "Held",
@@ -142,7 +143,7 @@ COLUMNS: tuple[Column[StrategyRow], ...] = (
         shown=lambda r: quantity_of(r.instrument, r.strategy.held),
         number=True,
         width=60,
-        spare=6,
+        spare=7,
         help="Units of the position that are its own",
     ),
     Column(
@@ -152,7 +153,7 @@ COLUMNS: tuple[Column[StrategyRow], ...] = (
         shown=lambda r: _price(r, r.strategy.entry_average),
         number=True,
         width=78,
-        spare=2,
+        spare=3,
         help="Average price of the entry",
     ),
     Column(
@@ -165,5 +166,5 @@ COLUMNS: tuple[Column[StrategyRow], ...] = (
         width=84,
         help="Of what it holds at the last price, or of what it closed; before charges",
     ),
-    Column("note", "Note", lambda r: r.strategy.note, tone=lambda _r: Tone.DIM, width=140, spare=1),
+    Column("note", "Note", lambda r: r.strategy.note, tone=lambda _r: Tone.DIM, width=140, spare=2),
 )

@@ -107,7 +107,7 @@ def plan_words(stop: Stop, instrument: Instrument | None) -> str:
     elif plan.source is not TriggerSource.LAST:
         told.append(str(plan.source))
     if plan.strategy is not None:
-        told.append(plan.strategy)
+        told.append("strategy")  # its name stands in the strategies' own table; here is only an id
     return " · ".join(told) or "fixed"
 
 

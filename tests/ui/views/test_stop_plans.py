@@ -347,6 +347,22 @@ def test_several_stops_on_one_position_all_count_and_one_stays_when_another_ends
     assert left.id == "ONE"
 
 
+def test_what_guards_stands_above_what_has_ended_and_the_latest_of_that_first(stage: Stage, panel: StopsPanel) -> None:
+    """After a morning of exits the one stop that is armed must not be below the fold."""
+    names = [StopId(f"DAY{n}") for n in range(4)]
+    shares = [replace(FUTURE, id=name, plan=StopPlan(FUTURE.trigger, quantity=75)) for name in names]
+    stage.publish(*[StopChanged(share) for share in shares])
+    stage.publish(*[StopChanged(replace(one, state=StopState.CLOSED, closed_at=market.NOW)) for one in shares[:2]])
+
+    def order() -> tuple[list[bool], list[str]]:
+        ended = [panel._facts.stops[StopId(str(key))].state.is_final for key in panel._model.keys]
+        return ended, [str(key) for key, over in zip(panel._model.keys, ended, strict=True) if over][:2]
+
+    stage.until(lambda: order() == (sorted(order()[0]), [names[1], names[0]]))
+    stage.publish(StopChanged(replace(shares[0], id=StopId("LATE"))))
+    stage.until(lambda: "LATE" in panel._model.keys and order()[0] == sorted(order()[0]))
+
+
 def test_a_contract_counted_in_lots_is_at_risk_for_what_a_lot_holds(stage: Stage, panel: StopsPanel) -> None:
     stage.publish(StopChanged(FUTURE))
     held = stage.desk.script.positions[FUTURE.key]

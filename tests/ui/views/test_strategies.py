@@ -14,7 +14,7 @@ from PySide6.QtWidgets import QLabel, QPushButton, QWidget
 
 from app.domain.errors import Denied
 from app.domain.events import StopChanged, StrategyChanged, StrategyMarked, TicksConflated
-from app.domain.ids import InstrumentId, StopId
+from app.domain.ids import AccountId, InstrumentId, StopId
 from app.domain.instrument import Product
 from app.domain.market import Interval
 from app.domain.order import Side
@@ -99,6 +99,22 @@ def test_each_strategy_says_where_it_stands_what_comes_next_and_what_it_made(ben
     assert over["result"].startswith("-") or "▼" in over["result"], over["result"]
     assert (following["state"], following["next"]) == ("waiting", "buy Fri 20 Nov 15:05")
     assert (following["times"], following["days"]) == ("15:05 to 09:30 +1", "Fri")
+
+
+def test_in_the_narrow_table_of_several_accounts_the_result_is_seen_whole(bench: Bench) -> None:
+    """Gain or loss is never cut or scrolled away; what comes next is in the timeline below too."""
+    first = bench.stage.desk.script.accounts[market.ACCOUNT]
+    other = AccountId("upstox-11AA22BB")
+    bench.script.accounts[other] = replace(first, id=other, broker="upstox", broker_title="Upstox", user_id="UP77")
+    bench.stage.loop.run_until_complete(bench.facts.load_accounts())
+    bench.panel.resize(690, 460)  # the least that the default layout gives it
+    table, at = bench.panel.table, bench.panel._model.column("result")
+
+    def right() -> int:
+        return table.columnViewportPosition(at) + table.columnWidth(at)
+
+    bench.stage.until(lambda: not table.isColumnHidden(bench.panel._model.column("account")))
+    bench.stage.until(lambda: not table.isColumnHidden(at) and right() <= table.viewport().width())
 
 
 def test_the_timeline_shows_the_states_of_the_selected_one_and_grows_with_it(bench: Bench) -> None:

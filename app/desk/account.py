@@ -387,7 +387,9 @@ class AccountDesk:
 
     def _on_positions(self, reading: PositionReading) -> None:
         names = {}
-        for key in reading.positions:
+        # A stop that fired on shares of an earlier day, too: no position lists them, and its exit is priced by theirs.
+        leaving = [stop.key for stop in self.stops.stops if not stop.state.is_final]
+        for key in [*reading.positions, *leaving]:
             instrument = self._trading.instrument(key.instrument)
             if instrument is not None:
                 names[instrument.token] = instrument.id

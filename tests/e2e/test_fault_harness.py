@@ -89,5 +89,11 @@ def test_a_guard_that_is_switched_off_is_missed(guard: str, missed: dict[str, st
 
 
 @pytest.mark.slow
+def test_the_exit_of_shares_that_a_trigger_left_resting_over_the_night_is_priced_by_todays_prices() -> None:
+    code, told = _harness("--seed", "5002171")
+    assert code == 0, told[-500:]
+    assert "SELL 1/1 filled" in told
+
+
 def test_a_seed_always_takes_the_same_course() -> None:
     assert _harness("--seed", "89") == _harness("--seed", "89")

@@ -18,14 +18,14 @@ from app.domain.calendar import ist_date
 from app.domain.errors import Denied
 from app.domain.events import Level, Noticed, SessionState, SyncProgressed, SyncStep
 from app.domain.ids import AccountId, Nanos
-from app.domain.sync import Conflicts, SyncPlan
+from app.domain.sync import Conflicts, ErrorClass, SyncPlan
 from app.runtime.clock import SECOND, SystemClock
 from app.runtime.helper import Helper
 from app.sync.schedule import current_day
 from app.sync.scheduler import Scheduler
 from app.sync.service import SyncService
 from app.sync.shared_limits import SharedWindows
-from app.sync.target import Dates, SyncTarget
+from app.sync.target import TODAY, Dates, SyncTarget
 from app.sync.trouble import ERRORS_IN_A_ROW
 
 HOUR = 3600 * SECOND
@@ -303,16 +303,19 @@ class SyncDesk:
                 state=SessionState.ACTIVE if recovered else record.state,
             )
         elif result.step is SyncStep.FAILED:
-            count = record.error_count + 1
+            before = record.error_count
+            count = _errors_in_a_row(before, result)
             in_error = count >= ERRORS_IN_A_ROW and active and record.state is not SessionState.PAUSED
+            recovered = count == 0 and record.state is SessionState.ERROR and active
             record = replace(
                 record,
                 syncs_failed=record.syncs_failed + 1,
                 error_count=count,
                 last_error=record.last_error if record.state.dead and record.last_error else result.error,
-                state=SessionState.ERROR if in_error else record.state,
+                fills_synced=record.fills_synced + result.created,
+                state=SessionState.ERROR if in_error else SessionState.ACTIVE if recovered else record.state,
             )
-            if count == ERRORS_IN_A_ROW:
+            if before < count == ERRORS_IN_A_ROW:
                 self._workspace.publish(
                     Noticed(
                         Level.ALARM,
@@ -331,6 +334,15 @@ class SyncDesk:
 
     def _now(self, account: AccountId) -> Nanos:
         return self._workspace.account(account).broker_time
+
+
+def _errors_in_a_row(before: int, result: SyncProgressed) -> int:
+    """With a run that failed. One that the broker refused a part of is no trouble of the account: the trades came
+    home, or it was their past that the broker does not tell."""
+    if result.trades_came:
+        return 0
+    past = result.operation != TODAY and result.error_class is ErrorClass.CLIENT
+    return before if past else before + 1
 
 
 def _read_file(reader: TradebookReader, path: Path, account: AccountId) -> Sequence[PastFill]:

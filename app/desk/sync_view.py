@@ -6,10 +6,13 @@ from collections.abc import Sequence
 
 from app.desk.messages import Health, SyncAccount
 from app.domain.events import SessionState, SyncProgressed
-from app.domain.sync import Backfill, DataSetState, ErrorClass, FailedJob, OpenDay
+from app.domain.sync import Backfill, DataSet, DataSetState, ErrorClass, FailedJob, OpenDay
 from app.storage.accounts import AccountRecord
 from app.sync.schedule import Due
 from app.sync.target import SyncTarget
+
+_DATA_SETS = frozenset(data_set.value for data_set in DataSet)
+"""Jobs of these names are data sets that the broker refuses; the others are runs."""
 
 
 def account_view(
@@ -53,13 +56,17 @@ def _health(
     """The worst first."""
     if record.state is SessionState.ERROR:
         return Health.BAD, f"{record.error_count} syncs in a row failed: {record.last_error}"
-    if jobs:
-        return Health.BAD, f"{len(jobs)} failed {'job waits' if len(jobs) == 1 else 'jobs wait'} for you."
+    runs = [job for job in jobs if job.job not in _DATA_SETS]
+    if runs:
+        return Health.BAD, f"{len(runs)} failed {'job waits' if len(runs) == 1 else 'jobs wait'} for you."
     if record.state is SessionState.PAUSED:
         return Health.ATTENTION, "Paused by you: no sync by itself until you resume it."
     if target.broker is None:
         words = "Not logged in: syncs are skipped until then."
         return (Health.ATTENTION, words) if record.connected_at is not None else (Health.GOOD, "Not connected yet.")
+    if jobs:
+        names = " and ".join(job.job for job in jobs)
+        return Health.ATTENTION, f"The broker refuses {names}; the rest is synced. {jobs[0].error}"
     failing = [state for state in states if state.error_class is not ErrorClass.NONE]
     if failing:
         first = failing[0]

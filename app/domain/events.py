@@ -349,6 +349,14 @@ class SyncProgressed(Event):
     """How often the broker asked to slow down."""
     took_ms: int | None = None
     """Real time; a paper exchange's own may run faster."""
+    refused: tuple[DataSet, ...] = ()
+    """Data sets that the broker refused, and without which the run went on. Of a run of this session only."""
+
+    @property
+    def trades_came(self) -> bool:
+        """What it was for is in the book, whatever else was refused."""
+        whole = self.step is SyncStep.COMPLETED
+        return whole or (self.step is SyncStep.FAILED and bool(self.refused) and DataSet.TRADES not in self.refused)
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,7 @@ class FailedJob:
     id: int
     account: AccountId
     job: str
-    """`today`, or a range of dates `2026-11-01..2026-11-20`."""
+    """`today`, a range of dates `2026-11-01..2026-11-20`, or the data set that the broker refuses."""
     tries: int
     first_failed_at: Nanos
     last_failed_at: Nanos

@@ -50,13 +50,15 @@ class FailedJobs:
         change = delete(failed_jobs).where(failed_jobs.c.account == account, failed_jobs.c.job == job)
         await self._store.change(lambda c: c.execute(change))
 
-    async def listed(self) -> list[FailedJob]:
-        """The failed-jobs list, the newest failure first."""
+    async def listed(self, account: AccountId | None = None) -> list[FailedJob]:
+        """The failed-jobs list, of one account or all, the newest failure first."""
         query = (
             select(failed_jobs)
             .where(failed_jobs.c.tries > TRIES_BEFORE_LISTED)
             .order_by(failed_jobs.c.last_failed_at.desc(), failed_jobs.c.id)
         )
+        if account is not None:
+            query = query.where(failed_jobs.c.account == account)
         return await self._store.run(lambda c: [_job(row) for row in c.execute(query)])
 
     async def get(self, job: int) -> FailedJob:

@@ -12,7 +12,7 @@ from typing import Any
 from app.brokers.base import ReadBroker
 from app.brokers.parts import HistoryBroker, PastFill
 from app.domain.calendar import ist_date
-from app.domain.errors import AppError, BrokerPaused, SessionExpired
+from app.domain.errors import AppError, SessionExpired
 from app.domain.events import Event, SyncPaused, SyncProgressed, SyncStep
 from app.domain.fill import Fill
 from app.domain.ids import AccountId, FillId, Nanos
@@ -25,10 +25,12 @@ from app.storage.sync_state import CLOSING_SYNC
 from app.sync import announce
 from app.sync.apply import Fetched, apply
 from app.sync.counting import counted_in_lots
+from app.sync.gathering import normalised, rows_of, together, whole
 from app.sync.history import completed, read_range, refusal
 from app.sync.patience import class_of
 from app.sync.reader import Guard, Reader
 from app.sync.rebuild import Rebuilder
+from app.sync.refusals import Refusals, Skipped
 from app.sync.schedule import current_day
 from app.sync.target import FILE, TODAY, Dates, SyncTarget
 
@@ -57,6 +59,7 @@ class Tools:
     guard: Guard
     publish: Callable[[Event], None]
     on_dead: Callable[[AccountId, SessionExpired], Coroutine[Any, Any, None]]
+    refusals: Refusals
     wall: Callable[[], Nanos] = time.time_ns
     """This machine's clock: leases outlive the process, whose monotonic clock does not."""
 
@@ -81,6 +84,7 @@ class AccountRun:
         self.saving = False
         """From here on it is written whole: not to be cancelled."""
         self.begun = asyncio.Event()
+        self._skipped = Skipped()
         self._began = time.perf_counter()
         self.progress = SyncProgressed(
             run,
@@ -123,7 +127,7 @@ class AccountRun:
         try:
             return await self._guarded(self.target.broker)
         finally:
-            await _whole(leases.release(account, run))
+            await whole(leases.release(account, run))
 
     def cancelled(self) -> SyncProgressed:
         """The last word of a run that was ended."""
@@ -157,11 +161,10 @@ class AccountRun:
 
     async def _work(self, broker: ReadBroker | None) -> SyncProgressed:
         await self._step(replace(self.progress, step=SyncStep.FETCHING))
-        refused: dict[DataSet, AppError] = {}
         if self._file is not None or broker is None:
             fetched = Fetched(await self._completed(self._file or ()), None, None, None, self.target.now())
         else:
-            fetched, refused = await self._fetch(broker)
+            fetched = await self._fetch(broker)
         self.saving = True
         await self._step(replace(self.progress, step=SyncStep.SAVING, fetched=len(fetched.fills or ())))
         applied = await apply(
@@ -178,17 +181,21 @@ class AccountRun:
         if fetched.fills is not None:
             await self._day_done(fetched)
         announce.applied(self._tools.publish, self.target.account, fetched, applied)
+        refused = self._skipped.refused
+        if self._file is None and self.dates is None:
+            account, at = self.target.account, self.progress.started_at
+            await self._tools.refusals.heard(account, at, rows_of(fetched), refused)
         if refused:
-            return self._ended(SyncStep.FAILED, ErrorClass.CLIENT, _refused_words(refused))
-        return self._ended(SyncStep.COMPLETED, ErrorClass.NONE, "")
+            self.progress = replace(self.progress, refused=tuple(refused))
+            return self._ended(SyncStep.FAILED, ErrorClass.CLIENT, self._skipped.words)
+        return self._ended(SyncStep.COMPLETED, ErrorClass.NONE, self._skipped.words)
 
-    async def _fetch(self, broker: ReadBroker) -> tuple[Fetched, dict[DataSet, AppError]]:
+    async def _fetch(self, broker: ReadBroker) -> Fetched:
         """All data sets, read together; of a range of dates the fills alone. One that is refused is left out."""
-        refused: dict[DataSet, AppError] = {}
         if self.dates is not None and isinstance(broker, HistoryBroker):
             fills = await self._past(broker, self.dates)
             at = self.target.now()
-            return Fetched(fills, None, None, None, at, self.dates.settled(ist_date(at))), refused
+            return Fetched(fills, None, None, None, at, self.dates.settled(ist_date(at)))
         before = ist_date(self.target.now())
         operations: dict[DataSet, Callable[[], Awaitable[Any]]] = {
             DataSet.TRADES: broker.reported_fills,
@@ -196,32 +203,29 @@ class AccountRun:
             DataSet.HOLDINGS: broker.holdings,
             DataSet.FUNDS: broker.funds,
         }
-        found = await _together([self._one(data_set, read, refused) for data_set, read in operations.items()])
+        if self.progress.trigger in BY_ITSELF:
+            self._skipped.left_alone = await self._tools.refusals.left_alone(self.target.account, self.target.now())
+        wanted = [name for name in operations if name not in self._skipped.left_alone]
+        found = await together([self._one(name, operations[name]) for name in wanted])
         at = self.target.now()
-        answers = dict(zip(operations, found, strict=True))
+        answers = dict(zip(wanted, found, strict=True))
         reported = answers[DataSet.TRADES]
-        return (
-            Fetched(
-                None if reported is None else await _normalised(reported),
-                answers[DataSet.POSITIONS],
-                answers[DataSet.HOLDINGS],
-                answers[DataSet.FUNDS],
-                at,
-                frozenset({before.isoformat()} if reported is not None and before == ist_date(at) else ()),
-            ),
-            refused,
+        return Fetched(
+            None if reported is None else await normalised(reported),
+            answers.get(DataSet.POSITIONS),
+            answers.get(DataSet.HOLDINGS),
+            answers.get(DataSet.FUNDS),
+            at,
+            frozenset({before.isoformat()} if reported is not None and before == ist_date(at) else ()),
         )
 
-    async def _one(
-        self, data_set: DataSet, read: Callable[[], Awaitable[Any]], refused: dict[DataSet, AppError]
-    ) -> Any:
+    async def _one(self, data_set: DataSet, read: Callable[[], Awaitable[Any]]) -> Any:
         try:
             return await self._reader.read(data_set, read)
         except AppError as failure:
-            if class_of(failure) is not ErrorClass.CLIENT:
+            if not self._skipped.takes(data_set, failure):
                 raise
-            refused[data_set] = failure  # logged and skipped: it would be refused again (C8)
-            return None
+            return None  # logged and skipped: it would be refused again (C8)
 
     async def _past(self, broker: HistoryBroker, dates: Dates) -> list[tuple[Fill, str]]:
         return await self._completed(await read_range(broker, self._reader, dates))
@@ -277,8 +281,10 @@ class AccountRun:
     def _states(self, fetched: Fetched | None) -> list[DataSetState]:
         """What each data set's read came to. Without `fetched` nothing was saved, so nothing counts as good."""
         states = []
-        rows = {} if fetched is None else _rows(fetched)
+        rows = {} if fetched is None else rows_of(fetched)
         for data_set, counted in self._reader.readings.by_set.items():
+            if data_set in self._skipped.at_other_hours:
+                continue  # nothing is wrong with it
             failure, good = counted.failure, data_set in rows
             words = "" if good else str(failure) if failure is not None else "Not saved: another read failed."
             states.append(
@@ -336,58 +342,3 @@ class AccountRun:
     def _on_wait(self, data_set: DataSet, cause: BaseException, seconds: float) -> None:
         words = cause.cause if isinstance(cause, AppError) else str(cause)
         self._tools.publish(SyncPaused(self.target.account, data_set, words, seconds))
-
-
-async def _normalised(reported: Sequence[tuple[Fill, str]]) -> Sequence[tuple[Fill, str]]:
-    """With names for those that the broker does not number."""
-    if all(fill.id.trade_id for fill, _ in reported):
-        return reported
-    named = await asyncio.to_thread(identified, [fill for fill, _ in reported])
-    return [(fill, words) for fill, (_, words) in zip(named, reported, strict=True)]
-
-
-def _rows(fetched: Fetched) -> dict[DataSet, int]:
-    """Rows of the data sets that were saved."""
-    found: dict[DataSet, int] = {}
-    if fetched.fills is not None:
-        found[DataSet.TRADES] = len(fetched.fills)
-    if fetched.positions is not None:
-        found[DataSet.POSITIONS] = len(fetched.positions)
-    if fetched.holdings is not None:
-        found[DataSet.HOLDINGS] = len(fetched.holdings)
-    if fetched.funds is not None:
-        found[DataSet.FUNDS] = 1
-    return found
-
-
-def _refused_words(refused: dict[DataSet, AppError]) -> str:
-    told = "; ".join(f"{data_set.value.capitalize()} refused and skipped: {why}" for data_set, why in refused.items())
-    return f"{told} The rest was saved."
-
-
-async def _together(reads: Sequence[Coroutine[Any, Any, Any]]) -> list[Any]:
-    """All results, or the first failure after the others were ended. A failure that says why goes before one that only
-    says that nothing is asked any more."""
-    tasks = [asyncio.ensure_future(read) for read in reads]
-    try:
-        return await asyncio.gather(*tasks)
-    except BrokerPaused:
-        done = [task.exception() for task in tasks if task.done() and not task.cancelled()]
-        reasons = [why for why in done if isinstance(why, AppError) and not isinstance(why, BrokerPaused)]
-        if reasons:
-            raise reasons[0] from None
-        raise
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _whole(work: Coroutine[Any, Any, None]) -> None:
-    """Does it to the end, though the caller may be cancelled meanwhile."""
-    task = asyncio.ensure_future(work)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await task
-        raise

@@ -23,6 +23,7 @@ from app.sync.conflicts import settle
 from app.sync.history import refusal
 from app.sync.reader import Guard
 from app.sync.rebuild import Rebuilder
+from app.sync.refusals import Refusals
 from app.sync.run import AccountRun, Tools
 from app.sync.target import TODAY, Dates, SyncTarget, dates_of
 from app.sync.trouble import Aftermath, Alert
@@ -61,7 +62,8 @@ class SyncService:
         self._publish = publish
         self._on_result = on_result
         self.guard = Guard(sleep, clock)
-        self._tools = Tools(book, self._rebuilder, self.guard, publish, on_dead)
+        self._refusals = Refusals(book, publish)
+        self._tools = Tools(book, self._rebuilder, self.guard, publish, on_dead, self._refusals)
         self._aftermath = Aftermath(book, publish)
         self._running: dict[AccountId, _Running] = {}
 
@@ -187,6 +189,8 @@ class SyncService:
 
     async def refreshed(self, account: AccountId, at: Nanos, *, good: bool) -> None:
         """A session was begun anew, or not (C12). A record that cannot be written is said in the log."""
+        if good:
+            self._refusals.logged_in(account)
         try:
             await self._book.sync_log.refreshed(account, at, good=good)
             await self._aftermath.alerts(account, at)

@@ -67,7 +67,7 @@ class Aftermath:
 
     async def of(self, progress: SyncProgressed) -> None:
         """After every run."""
-        if progress.step is SyncStep.COMPLETED:
+        if progress.trades_came:  # what was refused beside them is a job of its own
             await self._book.failed_jobs.succeeded(progress.account, progress.operation)
         elif progress.step is SyncStep.FAILED:
             await self._failed(progress)

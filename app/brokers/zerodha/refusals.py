@@ -87,7 +87,8 @@ def _not_permitted(message: str) -> NotPermitted:
         )
     return PlanRefused(
         "The API key may not do this.",
-        "Without the data plan (Kite Connect) there are no live prices, and local stops cannot be armed on it.",
+        "Look at the app's plan and permissions on the developer page. Without the data plan (Kite Connect) there are "
+        "no live prices, and local stops cannot be armed.",
         detail=message,
     )
 

@@ -10,6 +10,7 @@ from app.desk.messages import Health, SyncAccount, SyncRun, SyncStatus
 from app.domain.ids import AccountId, Nanos
 from app.domain.sync import (
     BreakerView,
+    DataSet,
     DataSetState,
     ErrorClass,
     FailedJob,
@@ -150,8 +151,9 @@ class TroubleRow:
 
     @property
     def tone(self) -> Tone:
-        """A job that failed is worse than a question."""
-        return Tone.ALARM if isinstance(self.thing, FailedJob) else Tone.WARN
+        """A run that failed is worse than a question, or than a part that the broker refuses."""
+        run = isinstance(self.thing, FailedJob) and self.thing.job not in _DATA_SETS
+        return Tone.ALARM if run else Tone.WARN
 
 
 def trouble_rows(status: SyncStatus, name_of: NameOf) -> Iterable[tuple[Key, TroubleRow]]:
@@ -174,7 +176,12 @@ def trouble_rows(status: SyncStatus, name_of: NameOf) -> Iterable[tuple[Key, Tro
             yield ("day", day.account, day.day), TroubleRow(name_of(day.account), day.last_sync, day, "open day", story)
 
 
+_DATA_SETS = frozenset(data_set.value for data_set in DataSet)
+
+
 def _job_words(job: str) -> str:
+    if job in _DATA_SETS:
+        return f"The account's {job}"
     return "Today's sync" if job == "today" else f"Trades of {job.replace('..', ' to ')}"
 
 
@@ -352,5 +359,6 @@ LOG_COLUMNS: tuple[Column[RunRow], ...] = (
     _figure("conflicting", "Conflicts", "Differences that are yours to settle", 2),
     _figure("retries", "Retries", "Reads that were tried again", 5),
     Column("took", "Took", lambda r: r.milliseconds, fmt.age, number=True, width=62, tone=lambda _r: Tone.DIM, spare=3),
-    Column("error", "Error", lambda r: r.run.error, tone=lambda _r: Tone.ALARM, tip=lambda r: r.run.error, width=60),
+    Column("error", "Error", lambda r: r.run.error, tip=lambda r: r.run.error, width=60,
+           tone=lambda r: Tone.ALARM if r.run.step == "failed" else Tone.DIM),
 )  # fmt: skip

@@ -15,7 +15,7 @@ from app.domain.events import SyncProgressed, SyncStep
 from app.domain.ids import InstrumentId
 from app.domain.instrument import Product
 from app.domain.order import OrderKind, OrderRequest, Side
-from app.domain.sync import ErrorClass
+from app.domain.sync import DataSet, ErrorClass
 from app.runtime.clock import AccountClock
 from app.runtime.secret import Secret
 from app.storage.book import Book
@@ -239,3 +239,25 @@ async def test_whatever_becomes_of_the_second_of_three_pages_no_fill_is_lost_or_
     result = await rig.tried(friday)
     assert (result.error_class, rig.dead) == (ErrorClass.AUTH, [A])
     assert await rig.units() == {("2026-11-20", "BUY"): 6}
+
+
+async def test_funds_that_the_broker_tells_by_day_only_are_no_failure_of_the_closing_sync(
+    own: Upstox, tmp_path: Path
+) -> None:
+    store, _ = await open_store(tmp_path, Secret("ef" * 32), StoreKind.BOOK)
+    rig = Rig(own, store)
+    try:
+        await rig.faults("funds_night=closed")
+        await rig.morning("2026-11-20T23:50:00")
+        await rig.sync()
+        before = await rig.book.data_sets.load()
+        await own.control("PUT", "/clock", {"now": "2026-11-21T00:10:00"})
+        result = await rig.sync()
+        assert result.error.startswith("Funds skipped: The broker does not tell funds between midnight")
+        after = {state.data_set: state for state in await rig.book.data_sets.load()}
+        assert after[DataSet.FUNDS] in before
+        assert not any(state.error for state in after.values())
+        assert await rig.book.failed_jobs.listed() == []
+    finally:
+        await rig.close()
+        await store.close()

@@ -238,6 +238,23 @@ async def test_a_refused_data_set_is_skipped_and_said_and_the_rest_is_saved(
     assert states[DataSet.HOLDINGS].good_at is None
 
 
+async def test_what_is_refused_again_and_again_is_asked_for_once_a_day(service: SyncService, desk: Desk) -> None:
+    refusal = failure("403 Forbidden", "PermissionException")
+    desk.broken["/portfolio/holdings"] = [refusal] * 5
+    asked = []
+    for _ in range(2):
+        for _ in range(6):
+            (result,) = await service.run(trigger="scheduled")
+            asked.append(result.step is SyncStep.FAILED)
+        desk.at += 24 * 3600 * 1_000_000_000
+    assert asked == [True] * 4 + [False] * 2 + [True] + [False] * 5
+    (result,) = await service.run(trigger="scheduled")
+    assert (result.step, result.error) == (SyncStep.COMPLETED, "")  # it answers again, and is forgotten
+    desk.broken["/portfolio/holdings"] = [refusal]
+    (result,) = await service.run(trigger="scheduled")
+    assert result.step is SyncStep.FAILED
+
+
 async def test_a_broker_that_is_down_is_left_alone_for_a_minute_and_then_asked_once(
     desk: Desk, book: Book, service: SyncService
 ) -> None:

@@ -99,7 +99,8 @@ def _line(flight: Flight) -> str:
     cost = "" if flight.slippage is None else f", slippage {_rupees(flight.slippage)}"
     cause = f", {flight.cause}" if flight.cause else ""
     price = in_rupees(flight.price, flight.price_scale)
-    return f"{flight.stop}  {flight.side} {flight.instrument} by {flight.why} at {price}: {took}{cost}{cause}"
+    whose = "" if flight.looked is None else f"{flight.looked} "
+    return f"{flight.stop}  {flight.side} {flight.instrument} by {flight.why} at {whose}{price}: {took}{cost}{cause}"
 
 
 async def _portfolio_stop(desk: ExitCommands, command: PortfolioStop, out: Output) -> None:

@@ -71,6 +71,7 @@ def as_json(flight: Flight) -> dict[str, Any]:
     scale = flight.price_scale
     for name in ("level", "price"):
         document[name] = str(in_rupees(document[name], scale))
+    document["own"] = None if flight.own is None else str(in_rupees(flight.own, scale))
     document["slippage"] = None if flight.slippage is None else str(in_rupees(flight.slippage, 100))
     document["filled"], document["answered_us"], document["flat"] = flight.filled, flight.answered_us, flight.flat
     for mark in document["marks"]:

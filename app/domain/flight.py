@@ -61,9 +61,9 @@ class Flight:
     fired_at: Nanos
     """Exchange time."""
     level: Price
-    """That was in force, and that slippage is measured against."""
+    """That was in force, and that slippage is measured against, unless it is another instrument's: see `looked`."""
     price: Price
-    """That fired."""
+    """That arrived and fired."""
     why: str
     """stop, target, time and so on."""
     marks: tuple[FlightMark, ...]
@@ -77,6 +77,12 @@ class Flight:
     slippage: Paise | None = None
     """Rupees lost against the level, below nought gained; None while nothing has filled."""
     price_scale: int = 100
+    source: str = ""
+    """What was compared with the level, in words; empty where it was the last price."""
+    looked: InstrumentId | None = None
+    """Whose `level` and `price` they are, where it is another instrument: the underlying, or its future."""
+    own: Price | None = None
+    """With `looked`: the instrument's own last price then, which slippage is measured against."""
 
     @property
     def answered_us(self) -> int | None:

@@ -157,8 +157,10 @@ class Firing:
         if watch is not None:
             stop = replace(stop, trigger=watch.levels.level, best=watch.levels.best_price)
             why = why or watch.levels.hit(shot.price)
-        now = self._state.clock.now()
-        return replace(stop, state=StopState.FIRED, fired_at=now, fired_price=shot.price, fired_by=why)
+        now, price = self._state.clock.now(), shot.price
+        if shot.looked not in (None, stop.key.instrument):  # it looked at another instrument; this is what it trades
+            price = self._last_price(stop.key.instrument) or stop.seen_price or price
+        return replace(stop, state=StopState.FIRED, fired_at=now, fired_price=price, fired_by=why)
 
     def _begin(self, stop: Stop, shot: Shot) -> None:
         try:
@@ -277,5 +279,6 @@ def _why(stop: Stop, shot: Shot) -> str:
     """For the audit trail."""
     moment = to_datetime(shot.exchange_seconds * 1_000_000_000)
     why = "" if stop.fired_by is FiredBy.STOP or stop.fired_by is None else f"{stop.fired_by}: "
+    whose = "" if shot.looked in (None, stop.key.instrument) else f"{shot.looked} "
     moved = "" if stop.trigger == stop.plan.trigger else f", level {in_rupees(stop.trigger, stop.price_scale)}"
-    return f"{why}at {in_rupees(shot.price, stop.price_scale)}, tick of {moment:%H:%M:%S}{moved}"
+    return f"{why}{whose}at {in_rupees(shot.price, stop.price_scale)}, tick of {moment:%H:%M:%S}{moved}"

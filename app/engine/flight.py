@@ -18,7 +18,7 @@ from app.domain.ids import BrokerOrderId, StopId, Tag
 from app.domain.money import Price, grouped, said_money, said_price
 from app.domain.order import Order, Side
 from app.domain.portfolio import PositionKey
-from app.domain.stop import FiredBy, Stop
+from app.domain.stop import FiredBy, Stop, TriggerSource
 from app.engine.account import AccountState
 from app.engine.volley import HELD_BY_BACKSTOP, HELD_BY_RATE, Load
 from app.engine.watch import Shot
@@ -113,6 +113,7 @@ class FlightRecorder:
     # -- inside ------------------------------------------------------------------------------------------------------
 
     def _begin(self, stop: Stop, shot: Shot, load: Load | None) -> _Recording:
+        looked = None if shot.looked == stop.key.instrument else shot.looked
         flight = Flight(
             stop=stop.id,
             account=stop.key.account,
@@ -126,11 +127,14 @@ class FlightRecorder:
             sent=self._bytes(load, shot.price),
             engine_us=None,
             price_scale=stop.price_scale,
+            source=_source(stop, shot),
+            looked=looked,
+            own=None if looked is None else stop.fired_price,
         )
         found = _Recording(flight, stop.token, shot.readable_ns, stop.key, tags=set(shot.tags))
         decided = (shot.decided_ns - shot.readable_ns) // 1_000
         found.marks += [
-            FlightMark(0, FlightStep.BREACH, shot.price, stop.quantity),
+            FlightMark(0, FlightStep.BREACH, shot.price, stop.quantity, flight.source),
             FlightMark(decided, FlightStep.DECIDED),
         ]
         return found
@@ -189,7 +193,7 @@ class FlightRecorder:
         return replace(
             flight,
             marks=tuple(sorted([*before, *marks, *after], key=lambda mark: mark.at_us)),
-            slippage=slippage_of(flight.side, flight.level, fills, multiplier, flight.price_scale),
+            slippage=slippage_of(flight.side, flight.own or flight.level, fills, multiplier, flight.price_scale),
         )
 
     async def _write(self, flight: Flight) -> None:
@@ -216,11 +220,13 @@ def _hit(flight: Flight) -> Noticed | None:
     average = Price(round(sum((mark.price or 0) * mark.quantity for mark in fills) / units))
     done = "Sold" if flight.side is Side.SELL else "Bought"
     cost = "" if flight.slippage is None else f", slippage {said_money(flight.slippage)}"
+    level = said_price(flight.level, flight.price_scale)
+    if flight.looked is not None and flight.own is not None:
+        level = f"{level} of {flight.looked}, its own last price {said_price(flight.own, flight.price_scale)}"
     return Noticed(
         Level.INFO,
         f"{flight.instrument}: {words}",
-        f"{done} {grouped(units)} at {said_price(average, flight.price_scale)}"
-        f" (level {said_price(flight.level, flight.price_scale)}{cost}).",
+        f"{done} {grouped(units)} at {said_price(average, flight.price_scale)} (level {level}{cost}).",
         account=flight.account,
         repeat_key=f"{flight.stop}:hit",
     )
@@ -234,7 +240,28 @@ def _level(stop: Stop, shot: Shot) -> Price:
     """What the trader wanted to be out at: the stop's level, the target, or the price at the time."""
     if stop.fired_by is FiredBy.TARGET and stop.plan.target is not None:
         return stop.plan.target
-    return stop.trigger if stop.fired_by in (None, FiredBy.STOP) else shot.price
+    if stop.fired_by not in (None, FiredBy.STOP):
+        return shot.price
+    alone = shot.looked is None and stop.plan.last_trigger is not None
+    return stop.plan.last_trigger if alone and stop.plan.last_trigger is not None else stop.trigger
+
+
+_SOURCES = {
+    TriggerSource.DOUBLE_LAST: "the second trade in a row",
+    TriggerSource.MID: "mid of bid and ask",
+}
+
+
+def _source(stop: Stop, shot: Shot) -> str:
+    """What decided, where it was not the last price at the level."""
+    source = stop.plan.source
+    if stop.fired_by not in (None, FiredBy.STOP, FiredBy.TARGET) or source in (TriggerSource.LAST, TriggerSource.NONE):
+        return ""
+    if shot.looked is None:
+        return f"the last price alone, after {stop.plan.longest_wait} s"
+    if source is TriggerSource.BID_ASK:
+        return "the best bid" if stop.side is Side.SELL else "the best ask"
+    return _SOURCES.get(source, str(shot.looked))
 
 
 def _cause(us: int, shot: Shot) -> str:

@@ -45,6 +45,8 @@ class Shot:
     """Units of each order of the exit."""
     held: str = ""
     """Why it had to wait; empty when it left at once."""
+    looked: InstrumentId | None = None
+    """Whose price decided; None where no price that arrived did (time, the trader, the longest wait)."""
 
 
 class Mind(Protocol):
@@ -145,8 +147,8 @@ class WatchTable:
         self._on_doubt = on_doubt
         """Hears of a price beyond the level in the very second of the arming: ticks carry whole seconds, so nobody can
         tell which came first."""
-        self._hits: list[tuple[Entry, int, FiredBy | None]] = []
-        """Of the frame that is being checked: what fires, when that was decided, why."""
+        self._hits: list[tuple[Entry, int, FiredBy | None, InstrumentId | None]] = []
+        """Of the frame that is being checked: what fires, when that was decided, why, by whose price."""
         self._volley = Volley(line, gate, self._left)
 
     def __len__(self) -> int:
@@ -231,7 +233,7 @@ class WatchTable:
             if why is None:
                 self._thoughts.append((mind, price))
                 return
-        self._hit(watch.main, price, seconds, why)
+        self._hit(watch.main, price, seconds, why, watch.instrument)
 
     def look(self, token: int, tick: Tick) -> None:
         """A whole tick of a token among `rich`; the frame that brought it has been checked."""
@@ -244,7 +246,7 @@ class WatchTable:
                 continue
             why = mind.look(tick)
             if why is not None:
-                self._hit(watch.main, tick.last_price, seconds, why)
+                self._hit(watch.main, tick.last_price, seconds, why, watch.instrument)
                 self._shoot()
 
     def fire(self, stop: StopId, price: Price, seconds: int, why: FiredBy) -> bool:
@@ -253,13 +255,13 @@ class WatchTable:
         if watch is None or watch.fired:
             return False
         self._readable_ns = perf_counter_ns()
-        self._hit(watch, price, seconds, why)
+        self._hit(watch, price, seconds, why, None)
         self._shoot()
         return True
 
-    def _hit(self, watch: Watch, price: Price, seconds: int, why: FiredBy | None) -> None:
+    def _hit(self, watch: Watch, price: Price, seconds: int, why: FiredBy | None, looked: InstrumentId | None) -> None:
         watch.fired = True
-        self._hits.append((Entry(watch.load, price, seconds, self._readable_ns), perf_counter_ns(), why))
+        self._hits.append((Entry(watch.load, price, seconds, self._readable_ns), perf_counter_ns(), why, looked))
 
     def _shoot(self) -> None:
         """Everything that the frame fired, the most endangered money first."""
@@ -267,7 +269,7 @@ class WatchTable:
         if len(hits) > 1:
             hits.sort(key=_least_risk_last)
         shots = []
-        for entry, decided_ns, why in hits:
+        for entry, decided_ns, why, looked in hits:
             written_ns = self._volley.fire(entry)
             load = entry.load
             shots.append(
@@ -281,6 +283,7 @@ class WatchTable:
                     why,
                     load.tags,
                     entry.held,
+                    looked,
                 )
             )
         self._on_shots(shots)
@@ -292,5 +295,5 @@ class WatchTable:
         self._on_shots([replace(shot, tags=entry.load.tags, held=entry.held)])
 
 
-def _least_risk_last(hit: tuple[Entry, int, FiredBy | None]) -> int:
+def _least_risk_last(hit: tuple[Entry, int, FiredBy | None, InstrumentId | None]) -> int:
     return -hit[0].risk

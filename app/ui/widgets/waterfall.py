@@ -45,7 +45,11 @@ def describe(mark: FlightMark, flight: Flight) -> str:
     """A step as the end of its line."""
     price = "" if mark.price is None else fmt.price(mark.price, flight.price_scale)
     if mark.step is FlightStep.BREACH:
-        return f"{price} arrived, the level was {fmt.price(flight.level, flight.price_scale)}"
+        level = fmt.price(flight.level, flight.price_scale)
+        if flight.looked is not None:
+            return f"{flight.looked.partition(':')[2]} {price} arrived, the level was {level}"
+        by = f" · decided by {flight.source}" if flight.source else ""
+        return f"{price} arrived, the level was {level}{by}"
     if mark.step is FlightStep.FILLED:
         return f"{fmt.group(mark.quantity)} at {price}"
     if mark.step is FlightStep.WRITTEN:

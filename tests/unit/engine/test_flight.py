@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from app.domain.events import Level, Noticed
-from app.domain.flight import Flight
+from app.domain.flight import Flight, FlightStep
 from app.domain.ids import StopId
-from app.domain.stop import Stop
+from app.domain.stop import Stop, StopPlan, TriggerSource
 from app.engine.flight import FlightRecorder
 from tests.fakes.fast_loop import run, settle
 from tests.fakes.trading import KEY, Rig
+from tests.unit.engine.test_plans import CALL, FUTURE, INDEX, armed, book, on_index, show
 
 
 class Flights:
@@ -65,5 +68,73 @@ def test_a_stop_that_was_hit_and_filled_is_told_once_quietly_with_its_price(kept
             return
         assert [(one.level, one.title) for one in told] == [(Level.INFO, f"{KEY.instrument}: the stop was hit")]
         assert told[0].cause == "Sold 100 at 990.00 (level 990.00, slippage ₹0.00)."
+
+    run(scene())
+
+
+def recorded(rig: Rig) -> Flights:
+    journal = Flights()
+    rig.engine.record_flights(FlightRecorder(rig.state, lambda _: (), str, journal, rig.events.append, rig.tasks))
+    return journal
+
+
+@pytest.mark.parametrize("by", ["index", "future", "its own price"])
+def test_an_exit_by_the_underlying_costs_what_the_contract_lost_not_the_distance_to_the_index(by: str) -> None:
+    async def scene() -> None:
+        rig = Rig()
+        journal = recorded(rig)
+        rig.last[CALL.id] = 100_000
+        rig.broker.answers = ["open"]
+        stop = await on_index(rig, CALL, 75, 2_480_000, last_trigger=99_500)
+        rig.tick(2_506_000, FUTURE.token)
+        if by == "index":
+            rig.tick(2_479_000, INDEX.token)
+        elif by == "future":
+            rig.around.closed.add(INDEX.id)
+            rig.tick(2_485_000, FUTURE.token)
+        else:
+            rig.last[CALL.id] = 99_400
+            rig.tick(99_400, CALL.token)
+            await asyncio.sleep(6)
+        await settle()
+        rig.broker.fill(next(iter(rig.broker.book)))
+        await rig.ended(stop)
+        await rig.tasks.stop()
+        flight = journal.kept[stop.id]
+        looked, level, arrived, lost = {
+            "index": (INDEX.id, 2_480_000, 2_479_000, 1_000 * 75),
+            "future": (FUTURE.id, 2_480_000, 2_485_000, 1_000 * 75),
+            "its own price": (None, 99_500, 99_400, 500 * 75),
+        }[by]
+        assert (flight.looked, flight.level, flight.price, flight.slippage) == (looked, level, arrived, lost)
+        assert rig.of(stop).fired_price == (100_000 if looked else 99_400)
+        (told,) = (one for one in rig.events if isinstance(one, Noticed) and one.repeat_key.endswith(":hit"))
+        where = f"level 24,800.00 of {looked}, its own last price 1,000.00, slippage ₹750.00"
+        assert told.cause == f"Sold 75 at 990.00 ({where if looked else 'level 995.00, slippage ₹375.00'})."
+
+    run(scene())
+
+
+@pytest.mark.parametrize(
+    ("source", "bid", "ask", "words"),
+    [
+        (TriggerSource.DOUBLE_LAST, None, None, "the second trade in a row"),
+        (TriggerSource.BID_ASK, 99_000, 99_500, "the best bid"),
+        (TriggerSource.MID, 98_900, 99_100, "mid of bid and ask"),
+        (TriggerSource.MID, None, None, "the last price alone, after 7 s"),
+    ],
+)
+def test_what_decided_is_written_down(source: TriggerSource, bid: int | None, ask: int | None, words: str) -> None:
+    async def scene() -> None:
+        rig = Rig()
+        journal = recorded(rig)
+        stop = await armed(rig, StopPlan(99_000, source=source, longest_wait=7))
+        show(rig, book(98_500, bid, ask, 1))
+        show(rig, book(98_500, bid, ask, 2))
+        await rig.ended(stop)
+        await rig.tasks.stop()
+        flight = journal.kept[stop.id]
+        assert flight.source == words
+        assert [mark.words for mark in flight.marks if mark.step is FlightStep.BREACH] == [words]
 
     run(scene())

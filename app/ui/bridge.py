@@ -71,7 +71,7 @@ class Bridge(QObject):
         self._desk = desk
         self._submit = submit
         self._loop = loop
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: set[asyncio.Future[Any]] = set()
         self._handlers: dict[type[Event], list[Callable[[Any], object]]] = {}
         self._listening = self._closed = False
         self.began: Nanos = time.time_ns()
@@ -91,21 +91,34 @@ class Bridge(QObject):
         """The desk, where the window was painted before it was built."""
         self._desk = desk
 
-    async def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Runs a verb on the loop thread and awaits it here.
+    def call(self, verb: Coroutine[Any, Any, T]) -> asyncio.Future[T]:
+        """Runs a verb on the loop thread; its answer is awaited here.
 
-        A view that goes away stops waiting; the verb itself runs on, because an order that was begun is finished.
-        Everything that it logs, and its requests to the broker, carry one id (K1).
+        It is handed over at once, not when somebody awaits: a click counts although its view goes in the same moment,
+        and no verb is left behind unbegun. Whoever goes away stops waiting; the verb itself runs on, because an order
+        that was begun is finished. Everything that it logs, and its requests to the broker, carry one id (K1).
         """
-        submitted = self._submit(_correlated(coroutine))
-        submitted.add_done_callback(lambda _: _put_away(coroutine))
+        run = _correlated(verb)
+        try:
+            submitted = self._submit(run)
+        except RuntimeError:  # the loop thread has ended, and with it the desk
+            run.close()
+            submitted = concurrent.futures.Future()
+            submitted.set_exception(Cancelled("The desk has ended."))
+        submitted.add_done_callback(lambda _: _put_away(verb))
         future = asyncio.wrap_future(submitted, loop=self._loop)
         future.add_done_callback(_read)
-        return await asyncio.shield(future)
+        answer = asyncio.shield(future)
+        answer.add_done_callback(_forgive)
+        return answer
 
-    def start(self, coroutine: Coroutine[Any, Any, object], name: str = "") -> asyncio.Task[object]:
-        """Runs a view's coroutine as a kept task. Failures are shown: the trader's in words, ours as a bug."""
-        task = self._loop.create_task(coroutine, name=name or None)
+    def start(self, work: Coroutine[Any, Any, object] | asyncio.Future[Any], name: str = "") -> asyncio.Future[Any]:
+        """Keeps a view's coroutine, or the answer of a verb. Failures are shown: the trader's in words, ours as a bug.
+
+        What is handed to such a coroutine is an answer of `call`, never a coroutine: cancelled before its first step,
+        it would leave that behind.
+        """
+        task = work if isinstance(work, asyncio.Future) else self._loop.create_task(work, name=name or None)
         self._tasks.add(task)
         task.add_done_callback(self._finished)
         if self._closed:  # a timer of a view that goes: the loop may end before its answer comes
@@ -173,7 +186,7 @@ class Bridge(QObject):
                 else:
                     self.report(failure)
 
-    def _finished(self, task: asyncio.Task[Any]) -> None:
+    def _finished(self, task: asyncio.Future[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
             failure = task.exception()
@@ -234,3 +247,9 @@ def _read(future: asyncio.Future[Any]) -> None:
     failure = future.exception()
     if failure is not None and not isinstance(failure, AppError):
         log.error("a verb of the desk failed", exc_info=failure)
+
+
+def _forgive(answer: asyncio.Future[Any]) -> None:
+    """Of an answer that nobody waits for any more: `_read` has told its failure."""
+    if not answer.cancelled():
+        answer.exception()

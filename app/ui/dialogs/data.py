@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any
 
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QDialog, QTabWidget, QVBoxLayout, QWidget
@@ -16,8 +16,6 @@ from app.ui.bridge import Bridge
 from app.ui.dialogs.data_pages import BackupPage, HealthPage, KeptPage, KeysPage
 from app.ui.format import moment
 from app.ui.widgets.text import Message, Question, label
-
-T = TypeVar("T")
 
 
 class DataDialog(QDialog):
@@ -104,13 +102,10 @@ class DataDialog(QDialog):
             self.question.hide()
             self.message.say(words, "strip")
 
-    async def _call(self, verb: Coroutine[Any, Any, T]) -> T:
-        return await self._bridge.call(verb)
-
     # Backups
 
     async def _backup(self) -> str:
-        made = await self._call(self._bridge.desk.data.backup(self.backups.target() or None))
+        made = await self._bridge.call(self._bridge.desk.data.backup(self.backups.target() or None))
         return f"Backup made, read back and compared: {made.rows:,} rows, {megabytes(made.size)}, {made.file}"
 
     def _ask_restore(self) -> None:
@@ -128,7 +123,7 @@ class DataDialog(QDialog):
 
     async def _restore(self) -> str:
         passphrase = self.backups.passphrase()
-        done = await self._call(self._bridge.desk.data.restore(self.backups.source(), passphrase))
+        done = await self._bridge.call(self._bridge.desk.data.restore(self.backups.source(), passphrase))
         self.backups.forget()
         return (
             f"The backup of {moment(done.made_at):%d %b %Y %H:%M} is sound ({done.rows:,} rows). Close Stopline and "
@@ -142,19 +137,19 @@ class DataDialog(QDialog):
             self._start(lambda: self._save_settings(chosen), "Saving…")
 
     async def _save_settings(self, chosen: UpkeepSettings) -> str:
-        await self._call(self._bridge.desk.data.save_settings(chosen))
+        await self._bridge.call(self._bridge.desk.data.save_settings(chosen))
         return "Saved."
 
     # Keys
 
     async def _change_passphrase(self) -> str:
         current, new = self.keys.passphrases()
-        await self._call(self._bridge.desk.data.change_passphrase(current, new))
+        await self._bridge.call(self._bridge.desk.data.change_passphrase(current, new))
         self.keys.forget()
         return "The passphrase was changed; the backups in the folder open with the new one, too."
 
     async def _make_recovery_key(self) -> str:
-        shown = await self._call(self._bridge.desk.data.make_recovery_key(self.keys.current()))
+        shown = await self._bridge.call(self._bridge.desk.data.make_recovery_key(self.keys.current()))
         self.keys.forget()
         self.keys.show_recovery_key(shown)
         return "Write the recovery key down and keep it away from this computer. It is not shown again."
@@ -169,7 +164,7 @@ class DataDialog(QDialog):
         )
 
     async def _rotate(self) -> str:
-        done = await self._call(self._bridge.desk.data.rotate_key(self.keys.current()))
+        done = await self._bridge.call(self._bridge.desk.data.rotate_key(self.keys.current()))
         self.keys.forget()
         words = f"New keys are in use; {done.secrets} secrets were sealed anew."
         if done.recovery_key_ended:
@@ -183,16 +178,16 @@ class DataDialog(QDialog):
     # Retention and health
 
     async def _tidy(self) -> str:
-        done = await self._call(self._bridge.desk.data.tidy())
+        done = await self._bridge.call(self._bridge.desk.data.tidy())
         return f"Dropped: {done.notifications} notifications, {done.sync_runs} sync runs, {done.ticks} blocks of ticks."
 
     async def _check_files(self) -> str:
-        found = await self._call(self._bridge.desk.data.check_files())
+        found = await self._bridge.call(self._bridge.desk.data.check_files())
         damaged = [f"{check.name}: {check.damage}" for check in found if check.damage]
         return " ".join(damaged) or "Every page of both databases is sound."
 
     async def _look(self) -> str:
-        findings = await self._call(self._bridge.desk.health.look())
+        findings = await self._bridge.call(self._bridge.desk.health.look())
         self.health.show_findings(findings)
         states = [finding.state for finding in findings]
         told = [

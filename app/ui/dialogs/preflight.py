@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -153,7 +154,7 @@ class PreflightDialog(QDialog):
 
     def _start(self, verb: Coroutine[Any, Any, object], words: str) -> None:
         self.message.say(words)
-        self._bridge.start(self._run(verb), "remedy")
+        self._bridge.start(self._run(self._bridge.call(verb)), "remedy")
 
     async def _import(self, broker: str) -> None:
         """A list that could not be taken over is a failure here; its own page has the whole report."""
@@ -161,9 +162,9 @@ class PreflightDialog(QDialog):
             if report.error:
                 raise Denied(report.error, "See Instruments in the Book menu.")
 
-    async def _run(self, verb: Coroutine[Any, Any, object]) -> None:
+    async def _run(self, answer: asyncio.Future[object]) -> None:
         try:
-            await self._bridge.call(verb)
+            await answer
         except AppError as failure:
             self.message.say(str(failure), "strip-danger")
             return

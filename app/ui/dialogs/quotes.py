@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
@@ -61,11 +62,11 @@ class QuotesDialog(QDialog):
 
     def _do(self, verb: Coroutine[Any, Any, QuoteSources], words: str = "") -> None:
         self.message.say(words, "strip")
-        self._bridge.start(self._run(verb), "quotes")
+        self._bridge.start(self._run(self._bridge.call(verb)), "quotes")
 
-    async def _run(self, verb: Coroutine[Any, Any, QuoteSources]) -> None:
+    async def _run(self, answer: asyncio.Future[QuoteSources]) -> None:
         try:
-            sources = await self._bridge.call(verb)
+            sources = await answer
         except AppError as failure:
             self.message.say(str(failure), "strip-danger")
             return

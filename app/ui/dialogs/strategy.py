@@ -59,7 +59,7 @@ class StrategyDialog(QDialog):
         self._facts = facts
         self._plan = plan
         self._instrument: Instrument | None = None
-        self._asked: asyncio.Task[object] | None = None
+        self._asked: asyncio.Future[object] | None = None
         self.setObjectName("strategy")
         self.setWindowTitle("New strategy" if plan is None else "Change strategy")
         self.setFixedWidth(640)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
@@ -204,11 +205,11 @@ class AccountKeeper(QObject):
         self._start(self._bridge.desk.portfolio.sync(account), "sync")
 
     def _start(self, verb: Coroutine[Any, Any, object], name: str) -> None:
-        self._bridge.start(self._run(verb), name)
+        self._bridge.start(self._run(self._bridge.call(verb)), name)
 
-    async def _run(self, verb: Coroutine[Any, Any, object]) -> None:
+    async def _run(self, answer: asyncio.Future[object]) -> None:
         try:
-            await self._bridge.call(verb)
+            await answer
         except AppError as failure:
             self._bridge.report(failure)
         await self._facts.load_accounts()

@@ -80,7 +80,7 @@ class ChartView(QWidget):
         """Live candles that came while history was being read; None when it is not."""
         self._incomplete = False
         """History could not be read whole: it is read again when the account is logged in or its feed comes alive."""
-        self._opening: asyncio.Task[object] | None = None
+        self._opening: asyncio.Future[object] | None = None
         self._stops = StopDesk(bridge, self._show_stops)
         self.canvas = ChartCanvas(self)
         self.canvas.stop_wished.connect(self._stops.wish)

@@ -41,7 +41,7 @@ class OrderTicket(TicketForm):
         self._facts = facts
         self._instrument: Instrument | None = None
         self._intents = OpenIntents()
-        self._asked: asyncio.Task[object] | None = None
+        self._asked: asyncio.Future[object] | None = None
         self._preview: OrderPreview | None = None
         self.page = ""
         """Where the depository asks for the authorisation of the last sale that needed one."""

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
 from dataclasses import replace
-from typing import Any
 
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QKeyEvent, QResizeEvent
@@ -44,7 +42,7 @@ class StopStrip(QFrame):
         self._denied = ""
         self._stop: Stop | None = None
         """Which one is being changed."""
-        self._asked: asyncio.Task[object] | None = None
+        self._asked: asyncio.Future[object] | None = None
         self.setObjectName("stop.strip")
         theme.set_role(self, "strip")
         self._title = label("", name="stop.title")
@@ -281,11 +279,11 @@ class StopStrip(QFrame):
         self._button.setEnabled(False)
         self.price.setEnabled(False)
         self._say("Writing it to the journal…", "muted")
-        self._bridge.start(self._send(verb), "arm stop")
+        self._bridge.start(self._send(self._bridge.call(verb)), "arm stop")
 
-    async def _send(self, verb: Coroutine[Any, Any, Stop]) -> None:
+    async def _send(self, answer: asyncio.Future[Stop]) -> None:
         try:
-            await self._bridge.call(verb)
+            await answer
         except AppError as failure:
             self._say(str(failure), "danger")
         else:

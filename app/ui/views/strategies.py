@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Coroutine, Sequence
 from typing import Any
@@ -302,12 +303,12 @@ class StrategiesPanel(QWidget):
         )
 
     def _run(self, verb: Coroutine[Any, Any, object], failed: str) -> None:
-        self._bridge.start(self._do(verb, failed), failed)
+        self._bridge.start(self._do(self._bridge.call(verb), failed), failed)
 
-    async def _do(self, verb: Coroutine[Any, Any, object], failed: str) -> None:
+    async def _do(self, answer: asyncio.Future[object], failed: str) -> None:
         self.message.clear()
         try:
-            await self._bridge.call(verb)
+            await answer
         except AppError as failure:
             self.message.say(f"{failed}: {failure}", "strip-danger")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from datetime import date
 from typing import Any
@@ -218,13 +219,13 @@ class TroublePage(QWidget):
         else:
             on = date.fromisoformat(thing.day)
             work = sync.run(thing.account, "manual", on, on)
-        self._bridge.start(self._do(work), "settle")
+        self._bridge.start(self._do(self._bridge.call(work)), "settle")
 
-    async def _do(self, work: Coroutine[Any, Any, Any]) -> None:
+    async def _do(self, answer: asyncio.Future[Any]) -> None:
         self._first.setEnabled(False)
         self._second.setEnabled(False)
         try:
-            await self._bridge.call(work)
+            await answer
         finally:
             self._first.setEnabled(True)
             self._second.setEnabled(True)

@@ -182,7 +182,7 @@ class TradeBookPanel(QWidget):
         super().__init__()
         self._bridge = bridge
         self._facts = facts
-        self._asked: asyncio.Task[object] | None = None
+        self._asked: asyncio.Future[object] | None = None
         self._stale = True
         self._model = TradePages(_columns(facts), self)
         self._model.wanted.connect(lambda offset: bridge.start(self._page(offset), "trade page"))

@@ -37,7 +37,7 @@ class InstrumentSearch(QLineEdit):
         super().__init__()
         self._bridge = bridge
         self._keeps_text = keeps_text
-        self._asked: asyncio.Task[object] | None = None
+        self._asked: asyncio.Future[object] | None = None
         self._found: list[Instrument] = []
         self.setObjectName(name)
         self.setAccessibleName(placeholder)

@@ -9,7 +9,7 @@ import html
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt, Signal
 
@@ -70,6 +70,31 @@ class Column(Generic[R]):
     """What the column means, on the header."""
     spare: int = 0
     """Not 0: left out where the table is too narrow, the highest number first."""
+
+
+class OfAccount(Protocol):
+    """A row that tells whose it is."""
+
+    @property
+    def account(self) -> str:
+        """The account as a trader calls it."""
+        ...
+
+
+A = TypeVar("A", bound=OfAccount)
+
+
+def account_column(*, width: int = 112) -> Column[A]:
+    """Whose a row is, for tables that show it once there are several accounts."""
+    return Column(
+        "account",
+        "Account",
+        lambda row: row.account,
+        tone=lambda _row: Tone.DIM,
+        help="Shown once there are several accounts",
+        whole=True,
+        width=width,
+    )
 
 
 class KeyedModel(QAbstractTableModel):

@@ -19,7 +19,7 @@ from app.ui import format as fmt
 from app.ui.bridge import Bridge
 from app.ui.frame import SUM_MS, NextFrame
 from app.ui.models.facts import Facts
-from app.ui.models.table import Column, Key, TableModel, Tone
+from app.ui.models.table import Column, Key, TableModel, Tone, account_column
 from app.ui.views.table_view import TableView, action
 from app.ui.views.words import price_of, quantity_of, side_tone, symbol_of
 from app.ui.widgets.text import Message, label
@@ -54,8 +54,7 @@ COLUMNS: tuple[Column[FlightRow], ...] = (
     Column("when", "Fired", lambda r: r.flight.fired_at, fmt.date_time, whole=True, width=158),
     Column("symbol", "Instrument", lambda r: r.flight.instrument, shown=lambda r: symbol_of(r.flight.instrument),
            tip=lambda r: f"{r.flight.instrument} · {r.account} · stop {r.flight.stop}", whole=True, width=130),
-    Column("account", "Account", lambda r: r.account, tone=lambda _r: Tone.DIM, whole=True, width=112,
-           help="Shown once there are several accounts"),
+    account_column(),
     Column("side", "Side", lambda r: r.flight.side, tone=lambda r: side_tone(r.flight.side), width=54, spare=1),
     Column("filled", "Qty", lambda r: r.flight.filled, shown=lambda r: quantity_of(r.instrument, r.flight.filled),
            number=True, width=60),

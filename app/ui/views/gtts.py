@@ -18,7 +18,7 @@ from app.domain.order import OrderKind
 from app.ui import format as fmt
 from app.ui.bridge import Bridge
 from app.ui.models.facts import Facts
-from app.ui.models.table import Column, Key, TableModel, Tone
+from app.ui.models.table import Column, Key, TableModel, Tone, account_column
 from app.ui.views.buttons import ButtonDelegate
 from app.ui.views.gtt_strip import GttStrip
 from app.ui.views.table_view import TableView, action
@@ -102,15 +102,7 @@ COLUMNS: tuple[Column[GttRow], ...] = (
         whole=True,
         width=120,
     ),
-    Column(
-        "account",
-        "Account",
-        lambda r: r.account,
-        tone=lambda _r: Tone.DIM,
-        help="Shown once there are several accounts",
-        whole=True,
-        width=112,
-    ),
+    account_column(),
     Column("side", "Side", lambda r: r.gtt.legs[0].side, tone=lambda r: side_tone(r.gtt.legs[0].side), width=54),
     Column(
         "quantity",

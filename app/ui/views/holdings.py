@@ -21,7 +21,7 @@ from app.ui import format as fmt
 from app.ui.bridge import Bridge
 from app.ui.models.facts import Facts
 from app.ui.models.guardable import guardable
-from app.ui.models.table import Column, Key, TableModel, Tone, tone_of
+from app.ui.models.table import Column, Key, TableModel, Tone, account_column, tone_of
 from app.ui.views.source import source_tip
 from app.ui.views.stop_strip import StopStrip
 from app.ui.views.table_view import TableView, action
@@ -76,15 +76,7 @@ COLUMNS: tuple[Column[HoldingRow], ...] = (
         whole=True,
         width=110,
     ),
-    Column(
-        "account",
-        "Account",
-        lambda r: r.account,
-        tone=lambda _r: Tone.DIM,
-        help="Shown once there are several accounts",
-        whole=True,
-        width=112,
-    ),
+    account_column(),
     Column("quantity", "Qty", lambda r: r.holding.quantity, fmt.group, number=True, width=60),
     Column(
         "t1",

@@ -19,7 +19,7 @@ from app.ui import format as fmt
 from app.ui.bridge import Bridge
 from app.ui.frame import NextFrame
 from app.ui.models.facts import Facts, OrderKey, order_key
-from app.ui.models.table import Column, Key, TableModel, Tone
+from app.ui.models.table import Column, Key, TableModel, Tone, account_column
 from app.ui.views.buttons import ButtonDelegate
 from app.ui.views.order_strip import OrderStrip
 from app.ui.views.table_view import TableView, action
@@ -162,15 +162,7 @@ COLUMNS: tuple[Column[OrderRow], ...] = (
         width=78,
         tip=lambda r: "It has not left yet: it is not sent then (Del)" if r.waits else "Cancel this order (Del)",
     ),
-    Column(
-        "account",
-        "Account",
-        lambda r: r.account,
-        tone=lambda _r: Tone.DIM,
-        help="Shown once there are several accounts",
-        whole=True,
-        width=112,
-    ),
+    account_column(),
     Column("product", "Product", lambda r: r.order.product, tone=lambda _r: Tone.DIM, width=62, spare=2),
     Column(
         "variety",

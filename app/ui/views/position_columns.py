@@ -11,7 +11,7 @@ from app.domain.portfolio import Position
 from app.domain.quotes import PolledPrice
 from app.domain.stop import Stop
 from app.ui import format as fmt
-from app.ui.models.table import Column, Tone, tone_of
+from app.ui.models.table import Column, Tone, account_column, tone_of
 from app.ui.views.price_age import age_tip, age_tone
 from app.ui.views.source import source_tip
 from app.ui.views.words import lots_words, price_of, quantity_of, symbol_of
@@ -183,13 +183,5 @@ COLUMNS: tuple[Column[PositionRow], ...] = (
         width=62,
         spare=2,
     ),
-    Column(
-        "account",
-        "Account",
-        lambda r: r.account,
-        tone=lambda _r: Tone.DIM,
-        help="Shown once there are several accounts",
-        whole=True,
-        width=112,
-    ),
+    account_column(),
 )

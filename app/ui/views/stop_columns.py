@@ -8,7 +8,7 @@ from decimal import Decimal
 from app.domain.instrument import Instrument
 from app.domain.stop import FiredBy, Stop, StopPlan, StopState
 from app.ui import format as fmt
-from app.ui.models.table import Column, Tone
+from app.ui.models.table import Column, Tone, account_column
 from app.ui.views.price_age import age_tip, age_tone
 from app.ui.views.words import (
     at_risk,
@@ -98,15 +98,7 @@ COLUMNS: tuple[Column[StopRow], ...] = (
         tone=lambda r: stop_tone(r.stop, blind=r.blind),
         tip=lambda r: "No live price reaches this stop." if r.blind else r.stop.note,
     ),
-    Column(
-        "account",
-        "Account",
-        lambda r: r.account,
-        tone=lambda _r: Tone.DIM,
-        help="Shown once there are several accounts",
-        whole=True,
-        width=108,
-    ),
+    account_column(width=108),
     Column(
         "trigger",
         "Trigger",

@@ -10,7 +10,7 @@ from app.domain.money import Price
 from app.domain.stop import TriggerSource
 from app.domain.strategy import Strategy, StrategyState
 from app.ui import format as fmt
-from app.ui.models.table import Column, Tone, tone_of
+from app.ui.models.table import Column, Tone, account_column, tone_of
 from app.ui.views.strategy_words import (
     clock_of,
     days_words,
@@ -99,15 +99,7 @@ COLUMNS: tuple[Column[StrategyRow], ...] = (
         whole=True,
         width=86,
     ),
-    Column(
-        "account",
-        "Account",
-        lambda r: r.account,
-        tone=lambda _r: Tone.DIM,
-        help="Shown once there are several accounts",
-        whole=True,
-        width=112,
-    ),
+    account_column(),
     Column(
         "side",
         "Side",

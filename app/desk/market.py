@@ -128,7 +128,8 @@ class MarketDesk:
         wanted = dict.fromkeys(name for names in self._wanted.values() for name in names)
         if desk is None or desk.hub.state not in _BRINGS:
             return list(wanted)
-        return [name for name in wanted if desk.hub.last_tick(name) is None]
+        dead = desk.hub.unheard()
+        return [name for name in wanted if name in dead or desk.hub.last_tick(name) is None]
 
     def _display(self) -> AccountDesk | None:
         """The first of the trader's order whose feed brings prices; where none does, the first that is logged in."""

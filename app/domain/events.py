@@ -76,12 +76,15 @@ class FeedChanged(Event):
     data_age_ms: int | None
     """Since the last tick of any instrument was received; None before the first."""
     subscribed: int
+    """Instruments that its connections carry."""
     exchange_lag_ms: int | None = None
     """Receive time less exchange time of the newest tick."""
     unheard: int = 0
     """Instruments of watchlists and charts of which nothing comes, while the stops' own connection may well live."""
     orders_are_read: bool = False
     """Order updates have stopped while prices go on: the order book is read every few seconds instead."""
+    left_out: int = 0
+    """Instruments that are wanted, and the broker's connections have no room for."""
 
 
 @dataclass(frozen=True, slots=True)

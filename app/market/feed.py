@@ -26,7 +26,7 @@ from app.market.freshness import Freshness
 from app.market.gaps import Gaps
 from app.market.lane import Candles, Lane, RichTicks
 from app.market.slots import Slots
-from app.market.spread import spread
+from app.market.spread import in_order, spread, without_room
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +91,10 @@ class FeedHub:
         self._slots = Slots(account, self._gave_way)
         self._names: dict[int, InstrumentId] = {}
         self._wanted: dict[str, frozenset[int]] = {}
+        self._ordered: dict[str, tuple[int, ...]] = {}
+        """The same in each consumer's own order."""
+        self._left_out = 0
+        """Instruments that no connection has room for."""
         self._latest: dict[int, tuple[Feed, bytes, Nanos]] = {}
         self._pending: dict[int, None] = {}
         self._frames: deque[tuple[Feed, bytes, Nanos]] = deque()
@@ -121,7 +125,7 @@ class FeedHub:
             Lane(number, self, self._check, self._watched, self._rich) for number in range(limits.connections)
         ]
         self._gaps.forget()
-        self._orders_read = False
+        self._orders_read, self._left_out = False, 0
         self._subscribe()
         self._report()
         loop = asyncio.get_running_loop()
@@ -171,9 +175,10 @@ class FeedHub:
         if consumer == "stops":  # what is not carried yet begins with what the feed last knew
             self.freshness.connected(wanted.difference(*(lane.tokens for lane in self._lanes)))
         if wanted:
-            self._wanted[consumer] = wanted
+            self._wanted[consumer], self._ordered[consumer] = wanted, tuple(tokens)
         else:
             self._wanted.pop(consumer, None)
+            self._ordered.pop(consumer, None)
         if any(wanted <= lane.tokens for lane in self._lanes):
             self._move_soon()
         else:
@@ -198,6 +203,11 @@ class FeedHub:
         """The last price in minor units, of any instrument that ticked."""
         return self._prices.get(token)
 
+    def unheard(self) -> frozenset[InstrumentId]:
+        """What views show and whose connection brings nothing, while the guarding one may well live."""
+        dead = (lane.tokens - self._canaries for lane in self._lanes[1:] if lane.state in _UNHEARD)
+        return frozenset(self._names[token] for tokens in dead for token in tokens)
+
     def _move_soon(self) -> None:
         """Nothing new is wanted: what may change connections, or end, changes once for many exits in a row."""
         if self._move is None:
@@ -211,7 +221,7 @@ class FeedHub:
         if connect is None:
             return
         guarded = frozenset[int]().union(*(self._wanted.get(name, frozenset()) for name in GUARDED))
-        others = frozenset[int]().union(*self._wanted.values()) - guarded
+        others = in_order({name: ordered for name, ordered in self._ordered.items() if name not in GUARDED})
         before = [lane.tokens for lane in self._lanes]
         plan = spread(guarded, others, self._canaries, self._limits, before)
         # The guarding connection first: an instrument that moves there is never without prices.
@@ -220,18 +230,9 @@ class FeedHub:
             may_dial = lane.number == 0 or (tokens and not self._slots.kept_free)
             if may_dial and not lane.running:
                 lane.start(connect(lane, lane.number == 0), urgent=self._urgent)
-        if plan.left_out:
-            wanted = len(guarded | others)
-            self._publish(
-                Noticed(
-                    Level.WARNING,
-                    "Too many instruments",
-                    f"{wanted} are wanted, the broker's connections carry {wanted - len(plan.left_out)}.",
-                    "Close some charts or watchlists; stops and positions are kept.",
-                    self.account,
-                    "too many instruments",
-                )
-            )
+        left_out, self._left_out = self._left_out, len(plan.left_out)
+        if self._left_out > left_out:  # said when it grows, not at every chart that is opened
+            self._publish(without_room(self.account, len(guarded.union(others)), self._left_out))
 
     # -- what the connections say ------------------------------------------------------------------------------------
 
@@ -342,11 +343,19 @@ class FeedHub:
 
     def _report(self) -> None:
         self._reported_at = time.monotonic()
-        subscribed = len(frozenset[int]().union(*self._wanted.values()))
-        unheard = sum(len(lane.tokens) for lane in self._lanes[1:] if lane.tokens and lane.state in _UNHEARD)
+        subscribed = len(frozenset[int]().union(*self._wanted.values())) - self._left_out
+        unheard = len(self.unheard())
         age = self._lanes[0].data_age_ms
         self._publish(
-            FeedChanged(self.account, self.state, age, subscribed, unheard=unheard, orders_are_read=self._orders_read)
+            FeedChanged(
+                self.account,
+                self.state,
+                age,
+                subscribed,
+                unheard=unheard,
+                orders_are_read=self._orders_read,
+                left_out=self._left_out,
+            )
         )
 
     # -- to the window -----------------------------------------------------------------------------------------------

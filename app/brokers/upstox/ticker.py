@@ -124,14 +124,16 @@ class UpstoxFeed:
 
     def _named(self, tokens: Iterable[int]) -> frozenset[int]:
         """Those whose key is known; the others cannot be asked for."""
-        found = set()
+        found, nameless = set(), []
         for token in tokens:
             one = self._directory.by_token(token)
             if one is not None:
                 self._known[one.key.encode()] = (token, one.price_scale)
                 found.add(token)
             else:
-                log.info("no key for instrument %d", token)
+                nameless.append(token)
+        if nameless:
+            log.info("no key for %d instruments, the first is %d", len(nameless), nameless[0])
         return frozenset(found)
 
     def set_urgent(self, urgent: bool) -> None:

@@ -224,7 +224,9 @@ class StatusBar(QStatusBar):
             rank, words, color = feed_words(feed.state, age, logged_in=self._logged_in(account))
             if feed.orders_are_read and rank < 2:
                 rank, words, color = 2, f"{words}, orders by reading", DARK.warning
-            tips.append(f"{account}: {words}, {feed.subscribed} instruments" + _lag(feed))
+            if feed.unheard and rank <= 2:  # of the watchlists: another connection than the stops' own
+                rank, words, color = 2, f"{words}, {feed.unheard:,} silent", DARK.warning
+            tips.append(f"{self._facts.account_name(account)}: {words}, {_carried(feed)}" + _lag(feed))
             if worst is None or rank > worst[0]:
                 worst = (rank, words, color, "danger" if rank >= 3 else "warning" if rank == 2 else "muted")
         if worst is None:
@@ -299,6 +301,11 @@ def _account_tip(view: AccountView) -> str:
     if view.last_error:
         lines.append(view.last_error)
     return "\n".join(lines)
+
+
+def _carried(feed: FeedChanged) -> str:
+    words = "1 instrument" if feed.subscribed == 1 else f"{feed.subscribed:,} instruments"
+    return f"{words}, {feed.left_out:,} without room" if feed.left_out else words
 
 
 def _lag(feed: FeedChanged) -> str:

@@ -398,6 +398,19 @@ def test_a_blind_stop_is_marked_in_the_table_and_counted(stage: Stage, window: M
     stage.until(lambda: model.index(model.place_of(stop.id) or 0, model.column("state")).data() == "armed")
 
 
+def test_a_silent_connection_of_the_watchlists_is_told_beside_a_live_feed(stage: Stage, window: MainWindow) -> None:
+    stage.publish(FeedChanged(market.ACCOUNT, FeedState.LIVE, 100, 5999, unheard=2998, left_out=3504))
+    words = child(window, "status.feed.text")
+    stage.until(lambda: words.text().startswith("feed live") and words.text().endswith(", 2,998 silent"))
+    tip = window.bar.feed.toolTip()
+    assert "5,999 instruments, 3,504 without room" in tip
+    assert str(market.ACCOUNT) not in tip, "accounts go by their names"
+    stage.publish(FeedChanged(market.ACCOUNT, FeedState.LIVE, 100, 1))
+    stage.until(lambda: "silent" not in words.text())
+    assert "1 instrument" in window.bar.feed.toolTip()
+    assert "1 instruments" not in window.bar.feed.toolTip()
+
+
 def shows(cell: QModelIndex, tone: Tone) -> bool:
     return bool(cell.data(TONE_ROLE) == tone)
 

@@ -167,7 +167,8 @@ def test_silence_on_the_crowds_connection_does_not_blind_the_stops() -> None:
             await asyncio.sleep(0.25)
         assert scene.hub.live
         assert scene.told().state is FeedState.LIVE
-        assert scene.told().unheard == 3
+        assert scene.told().unheard == 2
+        assert scene.hub.unheard() == {"NSE:S1", "NSE:S2"}
         assert crowd.redials == 0
         for _ in range(20):
             guard.price(256265, 2_500_000)
@@ -258,7 +259,7 @@ def test_another_connection_gives_way_where_the_stops_one_is_refused_for_their_n
         guard.sink.disconnected(StreamsFull("one more"))
         await settle()
         assert [wire.stopped for wire in scene.wires] == [False, True], "a slot is free for the next dial"
-        assert scene.told().unheard == 2, "of the watchlist, and the canary"
+        assert scene.told().unheard == 1, "of the watchlist"
         scene.want("view:chart", 2)
         await asyncio.sleep(5)
         assert len(scene.wires) == 2, "nobody takes it"
@@ -294,13 +295,28 @@ def test_a_refused_token_ends_the_session_whichever_connection_hears_of_it() -> 
     play(script)
 
 
-def test_more_than_fits_is_said_and_what_is_guarded_stays() -> None:
+def test_more_than_fits_is_said_once_and_the_top_of_the_lists_stays() -> None:
     async def script(scene: Scene) -> None:
-        scene.want("view:watchlist", *range(1, 12))
+        scene.want("view:watchlist", *range(20, 9, -1))
         scene.want("stops", 50, 51)
+        await asyncio.sleep(2)
         assert scene.wires[0].subscribed >= {50, 51}
-        notice = next(event for event in scene.events if isinstance(event, Noticed))
-        assert "stops and positions are kept" in notice.next_step
+        assert scene.wires[1].subscribed == {20, 19, 18, 17, *CANARY}
+        (notice,) = [event for event in scene.events if isinstance(event, Noticed)]
+        assert notice.cause.startswith("11 are wanted, the broker's connections carry 4. The last 7 get no live prices")
+        assert (scene.told().subscribed, scene.told().left_out) == (6, 7)
+        scene.want("charts", 12)  # from below the line: it needs live prices more than the last of the list
+        scene.want("view:ticket", 12)
+        await asyncio.sleep(1)
+        assert scene.wires[1].subscribed == {12, 20, 19, 18, *CANARY}
+        scene.want("charts", 11)
+        scene.want("view:ticket", 11)
+        await asyncio.sleep(1)
+        assert scene.wires[1].subscribed == {11, 20, 19, 18, *CANARY}
+        assert len([event for event in scene.events if isinstance(event, Noticed)]) == 1
+        scene.want("view:watchlist", 20, 19)
+        await asyncio.sleep(2)
+        assert (scene.told().subscribed, scene.told().left_out) == (5, 0)
 
     play(script, StreamLimits(2, 5))
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.broker import StreamLimits
-from app.market.spread import spread
+from app.market.spread import in_order, spread
 
 TOKENS = st.frozensets(st.integers(min_value=1, max_value=40), max_size=30)
 
@@ -26,6 +26,18 @@ def test_an_instrument_stays_on_its_connection_while_it_is_wanted() -> None:
     assert first.lanes[1:] == (frozenset({1, 2}), frozenset({3, 4}))
     second = spread(frozenset(), {2, 3, 4, 5}, frozenset(), limits, first.lanes)
     assert second.lanes[1:] == (frozenset({2, 5}), frozenset({3, 4}))
+
+
+def test_who_comes_first_has_the_room_whoever_was_there() -> None:
+    limits = StreamLimits(2, 2)
+    first = spread(frozenset(), [7, 5, 3], frozenset(), limits)
+    assert (first.lanes[1], first.left_out) == (frozenset({7, 5}), frozenset({3}))
+    second = spread(frozenset(), [1, 7, 5, 3], frozenset(), limits, first.lanes)
+    assert (second.lanes[1], second.left_out) == (frozenset({1, 7}), frozenset({5, 3}))
+
+
+def test_a_chart_comes_before_a_ticket_and_a_ticket_before_a_long_list() -> None:
+    assert in_order({"view:list": (9, 4, 6), "view:ticket": (4,), "charts": (8, 6)}) == [8, 6, 4, 9]
 
 
 def test_a_stop_takes_its_instrument_from_the_crowd_to_the_guarding_connection() -> None:

@@ -50,3 +50,7 @@ class RestingTrigger:
     """What it sent."""
     filled: int | None = None
     """Units that its order had filled when it ended; None: nobody has seen it end."""
+    heard: int | None = None
+    """Units that its order had filled when last heard of, the end not seen; None: nobody has heard of it at all."""
+    held: int | None = None
+    """Units of the whole position when it was last known to wait; None: not known."""

@@ -188,6 +188,8 @@ class Stop:
     """The last price known while it was armed, of `seen_at`; tells a split from a fall on the next day."""
     seen_at: Nanos | None = None
     fired_by: FiredBy | None = None
+    closed_before: int = 0
+    """Of a stop with units of its own: what its exits and triggers had closed when it was last made smaller by that."""
 
     def is_hit(self, last: Price) -> bool:
         """Whether a last price is at or beyond the trigger."""

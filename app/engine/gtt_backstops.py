@@ -9,8 +9,9 @@ stop and is an exit like any other. A trigger that the journal does not know is 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
 from app.domain.backstop import RestingState, RestingTrigger
@@ -87,8 +88,9 @@ class GttBackstops:
         orders.gtts.on_read.append(self._book.hear)
         self.told: Callable[[Gtt], None] = self._book.told
         """The broker says by itself how one trigger stands."""
-        self.sent_by: Callable[[StopId], int] = self._book.sent_by
-        """Units of what those behind a stop have sent on an earlier day."""
+        self.sent_by: Callable[[StopId], list[RestingTrigger]] = self._book.sent_by
+        """Those behind a stop that have fired on an earlier day."""
+        self.take_as_ended: Callable[[RestingTrigger], Awaitable[None]] = self._book.take_as_ended
         self.open_of: Callable[[StopId], list[RestingTrigger]] = self._book.open_of
         """Those behind a stop that may still act, oldest first."""
 
@@ -246,6 +248,7 @@ class GttBackstops:
         alike = tuple(g.id for g in listed if g.instrument == instrument and as_asked(g.legs) == (leg,))
         now = self._state.clock.now()
         one = RestingTrigger(self._next_tag(stop), stop.id, instrument, leg, RestingState.ASKED, now, alike=alike)
+        one = replace(one, held=await self._position(instrument, leg))
         await self._book.ask(one, f"trigger (GTT) {_words(stop, leg)}")
         gone = replace(one, state=RestingState.GONE)
         current = self._stops[stop.id]
@@ -269,6 +272,13 @@ class GttBackstops:
             await self._book.keep(
                 replace(one, gtt=number, state=RestingState.RESTING), "backstop rests", f"GTT {number}"
             )
+
+    async def _position(self, instrument: InstrumentId, leg: GttLeg) -> int | None:
+        """Units of the position; on another day they tell what it has sold. None: not known, and nothing waits."""
+        if self._book.held(instrument, leg) is None:
+            with contextlib.suppress(AppError):  # with the next list, then
+                await self._state.read_positions()
+        return self._book.held(instrument, leg)
 
     async def _ask(self, tag: Tag) -> None:
         """Until the list has shown it, or that can be ruled out."""

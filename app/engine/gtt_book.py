@@ -13,9 +13,10 @@ from typing import Protocol
 from app.domain.backstop import RestingState, RestingTrigger
 from app.domain.errors import AppError
 from app.domain.events import AuditEntry
-from app.domain.gtt import Gtt
-from app.domain.ids import AccountId, BrokerOrderId, GttId, Nanos, StopId, Tag
-from app.domain.order import Order
+from app.domain.gtt import Gtt, GttLeg
+from app.domain.ids import AccountId, BrokerOrderId, GttId, InstrumentId, Nanos, StopId, Tag
+from app.domain.order import Order, OrderStatus
+from app.domain.portfolio import PositionKey
 from app.engine.account import AccountState
 from app.engine.exit_plan import LOOKUP_SPACING
 from app.engine.gtt_plan import FORGET_NS, found, seen
@@ -33,7 +34,7 @@ class GttJournal(Protocol):
     """What is needed of the journal."""
 
     async def load(self, account: AccountId, since: Nanos) -> Sequence[RestingTrigger]:
-        """Those that may still act, and those that ended since; oldest first."""
+        """Those that may still act or have fired, and those that ended since; oldest first."""
         ...
 
     async def save(self, trigger: RestingTrigger, entry: AuditEntry) -> None:
@@ -55,6 +56,8 @@ class TriggerBook:
         self._missing: dict[Tag, float] = {}
         """Since when (loop time) the broker's list has not shown one."""
         self._placing: set[Tag] = set()
+        self._past: set[Tag] = set()
+        """Fired on an earlier day."""
         self._owed: dict[Tag, tuple[RestingTrigger, AuditEntry]] = {}
         """What the journal could not take."""
         self.on_change: Callable[[RestingTrigger, RestingTrigger, str], None] = _unheard
@@ -99,24 +102,34 @@ class TriggerBook:
         """The same behind one stop."""
         return [one for one in self.open if one.stop == stop]
 
-    def sent_by(self, stop: StopId) -> int:
-        """Units of what those behind a stop have sent on an earlier day: its order is in no list any more."""
-        return sum(
-            one.leg.quantity if one.filled is None else one.filled
+    def sent_by(self, stop: StopId) -> list[RestingTrigger]:
+        """Those behind a stop that fired on an earlier day, by a list of orders that was read since: what they sent is
+        in none any more. They do not act from now on."""
+        rows = [
+            one
             for one in self._rows.values()
             if one.stop == stop
             and one.state is RestingState.TRIGGERED
             and one.order is not None
             and one.order not in self._state.orders
-        )
+        ]
+        self._past.update(one.tag for one in rows)
+        return rows
+
+    def held(self, instrument: InstrumentId, leg: GttLeg) -> int | None:
+        """Units of the position that a trigger would close of, as last read; None: not known."""
+        reading, key = self._state.reading, PositionKey(self._state.account, instrument, leg.product)
+        if reading is None or not reading.knows(key) or not reading.lists(key):
+            return None
+        return reading.quantity(key) * -leg.side.sign
 
     def acts(self, stop: StopId) -> bool:
         """One behind it has fired, and what it sent has filled, or may."""
         for one in self._rows.values():
             if one.stop == stop and one.state is RestingState.TRIGGERED and one.order is not None:
                 order = self._state.orders.get(one.order)
-                if order is None and one.filled == 0:
-                    continue  # of an earlier day, and it came to nothing
+                if order is None and (one.filled == 0 or one.tag in self._past):
+                    continue  # it came to nothing, or what came of it is counted
                 if order is None or order.filled_quantity or not order.status.is_final:
                     return True
         return False
@@ -144,6 +157,11 @@ class TriggerBook:
         self._placing.discard(tag)
         self._since[tag] = asyncio.get_running_loop().time()
 
+    async def take_as_ended(self, one: RestingTrigger) -> None:
+        """Nobody saw the end of what it sent on an earlier day; so much it is taken to have filled."""
+        told = f"order {one.order}: its end was not seen; {one.filled} of {one.leg.quantity} are taken for filled"
+        await self.keep(one, "trigger's order ended", told)
+
     async def keep(self, one: RestingTrigger, what: str, detail: str) -> None:
         """As it stands from now on; what the journal cannot take is written with the next."""
         self._rows[one.tag] = one
@@ -160,7 +178,7 @@ class TriggerBook:
             gtt = found(one, listed, self.ids) if one.gtt is None else by_number.get(one.gtt)
             if gtt is not None:
                 self._missing.pop(one.tag, None)
-                self._take(one, seen(one, gtt), gtt.refusal)
+                self._take(one, self._with_position(seen(one, gtt), began), gtt.refusal)
             elif self._is_absent(one, began):
                 self._take(one, replace(one, state=RestingState.GONE), "The broker's list does not show it.")
             self.on_listed(one.stop)
@@ -172,15 +190,26 @@ class TriggerBook:
             if not now.state.is_open:
                 self._take(one, now, gtt.refusal)
 
+    def _with_position(self, one: RestingTrigger, began: float) -> RestingTrigger:
+        """It still waits: the position that was read before is one from which it has sold nothing."""
+        reading = self._state.reading
+        if one.state is not RestingState.RESTING or reading is None or reading.began >= began:
+            return one
+        held = self.held(one.instrument, one.leg)
+        return one if held is None else replace(one, held=held)
+
     def _on_order(self, order: Order) -> None:
-        """What one has sent has ended: on another day no list shows the order, and what it filled must be known."""
+        """What one has sent fills, or has ended: on another day no list shows the order, and what it filled must be
+        known. One that is gone from the list has ended, and nobody has seen how."""
         one = self._rows.get(order.tag or Tag(""))
-        if one is None or one.order != order.broker_order_id or not order.status.is_final:
+        if one is None or one.order != order.broker_order_id:
             return
-        if one.filled != order.filled_quantity:
-            self._rows[one.tag] = now = replace(one, filled=order.filled_quantity)
+        ended = order.status.is_final and order.status is not OrderStatus.EXPIRED
+        now = replace(one, filled=order.filled_quantity) if ended else replace(one, heard=order.filled_quantity)
+        if now != one and (ended or one.filled is None):
+            self._rows[one.tag] = now
             told = f"order {one.order} is {order.status}: {order.filled_quantity} of {order.quantity} filled"
-            self._keep_soon(now, "trigger's order ended", told)
+            self._keep_soon(now, "trigger's order ended" if ended else "trigger's order fills", told)
 
     def _is_absent(self, one: RestingTrigger, began: float) -> bool:
         """Of one that the list does not show: whether it is not there. Twice, a second apart."""

@@ -72,10 +72,12 @@ async def _settle(
     if orders:
         engine.follow(stop)
         return
-    if await engine.closed_on_its_day(stop):
+    left = await engine.left_of_earlier_days(stop, readings[1])
+    if left is None:
         return
+    stop = left
     if stop.state in (StopState.FIRED, StopState.EXITING):
-        engine.follow(await engine.less_of_before(stop), given_up=True)
+        engine.follow(stop, given_up=True)
         return
     held = [reading.quantity(stop.key) * -stop.side.sign for reading in readings]
     if max(held) <= 0 and not engine.settles(stop, readings[1]):

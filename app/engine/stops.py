@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from app.brokers.base import BrokerSession, ExitLine, Mark
-from app.domain.errors import Denied, StorageError
+from app.domain.errors import Denied
 from app.domain.events import Event, StopChanged
 from app.domain.ids import InstrumentId, StopId
 from app.domain.instrument import Instrument, Product
@@ -20,6 +20,7 @@ from app.engine.account import AccountState, PositionReading
 from app.engine.backstops import Backstops
 from app.engine.circuits import Circuits
 from app.engine.delivery import DELIVERED
+from app.engine.earlier_days import EarlierDays
 from app.engine.firing import Firing
 from app.engine.flight import FlightRecorder
 from app.engine.keeper import Keeper
@@ -123,6 +124,7 @@ class StopEngine:
             journal.gtt_backstops,
             last_price,
         )
+        self._earlier = EarlierDays(state, record, self.backstops.triggers, self._set, self.close_elsewhere)
         self._yesterday = Yesterday(state, self._stops, publish)
         self._circuits = Circuits(state, self._watching, self._firing.terms, self._stops, self._known, tasks)
         self.circuit_limits = self._circuits.of
@@ -289,41 +291,10 @@ class StopEngine:
         # One that had closed its position already only takes back what came after.
         self._firing.follow(stop, cleanup=stop.closed_at is not None, given_up=given_up)
 
-    async def closed_on_its_day(self, stop: Stop) -> bool:
-        """Closes a stop with units of its own whose exits, or whose trigger (GTT), closed them on an earlier day. No
-        order of that day is listed, and the position does not tell its units from others'."""
-        if stop.plan.quantity is None or any(
-            stop_of_tag(order.tag) == stop.id for order in self._state.orders.values()
-        ):
-            return False
-        sent, closed = self.backstops.triggers.sent_by(stop.id), await self._closed_then(stop)
-        more = sent + closed - min(stop.quantity, stop.plan.quantity)
-        if more < 0:
-            return False
-        if more:  # the program ended before it was taken back, and what was sold then is settled now
-            told = f"Its exit and its trigger (GTT) both traded on an earlier day: {more} units more than it guarded."
-            self._record.alarm(stop, told, "Check the position and the holding; what was sold short goes to auction.")
-        how = "its trigger (GTT) sold them" if sent else "its exits closed them"
-        await self.close_elsewhere(stop, f"{how} on an earlier day")
-        return True
-
-    async def less_of_before(self, stop: Stop) -> Stop:
-        """The same where they closed a part."""
-        closed = 0 if stop.plan.quantity is None else await self._closed_then(stop)
-        left = min(stop.quantity, (stop.plan.quantity or 0) - closed)
-        if not closed or left == stop.quantity:
-            return stop
-        stop = replace(stop, quantity=left)
-        await self._record.keep(stop, "resized", f"{closed} units were closed on an earlier day")
-        return stop
-
-    async def _closed_then(self, stop: Stop) -> int:
-        try:
-            return await self._record.closed_by(stop)
-        except StorageError as failure:  # it holds no exit back
-            self._record.alarm(stop, "What its exits closed on an earlier day cannot be read.", "Check the position.")
-            self._record.note(stop, "unknown", str(failure))
-            return 0
+    async def left_of_earlier_days(self, stop: Stop, reading: PositionReading) -> Stop | None:
+        """A stop whose orders no list has: with what its exits and triggers of earlier days have left of its units;
+        None: they left nothing, and it is closed."""
+        return await self._earlier.settle(stop, reading, settled=self.settles(stop, reading))
 
     def settles(self, stop: Stop, reading: PositionReading) -> bool:
         """Whether a reading says for certain what is left of a stop's position."""

@@ -16,7 +16,8 @@ from app.storage import trail
 from app.storage.schema_journal import gtt_backstops
 from app.storage.store import Store
 
-_OPEN = [state.value for state in RestingState if state.is_open]
+_KEPT = [state.value for state in RestingState if state is not RestingState.GONE]
+"""What one has sold counts for as long as its stop is there."""
 
 
 class GttBackstops:
@@ -26,11 +27,14 @@ class GttBackstops:
         self._store = store
 
     async def load(self, account: AccountId, since: Nanos) -> Sequence[RestingTrigger]:
-        """Those that may still act, and those that ended at `since` or later; oldest first. Raises Damaged."""
+        """Those that may still act or have fired, and those that ended at `since` or later; oldest first.
+
+        Raises Damaged.
+        """
         query = (
             select(gtt_backstops.c.tag, gtt_backstops.c.body)
             .where(gtt_backstops.c.account == account)
-            .where(or_(gtt_backstops.c.state.in_(_OPEN), gtt_backstops.c.changed_at >= since))
+            .where(or_(gtt_backstops.c.state.in_(_KEPT), gtt_backstops.c.changed_at >= since))
             .order_by(gtt_backstops.c.asked_at, gtt_backstops.c.tag)
         )
         rows = await self._store.run(lambda c: c.execute(query).all())

@@ -220,6 +220,7 @@ def _stop_row(stop: Stop, at: Nanos) -> dict[str, Any]:
         "seen_price": stop.seen_price,
         "seen_at": stop.seen_at,
         "fired_by": None if stop.fired_by is None else stop.fired_by.value,
+        "closed_before": stop.closed_before,
     }
 
 
@@ -248,6 +249,7 @@ def _stop(row: Row[Any]) -> Stop:
         seen_price=row.seen_price,
         seen_at=row.seen_at,
         fired_by=None if row.fired_by is None else FiredBy(row.fired_by),
+        closed_before=row.closed_before,
     )
 
 

@@ -46,6 +46,7 @@ stops = Table(
     Column("seen_price", Whole),
     Column("seen_at", Whole),
     Column("fired_by", Words),
+    Column("closed_before", Whole, nullable=False, server_default="0"),
     one_of("product", Product),
     one_of("side", Side),
     one_of("state", StopState),

@@ -297,7 +297,7 @@ def closed_before_the_night(patches: ExitStack) -> None:
         return 0
 
     patches.enter_context(mock.patch.object(StopRecord, "closed_by", careless))
-    patches.enter_context(mock.patch.object(gtt_book.TriggerBook, "sent_by", return_value=0))
+    patches.enter_context(mock.patch.object(gtt_book.TriggerBook, "sent_by", return_value=[]))
 
 
 GUARDS: dict[str, Guard] = {

@@ -6,7 +6,7 @@ A trigger's order carries no tag of ours: here it is known by the exchange's own
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from app.domain.backstop import RestingState
 from app.domain.events import Level, Noticed
@@ -63,7 +63,7 @@ def _oversold(stage: Stage, guarded: Guarded, stop: Stop | None) -> Iterator[str
     """The stop's exit and its trigger together sell no more than it guards, or it goes back at once, with a call."""
     world, senders = stage.world, sent_by_triggers(stage)
     token = world.tape.listings.by_key[guarded.instrument].token
-    ours, most, over, called_for = 0, units_of(guarded) + _untold(stage, token), None, False
+    ours, most, over, called_for = 0, units_of(guarded) + _untold(stage, token, senders), None, False
     for trade in world.traded:
         by_stop = stop is not None and stop_of_tag(trade.tag or None) == stop.id
         if trade.token != token or not (by_stop or trade.order in senders):
@@ -82,15 +82,17 @@ def _oversold(stage: Stage, guarded: Guarded, stop: Stop | None) -> Iterator[str
         yield "its exits sold more than it guarded, and nobody was called"
 
 
-def _untold(stage: Stage, token: int) -> int:
-    """Units that exits of ours sold on the first day, too late to be written down: nobody knows of them on the next."""
+def _untold(stage: Stage, token: int, senders: Mapping[str, str]) -> int:
+    """Units that exits and triggers of ours sold on the first day, too late to be written down: nobody knows of them on
+    the next. Of a trigger's the position tells, but not before it trades, nor while others trade beside it: it is not
+    taken for sold then, and the trader is called."""
     until = stage.night or 0.0
     unwritten = [(until - WRITTEN_WITHIN, float("inf")), *stage.full, *stage.slow]
     return sum(
         trade.quantity
         for trade in stage.world.traded
         if trade.token == token
-        and stop_of_tag(trade.tag or None)
+        and (stop_of_tag(trade.tag or None) or trade.order in senders)
         and trade.at < stage.world.turned_day
         and any(since - WRITTEN_WITHIN <= trade.at <= end for since, end in unwritten)
     )

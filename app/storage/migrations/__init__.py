@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from app.storage.database import StoreKind
 
-NEWEST = {StoreKind.BOOK: "0012", StoreKind.JOURNAL: "0011"}
+NEWEST = {StoreKind.BOOK: "0012", StoreKind.JOURNAL: "0012"}
 """What this program writes. Kept here apart from the versions, so that a store that is up to date opens without
 importing Alembic; a test holds the two together."""
 

@@ -601,6 +601,119 @@ def test_a_share_of_the_position_that_was_sold_on_an_earlier_day_is_not_sold_aga
     play(script)
 
 
+async def half_sold_and_gone(rig: Rig, *, heard: int, sold: int, held: int = 300) -> Stop:
+    """A trigger of 100 units: so many of its order were heard to fill, so many had when the day ended, unseen."""
+    rig.broker.hold(SHARES, held)
+    await rig.state.read_positions()
+    stop = await rig.engine.arm(SHARES, StopPlan(99_000, quantity=100, backstop=DISTANCE))
+    await asyncio.sleep(3)
+    number = rig.broker.reach(the_one(rig).id)
+    assert number is not None
+    await rig.orders.gtts.read()
+    await asyncio.sleep(0.1)
+    rig.broker.answers = ["rejected"]  # the local exit does not come beside it
+    if heard:
+        rig.broker.fill(number, heard)
+    await asyncio.sleep(0.3)
+    rig.log_out()
+    rig.journal.stops[stop.id] = replace(rig.of(stop), state=StopState.EXITING, closed_at=None)
+    rig.broker.book.clear()
+    rig.broker.placed.clear()
+    rig.broker.answers = []
+    rig.broker.hold(SHARES, held - sold)
+    rig.clock.set(rig.clock.now() + DAY)
+    return stop
+
+
+@pytest.mark.parametrize(("heard", "sold"), [(0, 0), (24, 24), (24, 60), (24, 100)])
+def test_an_order_that_nobody_saw_end_sold_what_the_position_lost(heard: int, sold: int) -> None:
+    """The program ended while the trigger's order was filling: what was left of it stays guarded."""
+
+    async def script(rig: Rig) -> None:
+        stop = await half_sold_and_gone(rig, heard=heard, sold=sold)
+        again = await next_run(rig, stop)
+        await again.ended(stop)
+        assert rig.broker.held[SHARES] == 200
+        assert sum(request.quantity for request in rig.broker.placed) == 100 - sold
+        assert again.alarms == []
+        await again.tasks.stop()
+
+    play(script)
+
+
+def test_where_others_sold_beside_it_the_trader_is_told_what_it_is_taken_to_have_sold() -> None:
+    """More has gone than it could sell: it is taken for sold whole, and nobody knows for certain."""
+
+    async def script(rig: Rig) -> None:
+        stop = await half_sold_and_gone(rig, heard=24, sold=150)
+        again = await next_run(rig, stop)
+        await again.ended(stop)
+        assert not rig.broker.placed
+        (alarm,) = again.alarms
+        assert "nobody saw its order end: 24 of 100 units were seen to fill, 100 are taken for sold" in alarm
+        await again.tasks.stop()
+
+    play(script)
+
+
+def test_while_the_position_is_not_known_only_what_was_seen_to_fill_counts() -> None:
+    """Unknown is not flat."""
+
+    async def script(rig: Rig) -> None:
+        stop = await half_sold_and_gone(rig, heard=24, sold=24)
+        rig.around.closed = {INFY.id}
+        again = await next_run(rig, stop)
+        assert again.of(stop).quantity == 76
+        assert any("24 are taken for sold, and 76 stay guarded" in alarm for alarm in again.alarms)
+        await again.tasks.stop()
+
+    play(script)
+
+
+def test_a_waiting_stop_is_made_smaller_by_what_was_sold_once_and_has_a_trigger_for_the_rest() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await half_sold_and_gone(rig, heard=24, sold=24)
+        rig.journal.stops[stop.id] = replace(rig.journal.stops[stop.id], state=StopState.ARMED, fired_at=None)
+        again = await next_run(rig, stop)
+        rig.journal.stops[stop.id] = again.of(stop)
+        third = await next_run(again, stop)
+        for one in (again, third):
+            assert (one.of(stop).quantity, one.of(stop).state) == (76, StopState.ARMED)
+        assert [gtt.legs[0].quantity for gtt in rig.broker.gtts_waiting] == [76]
+        await again.tasks.stop()
+        await third.tasks.stop()
+
+    play(script)
+
+
+def test_what_an_exit_sold_is_taken_off_once_however_often_the_program_begins() -> None:
+    async def script(rig: Rig) -> None:
+        rig.broker.hold(SHARES, 300)
+        await rig.state.read_positions()
+        stop = await rig.engine.arm(SHARES, StopPlan(99_000, quantity=100))
+        rig.broker.answers = ["open"]
+        rig.tick(98_900)
+        await asyncio.sleep(0.3)
+        (exit_order,) = rig.broker.book
+        rig.broker.fill(exit_order, 60)
+        await asyncio.sleep(0.2)
+        rig.log_out()
+        rig.journal.stops[stop.id] = replace(rig.of(stop), state=StopState.EXITING, closed_at=None)
+        rig.broker.book.clear()
+        rig.broker.placed.clear()
+        rig.clock.set(rig.clock.now() + DAY)
+        rig.broker.answers = [refusal("Markets are closed right now.")] * 200
+        again = rig
+        for _ in range(3):
+            again = await next_run(again, stop)
+        rig.broker.answers = []
+        await again.ended(stop)
+        assert rig.broker.held[SHARES] == 200
+        await again.tasks.stop()
+
+    play(script)
+
+
 def test_one_whose_number_a_crash_kept_from_the_journal_is_found_by_what_it_says() -> None:
     async def script(rig: Rig) -> None:
         stop = await guarded(rig)

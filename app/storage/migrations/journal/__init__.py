@@ -13,6 +13,7 @@ from app.storage.migrations.journal import (
     v0009_order_states,
     v0010_flights,
     v0011_gtt_backstops,
+    v0012_closed_before,
 )
 
 VERSIONS = (
@@ -27,4 +28,5 @@ VERSIONS = (
     Version("0009", v0009_order_states.upgrade),
     Version("0010", v0010_flights.upgrade),
     Version("0011", v0011_gtt_backstops.upgrade),
+    Version("0012", v0012_closed_before.upgrade),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from functools import lru_cache
 
 from app.analytics.charge_table import ChargeTable
 from app.analytics.contract_note import NO_GROUPS, Columns, Groups, by_note, note_columns
@@ -107,9 +108,14 @@ def planned_fill(request: OrderRequest, instrument: Instrument, at: int, on: str
 
 def charges_of(paise: Sequence[int]) -> Charges:
     """Heads in paise, in the order of `contract_note.Columns`, as Charges in rupees."""
-    return Charges(*(Decimal(head).scaleb(-2) for head in paise))
+    return Charges(*map(_rupees, paise))
 
 
 def total(columns: Columns) -> Charges:
     """The note itself: the columns added up."""
     return charges_of([sum(column) for column in columns])
+
+
+@lru_cache(10_000)
+def _rupees(paise: int) -> Decimal:
+    return Decimal(paise).scaleb(-2)

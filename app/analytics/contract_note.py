@@ -127,6 +127,7 @@ def _share_note(
     for index, fill in enumerate(fills):
         scrips.setdefault(fill.instrument, []).append(index)
     count = len(fills)
+    buy = Side.BUY
     rates: list[Rates] = [_ABSENT] * count
     values = [fill.quantity * fill.price for fill in fills]
     brokerage_value = [(0, 0)] * count
@@ -145,18 +146,18 @@ def _share_note(
             left = fill.quantity - within
             price = fill.price
             taxed_at = price if average is None else average
-            buy = fill.side is Side.BUY
+            bought = fill.side is buy
             fee = delivery
             if fill.product is Product.MTF and left:
                 fee = table.rates(plan, exchange, "EQ_MTF", on, group)
             rates[index] = delivery
             fees[index] = (intraday, fee)
             brokerage_value[index] = (within * price, left * price)
-            taxes_intraday[index] = within * taxed_at * (intraday.tax_buy if buy else intraday.tax_sell)
-            taxes_delivery[index] = left * taxed_at * (delivery.tax_buy if buy else delivery.tax_sell)
+            taxes_intraday[index] = within * taxed_at * (intraday.tax_buy if bought else intraday.tax_sell)
+            taxes_delivery[index] = left * taxed_at * (delivery.tax_buy if bought else delivery.tax_sell)
             stamps[index] = price * (
-                within * (intraday.stamp_buy if buy else intraday.stamp_sell)
-                + left * (delivery.stamp_buy if buy else delivery.stamp_sell)
+                within * (intraday.stamp_buy if bought else intraday.stamp_sell)
+                + left * (delivery.stamp_buy if bought else delivery.stamp_sell)
             )
     one = scale * RATE_SCALE
     tax = [
@@ -172,8 +173,8 @@ def _share_note(
 
 def _average_price(fills: Sequence[Fill], indexes: Sequence[int]) -> int:
     """Of all buys and sells of one scrip together, in minor units, half up."""
-    quantity = sum(fills[i].quantity for i in indexes)
-    value = sum(fills[i].quantity * fills[i].price for i in indexes)
+    quantity = sum([fills[i].quantity for i in indexes])
+    value = sum([fills[i].quantity * fills[i].price for i in indexes])
     return (2 * value + quantity) // (2 * quantity)
 
 
@@ -185,24 +186,30 @@ def _squared_off(fills: Sequence[Fill], indexes: Sequence[int], rule: str, *, ap
     """
     if apart:
         return [0] * len(indexes)
+    mis = [fills[i].product.intraday for i in indexes]
     if rule is _MIS_ALONE:
-        return [fills[i].quantity if fills[i].product.intraday else 0 for i in indexes]
-    bought = sum(fills[i].quantity for i in indexes if fills[i].side is Side.BUY)
-    sold = sum(fills[i].quantity for i in indexes) - bought
-    to_buy = to_sell = 0
-    if rule is _MIS_CLOSES:
-        net = sum(fills[i].side.sign * fills[i].quantity for i in indexes if fills[i].product.intraday)
-        to_buy, to_sell = max(0, -net), max(0, net)
-    matched = min(bought + to_buy, sold + to_sell)
+        return [fills[i].quantity if closes else 0 for i, closes in zip(indexes, mis, strict=True)]
+    buy, sell = Side.BUY, Side.SELL
+    total = {buy: 0, sell: 0}
+    mis_net = 0
+    for i, closes in zip(indexes, mis, strict=True):
+        side, quantity = fills[i].side, fills[i].quantity
+        total[side] += quantity
+        if closes:
+            mis_net += quantity if side is buy else -quantity
+    to_buy, to_sell = (max(0, -mis_net), max(0, mis_net)) if rule is _MIS_CLOSES else (0, 0)
+    matched = min(total[buy] + to_buy, total[sell] + to_sell)
+    squared = [0] * len(indexes)
     if not matched:
-        return [0] * len(indexes)
-    rest = {Side.BUY: matched - to_buy, Side.SELL: matched - to_sell}
-    squared = dict.fromkeys(indexes, 0)
-    for i in sorted(indexes, key=lambda i: not fills[i].product.intraday):
-        fill = fills[i]
-        squared[i] = min(fill.quantity, rest[fill.side])
-        rest[fill.side] -= squared[i]
-    return [squared[i] for i in indexes]
+        return squared
+    rest = {buy: matched - to_buy, sell: matched - to_sell}
+    for first in (True, False):
+        for place, i in enumerate(indexes):
+            if mis[place] is first:
+                side = fills[i].side
+                squared[place] = min(fills[i].quantity, rest[side])
+                rest[side] -= squared[place]
+    return squared
 
 
 def _order_fee(rates: Rates, value: int, one: int) -> int:
@@ -244,11 +251,16 @@ def _share_brokerage(
     parts = [0] * len(fills)
     for indexes in orders.values():
         intraday, delivery = fees[indexes[0]]
-        within = sum(values[i][0] for i in indexes)
-        left = sum(values[i][1] for i in indexes)
+        within = left = 0
+        for i in indexes:
+            within += values[i][0]
+            left += values[i][1]
         fee = (_order_fee(intraday, within, one) if within else 0) + (_order_fee(delivery, left, one) if left else 0)
         if within and left:
             fee = min(fee, max(intraday.cap_paise, delivery.cap_paise) * one // 100)
+        if len(indexes) == 1:
+            parts[indexes[0]] = fee
+            continue
         whole = within + left
         before = given = 0
         for i in indexes:

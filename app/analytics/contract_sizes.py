@@ -116,9 +116,13 @@ class Sizer:
 
     def of(self, fill: Fill) -> int | None:
         """Units that one of its quantity holds; None: not known."""
-        key = (fill.account, fill.instrument)
+        return self.size(fill.account, fill.instrument, fill.id.broker)
+
+    def size(self, account: AccountId, instrument: InstrumentId, broker: str) -> int | None:
+        """Units that a lot of the contract holds; None: not known."""
+        key = (account, instrument)
         if key not in self._known:
-            self._known[key] = self._told.get(key) or self._table.listed(fill.id.broker, fill.instrument)
+            self._known[key] = self._told.get(key) or self._table.listed(broker, instrument)
         return self._known[key]
 
     def split(self, fills: Iterable[Fill]) -> tuple[list[Fill], list[Fill]]:

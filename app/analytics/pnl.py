@@ -31,7 +31,7 @@ _HEADS: Final = 7
 
 def build_trades(fills: Iterable[Fill], charges_by_fill: Mapping[FillId, Charges] | None = None) -> list[Trade]:
     """Round trips in order of opening, those that are open included. A fill without charges counts as free of them."""
-    ordered = sorted(fills, key=_in_time)
+    ordered = sorted(fills, key=in_time)
     columns: list[list[int]] = [[] for _ in range(_HEADS)]
     known = charges_by_fill or {}
     for fill in ordered:
@@ -135,8 +135,12 @@ class _RoundTrip:
     def trades(self, columns: Sequence[list[int]]) -> list[Trade]:
         """The closed trade, or the closed part and the open rest."""
         if self.exit_quantity == self.entry_quantity:
-            indexes = [entry[0] for entry in self.entries] + self.exits
-            heads = [sum([column[i] for i in indexes]) for column in columns]
+            if len(self.entries) == len(self.exits) == 1:  # most trades are one fill in and one out
+                entry, exit_ = self.entries[0][0], self.exits[0]
+                heads = [column[entry] + column[exit_] for column in columns]
+            else:
+                indexes = [entry[0] for entry in self.entries] + self.exits
+                heads = [sum([column[i] for i in indexes]) for column in columns]
             return [self._closed(self.entry_quantity, self.entry_value, heads)]
         if not self.exits:
             heads = [sum([column[entry[0]] for entry in self.entries]) for column in columns]
@@ -241,7 +245,7 @@ class Lots:
 def open_lots(fills: Iterable[Fill]) -> list[Lot]:
     """What is left open of the fills of one position."""
     lots = Lots()
-    for fill in sorted(fills, key=_in_time):
+    for fill in sorted(fills, key=in_time):
         lots.apply(fill.side.sign * fill.quantity, fill.price)
     return lots.lots()
 
@@ -250,7 +254,7 @@ def realised(fills: Iterable[Fill]) -> Paise:
     """Gross P&L of everything that was closed, over any accounts and instruments, first in, first out."""
     positions: dict[tuple[str, str, str], Lots] = {}
     minor: dict[int, int] = {}
-    for fill in sorted(fills, key=_in_time):
+    for fill in sorted(fills, key=in_time):
         key = (fill.account, fill.instrument, fill.product)
         lots = positions.get(key)
         if lots is None:
@@ -265,7 +269,8 @@ def unrealised(lots: Iterable[Lot], last: Price, price_scale: int = 100) -> Pais
     return _to_paise(sum(quantity * (last - price) for quantity, price in lots), price_scale)
 
 
-def _in_time(fill: Fill) -> tuple[int, str, str]:
+def in_time(fill: Fill) -> tuple[int, str, str]:
+    """Order of fills: by time; ties by order and trade id."""
     return (fill.filled_at, fill.broker_order_id, fill.id.trade_id)
 
 

@@ -7,7 +7,6 @@ would wait; SQLite works without its lock. Pure and cheap to import: the helper 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from decimal import ROUND_HALF_UP, Decimal
 from itertools import islice
 from typing import Any
 
@@ -89,7 +88,7 @@ def trade_values(trade: Trade) -> tuple[object, ...]:
     return (
         trade.account, trade.broker, trade.instrument, trade.segment, trade.kind, trade.product, trade.side,
         trade.quantity, trade.entry_price, trade.opened_at, trade.exit_price, trade.closed_at, trade.gross,
-        *map(str, heads), int((c.total * 100).quantize(Decimal(1), ROUND_HALF_UP)), trade.net, trade.price_scale,
+        *map(str, heads), trade.gross - trade.net, trade.net, trade.price_scale,
         trade.entry_order, trade.exit_order, trade.source,
         trade.opened_at if trade.closed_at is None else trade.closed_at, trade.multiplier,
     )  # fmt: skip

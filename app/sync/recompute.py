@@ -6,16 +6,16 @@ its note, and with them the trades of groups that did not trade anew.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from app.analytics.charge_table import ChargesUnknown, ChargeTable
-from app.analytics.charges import allocate, by_note
+from app.analytics.contract_note import by_note, note_columns
 from app.analytics.contract_sizes import NOTHING_TOLD, Sizer, Told
-from app.analytics.pnl import build_trades
+from app.analytics.pnl import build_trades, in_time, trades_of
 from app.domain.fill import Charges, Fill, Trade
-from app.domain.ids import AccountId, FillId, InstrumentId
+from app.domain.ids import AccountId, InstrumentId
 from app.domain.instrument import Product
 
 Group = tuple[AccountId, InstrumentId, Product]
@@ -64,8 +64,11 @@ def note_of(fill: Fill) -> Note:
 
 def touched_groups(fills: Sequence[Fill], stale: Collection[Group], notes: Collection[Note] = ()) -> set[Group]:
     """The stale groups, those that share a note with one of them, and those on one of `notes`."""
-    touched = {note_of(fill) for fill in fills if group_of(fill) in stale} | set(notes)
-    return set(stale) | {group_of(fill) for fill in fills if note_of(fill) in touched}
+    standing: dict[Note, set[Group]] = {}
+    for fill in fills:
+        standing.setdefault(note_of(fill), set()).add(group_of(fill))
+    touched = set(stale)
+    return touched.union(*(on for note, on in standing.items() if note in notes or not on.isdisjoint(touched)))
 
 
 def recompute(
@@ -81,24 +84,40 @@ def recompute(
     Everything is worked out in units; the trades come out counted as the broker counts. A note without a rate on file
     leaves its fills free of charges, and a contract whose size is not known its trades without figures; both are said.
     """
+    notes = {note_of(fill) for fill in fills if group_of(fill) in groups}
     sizer = Sizer(table.sizes, told)
-    wanted = [fill for fill in fills if group_of(fill) in groups]
-    notes = {note_of(fill) for fill in wanted}
-    charges: dict[FillId, Charges] = {}
-    uncharged: list[str] = []
-    sized, _ = sizer.split(fill for fill in fills if note_of(fill) in notes)
-    for note, members in by_note(sized).items():
-        try:
-            charges.update(allocate(members, table, members[0].id.broker, today=today))
-        except ChargesUnknown as unknown:
-            uncharged.append(f"{note[2]} {note[1]}: {unknown.cause}")
+    sized, unsized = sizer.split(fill for fill in fills if note_of(fill) in notes)
+    charged, columns, uncharged = _charged(sized, table, today)
+    ours = [index for index, fill in enumerate(charged) if group_of(fill) in groups]
+    ours.sort(key=lambda index: in_time(charged[index]))
+    without = [fill for fill in unsized if group_of(fill) in groups]
     trades: dict[Group, list[Trade]] = {group: [] for group in groups}
-    countable, unsized = sizer.split(wanted)
-    size_of = {group_of(fill): sizer.of(fill) for fill in wanted}
-    for trade in (*build_trades(countable, charges), *build_trades(unsized)):
+    for trade in (
+        *trades_of([charged[index] for index in ours], [[column[index] for index in ours] for column in columns]),
+        *build_trades(without),
+    ):
         group = (trade.account, trade.instrument, trade.product)
-        trades[group].append(_counted(trade, size_of[group]))
-    return Recomputed(trades, Gaps(tuple(uncharged), tuple(sorted({fill.instrument for fill in unsized}))))
+        trades[group].append(_counted(trade, sizer.size(trade.account, trade.instrument, trade.broker)))
+    return Recomputed(trades, Gaps(tuple(uncharged), tuple(sorted({fill.instrument for fill in without}))))
+
+
+def _charged(
+    sized: Iterable[Fill], table: ChargeTable, today: str
+) -> tuple[list[Fill], Sequence[list[int]], list[str]]:
+    """The fills note by note, what each costs, in columns of paise by head, and why some notes cost nothing."""
+    charged: list[Fill] = []
+    columns: Sequence[list[int]] = ([], [], [], [], [], [])
+    uncharged: list[str] = []
+    for (_, day, exchange), members in by_note(sized).items():
+        charged += members
+        try:
+            shares: Sequence[Sequence[int]] = note_columns(members, table, members[0].id.broker, today=today)
+        except ChargesUnknown as unknown:
+            uncharged.append(f"{exchange} {day}: {unknown.cause}")
+            shares = [[0] * len(members)] * len(columns)
+        for column, share in zip(columns, shares, strict=True):
+            column.extend(share)
+    return charged, columns, uncharged
 
 
 def _counted(trade: Trade, size: int | None) -> Trade:

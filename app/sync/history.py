@@ -28,8 +28,8 @@ def refusal(target: SyncTarget, dates: Dates) -> Denied | None:
         return Denied("The range ends before it begins.", "Choose another range.")
     if dates.since > today:
         return Denied("The range lies in the future.", "Choose another range.")
-    if dates.since == dates.until == today:
-        return None
+    if dates.since == today:
+        return None  # it is the list of the day
     days = target.info.history_days if target.info is not None else None
     keeps = target.broker is None or isinstance(target.broker, HistoryBroker)
     if not keeps or days == 1:
@@ -118,7 +118,7 @@ async def completed(past: Iterable[PastFill], known: Mapping[FillId, Fill]) -> l
     """
     by_rest: dict[tuple[str, ...], Fill] = {}
     async for fills in some_at_a_time(known.values()):
-        by_rest.update((_rest(fill), fill) for fill in fills)
+        by_rest.update((without_order(fill), fill) for fill in fills)
     done: list[tuple[Fill, str]] = []
     async for some in some_at_a_time(past):
         done += [(_completed(item, known, by_rest), item.raw) for item in some]
@@ -127,7 +127,7 @@ async def completed(past: Iterable[PastFill], known: Mapping[FillId, Fill]) -> l
 
 def _completed(item: PastFill, known: Mapping[FillId, Fill], by_rest: Mapping[tuple[str, ...], Fill]) -> Fill:
     fill = item.fill
-    ours = known.get(fill.id) if item.order_known else by_rest.get(_rest(fill))
+    ours = known.get(fill.id) if item.order_known else by_rest.get(without_order(fill))
     if ours is None:
         return fill
     fill = replace(fill, source=ours.source)
@@ -140,6 +140,7 @@ def _completed(item: PastFill, known: Mapping[FillId, Fill], by_rest: Mapping[tu
     return fill
 
 
-def _rest(fill: Fill) -> tuple[str, ...]:
+def without_order(fill: Fill) -> tuple[str, ...]:
+    """What tells a fill apart where its order is not known."""
     identity = fill.id
     return identity.broker, identity.exchange, identity.segment, identity.trade_date, identity.trade_id, identity.side

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any
 
 from app.brokers.base import ReadBroker
@@ -26,7 +27,7 @@ from app.sync import announce
 from app.sync.apply import Fetched, apply
 from app.sync.counting import counted_in_lots
 from app.sync.gathering import normalised, rows_of, together, whole
-from app.sync.history import completed, read_range, refusal
+from app.sync.history import completed, read_range, refusal, without_order
 from app.sync.patience import class_of
 from app.sync.reader import Guard, Reader
 from app.sync.rebuild import Rebuilder
@@ -192,11 +193,9 @@ class AccountRun:
 
     async def _fetch(self, broker: ReadBroker) -> Fetched:
         """All data sets, read together; of a range of dates the fills alone. One that is refused is left out."""
-        if self.dates is not None and isinstance(broker, HistoryBroker):
-            fills = await self._past(broker, self.dates)
-            at = self.target.now()
-            return Fetched(fills, None, None, None, at, self.dates.settled(ist_date(at)))
         before = ist_date(self.target.now())
+        if self.dates is not None and self.dates.since < before and isinstance(broker, HistoryBroker):
+            return await self._dated(broker, broker.reported_fills, self.dates, before)
         operations: dict[DataSet, Callable[[], Awaitable[Any]]] = {
             DataSet.TRADES: broker.reported_fills,
             DataSet.POSITIONS: broker.positions,
@@ -227,8 +226,24 @@ class AccountRun:
                 raise
             return None  # logged and skipped: it would be refused again (C8)
 
-    async def _past(self, broker: HistoryBroker, dates: Dates) -> list[tuple[Fill, str]]:
-        return await self._completed(await read_range(broker, self._reader, dates))
+    async def _dated(
+        self,
+        broker: HistoryBroker,
+        reported: Callable[[], Awaitable[Sequence[tuple[Fill, str]]]],
+        dates: Dates,
+        today: date,
+    ) -> Fetched:
+        """The trades of some days. A history has few or none of today's: the broker's list of the day has them all."""
+        until = min(dates.until, today)
+        fills = await self._completed(await read_range(broker, self._reader, Dates(dates.since, until)))
+        if dates.until >= today:
+            listed = await normalised(await self._reader.read(DataSet.TRADES, reported))
+            there = {without_order(fill) for fill, _ in listed}
+            day = today.isoformat()  # asked first: of a long range few are of today
+            past = [one for one in fills if one[0].id.trade_date != day or without_order(one[0]) not in there]
+            fills = [*past, *listed]
+        at = self.target.now()
+        return Fetched(fills, None, None, None, at, dates.settled(ist_date(at)))
 
     async def _completed(self, past: Sequence[PastFill]) -> list[tuple[Fill, str]]:
         """With names for those that have none, and with what the book knows better."""

@@ -27,6 +27,8 @@ LOOK_SECONDS = 5.0
 SHORTEST = 0.02
 CATCH_UP_EVERY: Nanos = 3_600 * 1_000_000_000
 """A missed day of which a history may not have everything yet is asked for again after this."""
+REFUSED_EVERY: Nanos = 24 * CATCH_UP_EVERY
+"""One that the broker refuses to tell of, after this."""
 BACKFILL_DAYS = 7
 """A backfill's step: the range of one request, and what is read again after an interruption."""
 BACKFILL_PAUSE = 2.0
@@ -63,8 +65,8 @@ class Scheduler:
         self._noted: dict[AccountId, str] = {}
         self._closed: dict[AccountId, list[str]] = {}
         self._skipped: dict[AccountId, str] = {}
-        self._caught_up: dict[AccountId, tuple[list[str], Nanos]] = {}
-        """Which missed days were asked for, and when."""
+        self._caught_up: dict[AccountId, tuple[list[str], Nanos, Nanos]] = {}
+        """Which missed days were asked for, when, and how long that is enough."""
         self._tasks: dict[AccountId, asyncio.Task[None]] = {}
         self._backfilling: dict[AccountId, asyncio.Task[None]] = {}
         self.due: dict[AccountId, Due | None] = {}
@@ -176,8 +178,8 @@ class Scheduler:
         now = target.now()
         flagged = await self._book.sync_days.open(before=ist_date(now).isoformat(), account=target.account)
         days = [day.day for day in flagged if _kept(target, day.day)]
-        asked, at = self._caught_up.get(target.account, ([], 0))
-        if not days or (days == asked and 0 <= now - at < CATCH_UP_EVERY):
+        asked, at, enough = self._caught_up.get(target.account, ([], 0, 0))
+        if not days or (days == asked and 0 <= now - at < enough):
             return
         dates = Dates(date.fromisoformat(days[0]), date.fromisoformat(days[-1]))
         try:
@@ -186,7 +188,9 @@ class Scheduler:
             log.warning("missed days of %s could not be asked for: %s", target.account, failure)
             return
         if result.step is SyncStep.COMPLETED:
-            self._caught_up[target.account] = (days, now)
+            self._caught_up[target.account] = (days, now, CATCH_UP_EVERY)
+        elif result.step is SyncStep.FAILED and result.error_class is ErrorClass.CLIENT:
+            self._caught_up[target.account] = (days, now, REFUSED_EVERY)  # it would be refused again
 
     async def _note_days(self, target: SyncTarget, since: date, now: Nanos) -> None:
         """Every trading day from `since` to today is a day that wants its closing sync."""
@@ -211,6 +215,8 @@ class Scheduler:
     async def backfill(self, target: SyncTarget, since: date) -> None:
         """Fetches the account's past back to a day, in the background. Raises Denied when the broker keeps none."""
         until = ist_date(target.now()) - timedelta(days=1)
+        if since > until:
+            raise Denied("The past ends yesterday.", "Choose an earlier first day; Sync brings today's trades.")
         refused = refusal(target, Dates(since, until))
         if refused is not None:
             raise refused

@@ -22,7 +22,7 @@ from PySide6.QtWidgets import (
 )
 from pytestqt.qtbot import QtBot
 
-from app.desk.messages import SyncRun
+from app.desk.messages import SyncRun, SyncSummary
 from app.domain.errors import Denied
 from app.domain.events import SyncPaused, SyncProgressed, SyncStep
 from app.domain.sync import Conflicts, DataSet, DataSetState, ErrorClass
@@ -146,7 +146,7 @@ def test_an_open_day_where_the_broker_keeps_no_history_says_where_its_trades_are
     assert first.text() == "Import a &file…"
     stage.loop.run_until_complete(view.take_file(ACCOUNT, "/tradebook.csv"))
     assert ("import file", (ACCOUNT, "/tradebook.csv")) in stage.desk.script.calls
-    assert "new fills from the file" in named(view, "sync.progress").text()
+    assert "in the file" in named(view, "sync.progress").text()
     press(view, "sync.trouble.second", stage)
     assert ("close day", (ACCOUNT, "2026-11-17")) in stage.desk.script.calls
 
@@ -211,6 +211,42 @@ def test_a_range_that_the_broker_does_not_keep_is_refused_in_words(view: SyncPan
     press(shown, "range.fetch", stage)
     stage.until(lambda: not shown.isVisible())
     assert ("sync run", (ACCOUNT, date(2026, 11, 13), date(2026, 11, 20))) in stage.desk.script.calls
+
+
+def test_what_a_sync_came_to_stays_in_sight(view: SyncPanel, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = (
+        SyncRun("r11", ACCOUNT, "manual", "failed", 4, 1, 0, 3, 0, NOW, NOW, "Holdings refused and skipped: no."),
+        SyncRun("r11", OTHER, "manual", "skipped", 0, 0, 0, 0, 0, NOW, NOW, "The account is not logged in."),
+    )
+
+    async def synced(*_asked: object) -> SyncSummary:
+        return SyncSummary("r11", runs)
+
+    monkeypatch.setattr(stage.desk.portfolio, "sync", synced)
+    press(view, "sync.start", stage)
+    stage.until(lambda: "Holdings refused" in view.message.text)
+    for _ in range(2):
+        view.take(replace(stage.desk.sync.state, breakers=(), pauses=()))  # as it is read each second
+        assert "Holdings refused" in view.message.text
+        told = named(view, "sync.progress").text()
+        assert "1 new fill from 1 account; " in told
+        assert "The account is not logged in." in told
+
+
+def test_dates_of_an_account_that_is_not_logged_in_are_not_taken_for_fetched(
+    view: SyncPanel, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def skipped(*_asked: object) -> SyncSummary:
+        words = "The account is not logged in."
+        return SyncSummary("r11", (SyncRun("r11", ACCOUNT, "manual", "skipped", 0, 0, 0, 0, 0, NOW, NOW, words),))
+
+    monkeypatch.setattr(stage.desk.sync, "run", skipped)
+    press(view, "sync.range", stage)
+    shown = dialog(view, stage)
+    press(shown, "range.fetch", stage)
+    stage.until(lambda: "not logged in" in named(shown, "range.message.text").text())
+    assert shown.isVisible()
+    shown.reject()
 
 
 def test_where_only_today_is_told_the_file_of_earlier_days_is_offered_and_asked_for(

@@ -87,8 +87,7 @@ def _not_permitted(message: str) -> NotPermitted:
         )
     return PlanRefused(
         "The API key may not do this.",
-        "Look at the app's plan and permissions on the developer page. Without the data plan (Kite Connect) there are "
-        "no live prices, and local stops cannot be armed.",
+        "Look at its plan and permissions on the developer page; live prices need the data plan (Kite Connect).",
         detail=message,
     )
 

@@ -22,6 +22,7 @@ from PySide6.QtWidgets import (
 
 from app.desk.messages import SyncAccount, SyncStatus
 from app.domain.errors import AppError
+from app.domain.events import SyncStep
 from app.domain.ids import AccountId
 from app.domain.instrument import Segment
 from app.domain.sync import Conflicts, SyncPlan
@@ -150,6 +151,8 @@ class RangeDialog(QDialog):
     be imported instead, where the broker tells of today only."""
 
     file_asked = Signal(object)
+    fetched = Signal(object)
+    """What a run of the dates came to."""
 
     def __init__(self, bridge: Bridge, facts: Facts, status: SyncStatus, parent: QWidget) -> None:
         super().__init__(parent)
@@ -219,9 +222,10 @@ class RangeDialog(QDialog):
                 await self._bridge.call(self._bridge.desk.sync.backfill(account, since))
             else:
                 summary = await self._bridge.call(self._bridge.desk.sync.run(account, "manual", since, until))
-                if summary.failed:
+                if any(run.step != SyncStep.COMPLETED for run in summary.accounts):  # skipped is not fetched either
                     self.message.say("; ".join(run.error for run in summary.accounts), "strip-danger")
                     return
+                self.fetched.emit(summary)
         except AppError as failure:
             self.message.say(str(failure), "strip-danger")
         else:

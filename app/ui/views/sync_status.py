@@ -30,6 +30,7 @@ from app.ui.views.sync_tables import (
     state_rows,
 )
 from app.ui.views.sync_trouble import TroublePage
+from app.ui.views.sync_words import brought, outcome
 from app.ui.views.table_view import TableView
 from app.ui.widgets.text import Message, label
 
@@ -53,6 +54,8 @@ class SyncPanel(QWidget):
         self._open = False
         """The profile is: there is something to read."""
         self._status: SyncStatus | None = None
+        self._told = self._trouble = ""
+        """What the trader's last verb brought, and why it did not do all: they stay until the next one."""
         self._runs: dict[tuple[str, str], RunRow] = {}
         """The log as read, newest first; the table shows what the filter leaves."""
         self._make_tables()
@@ -220,7 +223,7 @@ class SyncPanel(QWidget):
         self._past_words.setText(past_words(status, name))
         self._past.setVisible(bool(self._past_words.text()))
         if not self._running:
-            self.message.say(" ".join(status.alerts))
+            self._show_trouble()
             waits = [f"{name(p.account)}: {p.data_set} in {p.seconds_left:.0f} s" for p in status.pauses]
             asked = f"Waiting as the broker asked: {', '.join(waits)}" if waits else self._idle()
             self._progress.setText(left_alone_words(status.breakers) or asked)
@@ -241,10 +244,25 @@ class SyncPanel(QWidget):
         try:
             await self._bridge.call(self._bridge.desk.sync.stop_backfill(account))
         except AppError as failure:
-            self.message.say(str(failure), "strip-danger")
+            self._tell("", str(failure))
         self._look()
 
+    def _tell(self, words: str, trouble: str = "") -> None:
+        """What a verb of the trader came to."""
+        self._told, self._trouble = words, trouble
+        self._progress.setText(self._idle())
+        self._show_trouble()
+
+    def _show_trouble(self) -> None:
+        alerts = " ".join(self._status.alerts) if self._status is not None else ""
+        words, role = (self._trouble, "strip-danger") if self._trouble else (alerts, "strip-warning")
+        if self.message.text != words:  # who marks the words to copy them keeps the mark
+            self.message.say(words, role)
+
     def _idle(self) -> str:
+        return " · ".join(words for words in (self._told, self._next()) if words)
+
+    def _next(self) -> str:
         accounts = self._status.accounts if self._status is not None else ()
         due = [account.next_at for account in accounts if account.next_at is not None]
         return f"Next sync at {fmt.clock(min(due))}" if due else ""
@@ -275,30 +293,19 @@ class SyncPanel(QWidget):
 
     async def _sync(self) -> None:
         self.message.clear()
+        self._told = self._trouble = ""
         self._progress.setText("Starting…")
-        said = ""
+        told = trouble = ""
         try:
             summary = await self._bridge.call(self._bridge.desk.portfolio.sync())
         except AppError as failure:
-            self._progress.setText("")
-            said = f"Sync did not run: {failure}"
+            trouble = f"Sync did not run: {failure}"
         else:
-            runs = summary.accounts
-            created = sum(run.created for run in runs)
-            failed = [run for run in runs if run.step == SyncStep.FAILED]
-            self._progress.setText(f"{fmt.group(created)} new fills from {len(runs)} account{'s'[: len(runs) != 1]}")
-            if failed:
-                said = "; ".join(f"{self._facts.account_name(run.account)}: {run.error}" for run in failed)
-            elif not runs:
-                self._progress.setText("")
-                self.message.say("No account is connected. Connect one first.")
+            told, trouble = outcome(summary, self._facts.account_name)
         finally:
-            progress = self._progress.text()
             self._set_running(running=False)
             await self.load()
-            self._progress.setText(progress)
-        if said:
-            self.message.say(said, "strip-danger")
+        self._tell(told, trouble)
 
     def _set_running(self, *, running: bool) -> None:
         self._running = running
@@ -354,20 +361,24 @@ class SyncPanel(QWidget):
 
     async def take_file(self, account: AccountId, path: str) -> None:
         """All of it, or nothing; what it brought is said."""
+        told = trouble = ""
         try:
             summary = await self._bridge.call(self._bridge.desk.sync.import_file(account, path))
         except AppError as failure:
-            self.message.say(str(failure), "strip-danger")
-            return
-        await self.load()
-        created = sum(run.created for run in summary.accounts)
-        known = sum(run.skipped for run in summary.accounts)
-        self._progress.setText(f"{fmt.group(created)} new fills from the file, {fmt.group(known)} were known")
+            trouble = str(failure)
+        else:
+            await self.load()
+            if all(run.step == SyncStep.COMPLETED for run in summary.accounts):
+                told = f"{brought(summary)} in the file"
+            else:
+                trouble = f"Nothing was taken from the file: {'; '.join(run.error for run in summary.accounts)}"
+        self._tell(told, trouble)
 
     def _ask_range(self) -> None:
         if self._status is not None and self._status.accounts:
             dialog = RangeDialog(self._bridge, self._facts, self._status, self)
             dialog.file_asked.connect(self.ask_file)
+            dialog.fetched.connect(lambda summary: self._tell(f"{brought(summary)} in these dates"))
             dialog.finished.connect(lambda _code: self._bridge.start(self.load(), "sync log"))
             dialog.open()
 

@@ -76,6 +76,8 @@ class StateRow:
             return self.account.step or self.account.health.value
         if self.state.error_class is ErrorClass.NONE and self.state.error:
             return "not saved"
+        if self.state.error_class is ErrorClass.CLIENT:
+            return "refused"
         return self.state.error_class.value or ("good" if self.state.good_at is not None else "not read")
 
     @property

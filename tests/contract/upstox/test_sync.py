@@ -261,3 +261,26 @@ async def test_funds_that_the_broker_tells_by_day_only_are_no_failure_of_the_clo
     finally:
         await rig.close()
         await store.close()
+
+
+async def test_dates_that_reach_to_today_bring_today_too(own: Upstox, tmp_path: Path) -> None:
+    """The broker's history has none of today's trades, whoever asks for them by date."""
+    store, _ = await open_store(tmp_path, Secret("ef" * 32), StoreKind.BOOK)
+    rig = Rig(own, store)
+    try:
+        await rig.morning("2026-11-20T10:00:00")
+        await rig.trade(Side.BUY, 5)
+        await rig.morning("2026-11-23T10:00:00")
+        await rig.trade(Side.SELL, 3)
+        await rig.sync(Dates(MONDAY, MONDAY))
+        assert await rig.units() == {("2026-11-23", "SELL"): 3}
+        await rig.sync(Dates(FRIDAY, date(2026, 12, 5)))
+        both = {("2026-11-20", "BUY"): 5, ("2026-11-23", "SELL"): 3}
+        assert await rig.units() == both
+        again = await rig.sync(Dates(FRIDAY, MONDAY))
+        assert (again.created, again.updated) == (0, 0)
+        await rig.sync()
+        assert await rig.units() == both
+    finally:
+        await rig.close()
+        await store.close()

@@ -17,7 +17,7 @@ from app.brokers.parts import FillPage, PastFill
 from app.brokers.zerodha.adapter import ZerodhaSession
 from app.brokers.zerodha.tradebook import read_tradebook
 from app.domain.calendar import IST, AlwaysOpen, TradingCalendar, ist_date
-from app.domain.errors import BadAnswer, Denied, SessionExpired, Unreachable
+from app.domain.errors import BadAnswer, Denied, Rejected, SessionExpired, Unreachable
 from app.domain.events import Level, Noticed, SyncStep
 from app.domain.fill import Source
 from app.domain.ids import AccountId
@@ -616,6 +616,25 @@ async def test_missed_days_that_cannot_be_told_yet_are_not_asked_for_each_time(
         desk.at += HOUR // 4
     assert len([r for r in await book.sync_log.recent() if r.operation == "today"]) == 5
     assert len(past.broker.asked) == 2  # at once, and an hour later
+
+
+async def test_missed_days_that_the_broker_refuses_are_asked_for_once_a_day(
+    past: Past, desk: Desk, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refused(_start: date, _end: date, _page: int = 1) -> FillPage:
+        raise Rejected("The broker refused.", detail="no history for this account")
+
+    monkeypatch.setattr(past.broker, "fills_between", refused)
+    scheduler = scheduler_of(desk, book, past.service, past.target, since="2026-11-19")
+    for _ in range(6):
+        await scheduler.look(past.target)
+        await scheduler.settled()
+        desk.at += HOUR // 2
+    runs = await book.sync_log.recent()
+    assert [run.step for run in runs if run.operation == "today"] == [SyncStep.COMPLETED] * 6
+    (range_,) = [run for run in runs if run.operation != "today"]
+    assert (range_.step, range_.error_class) == (SyncStep.FAILED, ErrorClass.CLIENT)
+    assert "no history for this account" in range_.error
 
 
 async def test_a_day_that_was_closed_before_the_account_s_last_market_is_opened_again(

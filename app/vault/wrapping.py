@@ -87,5 +87,8 @@ def master_by_recovery(file: VaultFile, typed: Secret) -> bytearray:
     key = sealing.derived_key(code, salt=file.vault_id.encode(), info=_RECOVERY_INFO)
     master = sealing.unseal(key, file.recovery.sealed, file.recovery.binding(file.vault_id))
     if master is None:
-        raise WrongPassphrase("This is not the recovery key of this vault.", "Check it letter by letter.")
+        raise WrongPassphrase(
+            "This is not the recovery key of this vault.",
+            "Check it letter by letter. One from before the keys were changed, or before another was made, has ended.",
+        )
     return bytearray(master)

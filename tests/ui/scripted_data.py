@@ -53,6 +53,7 @@ class ScriptedData:
 
     async def rotate_key(self, passphrase: Secret | None) -> KeyRotated:
         await self.script.enter("rotate", passphrase)
+        self.state = replace(self.state, has_recovery_key=False)
         return KeyRotated(5, 20, recovery_key_ended=True, backups_foreign=0, still_old=())
 
     async def change_passphrase(self, current: Secret | None, new: Secret) -> None:

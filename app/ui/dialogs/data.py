@@ -59,7 +59,7 @@ class DataDialog(QDialog):
         self.keys.recovery.connect(lambda: self._start(self._make_recovery_key, "Making a recovery key…"))
         self.keys.rotate.connect(self._ask_rotate)
         self.kept.save.connect(self._save)
-        self.kept.tidy.connect(lambda: self._start(self._tidy, "Tidying up…"))
+        self.kept.tidy.connect(self._ask_tidy)
         self.health.files.connect(lambda: self._start(self._check_files, "Reading every page…"))
         self.health.look.connect(lambda: self._start(self._look, "Looking…"))
         bridge.start(self._load(), "data")
@@ -138,7 +138,7 @@ class DataDialog(QDialog):
 
     async def _save_settings(self, chosen: UpkeepSettings) -> str:
         await self._bridge.call(self._bridge.desk.data.save_settings(chosen))
-        return "Saved."
+        return "Saved. What is older than that is dropped once a day, or with Tidy up now."
 
     # Keys
 
@@ -177,9 +177,30 @@ class DataDialog(QDialog):
 
     # Retention and health
 
-    async def _tidy(self) -> str:
+    def _ask_tidy(self) -> None:
+        """By what the page shows, saved or not: nobody who typed a number means the one from before."""
+        view = self._view
+        if view is None:
+            return
+        chosen = self.kept.chosen(view.settings)
+        self.question.ask(
+            f"Drop notifications older than {days(chosen.notifications_days)}, sync runs older than "
+            f"{days(chosen.sync_log_days)}, ticks older than {days(chosen.ticks_days)} and the oldest ticks above "
+            f"{chosen.ticks_megabytes} MB? They do not come back. Trades, orders and the audit trail stay.",
+            "Dr&op them",
+            "K&eep them",
+            lambda: self._start(lambda: self._tidy(chosen), "Tidying up…"),
+        )
+
+    async def _tidy(self, chosen: UpkeepSettings) -> str:
+        await self._bridge.call(self._bridge.desk.data.save_settings(chosen))
         done = await self._bridge.call(self._bridge.desk.data.tidy())
-        return f"Dropped: {done.notifications} notifications, {done.sync_runs} sync runs, {done.ticks} blocks of ticks."
+        told = (
+            counted(done.notifications, "notification"),
+            counted(done.sync_runs, "sync run"),
+            counted(done.ticks, "block") + " of ticks",
+        )
+        return f"Dropped: {', '.join(told)}."
 
     async def _check_files(self) -> str:
         found = await self._bridge.call(self._bridge.desk.data.check_files())
@@ -196,6 +217,16 @@ class DataDialog(QDialog):
             if state in states
         ]
         return f"{len(findings)} things were looked at: {', '.join(told) or 'all is well'}."
+
+
+def counted(count: int, what: str) -> str:
+    """`1 notification`, `2 notifications`."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
+def days(count: int) -> str:
+    """`1 day`, `90 days`."""
+    return counted(count, "day")
 
 
 def megabytes(size: int) -> str:

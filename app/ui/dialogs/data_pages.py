@@ -158,8 +158,10 @@ class KeysPage(QWidget):
         self._recovery_words.setText(
             "There is one. A new one ends it."
             if view.has_recovery_key
-            else "None was made: who loses the passphrase loses everything."
+            else "There is none: who loses the passphrase loses everything."
         )
+        if not view.has_recovery_key:
+            self._shown.clear()  # one that has ended is not for writing down
 
     def current(self) -> Secret | None:
         """The present passphrase, where there is one."""

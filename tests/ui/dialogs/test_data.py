@@ -127,20 +127,42 @@ def test_the_recovery_key_is_shown_once(page: Page) -> None:
     page.stage.until(lambda: "There is one" in page.text("data.recovery.words"))
 
 
+def test_a_recovery_key_that_has_ended_does_not_stay_on_the_page(page: Page) -> None:
+    page.type("data.current", "secret")
+    page.click("data.recovery")
+    page.said("Write the recovery key down")
+    page.click("data.rotate")
+    page.click("data.question.yes")
+    page.said("the old one has ended")
+    page.stage.until(lambda: "There is none" in page.text("data.recovery.words"))
+    assert page.text("data.recovery.key") == ""
+
+
 def test_settings_of_both_pages_are_saved_together(page: Page) -> None:
     page.set("data.hours", 0)
     page.set("data.notifications", 30)
     page.click("data.kept.save")
-    page.said("Saved.")
+    page.said("Saved. What is older than that is dropped once a day")
     (saved,) = page.stage.desk.script.called("save upkeep")[-1]
     assert (saved.backup_every_hours, saved.notifications_days, saved.sync_log_days) == (0, 30, 180)  # type: ignore[attr-defined]
+
+
+def test_tidying_asks_what_goes_by_the_numbers_on_the_page(page: Page) -> None:
+    page.set("data.notifications", 1)
+    page.click("data.tidy")
+    asked = page.text("data.question.text")
+    assert "notifications older than 1 day, sync runs older than 180 days" in asked
+    assert "Trades, orders and the audit trail stay." in asked
+    assert not page.stage.desk.script.called("tidy"), "only asked so far"
+    page.click("data.question.yes")
+    page.said("Dropped: 3 notifications, 4 sync runs, 0 blocks of ticks.")
+    (saved,) = page.stage.desk.script.called("save upkeep")[-1]
+    assert saved.notifications_days == 1  # type: ignore[attr-defined]
 
 
 def test_health_and_integrity_are_told_line_by_line(page: Page) -> None:
     page.click("data.files")
     page.said("journal.db: page 7 is damaged")
-    page.click("data.tidy")
-    page.said("3 notifications, 4 sync runs")
     page.click("data.look")
     page.said("2 things")
     texts = [shown.text() for shown in page.dialog.health.findChildren(QLabel)]

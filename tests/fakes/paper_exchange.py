@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pyotp
 
 from app.brokers.base import Credentials
 from app.domain.account import Endpoints
 from app.runtime.secret import Secret
+from tests.fakes.browser import browser
 
 ROOT = Path(__file__).resolve().parents[2]
 _RUN = "import sys; from app.simulator.main import main; sys.exit(main(sys.argv[1:]))"
@@ -55,22 +55,22 @@ class PaperExchange:
         """Fills in the login page as a browser would; the address that it redirects to."""
         code = pyotp.TOTP(self.line["totp_secret"])
         trust = ssl.create_default_context(cafile=self.endpoints.ca_file or None)
-        async with httpx.AsyncClient(verify=trust, trust_env=False) as browser:
-            page = await browser.get(login_url)
+        async with browser(verify=trust) as opened:
+            page = await opened.get(login_url)
             address = self.line["login_url"]
             fields = _hidden(page.text)
             if cancel:
-                reply = await browser.post(address, data={**fields, "action": "cancel"})
+                reply = await opened.post(address, data={**fields, "action": "cancel"})
             else:
                 password = {"user_id": self.line["user_id"], "password": self.line["password"]}
-                page = await browser.post(address, data={**fields, **password})
-                reply = await browser.post(address, data={**_hidden(page.text), "totp": code.now()})
+                page = await opened.post(address, data={**fields, **password})
+                reply = await opened.post(address, data={**_hidden(page.text), "totp": code.now()})
         assert reply.status_code == 302, reply.text
         return reply.headers["location"]
 
     async def control(self, method: str, path: str, body: Any = None) -> Any:
         """Its own switches under `/simulator`."""
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with browser() as client:
             answer = await client.request(method, f"{self.line['api_url']}/simulator{path}", json=body)
         assert answer.status_code == 200, answer.text
         return answer.json()

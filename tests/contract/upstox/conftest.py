@@ -12,7 +12,6 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
-import httpx
 import pyotp
 import pytest
 
@@ -23,6 +22,7 @@ from app.brokers.upstox.adapter import UpstoxSession
 from app.domain.account import Endpoints
 from app.domain.ids import AccountId
 from app.runtime.secret import Secret
+from tests.fakes.browser import browser
 from tests.fakes.paper_exchange import ROOT
 
 A = AccountId("upstox-paper")
@@ -49,13 +49,11 @@ class Upstox:
             {"totp": pyotp.TOTP(self.line["totp_secret"]).now()},
             {"pin": self.line["password"]},
         )
-        async with httpx.AsyncClient(
-            trust_env=False, headers={"User-Agent": "Browser/1"}, verify=self._trust
-        ) as browser:
-            page = await browser.get(login_url)
+        async with browser(headers={"User-Agent": "Browser/1"}, verify=self._trust) as opened:
+            page = await opened.get(login_url)
             for fields in typed:
                 hidden = {name: html.unescape(value) for name, value in _HIDDEN.findall(page.text)}
-                page = await browser.post(self.line["login_url"], data={**hidden, **fields})
+                page = await opened.post(self.line["login_url"], data={**hidden, **fields})
         assert page.status_code == 302, page.text
         return page.headers["location"]
 
@@ -69,7 +67,7 @@ class Upstox:
 
     async def control(self, method: str, path: str, body: object = None) -> object:
         """The exchange's own switches."""
-        async with httpx.AsyncClient(trust_env=False, headers={"User-Agent": "Test/1"}, verify=self._trust) as client:
+        async with browser(headers={"User-Agent": "Test/1"}, verify=self._trust) as client:
             answer = await client.request(method, f"{self.line['api_url']}/simulator{path}", json=body)
         assert answer.status_code == 200, answer.text
         return answer.json()

@@ -6,7 +6,6 @@ import asyncio
 import socket
 from pathlib import Path
 
-import httpx
 import pytest
 
 from app.bootstrap import build_desk
@@ -22,6 +21,7 @@ from app.simulator.upstox.door import UpstoxDoor
 from app.vault.vault import Vault
 from tests.contract.upstox.conftest import Upstox
 from tests.e2e.host import CHEAP, PASSPHRASE
+from tests.fakes.browser import browser
 from tests.unit.simulator.conftest import MORNING
 from tests.unit.simulator.conftest import SECRETS as KITE
 from tests.unit.simulator.upstox.conftest import SECRETS
@@ -65,8 +65,8 @@ async def test_the_browser_comes_back_to_the_registered_address(
         waiting = asyncio.create_task(desk.browser.finish(account))
         arrived = await Upstox(line).browse(page.url)
         assert arrived.startswith(f"{registered}?code=")
-        async with httpx.AsyncClient(trust_env=False) as browser:
-            shown = await browser.get(arrived)
+        async with browser() as opened:
+            shown = await opened.get(arrived)
         view = await waiting
         assert (view.state, view.user_id) == (SessionState.ACTIVE, SECRETS.user_id)
         assert f"Logged in as {view.client_name}" in shown.text

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 
 from app.desk import sessions
@@ -23,6 +22,7 @@ from app.domain.portfolio import PositionKey
 from app.domain.stop import StopPlan, StopState
 from app.runtime.paths import ProfilePaths
 from tests.contract.zerodha.desks import connected, log_in, new_desk, reopened
+from tests.fakes.browser import browser
 from tests.fakes.paper_exchange import PaperExchange, eventually, paper_exchange
 
 INFY = InstrumentId("NSE:INFY")
@@ -191,7 +191,7 @@ async def test_a_session_that_the_broker_ends_before_its_time_is_revoked(trader:
     session = trader.desk._workspace.account(trader.account).session
     assert session is not None
     line = trader.exchange.line
-    async with httpx.AsyncClient(base_url=line["api_url"], trust_env=False) as elsewhere:
+    async with browser(base_url=line["api_url"]) as elsewhere:
         token = session.access_token.reveal()
         headers = {"Authorization": f"token {line['api_key']}:{token}"}
         params = {"api_key": line["api_key"], "access_token": token}

@@ -25,6 +25,7 @@ from app.domain.events import Noticed, SessionState
 from app.domain.ids import AccountId
 from app.runtime.paths import ProfilePaths
 from tests.contract.zerodha.desks import connected, new_desk
+from tests.fakes.browser import browser
 from tests.fakes.paper_exchange import PaperExchange, paper_exchange
 
 
@@ -59,8 +60,8 @@ async def log_in(exchange: PaperExchange, page: LoginPage, *, cancel: bool = Fal
 
 
 async def visit(url: str) -> httpx.Response:
-    async with httpx.AsyncClient(trust_env=False, timeout=60.0) as browser:
-        return await browser.get(url)
+    async with browser() as opened:
+        return await opened.get(url)
 
 
 async def test_the_browser_comes_back_and_the_page_says_who_is_logged_in(
@@ -185,7 +186,7 @@ async def test_two_accounts_of_one_broker_stand_beside_each_other(desk: LocalDes
         assert (stored[second].sealed_token, stored[second].state) == (None, SessionState.LOGGED_OUT)
         assert stored[second].disconnected_at is not None
         assert stored[first].state is SessionState.ACTIVE
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with browser() as client:
             header = {"Authorization": f"token {other.line['api_key']}:{dead.access_token.reveal()}"}
             answer = await client.get(f"{other.line['api_url']}/user/profile", headers=header)
         assert (answer.status_code, answer.json()["error_type"]) == (403, "TokenException")

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import httpx
 import pytest
 
 from app.desk.desk import LocalDesk
@@ -24,6 +23,7 @@ from app.domain.portfolio import Conversion, PositionKey
 from app.domain.stop import Stop, StopPlan, StopState
 from app.runtime.paths import ProfilePaths
 from tests.contract.zerodha.desks import connected, log_in, new_desk, reopened
+from tests.fakes.browser import browser
 from tests.fakes.paper_exchange import PaperExchange, eventually, paper_exchange
 
 INFY = InstrumentId("NSE:INFY")
@@ -295,9 +295,9 @@ async def test_a_sale_of_unauthorised_holdings_names_the_page_and_goes_through_a
     with pytest.raises(AuthorisationNeeded) as caught:
         await trader.desk.trading.place(sale)
     assert "5 quantity needs authorisation" in str(caught.value)
-    async with httpx.AsyncClient(trust_env=False) as browser:
-        assert "May these shares be sold" in (await browser.get(caught.value.url)).text
-        answered = await browser.post(caught.value.url, data={"action": "authorise"})
+    async with browser() as opened:
+        assert "May these shares be sold" in (await opened.get(caught.value.url)).text
+        answered = await opened.post(caught.value.url, data={"action": "authorise"})
     assert answered.headers["location"].endswith("/finish?status=success")
     await trader.desk.trading.place(sale)
     await trader.desk.portfolio.sync()
@@ -332,8 +332,8 @@ async def test_a_stop_on_a_holding_says_when_it_is_armed_that_the_depository_wou
 
     await eventually(refused)
     page = await trader.desk.trading.authorise(trader.account, TATASTEEL)
-    async with httpx.AsyncClient(trust_env=False) as browser:
-        await browser.post(page.url, data={"action": "authorise"})
+    async with browser() as opened:
+        await opened.post(page.url, data={"action": "authorise"})
 
     async def sold() -> bool:
         known = next(s for s in await trader.desk.stops.stops() if s.id == stop.id)

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from app.desk.flatten_messages import FlattenChoice
@@ -22,6 +21,7 @@ from app.domain.strategy import Days, StrategyPlan, new_strategy_id
 from app.engine import firing
 from app.runtime.paths import ProfilePaths
 from tests.contract.zerodha.test_accounts import INFY, Trader, at_the_desk
+from tests.fakes.browser import browser
 from tests.fakes.paper_exchange import PaperExchange, eventually, paper_exchange
 
 SBIN = InstrumentId("NSE:SBIN")
@@ -63,7 +63,7 @@ async def elsewhere(trader: Trader, exchange: PaperExchange) -> None:
         "exchange": "NSE", "tradingsymbol": "INFY", "transaction_type": "BUY", "quantity": "3", "product": "MIS",
         "order_type": "LIMIT", "price": "1050", "validity": "DAY",
     }  # fmt: skip
-    async with httpx.AsyncClient(base_url=exchange.line["api_url"], trust_env=False, headers=headers) as phone:
+    async with browser(base_url=exchange.line["api_url"], headers=headers) as phone:
         assert (await phone.post("/orders/regular", data=form)).status_code == 200
 
 

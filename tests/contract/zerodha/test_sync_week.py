@@ -41,6 +41,7 @@ from app.sync.service import SyncService
 from app.sync.target import SyncTarget
 from app.sync.trouble import ENOUGH_RUNS
 from tests.contract.zerodha.test_session import log_in
+from tests.fakes.browser import browser
 from tests.fakes.paper_exchange import PaperExchange, eventually, paper_exchange
 from tests.unit.sync.conftest import charge_table
 
@@ -86,7 +87,7 @@ class Week:
 
     set: tuple[str, ...] = ()
     """Faults, as last set."""
-    door: httpx.AsyncClient = field(default_factory=lambda: httpx.AsyncClient(trust_env=False))
+    door: httpx.AsyncClient = field(default_factory=browser)
 
     def __post_init__(self) -> None:
         calendar = TradingCalendar.parse(

@@ -30,7 +30,9 @@ from app.domain.instrument import Exchange, Product
 from app.domain.order import Side
 
 Columns = tuple[list[int], list[int], list[int], list[int], list[int], list[int]]
-"""Paise by head, one entry per fill: brokerage, transaction tax, exchange charge, SEBI fee, stamp duty, GST."""
+"""Paise by head, one entry per fill, in the order of `HEADS`."""
+
+HEADS: Final = ("brokerage", "transaction tax", "exchange charge", "SEBI fee", "stamp duty", "GST")
 
 Groups = Mapping[InstrumentId, str]
 """BSE group of scrips whose exchange charge differs: `SME`, `X_XT_Z` or `SS_ST`. What is absent is general."""

@@ -1,4 +1,4 @@
-"""Profit and loss from fills: lots, round trips, realised and unrealised. Pure, exact, first in, first out.
+"""Profit and loss from fills: round trips, net of charges. Pure, exact, first in, first out.
 
 A trade is a round trip: from the fill that opens a flat position in (account, instrument, product) to the fill that
 makes it flat again, with everything added and taken off in between. A fill that goes through zero ends one trade and
@@ -12,46 +12,18 @@ trade is rounded half up).
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
-from decimal import ROUND_HALF_UP, Decimal
-from typing import Final
+from collections.abc import Sequence
 
 from app.analytics.charges import charges_of
-from app.domain.fill import Charges, Fill, Trade
-from app.domain.ids import FillId, Nanos
+from app.domain.fill import Fill, Trade
+from app.domain.ids import Nanos
 from app.domain.money import Paise, Price
 from app.domain.order import Side
 
-Lot = tuple[int, Price]
-"""(signed units, price in minor units) of an entry that is not closed yet; negative when short."""
-
-_HEADS: Final = 7
-
-
-def build_trades(fills: Iterable[Fill], charges_by_fill: Mapping[FillId, Charges] | None = None) -> list[Trade]:
-    """Round trips in order of opening, those that are open included. A fill without charges counts as free of them."""
-    ordered = sorted(fills, key=in_time)
-    columns: list[list[int]] = [[] for _ in range(_HEADS)]
-    known = charges_by_fill or {}
-    for fill in ordered:
-        charges = known.get(fill.id, _FREE)
-        heads = (
-            charges.brokerage,
-            charges.transaction_tax,
-            charges.exchange_charge,
-            charges.sebi_fee,
-            charges.stamp_duty,
-            charges.gst,
-            charges.other,
-        )
-        for column, head in zip(columns, heads, strict=True):
-            column.append(_paise(head))
-    return trades_of(ordered, columns)
-
 
 def trades_of(ordered: Sequence[Fill], columns: Sequence[list[int]]) -> list[Trade]:
-    """The same from fills in order of time and their charges as columns of paise (`note_columns`); for recomputes.
+    """Round trips in order of opening, those that are open included, from fills `in_time` and their charges as columns
+    of paise, head by head (`note_columns`).
 
     The columns are used up: fills that go through zero add entries at their end.
     """
@@ -202,84 +174,10 @@ class _RoundTrip:
         )
 
 
-class Lots:
-    """The open lots of one position, first in, first out. Long or short, never both. Owned by its maker."""
-
-    __slots__ = ("_lots",)
-
-    def __init__(self, lots: Iterable[Lot] = ()) -> None:
-        self._lots = deque([quantity, price] for quantity, price in lots)
-
-    def apply(self, quantity: int, price: Price) -> int:
-        """Add a fill of signed `quantity`; returns what it realised, gross, in minor units."""
-        lots = self._lots
-        realised = 0
-        while quantity and lots and (lots[0][0] > 0) != (quantity > 0):
-            head = lots[0]
-            open_units = head[0]
-            if abs(open_units) > abs(quantity):
-                head[0] = open_units + quantity
-                return realised + -quantity * (price - head[1])
-            realised += open_units * (price - head[1])
-            quantity += open_units
-            lots.popleft()
-        if quantity:
-            lots.append([quantity, price])
-        return realised
-
-    @property
-    def quantity(self) -> int:
-        """Units open, negative when short."""
-        return sum(lot[0] for lot in self._lots)
-
-    @property
-    def value(self) -> int:
-        """What the open lots cost, in minor units; negative when short."""
-        return sum(lot[0] * lot[1] for lot in self._lots)
-
-    def lots(self) -> list[Lot]:
-        """The open lots, oldest first."""
-        return [(quantity, price) for quantity, price in self._lots]
-
-
-def open_lots(fills: Iterable[Fill]) -> list[Lot]:
-    """What is left open of the fills of one position."""
-    lots = Lots()
-    for fill in sorted(fills, key=in_time):
-        lots.apply(fill.side.sign * fill.quantity, fill.price)
-    return lots.lots()
-
-
-def realised(fills: Iterable[Fill]) -> Paise:
-    """Gross P&L of everything that was closed, over any accounts and instruments, first in, first out."""
-    positions: dict[tuple[str, str, str], Lots] = {}
-    minor: dict[int, int] = {}
-    for fill in sorted(fills, key=in_time):
-        key = (fill.account, fill.instrument, fill.product)
-        lots = positions.get(key)
-        if lots is None:
-            lots = positions[key] = Lots()
-        gained = lots.apply(fill.side.sign * fill.quantity, fill.price)
-        minor[fill.price_scale] = minor.get(fill.price_scale, 0) + gained
-    return sum(_to_paise(gained, scale) for scale, gained in minor.items())
-
-
-def unrealised(lots: Iterable[Lot], last: Price, price_scale: int = 100) -> Paise:
-    """Gross P&L of open lots at a last price."""
-    return _to_paise(sum(quantity * (last - price) for quantity, price in lots), price_scale)
-
-
 def in_time(fill: Fill) -> tuple[int, str, str]:
-    """Order of fills: by time; ties by order and trade id."""
+    """The order in which fills are matched: by time; within a moment by order and trade id."""
     return (fill.filled_at, fill.broker_order_id, fill.id.trade_id)
 
 
 def _to_paise(minor: int, scale: int) -> Paise:
     return minor if scale == 100 else (200 * minor + scale) // (2 * scale)
-
-
-def _paise(rupees: Decimal) -> int:
-    return int((rupees * 100).to_integral_value(ROUND_HALF_UP))
-
-
-_FREE: Final = Charges()

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from app.analytics.charge_table import ChargesUnknown, ChargeTable
-from app.analytics.contract_note import by_note, note_columns
+from app.analytics.contract_note import HEADS, by_note, note_columns
 from app.analytics.contract_sizes import NOTHING_TOLD, Sizer, Told
-from app.analytics.pnl import build_trades, in_time, trades_of
+from app.analytics.pnl import in_time, trades_of
 from app.domain.fill import Charges, Fill, Trade
 from app.domain.ids import AccountId, InstrumentId
 from app.domain.instrument import Product
@@ -90,11 +90,11 @@ def recompute(
     charged, columns, uncharged = _charged(sized, table, today)
     ours = [index for index, fill in enumerate(charged) if group_of(fill) in groups]
     ours.sort(key=lambda index: in_time(charged[index]))
-    without = [fill for fill in unsized if group_of(fill) in groups]
+    without = sorted((fill for fill in unsized if group_of(fill) in groups), key=in_time)
     trades: dict[Group, list[Trade]] = {group: [] for group in groups}
     for trade in (
         *trades_of([charged[index] for index in ours], [[column[index] for index in ours] for column in columns]),
-        *build_trades(without),
+        *trades_of(without, [[0] * len(without) for _ in HEADS]),
     ):
         group = (trade.account, trade.instrument, trade.product)
         trades[group].append(_counted(trade, sizer.size(trade.account, trade.instrument, trade.broker)))
@@ -106,7 +106,7 @@ def _charged(
 ) -> tuple[list[Fill], Sequence[list[int]], list[str]]:
     """The fills note by note, what each costs, in columns of paise by head, and why some notes cost nothing."""
     charged: list[Fill] = []
-    columns: Sequence[list[int]] = ([], [], [], [], [], [])
+    columns: Sequence[list[int]] = [[] for _ in HEADS]
     uncharged: list[str] = []
     for (_, day, exchange), members in by_note(sized).items():
         charged += members

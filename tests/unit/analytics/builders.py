@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
 from app.analytics.charge_table import ChargeTable
-from app.domain.fill import Fill
+from app.analytics.pnl import in_time, trades_of
+from app.domain.fill import Charges, Fill, Trade
 from app.domain.ids import AccountId, BrokerOrderId, FillId, InstrumentId
 from app.domain.instrument import InstrumentKind, Product, Segment
 from app.domain.order import Side
@@ -19,6 +22,15 @@ BUY, SELL = Side.BUY, Side.SELL
 def shipped() -> ChargeTable:
     """The rates that Stopline ships."""
     return ChargeTable.parse(*(path.read_text(encoding="utf-8") for path in sorted(CHARGES.glob("*.csv"))))
+
+
+def build_trades(fills: Iterable[Fill], charges: Mapping[FillId, Charges] | None = None) -> list[Trade]:
+    """Round trips of fills in any order; one without charges counts as free of them."""
+    ordered = sorted(fills, key=in_time)
+    known = charges or {}
+    heads = [known.get(one.id, Charges()) for one in ordered]
+    columns = [[int(getattr(one, field.name) * 100) for one in heads] for field in dataclasses.fields(Charges)]
+    return trades_of(ordered, columns)
 
 
 def fill(

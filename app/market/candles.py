@@ -12,12 +12,8 @@ while the feed was away is in the candle in which it is first seen. A cumulative
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Final
-
-import numpy as np
-import numpy.typing as npt
 
 from app.domain.market import Candle, Interval, Tick
 from app.domain.money import Price
@@ -235,54 +231,3 @@ def merge(history: Sequence[Candle], live: Sequence[Candle]) -> list[Candle]:
         elif candle.start > last.start:
             joined.append(candle)
     return joined
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class CandleColumns:
-    """Many candles as columns of int64: start in nanoseconds, prices in minor units."""
-
-    start: npt.NDArray[np.int64]
-    open: npt.NDArray[np.int64]
-    high: npt.NDArray[np.int64]
-    low: npt.NDArray[np.int64]
-    close: npt.NDArray[np.int64]
-    volume: npt.NDArray[np.int64]
-
-    @classmethod
-    def of(cls, candles: Iterable[Candle]) -> CandleColumns:
-        """From candles in order."""
-        rows = [(c.start, c.open, c.high, c.low, c.close, c.volume) for c in candles]
-        table = np.array(rows, dtype=np.int64).reshape(-1, 6)
-        return cls(*(np.ascontiguousarray(table[:, n]) for n in range(6)))
-
-    def candles(self) -> list[Candle]:
-        """Back to candles."""
-        columns = (self.start, self.open, self.high, self.low, self.close, self.volume)
-        return [Candle(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
-
-    def __len__(self) -> int:
-        return len(self.start)
-
-
-def resample(columns: CandleColumns, interval: Interval, session_open: int = SESSION_OPEN) -> CandleColumns:
-    """Longer candles of shorter ones (oldest first), cut where Kite cuts them on ordinary days; an empty stretch makes
-    no candle."""
-    if not len(columns):
-        return columns
-    seconds = columns.start // NANOS
-    midnight = (seconds + _IST) // _DAY * _DAY - _IST
-    if interval >= Interval.DAY:
-        starts = midnight
-    else:
-        opening = midnight + session_open
-        starts = opening + (seconds - opening) // int(interval) * int(interval)
-    first = np.flatnonzero(np.r_[True, starts[1:] != starts[:-1]])
-    last = np.r_[first[1:], len(starts)] - 1
-    return CandleColumns(
-        start=starts[first] * NANOS,
-        open=columns.open[first],
-        high=np.maximum.reduceat(columns.high, first),
-        low=np.minimum.reduceat(columns.low, first),
-        close=columns.close[last],
-        volume=np.add.reduceat(columns.volume, first),
-    )

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from app.domain.ids import InstrumentId
 from app.domain.market import Candle, Interval, Tick
-from app.market.candles import CandleBuilder, CandleColumns, bucket, merge, resample, trade_seconds
+from app.market.candles import CandleBuilder, bucket, merge, trade_seconds
 from tests.shared_data import shared_data
 
 NANOS = 1_000_000_000
@@ -286,23 +286,23 @@ _BARS = st.lists(
 )
 
 
-@given(_BARS, st.sampled_from([Interval.MINUTES_3, Interval.MINUTES_15, Interval.HOUR, Interval.DAY]))
-def test_resampling_equals_one_by_one(bars: list[Candle], interval: Interval) -> None:
-    expected: dict[int, Candle] = {}
+def _longer(bars: list[Candle], interval: Interval) -> list[Candle]:
+    """Of shorter candles, one by one."""
+    found: dict[int, Candle] = {}
     for bar in bars:
         start = bucket(bar.start // NANOS, interval) * NANOS
-        one = expected.get(start)
+        one = found.get(start)
         if one is None:
-            expected[start] = Candle(start, bar.open, bar.high, bar.low, bar.close, bar.volume)
+            found[start] = Candle(start, bar.open, bar.high, bar.low, bar.close, bar.volume)
         else:
-            expected[start] = Candle(
+            found[start] = Candle(
                 start, one.open, max(one.high, bar.high), min(one.low, bar.low), bar.close, one.volume + bar.volume
             )
-    assert resample(CandleColumns.of(bars), interval).candles() == list(expected.values())
+    return list(found.values())
 
 
 @given(_BARS, st.sampled_from([Interval.MINUTES_5, Interval.HOUR, Interval.DAY]))
-def test_ticks_and_resampling_agree(bars: list[Candle], interval: Interval) -> None:
+def test_candles_of_ticks_and_of_shorter_candles_agree(bars: list[Candle], interval: Interval) -> None:
     ticks: list[tuple[int, int, int]] = []
     volume = 0
     for bar in bars:
@@ -315,7 +315,7 @@ def test_ticks_and_resampling_agree(bars: list[Candle], interval: Interval) -> N
             (bar.close, start, volume),
         ]
     built = _build(CandleBuilder(interval), ticks)
-    resampled = resample(CandleColumns.of(bars), interval).candles()
+    resampled = _longer(bars, interval)
     days = {bucket(bar.start // NANOS, Interval.DAY) for bar in bars}
     assert [(c.start, c.open, c.high, c.low, c.close) for c in built] == [
         (c.start, c.open, c.high, c.low, c.close) for c in resampled

@@ -72,6 +72,10 @@ def _plan_words(plan: FlattenPlan) -> str:
     for number, noun in ((plan.holdings, "holdings"), (plan.gtts, "triggers (GTT)")):
         if number:
             lines.append(f"left alone: {number} {noun}")
+    if plan.behind:
+        lines.append(f"delete: {plan.behind} triggers (GTT) behind stops on these positions")
+    if plan.kept:
+        lines.append(f"left alone: {plan.kept} triggers (GTT) behind stops on shares that are held")
     if plan.strategies:
         lines.append(f"pause: {plan.strategies} running strategies")
     lines += [f"could not be read: {words}" for words in plan.unread]

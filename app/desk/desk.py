@@ -251,6 +251,7 @@ class LocalDesk:
                     blind=sum(desk.blind for desk in desks),
                     loop_lag_ms=max(0.0, late * 1000),
                     engine_p99_ms=p99,
+                    clocks=tuple((desk.account, desk.clock.now()) for desk in desks),
                 )
             )
 

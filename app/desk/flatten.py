@@ -18,7 +18,9 @@ from app.desk.flatten_books import (
     counted,
     key_of,
     open_positions,
+    orphan_triggers,
     position_words,
+    resting,
     running,
     sellable,
     working,
@@ -82,7 +84,7 @@ class FlattenDesk:
         elsewhere: list[Order] = []
         positions: list[Position] = []
         unread: list[str] = []
-        stops = exiting = holdings = gtts = value = 0
+        stops = exiting = holdings = gtts = value = behind = kept = 0
         strategies = sum(len(running(desk)) for desk in desks)
         for desk in desks:
             try:
@@ -97,6 +99,8 @@ class FlattenDesk:
             orders += mine
             elsewhere += others
             positions += open_
+            ours, stay = resting(desk, [position.key for position in open_])
+            behind, kept = behind + ours, kept + stay
             for position in open_:
                 guards = desk.stops.stops_on(position.key)
                 stops += sum(stop.state is StopState.ARMED for stop in guards)
@@ -115,6 +119,8 @@ class FlattenDesk:
             strategies,
             value,
             tuple(unread),
+            behind,
+            kept,
         )
 
     async def run(self, choice: FlattenChoice) -> FlattenReport:
@@ -314,6 +320,7 @@ class FlattenDesk:
         found = [_still_open(position, work.refused.get(position.key)) for position in open_positions(positions)]
         asked = [*mine, *others] if work.choice.elsewhere else mine
         found += [f"{self._words(desk, order)} still works" for order in asked]
+        found += orphan_triggers(desk)
         work.alone = [] if work.choice.elsewhere else [f"From elsewhere: {self._words(desk, o)}" for o in others]
         return found
 

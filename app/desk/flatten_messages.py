@@ -41,12 +41,17 @@ class FlattenPlan:
     """Positions whose exit is on its way already: followed, not sent again."""
     holdings: int
     gtts: int
+    """Triggers at the broker, without those behind Stopline's own stops."""
     strategies: int
     """Running: paused first, or they would enter again."""
     value: Paise
     """Of the positions at last prices, without sign."""
     unread: tuple[str, ...] = ()
     """Accounts that could not be read, in words. They would not be touched."""
+    behind: int = 0
+    """Triggers behind stops whose positions are exited: they go with them."""
+    kept: int = 0
+    """Triggers behind stops on what is not exited (holdings): they stay, ticked or not."""
 
     @property
     def empty(self) -> bool:

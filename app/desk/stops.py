@@ -17,7 +17,7 @@ from app.domain.day_stop import DayLimits, DayStop
 from app.domain.errors import AppError, Denied
 from app.domain.events import Level, Noticed
 from app.domain.ids import AccountId, InstrumentId, StopId
-from app.domain.money import Price, Rounding, to_tick
+from app.domain.money import Price, Rounding, said_price, to_tick
 from app.domain.order import OrderKind, OrderRequest
 from app.domain.portfolio import Position, PositionKey
 from app.domain.stop import Stop, StopPlan, TrailKind, TriggerSource
@@ -60,6 +60,7 @@ class StopDesk:
             desk.rights.deny()
             deny_trigger(held, instrument, snapped, last)
             deny_backstop(held, instrument, StopPlan(snapped, backstop=backstop))
+            self._deny_unreachable(desk, held, snapped, backstop)
         except Denied as refusal:
             denied = str(refusal)
         outcome, at = desk.outcome(held), max(snapped, instrument.tick_size)
@@ -77,6 +78,22 @@ class StopDesk:
             backstop=None if denied or backstop is None else await self._backstop(desk, held, snapped, backstop),
             alone=self._workspace.alone(),
         )
+
+    def _deny_unreachable(self, desk: AccountDesk, held: Position, trigger: Price, distance: Price | None) -> None:
+        """Raises Denied where today's prices end before the backstop: the exchange takes no order there. A trigger
+        (GTT) rests over days, each with limits of its own."""
+        instrument = self._workspace.instrument(held.key.instrument)
+        plan = StopPlan(trigger, backstop=distance)
+        stop = fresh_stop(held, instrument, plan, abs(held.quantity), desk.clock.now(), trigger)
+        want = desk.stops.backstops.wanted(stop)
+        if want is None or desk.stops.backstops.triggers.takes(stop):
+            return
+        limit = _beyond(desk.stops.circuit_limits(instrument.id), want.trigger)
+        if limit is not None:
+            at, end = (said_price(price, instrument.price_scale) for price in (want.trigger, limit))
+            raise Denied(
+                f"The backstop would rest at {at}, beyond today's circuit limit of {end}.", "Choose a smaller distance."
+            )
 
     async def _backstop(
         self, desk: AccountDesk, held: Position, trigger: Price, distance: Price

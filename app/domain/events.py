@@ -238,6 +238,8 @@ class EngineBeat(Event):
     """Armed stops that no live price reaches."""
     loop_lag_ms: float
     engine_p99_ms: float | None
+    clocks: tuple[tuple[AccountId, Nanos], ...] = ()
+    """What each account's clock shows: a paper account's is its exchange's."""
 
 
 @dataclass(frozen=True, slots=True)

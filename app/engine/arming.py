@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 from app.domain.errors import Denied
 from app.domain.ids import Nanos
 from app.domain.instrument import Instrument, Product
 from app.domain.market import Interval
-from app.domain.money import Price
+from app.domain.money import Price, said_price
 from app.domain.order import OrderKind, OrderRequest
 from app.domain.portfolio import Holding, Position, PositionKey
 from app.domain.stop import Stop, StopPlan, StopState, Trail, TrailKind, TriggerSource, new_stop_id
@@ -14,6 +16,8 @@ from app.engine.account import PositionReading
 from app.engine.delivery import DELIVERED, opening_units
 from app.engine.rules import ExitRule, limit_pricer
 
+WIDEST_BACKSTOP = Fraction(4, 5)
+"""A backstop rests nearer to its stop than this part of the stop's price: whoever types a price is told so."""
 LONGEST_WAIT = 60
 """Seconds that a guard against freak prices may hold an exit back."""
 
@@ -183,5 +187,11 @@ def deny_backstop(position: Position, instrument: Instrument, plan: StopPlan) ->
         raise Denied("The exchange cannot watch the underlying.", "Take a local stop alone, or one on the last price.")
     if plan.backstop <= 0 or plan.backstop % instrument.tick_size:
         raise Denied("The backstop's distance is not a multiple of the tick size.", "Choose a multiple, above zero.")
+    if plan.trigger > 0 and plan.backstop >= plan.trigger * WIDEST_BACKSTOP:
+        distance, level = (said_price(price, instrument.price_scale) for price in (plan.backstop, plan.trigger))
+        raise Denied(
+            f"The backstop takes a distance, not a price: {distance} behind a stop at {level} saves nothing.",
+            "Enter how far behind the stop it rests.",
+        )
     if position.quantity > 0 and plan.trigger - plan.backstop < instrument.tick_size:
         raise Denied("The backstop would rest below the lowest price there is.", "Choose a smaller distance.")

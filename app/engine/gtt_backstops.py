@@ -108,6 +108,11 @@ class GttBackstops:
         """The broker's numbers of ours."""
         return self._book.ids
 
+    @property
+    def open(self) -> list[RestingTrigger]:
+        """Ours that may still act, oldest first."""
+        return self._book.open
+
     # -- session -----------------------------------------------------------------------------------------------------
 
     def begin(self) -> None:

@@ -39,6 +39,7 @@ class PositionMark:
     unrealised: Paise
     break_even: Price | None
     product: str
+    """With the account before it where several hold the instrument."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ class StopDesk:
         self._targets: dict[PositionKey, TargetLine] = {}
         self._break_even: dict[PositionKey, Price | None] = {}
         self._feeds: dict[AccountId, FeedState] = {}
+        self._names: dict[AccountId, str] = {}
         self._heard: dict[PositionKey, int] = {}
         """How many events came of each position's stop: an answer older than an event is not believed."""
         self._standing: dict[PositionKey, Stop] = {}
@@ -63,7 +64,7 @@ class StopDesk:
     def marks(self, last: Price | None) -> list[PositionMark]:
         """Open positions at the last price."""
         return [
-            _mark(line.instrument, line.position, last, self._break_even.get(key))
+            _mark(line.instrument, line.position, last, self._break_even.get(key), line.whose)
             for key, line in self._lines.items()
             if line.position.quantity and line.position.average_price
         ]
@@ -101,10 +102,15 @@ class StopDesk:
             return
         for account in accounts:
             self._feeds.setdefault(account.id, account.feed)
+            self._names[account.id] = account.name
         for position in positions:
             self._take(position)
         for stop in stops:
-            if not stop.state.is_final and self._heard.get(stop.key) == heard.get(stop.key):
+            if (
+                stop.key.instrument == instrument.id
+                and not stop.state.is_final
+                and self._heard.get(stop.key) == heard.get(stop.key)
+            ):
                 self._acknowledge(stop)
         self._look()
 
@@ -217,7 +223,9 @@ class StopDesk:
             self._targets.pop(key, None)
 
     def _look(self) -> None:
+        several = len({line.key.account for line in self._all()}) > 1
         for line in self._all():
+            line.whose = self._names.get(line.key.account, str(line.key.account)) if several else ""
             line.blind = self._feeds.get(line.key.account) not in _SIGHTED
             self.foresee(line)
         self._changed()
@@ -306,7 +314,9 @@ class StopDesk:
             self._changed()
 
 
-def _mark(instrument: Instrument, position: Position, last: Price | None, break_even: Price | None) -> PositionMark:
+def _mark(
+    instrument: Instrument, position: Position, last: Price | None, break_even: Price | None, whose: str
+) -> PositionMark:
     price = position.last_price if last is None else last
     scale = instrument.price_scale
     places = fmt.price_places(scale, instrument.tick_size)
@@ -317,7 +327,7 @@ def _mark(instrument: Instrument, position: Position, last: Price | None, break_
         fmt.decimal(position.average_price, places),
         unrealised(position, price),
         break_even,
-        str(position.key.product),
+        f"{whose} {position.key.product}" if whose else str(position.key.product),
     )
 
 

@@ -62,6 +62,8 @@ class StopLine:
         self.closing = False
         """The × was clicked once: the label asks whether to go without a stop."""
         self.blind = False
+        self.whose = ""
+        """The account, where several hold the instrument."""
         self._preview: tuple[Price, StopPreview] | None = None
 
     @property

@@ -113,18 +113,24 @@ def _pieces(line: StopLine, last: Price | None, color: str, outside: int) -> lis
         return [Piece(word, color, strong=True), *_money(line, last, side, lot)]
     match line.phase:
         case Phase.OFFERED:
-            return [Piece("Drag to set a stop", DARK.muted), Piece(f"{side} {lot}", DARK.faint, importance=1)]
+            offer = [Piece("Drag to set a stop", DARK.muted), *_whose(line)]
+            return [*offer, Piece(f"{side} {lot}", DARK.faint, importance=1)]
         case Phase.PENDING:
             return [Piece("ARMING…", color, strong=True), *_money(line, last, side, lot)]
         case Phase.BLIND:
             head = Piece(f"{arrow}BLIND", color, strong=True)
             return [head, Piece("no live prices", DARK.text), *_money(line, last, side, lot)]
         case Phase.FIRED:
-            return [Piece("FIRED", color, strong=True), Piece(f"exit {side} {lot} sent", DARK.text)]
+            return [Piece("FIRED", color, strong=True), *_whose(line), Piece(f"exit {side} {lot} sent", DARK.text)]
         case Phase.EXITING:
-            return [Piece("EXITING", color, strong=True), Piece(f"{side} {lot} until flat", DARK.text)]
+            return [Piece("EXITING", color, strong=True), *_whose(line), Piece(f"{side} {lot} until flat", DARK.text)]
         case _:
             return [Piece(f"{arrow}{_kind(line)}", color, strong=True), *_money(line, last, side, lot)]
+
+
+def _whose(line: StopLine) -> list[Piece]:
+    """Two accounts with one instrument would have labels that look alike."""
+    return [Piece(line.whose, DARK.muted)] if line.whose else []
 
 
 def _kind(line: StopLine) -> str:
@@ -134,7 +140,7 @@ def _kind(line: StopLine) -> str:
 
 
 def _money(line: StopLine, last: Price | None, side: str, lot: str) -> list[Piece]:
-    pieces = [Piece(f"{side} {lot}", DARK.text, importance=2)]
+    pieces = [*_whose(line), Piece(f"{side} {lot}", DARK.text, importance=2)]
     if last is not None:
         points, percent = line.distance(last)
         pieces.append(Piece(f"{points} ({percent})", DARK.muted, importance=4))

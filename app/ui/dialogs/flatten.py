@@ -146,6 +146,8 @@ class FlattenDialog(QDialog):
         for name, number in found.items():
             self._more[name].setEnabled(number > 0)
             words = f"{number}, left alone unless ticked" if number else "none"
+            if name == "gtts":
+                words = _triggers(plan)
             self._counts[name].setText(f"{words}: {_named(names)}" if name == "elsewhere" and number else words)
         self._do.setEnabled(bool(plan.accounts))
         if plan.unread:
@@ -219,6 +221,16 @@ class FlattenDialog(QDialog):
             self.go()
         elif not enter or not self._running:
             super().keyPressEvent(event)
+
+
+def _triggers(plan: FlattenPlan) -> str:
+    """Those of others, which the box is about, and Stopline's own behind stops, which it is not."""
+    words = f"{plan.gtts}, left alone unless ticked" if plan.gtts else "none of yours"
+    if plan.behind:
+        words += f"; {plan.behind} behind stops on these positions {'goes' if plan.behind == 1 else 'go'} with them"
+    if plan.kept:
+        words += f"; {plan.kept} behind stops on shares that are held {'stays' if plan.kept == 1 else 'stay'}"
+    return words if plan.gtts or plan.behind or plan.kept else "none"
 
 
 def _count(number: int, noun: str) -> str:

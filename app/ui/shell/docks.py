@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from PySide6.QtCore import QByteArray, QPoint, QSettings, QSize, Qt, QTimer
-from PySide6.QtGui import QKeySequence
 from PySide6.QtWidgets import (
-    QAbstractButton,
+    QApplication,
     QDockWidget,
     QHBoxLayout,
     QMainWindow,
@@ -20,6 +19,7 @@ from PySide6.QtWidgets import (
 )
 
 from app.ui import theme
+from app.ui.shell.letters import Letters
 from app.ui.views.table_view import TableView
 from app.ui.widgets.text import caption, label
 
@@ -122,6 +122,8 @@ class Docks:
         self._titles.setInterval(0)
         self._titles.timeout.connect(self._show_titles)
         self._titles.timeout.connect(self._keep_letters)
+        self._letters = Letters(window)
+        self._letters.moved.connect(self._titles.start)
         for place in places:
             dock = QDockWidget(caption(place.title), window)
             dock.setObjectName(f"dock.{place.name}")
@@ -137,13 +139,8 @@ class Docks:
         return self._docks[name]
 
     def _keep_letters(self) -> None:
-        """Qt counts a view behind a tab as visible: its buttons would take the letters (Alt+…) of those in sight."""
-        for dock in self._docks.values():
-            behind = dock.isVisible() and dock.widget().visibleRegion().isEmpty()
-            for button in dock.widget().findChildren(QAbstractButton):
-                letter = QKeySequence() if behind else QKeySequence.mnemonic(button.text())
-                if button.shortcut() != letter:
-                    button.setShortcut(letter)
+        """Each letter (Alt+…) means one thing."""
+        self._letters.settle(self._docks.values(), QApplication.focusWidget())
 
     def arrange(self) -> None:
         """The default: watchlist left, ticket right, tables below the chart, the stops always in sight beside them."""

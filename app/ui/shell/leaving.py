@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtWidgets import QDialog, QMainWindow, QMenu, QMessageBox, QSystemTrayIcon
 
+from app.domain.coverage import Protection
 from app.domain.guard import Farewell
 from app.domain.stop import Stop
 from app.ui import theme
@@ -96,6 +97,8 @@ class Leaving(QObject):
         if running:
             noun = "strategy runs" if len(running) == 1 else "strategies run"
             said.append(f"{len(running)} {noun}: {', '.join(running)}.")
+        if armed:
+            said.append(self._resting(armed))
         box.setText(" ".join(said))
         tray = QSystemTrayIcon.isSystemTrayAvailable()
         where = "in the tray" if tray else "with the window made small (this desktop has no tray)"
@@ -105,7 +108,7 @@ class Leaving(QObject):
             words += " If you quit, the guard beside it watches on, until you open Stopline again."
         else:
             words += (
-                " If you close it, nothing exits these positions when the price reaches the stop; "
+                " If you close it, nothing here exits these positions when the price reaches the stop; "
                 "they are armed again when you start and unlock it."
                 if armed
                 else " If you close it, nothing is bought or sold at its time: a buy that is missed is skipped, "
@@ -136,6 +139,24 @@ class Leaving(QObject):
         box.finished.connect(lambda _code: answered())
         self._open_dialog(box)
 
+    def _resting(self, armed: Sequence[Stop]) -> str:
+        """What stands at the broker behind them, which quitting does not take away."""
+        rows = [self._facts.coverage.get(key) for key in {stop.key for stop in armed}]
+        kinds = [{kind for kind, _units in row.parts} for row in rows if row is not None]
+        orders = sum(Protection.TWIN in found for found in kinds)
+        triggers = sum(Protection.GTT_TWIN in found for found in kinds)
+        if not orders and not triggers:
+            return "No backstop rests at the broker."
+        parts = [
+            f"for {_positions(count)} {what} rest{'s' if count == 1 else ''} {where}"
+            for count, what, where in (
+                (orders, "an order" if orders == 1 else "orders", "at the exchange until the day ends"),
+                (triggers, "a trigger (GTT)" if triggers == 1 else "triggers (GTT)", "at the broker over days"),
+            )
+            if count
+        ]
+        return f"Backstops stay and act without Stopline: {'; '.join(parts)}."
+
     def _ask_from_tray(self) -> None:
         self.on_return()
         if self._window.isVisible():
@@ -148,6 +169,10 @@ class Leaving(QObject):
     def _show_count(self) -> None:
         if self._tray is not None:
             self._tray.setToolTip(f"Stopline: {_count(len(self._facts.armed()))} watched")
+
+
+def _positions(count: int) -> str:
+    return "1 position" if count == 1 else f"{count} positions"
 
 
 def _count(armed: int) -> str:

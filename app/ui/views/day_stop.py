@@ -20,6 +20,10 @@ from app.ui.widgets.number_edit import NumberEdit
 from app.ui.widgets.text import label
 
 _STEP = 500_00
+_COUNTED = (
+    "Counted: the day after the charges so far, open positions at their last prices; what closing them costs is not."
+)
+_WHEN = "Tighter holds at once, looser from tomorrow."
 
 
 class AmountEdit(NumberEdit):
@@ -57,8 +61,10 @@ class DayStopBar(QFrame):
         self._bridge = bridge
         self._facts = facts
         self._busy = False
+        self._now: dict[AccountId, DayStop] = {}
+        """As last read when the strip was opened."""
         self._words = label("", "muted", wrap=True, name="day.words")
-        self._edit = QPushButton("Portfol&io stop…")
+        self._edit = QPushButton("&Portfolio stop…")
         self._edit.setObjectName("day.edit")
         self._edit.setToolTip("Close everything and make no entry until the next trading day, at a loss or profit")
         self._edit.clicked.connect(self._open)
@@ -82,7 +88,7 @@ class DayStopBar(QFrame):
         close.setAccessibleName("Leave the limits as they are")
         close.clicked.connect(self.put_away)
         line, under = QHBoxLayout(), QHBoxLayout()
-        for words, field in (("&Loss", self.loss), ("&Drawdown", self.drawdown), ("P&rofit", self.profit)):
+        for words, field in (("&Loss", self.loss), ("Dra&wdown", self.drawdown), ("P&rofit", self.profit)):
             name = label(words, "muted")
             name.setBuddy(field)
             line.addWidget(name)
@@ -90,7 +96,7 @@ class DayStopBar(QFrame):
             field.returnPressed.connect(self._submit)
         line.addStretch(1)
         line.addWidget(close)
-        self._said = label("Tighter holds at once, looser from tomorrow.", "muted", wrap=True, name="day.said")
+        self._said = label("", "muted", wrap=True, name="day.said")
         under.addWidget(self._said, 1)
         under.addWidget(self._save)
         self._strip = QWidget()
@@ -142,10 +148,28 @@ class DayStopBar(QFrame):
         for account in self._facts.accounts:
             self._account.addItem(self._facts.account_name(account), account)
         self._account.setVisible(self._account.count() > 1)
-        self._say("Tighter holds at once, looser from tomorrow.", "muted")
         self._strip.show()
         self._show_limits()
         self.loss.setFocus()
+        self._bridge.start(self._read(), "portfolio stop as it stands")
+
+    async def _read(self) -> None:
+        """Without a limit nothing is told of the day by itself."""
+        try:
+            stops = await self._bridge.call(self._bridge.desk.stops.day_stops())
+        except AppError as failure:
+            self._say(str(failure), "warning")
+            return
+        self._now = {stop.account: stop for stop in stops}
+        self._explain()
+
+    def _explain(self) -> None:
+        """What the limits count, and from where."""
+        stop = None if self._chosen is None else self._now.get(self._chosen)
+        stands = ""
+        if stop is not None and stop.net is not None:
+            stands = f" Now {fmt.pnl(stop.net)}; the drawdown counts from {fmt.pnl(stop.peak)}, the best seen today."
+        self._say(f"{_COUNTED}{stands} {_WHEN}", "muted")
 
     def put_away(self) -> None:
         """Nothing was changed."""
@@ -162,6 +186,7 @@ class DayStopBar(QFrame):
         self.loss.set_value(limits.loss)
         self.drawdown.set_value(limits.drawdown)
         self.profit.set_value(limits.profit)
+        self._explain()
 
     def _submit(self) -> None:
         account = self._chosen

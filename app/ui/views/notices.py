@@ -14,6 +14,7 @@ from app.domain.events import Level, Noticed
 from app.domain.ids import Nanos
 from app.ui import format as fmt
 from app.ui.bridge import Bridge
+from app.ui.models.clocks import Clocks
 from app.ui.models.facts import Facts
 from app.ui.models.table import Column, Key, TableModel, Tone
 from app.ui.views.table_view import TableView
@@ -31,10 +32,12 @@ class Entry:
     number: int
     notice: Noticed
     at: Nanos
-    """This machine's time: a notice is about what happens to the trader, not to the exchange."""
+    """This machine's time, which the list is in the order of."""
     times: int = 1
     account: str = ""
     """Its name, as the trader calls it."""
+    ahead: Nanos = 0
+    """How far the account's clock was ahead of this machine's: on paper it shows another hour, as its orders do."""
     read: bool = False
     """The trader had the list in sight since it came."""
 
@@ -50,6 +53,7 @@ class NoticeList(QObject):
     def __init__(self, bridge: Bridge, facts: Facts) -> None:
         super().__init__()
         self._facts = facts
+        self._clocks = Clocks(bridge)
         self._entries: dict[str, Entry] = {}
         self._older: tuple[Entry, ...] = ()
         self._began = bridge.began
@@ -82,7 +86,7 @@ class NoticeList(QObject):
                 line.at,
                 line.times,
                 named(line.account or ""),
-                line.read,
+                read=line.read,
             )
             for line in lines
             if line.at < self._began
@@ -109,7 +113,13 @@ class NoticeList(QObject):
         notice = replace(
             notice, title=named(notice.title), cause=named(notice.cause), next_step=named(notice.next_step)
         )
-        entry = Entry(self._count, notice, time.time_ns(), account=named(notice.account or ""))
+        entry = Entry(
+            self._count,
+            notice,
+            time.time_ns(),
+            account=named(notice.account or ""),
+            ahead=self._clocks.ahead(notice.account),
+        )
         if before is not None:
             entry = replace(entry, times=before.times + 1)
         self._entries[key] = entry
@@ -120,10 +130,9 @@ class NoticeList(QObject):
 
 def _when(entry: Entry) -> str:
     """The hour; of another day than today the day, too."""
-    moment, now = fmt.moment(entry.at), fmt.moment(time.time_ns())
-    return (
-        fmt.time(entry.at) if moment.date() == now.date() else f"{fmt.short_day(moment.date())} {fmt.clock(entry.at)}"
-    )
+    at, now = entry.at + entry.ahead, fmt.moment(time.time_ns() + entry.ahead)
+    day = fmt.moment(at).date()
+    return fmt.time(at) if day == now.date() else f"{fmt.short_day(day)} {fmt.clock(at)}"
 
 
 def _tone(entry: Entry) -> Tone:

@@ -39,7 +39,7 @@ class OrderStrip(QFrame):
         self.quantity.setFixedWidth(130)
         self._at = label("at", "muted")
         self._words = label("", "muted", wrap=True, name="order.words")
-        self._button = QPushButton("&Modify")
+        self._button = QPushButton("Mod&ify")
         self._button.setObjectName("order.modify")
         theme.set_role(self._button, "primary")
         self._button.clicked.connect(self._submit)

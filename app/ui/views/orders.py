@@ -388,4 +388,4 @@ class OrdersPanel(QWidget):
         can, waits = self._changeable(self.table.current) is not None, self._waiting(self.table.current) is not None
         self._modify_button.setEnabled(can)
         self._cancel_button.setEnabled(can or waits)
-        self._cancel_button.setText("&Take back" if waits else "&Cancel order")
+        self._cancel_button.setText("Ta&ke back" if waits else "&Cancel order")

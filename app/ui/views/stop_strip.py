@@ -19,6 +19,7 @@ from app.ui import format as fmt
 from app.ui import theme
 from app.ui.bridge import Bridge
 from app.ui.models.facts import Facts
+from app.ui.models.guardable import guardable
 from app.ui.views.stop_form import Fields, StopForm
 from app.ui.views.words import price_of, quantity_of, standing_price
 from app.ui.widgets.price_edit import PriceEdit
@@ -53,15 +54,17 @@ class StopStrip(QFrame):
         self.backstop = PriceEdit()
         self.backstop.setObjectName("stop.backstop")
         self.backstop.setAccessibleName("Backstop at the exchange, so far behind the stop")
-        self.backstop.setPlaceholderText("No backstop")
+        self.backstop.setPlaceholderText("distance, or none")
         self.backstop.setToolTip(
             "How far behind the stop an order rests at the exchange.\n"
             "It outlives this computer; when the stop fires, that order becomes the exit.\n"
             "Behind shares of delivery it is a GTT at the broker, which rests over days. Empty: none."
         )
         self.backstop.setFixedWidth(104)
+        self._rests = label("", "muted", name="stop.rests")
+        """The price that the distance comes to."""
         self._meaning = label("", "muted", wrap=True, name="stop.meaning")
-        self._button = QPushButton("&Arm stop")
+        self._button = QPushButton("A&rm stop")
         self._button.setObjectName("stop.arm")
         theme.set_role(self._button, "primary")
         self._button.clicked.connect(self._submit)
@@ -82,6 +85,7 @@ class StopStrip(QFrame):
         line.addWidget(self.price)
         line.addWidget(label("backstop", "muted"))
         line.addWidget(self.backstop)
+        line.addWidget(self._rests)
         line.addWidget(self._button)
         line.addWidget(self._more)
         line.addStretch(1)
@@ -120,7 +124,7 @@ class StopStrip(QFrame):
         verb = "Arm again the stop of" if suspended else "Change the stop of" if stop else "Stop for"
         whose = f" · {self._facts.account_name(self._key.account)}" if len(self._facts.accounts) > 1 else ""
         self._title.setText(f"{verb} {instrument.symbol}{whose}")
-        self._button.setText("&Arm again" if suspended else "&Change stop" if stop else "&Arm stop")
+        self._button.setText("A&rm again" if suspended else "Chang&e stop" if stop else "A&rm stop")
         self.price.set_instrument(instrument)
         price = None if stop is None else standing_price(stop)
         self.price.set_value(price or self._suggest(position, instrument))
@@ -132,6 +136,7 @@ class StopStrip(QFrame):
         if instrument.expiry is not None and self.form.underlying is None:
             self._bridge.start(self._read_underlying(instrument, plan), "underlying")
         self._meaning.setText("")
+        self._show_rest()
         self._make_room()
         self.show()
         self.price.setFocus()
@@ -152,8 +157,19 @@ class StopStrip(QFrame):
 
     def _on_changed(self) -> None:
         self._denied = ""
+        self._show_rest()
         self._button.setEnabled(not self._busy and self.price.value is not None and not self.backstop.problem)
         self._pause.start()
+
+    def _show_rest(self) -> None:
+        """At once beside the field: who types a price where a distance belongs sees it before the desk is asked."""
+        trigger, distance, instrument = self.price.value, self.backstop.value, self._instrument
+        position = None if self._key is None else guardable(self._facts, self._key)
+        if trigger is None or not distance or instrument is None or position is None or position.quantity == 0:
+            self._rests.setText("")
+            return
+        at = trigger - distance if position.quantity > 0 else trigger + distance
+        self._rests.setText(f"behind: at {price_of(instrument, at)}" if at > 0 else "behind: below zero")
 
     def _read(self) -> tuple[Price, StopPlan]:
         """The price and the plan that the fields say. Raises ValueError in words, which name the field."""

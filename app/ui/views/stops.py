@@ -205,7 +205,7 @@ class StopsPanel(QWidget):
             f"Disarm the stop on {symbol_of(stop.key.instrument)} at "
             f"{price_of(instrument, stop.trigger, stop.price_scale)}? "
             f"{quantity_of(instrument, stop.quantity)} will have no stop.",
-            "&Disarm",
+            "Disarm &now",
             "&Keep it armed",
             lambda: self._begin_disarm(stop),
         )

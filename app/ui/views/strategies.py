@@ -279,7 +279,7 @@ class StrategiesPanel(QWidget):
         self.question.ask(
             f"Stop “{name}”? It holds {held} {symbol_of(strategy.plan.instrument)}. Close them now, or leave them open "
             f"{stays} as your own position.",
-            "Stop and c&lose",
+            "Stop and &close",
             "&Keep it running",
             lambda: self._run(verbs.stop(strategy.id, close=True), "Not stopped"),
             other=("Stop, &leave open", lambda: self._run(verbs.stop(strategy.id, close=False), "Not stopped")),

@@ -113,7 +113,7 @@ class SyncPanel(QWidget):
         self._range_button.setToolTip("Fetch the trades of earlier days, where the broker keeps them")
         self._file_button = _button("&Import file…", "sync.file", self._on_file)
         self._file_button.setToolTip("Take the tradebook file of the broker's web site (Zerodha: Console, CSV)")
-        self._plan_button = _button("Sc&hedule…", "sync.plan", self._edit_plan)
+        self._plan_button = _button("Sched&ule…", "sync.plan", self._edit_plan)
         self._plan_button.setToolTip("When each account is synced by itself")
         bar = QWidget()
         layout = QHBoxLayout(bar)

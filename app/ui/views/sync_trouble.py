@@ -157,14 +157,14 @@ class TroublePage(QWidget):
             self._say(
                 f"{thing.ours.instrument}: the broker tells this fill differently now",
                 "The book keeps what it has until you choose. What you wrote beside the fill stays either way.",
-                "&Take the broker's", "&Keep the book's",
+                "Take the b&roker's", "&Keep the book's",
             )  # fmt: skip
             self._compare(thing)
         elif isinstance(thing, FailedJob):
             self._say(
                 f"{row.name}: {row.kind}",
                 f"Failed {thing.tries} times in a row since {fmt.date_time(thing.first_failed_at)}. {thing.error}",
-                "Try &again", "&Discard",
+                "Try agai&n", "Di&scard",
             )  # fmt: skip
         else:
             self._say_day(row, thing)
@@ -181,7 +181,7 @@ class TroublePage(QWidget):
             )
             first = "Import a &file…"
         last = "" if thing.last_sync is None else f" Its last sync was at {fmt.clock(thing.last_sync)}."
-        self._say(f"{row.name}: {day} has no closing sync", f"{words}{last}", first, "I have &checked it")
+        self._say(f"{row.name}: {day} has no closing sync", f"{words}{last}", first, "I have chec&ked it")
 
     def _keeps_history(self, thing: OpenDay) -> bool:
         accounts = self._status.accounts if self._status is not None else ()

@@ -354,6 +354,8 @@ async def test_a_twin_stop_leaves_by_a_change_of_its_backstop(
     await trader.hold(10, Product.MIS)
     account = trader.desk._workspace.account(trader.account)
     trigger = await trader.last() * 97 // 100 // 10 * 10
+    far = await trader.desk.stops.preview(trader.key(Product.MIS), trigger, 30_000)
+    assert "beyond today's circuit limit" in far.denied
     told = (await trader.desk.stops.preview(trader.key(Product.MIS), trigger, 1_000)).backstop
     assert told is not None
     assert told.trigger == trigger - 1_000
@@ -456,6 +458,7 @@ async def test_behind_a_stop_on_shares_a_trigger_rests_and_follows_and_goes(trad
     waiting = [one for one in await trader.desk.gtts.gtts() if one.status.can_change]
     plan = await trader.desk.flatten.plan(FlattenChoice())
     assert plan.gtts == len(waiting) - 1, "it goes with its stop, and is not the trader's to tick"
+    assert (plan.behind, plan.kept) == (1, 0)
     await trader.desk.stops.move(stop.id, trigger + 500)
 
     async def followed() -> bool:

@@ -15,7 +15,7 @@ from pytestqt.qtbot import QtBot
 
 from app.domain.errors import Denied
 from app.domain.events import FeedChanged, FeedState, PositionsChanged, StopChanged, TicksConflated
-from app.domain.ids import InstrumentId, StopId
+from app.domain.ids import AccountId, InstrumentId, StopId
 from app.domain.instrument import Product
 from app.domain.order import Side
 from app.domain.portfolio import PositionKey
@@ -500,3 +500,27 @@ def test_the_stop_of_a_holding_is_drawn_although_nothing_was_bought_today(bench:
     bench.stage.until(lambda: any(line.key == key and line.standing == MIDDLE for line in lines.stops))
     bench.stage.publish(StopChanged(replace(stop, state=StopState.CLOSED)))
     bench.stage.until(lambda: not any(line.key == key for line in lines.stops))
+
+
+def test_a_stop_on_shares_of_another_instrument_is_not_drawn_on_this_chart(bench: Bench) -> None:
+    other = PositionKey(market.ACCOUNT, InstrumentId("NSE:RELIANCE"), Product.CNC)
+    script = bench.stage.desk.script
+    script.stops[StopId("R" * 12)] = standing(MIDDLE, id=StopId("R" * 12), key=other)
+    bench.stage.loop.run_until_complete(bench.view._stops.read())
+    assert [line.key for line in bench.canvas.overlay.stops if not isinstance(line, TargetLine)] == [INFY]
+
+
+def test_where_two_accounts_hold_the_instrument_each_label_names_its_own(bench: Bench) -> None:
+    script = bench.stage.desk.script
+    assert "Zerodha" not in bench.words()
+    other = AccountId("upstox-XY9876")
+    script.accounts[other] = replace(script.accounts[market.ACCOUNT], id=other, broker="upstox", user_id="XY9876")
+    key = replace(INFY, account=other)
+    script.positions[key] = replace(bench.line.position, key=key)
+    bench.stage.loop.run_until_complete(bench.view._stops.read())
+    bench.canvas.flush()
+    labels = ["  ".join(piece.text for piece in placed.pieces) for placed in bench.canvas.overlay.layout()]
+    names = {script.accounts[account].name for account in (market.ACCOUNT, other)}
+    assert len(names) == len(labels) == 2
+    assert all(any(name in label for label in labels) for name in names), labels
+    assert {mark.product for mark in bench.canvas.overlay.positions} == {f"{name} MIS" for name in names}

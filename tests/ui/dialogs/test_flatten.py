@@ -9,7 +9,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QCheckBox, QLabel, QPushButton, QWidget
 
-from app.desk.flatten_messages import FlattenChoice
+from app.desk.flatten_messages import FlattenChoice, FlattenPlan
 from app.domain.errors import Denied
 from app.ui.dialogs.flatten import FlattenDialog
 from app.ui.models.facts import Facts
@@ -60,6 +60,25 @@ def test_what_there_is_is_said_in_numbers_and_nothing_is_ticked(page: Page) -> N
     assert page.text("flatten.holdings.count") == "3, left alone unless ticked"
     assert not any(box.isChecked() for box in page.dialog.findChildren(QCheckBox))
     assert page.asked() == []
+
+
+@pytest.mark.parametrize(
+    ("gtts", "behind", "kept", "words"),
+    [
+        (0, 0, 0, "none"),
+        (0, 1, 0, "none of yours; 1 behind stops on these positions goes with them"),
+        (2, 3, 0, "2, left alone unless ticked; 3 behind stops on these positions go with them"),
+        (0, 0, 1, "none of yours; 1 behind stops on shares that are held stays"),
+    ],
+)
+def test_triggers_behind_stops_are_told_apart_from_the_traders_own(
+    page: Page, gtts: int, behind: int, kept: int, words: str
+) -> None:
+    page.dialog.show_plan(FlattenPlan((), (), (), (), 0, 0, 0, gtts, 0, 0, behind=behind, kept=kept))
+    assert page.text("flatten.gtts.count") == words
+    box = page.dialog.findChild(QCheckBox, "flatten.gtts")
+    assert box is not None
+    assert box.isEnabled() == bool(gtts)
 
 
 def test_ctrl_enter_flattens_what_is_ticked(page: Page) -> None:

@@ -9,14 +9,16 @@ from pathlib import Path
 
 import pytest
 from PySide6.QtCore import QModelIndex, Qt, QTimer
-from PySide6.QtGui import QFont, QFontMetrics
+from PySide6.QtGui import QFont, QFontMetrics, QKeySequence
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import (
     QAbstractButton,
+    QAbstractItemView,
     QApplication,
     QCheckBox,
     QComboBox,
     QDialog,
+    QDockWidget,
     QFrame,
     QLabel,
     QLineEdit,
@@ -26,6 +28,7 @@ from PySide6.QtWidgets import (
 )
 
 from app.desk.messages import NoticeLine, WatchlistView
+from app.domain.coverage import Coverage, Protection
 from app.domain.errors import Denied
 from app.domain.events import (
     CompanionsChanged,
@@ -54,9 +57,10 @@ from app.ui import theme
 from app.ui.dialogs.chain import ChainPage
 from app.ui.models.facts import order_key
 from app.ui.models.table import KEY_ROLE, TONE_ROLE, Key, TableModel, Tone
+from app.ui.shell.letters import lettered
 from app.ui.shell.lock import LOOK_MS
 from app.ui.shell.main_window import MainWindow
-from app.ui.views.notices import Entry
+from app.ui.views.notices import Entry, _when
 from app.ui.views.positions import PositionsPanel
 from app.ui.views.table_view import TableView
 from app.ui.views.watchlist import WatchlistPanel
@@ -172,6 +176,22 @@ def test_a_paused_account_says_what_goes_on_and_is_resumed_by_a_click(stage: Sta
     press(window, f"banner.session-{market.ACCOUNT}.button")
     stage.until(lambda: stage.desk.script.called("go on") == [(market.ACCOUNT,)])
     stage.until(lambda: window.facts.accounts[market.ACCOUNT].state is SessionState.ACTIVE)
+
+
+def test_a_notice_of_an_account_is_timed_by_its_clock(stage: Stage, window: MainWindow) -> None:
+    ahead = 5 * 3600 * SECOND
+    stage.publish(EngineBeat(market.NOW, 1, 0, 0.1, None, ((market.ACCOUNT, market.NOW + ahead),)))
+    for account in (market.ACCOUNT, None):
+        stage.publish(Noticed(Level.WARNING, "Look here", "", "", account))
+    stage.until(lambda: len(window.notices.entries) >= 2)
+    assert [entry.ahead for entry in window.notices.entries[-2:]] == [ahead, ahead]
+    shown = [_when(entry) for entry in window.notices.entries[-2:]]
+    assert shown == [fmt.time(entry.at + ahead) for entry in window.notices.entries[-2:]]
+    # A second of drift is no other clock.
+    stage.publish(EngineBeat(market.NOW, 1, 0, 0.1, None, ((market.ACCOUNT, market.NOW + SECOND),)))
+    stage.publish(Noticed(Level.WARNING, "And here", "", "", market.ACCOUNT))
+    stage.until(lambda: window.notices.entries[-1].notice.title == "And here")
+    assert window.notices.entries[-1].ahead == 0
 
 
 def test_notices_of_earlier_runs_are_there_and_read_once_they_were_in_sight(stage: Stage, open_window: Open) -> None:
@@ -447,8 +467,8 @@ def test_closing_says_how_many_stops_are_no_longer_watched(stage: Stage, window:
     box = window.findChild(QMessageBox, "leave")
     assert box is not None
     running = "2 strategies run: Opening drive, Carry over the weekend."
-    assert box.text() == f"1 stop is armed: NIFTY26NOVFUT. {running}"
-    assert "nothing exits these positions" in box.informativeText()
+    assert box.text() == f"1 stop is armed: NIFTY26NOVFUT. {running} No backstop rests at the broker."
+    assert "nothing here exits these positions" in box.informativeText()
     box.reject()
     stage.settle()
     assert not left
@@ -459,6 +479,23 @@ def test_closing_says_how_many_stops_are_no_longer_watched(stage: Stage, window:
     next(b for b in box.buttons() if "stop watching" in b.text()).click()
     stage.until(lambda: bool(left))
     assert stage.desk.guard.left == [Farewell.STAND_DOWN]
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (Protection.TWIN, "for 1 position an order rests at the exchange until the day ends."),
+        (Protection.GTT_TWIN, "for 1 position a trigger (GTT) rests at the broker over days."),
+    ],
+)
+def test_closing_says_what_rests_at_the_broker_and_stays(window: MainWindow, kind: Protection, words: str) -> None:
+    (stop,) = window.facts.armed()
+    window.facts.coverage = {stop.key: Coverage(stop.key, kind, 75, 75, 0, 0, ((kind, 75),))}
+    window.close()
+    box = window.findChild(QMessageBox, "leave")
+    assert box is not None
+    assert box.text().endswith(f"Backstops stay and act without Stopline: {words}")
+    box.reject()
 
 
 def test_closing_keeps_the_engine_running_where_the_trader_says_so(stage: Stage, window: MainWindow) -> None:
@@ -815,7 +852,74 @@ def test_a_letter_belongs_to_the_button_in_sight(stage: Stage, window: MainWindo
     window.docks.bring("sync")
     stage.until(lambda: not letters("strategies"))
     assert {"Alt+Y", "Alt+C"} <= letters("sync")
-    assert "Alt+B" in letters("ticket"), "what no tab covers keeps its letters"
+    assert "Alt+M" in letters("ticket"), "what no tab covers keeps its letters"
+
+
+def in_use(view: QWidget) -> list[str]:
+    """The letters of what is in sight of a view."""
+    return sorted(letter for part, letter in lettered(view) if part.isVisible())
+
+
+def every_form(window: MainWindow) -> Iterator[str]:
+    """The window with each view in front, and what opens within one."""
+    for name in window.docks._docks:
+        window.docks.bring(name)
+        yield name
+    window.docks.bring("stops")
+    (position,) = [p for p in window.facts.open_positions() if p.key == FUTURE]
+    (stop,) = window.facts.armed()
+    for strip in (window.stops.strip, window.positions.strip):
+        for guard in (None, stop):
+            strip.open_for(position, guard)
+            strip._more.setChecked(True)
+            for source in range(strip.form.source.count()):
+                strip.form.source.setCurrentIndex(source)
+                strip.form.trail.setCurrentIndex(source % strip.form.trail.count())
+                yield f"stop strip, {strip.form.source.currentText()}"
+            strip.put_away()
+    window.stops._disarm(stop.id)
+    yield "disarm"
+    window.stops.question.hide()
+    window.stops.day_stop._open()
+    yield "portfolio stop"
+    window.stops.day_stop.put_away()
+    choice = window.ticket.special.choice
+    for way in range(choice.count()):
+        choice.setCurrentIndex(way)
+        yield f"ticket, {choice.currentText()}"
+
+
+def test_no_view_has_a_letter_twice_or_one_of_the_menu_bar(stage: Stage, window: MainWindow) -> None:
+    menu = {QKeySequence.mnemonic(action.text()).toString() for action in window.menuBar().actions()} - {""}
+    assert len(menu) == len([a for a in window.menuBar().actions() if "&" in a.text()])
+    seen, clashes = set(), []
+    for form in every_form(window):
+        stage.settle()
+        for dock in window.findChildren(QDockWidget):
+            letters = in_use(dock.widget())
+            seen.update(letters)
+            twice = {letter for letter in letters if letters.count(letter) > 1}
+            clashes += [(form, dock.windowTitle(), sorted(twice | (menu & set(letters))))]
+    assert [clash for clash in clashes if clash[2]] == []
+    assert len(seen) > 15, "letters were found at all"
+
+
+def test_a_letter_of_two_views_belongs_to_the_one_with_the_keyboard(stage: Stage, window: MainWindow) -> None:
+    window.docks.bring("strategies")
+    window.activateWindow()
+
+    def live(name: str) -> set[str]:
+        buttons = window.docks[name].widget().findChildren(QAbstractButton)
+        return {button.shortcut().toString() for button in buttons if button.isVisible()} - {""}
+
+    def goes_to(name: str, other: str) -> Callable[[], bool]:
+        return lambda: "Alt+Y" in live(name) and "Alt+Y" not in live(other)
+
+    for name, other, kind in (("ticket", "strategies", QLineEdit), ("strategies", "ticket", QAbstractItemView)):
+        field = window.docks[name].widget().findChild(kind)
+        assert field is not None
+        field.setFocus()
+        stage.until(goes_to(name, other))
 
 
 def test_short_messages_use_the_same_few_frames_again(stage: Stage, window: MainWindow) -> None:

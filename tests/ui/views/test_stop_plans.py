@@ -180,6 +180,18 @@ def test_what_cannot_be_read_is_said_and_not_sent(
     assert not stage.desk.script.called("move")
 
 
+def test_the_price_that_a_backstop_comes_to_stands_beside_its_distance(stage: Stage, panel: StopsPanel) -> None:
+    opened(stage, panel)
+    write(panel, "stop.price", "25900")
+    write(panel, "stop.backstop", "40")
+    assert text(panel, "stop.rests") == "behind: at 25,860.00"
+    write(panel, "stop.backstop", "26000")
+    assert text(panel, "stop.rests") == "behind: below zero"
+    panel.strip.backstop.set_value(None)
+    panel._move(FUTURE.id)
+    assert text(panel, "stop.rests") == ""
+
+
 def test_another_mistake_is_named_after_the_first_one(stage: Stage, panel: StopsPanel) -> None:
     opened(stage, panel)
     write(panel, "stop.price", "25940.03")
@@ -282,6 +294,10 @@ def test_the_day_and_its_limits_are_shown(panel: StopsPanel) -> None:
 
 def test_limits_are_set_and_what_is_looser_is_said_to_hold_tomorrow(stage: Stage, panel: StopsPanel) -> None:
     click(panel, "day.edit")
+    stage.until(lambda: "best seen today" in text(panel, "day.said"))
+    said = text(panel, "day.said")
+    assert "what closing them costs is not" in said
+    assert "Now +₹4,215.50; the drawdown counts from +₹9,150.00, the best seen today." in said
     write(panel, "day.loss", "20000")
     write(panel, "day.drawdown", "18000")
     click(panel, "day.save")

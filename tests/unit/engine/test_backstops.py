@@ -208,6 +208,17 @@ def test_a_distance_that_no_exchange_takes_is_denied_when_arming() -> None:
     play(script)
 
 
+@pytest.mark.parametrize(("quantity", "stop", "price"), [(100, 99_000, 98_000), (-100, 101_000, 102_000)])
+def test_who_types_a_price_where_a_distance_belongs_is_told_so(quantity: int, stop: int, price: int) -> None:
+    async def script(rig: Rig) -> None:
+        rig.broker.hold(KEY, quantity)
+        await rig.state.read_positions()
+        with pytest.raises(Denied, match="takes a distance, not a price"):
+            await rig.engine.arm(KEY, StopPlan(stop, backstop=price))
+
+    play(script)
+
+
 # -- the exit ---------------------------------------------------------------------------------------------------------
 
 

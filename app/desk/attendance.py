@@ -151,9 +151,10 @@ class Attendance:
                 return
         gap = _Silence(event.account, event.since, event.until)
         self._gaps.append(gap)
-        line = self._line  # of the last beat: the stop that fired at the first price may be in the trail already
         await asyncio.sleep(SETTLE_SECONDS)
         self._gaps.remove(gap)
+        # A stop may have fired within the silence, by quotes that were asked for or at the exchange.
+        line = await self._workspace.journal.absences.line_before(gap.account, gap.since)
         found = Absence(0, AwayKind.FEED, gap.since, gap.until, gap.account, audit_since=line, audit_until=line)
         await self.settled(await self._workspace.journal.absences.add(found))
 

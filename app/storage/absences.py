@@ -9,7 +9,7 @@ from sqlalchemy import Row, insert, select, update
 
 from app.domain.events import AuditEntry
 from app.domain.guard import Absence, AwayKind
-from app.domain.ids import AccountId
+from app.domain.ids import AccountId, Nanos
 from app.storage.schema_journal import absences, audit
 from app.storage.store import Store
 
@@ -42,6 +42,11 @@ class Absences:
     async def newest_line(self) -> int:
         """The number of the audit trail's last line; 0 before the first."""
         return await self._store.run(lambda c: int(c.exec_driver_sql(_NEWEST).scalar_one()))
+
+    async def line_before(self, account: AccountId, at: Nanos) -> int:
+        """The number of the account's last line from before a moment of its clock; 0 where there is none."""
+        query = select(audit.c.id).where(audit.c.account == account, audit.c.at < at).order_by(audit.c.id.desc())
+        return await self._store.run(lambda c: c.execute(query.limit(1)).scalar_one_or_none() or 0)
 
     async def lines(self, after: int, upto: int) -> list[tuple[int, AuditEntry]]:
         """The audit trail between two lines, oldest first, each with its number."""

@@ -354,8 +354,13 @@ async def test_a_twin_stop_leaves_by_a_change_of_its_backstop(
     await trader.hold(10, Product.MIS)
     account = trader.desk._workspace.account(trader.account)
     trigger = await trader.last() * 97 // 100 // 10 * 10
-    far = await trader.desk.stops.preview(trader.key(Product.MIS), trigger, 30_000)
-    assert "beyond today's circuit limit" in far.denied
+
+    async def refused() -> bool:
+        """The limits are read when they are first asked for."""
+        far = await trader.desk.stops.preview(trader.key(Product.MIS), trigger, 30_000)
+        return "beyond today's circuit limit" in far.denied
+
+    await eventually(refused)
     told = (await trader.desk.stops.preview(trader.key(Product.MIS), trigger, 1_000)).backstop
     assert told is not None
     assert told.trigger == trigger - 1_000

@@ -107,6 +107,23 @@ async def test_sleep_and_silence_are_absences_too(desk: LocalDesk, monkeypatch: 
     assert kinds == [(AwayKind.FEED, ACCOUNT, "nothing happened"), (AwayKind.SLEEP, None, "nothing happened")]
 
 
+async def test_what_happened_within_a_silence_is_told(desk: LocalDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stop may fire by quotes that were asked for, long before prices come again and after the last beat."""
+    monkeypatch.setattr("app.desk.attendance.SETTLE_SECONDS", 0.0)
+    window = Attendance(desk._workspace, window=True)
+    await window.opened()
+    for second, account in ((50, ACCOUNT), (70, ACCOUNT), (71, AccountId("upstox-2"))):
+        entry = AuditEntry(second * SECOND, account, "strategy:S", "waiting", f"the entry at {second} was missed")
+        await desk._workspace.journal.audit(entry)
+    window.beat(1)
+    assert window._writing is not None
+    await window._writing
+    await window.gap(FeedGap(ACCOUNT, 60 * SECOND, 90 * SECOND, ()))
+    (told,) = await window.reports(10)
+    assert [line.words for line in told.lines] == ["the entry at 70 was missed"]
+    assert told.headline == "1 time was missed"
+
+
 async def test_one_silence_of_several_connections_is_one_absence(
     desk: LocalDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -51,14 +51,14 @@ def running(desk: AccountDesk) -> list[Strategy]:
 def resting(desk: AccountDesk, exited: Sequence[PositionKey]) -> tuple[int, int]:
     """Triggers (GTT) of ours behind stops: those that go with the positions that are exited, and those that stay."""
     of = {stop.id: stop.key for stop in desk.stops.stops}
-    going = [of.get(one.stop) in exited for one in desk.stops.backstops.triggers.open]
+    going = [of.get(one.stop) in exited for one in desk.stops.backstops.triggers.book.open]
     return sum(going), len(going) - sum(going)
 
 
 def orphan_triggers(desk: AccountDesk) -> list[str]:
     """Triggers of ours that still rest although their stop has ended, in words: one would open a position."""
     live = {stop.id for stop in desk.stops.stops if not stop.state.is_final}
-    left = [one for one in desk.stops.backstops.triggers.open if one.stop not in live]
+    left = [one for one in desk.stops.backstops.triggers.book.open if one.stop not in live]
     return [f"The trigger (GTT) behind the ended stop on {one.instrument} still rests" for one in left]
 
 

@@ -320,7 +320,7 @@ class SyncDesk:
                     Noticed(
                         Level.ALARM,
                         "An account is in error",
-                        f"{count} syncs in a row failed: {result.error}",
+                        f"{count} syncs in a row failed, the last of them with: {result.error}",
                         "Stops, exits and orders go on as before; Sync shows what failed.",
                         result.account,
                         f"account in error {result.account}",

@@ -93,6 +93,8 @@ class GttBackstops:
         self.take_as_ended: Callable[[RestingTrigger], Awaitable[None]] = self._book.take_as_ended
         self.open_of: Callable[[StopId], list[RestingTrigger]] = self._book.open_of
         """Those behind a stop that may still act, oldest first."""
+        self.book = self._book
+        """For who only looks."""
 
     def takes(self, stop: Stop) -> bool:
         """Whether a trigger stands behind it, and no order of the day."""
@@ -107,11 +109,6 @@ class GttBackstops:
     def ids(self) -> set[GttId]:
         """The broker's numbers of ours."""
         return self._book.ids
-
-    @property
-    def open(self) -> list[RestingTrigger]:
-        """Ours that may still act, oldest first."""
-        return self._book.open
 
     # -- session -----------------------------------------------------------------------------------------------------
 

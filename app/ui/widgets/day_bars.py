@@ -67,4 +67,8 @@ class DayBars(QWidget):
         painter.setPen(QColor(DARK.faint))
         foot = QRectF(inside.left(), bars.bottom() + 2, inside.width(), _TEXT)
         painter.drawText(foot, int(Qt.AlignmentFlag.AlignRight), self._days[-1])
-        painter.drawText(foot, int(Qt.AlignmentFlag.AlignLeft), f"most {fmt.group(most)}, {len(self._days)} days")
+        painter.drawText(
+            foot,
+            int(Qt.AlignmentFlag.AlignLeft),
+            f"most {fmt.group(most)}, {len(self._days)} day{'' if len(self._days) == 1 else 's'}",
+        )

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -19,8 +19,11 @@ from app.brokers.instrument_lines import unpack
 from app.brokers.rows import Row
 from app.domain.account import Endpoints
 from app.domain.errors import BadAnswer, BrokerError, OutcomeUnknown, Unreachable
+from app.domain.ids import BrokerOrderId
 from app.domain.instrument import Instrument
 from app.domain.listing import InstrumentMaker
+from app.domain.order import Order
+from app.domain.order_list import PartlyRead, UnreadOrder
 from app.runtime.clock import from_datetime
 from app.runtime.helper import Helper, HelperDied
 
@@ -70,6 +73,56 @@ async def converted(
                     await asyncio.sleep(0)
                     turn = time.perf_counter() + SLICE_SECONDS
     return found
+
+
+async def readable(
+    http: HttpClient,
+    body: bytes | bytearray,
+    at: tuple[str, ...],
+    convert: Callable[[Any], T],
+    beside: Beside[T] | None,
+    unread: Callable[[object, BadAnswer], None],
+) -> list[T]:
+    """As `converted`, but a row that cannot be read keeps no other away: it is handed over with the failure. Raises
+    BadAnswer for an answer that is no such array."""
+    try:
+        return await converted(http, body, at, convert, beside)
+    except BadAnswer as failure:
+        log.info("not every row can be read: %s", failure)
+
+    def careful(row: object) -> list[T]:
+        try:
+            return [convert(row)]
+        except BadAnswer as failure:
+            unread(row, failure)
+            return []
+
+    return [one for found in await converted(http, body, at, careful) for one in found]
+
+
+class UnreadOrders:
+    """Rows of a list of orders that cannot be read, as `rows` finds them."""
+
+    def __init__(self) -> None:
+        self._found: list[UnreadOrder] = []
+
+    def hear(self, row: object, failure: BadAnswer) -> None:
+        """One: what can be told of it. Both Indian brokers name these fields alike."""
+        data: Mapping[str, object] = row if isinstance(row, Mapping) else {}
+        number, tag = data.get("order_id"), data.get("tag", False)
+        self._found.append(
+            UnreadOrder(
+                BrokerOrderId(number) if isinstance(number, str) and number else None,
+                tag if isinstance(tag, str) else "" if tag is None else None,
+                failure.detail or failure.cause,
+            )
+        )
+
+    def whole(self, orders: list[Order]) -> list[Order]:
+        """The list when it is. Raises PartlyRead."""
+        if self._found:
+            raise PartlyRead(orders, self._found)
+        return orders
 
 
 def document_of(

@@ -321,6 +321,7 @@ class FlattenDesk:
         asked = [*mine, *others] if work.choice.elsewhere else mine
         found += [f"{self._words(desk, order)} still works" for order in asked]
         found += orphan_triggers(desk)
+        found += [f"Order {row.number} cannot be read: it may still work" for row in desk.state.unread.now]
         work.alone = [] if work.choice.elsewhere else [f"From elsewhere: {self._words(desk, o)}" for o in others]
         return found
 

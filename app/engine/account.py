@@ -15,13 +15,15 @@ from typing import TypeVar
 
 from app.brokers.base import ReadSession
 from app.domain.errors import AppError, SessionExpired
-from app.domain.events import Event, Level, Noticed, OrderChanged, PositionsChanged, PositionsUnknown
+from app.domain.events import Event, OrderChanged, PositionsChanged, PositionsUnknown
 from app.domain.ids import AccountId, BrokerOrderId, Nanos, OrderId, Tag
 from app.domain.order import Order, OrderStatus, may_follow
+from app.domain.order_list import PartlyRead
 from app.domain.origin import own_order
 from app.domain.portfolio import Holding, Position, PositionKey
 from app.engine.delivery import DELIVERED, Delivery, Held
 from app.engine.reads import READ_SPACING, Coalesced, scarce
+from app.engine.unread import Unread, surprise
 from app.runtime.clock import AccountClock
 
 T = TypeVar("T")
@@ -95,6 +97,7 @@ class AccountState:
         """How often each order was changed, as far as this program knows."""
         self.reading: PositionReading | None = None
         """The last successful read of the positions; None: not known."""
+        self.unread = Unread(account, publish)
         self.delivery = Delivery(clock)
         self.delivers: Callable[[], bool] = _no_shares
         """Whether something hangs on the holdings: then a reading of positions does not do without."""
@@ -186,7 +189,8 @@ class AccountState:
         waiting = None if order.id is None else self.unlisted.pop(order.id, None)
         before = known or waiting
         if before is not None and before.status is not order.status and not may_follow(before.status, order.status):
-            self._surprised(before, order)
+            log.warning("order %s went from %s to %s", number, before.status, order.status)
+            self._publish(surprise(self.account, before, order))
         self._take(order)
 
     def claim(self, order: Order) -> None:
@@ -285,26 +289,23 @@ class AccountState:
         for handler in tuple(self.on_order):
             handler(order)
 
-    def _surprised(self, before: Order, after: Order) -> None:
-        """The table does not allow it, and it is so: the trader may have acted on what was believed before."""
-        log.warning("order %s went from %s to %s", after.broker_order_id, before.status, after.status)
-        came_alive = before.status.is_final and not after.status.is_final
-        traded = after.filled_quantity > before.filled_quantity
-        self._publish(
-            Noticed(
-                Level.ALARM if came_alive or traded else Level.WARNING,
-                f"An order of {after.instrument} is not what it was taken for",
-                f"{after.side.capitalize()} {after.quantity}: it was {before.status}, and is {after.status}"
-                f" ({after.filled_quantity} filled).",
-                "Compare orders and positions with the broker's own site.",
-                self.account,
-                f"surprise:{after.broker_order_id}",
-            )
-        )
-
     async def _read_orders(self) -> Sequence[Order]:
         session, began = self.session, _now()
-        orders = await self._guard(session, session.orders())
+        try:
+            orders = await self._guard(session, session.orders())
+            self.unread.now = ()
+            await self._take_listed(orders)
+        except PartlyRead as part:
+            whole = self.unread.stand_in(part, self.orders, {*self._mine, *self._marked})
+            await self._take_listed(part.orders)
+            if whole is None:
+                raise
+            orders = whole
+        for handler in tuple(self.on_listed):
+            handler(orders, began)
+        return orders
+
+    async def _take_listed(self, orders: Sequence[Order]) -> None:
         for place, order in enumerate(orders):
             if place % SLICE == SLICE - 1:
                 await asyncio.sleep(0)  # a long book must not hold up a stop; news of the stream may come in between
@@ -314,9 +315,6 @@ class AccountState:
             if not ended or self._listed.get(number) != order:
                 self.order_update(order)
                 self._listed[number] = order
-        for handler in tuple(self.on_listed):
-            handler(orders, began)
-        return orders
 
     async def _read_positions(self) -> PositionReading:
         began = asyncio.get_running_loop().time()

@@ -20,6 +20,7 @@ from app.domain.intent import Intent, IntentNews
 from app.domain.market import Quote, Tick
 from app.domain.money import Price
 from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Placement, Purpose, Side, SliceOutcome
+from app.domain.order_list import PartlyRead, UnreadOrder
 from app.domain.portfolio import Holding, Position, PositionKey
 from app.domain.stop import Stop, StopPlan, StopState, TimeExit, Trail, stop_of_tag
 from app.engine.account import AccountState
@@ -89,6 +90,8 @@ class FakeBroker(FakeTriggers):
         """By method: errors of the next calls."""
         self.reads = 0
         """Of orders and positions."""
+        self.odd: list[UnreadOrder] = []
+        """Rows of the list that cannot be read."""
         self.used = 0.0
         """The share of its requests that is used."""
         self.slow = 0.01
@@ -182,7 +185,11 @@ class FakeBroker(FakeTriggers):
         self.reads += 1
         await asyncio.sleep(0.01)
         self._fail("orders")
-        return list(self.book.values())
+        odd = {row.number for row in self.odd}
+        listed = [order for number, order in self.book.items() if number not in odd]
+        if self.odd:
+            raise PartlyRead(listed, self.odd)
+        return listed
 
     async def positions(self) -> Sequence[Position]:
         self.reads += 1

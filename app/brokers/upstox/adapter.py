@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import TypeVar
@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from app.brokers.base import ExchangeClockReading, ExitLine, Feed, FeedSink, OrderCost, Profile, Session
 from app.brokers.parts import PlacedOrder
+from app.brokers.reading import UnreadOrders
 from app.brokers.upstox import mapping, quotes, requests, webhook
 from app.brokers.upstox.auth import only_reads
 from app.brokers.upstox.books import Convert, beside, reported_fill
@@ -26,7 +27,7 @@ from app.brokers.upstox.rest import Limits, UpstoxRest
 from app.brokers.upstox.specials import UpstoxSpecials
 from app.brokers.upstox.ticker import UpstoxFeed
 from app.domain.account import Endpoints
-from app.domain.errors import Denied
+from app.domain.errors import BadAnswer, Denied
 from app.domain.fill import Fill
 from app.domain.gtt import Gtt
 from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, Nanos
@@ -114,8 +115,10 @@ class UpstoxSession(UpstoxSpecials, UpstoxContracts, UpstoxCare, UpstoxOlder):
         return mapping.funds_from(await self._rest.get("/v3/user/get-funds-and-margin"), self.account)
 
     async def orders(self) -> Sequence[Order]:
-        """Today's order book."""
-        return self._remember(await self._book("/v2/order/retrieve-all", mapping.order_from_row, Order, urgent=True))
+        """Today's order book. Raises PartlyRead."""
+        unread, path = UnreadOrders(), "/v2/order/retrieve-all"
+        found = await self._book(path, mapping.order_from_row, Order, urgent=True, unread=unread.hear)
+        return unread.whole(self._remember(found))
 
     async def order_history(self, order: BrokerOrderId) -> Sequence[Order]:
         """The states that an order went through, oldest first."""
@@ -159,13 +162,22 @@ class UpstoxSession(UpstoxSpecials, UpstoxContracts, UpstoxCare, UpstoxOlder):
         """Shares in demat."""
         return await self._book("/v2/portfolio/long-term-holdings", mapping.holding_from_row, Holding)
 
-    async def _book(self, path: str, convert: Convert[T], kind: type[T], *, urgent: bool = False) -> list[T]:
+    async def _book(
+        self,
+        path: str,
+        convert: Convert[T],
+        kind: type[T],
+        *,
+        urgent: bool = False,
+        unread: Callable[[object, BadAnswer], None] | None = None,
+    ) -> list[T]:
         account, directory = self.account, self._directory
         return await self._rest.rows(
             path,
             lambda row: convert(row, account, directory),
             urgent=urgent,
             beside=beside(convert, kind, account, directory),
+            unread=unread,
         )
 
     async def instruments(self, exchange: Exchange | None = None) -> Sequence[Instrument]:

@@ -12,7 +12,7 @@ from app.brokers.base import ExchangeClockReading
 from app.brokers.documents import beside_rows
 from app.brokers.http import INLINE, MEGABYTE, Answer, HttpClient
 from app.brokers.pacing import Window
-from app.brokers.reading import Beside, clock_of, converted, document_of, instruments_of
+from app.brokers.reading import Beside, clock_of, converted, document_of, instruments_of, readable
 from app.brokers.rows import Row
 from app.brokers.upstox.hosts import SANDBOX_PATHS, checked_socket, hosts_of, in_sandbox, takes_orders
 from app.brokers.upstox.instruments import pack_file
@@ -124,14 +124,18 @@ class UpstoxRest:
         urgent: bool = False,
         deadline: float | None = None,
         beside: Beside[T] | None = None,
+        unread: Callable[[object, BadAnswer], None] | None = None,
     ) -> list[T]:
         """An array of an answer, each row converted. The loop gets its turn in between, however long the array; where
-        it is said how, a long one is converted in the helper process."""
+        it is said how, a long one is converted in the helper process. `unread` takes rows that cannot be read; without
+        it one such row refuses the array."""
         self._deny_lacking(path)
         await self._limits.turn(urgent=urgent)
         answer = await self._http.request("GET", path, params=params, deadline=deadline)
         if answer.status != 200 or not answer.is_json or len(answer.body) <= INLINE:
             self._success(answer, placement=False)
+        if unread is not None:
+            return await readable(self._http, answer.body, at, convert, beside, unread)
         return await converted(self._http, answer.body, at, convert, beside)
 
     async def page(

@@ -21,6 +21,7 @@ from app.brokers.base import (
     Profile,
     Session,
 )
+from app.brokers.reading import UnreadOrders
 from app.brokers.rows import PRICE_SCALE
 from app.brokers.zerodha import mapping, margins, orders, quotes
 from app.brokers.zerodha.rest import Limits, ZerodhaRest
@@ -109,8 +110,10 @@ class ZerodhaSession(ZerodhaSpecials):
         return mapping.funds_from(await self._rest.get("/user/margins"), self.account)
 
     async def orders(self) -> Sequence[Order]:
-        """Today's order book."""
-        return self._remember(await self._rest.rows("/orders", self._order, urgent=True, kind=Order))
+        """Today's order book. Raises PartlyRead."""
+        unread = UnreadOrders()
+        found = await self._rest.rows("/orders", self._order, urgent=True, kind=Order, unread=unread.hear)
+        return unread.whole(self._remember(found))
 
     async def order_history(self, order: BrokerOrderId) -> Sequence[Order]:
         """The states that an order went through, oldest first."""

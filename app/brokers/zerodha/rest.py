@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from app.brokers.base import Credentials, ExchangeClockReading
 from app.brokers.http import INLINE, MEGABYTE, Answer, HttpClient
 from app.brokers.pacing import Window
-from app.brokers.reading import Beside, clock_of, converted, document_of, instruments_of
+from app.brokers.reading import Beside, clock_of, converted, document_of, instruments_of, readable
 from app.brokers.zerodha.instruments import pack_file
 from app.brokers.zerodha.refusals import broker_error
 from app.domain.account import Endpoints
@@ -89,11 +89,13 @@ class ZerodhaRest:
         params: Sequence[tuple[str, str]] = (),
         urgent: bool = False,
         kind: type[T] | None = None,
+        unread: Callable[[object, BadAnswer], None] | None = None,
     ) -> list[T]:
         """An array of an answer, each row converted. The loop gets its turn in between, however long the array; with
-        the `kind` that `convert` gives, a long one is converted in the helper process."""
+        the `kind` that `convert` gives, a long one is converted in the helper process. `unread` takes rows that cannot
+        be read; without it one such row refuses the array."""
         await self._limits.reads.turn(urgent=urgent)
-        return await self._rows(path, convert, at, params, kind=kind)
+        return await self._rows(path, convert, at, params, kind=kind, unread=unread)
 
     async def _rows(
         self,
@@ -103,11 +105,14 @@ class ZerodhaRest:
         params: Sequence[tuple[str, str]] = (),
         deadline: float | None = None,
         kind: type[T] | None = None,
+        unread: Callable[[object, BadAnswer], None] | None = None,
     ) -> list[T]:
         answer = await self._http.request("GET", path, params=params, deadline=deadline)
         if answer.status != 200 or not answer.is_json or len(answer.body) <= INLINE:
             self._data(answer, placement=False)
         beside = None if kind is None else Beside(kind, convert)
+        if unread is not None:
+            return await readable(self._http, answer.body, at, convert, beside, unread)
         return await converted(self._http, answer.body, at, convert, beside)
 
     async def command(

@@ -39,6 +39,7 @@ from app.domain.ids import AccountId, BrokerOrderId, GttId, InstrumentId, Tag
 from app.domain.instrument import Exchange, Instrument, InstrumentKind, Product, Segment
 from app.domain.market import Interval
 from app.domain.order import OrderKind, OrderRequest, OrderStatus, Side, Validity, Variety
+from app.domain.order_list import PartlyRead
 from app.domain.portfolio import Conversion, PositionKey
 from app.runtime.clock import IST, from_datetime, to_datetime
 from app.runtime.helper import Helper
@@ -325,6 +326,25 @@ async def test_an_unknown_word_is_a_bad_answer_never_a_default(field: str, value
     async with session(lambda _: success([{**ROW, field: value}])) as (broker, _):
         with pytest.raises(BadAnswer):
             await broker.orders()
+
+
+@pytest.mark.parametrize("many", [1, 200])
+async def test_an_order_that_cannot_be_read_keeps_no_other_away(many: int) -> None:
+    """Also of a list that the helper process makes."""
+    odd = [{**ROW, "order_id": "77", "status": "levitating", "tag": None}, {**ROW, "status": "levitating"}, 5]
+    rows = [{**ROW, "order_id": f"9{n}"} for n in range(many)]
+    helper = Helper()
+    try:
+        async with session(lambda _: success([*rows, *odd]), helper=helper) as (broker, _):
+            with pytest.raises(PartlyRead) as caught:
+                await broker.orders()
+            assert [order.broker_order_id for order in caught.value.orders] == [row["order_id"] for row in rows]
+            by_phone, ours, no_row = caught.value.unread
+            assert (by_phone.number, by_phone.tag, by_phone.why) == ("77", "", "status: 'levitating'")
+            assert (ours.number, ours.tag) == (ROW["order_id"], "T1")
+            assert (no_row.number, no_row.tag) == (None, None)
+    finally:
+        await helper.stop()
 
 
 async def test_trades_positions_and_holdings_are_read() -> None:

@@ -32,6 +32,7 @@ from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, Tag
 from app.domain.instrument import Exchange, Instrument, InstrumentKind, Product, Segment
 from app.domain.market import Interval
 from app.domain.order import OrderKind, OrderRequest, Side
+from app.domain.order_list import PartlyRead
 from app.runtime.helper import Helper
 from app.runtime.secret import Secret
 from tests.fakes.scripted_server import HANG, Script, ScriptedServer, Seen, answer
@@ -350,6 +351,26 @@ async def test_no_secret_in_what_can_be_printed() -> None:
         shown = repr(broker) + repr(caught.value) + str(caught.value) + repr(vars(broker)["_session"])
     assert "tok-1" not in shown
     assert "sec-1" not in shown
+
+
+@pytest.mark.parametrize("many", [1, 100])
+async def test_an_order_that_cannot_be_read_keeps_no_other_away(many: int) -> None:
+    """Also of a list that the helper process makes."""
+    rows = sample("order_info.json") * many
+    odd = {**rows[0], "order_id": "77", "product": "XYZ", "tag": None}
+    book = [*rows, odd, {**odd, "tag": "GEMWTK25XHQ10000101"}, 5]
+    helper = Helper()
+    try:
+        async with session(lambda _: success(book), helper) as (broker, _):
+            with pytest.raises(PartlyRead) as caught:
+                await broker.orders()
+            assert [order.broker_order_id for order in caught.value.orders] == [row["order_id"] for row in rows]
+            by_phone, ours, no_row = caught.value.unread
+            assert (by_phone.number, by_phone.tag, by_phone.why) == ("77", "", "product: 'XYZ'")
+            assert ours.tag == "GEMWTK25XHQ10000101"
+            assert (no_row.number, no_row.tag) == (None, None)
+    finally:
+        await helper.stop()
 
 
 async def test_long_books_made_in_the_helper_process_are_the_same() -> None:

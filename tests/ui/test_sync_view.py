@@ -31,6 +31,7 @@ from app.ui.models.facts import Facts
 from app.ui.models.table import Tone
 from app.ui.views.sync_status import SyncPanel
 from app.ui.views.sync_tables import STATE_COLUMNS, StateRow
+from app.ui.views.sync_words import outcome
 from tests.ui.charts.stage import Stage
 from tests.ui.scripted_market import ACCOUNT, NOW
 from tests.ui.scripted_sync import OTHER, sync_status
@@ -310,3 +311,12 @@ def test_a_data_set_that_was_read_beside_a_failure_is_not_called_good() -> None:
     assert (row.health, row.tone, row.words) == ("not saved", Tone.WARN, "Not saved: another failed.")
     good = StateRow("Zerodha", account, replace(read, error=""), "2026-11-20")
     assert (good.health, good.tone) == ("good", Tone.DIM)
+
+
+def test_an_account_whose_sync_failed_and_brought_nothing_is_not_counted() -> None:
+    good = SyncRun("r1", ACCOUNT, "manual", "completed", 3, 3, 0, 0, 0, NOW, NOW, "")
+    bad = SyncRun("r1", OTHER, "manual", "failed", 0, 0, 0, 0, 0, NOW, NOW, "It did not answer.")
+    assert outcome(SyncSummary("r1", (good,)), str) == ("3 new fills from 1 account", "")
+    assert outcome(SyncSummary("r1", (good, bad)), str) == (
+        "3 new fills from 1 of 2 accounts", f"{OTHER}: It did not answer."
+    )  # fmt: skip

@@ -123,6 +123,7 @@ class Docks:
         self._titles.timeout.connect(self._show_titles)
         self._titles.timeout.connect(self._keep_letters)
         self._letters = Letters(window)
+        self._letters.moved.connect(self._keep_letters)  # at once: the next key may come before the timer
         self._letters.moved.connect(self._titles.start)
         for place in places:
             dock = QDockWidget(caption(place.title), window)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtCore import QTimer, Signal
 from PySide6.QtGui import QHideEvent, QShowEvent
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QPushButton, QTabWidget, QVBoxLayout, QWidget
 
@@ -116,13 +116,15 @@ class SyncPanel(QWidget):
         self._plan_button = _button("Sched&ule…", "sync.plan", self._edit_plan)
         self._plan_button.setToolTip("When each account is synced by itself")
         bar = QWidget()
-        layout = QHBoxLayout(bar)
-        layout.setContentsMargins(8, 6, 12, 6)
+        lines, layout = QVBoxLayout(bar), QHBoxLayout()
+        lines.setContentsMargins(8, 6, 12, 6)
+        lines.setSpacing(4)
         buttons = (self.sync_button, self.cancel_button, self._range_button, self._file_button, self._plan_button)
-        for button in buttons:  # they stand still under the hand, however many lines the words take
-            layout.addWidget(button, 0, Qt.AlignmentFlag.AlignTop)
-        layout.addSpacing(8)
-        layout.addWidget(self._progress, 1)
+        for button in buttons:  # they stand still under the hand, whatever the words below take
+            layout.addWidget(button)
+        layout.addStretch(1)
+        lines.addLayout(layout)
+        lines.addWidget(self._progress)
         return bar
 
     def _past_strip(self) -> QWidget:

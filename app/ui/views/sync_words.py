@@ -24,7 +24,9 @@ def outcome(summary: SyncSummary, name_of: Callable[[AccountId], str]) -> tuple[
     ran = [run for run in summary.accounts if run.step in (SyncStep.COMPLETED, SyncStep.FAILED)]
     created = sum(run.created for run in ran)
     fills = f"{fmt.group(created)} new {'fill' if created == 1 else 'fills'}"
-    told = [f"{fills} from {len(ran)} account{'s'[: len(ran) != 1]}"] if ran else []
+    good = sum(run.step == SyncStep.COMPLETED or run.created > 0 for run in ran)
+    whose = f"{good} of {len(ran)}" if good < len(ran) else f"{good}"
+    told = [f"{fills} from {whose} account{'s'[: len(ran) != 1]}"] if ran else []
     told += [f"{name_of(run.account)}: {run.error}" for run in summary.accounts if run not in ran]
     failed = [f"{name_of(run.account)}: {run.error}" for run in ran if run.step == SyncStep.FAILED]
     return "; ".join(told), "; ".join(failed)

@@ -179,9 +179,8 @@ class AccountDesk:
 
     @property
     def blind(self) -> int:
-        """Armed stops that no live price reaches."""
-        live = self.active and self.hub.live
-        return max(0, self.stops.armed - (self.stops.watching + self.stops.exiting if live else 0))
+        """Armed stops that no live price reaches while their market trades."""
+        return max(0, self.stops.armed - (self.stops.watching + self.stops.exiting if self.sees else 0))
 
     @property
     def sees(self) -> bool:

@@ -213,6 +213,8 @@ def feed(account: AccountId, state: FeedState, blind: int, *, guarding: bool, lo
         return failure(name, words, "Check the connection, log in again.", Remedy.RECONNECT, account)
     if state in (FeedState.LIVE, FeedState.OFF):
         return fine(name, str(state))
+    if state is FeedState.CLOSED:
+        return fine(name, "connected; no market trades now")
     return warning(name, str(state), "Wait a moment; Stopline keeps connecting.", Remedy.RECONNECT, account)
 
 

@@ -48,6 +48,7 @@ CASES: list[tuple[Finding, HealthState]] = [
     (checks.reachable(A, None, "refused"), FAILED),
     (checks.reachable(A, None, "refused", paper=True), WARNING),
     (checks.feed(A, FeedState.LIVE, 0, guarding=True), OK),
+    (checks.feed(A, FeedState.CLOSED, 0, guarding=True), OK),
     (checks.feed(A, FeedState.SILENT, 0, guarding=True), WARNING),
     (checks.feed(A, FeedState.SILENT, 1, guarding=True), FAILED),
     (checks.feed(A, FeedState.REFUSED, 0, guarding=True), WARNING),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Collection, Coroutine, Iterator
 from datetime import date, time
 from typing import Any
 
@@ -24,11 +24,11 @@ LOOK_SECONDS = 20.0
 LEAST_SECONDS = 0.2
 
 
-def due(now: Nanos, calendar: Calendar, done: date | None) -> date | None:
+def due(now: Nanos, calendar: Calendar, done: Collection[date]) -> date | None:
     """The day whose look is to be made now; None when it is not time, or it was made."""
     moment = to_datetime(now)
     today = moment.date()
-    if done == today or not FROM <= moment.time() < UNTIL:
+    if today in done or not FROM <= moment.time() < UNTIL:
         return None
     return None if calendar.day_kind(today, Segment.EQUITY) is DayKind.CLOSED else today
 
@@ -45,7 +45,8 @@ class PreflightWatch:
         self._workspace = workspace
         self._look = look
         self._publish = publish
-        self._done: date | None = None
+        self._done: set[date] = set()
+        """Of all accounts: one that replays another day has a morning of its own."""
 
     async def run(self) -> None:
         """By the clocks of the accounts: a paper exchange has a morning of its own."""
@@ -55,7 +56,7 @@ class PreflightWatch:
                 speed = max(speed, pace)
                 day = due(now, calendar, self._done)
                 if day is not None:
-                    self._done = day
+                    self._done.add(day)
                     await self._report()
             await asyncio.sleep(max(LOOK_SECONDS / speed, LEAST_SECONDS))
 

@@ -66,7 +66,7 @@ class LoginWindow(QFrame):
         self._redirect = QLineEdit()
         self._redirect.setObjectName("login.redirect")
         self._redirect.setAccessibleName("Redirect URL")
-        self._redirect.setPlaceholderText("Redirect URL as registered: http://127.0.0.1:8765/stopline")
+        self._redirect.setPlaceholderText("redirect URL as registered, e.g. http://127.0.0.1:8765/stopline")
         self._redirect.returnPressed.connect(self._own.click)
         self._redirect.hide()
         self._cancel = QPushButton("&Cancel")
@@ -89,7 +89,7 @@ class LoginWindow(QFrame):
         bottom.setContentsMargins(16, 8, 16, 12)
         bottom.setSpacing(8)
         bottom.addWidget(self._own)
-        bottom.addWidget(self._redirect, 1)
+        bottom.addWidget(self._redirect, 8)
         bottom.addStretch(1)
         bottom.addWidget(self._again)
         bottom.addWidget(self._cancel)
@@ -141,11 +141,13 @@ class LoginWindow(QFrame):
         except AppError as failure:
             self._redirect.show()
             self._fail(str(failure))
+            self._redirect.setFocus()  # another address is what helps
             return
         self._outside = True
         self._again.show()
         self._status.setText("Log in on the broker's page in your browser. Stopline waits for it to come back.")
-        QDesktopServices.openUrl(QUrl(page.url))
+        if not QDesktopServices.openUrl(QUrl(page.url)):
+            self._message.say(f"No browser could be started. Open this address in one: {page.url}")
         try:
             view = await self._bridge.call(verbs.finish(self._account.id))
         except Cancelled:

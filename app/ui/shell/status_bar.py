@@ -265,7 +265,7 @@ def feed_words(state: FeedState, age_ms: int | None, *, logged_in: bool) -> tupl
             return 2, f"live {fmt.age(age_ms)}", DARK.warning
         return 1, f"live {fmt.age(age_ms)}", DARK.up
     if state is FeedState.SILENT:
-        return 4, f"silent {fmt.age(age_ms)}", DARK.danger
+        return 4, "silent" if age_ms is None else f"silent {fmt.age(age_ms)}", DARK.danger
     if state is FeedState.DOWN:
         return 4, "down", DARK.danger
     if state is FeedState.REFUSED and logged_in:

@@ -356,7 +356,7 @@ class ChartView(QWidget):
     def _show_feed(self, event: FeedChanged) -> None:
         state = self._stops.feed
         word = "" if state is None else FEED_WORDS.get(state, "")
-        if word and state is FeedState.SILENT:
+        if word and state is FeedState.SILENT and event.data_age_ms is not None:
             word = f"{word} for {fmt.age(event.data_age_ms)}"
         self._feed.show_word(word, "badge" if state is FeedState.CLOSED else "badge-warning")
         self._feed.setVisible(bool(word))

@@ -183,6 +183,8 @@ def test_a_silent_feed_is_told_with_its_age(stage: Stage, view: ChartView) -> No
     stage.publish(FeedChanged(market.ACCOUNT, FeedState.SILENT, 4200, 3))
     assert "No prices for 4.2 s" in words(view)
     assert view.canvas.overlay.stale
+    stage.publish(FeedChanged(market.ACCOUNT, FeedState.SILENT, None, 3))
+    assert "No prices" in words(view), "there never was one: no age to tell"
     stage.publish(FeedChanged(market.ACCOUNT, FeedState.LIVE, 12, 3))
     assert not any("No prices" in text for text in words(view))
     assert not view.canvas.overlay.stale

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from PySide6.QtCore import QUrl
 from PySide6.QtWidgets import QApplication, QLabel, QLineEdit, QPushButton
 
 from app.desk.messages import LoginPage, PaperLogin
@@ -104,6 +105,7 @@ def test_the_traders_own_browser_opens_the_page_and_the_window_waits_for_it(stag
         own.click()
         stage.until(lambda: "is taken" in said(login, "login.message.text"))
         assert redirect.isVisible()
+        stage.until(redirect.hasFocus)
         redirect.setText(" http://127.0.0.1:8766/stopline ")
         own.click()
         stage.until(lambda: bool(opened))
@@ -116,6 +118,28 @@ def test_the_traders_own_browser_opens_the_page_and_the_window_waits_for_it(stag
     stage.thread.loop.call_soon_threadsafe(stage.desk.browser.came_back.set)
     stage.until(lambda: bool(done))
     assert not login.isVisible()
+
+
+class NoBrowser:
+    """A desktop on which nothing opens a page."""
+
+    @staticmethod
+    def openUrl(url: QUrl) -> bool:
+        return False
+
+
+def test_without_a_browser_the_address_is_told_and_still_waited_for(
+    stage: Stage, login: LoginWindow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.ui.dialogs.login.QDesktopServices", NoBrowser)
+    own = login.findChild(QPushButton, "login.own")
+    assert own is not None
+    own.click()
+    stage.until(lambda: "No browser could be started" in said(login, "login.message.text"))
+    page = stage.desk.script.login_page
+    assert page is not None
+    assert page.url in said(login, "login.message.text")
+    assert "Stopline waits" in said(login, "login.status")
 
 
 def test_who_gives_up_the_own_browser_is_not_waited_for(stage: Stage, login: LoginWindow) -> None:

@@ -177,6 +177,8 @@ class TableModel(KeyedModel, Generic[R]):
         self.columns: tuple[Column[R], ...] = tuple(columns)
         self._make = make
         self._stale: set[Key] = set()
+        self._unheard: dict[Key, R] = {}
+        """Rows that were made anew when somebody asked for them, as the view last heard of them."""
         self.in_sight: Callable[[], range] = lambda: range(len(self._rows))
         """Lines that are on the screen; set by the view."""
         self._rows: list[R] = []
@@ -203,6 +205,7 @@ class TableModel(KeyedModel, Generic[R]):
         """Takes a row away."""
         self._pending.pop(key, None)
         self._stale.discard(key)
+        self._unheard.pop(key, None)
         at = self._at.get(key)
         if at is None:
             return
@@ -226,6 +229,7 @@ class TableModel(KeyedModel, Generic[R]):
             return
         self._pending.clear()
         self._stale.clear()
+        self._unheard.clear()
         self.layoutAboutToBeChanged.emit()
         before = self.persistentIndexList()
         held = [self._keys[index.row()] for index in before]
@@ -259,6 +263,8 @@ class TableModel(KeyedModel, Generic[R]):
                 fresh.append((key, row))
             elif self._update(place, row):
                 changed.append(key)
+        if self._unheard:
+            changed += self._tell_late()
         if fresh:
             first = len(self._rows)
             self.beginInsertRows(QModelIndex(), first, first + len(fresh) - 1)
@@ -349,11 +355,19 @@ class TableModel(KeyedModel, Generic[R]):
         if self._stale and self._keys[at] in self._stale:
             row = self._made(self._keys[at])
             if row is not None:
+                # Who asked may be painting a corner of it, or not painting at all: the view hears of the whole.
+                self._unheard.setdefault(self._keys[at], self._rows[at])
+                self._frame.ask()
                 self._rows[at] = row
         return self._rows[at]
 
+    def _tell_late(self) -> list[Key]:
+        """The view hears of rows that were made anew when somebody asked for them. Those that differ."""
+        rows = [(key, self._at[key]) for key in self._unheard]
+        return [key for key, at in rows if self._update(at, self._rows[at])]
+
     def _update(self, at: int, row: R) -> bool:
-        before = self._rows[at]
+        before = self._unheard.pop(self._keys[at], self._rows[at])
         self._rows[at] = row
         first = last = -1
         for number, column in enumerate(self.columns):

@@ -95,6 +95,8 @@ class StopsPanel(QWidget):
         layout.addWidget(foot)
         self._summing = NextFrame(self, self._show_foot, SUM_MS)
         self._ordering = NextFrame(self, self._put_in_order)
+        self._ended: dict[StopId, bool] = {}
+        """Whether each has ended, as it stands in the order."""
         self._model.flushed.connect(lambda _keys: self._sum_soon())
         self._model.rowsInserted.connect(lambda *_: self._show_foot())
         self.table.selectionModel().currentRowChanged.connect(lambda *_: self._show_foot())
@@ -159,9 +161,9 @@ class StopsPanel(QWidget):
             self._on_stop(stop)
 
     def _on_stop(self, stop: Stop) -> None:
-        shown = self._model.row(stop.id)
         self._model.put(stop.id, self._row(stop))
-        if shown is None or shown.stop.state.is_final != stop.state.is_final:
+        if self._ended.get(stop.id) is not stop.state.is_final:
+            self._ended[stop.id] = stop.state.is_final
             self._ordering.ask_for(len(self._facts.stops))
         self._sum_soon()
 

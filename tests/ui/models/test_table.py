@@ -195,3 +195,23 @@ def test_a_stale_row_is_made_only_when_it_is_seen(qtbot: QtBot) -> None:
     row = model.row(499)
     assert row is not None
     assert row.last == 7
+
+
+@pytest.mark.parametrize("how", ["asked for", "asked for and put", "a corner was painted"])
+def test_a_stale_row_that_was_looked_at_early_is_painted_all_the_same(qtbot: QtBot, how: str) -> None:
+    facts = {n: Row(n, at) for at, n in enumerate("abc")}
+    model: TableModel[Row] = TableModel(COLUMNS, None, facts.get)
+    model.replace(facts.items())
+    seen = changes(model)
+    facts["b"] = Row("b", 7)
+    model.stale(["b"])
+    if how == "a corner was painted":
+        assert model.index(1, 2).data() == ""
+    else:
+        assert model.row("b") == facts["b"]
+    if how == "asked for and put":
+        model.put("b", facts["b"])
+    qtbot.waitUntil(lambda: not model._frame.isActive())
+    assert seen == [(1, 1, 1)]
+    model.flush()
+    assert len(seen) == 1

@@ -60,6 +60,7 @@ class NoticeList(QObject):
         self._count = 0
         bridge.subscribe(Noticed, self.add)
         bridge.failed.connect(self.add)
+        facts.accounts_changed.connect(self._name_accounts)
 
     @property
     def older(self) -> tuple[Entry, ...]:
@@ -98,6 +99,17 @@ class NoticeList(QObject):
         self._entries = {key: replace(entry, read=True) for key, entry in self._entries.items()}
         self._older = tuple(replace(entry, read=True) for entry in self._older)
         self.changed.emit()
+
+    def _name_accounts(self) -> None:
+        """What was told before the accounts were read calls them by their numbers."""
+        self._entries = {key: self._named(entry) for key, entry in self._entries.items()}
+        self._older = tuple(self._named(entry) for entry in self._older)
+        self.changed.emit()
+
+    def _named(self, entry: Entry) -> Entry:
+        named, told = self._facts.named, entry.notice
+        notice = replace(told, title=named(told.title), cause=named(told.cause), next_step=named(told.next_step))
+        return replace(entry, notice=notice, account=named(entry.account))
 
     @property
     def entries(self) -> tuple[Entry, ...]:

@@ -194,6 +194,18 @@ def test_a_notice_of_an_account_is_timed_by_its_clock(stage: Stage, window: Main
     assert window.notices.entries[-1].ahead == 0
 
 
+def test_a_notice_from_before_the_accounts_were_read_calls_its_account_by_name(
+    stage: Stage, window: MainWindow
+) -> None:
+    view = window.facts.accounts.pop(market.ACCOUNT)
+    stage.publish(Noticed(Level.INFO, "Stops are watched again", f"2 of {market.ACCOUNT}", "", market.ACCOUNT))
+    stage.until(lambda: window.notices.entries[-1].notice.title == "Stops are watched again")
+    assert window.notices.entries[-1].account == market.ACCOUNT
+    stage.loop.run_until_complete(window.facts.load_accounts())
+    entry = window.notices.entries[-1]
+    assert (entry.account, entry.notice.cause) == (view.name, f"2 of {view.name}")
+
+
 def test_notices_of_earlier_runs_are_there_and_read_once_they_were_in_sight(stage: Stage, open_window: Open) -> None:
     blind = NoticeLine(
         4, 1_700_000_000_000_000_000, Level.ALARM, "Stops are blind",

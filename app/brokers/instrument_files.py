@@ -6,6 +6,7 @@ The addresses are in `resources/instruments/sources.json`; the environment may n
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -57,12 +58,26 @@ def broker_of(path: Path) -> str:
     for broker, form in FORMATS.items():
         if form.is_ours(first):
             return broker
-    what = "a web page" if b"<html" in first[:2000].lower() or b"<!doctype" in first[:200].lower() else "something else"
     raise BadAnswer(
-        f"{path.name} is no instrument list but {what}.",
+        f"{path.name} is no instrument list but {_what(first)}.",
         "Zerodha's is a CSV that begins with instrument_token; Upstox's is JSON, or a CSV that begins with "
         "instrument_key; each may be gzipped.",
     )
+
+
+def _what(first: bytes) -> str:
+    """What a file is instead of a list, by its beginning."""
+    if not first.strip(b"\xef\xbb\xbf \t\r\n"):
+        return "an empty file"
+    if b"<html" in first[:2000].lower() or b"<!doctype" in first[:200].lower():
+        return "a web page"
+    if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "text in another encoding (UTF-16; save it as UTF-8)"
+    if first.startswith(b"PK"):
+        return "a zip or a spreadsheet (save it as CSV)"
+    if any(first.lstrip(b'\xef\xbb\xbf"').startswith(name) for name in (b"instrument_token", b"instrument_key")):
+        return "a CSV whose columns are not separated by commas"
+    return "something else"
 
 
 def refresh_hour() -> tuple[int, int]:

@@ -139,12 +139,13 @@ class Parts:
         self._lines += 1
         self._rows.append(row)
 
-    def malformed(self, line: str, whose: str = "") -> None:
-        """A line that was not. `whose`: id or key of its instrument, where that much can be read."""
+    def malformed(self, line: str, where: str, whose: str = "") -> None:
+        """A line that was not. `where` it stands in the file; `whose`: id or key of its instrument, where that much can
+        be read."""
         self._lines += 1
         self._malformed += 1
         if not self._found:
-            self._first, self._found = line[:SAMPLE], True
+            self._first, self._found = f"{where}: {line[:SAMPLE]}", True
         if whose:
             self._unread.append(whose)
 
@@ -167,6 +168,18 @@ class Parts:
         self._lines = self._malformed = self._not_carried = 0
         self._first = ""
         return part
+
+
+class Numbered(Iterator[tuple[str, list[str]]]):
+    """The lines of `csv_lines`, and the number of the last one as an editor shows it."""
+
+    def __init__(self, lines: Iterator[tuple[str, list[str]]]) -> None:
+        self._lines = lines
+        self.number = 0
+
+    def __next__(self) -> tuple[str, list[str]]:
+        self.number += 1
+        return next(self._lines)
 
 
 def csv_header(lines: Iterator[tuple[str, list[str]]]) -> tuple[str, list[str]]:

@@ -45,7 +45,9 @@ def checked(report: ImportReport, shared_tokens: int) -> tuple[ListCheck, ...]:
         ListCheck(
             "tokens",
             not shared_tokens,
-            f"{shared_tokens} tokens name two contracts." if shared_tokens else "Every token names one contract.",
+            f"{shared_tokens} {'token names' if shared_tokens == 1 else 'tokens name'} two contracts."
+            if shared_tokens
+            else "Every token names one contract.",
         ),
         ListCheck(
             "duration",

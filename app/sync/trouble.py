@@ -102,7 +102,9 @@ class Aftermath:
         self._raised = {name: alert for name, alert in self._raised.items() if name in names}
         for alert in now:
             if alert.name not in self._raised:
+                # The figures are of all accounts; only the newest run has an owner.
+                whose = account if alert.name == "slow" else None
                 self._publish(
-                    Noticed(Level.ALARM, alert.title, alert.cause, alert.next_step, account, f"sync alert {alert.name}")
+                    Noticed(Level.ALARM, alert.title, alert.cause, alert.next_step, whose, f"sync alert {alert.name}")
                 )
             self._raised[alert.name] = alert

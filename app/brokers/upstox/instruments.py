@@ -133,16 +133,16 @@ def _parts(listed: Iterator[Fields | Unread]) -> Iterator[ListPart]:
     """Rows in parts."""
     parts = Parts()
     names = Namesakes()
-    for fields in listed:
+    for number, fields in enumerate(listed, 1):
         if isinstance(fields, Unread):
-            parts.malformed(fields.line, fields.key)
+            parts.malformed(fields.line, f"entry {number}", fields.key)
         elif fields.segment in NOT_CARRIED or is_test_contract(fields.trading_symbol):
             parts.not_carried()
         else:
             try:
                 row = _row(fields)
             except (ValueError, InvalidOperation, OverflowError) as bad:
-                parts.malformed(f"{fields.instrument_key}: {bad}", fields.instrument_key)
+                parts.malformed(f"{fields.instrument_key}: {bad}", f"entry {number}", fields.instrument_key)
             else:
                 if names.passes(fields.segment, row):
                     parts.row(row)

@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from app.brokers.instrument_lines import (
     INDEX_TICK,
+    Numbered,
     Parts,
     Source,
     Unpacked,
@@ -76,7 +77,7 @@ def is_ours(first: bytes) -> bool:
 
 
 def _parts(unpacked: Unpacked) -> Iterator[ListPart]:
-    lines = csv_lines(unpacked)
+    lines = Numbered(csv_lines(unpacked))
     line, header = csv_header(lines)
     if not set(COLUMNS) <= set(header):
         raise BadAnswer("This is not an instrument list of Zerodha.", "Choose another file.", detail=line)
@@ -91,9 +92,9 @@ def _parts(unpacked: Unpacked) -> Iterator[ListPart]:
                 try:
                     parts.row(_row(exchange, segment, kind, symbol, name, token, expiry, strike, tick, lot))
                 except (ValueError, InvalidOperation, OverflowError):
-                    parts.malformed(line, _whose(exchange, symbol))
+                    parts.malformed(line, f"line {lines.number}", _whose(exchange, symbol))
         elif line:
-            parts.malformed(line, _whose_torn(line, header))
+            parts.malformed(line, f"line {lines.number}", _whose_torn(line, header))
         if parts.full:
             yield parts.take()
     yield parts.take()

@@ -259,7 +259,7 @@ async def test_many_malformed_lines_are_an_alert_and_deactivate_nothing(bench: B
     assert report.counts is not None
     assert (report.malformed, report.counts.deactivated) == (2, 0)
     assert "2 of 20 lines could not be read (10.0 %)." in report.alerts
-    assert report.first_malformed == "a,broken,line"
+    assert report.first_malformed == "line 20: a,broken,line", "where an editor shows it"
     few = await bench.full(FUTURE, *shares, "a,broken,line")
     assert few.fine, "one in twenty is borne"
 
@@ -363,6 +363,24 @@ async def test_a_file_is_known_by_its_content(bench: Bench) -> None:
     page.write_text("<!DOCTYPE html><html></html>")
     with pytest.raises(BadAnswer, match="but a web page"):
         instrument_files.broker_of(page)
+
+
+NOT_LISTS = {
+    "an empty file": b"",
+    "an empty file ": b"\xef\xbb\xbf\r\n",
+    "UTF-16": "instrument_token,exchange_token,tradingsymbol".encode("utf-16"),
+    "spreadsheet": b"PK\x03\x04junk",
+    "not separated by commas": b"instrument_token;exchange_token;tradingsymbol",
+    "something else": b"hello",
+}
+
+
+@pytest.mark.parametrize(("words", "content"), NOT_LISTS.items())
+def test_a_file_that_is_no_list_is_called_what_it_is(tmp_path: Path, words: str, content: bytes) -> None:
+    path = tmp_path / "list.csv"
+    path.write_bytes(content)
+    with pytest.raises(BadAnswer, match=words.strip()):
+        instrument_files.broker_of(path)
 
 
 ROOT = Path(__file__).resolve().parents[3]

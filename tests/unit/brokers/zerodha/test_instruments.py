@@ -87,7 +87,7 @@ def test_malformed_lines_are_counted_and_left_out() -> None:
         ("NSE:NIFTY 50", InstrumentKind.INDEX.value, Segment.INDEX.value)
     ]
     assert (part.lines, part.malformed, part.not_carried) == (19, 16, 2)
-    assert part.first_malformed == lines[1]
+    assert part.first_malformed == f"line 2: {lines[1]}"
 
 
 @pytest.mark.parametrize(

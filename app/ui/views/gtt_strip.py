@@ -4,60 +4,41 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from PySide6.QtCore import Qt
-from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from app.domain.errors import AppError, OutcomeUnknown
 from app.domain.gtt import Gtt, GttKind, GttRequest, GttRole
 from app.domain.instrument import Instrument
 from app.domain.order import OrderKind
-from app.ui import theme
 from app.ui.bridge import Bridge
 from app.ui.models.facts import Facts
+from app.ui.views.sent_strip import SentStrip
 from app.ui.widgets.price_edit import PriceEdit
-from app.ui.widgets.quantity_edit import QuantityEdit
 from app.ui.widgets.text import label
 
 LEGS = (1, 2, 3)
 _AT = {GttRole.TRIGGER: "At", GttRole.ENTRY: "Entry at", GttRole.TARGET: "target at", GttRole.STOP: "stop at"}
 
 
-class GttStrip(QFrame):
-    """Hidden until a trigger is named. Return sends, Esc backs out. Locked while the outcome is not known."""
+class GttStrip(SentStrip):
+    """Hidden until a trigger is named."""
 
     def __init__(self, bridge: Bridge, facts: Facts, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+        button = QPushButton("&Change")
+        button.setObjectName("gtt.change")
+        super().__init__("gtt", "trigger", button, parent)
         self._bridge = bridge
         self._facts = facts
         self._gtt: Gtt | None = None
-        self._busy = False
-        self.setObjectName("gtt.strip")
-        theme.set_role(self, "strip")
-        self._title = label("", name="gtt.title")
-        self.quantity = QuantityEdit()
-        self.quantity.setObjectName("gtt.quantity")
-        self.quantity.setAccessibleName("New quantity")
         self.quantity.setFixedWidth(110)
         self.triggers = tuple(self._price(f"gtt.trigger{n}", f"Trigger {n}") for n in LEGS)
         self.prices = tuple(self._price(f"gtt.price{n}", f"Limit {n}") for n in LEGS)
         self.gap = self._price("gtt.gap", "The stop trails by")
         self._gap_mark = label("trailing by", "muted")
-        self._words = label("", "muted", wrap=True, name="gtt.words")
-        self._button = QPushButton("&Change")
-        self._button.setObjectName("gtt.change")
-        theme.set_role(self._button, "primary")
-        self._button.clicked.connect(self._submit)
-        close = QToolButton()
-        close.setIcon(theme.icon("close"))
-        close.setToolTip("Leave the trigger as it is (Esc)")
-        close.setAccessibleName("Leave the trigger as it is")
-        close.clicked.connect(self.put_away)
         what, prices = QHBoxLayout(), QHBoxLayout()
         what.addWidget(self._title)
         what.addWidget(self.quantity)
         what.addWidget(self._words, 1)
-        what.addWidget(close)
+        what.addWidget(self._close)
         self._marks = tuple((label("At", "muted"), label("limit", "muted")) for _ in self.triggers)
         for trigger, price, (at, limit) in zip(self.triggers, self.prices, self._marks, strict=True):
             for widget in (at, trigger, limit, price):
@@ -71,8 +52,6 @@ class GttStrip(QFrame):
         layout.setSpacing(6)
         layout.addLayout(what)
         layout.addLayout(prices)
-        self.quantity.returnPressed.connect(self._submit)
-        self.hide()
 
     def _price(self, name: str, words: str) -> PriceEdit:
         edit = PriceEdit()
@@ -123,7 +102,7 @@ class GttStrip(QFrame):
     def put_away(self) -> None:
         """Nothing was changed."""
         self._gtt = None
-        self.hide()
+        super().put_away()
 
     def request(self) -> GttRequest | None:
         """What would be sent; None while something is missing."""
@@ -152,40 +131,18 @@ class GttStrip(QFrame):
         elif request.legs == gtt.legs:
             self.put_away()
         else:
-            self._lock(busy=True)
-            self._say("Sent to the broker…", "muted")
-            self._bridge.start(self._send(gtt, request), "change trigger")
+            self._begin()
+            verb = self._bridge.desk.gtts.modify(gtt.id, request)
+            self._bridge.start(self._outcome(self._bridge.call(verb)), "change trigger")
 
-    async def _send(self, gtt: Gtt, request: GttRequest) -> None:
-        try:
-            await self._bridge.call(self._bridge.desk.gtts.modify(gtt.id, request))
-        except OutcomeUnknown as unknown:
-            self._say(str(unknown), "danger")
-        except AppError as failure:
-            self._say(f"Not changed: {failure}", "danger")
-        else:
-            self.put_away()
-        finally:
-            self._lock(busy=False)
+    def _fields(self) -> tuple[QWidget, ...]:
+        return (*self.triggers, *self.prices, self.gap)
 
     def _lock(self, *, busy: bool) -> None:
-        self._busy = busy
-        for widget in (*self.triggers, *self.prices, self.gap, self.quantity, self._button):
-            widget.setEnabled(not busy)
+        super()._lock(busy=busy)
         gtt = self._gtt
         if gtt is not None and not busy:
             for trigger, price, result in zip(self.triggers, self.prices, gtt.results, strict=False):
                 for edit in (trigger, price):
                     edit.setEnabled(result is None)  # what has fired stays as it was
             self.quantity.setEnabled(not gtt.entered)
-
-    def _say(self, text: str, role: str) -> None:
-        self._words.setText(text)
-        theme.set_role(self._words, role)
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Qt. Esc backs out."""
-        if event.key() == Qt.Key.Key_Escape:
-            self.put_away()
-        else:
-            super().keyPressEvent(event)

@@ -2,61 +2,39 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt
-from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QToolButton, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
-from app.domain.errors import AppError, OutcomeUnknown
-from app.domain.money import Price
 from app.domain.order import Order, OrderKind
-from app.ui import theme
 from app.ui.bridge import Bridge
 from app.ui.models.facts import Facts
+from app.ui.views.sent_strip import SentStrip
 from app.ui.widgets.price_edit import PriceEdit
-from app.ui.widgets.quantity_edit import QuantityEdit
 from app.ui.widgets.text import label
 
 
-class OrderStrip(QFrame):
-    """Hidden until an order is named. Return sends, Esc backs out. Locked while the outcome is not known."""
+class OrderStrip(SentStrip):
+    """Hidden until an order is named."""
 
     def __init__(self, bridge: Bridge, facts: Facts, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+        button = QPushButton("Mod&ify")
+        button.setObjectName("order.modify")
+        super().__init__("order", "order", button, parent)
         self._bridge = bridge
         self._facts = facts
         self._order: Order | None = None
-        self._busy = False
-        self.setObjectName("order.strip")
-        theme.set_role(self, "strip")
-        self._title = label("", name="order.title")
         self.price = PriceEdit()
         self.price.setObjectName("order.price")
         self.price.setAccessibleName("New price")
         self.price.setFixedWidth(110)
-        self.quantity = QuantityEdit()
-        self.quantity.setObjectName("order.quantity")
-        self.quantity.setAccessibleName("New quantity")
         self.quantity.setFixedWidth(130)
         self._at = label("at", "muted")
-        self._words = label("", "muted", wrap=True, name="order.words")
-        self._button = QPushButton("Mod&ify")
-        self._button.setObjectName("order.modify")
-        theme.set_role(self._button, "primary")
-        self._button.clicked.connect(self._submit)
-        close = QToolButton()
-        close.setIcon(theme.icon("close"))
-        close.setToolTip("Leave the order as it is (Esc)")
-        close.setAccessibleName("Leave the order as it is")
-        close.clicked.connect(self.put_away)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(12, 6, 8, 6)
         for widget in (self._title, self.quantity, self._at, self.price, self._button):
             layout.addWidget(widget)
         layout.addWidget(self._words, 1)
-        layout.addWidget(close)
+        layout.addWidget(self._close)
         self.price.returnPressed.connect(self._submit)
-        self.quantity.returnPressed.connect(self._submit)
-        self.hide()
 
     def open_for(self, order: Order) -> None:
         """Offers what the order says now."""
@@ -82,7 +60,7 @@ class OrderStrip(QFrame):
     def put_away(self) -> None:
         """Nothing was changed."""
         self._order = None
-        self.hide()
+        super().put_away()
 
     def _submit(self) -> None:
         order = self._order
@@ -99,36 +77,11 @@ class OrderStrip(QFrame):
         if new_quantity is None and new_price is None:
             self.put_away()
             return
-        self._lock(busy=True)
-        self._say("Sent to the broker…", "muted")
-        self._bridge.start(self._send(order, new_quantity, new_price), "modify order")
+        self._begin()
+        verb = self._bridge.desk.trading.modify(
+            order.account, order.broker_order_id, quantity=new_quantity, price=new_price
+        )
+        self._bridge.start(self._outcome(self._bridge.call(verb)), "modify order")
 
-    async def _send(self, order: Order, quantity: int | None, price: Price | None) -> None:
-        try:
-            await self._bridge.call(
-                self._bridge.desk.trading.modify(order.account, order.broker_order_id, quantity=quantity, price=price)
-            )
-        except OutcomeUnknown as unknown:
-            self._say(str(unknown), "danger")
-        except AppError as failure:
-            self._say(f"Not changed: {failure}", "danger")
-        else:
-            self.put_away()
-        finally:
-            self._lock(busy=False)
-
-    def _lock(self, *, busy: bool) -> None:
-        self._busy = busy
-        for widget in (self.price, self.quantity, self._button):
-            widget.setEnabled(not busy)
-
-    def _say(self, text: str, role: str) -> None:
-        self._words.setText(text)
-        theme.set_role(self._words, role)
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Qt. Esc backs out."""
-        if event.key() == Qt.Key.Key_Escape:
-            self.put_away()
-        else:
-            super().keyPressEvent(event)
+    def _fields(self) -> tuple[QWidget, ...]:
+        return (self.price,)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from app.domain.errors import BadAnswer
 from app.domain.ids import Nanos
 from app.domain.instrument import Exchange
+from app.domain.market import Candle
 from app.domain.money import Price
 
 IST = timezone(timedelta(hours=5, minutes=30))
@@ -125,6 +126,13 @@ class Row:
             raise self.bad(key)
         return value
 
+    def texts(self, key: str) -> tuple[str, ...]:
+        """A list of words that must be there."""
+        value = self.data.get(key)
+        if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
+            raise self.bad(key)
+        return tuple(value)
+
     def maybe_text(self, key: str) -> str | None:
         """A string; None for null, empty or absent."""
         value = self.data.get(key)
@@ -194,3 +202,19 @@ class Row:
     def part(self, key: str) -> Row:
         """A nested object."""
         return Row(self.data.get(key), f"{self.what}.{key}")
+
+
+def candle_from_row(data: Any, scale: int) -> Candle:
+    """`[time, open, high, low, close, volume, (oi)]`, as both brokers write it. Raises BadAnswer."""
+    try:
+        start, opened, high, low, close, volume = data[:6]
+        return Candle(
+            start=to_nanos(start),
+            open=to_price(to_decimal(opened), scale),
+            high=to_price(to_decimal(high), scale),
+            low=to_price(to_decimal(low), scale),
+            close=to_price(to_decimal(close), scale),
+            volume=int(volume),
+        )
+    except (ValueError, TypeError, KeyError) as bad:
+        raise BadAnswer("The broker sent a candle that cannot be read.", detail=repr(data)[:80]) from bad

@@ -9,17 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
 
 from app.brokers.base import OrderCost, Profile
-from app.brokers.rows import IST, PRICE_SCALE, Row, to_decimal, to_nanos, to_price, to_traded_price
+from app.brokers.rows import IST, PRICE_SCALE, Row, to_nanos, to_price, to_traded_price
 from app.brokers.upstox.keys import ORDER_EXCHANGES, Directory, kind_by_symbol, market_of_key, segment_of
 from app.domain.errors import BadAnswer
 from app.domain.fill import Charges, Fill
 from app.domain.ids import AccountId, BrokerOrderId, FillId, InstrumentId, Nanos, Tag
 from app.domain.instrument import Exchange, InstrumentKind, Product, Segment
 from app.domain.margin import MarginUse, SegmentFunds
-from app.domain.market import Candle, Interval
+from app.domain.market import Interval
 from app.domain.money import round_paisa
 from app.domain.order import Order, OrderKind, OrderStatus, Side, Validity, Variety
 from app.domain.portfolio import Funds, Holding, Position, PositionKey
@@ -328,34 +327,10 @@ def profile_from(data: object) -> Profile:
     return Profile(
         user_id=row.text("user_id"),
         user_name=row.maybe_text("user_name") or row.text("user_id"),
-        exchanges=texts(row, "exchanges"),
-        products=texts(row, "products"),
+        exchanges=row.texts("exchanges"),
+        products=row.texts("products"),
         sells_freely=row.data.get("poa") is True or row.data.get("ddpi") is True,
     )
-
-
-def texts(row: Row, key: str) -> tuple[str, ...]:
-    """A list of words. Raises BadAnswer."""
-    value = row.data.get(key)
-    if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
-        raise row.bad(key)
-    return tuple(value)
-
-
-def candle_from_row(data: Any, scale: int) -> Candle:
-    """`[time, open, high, low, close, volume, oi]`."""
-    try:
-        start, opened, high, low, close, volume = data[:6]
-        return Candle(
-            start=to_nanos(start),
-            open=to_price(to_decimal(opened), scale),
-            high=to_price(to_decimal(high), scale),
-            low=to_price(to_decimal(low), scale),
-            close=to_price(to_decimal(close), scale),
-            volume=int(volume),
-        )
-    except (ValueError, TypeError, KeyError) as bad:
-        raise BadAnswer("The broker sent a candle that cannot be read.", detail=repr(data)[:80]) from bad
 
 
 def cost_from(margin: object, note: object) -> OrderCost:

@@ -7,8 +7,8 @@ from datetime import date, timedelta
 from typing import TypeVar
 
 from app.brokers.base import Session
-from app.brokers.rows import Row
-from app.brokers.upstox import mapping, quotes
+from app.brokers.rows import Row, candle_from_row
+from app.brokers.upstox import quotes
 from app.brokers.upstox.auth import only_reads
 from app.brokers.upstox.keys import Directory
 from app.brokers.upstox.rest import CANDLE_DEADLINE, UpstoxRest
@@ -67,7 +67,7 @@ class UpstoxPart:
         for path in paths:
             rows = await self._rest.rows(
                 path,
-                lambda row: mapping.candle_from_row(row, price_scale),
+                lambda row: candle_from_row(row, price_scale),
                 at=("data", "candles"),
                 deadline=CANDLE_DEADLINE,
             )

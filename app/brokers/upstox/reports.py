@@ -16,7 +16,7 @@ from app.brokers.documents import encode_json
 from app.brokers.parts import HolidayKind, MarketDay, PastFill, RealisedRow, SessionTiming
 from app.brokers.rows import IST, PRICE_SCALE, Row
 from app.brokers.upstox.keys import MARKETS, Directory, Market, contract_symbol, segment_of
-from app.brokers.upstox.mapping import BROKER, texts, traded_price
+from app.brokers.upstox.mapping import BROKER, traded_price
 from app.domain.errors import BadAnswer, Denied
 from app.domain.fill import Charges, Fill
 from app.domain.ids import AccountId, BrokerOrderId, FillId, InstrumentId, Nanos, instrument_id
@@ -236,7 +236,7 @@ def market_day_from_row(data: object) -> MarketDay:
         on=_day(row, "date"),
         description=row.maybe_text("description") or "",
         kind=kind,
-        closed=texts(row, "closed_exchanges"),
+        closed=row.texts("closed_exchanges"),
         open=tuple(timing_from_row(one) for one in opened),
     )
 

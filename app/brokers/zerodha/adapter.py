@@ -22,7 +22,7 @@ from app.brokers.base import (
     Session,
 )
 from app.brokers.reading import UnreadOrders
-from app.brokers.rows import PRICE_SCALE
+from app.brokers.rows import PRICE_SCALE, candle_from_row
 from app.brokers.zerodha import mapping, margins, orders, quotes
 from app.brokers.zerodha.rest import Limits, ZerodhaRest
 from app.brokers.zerodha.specials import ZerodhaSpecials
@@ -187,7 +187,7 @@ class ZerodhaSession(ZerodhaSpecials):
                 name,
                 at,
                 until,
-                lambda row: mapping.candle_from_row(row, instrument.price_scale),
+                lambda row: candle_from_row(row, instrument.price_scale),
             )
             at = until + timedelta(seconds=1)
         return found

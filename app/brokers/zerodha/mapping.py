@@ -9,17 +9,16 @@ Connect, orders), where `Position.multiplier` carries the contract's size.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from app.brokers.base import Profile
 from app.brokers.documents import encode_json
-from app.brokers.rows import PRICE_SCALE, Row, to_decimal, to_nanos, to_price, to_traded_price
+from app.brokers.rows import PRICE_SCALE, Row, to_traded_price
 from app.domain.calendar import ist_date
 from app.domain.errors import BadAnswer
 from app.domain.fill import Fill
 from app.domain.ids import AccountId, BrokerOrderId, FillId, instrument_id, split_instrument_id
 from app.domain.instrument import Exchange, InstrumentKind, Product, Segment
-from app.domain.market import Candle, Interval
+from app.domain.market import Interval
 from app.domain.order import Side
 from app.domain.portfolio import (
     AuctionOffer,
@@ -225,30 +224,7 @@ def profile_from(data: object) -> Profile:
     return Profile(
         user_id=row.text("user_id"),
         user_name=row.maybe_text("user_name") or row.text("user_id"),
-        exchanges=_texts(row, "exchanges"),
-        products=_texts(row, "products"),
+        exchanges=row.texts("exchanges"),
+        products=row.texts("products"),
         sells_freely=bool(meta.get("demat_consent")) if isinstance(meta, dict) else False,
     )
-
-
-def _texts(row: Row, key: str) -> tuple[str, ...]:
-    value = row.data.get(key)
-    if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
-        raise row.bad(key)
-    return tuple(value)
-
-
-def candle_from_row(data: Any, scale: int) -> Candle:
-    """`[time, open, high, low, close, volume, (oi)]`."""
-    try:
-        start, opened, high, low, close, volume = data[:6]
-        return Candle(
-            start=to_nanos(start),
-            open=to_price(to_decimal(opened), scale),
-            high=to_price(to_decimal(high), scale),
-            low=to_price(to_decimal(low), scale),
-            close=to_price(to_decimal(close), scale),
-            volume=int(volume),
-        )
-    except (ValueError, TypeError, KeyError) as bad:
-        raise BadAnswer("The broker sent a candle that cannot be read.", detail=repr(data)[:80]) from bad

@@ -9,7 +9,7 @@ import pytest
 
 from app.brokers.base import Profile
 from app.brokers.documents import decode_json
-from app.brokers.rows import PRICE_SCALE, to_exact_price, to_price
+from app.brokers.rows import PRICE_SCALE, candle_from_row, to_exact_price, to_price
 from app.brokers.zerodha import mapping, orders, quotes
 from app.domain.errors import BadAnswer
 from app.domain.fill import Fill
@@ -132,7 +132,7 @@ def test_profile_of_the_brokers_sample() -> None:
 
 
 def test_candles_of_the_brokers_sample() -> None:
-    candles = [mapping.candle_from_row(row, 100) for row in sample("historical_minute.json")["candles"]]
+    candles = [candle_from_row(row, 100) for row in sample("historical_minute.json")["candles"]]
     assert candles[0] == Candle(utc("2017-12-15T09:15:00+05:30"), 170450, 170500, 169925, 170280, 2499)
     assert [c.start for c in candles] == sorted(c.start for c in candles)
 
@@ -272,7 +272,7 @@ def test_a_row_that_is_no_object_is_a_bad_answer() -> None:
 @pytest.mark.parametrize("row", [[], ["2017-12-15T09:15:00+0530", 1, 2, 3], ["x", 1, 2, 3, 4, 5], None, {}])
 def test_a_broken_candle_is_a_bad_answer(row: object) -> None:
     with pytest.raises(BadAnswer):
-        mapping.candle_from_row(row, 100)
+        candle_from_row(row, 100)
 
 
 @pytest.mark.parametrize("price", [Decimal("420.655"), Decimal("420.6501")])

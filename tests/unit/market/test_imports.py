@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from app.runtime.helper import Helper
 from app.storage.book import Book
 from app.storage.database import StoreKind
 from app.storage.store import open_store
+from tests.fakes.helpers import Lasting, lasting_helpers
 from tests.shared_data import shared_data
 from tests.unit.storage.samples import KEY
 
@@ -85,9 +86,15 @@ class Bench:
         return [f"{e.title}: {e.cause}" for e in self.events if isinstance(e, Noticed)]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def helpers() -> Iterator[None]:
+    with lasting_helpers():
+        yield
+
+
 @pytest.fixture
 async def helper() -> AsyncIterator[Helper]:
-    made = Helper()
+    made = Lasting()
     yield made
     await made.stop()
 

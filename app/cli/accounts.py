@@ -92,7 +92,7 @@ async def _list(desk: AccountCommands, out: Output) -> int:
     lines = [line for view in views for line in _lines(view)] or ["No account is connected."]
     synced, failed = sum(view.fills_synced for view in views), sum(view.syncs_failed for view in views)
     if len(views) > 1:
-        lines.append(f"All {len(views)} accounts: {synced:,} fills synced, {failed:,} syncs failed")
+        lines.append(f"All {len(views)} accounts: {_counts(synced, failed)}")
     accounts = msgspec.to_builtins(list(views))
     totals = {"accounts": len(views), "fills_synced": synced, "syncs_failed": failed}
     out.result({"ok": True, "accounts": accounts, "totals": totals}, "\n".join(lines))
@@ -109,7 +109,7 @@ def _lines(view: AccountView) -> list[str]:
         ("next sync", view.next_sync if view.sync_on else None),
     )
     told = [f"{name} {_moment(at)}" for name, at in times if at is not None]
-    told.append(f"{view.fills_synced:,} fills synced, {view.syncs_failed:,} syncs failed")
+    told.append(_counts(view.fills_synced, view.syncs_failed))
     lines.append("  " + "; ".join(told))
     if view.last_error:
         lines.append(f"  {view.last_error}")
@@ -119,3 +119,8 @@ def _lines(view: AccountView) -> list[str]:
 def _moment(at: Nanos) -> str:
     moment: datetime = to_datetime(at)
     return f"{moment:%Y-%m-%d %H:%M}"
+
+
+def _counts(synced: int, failed: int) -> str:
+    fills, syncs = "fill" if synced == 1 else "fills", "sync" if failed == 1 else "syncs"
+    return f"{synced:,} {fills} synced, {failed:,} {syncs} failed"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, select, text, update
 from sqlalchemy.dialects.sqlite import insert
 
 from app.domain.account import Endpoints
@@ -59,8 +59,9 @@ class Accounts:
         self._store = store
 
     async def load(self) -> list[AccountRecord]:
-        """All of them, disconnected ones too, by id."""
-        query = select(accounts).order_by(accounts.c.id)
+        """All of them, disconnected ones too, in the order in which they were added: the first one's feed serves the
+        display, and the ticket offers it first."""
+        query = select(accounts).order_by(text("rowid"))
         return await self._store.run(lambda c: [_record(row) for row in c.execute(query)])
 
     async def get(self, account: AccountId) -> AccountRecord | None:

@@ -297,6 +297,7 @@ class AccountRun:
         """What each data set's read came to. Without `fetched` nothing was saved, so nothing counts as good."""
         states = []
         rows = {} if fetched is None else rows_of(fetched)
+        past = self.dates is not None and self.dates.until < ist_date(self.target.now())  # tells nothing of today
         for data_set, counted in self._reader.readings.by_set.items():
             if data_set in self._skipped.at_other_hours:
                 continue  # nothing is wrong with it
@@ -307,7 +308,7 @@ class AccountRun:
                     self.target.account,
                     data_set,
                     self.progress.started_at,
-                    self.target.now() if good else None,
+                    self.target.now() if good and not past else None,
                     rows.get(data_set, 0),
                     counted.took_ms,
                     counted.retries,

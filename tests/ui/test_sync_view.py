@@ -93,7 +93,12 @@ def test_each_account_and_data_set_shows_how_it_stands(view: SyncPanel) -> None:
 
 def test_limits_breakers_waits_and_figures_are_shown(view: SyncPanel) -> None:
     assert cells(view.limits, 2)[:3] == ["trades waits", "circuit breaker", "circuit breaker"]
-    assert cells(view.limits, 3)[1:4] == ["closed", "open, 5 failures in a row", "■■■■■□□□□□  4 of 8"]
+    assert cells(view.limits, 3)[1:4] == [
+        "closed: asked as usual",
+        "open: left alone, 5 failures in a row",
+        "■■■■■□□□□□  4 of 8",
+    ]
+    assert cells(view.limits, 0)[1:4] == ["Zerodha", "Upstox", "Zerodha"]
     assert cells(view.limits, 4)[0] == "17 s"
     assert named(view, "sync.hour").text().startswith("Last hour: 5 syncs · 20 % good")
     words = "Upstox failed 5 times and is left alone: Sync works again in 42 s."

@@ -211,6 +211,11 @@ class LimitRow:
 
 
 _NEARLY = 0.9
+_BREAKER_WORDS = {
+    "closed": "closed: asked as usual",
+    "open": "open: left alone",
+    "half-open": "half-open: one try decides",
+}
 
 
 def limit_rows(status: SyncStatus, name_of: NameOf) -> Iterable[tuple[Key, LimitRow]]:
@@ -222,11 +227,13 @@ def limit_rows(status: SyncStatus, name_of: NameOf) -> Iterable[tuple[Key, Limit
         )  # fmt: skip
     for breaker in status.breakers:
         tone = {"closed": Tone.GOOD, "open": Tone.ALARM}.get(breaker.state, Tone.WARN)
-        words = breaker.state if not breaker.failures else f"{breaker.state}, {breaker.failures} failures in a row"
+        words = _BREAKER_WORDS.get(breaker.state, breaker.state)
+        if breaker.failures:
+            words += f", {breaker.failures} {'failure' if breaker.failures == 1 else 'failures'} in a row"
         yield (
             ("breaker", breaker.broker, breaker.reads),
             LimitRow(
-                breaker.broker,
+                breaker.broker.title(),
                 "all accounts",
                 f"circuit breaker {breaker.reads}".strip(),
                 words,
@@ -238,7 +245,7 @@ def limit_rows(status: SyncStatus, name_of: NameOf) -> Iterable[tuple[Key, Limit
         yield (
             ("limit", gauge.broker, gauge.account, gauge.seconds),
             LimitRow(
-                gauge.broker,
+                gauge.broker.title(),
                 name_of(AccountId(gauge.account)) if gauge.account else "all accounts",
                 f"requests in {_window(gauge.seconds)}",
                 _gauge(gauge),

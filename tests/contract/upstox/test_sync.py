@@ -280,6 +280,13 @@ async def test_dates_that_reach_to_today_bring_today_too(own: Upstox, tmp_path: 
         again = await rig.sync(Dates(FRIDAY, MONDAY))
         assert (again.created, again.updated) == (0, 0)
         await rig.sync()
+        today = await rig.book.data_sets.load()
+        await rig.sync(Dates(FRIDAY, FRIDAY))
+        after = {state.data_set: state for state in await rig.book.data_sets.load()}
+        known = {state.data_set: state for state in today}[DataSet.TRADES]
+        trades = after[DataSet.TRADES]
+        assert (trades.good_at, trades.rows) == (known.good_at, known.rows), "of today it read nothing"
+        assert trades.error == ""
         assert await rig.units() == both
     finally:
         await rig.close()

@@ -11,7 +11,7 @@ import pytest
 from app.domain.account import Endpoints
 from app.domain.errors import StorageError
 from app.domain.events import SessionState, SyncProgressed, SyncStep
-from app.domain.ids import InstrumentId
+from app.domain.ids import AccountId, InstrumentId
 from app.domain.instrument import Exchange, Instrument, InstrumentKind, Product, Segment
 from app.domain.listing import ImportCounts, ImportReport, ListSource, SegmentCount, row_of
 from app.domain.market import Candle, Interval
@@ -58,6 +58,10 @@ async def test_an_account_comes_back_with_every_field(book: Book) -> None:
     changed = replace(RECORD, state=SessionState.ACTIVE, error_count=0, last_error="")
     await book.accounts.save(changed)
     assert await book.accounts.load() == [changed, bare]
+    first_by_name = replace(RECORD, id=AccountId("a-broker-1"))
+    await book.accounts.save(first_by_name)
+    await book.accounts.save(changed)
+    assert await book.accounts.load() == [changed, bare, first_by_name], "as they were added, whenever the last changed"
 
 
 async def test_removing_tokens_keeps_the_account_and_its_history(book: Book) -> None:

@@ -2,49 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 from functools import lru_cache
 
 from app.analytics.charge_table import ChargeTable
-from app.analytics.contract_note import NO_GROUPS, Columns, Groups, by_note, note_columns
+from app.analytics.contract_note import Columns, by_note, note_columns
 from app.domain.fill import Charges, Fill
 from app.domain.ids import BrokerOrderId, FillId
 from app.domain.instrument import Exchange, Instrument
 from app.domain.order import OrderRequest
 
-__all__ = ["allocate", "by_note", "charges_of", "estimate", "note", "note_columns", "planned_fill", "total"]
-
-
-def note(fills: Sequence[Fill], table: ChargeTable, plan: str = "zerodha", groups: Groups = NO_GROUPS) -> Charges:
-    """The contract note of one account's day in one exchange segment. Raises ChargesUnknown, ValueError when mixed."""
-    notes = by_note(fills)
-    if len(notes) > 1:
-        raise ValueError("fills of more than one account, day or exchange")
-    return total(note_columns(next(iter(notes.values()), []), table, plan, groups))
-
-
-def allocate(
-    fills: Iterable[Fill],
-    table: ChargeTable,
-    plan: str = "zerodha",
-    groups: Groups = NO_GROUPS,
-    *,
-    today: str = "",
-) -> dict[FillId, Charges]:
-    """Every fill's share of its note, to the paisa; the shares of a note add up to it exactly, head by head.
-
-    Takes fills of any accounts, days and exchanges. Shares are proportional; each rounding error is carried to the next
-    fill in order of time, so no share is off by a paisa or more, and the same fills in another order give the same.
-    `today` as in `note_columns`.
-    """
-    shares: dict[FillId, Charges] = {}
-    for group in by_note(fills).values():
-        columns = note_columns(group, table, plan, groups, today=today)
-        for fill, *heads in zip(group, *columns, strict=True):
-            shares[fill.id] = charges_of(heads)
-    return shares
+__all__ = ["by_note", "charges_of", "estimate", "note_columns", "planned_fill", "total"]
 
 
 def estimate(

@@ -1,4 +1,4 @@
-"""One contract note: its rules, and each fill's share of it as columns of paise. Pure; the fast path of `charges`.
+"""One contract note: its rules, and each fill's share of it as columns of paise. Pure.
 
 A note is one account's day in one exchange segment (NSE shares, NSE derivatives, ...). Its rules:
 
@@ -75,7 +75,7 @@ def note_columns(
     by_product: bool = False,
     today: str = "",
 ) -> Columns:
-    """Each fill's share of one note in paise, by head: the fast path of `note` and `allocate`.
+    """Each fill's share of one note in paise, by head, in order of the fills.
 
     `by_product`: shares are intraday when the product is MIS, whatever else was traded that day (for planned orders).
     `today` (ISO): on this day what is open in MIS counts as squared off, as it will be; on a day that is over it was

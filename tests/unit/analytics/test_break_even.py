@@ -9,13 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.analytics.break_even import break_even, net_at, position_entry
-from app.analytics.charges import allocate
 from app.domain.fill import Fill
 from app.domain.ids import AccountId, InstrumentId
 from app.domain.instrument import Exchange, Instrument, InstrumentKind, Product, Segment
 from app.domain.order import Side
 from app.domain.portfolio import Position, PositionKey
-from tests.unit.analytics.builders import BUY, SELL, build_trades, fill, shipped
+from tests.unit.analytics.builders import BUY, SELL, allocate, build_trades, fill, shipped
 
 DAY = "2026-04-01"
 

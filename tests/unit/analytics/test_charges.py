@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.analytics.charge_table import BadChargeTable, ChargesUnknown, ChargeTable
-from app.analytics.charges import allocate, charges_of, estimate, note
+from app.analytics.charges import charges_of, estimate
 from app.analytics.contract_note import by_note, note_columns
 from app.domain.fill import Charges, Fill
 from app.domain.ids import AccountId, InstrumentId
 from app.domain.instrument import Exchange, Instrument, InstrumentKind, Product, Segment
 from app.domain.order import OrderKind, OrderRequest, Side
-from tests.unit.analytics.builders import BUY, CHARGES, SELL, fill, shipped
+from tests.unit.analytics.builders import BUY, CHARGES, SELL, allocate, fill, note, shipped
 
 OPTION, FUTURE, SHARE = "NFO:NIFTY26DEC24000CE", "NFO:NIFTY26DECFUT", "NSE:SBIN"
 

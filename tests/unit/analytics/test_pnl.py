@@ -9,13 +9,12 @@ from decimal import Decimal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.analytics.charges import allocate
 from app.domain.fill import Charges, Fill, Trade
 from app.domain.ids import AccountId
 from app.domain.instrument import Product
 from app.domain.order import Side
 from app.sync.recompute import group_of, recompute
-from tests.unit.analytics.builders import BUY, SELL, build_trades, fill, shipped
+from tests.unit.analytics.builders import BUY, SELL, allocate, build_trades, fill, shipped
 
 FUTURE = "NFO:NIFTY26DECFUT"
 DAY = "2026-04-01"

@@ -47,7 +47,7 @@ class LoginWindow(QFrame):
         self._outside = False
         """The page is in the trader's own browser."""
         self.setObjectName("login")
-        self.setWindowTitle(f"Log in to {account.title}")
+        self.setWindowTitle(f"Log in to {account.title} {account.user_id}".strip())
         theme.set_role(self, "card")
         self.resize(880 if account.paper else 560, 680)
         if parent is not None:
@@ -167,7 +167,8 @@ class LoginWindow(QFrame):
 
     def _on_loaded(self, ok: bool) -> None:
         if ok:
-            self._status.setText("Log in on the broker's own page. Stopline does not see what you type there.")
+            who = f" as {self._account.user_id}" if self._account.user_id else ""
+            self._status.setText(f"Log in{who} on the broker's own page. Stopline does not see what you type there.")
         else:
             self._fail("The login page could not be loaded. Check the connection, then try again.")
 

@@ -79,6 +79,10 @@ def test_closing_it_cancels_the_attempt(stage: Stage, site: Site, login: LoginWi
     site.pages["/login"] = "<p>wait</p>"
     stage.bridge.start(login.begin())
     stage.until(lambda: "own page" in said(login, "login.status"), within=20)
+    user = stage.desk.script.accounts[market.ACCOUNT].user_id
+    assert user
+    assert login.windowTitle().endswith(user), "of several accounts at one broker"
+    assert f"Log in as {user} on" in said(login, "login.status")
     login.close()
     stage.until(lambda: stage.desk.script.called("cancel_login") == [(market.ACCOUNT,)])
 

@@ -91,6 +91,8 @@ def _made(entry: EntryPoint, helper: Helper | None) -> object:
 
 def _checked(made: object, entry: EntryPoint, taken: Callable[[str], str | None]) -> ReadFactory:
     contract = getattr(made, "contract", None)
+    if contract is None:
+        raise Unfit("It does not say for which version of the broker contract it was written.", "Ask its author.")
     if contract != CONTRACT:
         newer = isinstance(contract, int) and contract > CONTRACT
         raise Unfit(
@@ -106,7 +108,8 @@ def _checked(made: object, entry: EntryPoint, taken: Callable[[str], str | None]
     _check_info(info, entry)
     owner = taken(info.name)
     if owner is not None:
-        raise Unfit(f"The name {info.name} is already taken by {owner}.", "Uninstall one of the two.")
+        step = "Ask its author for another name, or uninstall the package."
+        raise Unfit(f"The name {info.name} is already taken by {owner}.", step)
     return made
 
 

@@ -179,6 +179,12 @@ class SyncDesk:
             raise Denied(f"Tradebook files of {factory.info.title} are not read.", "Fetch the dates instead.")
         await self._ready()
         fills = await asyncio.to_thread(_read_file, factory, Path(path), account)
+        today = ist_date(self._now(account)).isoformat()
+        newest = max((past.fill.id.trade_date for past in fills), default="")
+        if newest > today:
+            raise Denied(
+                f"The file has trades of {newest}, which is still to come; nothing was imported.", "Check its dates."
+            )
         return _summary((await self.service.take_file(account, fills),))
 
     async def close_day(self, account: AccountId, day: str) -> None:

@@ -149,7 +149,7 @@ class ConnectDialog(QDialog):
             self.message.say(str(failure), "strip-danger")
             return
         for listing in self._listings:
-            whose = f" ({listing.package}, a third party's)" if listing.package else ""
+            whose = f" (of {listing.package})" if listing.package else ""
             self._broker.addItem(f"{listing.info.title}{whose}", listing.info.name)
         if self._submitted_early:
             self._submit()

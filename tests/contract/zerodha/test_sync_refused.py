@@ -11,6 +11,7 @@ import pytest
 
 from app.desk.desk import LocalDesk
 from app.desk.messages import Health, SyncRun
+from app.domain.errors import Denied
 from app.domain.events import Event, Level, Noticed, SessionState
 from app.domain.ids import AccountId
 from app.domain.sync import DataSet, ErrorClass
@@ -133,3 +134,15 @@ async def test_trades_that_are_refused_are_a_failure_of_the_account(trader: Trad
     assert (await trader.sync()).step == "failed"
     assert trader.state() == (SessionState.ACTIVE, 0)
     assert (await trader.desk.sync.status()).jobs == ()
+
+
+async def test_a_tradebook_of_days_to_come_is_refused_whole(trader: Trader, tmp_path: Path) -> None:
+    head = "symbol,isin,trade_date,exchange,segment,series,trade_type,auction,quantity,price,trade_id,order_id"
+    day, later = (f"INFY,x,{on},NSE,EQ,EQ,buy,false,5,1500.05,{on},42" for on in ("2026-11-19", "2026-11-23"))
+    file = tmp_path / "tradebook.csv"
+    file.write_text("\n".join((head, day, later)))
+    with pytest.raises(Denied, match="trades of 2026-11-23, which is still to come; nothing was imported"):
+        await trader.desk.sync.import_file(trader.account, str(file))
+    file.write_text("\n".join((head, day, "")))
+    (run,) = (await trader.desk.sync.import_file(trader.account, str(file))).accounts
+    assert (run.step, run.created) == ("completed", 1)

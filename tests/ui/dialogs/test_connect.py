@@ -74,7 +74,7 @@ def test_it_offers_what_the_desk_knows_and_says_whose_it_is_and_what_it_can(dial
     assert about is not None
     assert [choice.itemText(n) for n in range(choice.count())] == [
         "Zerodha",
-        "Ledgerline (stopline-ledgerline 1.0, a third party's)",
+        "Ledgerline (of stopline-ledgerline 1.0)",
     ]
     assert "trades of today only" in about.text()
     assert edit(dialog, "access_token").isVisible()

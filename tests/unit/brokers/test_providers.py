@@ -72,7 +72,7 @@ BROKEN = [
     ("def Factory(helper): raise RuntimeError('no licence')", "no licence"),
     ("OtherName = 1", "AttributeError"),
     ("Factory = 3", "TypeError"),
-    ("Factory = lambda helper: object()", "version None of the broker contract"),
+    ("Factory = lambda helper: object()", "does not say for which version of the broker contract"),
     (GOOD.format(name="badbroker").replace("contract = 1", "contract = 99"), "version 99"),
     (GOOD.format(name="badbroker").replace("def session", "def sezzion"), "session"),
     (GOOD.format(name="badbroker").replace("info =", "about ="), "does not say what it is"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from app.brokers.zerodha.mapping import fill_from_row
@@ -56,19 +58,35 @@ def test_derivatives_are_named_as_the_api_names_them() -> None:
 
 
 @pytest.mark.parametrize(
-    "line",
+    ("line", "named"),
     [
-        SHARE.replace("NSE", "NASDAQ"),
-        SHARE.replace("sell", "gift"),
-        SHARE.replace("10.000000", "0.5"),
-        SHARE.replace("1500.050000", "fifteen"),
-        SHARE.replace("2026-11-20,", "20 Nov,"),
-        SHARE.replace("30000001", ""),
+        (SHARE.replace("NSE", "NASDAQ"), "exchange: 'NASDAQ'"),
+        (SHARE.replace("sell", "gift"), "trade_type: 'gift' is neither buy nor sell"),
+        (SHARE.replace("10.000000", "0.5"), "quantity: '0.5'"),
+        (SHARE.replace("10.000000", "-10"), "quantity: '-10'"),
+        (SHARE.replace("1500.050000", '"1,500.05"'), "price: '1,500.05' is no price like 1500.05"),
+        (SHARE.replace("1500.050000", "-1"), "price: '-1'"),
+        (SHARE.replace("2026-11-20,", "20-11-2026,"), "trade_date: '20-11-2026' is no date like"),
+        (SHARE.replace("2026-11-20T", "2026-11-19T"), "order_execution_time: .* is not on the trade date"),
+        (SHARE.replace("30000001", ""), "trade_id: ''"),
+        (SHARE + ",more", "more fields than the first line"),
     ],
 )
-def test_a_line_that_cannot_be_read_refuses_the_file(line: str) -> None:
-    with pytest.raises(BadAnswer, match=r"Line 3 .* nothing was imported"):
+def test_a_line_that_cannot_be_read_refuses_the_file_and_its_column_is_named(line: str, named: str) -> None:
+    with pytest.raises(BadAnswer, match=r"Line 3 .* nothing was imported") as bad:
         read_tradebook(book(SHARE, line), A)
+    assert re.search(named, str(bad.value)), str(bad.value)
+
+
+def test_a_comma_at_the_end_is_no_field() -> None:
+    assert len(read_tradebook(book(SHARE + ","), A)) == 1
+
+
+def test_what_is_no_csv_with_commas_is_called_so() -> None:
+    with pytest.raises(Denied, match="not separated by commas"):
+        read_tradebook(book(SHARE).replace(",", ";"), A)
+    with pytest.raises(Denied, match="The file is empty"):
+        read_tradebook("\ufeff\r\n", A)
 
 
 def test_another_file_is_refused_by_what_it_lacks() -> None:

@@ -332,7 +332,7 @@ class OrderTicket(TicketForm):
 
     def _blocked(self) -> str:
         view = self._view()
-        if view is not None and (words := barred(view.state)):
+        if view is not None and (words := barred(view.state, self._facts.can(view))):
             return words
         if self._instrument is not None and not self._instrument.tradable:
             return "An index has a price and no orders."

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.desk.messages import AccountView
+from app.domain.broker import Capabilities, Support
 from app.domain.events import SessionState
 from app.domain.gtt import GttRequest
 from app.domain.ids import AccountId
@@ -47,8 +48,10 @@ def plain(request: OrderRequest, instrument: Instrument | None, view: AccountVie
     return f"{what} {at}, {rest}{special}.{money}"
 
 
-def barred(state: SessionState) -> str:
-    """Why no order can be sent on an account; empty when one can."""
+def barred(state: SessionState, can: Capabilities | None) -> str:
+    """Why no order can be sent on an account; empty when one can. `can`: its broker, None while nobody has said."""
+    if can is not None and can.trading is Support.NO:
+        return "This account is only read: its broker takes no orders over its API. Choose another account."
     if state is SessionState.PAUSED:
         return "The account is paused. Resume it in the Accounts menu; positions can be closed in their list."
     return "" if state.may_live else "Log in first."

@@ -498,3 +498,12 @@ def test_a_price_that_no_feed_brings_names_who_told_it(stage: Stage, ticket: Ord
     stage.publish(TicksConflated((market.tick(INFY.id, 1_500_00),)))
     stage.until(ticket.source.isHidden)
     assert ticket._price_now.text() == "1,500.00"
+
+
+def test_an_account_that_is_only_read_offers_no_order(stage: Stage, ticket: OrderTicket) -> None:
+    ready(stage, ticket)
+    brokers = ticket._facts._brokers
+    brokers["zerodha"] = replace(brokers["zerodha"], trading=Support.NO)
+    ticket.open_for(INFY, Side.BUY)
+    stage.until(lambda: not ticket.send.isEnabled())
+    assert "only read" in ticket.warnings.text()

@@ -9,7 +9,8 @@ company name. Best first:
 3. the rest; and within each: what has derivatives, shares, futures, other indices and BSE shares, options, words that
    match in full before words that only begin so; then nearer expiries.
 
-What is not found as it was typed is read once more, freely: `nifty24000ce`, `24,000`, `29-dec`, `december`, `NSE:INFY`.
+What is not found as it was typed is read once more, freely: `nifty24000ce`, `24,000`, `29-dec`, `2026-12-29`,
+`december`, `NSE:INFY`.
 
 How it stays quick: every distinct word is kept once, sorted, and the rows of all words lie in one array in the order of
 the words; so the rows of all words that begin with something are one slice of it. Matching is marking rows. The build
@@ -59,6 +60,7 @@ class SearchIndex:
 
     def search(self, query: str, limit: int = 30) -> list[Instrument]:
         """The best `limit` instruments for what was typed so far; nothing for nothing."""
+        query = query[:_LONGEST]  # what was pasted by mistake is not searched through
         words = query.upper().split()[:_MOST_WORDS]
         if not words or not len(self) or limit < 1:
             return []
@@ -115,12 +117,18 @@ def freely_read(query: str) -> list[str]:
     plain = "".join(
         str(unicodedata.decimal(one)) if one.isdecimal() else one for one in unicodedata.normalize("NFKC", query)
     )
-    text = _THOUSANDS.sub("", plain.upper())
+    text = _THOUSANDS.sub("", _DAY_LAST.sub(_by_name, _DAY_FIRST.sub(_by_name, plain.upper())))
     words: list[str] = []
     for piece in _DATE.sub(r" \1\2 ", text).replace("'", " ").split():
         for part in _APART.findall(piece):
             words += [part] if _DAY_OR_MONTH.fullmatch(part) else _month_apart(part)
     return [_SHORT.get(word, word) for word in words]
+
+
+def _by_name(found: re.Match[str]) -> str:
+    """`10FEB 2026` of a date in digits; one that is none stays as it is."""
+    month = int(found["month"])
+    return f" {found['day']}{_MONTH.split('|')[month - 1]} {found['year']} " if 1 <= month <= 12 else found[0]
 
 
 def _month_apart(part: str) -> list[str]:
@@ -133,6 +141,8 @@ def _month_apart(part: str) -> list[str]:
 
 
 _MONTH = "JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC"
+_DAY_LAST = re.compile(r"\b(?P<year>20\d\d)[-/](?P<month>\d\d)[-/](?P<day>\d\d)\b")
+_DAY_FIRST = re.compile(r"\b(?P<day>\d{1,2})[-/.](?P<month>\d{1,2})[-/.](?P<year>20\d\d)\b")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{2,3}\b)")
 _DATE = re.compile(rf"\b(\d{{1,2}})[-/ ]({_MONTH})")
 _APART = re.compile(r"[A-Z0-9&.]+")
@@ -145,6 +155,8 @@ _SHORT = {
     "FUTURES": "FUT", "CALLS": "CE", "PUTS": "PE",
 }  # fmt: skip
 _MOST_WORDS = 12
+_LONGEST = 80
+"""Characters of a query: the longest name of a list has fewer."""
 
 
 def _range(words: Words, beginning: bytes) -> tuple[int, int]:

@@ -181,6 +181,8 @@ def test_every_match_of_a_real_dump_and_only_those() -> None:
         "nifty 26,000 ce dec",
         "nifty-26000-ce-29dec",
         "nifty 29-dec 26000 ce",
+        "nifty 2026-12-29 26000 ce",
+        "nifty 29/12/2026 26000 ce",
         "nifty dec २६००० ce",
         "nifty december 26000 calls",
         "nfo:nifty 26000.00 ce dec",

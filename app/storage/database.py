@@ -116,5 +116,5 @@ def translated(path: Path, function: Callable[[], T]) -> T:
     except DBAPIError as error:
         # From the driver's error, not SQLAlchemy's: that one carries the statement.
         raise in_words(error, path) from error.orig
-    except (dbapi2.Error, OSError) as error:
+    except (dbapi2.Error, OSError, OverflowError) as error:  # the last: a whole number of more than 64 bits
         raise in_words(error, path) from error

@@ -1,13 +1,15 @@
-"""Fills and trades between our types and the book's tables, as JSON that SQLite itself takes apart and puts together.
+"""Fills and trades between our types and the book's tables, as JSON that crosses threads and processes in pieces.
 
-A row at a time in Python would hold the interpreter for a second over ten thousand of them, and every other thread
-would wait; SQLite works without its lock. Pure and cheap to import: the helper process packs trades too.
+A statement for each row would hold the interpreter for a second over ten thousand of them, and every other thread
+would wait; a piece is written by one, and SQLite works without its lock. What is read SQLite itself puts together.
+Pure and cheap to import: the helper process packs trades too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from functools import lru_cache
+from itertools import chain, islice
 from typing import Any
 
 import msgspec
@@ -57,9 +59,16 @@ AS_JSON_NOW = f"json_object('id', json_object({_object(_ID)}), {_object(_OWN | {
 """The same fill under the newest name of its instrument: a contract is matched as one."""
 
 
-def values_of(columns: Sequence[str]) -> str:
-    """SQL: the columns out of a JSON array, in their order."""
-    return ", ".join(f"value ->> {place}" for place in range(len(columns)))
+def insertion(into: str, columns: Sequence[str], piece: str) -> tuple[str, tuple[object, ...]]:
+    """SQL that writes a piece of `packed`, and its values. A third of the time that SQLite takes over the JSON."""
+    rows: list[list[object]] = msgspec.json.decode(piece)
+    return _insertion(into, tuple(columns), len(rows)), tuple(chain.from_iterable(rows))
+
+
+@lru_cache
+def _insertion(into: str, columns: tuple[str, ...], rows: int) -> str:
+    row = f"({', '.join('?' * len(columns))})"
+    return f"{into} ({', '.join(columns)}) VALUES {', '.join([row] * rows)}"
 
 
 def key_of(fill: FillId) -> tuple[str, ...]:

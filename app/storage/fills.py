@@ -33,10 +33,10 @@ from app.storage.fill_rows import (
     IDENTITY,
     OF_THE_BROKER,
     TOGETHER,
+    insertion,
     key_of,
     packed_fills,
     unpacked_fills,
-    values_of,
 )
 from app.storage.renames import follow
 from app.storage.schema_book import fills, stale_groups
@@ -94,8 +94,7 @@ _DIFFERS = "(f.withdrawn_at IS NOT NULL OR " + " OR ".join(f"f.{name} IS NOT n.{
 # What comes in goes to a temporary table (in memory), and set operations do the rest. The names are our own columns.
 _INCOMING = f"CREATE TEMP TABLE incoming_fills ({_COLUMNS}, PRIMARY KEY ({_KEY})) WITHOUT ROWID"
 _DROP = "DROP TABLE IF EXISTS temp.incoming_fills"
-_TAKE = f"""
-INSERT OR REPLACE INTO temp.incoming_fills SELECT {values_of(FILL_COLUMNS)} FROM json_each(?)"""  # noqa: S608
+_TAKE = "INSERT OR REPLACE INTO temp.incoming_fills"
 _NEW = f"""
 SELECT count(*) FROM incoming_fills n WHERE NOT EXISTS (SELECT 1 FROM fills f WHERE {_SAME})"""  # noqa: S608
 _STALE = f"""
@@ -283,7 +282,7 @@ def _write(connection: Connection, rows: Sequence[str], withdrawn: Sequence[Fill
         connection.exec_driver_sql(_DROP)
         connection.exec_driver_sql(_INCOMING)
         for piece in rows:
-            connection.exec_driver_sql(_TAKE, (piece,))
+            connection.exec_driver_sql(*insertion(_TAKE, FILL_COLUMNS, piece))
         created = connection.exec_driver_sql(_NEW).scalar_one()
         connection.exec_driver_sql(_STALE)
         updated = connection.exec_driver_sql(_MERGE, (moment,)).rowcount - created

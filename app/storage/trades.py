@@ -15,7 +15,7 @@ from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, Nanos
 from app.domain.instrument import InstrumentKind, Product, Segment
 from app.domain.money import Paise
 from app.domain.order import Side
-from app.storage.fill_rows import TRADE_COLUMNS, packed, trade_values, values_of
+from app.storage.fill_rows import TRADE_COLUMNS, insertion, packed, trade_values
 from app.storage.schema_book import instruments, trades
 from app.storage.store import Store
 
@@ -42,8 +42,6 @@ _REMOVE = tuple(
     " (SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?))"
     for table in ("trades", "stale_groups")
 )
-_INSERT = f"""
-INSERT INTO trades ({", ".join(TRADE_COLUMNS)}) SELECT {values_of(TRADE_COLUMNS)} FROM json_each(?)"""  # noqa: S608
 
 
 class Trades:
@@ -76,7 +74,7 @@ class Trades:
                 for piece in keys:
                     connection.exec_driver_sql(change, (piece,))
             for piece in rows:
-                connection.exec_driver_sql(_INSERT, (piece,))
+                connection.exec_driver_sql(*insertion("INSERT INTO trades", TRADE_COLUMNS, piece))
 
         await self._store.run(work)
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import Connection, event, text
 
+from app.domain.errors import StorageError
 from app.domain.fill import Fill
 from app.domain.ids import BrokerOrderId
 from app.domain.instrument import InstrumentKind, Product, Segment
@@ -37,6 +38,15 @@ async def test_fills_come_back_exactly_with_the_brokers_words(book: Book) -> Non
     assert await book.fills.of_group(B, NIFTY, Product.NRML) == [two]
     assert await book.fills.raw(one.id) == '{"trade_id": "1"}'
     assert await book.fills.raw(fill(3).id) is None
+
+
+@pytest.mark.parametrize("quantity", [2**63, 2**64, 10**30])
+async def test_a_number_that_no_column_holds_is_refused_in_words_and_the_day_is_not_written(
+    book: Book, quantity: int
+) -> None:
+    with pytest.raises(StorageError):
+        await book.fills.write(with_raw(fill(1), fill(2, quantity=quantity)))
+    assert await book.fills.all() == []
 
 
 async def test_writing_the_same_day_again_changes_nothing(book: Book, book_store: Store) -> None:

@@ -12,7 +12,7 @@ from app.domain.errors import AppError, DiskFull
 from app.domain.events import AuditEntry
 
 PAY_SECONDS = 1.0
-"""Between two tries."""
+"""Between two tries, once one has failed."""
 PAY_TRIES = 30
 """Of what the journal refuses though the disk has room."""
 
@@ -52,16 +52,18 @@ class Debts(Generic[D]):
 
     async def _pay(self) -> None:
         refused = 0
+        await asyncio.sleep(PAY_SECONDS)
         while self._owed:
-            await asyncio.sleep(PAY_SECONDS)
             debt = self._owed[0]
             try:
-                await self._write(debt)
+                await self._write(debt)  # one after the other: who dies now loses what is still owed
             except DiskFull:
+                await asyncio.sleep(PAY_SECONDS)
                 continue
             except AppError as failure:
                 refused += 1
                 if refused < PAY_TRIES:
+                    await asyncio.sleep(PAY_SECONDS)
                     continue
                 # The journal takes others and never this one: it must not stand in the way of those behind it.
                 log.warning("%s of %s is not in the journal: %s", debt.entry.what, debt.entry.subject, failure)

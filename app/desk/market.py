@@ -88,15 +88,18 @@ class MarketDesk:
         desk = self._display()
         if desk is None:
             return ChartSeries(known, interval, (), complete=False, cause="No account is logged in.")
-        known = desk.instrument(instrument) or known
-        hours = desk.hours.of_instrument(known)
-        chart = self._workspace.charts.open(consumer, desk.account, known, interval, hours)
+        listed = desk.instrument(instrument)
+        if listed is None:
+            cause = f"The broker whose prices are shown does not list {instrument}. Refresh its instruments."
+            return ChartSeries(known, interval, (), complete=False, cause=cause)
+        hours = desk.hours.of_instrument(listed)
+        chart = self._workspace.charts.open(consumer, desk.account, listed, interval, hours)
         self.resubscribe()
         try:
             candles = await self._workspace.charts.series(chart, desk.broker, desk.clock.now())
         except AppError as failure:
-            return ChartSeries(known, interval, tuple(chart.closed), complete=False, cause=str(failure))
-        return ChartSeries(known, interval, tuple(candles), complete=True)
+            return ChartSeries(listed, interval, tuple(chart.closed), complete=False, cause=str(failure))
+        return ChartSeries(listed, interval, tuple(candles), complete=True)
 
     async def close_chart(self, consumer: str) -> None:
         """The view is gone."""

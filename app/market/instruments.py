@@ -48,11 +48,14 @@ class InstrumentMaster:
         """Called when what is known of the instruments has changed."""
 
     def get(self, instrument: InstrumentId, name: str = "") -> Instrument | None:
-        """An active instrument by id, as the list of that name has it; as any has it, when that one does not."""
-        own = self._tables.get(name)
-        found = own.get(instrument) if own is not None else None
-        if found is not None:
-            return found
+        """An active instrument by id, as the list of that name has it; without a name as any has it.
+
+        An account goes by its own broker's list alone: the number of another's may be another contract's there, and a
+        stop would watch a foreign price.
+        """
+        if name:
+            own = self._tables.get(name)
+            return own.get(instrument) if own is not None else None
         for table in reversed(self._tables.values()):
             found = table.get(instrument)
             if found is not None:

@@ -87,3 +87,17 @@ async def test_where_stops_wait_a_list_is_there_before_it_can_be_searched(book: 
     await asyncio.gather(*beside)
     assert len(master) == len(whole) > 0
     assert found(master) == found(whole)
+
+
+async def test_no_account_goes_by_the_number_that_another_brokers_list_has_for_a_contract(book: Book) -> None:
+    """It may be another contract's there: a stop would watch a foreign price."""
+    master, listed_once, listed_twice = InstrumentMaster(), LIST[1].id, LIST[0].id
+    for name in ("upstox", "zerodha"):
+        await master.reload(book.instruments, name)
+    assert master.get(listed_once, "upstox") is None
+    assert master.get(listed_once) == master.get(listed_once, "zerodha") == LIST[1]
+    assert [getattr(master.get(listed_twice, name), "token", None) for name in ("zerodha", "upstox", "nobody")] == [
+        LIST[0].token,
+        7,
+        None,
+    ]

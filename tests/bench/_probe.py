@@ -160,9 +160,10 @@ class LockProbe:
 
     def _words(self, spent: dict[int, float], free: set[int]) -> str:
         idents = {thread.native_id: thread.ident for thread in threading.enumerate()}
-        frames = sys._current_frames()
+        # Words at once: the frames hold this one, which would hold them, and with them all that the program reads.
+        places = {ident: place(frame) for ident, frame in sys._current_frames().items()}
         shares = [
-            f"{self._threads.name(thread)} {ms:.1f} ms at {place(frames.get(idents.get(thread) or 0))}"
+            f"{self._threads.name(thread)} {ms:.1f} ms at {places.get(idents.get(thread) or 0, place(None))}"
             for thread, ms in sorted(spent.items(), key=lambda item: -item[1])
             if ms > 0.1
         ]

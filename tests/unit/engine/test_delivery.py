@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from decimal import Decimal
 
@@ -14,8 +13,8 @@ from app.domain.instrument import Product
 from app.domain.portfolio import Holding
 from app.domain.stop import FiredBy, Stop, StopPlan, StopState
 from app.engine.delivery import opening_units, unreleased
-from tests.fakes.fast_loop import run
 from tests.fakes.trading import INFY, KEY, Rig
+from tests.unit.engine.rigged import play
 
 SHARES = replace(KEY, product=Product.CNC)
 DAY = 86_400 * 10**9
@@ -26,16 +25,6 @@ def held(settled: int, t1: int = 0, used: int = 0, released: int = 1_000, openin
         KEY.account, INFY.id, "INE009A01021", settled, t1, Decimal(900), 100_000, 100_000,
         used_quantity=used, authorised_quantity=released, opening_quantity=opening,
     )  # fmt: skip
-
-
-def play(script: Callable[[Rig], Awaitable[None]]) -> Rig:
-    async def scene() -> Rig:
-        rig = Rig()
-        await script(rig)
-        await rig.tasks.stop()
-        return rig
-
-    return run(scene())
 
 
 async def see(rig: Rig, *holdings: Holding, day: int | None = None) -> None:

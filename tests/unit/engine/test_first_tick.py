@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
@@ -11,21 +10,12 @@ import pytest
 from app.domain.errors import Unreachable
 from app.domain.market import Tick
 from app.domain.stop import Stop, StopPlan, StopState
-from tests.fakes.fast_loop import run, settle
+from tests.fakes.fast_loop import settle
 from tests.fakes.trading import INFY, KEY, Rig
+from tests.unit.engine.rigged import play
 
 DAY = 86_400 * 10**9
 LATER = 1_800_000_000
-
-
-def play(script: Callable[[Rig], Awaitable[None]]) -> Rig:
-    async def scene() -> Rig:
-        rig = Rig()
-        await script(rig)
-        await rig.tasks.stop()
-        return rig
-
-    return run(scene())
 
 
 async def next_day(rig: Rig) -> tuple[Rig, Stop]:

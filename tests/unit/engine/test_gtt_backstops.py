@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
@@ -20,24 +19,13 @@ from app.domain.order import OrderKind, OrderStatus, Side
 from app.domain.stop import Stop, StopPlan, StopState, is_triggered
 from app.engine.backstop_plan import BUDGET, Nothing, step
 from app.engine.gtt_plan import Delete, Rewrite, Write, found, next_action
-from tests.fakes.fast_loop import run
 from tests.fakes.trading import INFY, KEY, FakeBroker, Rig, refusal
 from tests.fakes.triggers import MADE_AT
+from tests.unit.engine.rigged import play_quoted as play
 
 SHARES = replace(KEY, product=Product.CNC)
 DISTANCE = 1_000
 DAY = 86_400 * 10**9
-
-
-def play(script: Callable[[Rig], Awaitable[None]]) -> Rig:
-    async def scene() -> Rig:
-        rig = Rig()
-        rig.last[INFY.id] = 100_000
-        await script(rig)
-        await rig.tasks.stop()
-        return rig
-
-    return run(scene())
 
 
 async def guarded(rig: Rig, quantity: int = 100, trigger: int = 99_000) -> Stop:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import time
 from decimal import Decimal
@@ -29,21 +28,12 @@ from app.domain.stop import (
     TrailKind,
     TriggerSource,
 )
-from tests.fakes.fast_loop import run, settle
+from tests.fakes.fast_loop import settle
 from tests.fakes.trading import ACCOUNT, INFY, KEY, OPTION, Rig
+from tests.unit.engine.rigged import play
 
 POINTS = Trail(TrailKind.POINTS, Decimal(500))
 LATER = 1_800_000_000
-
-
-def play(script: Callable[[Rig], Awaitable[None]]) -> Rig:
-    async def scene() -> Rig:
-        rig = Rig()
-        await script(rig)
-        await rig.tasks.stop()
-        return rig
-
-    return run(scene())
 
 
 async def armed(rig: Rig, plan: StopPlan, quantity: int = 100, key: PositionKey = KEY) -> Stop:

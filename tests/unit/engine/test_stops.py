@@ -18,18 +18,9 @@ from app.domain.stop import Stop, StopPlan, StopState
 from app.engine.watching import exit_request
 from tests.fakes.fast_loop import run, settle
 from tests.fakes.trading import ACCOUNT, INFY, KEY, Rig, kinds
+from tests.unit.engine.rigged import play
 
 CNC = PositionKey(ACCOUNT, INFY.id, Product.CNC)
-
-
-def play(script: Callable[[Rig], Awaitable[None]]) -> Rig:
-    async def scene() -> Rig:
-        rig = Rig()
-        await script(rig)
-        await rig.tasks.stop()
-        return rig
-
-    return run(scene())
 
 
 # -- arming ------------------------------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -12,22 +11,11 @@ from app.domain.ids import BrokerOrderId
 from app.domain.order import OrderKind, OrderRequest, OrderStatus, Side
 from app.domain.order_list import UnreadOrder
 from app.domain.stop import Stop, StopPlan, StopState
-from tests.fakes.fast_loop import run
 from tests.fakes.trading import INFY, KEY, Rig
+from tests.unit.engine.rigged import play_quoted as play
 
 WHY = "status: 'LEVITATING'"
 BY_PHONE = UnreadOrder(BrokerOrderId("77"), "", WHY)
-
-
-def play(script: Callable[[Rig], Awaitable[None]]) -> Rig:
-    async def scene() -> Rig:
-        rig = Rig()
-        rig.last[INFY.id] = 100_000
-        await script(rig)
-        await rig.tasks.stop()
-        return rig
-
-    return run(scene())
 
 
 async def guarded(rig: Rig) -> Stop:

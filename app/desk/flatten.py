@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from typing import TypeVar
 
 from app.desk.account import AccountDesk
+from app.desk.flatten_asked import Work, delete_triggers, sell_holdings, waiting
 from app.desk.flatten_books import (
     choice_words,
-    counted,
+    closing,
     key_of,
     open_positions,
     orphan_triggers,
@@ -29,18 +30,17 @@ from app.desk.flatten_messages import FlattenChoice, FlattenPlan, FlattenReport
 from app.desk.workspace import Workspace
 from app.domain.errors import AppError, Denied
 from app.domain.events import AuditEntry, Level, Noticed
-from app.domain.gtt import Gtt
-from app.domain.ids import OrderId
+from app.domain.ids import AccountId
 from app.domain.instrument import Product
 from app.domain.money import said_price
-from app.domain.order import Order, OrderKind, OrderRequest, Purpose, Side
-from app.domain.portfolio import Holding, Position, PositionKey
+from app.domain.order import Order, OrderStatus, Purpose
+from app.domain.portfolio import Position, PositionKey
 from app.domain.stop import FiredBy, StopState
 from app.engine.exit_plan import LOOKUP_SPACING
-from app.engine.rules import limit_pricer
-from app.runtime.clock import to_datetime
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 CANCEL_SECONDS = 5.0
 """Until cancelled orders must be gone from the book; then the exits go out all the same where no order of the trader's
@@ -50,32 +50,14 @@ LOOK_SECONDS = 0.3
 _EXITING = (StopState.FIRED, StopState.EXITING)
 
 
-@dataclass(slots=True)
-class _Work:
-    """One account's part, and what it came to."""
-
-    desk: AccountDesk
-    choice: FlattenChoice
-    cancelled: int = 0
-    exited: set[PositionKey] = field(default_factory=set)
-    sold: int = 0
-    deleted: int = 0
-    paused: int = 0
-    failed: list[str] = field(default_factory=list)
-    refused: dict[PositionKey, str] = field(default_factory=dict)
-    """Positions whose exit was denied, and why; not tried again and again, and said if they are open in the end."""
-    left: list[str] = field(default_factory=list)
-    """Triggers and holdings that were not asked for."""
-    alone: list[str] = field(default_factory=list)
-    """Orders from elsewhere, likewise, as last read."""
-
-
 class FlattenDesk:
     """Implements `desk.api.FlattenVerbs`."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._busy = False
+        self._loud: tuple[AccountId, ...] = ()
+        """The accounts of the last try, where it left something open."""
 
     async def plan(self, choice: FlattenChoice) -> FlattenPlan:
         """What there is to cancel and to exit, read now. Raises Denied when nobody is logged in."""
@@ -90,11 +72,14 @@ class FlattenDesk:
             try:
                 listed = await desk.state.read_orders()
                 open_ = open_positions((await desk.state.read_positions()).positions.values())
-                holdings += len(sellable(await desk.broker.holdings()))
-                gtts += len(await _waiting(desk))
             except AppError as failure:
                 unread.append(f"{desk.account}: {failure}")
                 continue
+            try:
+                holdings += len(sellable(await desk.broker.holdings()))
+                gtts += len(await waiting(desk))
+            except AppError as failure:
+                unread.append(f"holdings and triggers of {desk.account}: {failure}")
             mine, others = working(desk, listed)
             orders += mine
             elsewhere += others
@@ -128,7 +113,7 @@ class FlattenDesk:
         done already, or nobody is logged in."""
         if self._busy:
             raise Denied("Everything is being flattened already.", "Wait until that has ended.")
-        works = [_Work(desk, choice) for desk in self._desks(choice)]
+        works = [Work(desk, choice) for desk in self._desks(choice)]
         self._busy = True
         began = asyncio.get_running_loop().time()
         try:
@@ -147,11 +132,20 @@ class FlattenDesk:
             tuple(words for work in works for words in (*work.left, *work.alone)),
             took,
         )
-        if not report.verified:
-            self._workspace.publish(
-                Noticed(Level.ALARM, "Not everything is flat", "; ".join(report.not_flat), "See to it now.")
-            )
+        self._tell(report)
         return report
+
+    def _tell(self, report: FlattenReport) -> None:
+        """What is not flat is loud, until another try shows that it is."""
+        if not report.verified:
+            self._loud = report.accounts
+            left = "; ".join(report.not_flat)
+            self._workspace.publish(
+                Noticed(Level.ALARM, "Not everything is flat", left, "See to it now.", repeat_key="flatten:all")
+            )
+        elif self._loud and set(self._loud) <= set(report.accounts):
+            self._loud = ()
+            self._workspace.publish(Noticed(Level.INFO, "Everything is flat now", repeat_key="flatten over:all"))
 
     def _desks(self, choice: FlattenChoice) -> list[AccountDesk]:
         if choice.accounts:
@@ -167,7 +161,7 @@ class FlattenDesk:
 
     # -- one account -------------------------------------------------------------------------------------------------
 
-    async def _flatten(self, work: _Work) -> None:
+    async def _flatten(self, work: Work) -> None:
         """Entries are refused meanwhile: what is cancelled may not be asked for again by a timer."""
         orders = work.desk.orders
         before, orders.entries_refused = orders.entries_refused, "Everything is being flattened."
@@ -183,25 +177,34 @@ class FlattenDesk:
         words = "; ".join(work.failed) or "two readings of the broker's books show it"
         await self._audit(work.desk, "not flat" if work.failed else "verified flat", words)
 
-    async def _steps(self, work: _Work) -> None:
-        desk = work.desk
+    async def _steps(self, work: Work) -> None:
         await self._pause_strategies(work)
-        orders, positions = await desk.state.read_orders(), await desk.state.read_positions()
-        mine, others = working(desk, orders)
+        orders, positions = await self._books(work.desk)
+        mine, others = working(work.desk, orders)
         doomed = [*mine, *others] if work.choice.elsewhere else mine
         # An order of the trader's that would close a position as well must be gone before its exit is sent.
         waits = {key_of(order) for order in doomed}
-        open_ = open_positions(positions.positions.values())
         await asyncio.gather(
             self._cancel(work, doomed),
-            *(self._leave(work, position.key) for position in open_ if position.key not in waits),
-            self._gtts(work),
+            *(self._leave(work, position.key) for position in open_positions(positions) if position.key not in waits),
         )
-        await self._sell(work)
-        await self._until_flat(work)
+        # A holding that nobody buys keeps no position waiting.
+        await asyncio.gather(self._until_flat(work), delete_triggers(work), sell_holdings(work, self._workspace))
         await self._verify(work)
 
-    async def _pause_strategies(self, work: _Work) -> None:
+    async def _books(self, desk: AccountDesk) -> tuple[Sequence[Order], Sequence[Position]]:
+        """Orders and positions, read now; where the broker does not tell them, as they were known last: a stop that is
+        hit goes by no more."""
+        try:
+            orders = await _patiently(desk.state.read_orders)
+            return orders, tuple((await _patiently(desk.state.read_positions)).positions.values())
+        except AppError as failure:
+            log.info("%s is flattened by what was known last: %s", desk.account, failure)
+            reading = desk.state.reading
+            known = () if reading is None else tuple(reading.positions.values())
+            return tuple(desk.state.orders.values()), known
+
+    async def _pause_strategies(self, work: Work) -> None:
         """Or the next buy time would open again what is closed now."""
         for strategy in running(work.desk):
             try:
@@ -211,7 +214,7 @@ class FlattenDesk:
             else:
                 work.paused += 1
 
-    async def _cancel(self, work: _Work, doomed: Sequence[Order]) -> None:
+    async def _cancel(self, work: Work, doomed: Sequence[Order]) -> None:
         """Returns when the book shows them gone, or after a while."""
         if not doomed:
             return
@@ -221,14 +224,15 @@ class FlattenDesk:
         wanted = {order.broker_order_id for order in doomed}
         until = loop.time() + CANCEL_SECONDS
         while True:
-            listed = {order.broker_order_id: order for order in await desk.state.read_orders()}
-            working = {n for n in wanted if n not in listed or not listed[n].status.is_final}
-            if not working or loop.time() >= until:
-                work.cancelled = len(wanted) - len(working)
+            await _quietly(desk.state.read_orders())
+            listed = [desk.state.orders[number] for number in wanted if number in desk.state.orders]
+            ended = [order for order in listed if order.status.is_final]
+            if len(ended) == len(wanted) or loop.time() >= until:
+                work.cancelled = sum(order.status is OrderStatus.CANCELLED for order in ended)
                 return
             await asyncio.sleep(LOOK_SECONDS)
 
-    async def _leave(self, work: _Work, key: PositionKey) -> None:
+    async def _leave(self, work: Work, key: PositionKey) -> None:
         desk = work.desk
         try:
             for stop in desk.stops.stops_on(key):
@@ -244,79 +248,53 @@ class FlattenDesk:
         else:
             work.exited.add(key)
 
-    async def _until_flat(self, work: _Work) -> None:
-        """What is open still, or has been opened by an order that filled while it was cancelled, leaves too."""
-        desk, loop = work.desk, asyncio.get_running_loop()
+    async def _until_flat(self, work: Work) -> None:
+        """What is open still, or has been opened by an order that filled while it was cancelled, leaves too. A reading
+        that fails is made again."""
+        loop = asyncio.get_running_loop()
         until = loop.time() + EXIT_SECONDS
         while True:
-            positions = open_positions((await desk.state.read_positions(routine=True)).positions.values())
-            mine, others = working(desk, await desk.state.read_orders(routine=True))
-            busy = {key_of(order) for order in ([*mine, *others] if work.choice.elsewhere else mine)}
-            todo = [p.key for p in positions if p.key not in work.refused]
-            on_the_way = any(s.state in _EXITING for p in positions for s in desk.stops.stops_on(p.key))
-            if not (todo or on_the_way) or loop.time() >= until:
+            try:
+                flat = await self._round(work)
+            except AppError as failure:
+                log.info("%s: whether it is flat cannot be read yet: %s", work.desk.account, failure)
+                flat = False
+            if flat or loop.time() >= until:
                 return
-            for key in todo:
-                squared = key in work.exited and not desk.stops.can_fire
-                if key not in busy and not squared:
-                    await self._leave(work, key)
             await asyncio.sleep(LOOK_SECONDS)
 
-    async def _gtts(self, work: _Work) -> None:
-        waiting = await _waiting(work.desk)
-        if not work.choice.gtts:
-            if waiting:
-                work.left.append(f"{work.desk.account}: {counted(len(waiting), 'trigger')} (GTT)")
-            return
-        for gtt in waiting:
-            try:
-                await work.desk.orders.gtts.delete(gtt.id, purpose=Purpose.EXIT)
-            except AppError as failure:
-                work.failed.append(f"The trigger of {gtt.instrument} could not be deleted: {failure}")
-            else:
-                work.deleted += 1
-
-    async def _sell(self, work: _Work) -> None:
+    async def _round(self, work: Work) -> bool:
+        """Whether nothing is left to do. Raises AppError."""
         desk = work.desk
-        there = sellable(await desk.broker.holdings())
-        if not work.choice.holdings:
-            if there:
-                work.left.append(f"{desk.account}: {counted(len(there), 'holding')}")
-            return
-        for holding in there:
-            try:
-                order = await desk.orders.place(self._sale(desk, holding), purpose=Purpose.EXIT)
-                await _filled(desk, order)
-            except AppError as failure:
-                work.failed.append(f"The holding of {holding.instrument} could not be sold: {failure}")
-            else:
-                work.sold += 1
+        positions = open_positions((await desk.state.read_positions(routine=True)).positions.values())
+        mine, others = working(desk, await desk.state.read_orders(routine=True))
+        busy = closing([*mine, *others] if work.choice.elsewhere else mine, positions)
+        todo = [p.key for p in positions if p.key not in work.refused]
+        on_the_way = any(s.state in _EXITING for p in positions for s in desk.stops.stops_on(p.key))
+        for key in todo:
+            squared = key in work.exited and not desk.stops.can_fire
+            if key not in busy and not squared:
+                await self._leave(work, key)
+        return not (todo or on_the_way)
 
-    def _sale(self, desk: AccountDesk, holding: Holding) -> OrderRequest:
-        instrument = self._workspace.instrument(holding.instrument)
-        day = to_datetime(desk.clock.now()).date()
-        rule = self._workspace.rules.rule(desk.account.partition("-")[0], instrument, day)
-        last = desk.last_price(instrument.id) or holding.last_price
-        price = limit_pricer(rule, instrument, Side.SELL)(last) if rule.kind is OrderKind.LIMIT else None
-        return OrderRequest(
-            desk.account, instrument.id, Side.SELL, holding.sellable, holding.product, rule.kind, price=price
-        )
-
-    async def _verify(self, work: _Work) -> None:
-        """Twice, a second apart: unknown is not flat, and a late fill may be on its way."""
-        found: list[str] = []
-        for reading in range(2):
-            if reading:
-                await asyncio.sleep(LOOKUP_SPACING)
+    async def _verify(self, work: Work) -> None:
+        """Twice in a row, a second apart: unknown is not flat, and a late fill may be on its way."""
+        found = await self._look(work)
+        while True:
+            before = found
+            await asyncio.sleep(LOOKUP_SPACING)
             found = await self._look(work)
-            if found and reading:
+            if bool(found) == bool(before):
                 break
         work.failed += found
 
-    async def _look(self, work: _Work) -> list[str]:
+    async def _look(self, work: Work) -> list[str]:
         desk = work.desk
-        positions = (await desk.state.read_positions()).positions.values()
-        mine, others = working(desk, await desk.state.read_orders())
+        try:
+            positions = (await _patiently(desk.state.read_positions)).positions.values()
+            mine, others = working(desk, await _patiently(desk.state.read_orders))
+        except AppError as failure:
+            return [f"{desk.account}: whether it is flat could not be read. {failure}"]
         found = [_still_open(position, work.refused.get(position.key)) for position in open_positions(positions)]
         asked = [*mine, *others] if work.choice.elsewhere else mine
         found += [f"{self._words(desk, order)} still works" for order in asked]
@@ -350,35 +328,22 @@ def _still_open(position: Position, refused: str | None) -> str:
     return f"{position.key.instrument} ({position.key.product}) could not be exited: {refused}"
 
 
-async def _waiting(desk: AccountDesk) -> list[Gtt]:
-    try:
-        listed = await desk.orders.gtts.read()
-        ours = desk.stops.backstops.triggers.ids  # they go with their stops
-        return [gtt for gtt in listed if gtt.status.can_change and gtt.id not in ours]
-    except Denied:
-        return []  # this broker keeps none
-
-
-async def _filled(desk: AccountDesk, order: OrderId) -> None:
-    """Until the sale has ended. Raises Denied when it did not fill."""
+async def _patiently(read: Callable[[], Awaitable[T]]) -> T:
+    """Asked again for a while when it fails. Raises what it failed with last."""
     loop = asyncio.get_running_loop()
-    until = loop.time() + EXIT_SECONDS / 2
+    until = loop.time() + CANCEL_SECONDS
     while True:
-        found = next(
-            (one for one in await desk.state.read_orders() if one.id == order or str(one.tag) == str(order)), None
-        )
-        if found is not None and found.status.is_final:
-            if found.filled_quantity < found.quantity:
-                raise Denied(f"{found.filled_quantity} of {found.quantity} were sold.", detail=found.status_text or "")
-            return
-        if loop.time() >= until:
-            raise Denied("The order still waits.", "See the orders list.")
+        try:
+            return await read()
+        except AppError:
+            if loop.time() >= until:
+                raise
         await asyncio.sleep(LOOK_SECONDS)
 
 
-async def _quietly(work: Awaitable[None]) -> None:
-    """What could not be cancelled shows in the book; it may have filled meanwhile."""
+async def _quietly(work: Awaitable[object]) -> None:
+    """What could not be cancelled, or read, shows in the book later; it may have filled meanwhile."""
     try:
         await work
     except AppError as failure:
-        log.info("not cancelled: %s", failure)
+        log.info("not yet: %s", failure)

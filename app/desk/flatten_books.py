@@ -43,6 +43,12 @@ def open_positions(positions: Iterable[Position]) -> list[Position]:
     return [p for p in positions if p.quantity > 0 or (p.quantity < 0 and p.key.product not in delivery)]
 
 
+def closing(orders: Iterable[Order], positions: Iterable[Position]) -> set[PositionKey]:
+    """The positions that an order among these could close as well, so that an exit beside it would be one too many."""
+    held = {position.key: position.quantity for position in positions}
+    return {key_of(order) for order in orders if held.get(key_of(order), 0) * order.side.sign < 0}
+
+
 def running(desk: AccountDesk) -> list[Strategy]:
     """Strategies that may enter by themselves."""
     return [s for s in desk.strategies.strategies if s.state.is_running and not s.paused]

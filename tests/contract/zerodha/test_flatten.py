@@ -180,6 +180,31 @@ async def test_a_full_disk_holds_nothing_back(trader: Trader, monkeypatch: pytes
     assert any("audit trail" in event.title for event in told if isinstance(event, Noticed))
 
 
+async def test_holdings_and_triggers_that_cannot_be_read_keep_no_position_waiting(trader: Trader) -> None:
+    """Nobody asked for them; and a reading of the positions that fails is made again."""
+    key = await trader.hold(10, Product.MIS)
+    before = sum(await sold(trader))
+    await limit(trader, Side.SELL, 105, 10)  # it would sell the position as well: the exit waits until it is gone
+    broken = ["limits=off", "status=502:route=holdings,count=0", "status=502:route=gtt,count=0"]
+    await trader.exchange.control("PUT", "/faults", {"faults": broken})
+    try:
+        plan = await trader.desk.flatten.plan(FlattenChoice())
+        assert (len(plan.orders), len(plan.positions)) == (1, 1)
+        assert plan.unread[0].startswith(f"holdings and triggers of {trader.account}: ")
+        await trader.exchange.control("POST", "/faults", {"faults": ["status=502:route=positions,count=2"]})
+        report = await trader.desk.flatten.run(FlattenChoice())
+        asked = await trader.desk.flatten.run(FlattenChoice(holdings=True, gtts=True))
+    finally:
+        await trader.exchange.control("PUT", "/faults", {"faults": ["limits=off"]})
+    assert report.not_flat == ()
+    assert (report.cancelled, report.exited) == (1, 1)
+    left = [f"{trader.account}: {what} could not be read" for what in ("holdings", "triggers (GTT)")]
+    assert sorted(report.left_alone)[-2:] == left
+    assert sum(await sold(trader)) == before + 10
+    assert (await quantities(trader))[key] == 0
+    assert [any(words.startswith(one) for words in asked.not_flat) for one in left] == [True, True]
+
+
 async def test_what_is_not_flat_is_named_and_loud(trader: Trader) -> None:
     await trader.hold(4, Product.MIS)
     heard: list[object] = []
@@ -198,6 +223,8 @@ async def test_what_is_not_flat_is_named_and_loud(trader: Trader) -> None:
     assert [e.level for e in heard if isinstance(e, Noticed) and e.title == "Not everything is flat"] == [Level.ALARM]
     orders = await trader.desk.trading.orders()
     assert not [order for order in orders if order.status is OrderStatus.OPEN]
+    assert (await trader.desk.flatten.run(FlattenChoice())).verified
+    assert Noticed(Level.INFO, "Everything is flat now", repeat_key="flatten over:all") in heard  # the strip goes
     await trader.desk.session.disconnect(trader.account)
     with pytest.raises(Denied, match="not logged in"):
         await trader.desk.flatten.run(FlattenChoice((trader.account,)))

@@ -129,7 +129,7 @@ class FlattenDesk:
             sum(work.deleted for work in works),
             sum(work.paused for work in works),
             tuple(words for work in works for words in work.failed),
-            tuple(words for work in works for words in (*work.left, *work.alone)),
+            tuple(words for work in works for words in (*sorted(work.left), *work.alone)),
             took,
         )
         self._tell(report)

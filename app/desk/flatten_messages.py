@@ -51,7 +51,7 @@ class FlattenPlan:
     behind: int = 0
     """Triggers behind stops whose positions are exited: they go with them."""
     kept: int = 0
-    """Triggers behind stops on what is not exited (holdings): they stay, ticked or not."""
+    """Triggers behind stops on what is not exited (holdings): they stay, ticked or not, unless the shares are sold."""
 
     @property
     def empty(self) -> bool:

@@ -63,6 +63,8 @@ class FlattenDialog(QDialog):
         self._close = QPushButton("&Leave as it is")
         self._close.setObjectName("flatten.close")
         self._close.clicked.connect(self.reject)
+        self._plan: FlattenPlan | None = None
+        self._more["holdings"].toggled.connect(lambda _on: self._count_triggers())
         self._lay_out()
         self._look()
 
@@ -146,14 +148,18 @@ class FlattenDialog(QDialog):
         for name, number in found.items():
             self._more[name].setEnabled(number > 0)
             words = f"{number}, left alone unless ticked" if number else "none"
-            if name == "gtts":
-                words = _triggers(plan)
             self._counts[name].setText(f"{words}: {_named(names)}" if name == "elsewhere" and number else words)
+        self._plan = plan
+        self._count_triggers()
         self._do.setEnabled(bool(plan.accounts))
         if plan.unread:
             told = "; ".join(self._facts.named(words) for words in plan.unread)
             self.message.say(f"Could not be read, and will be tried: {told}", "strip-danger")
         self._fit()
+
+    def _count_triggers(self) -> None:
+        if self._plan is not None:
+            self._counts["gtts"].setText(_triggers(self._plan, sold=self._more["holdings"].isChecked()))
 
     def _fit(self) -> None:
         """What is exited may take several lines."""
@@ -223,13 +229,16 @@ class FlattenDialog(QDialog):
             super().keyPressEvent(event)
 
 
-def _triggers(plan: FlattenPlan) -> str:
-    """Those of others, which the box is about, and Stopline's own behind stops, which it is not."""
+def _triggers(plan: FlattenPlan, *, sold: bool) -> str:
+    """Those of others, which the box is about, and Stopline's own behind stops, which go with what they guard."""
     words = f"{plan.gtts}, left alone unless ticked" if plan.gtts else "none of yours"
     if plan.behind:
         words += f"; {plan.behind} behind stops on these positions {'goes' if plan.behind == 1 else 'go'} with them"
     if plan.kept:
-        words += f"; {plan.kept} behind stops on shares that are held {'stays' if plan.kept == 1 else 'stay'}"
+        verb = "go with them" if sold else "stay"
+        if plan.kept == 1:
+            verb = "goes with them" if sold else "stays"
+        words += f"; {plan.kept} behind stops on shares that are held {verb}"
     return words if plan.gtts or plan.behind or plan.kept else "none"
 
 

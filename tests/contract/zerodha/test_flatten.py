@@ -112,8 +112,8 @@ async def test_everything_is_flat_each_unit_was_sold_once_and_the_rest_is_left_a
     assert {one.state for one in ended.values()} == {StopState.CLOSED}
     assert ended[stop.id].fired_by is FiredBy.TRADER
     assert report.left_alone == (
-        f"{trader.account}: 1 trigger (GTT)",
         f"{trader.account}: 1 holding",
+        f"{trader.account}: 1 trigger (GTT)",
         "From elsewhere: BUY 3 NSE:INFY LIMIT at 1,050.00",
     )
     trail = [line.what for line in await trader.desk.stops.audit() if line.subject == "flatten all"]

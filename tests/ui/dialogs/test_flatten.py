@@ -79,6 +79,10 @@ def test_triggers_behind_stops_are_told_apart_from_the_traders_own(
     box = page.dialog.findChild(QCheckBox, "flatten.gtts")
     assert box is not None
     assert box.isEnabled() == bool(gtts)
+    holdings = page.dialog.findChild(QCheckBox, "flatten.holdings")
+    assert holdings is not None
+    holdings.setChecked(True)  # those on shares that are held go with the shares
+    assert page.text("flatten.gtts.count") == words.replace("held stays", "held goes with them")
 
 
 def test_ctrl_enter_flattens_what_is_ticked(page: Page) -> None:

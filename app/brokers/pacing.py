@@ -6,6 +6,7 @@ import asyncio
 import math
 import time
 from bisect import bisect_right, insort
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -15,7 +16,7 @@ from app.domain.errors import RateLimited
 class Window:
     """At most `limit` calls in any `seconds`; more wait their turn, first come, first served. Loop thread.
 
-    The last `kept` of them are for urgent calls, which also pass those that wait.
+    The last `kept` of them are for urgent calls, which also pass those that wait: whom they pass waits on.
     """
 
     def __init__(self, limit: int, seconds: float = 1.0, kept: int = 0, patience: float = math.inf) -> None:
@@ -24,27 +25,47 @@ class Window:
         self._kept = kept
         self._patience = patience
         self._turns: list[float] = []
-        """When calls leave or left, ascending; those of the last `seconds` and those that wait."""
+        """When calls left, and when urgent ones that wait will, ascending; those of the last `seconds`."""
+        self._waiting: list[float] = []
+        """When the others that wait hope to leave, ascending."""
 
     @property
     def used(self) -> float:
         """The share of the calls that have left or wait, from 0 to 1."""
-        return (len(self._turns) - bisect_right(self._turns, time.monotonic() - self._seconds)) / self._limit
+        left = len(self._turns) - bisect_right(self._turns, time.monotonic() - self._seconds)
+        return (left + len(self._waiting)) / self._limit
 
     async def turn(self, *, urgent: bool = False) -> None:
         """Returns when the caller may send. Raises RateLimited when that is further away than `patience` seconds."""
         now = time.monotonic()
         del self._turns[: bisect_right(self._turns, now - self._seconds)]
-        ahead = bisect_right(self._turns, now) if urgent else len(self._turns)
-        room = self._limit if urgent else self._limit - self._kept
-        at = max(now, self._turns[ahead - room] + self._seconds) if ahead >= room else now
-        if at - now > self._patience:
+        if urgent:
+            at = self._slot(self._turns, now, self._limit)
+            self._refuse_beyond(at - now)
+            insort(self._turns, at)  # it is not passed any more
+            if at > now:
+                await asyncio.sleep(at - now)
+            return
+        at = self._slot(sorted(self._turns + self._waiting), now, self._limit - self._kept)
+        self._refuse_beyond(at - now)
+        while at > now:
+            insort(self._waiting, at)
+            try:
+                await asyncio.sleep(at - now)
+            finally:
+                self._waiting.remove(at)
+            now, at = at, self._slot(self._turns, at, self._limit)
+        insort(self._turns, now)
+
+    def _slot(self, turns: Sequence[float], now: float, room: int) -> float:
+        """From `now` on, the first moment at which fewer than `room` of these are less than `seconds` old."""
+        return max(now, turns[-room] + self._seconds) if len(turns) >= room else now
+
+    def _refuse_beyond(self, wait: float) -> None:
+        if wait > self._patience:
             raise RateLimited(
-                f"{self._limit} requests in {self._seconds / 60:.0f} minutes are used up.", retry_after=at - now
+                f"{self._limit} requests in {self._seconds / 60:.0f} minutes are used up.", retry_after=wait
             )
-        insort(self._turns, at)
-        if at > now:
-            await asyncio.sleep(at - now)
 
 
 def seconds_asked(retry_after: str, date: str = "") -> float | None:

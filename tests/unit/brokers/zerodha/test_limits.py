@@ -7,6 +7,7 @@ import pytest
 from app.brokers import pacing
 from app.brokers.pacing import Window
 from app.brokers.zerodha.rest import Limits
+from tests.fakes.fast_loop import run
 
 
 class Hands:
@@ -20,6 +21,14 @@ class Hands:
 
     async def sleep(self, seconds: float) -> None:
         self.slept = seconds
+
+
+class LoopTime:
+    """Time as the running loop has it."""
+
+    @staticmethod
+    def monotonic() -> float:
+        return asyncio.get_running_loop().time()
 
 
 @pytest.fixture
@@ -48,10 +57,55 @@ async def test_no_window_of_a_second_sees_more_than_the_limit(hands: Hands) -> N
     assert leaves[-1] - leaves[0] < 7.0
 
 
-async def test_urgent_calls_pass_those_that_wait(hands: Hands) -> None:
-    window = Window(10, kept=2)
-    assert [await wait_of(window, hands) for _ in range(10)] == [0.0] * 8 + [1.0] * 2
-    assert [await wait_of(window, hands, urgent=True) for _ in range(3)] == [0.0, 0.0, 1.0]
+def test_urgent_calls_pass_those_that_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pacing, "time", LoopTime)
+
+    async def scene() -> tuple[list[float], list[float]]:
+        window = Window(10, kept=2)
+        begun = LoopTime.monotonic()
+
+        async def leaves(*, urgent: bool) -> float:
+            await window.turn(urgent=urgent)
+            return round(LoopTime.monotonic() - begun, 6)
+
+        ordinary = [asyncio.ensure_future(leaves(urgent=False)) for _ in range(10)]
+        await asyncio.sleep(0)
+        urgent = await asyncio.gather(*(leaves(urgent=True) for _ in range(3)))
+        return await asyncio.gather(*ordinary), urgent
+
+    assert run(scene()) == ([0.0] * 8 + [1.0] * 2, [0.0, 0.0, 1.0])
+
+
+async def test_several_urgent_calls_that_wait_leave_one_after_the_other(hands: Hands) -> None:
+    window = Window(3, kept=1)
+    for _ in range(3):
+        await window.turn(urgent=True)
+        hands.now += 0.1
+    assert [await wait_of(window, hands, urgent=True) for _ in range(4)] == [0.7, 0.8, 0.9, 1.7]
+
+
+def test_who_is_passed_waits_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No second sees more calls than the broker takes, however many pass those that wait."""
+    left: list[float] = []
+    monkeypatch.setattr(pacing, "time", LoopTime)
+
+    async def scene() -> None:
+        loop = asyncio.get_running_loop()
+        window = Window(3, kept=1)
+
+        async def call(*, urgent: bool) -> None:
+            await window.turn(urgent=urgent)
+            left.append(round(loop.time(), 6))
+
+        calls = [asyncio.ensure_future(call(urgent=False)) for _ in range(5)]
+        for _ in range(8):
+            await asyncio.sleep(0.15)
+            calls.append(asyncio.ensure_future(call(urgent=True)))
+        await asyncio.gather(*calls)
+
+    run(scene())
+    assert len(left) == 13
+    assert all(sum(start <= at < start + 0.999 for at in left) <= 3 for start in left)
 
 
 async def test_what_is_long_past_does_not_count(hands: Hands) -> None:

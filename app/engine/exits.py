@@ -18,6 +18,7 @@ from app.domain.stop import Stop, StopState
 from app.engine.account import AccountState, PositionReading
 from app.engine.attempts import Attempts
 from app.engine.exit_alarms import WAITS_FOR_LOGIN, Call, call, priced_anew, step_failed
+from app.engine.exit_pace import FIRST_ATTEMPTS, ExitPace
 from app.engine.exit_plan import (
     LOOKUP_SPACING,
     MODIFICATIONS,
@@ -45,13 +46,6 @@ log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
 """How often a fired stop looks again when the stream says nothing."""
-FIRST_ATTEMPTS = 3
-"""Attempts that follow each other at once; each later one waits, and raises an alarm."""
-LATER_SECONDS = 2.0
-LATEST_SECONDS = 30.0
-"""The wait doubles up to this: a broker that refuses all day must not use up the day's orders."""
-RATE_SECONDS = 1.0
-"""The broker counts orders per calendar second."""
 STEPS_BEFORE_ALARM = 3
 """New prices of a resting exit before the trader is called."""
 
@@ -87,9 +81,7 @@ class ExitFollower:
         self._news = asyncio.Event()
         self._attempts = Attempts(stop.id, stop.side, self._loop_time)
         self._kind = self._price.usual
-        self._sends = 0
-        self._held_by: frozenset[BrokerOrderId] = frozenset()
-        self._not_before = 0.0
+        self._pace = ExitPace(self._loop_time)
         self._seen = SeenPosition(stop.key, stop.side, self._loop_time)
         self.gave_up = False
         """An attempt was proven absent: it may come all the same."""
@@ -110,13 +102,13 @@ class ExitFollower:
 
     def sent(self, tags: Mapping[Tag, int]) -> None:
         """The hot path wrote the first attempt (or it waits for a connection of the exit line): units by tag."""
-        self._sends = 1
+        self._pace.first_sent()
         self._attempts.sent(tags)
 
     def replied(self, reply: ExitReply) -> None:
         """The broker's answer to an attempt. Called on the loop, from the exit line."""
         if isinstance(reply.error, RateLimited):
-            self._not_before = max(self._not_before, self._loop_time() + RATE_SECONDS)
+            self._pace.rate_limited()
         self._record.note(self.stop, *self._attempts.answered(reply))
         self._news.set()
 
@@ -127,11 +119,9 @@ class ExitFollower:
 
     def _on_order(self, order: Order) -> None:
         goes_on = order.status is OrderStatus.PARTIALLY_FILLED and self._attempts.knows(order.broker_order_id)
-        if order.status.is_final and order.broker_order_id in self._held_by:
-            self._held_by -= {order.broker_order_id}  # what refused the last attempts is gone
-            self._not_before = min(self._not_before, self._loop_time() + RATE_SECONDS)
+        self._pace.ended(order)
         if self._attempts.concerns(order, self.stop.key):
-            self._seen.traded(ours=order.broker_order_id in self._attempts.orders)
+            self._seen.heard(order, ours=order.broker_order_id in self._attempts.orders)
             if not goes_on:  # else it fills on, as before: the next look is soon enough, and brokers count reads
                 self._news.set()
 
@@ -218,6 +208,8 @@ class ExitFollower:
             for absent in self._attempts.looked_up():
                 self.gave_up = True
                 self._record.note(self.stop, "absent", f"order {absent} does not exist")
+            if self._told and self._seen.current is not None:
+                return  # somebody else has read meanwhile what was waited for
             if not (self._unhurried and self._seen.recent):
                 await self._state.read_positions(routine=self._unhurried)
         except AppError as failure:
@@ -257,10 +249,11 @@ class ExitFollower:
 
     async def _send(self, step: Send) -> None:
         """The next attempt: intents on disk first, then the wire."""
-        if not self._may_send():
-            await self._wait(min(LOOK_SECONDS, max(0.0, self._not_before - self._loop_time())))
+        if self._pace.news("exit", self._pace.sends, self._price.refusal):
+            self._tell_why(step)
+        if self._pace.wait:
+            await self._wait(min(LOOK_SECONDS, self._pace.wait))
             return  # what was read may be old by now
-        self._tell_why(step)
         live = self._attempts.live
         self.stop = replace(self.stop, attempt=self.stop.attempt + 1)
         requests = [
@@ -271,10 +264,7 @@ class ExitFollower:
         if self._attempts.live - live or not self._still_held(step.quantity):
             return  # while the journal wrote, a late order or a smaller position turned up: decide again
         self._kind = step.kind
-        self._sends += 1
-        later = self._sends - FIRST_ATTEMPTS
-        if later >= 0:
-            self._not_before = self._loop_time() + min(LATER_SECONDS * 2 ** min(later, 8), LATEST_SECONDS)
+        self._pace.sent()
         price = self._limit(self.stop.side) if step.kind is OrderKind.LIMIT else None
         self._attempts.sent({self.stop.tag(n): units for n, units in enumerate(step.sizes, 1)})
         line = self._line()
@@ -302,9 +292,6 @@ class ExitFollower:
             self.replied(ExitReply(Tag(order.tag or ""), number if failure is None else None, failure, 0, 0))
         await self._wait(LOOK_SECONDS)
 
-    def _may_send(self) -> bool:
-        return self._loop_time() >= self._not_before
-
     def _still_held(self, quantity: int) -> bool:
         """On everything known now the position is large enough for an exit of this quantity (F4)."""
         held = self._own_position
@@ -314,12 +301,11 @@ class ExitFollower:
         """Calls the trader where an exit did not do its work."""
         refusal = self._price.refusal
         why = refusal.words if refusal is not None else ""
-        if self._sends >= FIRST_ATTEMPTS:
+        sends = self._pace.sends
+        if sends >= FIRST_ATTEMPTS:
             why = why or str(self._attempts.refused or step.reason)
-        told = call(
-            self.stop, self.instrument.symbol, self._sends, FIRST_ATTEMPTS, refusal, why, self._state.orders.values()
-        )
-        self._held_by = frozenset() if told is None else told.held_by
+        told = call(self.stop, self.instrument.symbol, sends, FIRST_ATTEMPTS, refusal, why, self._state.orders.values())
+        self._pace.held_by = frozenset() if told is None else told.held_by
         if told is not None:
             self._tell(told)
 
@@ -361,15 +347,13 @@ class ExitFollower:
 
     async def _square_off_excess(self, step: SquareOffExcess) -> None:
         """Two exits crossed on the wire (F4): the excess goes back, loudly, and is followed like an exit."""
-        if not self._may_send():
-            await self._wait(LOOK_SECONDS)
+        if self._pace.news("excess", self.stop.attempt, step.quantity):
+            told = f"{self.instrument.symbol} was closed twice; the excess of {step.quantity} is being squared off."
+            self._record.alarm(self.stop, told, "Check the position.")
+        if self._pace.wait:
+            await self._wait(min(LOOK_SECONDS, self._pace.wait))
             return
-        self._record.alarm(
-            self.stop,
-            f"{self.instrument.symbol} was closed twice; the excess of {step.quantity} is being squared off.",
-            "Check the position.",
-        )
-        self._not_before = self._loop_time() + LATER_SECONDS
+        self._pace.excess_sent()
         self.stop = replace(self.stop, attempt=self.stop.attempt + 1)
         request = exit_request(self.stop, step.quantity, self._price.usual, step.side)
         if self._price.usual is OrderKind.LIMIT:

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from app.domain.order import Side
+from app.domain.ids import BrokerOrderId
+from app.domain.order import Order, Side
 from app.domain.portfolio import PositionKey
 from app.engine.account import PositionReading
 
@@ -33,6 +34,8 @@ class SeenPosition:
         self._ours_at = 0.0
         """The same of ours alone."""
         self._turned_since: float | None = None
+        self._told: dict[BrokerOrderId, tuple[int, bool]] = {}
+        """Of each order that was heard of: what it had filled, and whether it had ended."""
 
     def take(self, reading: PositionReading) -> None:
         """A reading of all positions."""
@@ -54,8 +57,13 @@ class SeenPosition:
         """It could not be read."""
         self.quantity = None
 
-    def traded(self, *, ours: bool) -> None:
-        """News of orders: what was read before is old."""
+    def heard(self, order: Order, *, ours: bool) -> None:
+        """News of an order: what was read before is old where it tells of a fill or of an end. A list that repeats what
+        the stream has told says nothing new."""
+        number, news = order.broker_order_id, (order.filled_quantity, order.status.is_final)
+        if self._told.get(number, (0, False)) == news:
+            return
+        self._told[number] = news
         self.traded_at = self._now()
         if ours:
             self._ours_at = self.traded_at

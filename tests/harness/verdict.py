@@ -17,9 +17,9 @@ from tests.harness.world import MORNING, Traded
 
 KNOWN_AFTER = 0.1
 """Seconds after which whoever looks into the order book before he sends again has seen an order there."""
-NEXT_ATTEMPT = 3.0
-"""Seconds until which the attempt after a refused one has left; it is said with that."""
-NEXT_ATTEMPT_SLOW = 8.0
+REFUSAL_SAID = 1.5
+"""Seconds until a refusal is said: book and positions are read first, whenever the next attempt may leave."""
+REFUSAL_SAID_SLOW = 8.0
 """The same over a busy disk."""
 PAID_AFTER = 4.0
 """Seconds after there is space again until what the journal was owed is written."""
@@ -378,10 +378,10 @@ def _alarms_missing(stage: Stage) -> Iterator[str]:
 
 
 def _closed_by_another(stage: Stage, order: Order, since: float) -> bool:
-    """Before the next attempt could leave: nothing was lost then. A conversion leaves no trade."""
+    """Before anybody had read again: nothing was lost then. A conversion leaves no trade."""
     name = f"{order.exchange}:{order.tradingsymbol}"
     slow = any(begin <= since <= end for begin, end in stage.slow)
-    until = since + (NEXT_ATTEMPT_SLOW if slow else NEXT_ATTEMPT)
+    until = since + (REFUSAL_SAID_SLOW if slow else REFUSAL_SAID)
     return any(one == name and since - 0.5 <= at <= until for one, at in stage.converted) or any(
         (t.token, t.product, t.net) == (order.token, order.product, 0) and stop_of_tag(t.tag or None) is None
         for t in stage.world.traded

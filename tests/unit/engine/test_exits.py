@@ -184,6 +184,21 @@ def test_an_exit_that_is_refused_again_and_again_is_one_alarm_that_counts() -> N
     assert len({alarm.repeat_key for alarm in still}) == 1, "each takes the last one's place"
 
 
+def test_a_refusal_is_told_when_it_is_known_and_not_when_the_next_attempt_leaves() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        rig.broker.answers = [refusal("RMS:Blocked for nse_cm")] * 9
+        rig.tick(98_900)
+        for attempts, later in ((3, 1.9), (4, 2.0), (5, 4.0), (6, 8.0)):
+            await asyncio.sleep(later)
+            assert len(rig.exits) == attempts, "the next waits for longer"
+            assert f"still open after {attempts} exit attempts" in rig.alarms[-1]
+        rig.broker.answers = []
+        await rig.ended(stop)
+
+    play(script)
+
+
 def test_a_circuit_limit_that_a_refusal_names_is_the_next_price() -> None:
     rig = fire_with(refusal("Your order price is lower than the current lower circuit limit of 987.10."))
     assert rig.exits[1].price == 98_710
@@ -391,6 +406,27 @@ def test_two_exits_that_crossed_are_squared_off_with_an_alarm() -> None:
     rig = play(script)
     assert rig.broker.placed[-1].side is Side.BUY
     assert any("closed twice" in alarm for alarm in rig.alarms)
+
+
+def test_an_excess_goes_back_by_what_others_have_read_while_the_follower_looks() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        rig.broker.answers = ["open"]
+        rig.tick(98_900)
+        await settle()
+        rig.broker.hold(KEY, 0)
+        rig.broker.fill(BrokerOrderId("1000"))
+        await rig.state.read_positions()
+        turned = asyncio.get_running_loop().time()
+        await asyncio.sleep(0.99)
+        await rig.state.read_orders()  # the follower's own reading keeps its distance to this one
+        await asyncio.sleep(0.1)
+        await rig.state.read_positions()
+        await asyncio.sleep(1.3 - (asyncio.get_running_loop().time() - turned))
+        assert rig.broker.placed[-1].side is Side.BUY
+        await rig.ended(stop)
+
+    play(script)
 
 
 def test_an_excess_goes_back_though_the_other_exit_is_still_filling() -> None:

@@ -148,6 +148,9 @@ NEXT: dict[OrderStatus, frozenset[OrderStatus]] = {
 logged, and told to the trader."""
 
 
+_BEFORE_IT_STOOD = frozenset({OrderStatus.SUBMITTED, OrderStatus.UNKNOWN, OrderStatus.EXPIRED})
+
+
 def may_follow(before: OrderStatus, after: OrderStatus) -> bool:
     """Whether the table allows `after` to come next."""
     return after in NEXT[before]
@@ -271,3 +274,21 @@ class Placement:
     def refused(self) -> tuple[SliceOutcome, ...]:
         """Slices that are not there."""
         return tuple(one for one in self.slices if one.order is None)
+
+
+def is_stale(known: Order, news: Order) -> bool:
+    """News from before what is known: the stream and a read may cross."""
+    if news.filled_quantity != known.filled_quantity:
+        return news.filled_quantity < known.filled_quantity
+    if news.status is OrderStatus.SUBMITTED and known.status not in _BEFORE_IT_STOOD:
+        return True  # every order begins with it: overtaken on the way
+    if known.status.is_final and not news.status.is_final:
+        return known.status is not OrderStatus.EXPIRED  # which was our own conclusion
+    if news.status is OrderStatus.SUBMITTED and known.status not in (OrderStatus.SUBMITTED, OrderStatus.UNKNOWN):
+        return True  # a book that was read while it was on its way from the broker to the exchange
+    return (
+        known.updated_at is not None
+        and news.updated_at is not None
+        and news.updated_at < known.updated_at
+        and not news.status.is_final
+    )

@@ -16,12 +16,14 @@ from typing import TypeVar
 from app.brokers.base import ReadSession
 from app.domain.errors import AppError, SessionExpired
 from app.domain.events import Event, OrderChanged, PositionsChanged, PositionsUnknown
-from app.domain.ids import AccountId, BrokerOrderId, Nanos, OrderId, Tag
-from app.domain.order import Order, OrderStatus, may_follow
+from app.domain.ids import AccountId, BrokerOrderId, Nanos, OrderId, StopId, Tag
+from app.domain.order import Order, OrderStatus, is_stale, may_follow
 from app.domain.order_list import PartlyRead
 from app.domain.origin import own_order
 from app.domain.portfolio import Holding, Position, PositionKey
+from app.domain.stop import stop_of_tag
 from app.engine.delivery import DELIVERED, Delivery, Held
+from app.engine.grouped import Grouped
 from app.engine.reads import READ_SPACING, Coalesced, scarce
 from app.engine.unread import Unread, surprise
 from app.runtime.clock import AccountClock
@@ -36,7 +38,6 @@ READINGS = 5
 CANCEL_SECONDS = 3.0
 """How long a cancel that the broker took may go unseen in its list."""
 _CANCELLABLE = frozenset({OrderStatus.OPEN, OrderStatus.TRIGGER_PENDING, OrderStatus.PARTIALLY_FILLED})
-_BEFORE_IT_STOOD = frozenset({OrderStatus.SUBMITTED, OrderStatus.UNKNOWN, OrderStatus.EXPIRED})
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +87,7 @@ class AccountState:
         self._publish = publish
         self._session: ReadSession | None = None
         self._active = asyncio.Event()
-        self.orders: dict[BrokerOrderId, Order] = {}
+        self.orders: Grouped[BrokerOrderId, Order, StopId | PositionKey] = Grouped(_belongs_to)
         self._listed: dict[BrokerOrderId, Order] = {}
         """As the broker's list last had them: of a day's orders most have ended, and are the same at every read."""
         self.unlisted: dict[OrderId, Order] = {}
@@ -184,7 +185,7 @@ class AccountState:
         number = order.broker_order_id
         order = self._seen_from_here(order)
         known = self.orders.get(number)
-        if known == order or (known is not None and _is_stale(known, order)):
+        if known == order or (known is not None and is_stale(known, order)):
             return
         waiting = None if order.id is None else self.unlisted.pop(order.id, None)
         before = known or waiting
@@ -372,23 +373,10 @@ def _no_shares() -> bool:
     return False
 
 
+def _belongs_to(order: Order) -> tuple[StopId | PositionKey, ...]:
+    key, stop = PositionKey(order.account, order.instrument, order.product), stop_of_tag(order.tag)
+    return (key,) if stop is None else (stop, key)
+
+
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-def _is_stale(known: Order, news: Order) -> bool:
-    """News from before what is known: the stream and a read may cross."""
-    if news.filled_quantity != known.filled_quantity:
-        return news.filled_quantity < known.filled_quantity
-    if news.status is OrderStatus.SUBMITTED and known.status not in _BEFORE_IT_STOOD:
-        return True  # every order begins with it: overtaken on the way
-    if known.status.is_final and not news.status.is_final:
-        return known.status is not OrderStatus.EXPIRED  # which was our own conclusion
-    if news.status is OrderStatus.SUBMITTED and known.status not in (OrderStatus.SUBMITTED, OrderStatus.UNKNOWN):
-        return True  # a book that was read while it was on its way from the broker to the exchange
-    return (
-        known.updated_at is not None
-        and news.updated_at is not None
-        and news.updated_at < known.updated_at
-        and not news.status.is_final
-    )

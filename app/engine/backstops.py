@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from app.domain.errors import AppError, Denied, OutcomeUnknown
@@ -49,7 +49,7 @@ class Backstops:
         state: AccountState,
         orders: OrderManager,
         record: StopRecord,
-        stops: dict[StopId, Stop],
+        stops: Mapping[StopId, Stop],
         watching: Watching,
         terms: ExitTerms,
         known: Callable[[InstrumentId], Instrument],
@@ -237,7 +237,7 @@ class Backstops:
                 await self._orders.send(request, Purpose.PROTECT)
             except OutcomeUnknown:
                 lookups = LOOKUPS
-            await self._seen(request.tag or Tag(""), lookups)
+            await self._seen(stop.id, request.tag or Tag(""), lookups)
 
     def _request(self, stop: Stop, want: Wanted, units: int) -> OrderRequest:
         number = max(self._numbers.get(stop.id, 0) + 1, FIRST_BACKSTOP)
@@ -251,11 +251,11 @@ class Backstops:
             tag=exit_tag(stop.id, stop.attempt, number),
         )
 
-    async def _seen(self, tag: Tag, lookups: int) -> None:
+    async def _seen(self, stop: StopId, tag: Tag, lookups: int) -> None:
         """Until the order book shows it. Raises Denied when it does not within so many readings."""
         for _ in range(lookups):
             await self._state.read_orders()
-            if any(order.tag == tag for order in self._state.orders.values()):
+            if any(order.tag == tag for order in self._state.orders.of(stop)):
                 return
             await asyncio.sleep(LOOKUP_SPACING)
         raise Denied("The backstop did not reach the broker.", "Move the stop to place it.")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date
 
 from app.brokers.parts import FullQuoteSource
@@ -39,7 +39,7 @@ class Circuits:
         state: AccountState,
         watching: Watching,
         terms: ExitTerms,
-        stops: dict[StopId, Stop],
+        stops: Mapping[StopId, Stop],
         known: Callable[[InstrumentId], Instrument],
         tasks: Tasks,
     ) -> None:

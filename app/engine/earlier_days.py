@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from app.domain.backstop import RestingTrigger
 from app.domain.errors import StorageError
-from app.domain.stop import Stop, StopState, stop_of_tag
+from app.domain.stop import Stop, StopState
 from app.engine.account import AccountState, PositionReading
 from app.engine.gtt_backstops import GttBackstops
 from app.engine.record import StopRecord
@@ -67,7 +67,7 @@ class EarlierDays:
 
     async def settle(self, stop: Stop, reading: PositionReading, *, settled: bool) -> Stop | None:
         """The stop with what is left of its units; None: nothing was, and it is closed."""
-        if any(stop_of_tag(order.tag) == stop.id for order in self._state.orders.values()):
+        if self._state.orders.of(stop.id):
             return stop
         rows = self._triggers.sent_by(stop.id)
         if stop.plan.quantity is None:

@@ -91,7 +91,7 @@ class ExitFollower:
         """What each order had filled when the stop was closed: news beyond it came too late for this follower."""
         state.on_order.append(self._on_order)
         state.on_positions.append(self._on_positions)
-        for order in state.orders.values():
+        for order in (*state.orders.of(stop.id), *state.orders.of(stop.key)):
             self._attempts.concerns(order, stop.key)
 
     @staticmethod

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -56,7 +56,7 @@ class Firing:
         orders: OrderManager,
         record: StopRecord,
         rules: ExitRules,
-        stops: dict[StopId, Stop],
+        stops: Mapping[StopId, Stop],
         known: Callable[[InstrumentId], Instrument],
         last_price: Callable[[InstrumentId], Price | None],
         changed: Callable[[Stop], None],
@@ -171,7 +171,7 @@ class Firing:
         changed = [tag for tag in shot.tags if is_backstop(tag)]
         follower.sent({tag: units for tag, units in shot.tags.items() if tag not in changed})
         follower.converting(changed)
-        for order in self._state.orders.values() if changed else ():
+        for order in self._state.orders.of(stop.id):
             if order.tag in changed:
                 self._orders.wire.changed(order.broker_order_id)
         self._run(follower)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from app.domain.errors import AppError
@@ -47,7 +47,7 @@ class Keeper:
         self,
         record: StopRecord,
         clock: AccountClock,
-        stops: dict[StopId, Stop],
+        stops: Mapping[StopId, Stop],
         around: Surroundings,
         known: Callable[[InstrumentId], Instrument],
         last_price: Callable[[InstrumentId], Price | None],

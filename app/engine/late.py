@@ -7,13 +7,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from app.domain.ids import AccountId, InstrumentId, StopId
-from app.domain.instrument import Product
+from app.domain.ids import StopId
 from app.domain.order import Order
 from app.domain.portfolio import PositionKey
 from app.domain.stop import Stop, StopState, is_backstop, is_triggered, stop_of_tag
 from app.engine.account import AccountState
 from app.engine.firing import Firing
+from app.engine.grouped import Grouped
 from app.engine.record import StopRecord
 from app.engine.watching import Watching
 
@@ -29,7 +29,7 @@ class LateOrders:
         self,
         state: AccountState,
         record: StopRecord,
-        stops: dict[StopId, Stop],
+        stops: Grouped[StopId, Stop, PositionKey],
         firing: Firing,
         watching: Watching,
         changed: Callable[[Stop], None],
@@ -78,7 +78,7 @@ class LateOrders:
 
     def _on_order_of_ended(self, stop: Stop, order: Order) -> None:
         settled = self._firing.settled.setdefault(stop.id, {})
-        known = order.broker_order_id in settled or _came_after(order, stop, self._state.orders.values())
+        known = order.broker_order_id in settled or _came_after(order, stop, self._state.orders.of(stop.id))
         if stop.id in self._earlier and order.status.is_final and not known:
             settled[order.broker_order_id] = order.filled_quantity
         elif not order.status.is_final or order.filled_quantity > settled.get(order.broker_order_id, 0):
@@ -91,14 +91,13 @@ class LateOrders:
         if not order.filled_quantity or order.placed_at is None:
             return
         now = self._state.clock.now()
-        for stop in self._stops.values():
+        for stop in self._stops.of(PositionKey(order.account, order.instrument, order.product)):
             closed = stop.closed_at or 0
             if (
                 stop.state is StopState.CLOSED
                 and stop.id not in self._firing
                 and stop.exit_order is not None
                 and order.side is stop.side
-                and (order.account, order.instrument, order.product) == _where(stop.key)
                 and order.placed_at <= closed
                 and now - closed < VIGIL
             ):
@@ -112,9 +111,8 @@ class LateOrders:
 
     def _on_settled(self, stop: StopId) -> None:
         """News that came in the last moment of a follower."""
-        for order in tuple(self._state.orders.values()):
-            if stop_of_tag(order.tag) == stop:
-                self._on_order(order)
+        for order in self._state.orders.of(stop):
+            self._on_order(order)
 
 
 def rests_behind(order: Order) -> bool:
@@ -127,14 +125,9 @@ def _may_move(order: Order) -> bool:
     return bool(order.filled_quantity) or not order.status.is_final
 
 
-def _came_after(order: Order, stop: Stop, orders: Iterable[Order]) -> bool:
+def _came_after(order: Order, stop: Stop, own: Iterable[Order]) -> bool:
     """It reached the broker when the stop had closed its position: nobody was there to see it. Brokers tell the time in
     whole seconds: in the same one, it is one of those that closed more than there was."""
     if None not in (order.placed_at, stop.closed_at) and (order.placed_at or 0) > (stop.closed_at or 0):
         return True
-    own = (one for one in orders if stop_of_tag(one.tag) == stop.id)
     return sum(one.filled_quantity * (1 if one.side is stop.side else -1) for one in own) > stop.quantity
-
-
-def _where(key: PositionKey) -> tuple[AccountId, InstrumentId, Product]:
-    return key.account, key.instrument, key.product

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from app.domain.errors import AppError, Denied, SessionExpired
 from app.domain.events import Event, Level, Noticed
 from app.domain.order import Order
-from app.domain.stop import Stop, StopState, stop_of_tag
+from app.domain.stop import Stop, StopState
 from app.engine.account import AccountState, PositionReading
 from app.engine.exit_plan import LOOKUP_SPACING
 from app.engine.late import rests_behind
@@ -40,7 +40,7 @@ async def recover(state: AccountState, engine: StopEngine, publish: Callable[[Ev
     second = await _read(state)
     # Only now: in the meantime the trader may have moved or disarmed one.
     for stop in engine.unwatched():
-        orders = [o for o in state.orders.values() if stop_of_tag(o.tag) == stop.id and not rests_behind(o)]
+        orders = [order for order in state.orders.of(stop.id) if not rests_behind(order)]
         try:
             await _settle(stop, orders, (first, second), engine)
         except AppError as failure:

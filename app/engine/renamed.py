@@ -6,7 +6,7 @@ whose position is gone. Where strike or lot have changed the prices are restated
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from app.domain.events import Event, Level, Noticed
@@ -22,7 +22,7 @@ _WAITS = (StopState.ARMED, StopState.SUSPENDED)
 async def follow_rename(
     old: Instrument,
     new: Instrument,
-    stops: dict[StopId, Stop],
+    stops: Mapping[StopId, Stop],
     watching: Watching,
     record: StopRecord,
     changed: Callable[[Stop], None],

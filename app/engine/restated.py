@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from app.domain.errors import AppError
@@ -38,7 +38,7 @@ class Restated:
         self,
         record: StopRecord,
         clock: Clock,
-        stops: dict[StopId, Stop],
+        stops: Mapping[StopId, Stop],
         around: Surroundings,
         known: Callable[[InstrumentId], Instrument],
         changed: Callable[[Stop], None],

@@ -24,6 +24,7 @@ from app.domain.stop import Stop, StopState, stop_of_tag
 from app.engine.account import AccountState, PositionReading
 from app.engine.delivery import DELIVERED
 from app.engine.exit_plan import LOOKUP_SPACING, SETTLED_SECONDS
+from app.engine.grouped import Grouped
 from app.engine.record import StopRecord
 from app.engine.watching import Watching
 from app.runtime.loop import Tasks
@@ -52,7 +53,7 @@ class Shares:
         self,
         state: AccountState,
         record: StopRecord,
-        stops: dict[StopId, Stop],
+        stops: Grouped[StopId, Stop, PositionKey],
         watching: Watching,
         known: Callable[[InstrumentId], Instrument],
         changed: Callable[[Stop], None],
@@ -136,7 +137,7 @@ class Shares:
         return mine * -stop.side.sign
 
     def _of(self, key: PositionKey) -> list[Stop]:
-        return [stop for stop in self._stops.values() if stop.key == key and not stop.state.is_final]
+        return [stop for stop in self._stops.of(key) if not stop.state.is_final]
 
     def _outstanding(self, stop: Stop) -> int:
         return max(0, stop.quantity - self._closed(stop))
@@ -144,9 +145,7 @@ class Shares:
     def _closed(self, stop: Stop) -> int:
         """Units that its orders have filled, less what was squared off again."""
         return sum(
-            order.filled_quantity * (1 if order.side is stop.side else -1)
-            for order in self._state.orders.values()
-            if stop_of_tag(order.tag) == stop.id
+            order.filled_quantity * (1 if order.side is stop.side else -1) for order in self._state.orders.of(stop.id)
         )
 
     def _turned_before(self, stop: Stop) -> int:
@@ -166,7 +165,7 @@ class Shares:
     # -- news --------------------------------------------------------------------------------------------------------
 
     def _on_positions(self, reading: PositionReading) -> None:
-        for key in dict.fromkeys(stop.key for stop in self._stops.values() if not stop.state.is_final):
+        for key in self._stops.groups:
             later = [(at, units) for at, units in self._sold.get(key, ()) if at >= reading.began]
             if later:
                 self._sold[key] = later

@@ -23,6 +23,7 @@ from app.engine.account import AccountState
 from app.engine.arming import deny_holding, deny_plan, fresh_stop, open_position
 from app.engine.delivery import DELIVERED
 from app.engine.furnish import deny_levels_of, set_entry
+from app.engine.grouped import Grouped
 from app.engine.keeper import Keeper, levelled
 from app.engine.record import StopRecord
 from app.engine.releases import Releases
@@ -40,7 +41,7 @@ class StopVerbs:
         self,
         state: AccountState,
         record: StopRecord,
-        stops: dict[StopId, Stop],
+        stops: Grouped[StopId, Stop, PositionKey],
         watching: Watching,
         keeper: Keeper,
         shares: Shares,
@@ -297,7 +298,7 @@ class StopVerbs:
         return 0 if self._state.reading is None else self._state.reading.bought_today(key)
 
     def _stops_on(self, key: PositionKey) -> list[Stop]:
-        return [stop for stop in self._stops.values() if stop.key == key and not stop.state.is_final]
+        return [stop for stop in self._stops.of(key) if not stop.state.is_final]
 
     def _prepare(self, stop: Stop, instrument: Instrument, position: Position | None) -> Watch:
         watch = self._watching.prepare(stop, instrument)

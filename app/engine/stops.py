@@ -15,7 +15,7 @@ from app.domain.ids import InstrumentId, StopId
 from app.domain.instrument import Instrument, Product
 from app.domain.money import Price
 from app.domain.portfolio import PositionKey
-from app.domain.stop import Stop, StopState, is_triggered, stop_of_tag
+from app.domain.stop import Stop, StopState, is_triggered
 from app.engine.account import AccountState, PositionReading
 from app.engine.backstops import Backstops
 from app.engine.circuits import Circuits
@@ -23,6 +23,7 @@ from app.engine.delivery import DELIVERED
 from app.engine.earlier_days import EarlierDays
 from app.engine.firing import Firing
 from app.engine.flight import FlightRecorder
+from app.engine.grouped import Grouped
 from app.engine.keeper import Keeper
 from app.engine.late import LateOrders
 from app.engine.orders import OrderManager
@@ -63,7 +64,7 @@ class StopEngine:
         self._last_price = last_price
         self._publish = publish
         self._tasks = tasks
-        self._stops: dict[StopId, Stop] = {}
+        self._stops: Grouped[StopId, Stop, PositionKey] = Grouped(lambda stop: (stop.key,))
         self.on_changed: list[Callable[[Stop], None]] = []
         record = self._record
         self._keeper = Keeper(record, state.clock, self._stops, around, self._known, last_price, self._set, tasks)
@@ -205,11 +206,11 @@ class StopEngine:
 
     def stops_on(self, key: PositionKey) -> list[Stop]:
         """All that guard a share of a position, oldest first."""
-        return [stop for stop in self._stops.values() if stop.key == key and not stop.state.is_final]
+        return [stop for stop in self._stops.of(key) if not stop.state.is_final]
 
     def stop_on(self, key: PositionKey) -> Stop | None:
         """The stop that guards a position."""
-        return next((s for s in self._stops.values() if s.key == key and not s.state.is_final), None)
+        return next((stop for stop in self._stops.of(key) if not stop.state.is_final), None)
 
     def armed_on(self, token: int) -> list[Stop]:
         """Those that watch this instrument's own price now."""
@@ -272,8 +273,7 @@ class StopEngine:
         if self._stops[stop.id].state is not stop.state:
             return  # a trigger's order has turned up, and is followed
         if self.backstops.legs(stop.id) or any(
-            is_triggered(order.tag) and stop_of_tag(order.tag) == stop.id and order.filled_quantity
-            for order in self._state.orders.values()
+            is_triggered(order.tag) and order.filled_quantity for order in self._state.orders.of(stop.id)
         ):
             self.follow(stop)
             return

@@ -166,6 +166,8 @@ class Shares:
 
     def _on_positions(self, reading: PositionReading) -> None:
         for key in self._stops.groups:
+            if not self._of(key):
+                continue
             later = [(at, units) for at, units in self._sold.get(key, ()) if at >= reading.began]
             if later:
                 self._sold[key] = later

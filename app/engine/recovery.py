@@ -40,9 +40,8 @@ async def recover(state: AccountState, engine: StopEngine, publish: Callable[[Ev
     second = await _read(state)
     # Only now: in the meantime the trader may have moved or disarmed one.
     for stop in engine.unwatched():
-        orders = [order for order in state.orders.of(stop.id) if not rests_behind(order)]
         try:
-            await _settle(stop, orders, (first, second), engine)
+            await _settle(stop, _exits(state, stop), (first, second), engine)
         except AppError as failure:
             publish(
                 Noticed(
@@ -63,6 +62,11 @@ async def recover(state: AccountState, engine: StopEngine, publish: Callable[[Ev
             repeat_key=f"recovered:{state.account}",
         )
     )
+
+
+def _exits(state: AccountState, stop: Stop) -> list[Order]:
+    """What the broker lists of its exits, of this run or one before."""
+    return [order for order in state.orders.of(stop.id) if not rests_behind(order)]
 
 
 async def _settle(

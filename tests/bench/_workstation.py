@@ -24,7 +24,6 @@ from sqlalchemy import Connection
 
 from app.bootstrap import build_desk
 from app.domain.account import Endpoints
-from app.domain.errors import Denied
 from app.domain.fill import Fill
 from app.domain.ids import AccountId, BrokerOrderId, FillId, InstrumentId, Nanos
 from app.domain.instrument import InstrumentKind, Product, Segment
@@ -178,14 +177,8 @@ class Driver:
             await self.desk.portfolio.sync()
             await self.recompute()
 
-        async def backup() -> None:
-            try:
-                await self.desk.data.backup(command["folder"] + "/bench.backup")
-            except Denied:  # a stop is firing
-                await asyncio.sleep(0.02)
-                await backup()
-
-        await asyncio.gather(trades(), self.desk.instruments.sync(None, command["list"]), backup())
+        backup = self.desk.data.backup(command["folder"] + "/bench.backup")
+        await asyncio.gather(trades(), self.desk.instruments.sync(None, command["list"]), backup)
 
     async def trades(self, count: int) -> None:
         """So many round trips of the last years in the book, each of two fills."""

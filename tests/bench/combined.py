@@ -19,8 +19,6 @@ FILLS = 10_000
 STOPS = 100
 EVERY = 0.2
 """Seconds between two breaches, on average: a broker takes ten orders a second, and a wait for that is not measured."""
-SETTLE = 0.2
-"""Seconds until the work is asked for: a backup begins only while no stop is firing, so before the first breach."""
 QUICK = os.environ.get("STOPLINE_BENCH_QUICK") == "1"
 FULL = os.environ.get("STOPLINE_BENCH_FULL") == "1"
 FULL_BATCHES, FULL_STOPS = 4, 2_500
@@ -51,7 +49,6 @@ def measure(mode: str, display: str) -> dict[str, object]:
                 triggers = station.ask({"do": "arm", "first": 0, "count": stops})
                 exchange.tell({"triggers": triggers, "every": EVERY, "fills": fills})
                 until = time.monotonic() + (stops * EVERY if FULL else 0)
-                time.sleep(SETTLE)
                 command = {"do": "probe", "case": "everything", "list": str(path), "folder": folder}
                 works.append(station.ask(command))
                 while time.monotonic() < until:

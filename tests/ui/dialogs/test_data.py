@@ -73,9 +73,9 @@ def test_a_backup_is_made_with_one_click_and_its_verification_told(page: Page) -
 
 
 def test_a_failure_is_said_in_place_with_its_next_step(page: Page) -> None:
-    page.stage.desk.script.fail("backup", Denied("A stop is firing.", "Try again when its position is closed."))
+    page.stage.desk.script.fail("backup", Denied("The disk is full.", "Make room."))
     page.click("data.backup")
-    page.said("A stop is firing. Try again when its position is closed.")
+    page.said("The disk is full. Make room.")
 
 
 def test_a_restore_is_asked_about_first_and_then_waits_for_the_next_start(page: Page) -> None:

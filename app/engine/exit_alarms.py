@@ -49,6 +49,18 @@ def step_failed(failure: AppError) -> Call:
     return Call("An exit step failed.", "Stopline keeps trying.", str(failure), "exit step failed")
 
 
+def not_heard_of(symbol: str, works: bool, failure: AppError | None) -> Call:
+    """The broker says nothing for a while. `works`: when it was last heard, an order of the exit was there."""
+    return Call(
+        f"Whether the exit of {symbol} has filled is not known: the broker says nothing."
+        if works
+        else f"The exit of {symbol} is not known to be at the broker, which says nothing.",
+        "Stopline keeps trying. Look at the broker's own app; if nothing works there, close the position by phone.",
+        "" if failure is None else str(failure),
+        "exit not heard of",
+    )
+
+
 def priced_anew(symbol: str, times: int) -> Call:
     """An exit rests, and nobody takes it."""
     return Call(

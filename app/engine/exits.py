@@ -17,7 +17,7 @@ from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Purpos
 from app.domain.stop import Stop, StopState
 from app.engine.account import AccountState, PositionReading
 from app.engine.attempts import Attempts
-from app.engine.exit_alarms import WAITS_FOR_LOGIN, Call, call, priced_anew, step_failed
+from app.engine.exit_alarms import WAITS_FOR_LOGIN, Call, call, not_heard_of, priced_anew, step_failed
 from app.engine.exit_pace import FIRST_ATTEMPTS, ExitPace
 from app.engine.exit_plan import (
     LOOKUP_SPACING,
@@ -39,6 +39,7 @@ from app.engine.exit_price import ExitPrice
 from app.engine.orders import OrderManager
 from app.engine.record import StopRecord
 from app.engine.seen import SeenPosition
+from app.engine.silence import Silence
 from app.engine.terms import ExitTerms
 from app.engine.watching import exit_request
 
@@ -87,6 +88,7 @@ class ExitFollower:
         """An attempt was proven absent: it may come all the same."""
         self._told = False
         """A reading that somebody else asked for has settled what was waited for."""
+        self._silence = Silence(self._loop_time)
         self.settled: dict[BrokerOrderId, int] = {}
         """What each order had filled when the stop was closed: news beyond it came too late for this follower."""
         state.on_order.append(self._on_order)
@@ -143,6 +145,8 @@ class ExitFollower:
                 if not self._told:
                     await self._look()
                 self._told = False
+                if self._silence.is_news():
+                    self._tell(not_heard_of(self.instrument.symbol, bool(self._attempts.live), self._silence.why))
                 step = next_step(self._view())
                 try:
                     await self._take(step)
@@ -208,12 +212,13 @@ class ExitFollower:
             for absent in self._attempts.looked_up():
                 self.gave_up = True
                 self._record.note(self.stop, "absent", f"order {absent} does not exist")
-            if self._told and self._seen.current is not None:
-                return  # somebody else has read meanwhile what was waited for
-            if not (self._unhurried and self._seen.recent):
+            elsewhere = self._told and self._seen.current is not None  # read meanwhile, as it was waited for
+            if not (elsewhere or (self._unhurried and self._seen.recent)):
                 await self._state.read_positions(routine=self._unhurried)
+            self._silence.heard()
         except AppError as failure:
             self._seen.unread()
+            self._silence.failed(failure)
             log.info("stop %s: %s", self.stop.id, failure.cause)
 
     async def _wait(self, seconds: float) -> None:

@@ -57,7 +57,7 @@ async def recover(state: AccountState, engine: StopEngine, publish: Callable[[Ev
         Noticed(
             Level.INFO,
             "Stops are watched again",
-            f"{engine.watching} armed, {engine.exiting} exits followed.",
+            f"{engine.watching} armed, {engine.exiting} exit{'s' * (engine.exiting != 1)} followed.",
             account=state.account,
             repeat_key=f"recovered:{state.account}",
         )

@@ -722,6 +722,31 @@ def test_a_dead_session_waits_for_the_login_and_then_goes_on() -> None:
     assert kinds(play(script).exits) == [OrderKind.MARKET, OrderKind.MARKET]
 
 
+@pytest.mark.parametrize(
+    ("answer", "told"), [(Unreachable("down"), "not known to be at the broker"), ("open", "Whether the exit")]
+)
+def test_an_exit_of_which_the_broker_says_nothing_for_five_seconds_is_told_once(answer: object, told: str) -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        rig.broker.answers = [answer]
+        rig.tick(98_900)
+        if answer == "open":
+            await asyncio.sleep(0.5)
+        for read in ("orders", "positions"):
+            rig.broker.failures[read] = [Unreachable("the network is down")] * 30
+        await asyncio.sleep(4.4)
+        assert rig.alarms == []
+        await asyncio.sleep(4)
+        (alarm,) = rig.alarms
+        assert told in alarm
+        assert "the network is down" in alarm
+        for number in [order.broker_order_id for order in rig.state.orders.values() if not order.status.is_final]:
+            rig.broker.fill(number)
+        await rig.ended(stop)
+
+    play(script)
+
+
 def test_without_a_connection_the_exit_takes_the_long_way() -> None:
     async def script(rig: Rig) -> None:
         stop = await rig.guard()

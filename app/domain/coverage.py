@@ -8,6 +8,7 @@ units are worth at the last price.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
@@ -89,7 +90,7 @@ def coverage_of(
     """Of all open positions, in their order.
 
     `live`: prices reach the stops. `backed` and `triggers`: units of each stop behind which an order, or a trigger,
-    rests. `orders`: all of the account; those of our own stops are left out by their tags. `gtts`: those not ours.
+    rests. `orders`: all of the account; those of `stops` are left out by their tags. `gtts`: those not ours.
     """
     prices = last or {}
     cover = covering(stops, live=live, backed=backed, orders=orders, gtts=gtts, triggers=triggers)
@@ -111,8 +112,10 @@ def covering(
 ) -> Callable[[Position, Price], Coverage]:
     """The same for one position at its last price after the other: five hundred are not looked at in one go on a thread
     where a stop may have to fire."""
+    stops = tuple(stops)
+    known = {stop.id for stop in stops}
     own = _grouped((stop.key, stop) for stop in stops if _guards(stop))
-    resting = _grouped((_key_of(order), order) for order in orders if _is_broker_stop(order))
+    resting = _grouped((_key_of(order), order) for order in orders if _is_broker_stop(order, known))
     waiting = _grouped(((gtt.account, gtt.instrument), gtt) for gtt in gtts if gtt.status is GttStatus.ACTIVE)
     behind = backed, triggers or {}
 
@@ -165,9 +168,11 @@ def _layers(
     return sorted(((kind, units) for kind, units in found if units > 0), key=lambda part: -_STRENGTH[part[0]])
 
 
-def _is_broker_stop(order: Order) -> bool:
-    """A stop order from elsewhere, or by hand; a backstop of ours is counted with its stop."""
-    return order.kind in (OrderKind.SL, OrderKind.SL_M) and not order.status.is_final and stop_of_tag(order.tag) is None
+def _is_broker_stop(order: Order, known: AbstractSet[StopId]) -> bool:
+    """A stop order from elsewhere, or by hand, or of a stop that nobody here knows; a backstop of ours is counted with
+    its stop."""
+    is_stop = order.kind in (OrderKind.SL, OrderKind.SL_M) and not order.status.is_final
+    return is_stop and stop_of_tag(order.tag) not in known
 
 
 def _trigger_units(gtt: Gtt, position: Position, side: Side) -> int:

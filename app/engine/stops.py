@@ -27,6 +27,7 @@ from app.engine.grouped import Grouped
 from app.engine.keeper import Keeper
 from app.engine.late import LateOrders
 from app.engine.orders import OrderManager
+from app.engine.orphans import Orphans
 from app.engine.record import StopJournal, StopRecord
 from app.engine.releases import Releases
 from app.engine.renamed import follow_rename
@@ -127,6 +128,7 @@ class StopEngine:
         )
         self._earlier = EarlierDays(state, record, self.backstops.triggers, self._set, self.close_elsewhere)
         self._yesterday = Yesterday(state, self._stops, publish)
+        self._orphans = Orphans(state, orders, self._stops, instrument, publish, tasks)
         self._circuits = Circuits(state, self._watching, self._firing.terms, self._stops, self._known, tasks)
         self.circuit_limits = self._circuits.of
         verbs = StopVerbs(

@@ -20,6 +20,7 @@ from app.domain.stop import Stop, StopPlan, StopState, exit_tag
 KEY = PositionKey(AccountId("zerodha-X"), InstrumentId("NSE:INFY"), Product.MIS)
 LONG = Position(KEY, 100, Decimal(1000), 100_000, 100_000, 0, Decimal(0), 0, Decimal(0))
 STOP = Stop(StopId("0" * 12), KEY, Side.SELL, 99_000, 100, StopState.ARMED, 1, StopPlan(99_000))
+CLOSED = replace(STOP, state=StopState.CLOSED)
 SL = Order(
     KEY.account,
     BrokerOrderId("1"),
@@ -59,9 +60,10 @@ def cover(
         (cover(STOP, backed=60, live=False), Protection.BROKER, 60),
         (cover(replace(STOP, plan=StopPlan(99_000, strategy="S1"))), Protection.STRATEGY, 100),
         (cover(replace(STOP, quantity=75)), Protection.LOCAL, 75),
-        (cover(replace(STOP, state=StopState.CLOSED)), Protection.NONE, 0),
+        (cover(CLOSED), Protection.NONE, 0),
         (cover(orders=(SL,)), Protection.BROKER, 40),
-        (cover(orders=(replace(SL, tag=exit_tag(STOP.id, 1)),)), Protection.NONE, 0),
+        (cover(CLOSED, orders=(replace(SL, tag=exit_tag(STOP.id, 1)),)), Protection.NONE, 0),
+        (cover(orders=(replace(SL, tag=exit_tag(STOP.id, 1)),)), Protection.BROKER, 40),
         (cover(orders=(replace(SL, tag=Tag("elsewhere")),)), Protection.BROKER, 40),
         (cover(orders=(replace(SL, side=Side.BUY),)), Protection.NONE, 0),
         (cover(orders=(replace(SL, status=OrderStatus.CANCELLED),)), Protection.NONE, 0),

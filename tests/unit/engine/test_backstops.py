@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from app.domain.coverage import Protection, coverage_of
 from app.domain.errors import Denied, OutcomeUnknown, Unreachable
+from app.domain.events import Noticed
 from app.domain.ids import BrokerOrderId, Tag
 from app.domain.instrument import Product
 from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Purpose, Side
@@ -130,6 +131,66 @@ def test_no_backstop_outlives_its_stop(how: str) -> None:
         assert rig.broker.held[KEY] == 0 or how == "disarmed"
 
     assert play(script).alarms == []
+
+
+def notices(rig: Rig) -> list[Noticed]:
+    """What was told of orders that nobody knows."""
+    return [event for event in rig.events if isinstance(event, Noticed) and "know" in event.title]
+
+
+async def without_its_journal(rig: Rig) -> Rig:
+    """The same broker, before a profile that never heard of the stop: put back from a backup."""
+    rig.log_out()
+    again = Rig(rig.broker)
+    await again.recover()
+    await again.state.read_orders()
+    await asyncio.sleep(5)
+    return again
+
+
+def test_one_whose_stop_this_profile_does_not_know_is_told_and_left_while_its_position_is_open() -> None:
+    async def script(rig: Rig) -> None:
+        await twin(rig)
+        again = await without_its_journal(rig)
+        await again.state.read_positions()
+        assert len(resting(rig)) == 1, "it may be all that guards the position"
+        (told,) = notices(again)
+        assert "a stop that this profile does not know" in told.title
+        assert "Sell 100 at 980.00" in told.cause
+        reading = again.state.reading
+        assert reading is not None
+        (row,) = coverage_of(
+            reading.positions.values(), (), live=True, backed=again.engine.backstops.backed,
+            orders=again.state.orders.values(),
+        )  # fmt: skip
+        assert (row.kind, row.protected) == (Protection.BROKER, 100)
+        await again.tasks.stop()
+
+    play(script)
+
+
+@pytest.mark.parametrize("turned", [0, -100])
+def test_it_is_taken_back_when_its_position_is_closed_and_never_an_order_of_somebody_else(turned: int) -> None:
+    async def script(rig: Rig) -> None:
+        await twin(rig)
+        (ours,) = resting(rig)
+        elsewhere = replace(ours, broker_order_id=BrokerOrderId("77"), tag=Tag("PHONE"), id=None)
+        rig.broker.book[elsewhere.broker_order_id] = elsewhere
+        again = await without_its_journal(rig)
+        rig.broker.hold(KEY, turned)
+        await again.state.read_positions()
+        rig.broker.hold(KEY, 100)  # a row that lags shows nothing for a moment
+        await asyncio.sleep(3)
+        assert len(resting(rig)) == 1
+        rig.broker.hold(KEY, turned)
+        await again.state.read_positions()
+        await asyncio.sleep(3)
+        assert resting(rig) == []
+        assert not rig.broker.book[elsewhere.broker_order_id].status.is_final
+        assert "is taken back: its position is closed" in notices(again)[-1].title
+        await again.tasks.stop()
+
+    play(script)
 
 
 @pytest.mark.parametrize("what", ["orphan", "surplus"])

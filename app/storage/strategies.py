@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, delete, insert, select
+from sqlalchemy import Row, delete, insert, literal_column, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from app.domain.errors import Damaged
@@ -49,8 +49,8 @@ class Strategies:
         await self._store.run(work)
 
     async def strategies(self, account: AccountId) -> list[Strategy]:
-        """All of an account. Raises Damaged naming one that cannot be read."""
-        query = select(strategies).where(strategies.c.account == account).order_by(strategies.c.id)
+        """All of an account, in the order of their making. Raises Damaged naming one that cannot be read."""
+        query = select(strategies).where(strategies.c.account == account).order_by(literal_column("rowid"))
         return await self._store.run(lambda c: [_strategy(row) for row in c.execute(query)])
 
     async def strategy_marks(self, strategy: StrategyId, limit: int = 500) -> list[StrategyMark]:

@@ -55,6 +55,13 @@ async def test_a_strategy_comes_back_as_it_was_with_its_timeline_and_its_audit_l
     assert [line.what for line in await journal.audit_lines()] == ["started", "bought", "buying"]
 
 
+async def test_they_come_back_in_the_order_of_their_making(journal: Journal) -> None:
+    made = [replace(HELD, plan=replace(PLAN, id=StrategyId(name))) for name in ("ZZ", "AA", "MM")]
+    for one in (*made, made[0]):  # a change moves none
+        await journal.strategies.save_strategy(one, [], entry())
+    assert await journal.strategies.strategies(A) == made
+
+
 async def test_a_deleted_strategy_is_gone_and_the_audit_trail_remembers_it(journal: Journal) -> None:
     await journal.strategies.save_strategy(HELD, [mark(1)], entry(1, "bought"))
     await journal.strategies.delete_strategy(PLAN.id, entry(2, "deleted"))

@@ -181,7 +181,7 @@ class StopDesk:
         if alone and not self._told_alone:
             self._told_alone = True
             title, _, rest = alone.partition(": ")
-            self._workspace.publish(Noticed(Level.INFO, title, rest, repeat_key="alone"))
+            self._workspace.publish(Noticed(Level.INFO, title, rest[:1].upper() + rest[1:], repeat_key="alone"))
         return armed
 
     async def move(self, stop: StopId, trigger: Price) -> Stop:

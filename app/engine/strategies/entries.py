@@ -155,7 +155,7 @@ class Entries:
         except (Denied, StorageError) as failure:
             return EntryDenied(f"The entry was not sent: {failure}")
         except BrokerError as failure:
-            return EntryRefused(f"The broker refused the entry: {failure}")
+            return EntryRefused(f"The entry was not made: {failure}")
         if strategy.tag is not None:
             self._acknowledged.add(strategy.tag)
         return None

@@ -12,8 +12,10 @@ from PySide6.QtGui import QAction, QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QSplitter, QVBoxLayout, QWidget
 
 from app.domain.errors import AppError
-from app.domain.ids import InstrumentId, Nanos, StrategyId
+from app.domain.ids import BrokerOrderId, InstrumentId, Nanos, StopId, StrategyId
 from app.domain.money import Price
+from app.domain.order import Order
+from app.domain.stop import stop_of_tag
 from app.domain.strategy import Strategy, StrategyState
 from app.ui import theme
 from app.ui.bridge import Bridge
@@ -24,6 +26,7 @@ from app.ui.models.strategies import StrategyFacts
 from app.ui.models.table import Key, TableModel
 from app.ui.views.strategy_columns import COLUMNS, StrategyRow
 from app.ui.views.strategy_timeline import Picture, Timeline, spoken
+from app.ui.views.strategy_words import NOTHING_OUT, Out
 from app.ui.views.table_view import TableView, action
 from app.ui.views.words import quantity_of, symbol_of
 from app.ui.widgets.text import Message, Question, label
@@ -44,6 +47,8 @@ class StrategiesPanel(QWidget):
         self._facts = facts
         self.kept = StrategyFacts(bridge)
         self._prices: deque[tuple[Nanos, Price]] = deque(maxlen=_HEARD)
+        self._exits: dict[StopId, dict[BrokerOrderId, Order]] = {}
+        """Orders that have closed something of a strategy's share."""
         self._shown: StrategyId | None = None
         self._model: TableModel[StrategyRow] = TableModel(COLUMNS, self, self._row_of)
         self.table = TableView(
@@ -102,6 +107,7 @@ class StrategiesPanel(QWidget):
         facts.ticks_changed.connect(self._on_ticks)
         facts.instruments_known.connect(lambda _ids: self._model.touch_all())
         facts.stop_changed.connect(lambda _stop: self._painting.ask())
+        facts.order_changed.connect(self._on_order)
         facts.accounts_changed.connect(self._on_accounts)
         self.table.want_with_several(facts, "account")
         self._model.rowsInserted.connect(lambda *_: self._show_foot())
@@ -117,6 +123,8 @@ class StrategiesPanel(QWidget):
         """All of them."""
         await self.kept.load()
         await self._facts.need(one.plan.instrument for one in self.kept.strategies.values())
+        for order in self._facts.orders.values():
+            self._on_order(order)
         self._model.flush()
         if self._model.rowCount() and self.table.current is None:
             self.table.selectRow(0)
@@ -130,7 +138,26 @@ class StrategiesPanel(QWidget):
             self._facts.instruments.get(instrument),
             self._facts.last(instrument),
             self._facts.account_name(strategy.plan.account),
+            self._out(strategy),
         )
+
+    def _out(self, strategy: Strategy) -> Out:
+        """What the exit under way has closed so far."""
+        if strategy.state is not StrategyState.SELLING or strategy.stop is None:
+            return NOTHING_OUT
+        orders = self._exits.get(strategy.stop, {}).values()
+        return Out(
+            sum(o.filled_quantity for o in orders), sum((o.average_price or 0) * o.filled_quantity for o in orders)
+        )
+
+    def _on_order(self, order: Order) -> None:
+        stop = stop_of_tag(order.tag)
+        if stop is None or not order.filled_quantity:
+            return
+        strategy = next((one for one in self.kept.strategies.values() if one.stop == stop), None)
+        if strategy is not None and order.side is not strategy.plan.side:
+            self._exits.setdefault(stop, {})[order.broker_order_id] = order
+            self._model.put(strategy.id, self._row(strategy))
 
     def _row_of(self, strategy: StrategyId) -> StrategyRow | None:
         found = self.kept.strategies.get(strategy)
@@ -221,7 +248,7 @@ class StrategiesPanel(QWidget):
         self._buttons["copy"].setEnabled(state is not None)
         self._buttons["delete"].setEnabled(state is not None and not running)
         count = sum(one.state.is_running for one in self.kept.strategies.values())
-        held = sum(one.state.is_open for one in self.kept.strategies.values())
+        held = sum(one.held > 0 for one in self.kept.strategies.values())
         words = f"{count} running" if count else "none running"
         self._words.setText(f"{words} · {held} in the market" if held else words)
 
@@ -270,7 +297,7 @@ class StrategiesPanel(QWidget):
         if strategy is None or not strategy.state.is_running:
             return
         verbs, name = self._bridge.desk.strategies, strategy.plan.name or symbol_of(strategy.plan.instrument)
-        if not strategy.state.is_open:
+        if not strategy.state.is_open or strategy.state is StrategyState.SELLING:  # its exit goes on to the end
             self._run(verbs.stop(strategy.id, close=False), "Not stopped")
             return
         instrument = self._facts.instruments.get(strategy.plan.instrument)
@@ -278,7 +305,10 @@ class StrategiesPanel(QWidget):
         stays = "under its stop" if strategy.plan.stop is not None else "with nothing to guard it"
         self.question.ask(
             f"Stop “{name}”? It holds {held} {symbol_of(strategy.plan.instrument)}. Close them now, or leave them open "
-            f"{stays} as your own position.",
+            f"{stays} as your own position."
+            if strategy.held
+            else f"Stop “{name}”? Its entry is at the broker and is cancelled. What fills before that is closed, or "
+            f"stays open {stays} as your own position.",
             "Stop and &close",
             "&Keep it running",
             lambda: self._run(verbs.stop(strategy.id, close=True), "Not stopped"),

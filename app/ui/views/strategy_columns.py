@@ -12,6 +12,8 @@ from app.domain.strategy import Strategy, StrategyState
 from app.ui import format as fmt
 from app.ui.models.table import Column, Tone, account_column, tone_of
 from app.ui.views.strategy_words import (
+    NOTHING_OUT,
+    Out,
     clock_of,
     days_words,
     entry_word,
@@ -37,12 +39,19 @@ class StrategyRow:
     last: Price | None
     account: str
     """What a trader calls the account."""
+    out: Out = NOTHING_OUT
+    """What its exit has closed so far."""
+
+    @property
+    def held(self) -> int:
+        """Units that are still its own."""
+        return max(0, self.strategy.held - self.out.units)
 
     @property
     def result(self) -> int | None:
         """Gross, in paise."""
         scale = 100 if self.instrument is None else self.instrument.price_scale
-        return result_of(self.strategy, self.last, scale)
+        return result_of(self.strategy, self.last, scale, self.out)
 
     @property
     def following(self) -> str:
@@ -51,6 +60,8 @@ class StrategyRow:
         if strategy.state in (S.WAITING, S.PAUSED) and strategy.entry_at is not None:
             word = entry_word(plan.side).lower()
             return f"{word} {when(strategy.entry_at)}" + (" (paused)" if strategy.state is S.PAUSED else "")
+        if strategy.state is S.SELLING:
+            return f"{exit_word(plan.side).lower()} now"
         if strategy.state.is_open and strategy.exit_at is not None:
             same_day = fmt.moment(strategy.exit_at).date() == strategy.day
             return f"{exit_word(plan.side).lower()} {when(strategy.exit_at, day=not same_day)}"
@@ -131,8 +142,8 @@ COLUMNS: tuple[Column[StrategyRow], ...] = (
     Column(
         "held",
         "Held",
-        lambda r: r.strategy.held or None,
-        shown=lambda r: quantity_of(r.instrument, r.strategy.held),
+        lambda r: r.held or None,
+        shown=lambda r: quantity_of(r.instrument, r.held),
         number=True,
         width=60,
         spare=7,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from app.domain.ids import Nanos
 from app.domain.instrument import Instrument
 from app.domain.money import Paise, Price
@@ -111,12 +113,31 @@ def level_words(level: Level | None, instrument: Instrument | None) -> str:
     return price if level.measure is Measure.PRICE else f"{price} points"
 
 
-def result_of(strategy: Strategy, last: Price | None, price_scale: int) -> Paise | None:
-    """Gross, in paise: of what is held at the last price, or of what was closed. None where nothing was bought."""
+@dataclass(frozen=True, slots=True)
+class Out:
+    """What an exit under way has closed so far."""
+
+    units: int = 0
+    value: int = 0
+    """Price times units."""
+
+
+NOTHING_OUT = Out()
+
+
+def result_of(strategy: Strategy, last: Price | None, price_scale: int, out: Out) -> Paise | None:
+    """Gross, in paise: of what is held at the last price and of what its exit has closed of it (`out`), or of all that
+    was closed. None where nothing was bought."""
     entry = strategy.entry_average
     if entry is None or not strategy.bought:
         return None
-    units, out = (strategy.held, last) if strategy.state.is_open else (strategy.bought, strategy.exit_average)
-    if out is None:
+    if not strategy.state.is_open:
+        price, closed = strategy.exit_average, NOTHING_OUT
+        units = strategy.bought
+    else:
+        price, closed = last, out
+        units = strategy.held - out.units
+    if price is None:
         return None
-    return (out - entry) * units * strategy.plan.side.sign * 100 // price_scale
+    moved = (price - entry) * units + closed.value - entry * closed.units
+    return moved * strategy.plan.side.sign * 100 // price_scale

@@ -13,12 +13,12 @@ from PySide6.QtCore import QTime
 from PySide6.QtWidgets import QLabel, QPushButton, QWidget
 
 from app.domain.errors import Denied
-from app.domain.events import StopChanged, StrategyChanged, StrategyMarked, TicksConflated
+from app.domain.events import OrderChanged, StopChanged, StrategyChanged, StrategyMarked, TicksConflated
 from app.domain.ids import AccountId, InstrumentId, StopId
 from app.domain.instrument import Product
 from app.domain.market import Interval
 from app.domain.order import Side
-from app.domain.stop import Stop, StopPlan, StopState, Trail, TrailKind, TriggerSource
+from app.domain.stop import Stop, StopPlan, StopState, Trail, TrailKind, TriggerSource, exit_tag
 from app.domain.strategy import (
     Days,
     DaysKind,
@@ -159,6 +159,42 @@ def test_stopping_what_holds_a_position_asks_whether_to_close_it(bench: Bench) -
     words = bench.find(QLabel, "strategies.question.text").text()
     assert "It holds 150 INFY" in words
     assert not bench.script.called("stop strategy")
+    bench.click("strategies.question.yes")
+    assert bench.asked("stop and close") == [(HELD,)]
+
+
+def test_one_whose_exit_is_under_way_counts_what_that_has_closed_and_is_stopped_without_a_question(
+    bench: Bench,
+) -> None:
+    """40 of 150 are out at 1,490.00: 7.60 each are earned, whatever the others still come to."""
+    bench.select(HELD)
+    stop = StopId("0123456789AB")
+    selling = replace(bench.panel.kept.strategies[HELD], state=S.SELLING, stop=stop)
+    bench.stage.publish(StrategyChanged(selling))
+    part = replace(
+        market.orders()[0], instrument=selling.plan.instrument, side=Side.SELL, quantity=150, filled_quantity=40,
+        average_price=1_490_00, tag=exit_tag(stop, 1, 1),
+    )  # fmt: skip
+    bench.stage.publish(OrderChanged(part))
+    bench.stage.until(lambda: bench.cells(HELD)["held"] == "110")
+    last = bench.facts.last(selling.plan.instrument)
+    assert last is not None
+    row = bench.panel._row(selling)
+    assert row.result == (last - 1_482_40) * 110 + 7_60 * 40
+    assert bench.cells(HELD)["next"] == "sell now"
+    bench.click("strategies.stop")
+    assert bench.asked("stop strategy") == [(HELD,)]
+
+
+def test_stopping_one_whose_entry_has_filled_nothing_yet_does_not_ask_about_0_shares(bench: Bench) -> None:
+    bench.select(HELD)
+    buying = replace(bench.panel.kept.strategies[HELD], state=S.BUYING, held=0, bought=0)
+    bench.stage.publish(StrategyChanged(buying))
+    bench.stage.until(lambda: bench.cells(HELD)["state"] == "buying")
+    assert bench.find(QLabel, "strategies.words").text() == "2 running"
+    bench.click("strategies.stop")
+    words = bench.find(QLabel, "strategies.question.text").text()
+    assert "Its entry is at the broker and is cancelled." in words
     bench.click("strategies.question.yes")
     assert bench.asked("stop and close") == [(HELD,)]
 

@@ -725,7 +725,9 @@ def test_a_dead_session_waits_for_the_login_and_then_goes_on() -> None:
 @pytest.mark.parametrize(
     ("answer", "told"), [(Unreachable("down"), "not known to be at the broker"), ("open", "Whether the exit")]
 )
-def test_an_exit_of_which_the_broker_says_nothing_for_five_seconds_is_told_once(answer: object, told: str) -> None:
+def test_an_exit_of_which_the_broker_says_nothing_for_five_seconds_is_told_once(
+    answer: Exception | str, told: str
+) -> None:
     async def script(rig: Rig) -> None:
         stop = await rig.guard()
         rig.broker.answers = [answer]

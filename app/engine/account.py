@@ -335,7 +335,7 @@ class AccountState:
     async def _first_holdings(self, session: ReadSession) -> None:
         """What cannot be read stays unknown, and holds nothing else up."""
         try:
-            self.delivery.heard(await self._guard(session, session.holdings()))
+            self.delivery.heard(await self._guard(session, session.holdings()), _now())
         except SessionExpired:
             raise
         except AppError as failure:
@@ -343,7 +343,7 @@ class AccountState:
 
     def holdings_heard(self, holdings: Sequence[Holding]) -> None:
         """A reading of the holdings succeeded: what is guarded of them follows."""
-        self.delivery.heard(holdings)
+        self.delivery.heard(holdings, _now())
         known = self.reading
         if known is not None:
             self.reading = self._together(known.positions, known.read_at, known.began)

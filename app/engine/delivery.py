@@ -19,6 +19,8 @@ from app.runtime.clock import AccountClock
 
 DELIVERED = frozenset({Product.CNC, Product.MTF})
 """Products whose positions become holdings."""
+FRESH_SECONDS = 60.0
+"""From a reading of the holdings: they are read every half minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,10 @@ class _Opening:
 
     day: str
     units: int
+    holding: Holding | None
+    """Its row then; None: there was none."""
+    certain: bool = False
+    """Nothing of it had been sold when it was read: what is sold beyond it is sold short."""
 
 
 def opening_units(holding: Holding, guarded: int = 0) -> int:
@@ -47,6 +53,11 @@ def unreleased(holding: Holding, bought_today: int, quantity: int) -> int:
     return max(0, settled - max(0, holding.authorised_quantity - holding.used_quantity))
 
 
+def sold_of(day: Position | None) -> bool:
+    """Some of it was sold on the day of this row."""
+    return day is not None and (day.sell_quantity > 0 or day.quantity < 0)
+
+
 def is_sold_holding(position: Position) -> bool:
     """A row of the day that is short because shares were sold out of demat: nothing to buy back."""
     return position.key.product in DELIVERED and position.quantity < 0
@@ -64,12 +75,14 @@ class Held:
     def find(self, key: PositionKey, day: Position | None) -> Position | None:
         """A holding with the day's net of the same shares, as one position; sold out it has quantity 0. None: nothing
         of it was held when the day began."""
-        holding = self.holdings.get(key)
+        holding, seen = self.holdings.get(key), self.opening.get(key)
+        if seen is not None and seen.day != self.today:
+            seen = None
+        if holding is None and seen is not None and sold_of(day):
+            holding = seen.holding  # sold out, some brokers list it no more
         if holding is None:
             return None
-        seen = self.opening.get(key)
-        units = seen.units if seen is not None and seen.day == self.today else opening_units(holding)
-        return _with(holding, units, day, key)
+        return _with(holding, seen.units if seen is not None else opening_units(holding), day, key)
 
 
 class Delivery:
@@ -81,6 +94,8 @@ class Delivery:
         self._opening: dict[PositionKey, _Opening] = {}
         self._heard_on = ""
         """The day of the last reading of this session."""
+        self._heard_at = 0.0
+        """When it came, by the loop."""
         self.guarded: Callable[[PositionKey], int] = _nothing
         """Units of a key that stops guard: they were there when the day began."""
 
@@ -93,20 +108,39 @@ class Delivery:
         """Another session has begun: what was read before says nothing of it."""
         self._heard_on = ""
 
-    def heard(self, holdings: Sequence[Holding]) -> None:
-        """A reading succeeded."""
+    def heard(self, holdings: Sequence[Holding], at: float) -> None:
+        """A reading has succeeded (loop time)."""
         today = self._today()
         self._holdings = {PositionKey(h.account, h.instrument, h.product): h for h in holdings}
         opening = {key: seen for key, seen in self._opening.items() if seen.day == today}
         for key, holding in self._holdings.items():
             guarded = self.guarded(key)
             if not holding.used_quantity:
-                opening[key] = _Opening(today, opening_units(holding))
+                units, before = opening_units(holding), opening.get(key)
+                certain = before is not None and before.certain and before.units == units
+                opening[key] = _Opening(today, units, holding, certain)
             elif key not in opening and holding.quantity + holding.t1_quantity < guarded:
                 # Sold before anybody looked today; by the next reading its stops are as small as what is left.
-                opening[key] = _Opening(today, opening_units(holding, guarded))
+                opening[key] = _Opening(today, opening_units(holding, guarded), holding)
         self._opening = opening
-        self._heard_on = today
+        self._heard_on, self._heard_at = today, at
+
+    def confirm(self, key: PositionKey, day: Position | None, began: float, guarded: int) -> None:
+        """While the instrument trades: the positions, read (loop time) soon after the holdings, show `day` of it. Where
+        nothing was sold, and what the list and the day have explains what is `guarded`, the opening is certain. A list
+        of before the trading may be one into which yesterday's purchases have not come yet."""
+        holding, seen = self._holdings.get(key), self._opening.get(key)
+        fresh = self.known and self._heard_at <= began <= self._heard_at + FRESH_SECONDS
+        if not fresh or sold_of(day) or (holding is not None and (seen is None or holding.used_quantity)):
+            return
+        units = 0 if holding is None or seen is None else seen.units
+        if units + (0 if day is None else day.quantity) >= guarded:
+            self._opening[key] = _Opening(self._today(), units, holding, certain=True)
+
+    def certain(self, key: PositionKey) -> bool:
+        """What was held of it when the day began is known for certain: a net that is short was sold short."""
+        seen = self._opening.get(key)
+        return seen is not None and seen.certain and seen.day == self._today()
 
     def of(self, key: PositionKey) -> Holding | None:
         """As last read."""

@@ -15,10 +15,11 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
+from app.domain.calendar import ist_date
 from app.domain.errors import AppError
 from app.domain.ids import BrokerOrderId, InstrumentId, StopId
 from app.domain.instrument import Instrument
-from app.domain.order import Order
+from app.domain.order import Order, Side
 from app.domain.portfolio import PositionKey
 from app.domain.stop import Stop, StopState, stop_of_tag
 from app.engine.account import AccountState, PositionReading
@@ -44,6 +45,10 @@ def split(held: int, asked: Sequence[int | None]) -> list[int]:
         if quantity is None:
             own[place], left = left, 0
     return own
+
+
+def _key(order: Order) -> PositionKey:
+    return PositionKey(order.account, order.instrument, order.product)
 
 
 class Shares:
@@ -121,13 +126,13 @@ class Shares:
         what an older exit takes back already.
 
         `filled`: units that its exits have closed. Of a stop with a quantity of its own what they closed beyond that
-        was others', and goes back. Shares of delivery are never short: a row that says so was sold out of a holding,
-        and only what the exits sold beyond their stop was sold twice.
+        was others', and goes back. A row of delivery that is short was sold out of a holding: unless it is certain what
+        was held when the day began, only what the exits sold beyond their stop was sold twice.
         """
         held, excess = position * -stop.side.sign, max(0, filled - stop.quantity)
         if excess and stop.plan.quantity is not None:
             return excess * stop.side.sign
-        if held <= 0 and stop.key.product in DELIVERED:
+        if held <= 0 and not self._is_short(stop.key):
             return min(-held, excess) * stop.side.sign
         if held <= 0:
             return max(0, -held - self._turned_before(stop)) * stop.side.sign
@@ -135,6 +140,10 @@ class Shares:
         if stop.plan.quantity is not None:
             mine = min(mine, max(0, stop.quantity - filled))
         return mine * -stop.side.sign
+
+    def _is_short(self, key: PositionKey) -> bool:
+        """Whether a net below nought is owed: of delivery only where the opening is certain."""
+        return key.product not in DELIVERED or self._state.delivery.certain(key)
 
     def _of(self, key: PositionKey) -> list[Stop]:
         return [stop for stop in self._stops.of(key) if not stop.state.is_final]
@@ -173,6 +182,7 @@ class Shares:
                 self._sold[key] = later
             else:
                 self._sold.pop(key, None)
+            self._confirm(key, reading)
             self.align(key, reading)
 
     def _on_order(self, order: Order) -> None:
@@ -181,7 +191,7 @@ class Shares:
         before = self._filled.get(order.broker_order_id, 0)
         self._filled[order.broker_order_id] = order.filled_quantity
         delta = order.filled_quantity - before
-        key = PositionKey(order.account, order.instrument, order.product)
+        key = _key(order)
         if delta <= 0 or stop_of_tag(order.tag) in self._stops or not self._of(key):
             return
         now = asyncio.get_running_loop().time()
@@ -192,6 +202,22 @@ class Shares:
         reading = self._state.reading
         if reading is not None:
             self._shrink(key, reading)
+
+    def _confirm(self, key: PositionKey, reading: PositionReading) -> None:
+        """Of delivery: whether it is certain now what was held when the day began."""
+        delivery, today = self._state.delivery, ist_date(self._state.clock.now())
+        if key.product not in DELIVERED or not self._trades(key.instrument) or delivery.certain(key):
+            return
+        if any(
+            order.side is Side.SELL and order.filled_quantity and key == _key(order)
+            for order in self._state.orders.values()
+            if order.placed_at is None or ist_date(order.placed_at) == today
+        ):
+            return  # the row of the day may not have it yet
+        guarded = sum(
+            stop.quantity for stop in self._of(key) if stop.fired_at is None or ist_date(stop.fired_at) == today
+        )  # what one that fired on an earlier day has sold since may be known to nobody
+        delivery.confirm(key, reading.positions.get(key), reading.began, guarded)
 
     def align(self, key: PositionKey, reading: PositionReading) -> None:
         """The stops of a position follow it: resized, or closed where their units are gone.
@@ -209,7 +235,8 @@ class Shares:
                 self._unlisted.pop(stop.id, None)
             elif self._is_settled(stop) and (reading.lists(key) or self._gone_for_good(stop)):
                 self._unlisted.pop(stop.id, None)
-                self._end(stop, "position closed elsewhere" if quantity == 0 else self._turned_round(stop, quantity))
+                turned = quantity != 0 and self._is_short(key)
+                self._end(stop, self._turned_round(stop, quantity) if turned else "position closed elsewhere")
         known = self._held(key, quantity)
         if guarded and not known:
             return  # the fills say so, the next reading decides

@@ -292,6 +292,11 @@ def sold_out_of_a_holding(patches: ExitStack) -> None:
     patches.enter_context(mock.patch.object(delivery, "opening_units", careless))
 
 
+def sold_short(patches: ExitStack) -> None:
+    """shares of delivery that are sold beyond all that was there are never short"""
+    patches.enter_context(mock.patch.object(delivery.Delivery, "certain", return_value=False))
+
+
 def closed_before_the_night(patches: ExitStack) -> None:
     """what exits and triggers closed on an earlier day is closed again"""
 
@@ -344,6 +349,7 @@ GUARDS: dict[str, Guard] = {
         no_trigger_outlives_its_stop,
         excess_of_a_share,
         sold_out_of_a_holding,
+        sold_short,
         closed_before_the_night,
         unseen_end,
     )
@@ -381,6 +387,7 @@ FOUND_BY = {
     "no_trigger_outlives_its_stop": 7,
     "excess_of_a_share": 34,
     "sold_out_of_a_holding": 403,
+    "sold_short": 20_000_851,
     "closed_before_the_night": 97,
     "unseen_end": 9_100_375,
 }

@@ -10,6 +10,7 @@ import pytest
 
 from app.domain.errors import Denied, Unreachable
 from app.domain.instrument import Product
+from app.domain.order import Side
 from app.domain.portfolio import Holding
 from app.domain.stop import FiredBy, Stop, StopPlan, StopState
 from app.engine.delivery import opening_units, unreleased
@@ -163,6 +164,92 @@ def test_after_a_restart_what_is_not_known_of_shares_ends_no_stop(hidden: str) -
         again.tick(98_900)
         assert (await again.ended(stop)).state is StopState.CLOSED
         assert sum(order.filled_quantity for order in again.broker.book.values()) == 100
+        await again.tasks.stop()
+
+    play(script)
+
+
+async def sold_beside(rig: Rig, stop: Stop, units: int, *listed: Holding) -> int:
+    """The exit has sold 50 when another terminal sells so many, and it sells 5 more before that is known. What the
+    broker shows of the day at the end. `listed`: the holdings as they are read in between."""
+    rig.broker.answers = ["open"]
+    rig.tick(98_900)
+    await asyncio.sleep(1.5)
+    ours = next(iter(rig.broker.book))
+    rig.broker.fill(ours, 50)
+    await asyncio.sleep(1.5)
+    rig.state.holdings_heard(listed)
+    await asyncio.sleep(1.5)
+    rig.broker.hold(SHARES, rig.broker.held[SHARES] - units)
+    rig.broker.fill(ours, 5)
+    await rig.ended(stop)
+    await asyncio.sleep(5)
+    return rig.broker.held[SHARES]
+
+
+@pytest.mark.parametrize(
+    ("morning", "later"),
+    [
+        pytest.param([held(100)], [held(100, used=50)], id="a holding"),
+        pytest.param([held(0, t1=100)], [held(0, t1=50, used=50)], id="on their way"),
+        pytest.param([held(100)], [], id="listed no more"),
+        pytest.param([], [], id="bought today"),
+    ],
+)
+def test_what_an_exit_sold_beyond_all_that_was_there_is_taken_back_with_an_alarm(
+    morning: list[Holding], later: list[Holding]
+) -> None:
+    async def script(rig: Rig) -> None:
+        day = 0 if morning else 100
+        await see(rig, *morning, day=day)
+        stop = await rig.engine.arm(SHARES, StopPlan(99_000))
+        await rig.state.read_positions()
+        assert await sold_beside(rig, stop, 50, *later) == day - 100, "all is sold, and nothing is owed"
+        assert any("closed twice; the excess of 5" in alarm for alarm in rig.alarms)
+
+    play(script)
+
+
+def test_what_was_sold_before_anybody_looked_is_not_bought_back() -> None:
+    async def script(rig: Rig) -> None:
+        morning = held(160, used=60)  # of 160, or of 220: brokers differ
+        await see(rig, morning, day=-60)
+        stop = await rig.engine.arm(SHARES, StopPlan(99_000))
+        assert await sold_beside(rig, stop, 90, morning) == -60 - 145
+        assert [order.side for order in rig.broker.placed] == [Side.SELL]
+
+    play(script)
+
+
+def test_a_list_that_has_less_than_is_guarded_makes_nothing_certain() -> None:
+    async def script(rig: Rig) -> None:
+        await see(rig, held(100))
+        stop = await rig.engine.arm(SHARES, StopPlan(99_000))
+        rig.broker.answers = ["open"]
+        rig.tick(98_900)
+        rig.state.holdings_heard([held(60)])
+        await asyncio.sleep(1.5)
+        rig.broker.fill(next(iter(rig.broker.book)), 100)
+        await rig.ended(stop)
+        assert [order.side for order in rig.broker.placed] == [Side.SELL]
+
+    play(script)
+
+
+def test_a_list_of_long_before_the_trading_makes_nothing_certain() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await guarded(rig)
+        rig.log_out()
+        again = Rig(rig.broker, rig.journal, around=rig.around)
+        again.around.closed = {INFY.id}
+        again.engine.adopt(rig.journal.stops[stop.id])
+        rig.broker.demat = [held(60)]  # yesterday's 40 come later
+        await again.recover()
+        await asyncio.sleep(90)
+        again.around.closed = set()
+        await again.state.read_positions()
+        assert await sold_beside(again, stop, 80, held(100, used=50)) == -135
+        assert [order.side for order in rig.broker.placed] == [Side.SELL]
         await again.tasks.stop()
 
     play(script)

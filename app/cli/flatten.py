@@ -54,7 +54,7 @@ async def run_flatten(desk: FlattenCommands, command: Flatten, out: Output) -> i
     try:
         if not command.yes:
             plan = await desk.plan(choice)
-            out.result({"ok": not plan.unread, "done": False, **msgspec.to_builtins(plan)}, _plan_words(plan))
+            out.result({"ok": not plan.unread, "done": False, **msgspec.to_builtins(plan)}, _plan_words(plan, choice))
             return SOME_FAILED if plan.unread else FINE
         report = await desk.run(choice)
     except AppError as error:
@@ -65,17 +65,23 @@ async def run_flatten(desk: FlattenCommands, command: Flatten, out: Output) -> i
     return FINE if report.verified else SOME_FAILED
 
 
-def _plan_words(plan: FlattenPlan) -> str:
+def _plan_words(plan: FlattenPlan, choice: FlattenChoice) -> str:
     lines = [f"cancel: {o.account} {o.side} {o.quantity - o.filled_quantity} {o.instrument}" for o in plan.orders]
     lines += [f"exit: {p.key.account} {p.quantity} {p.key.instrument} ({p.key.product})" for p in plan.positions]
-    lines += [f"left alone: {o.account} {o.side} {o.quantity} {o.instrument}, from elsewhere" for o in plan.elsewhere]
-    for number, noun in ((plan.holdings, "holdings"), (plan.gtts, "triggers (GTT)")):
-        if number:
-            lines.append(f"left alone: {number} {noun}")
+    verb = "cancel" if choice.elsewhere else "left alone"
+    lines += [
+        f"{verb}: {o.account} {o.side} {o.quantity - o.filled_quantity} {o.instrument}, from elsewhere"
+        for o in plan.elsewhere
+    ]
+    if plan.holdings:
+        lines.append(f"{'sell' if choice.holdings else 'left alone'}: {_counted(plan.holdings, 'holding')}")
+    if plan.gtts:
+        lines.append(f"{'delete' if choice.gtts else 'left alone'}: {_counted(plan.gtts, 'trigger')} (GTT)")
     if plan.behind:
-        lines.append(f"delete: {plan.behind} triggers (GTT) behind stops on these positions")
+        lines.append(f"delete: {_counted(plan.behind, 'trigger')} (GTT) behind stops on these positions")
     if plan.kept:
-        lines.append(f"left alone: {plan.kept} triggers (GTT) behind stops on shares that are held")
+        verb = "delete" if choice.holdings else "left alone"
+        lines.append(f"{verb}: {_counted(plan.kept, 'trigger')} (GTT) behind stops on shares that are held")
     if plan.strategies:
         lines.append(f"pause: {plan.strategies} running strategies")
     lines += [f"could not be read: {words}" for words in plan.unread]
@@ -90,3 +96,7 @@ def _report_words(report: FlattenReport) -> str:
     if report.verified:
         lines.append(f"verified flat in {report.took_ms / 1000:.1f} s")
     return "\n".join(lines)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -8,29 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from functools import partial
-from typing import TypeVar
 
 from app.desk.account import AccountDesk
-from app.desk.flatten_asked import Work, delete_triggers, sell_holdings, waiting
+from app.desk.flatten_asked import Work, delete_triggers, sell_holdings
 from app.desk.flatten_books import (
     choice_words,
     closing,
+    counted,
     key_of,
     open_positions,
     orphan_triggers,
     position_words,
-    resting,
     running,
-    sellable,
     working,
 )
 from app.desk.flatten_messages import FlattenChoice, FlattenPlan, FlattenReport
+from app.desk.flatten_reading import EXITING, READ_SECONDS, books, patiently, plan_of, soon, together
 from app.desk.workspace import Workspace
 from app.domain.errors import AppError, Denied
 from app.domain.events import AuditEntry, Level, Noticed
-from app.domain.ids import AccountId
 from app.domain.instrument import Product
 from app.domain.money import said_price
 from app.domain.order import Order, OrderStatus, Purpose
@@ -40,14 +38,11 @@ from app.engine.exit_plan import LOOKUP_SPACING
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
 CANCEL_SECONDS = 5.0
 """Until cancelled orders must be gone from the book; then the exits go out all the same where no order of the trader's
 could sell the position as well."""
 EXIT_SECONDS = 60.0
 LOOK_SECONDS = 0.3
-_EXITING = (StopState.FIRED, StopState.EXITING)
 
 
 class FlattenDesk:
@@ -56,57 +51,10 @@ class FlattenDesk:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._busy = False
-        self._loud: tuple[AccountId, ...] = ()
-        """The accounts of the last try, where it left something open."""
 
     async def plan(self, choice: FlattenChoice) -> FlattenPlan:
         """What there is to cancel and to exit, read now. Raises Denied when nobody is logged in."""
-        desks = self._desks(choice)
-        orders: list[Order] = []
-        elsewhere: list[Order] = []
-        positions: list[Position] = []
-        unread: list[str] = []
-        stops = exiting = holdings = gtts = value = behind = kept = 0
-        strategies = sum(len(running(desk)) for desk in desks)
-        for desk in desks:
-            try:
-                listed = await desk.state.read_orders()
-                open_ = open_positions((await desk.state.read_positions()).positions.values())
-            except AppError as failure:
-                unread.append(f"{desk.account}: {failure}")
-                continue
-            try:
-                holdings += len(sellable(await desk.broker.holdings()))
-                gtts += len(await waiting(desk))
-            except AppError as failure:
-                unread.append(f"holdings and triggers of {desk.account}: {failure}")
-            mine, others = working(desk, listed)
-            orders += mine
-            elsewhere += others
-            positions += open_
-            ours, stay = resting(desk, [position.key for position in open_])
-            behind, kept = behind + ours, kept + stay
-            for position in open_:
-                guards = desk.stops.stops_on(position.key)
-                stops += sum(stop.state is StopState.ARMED for stop in guards)
-                exiting += any(stop.state in _EXITING for stop in guards)
-                last = desk.last_price(position.key.instrument) or position.last_price
-                value += abs(position.quantity) * position.multiplier * last * 100 // position.price_scale
-        return FlattenPlan(
-            tuple(desk.account for desk in desks),
-            tuple(orders),
-            tuple(elsewhere),
-            tuple(positions),
-            stops,
-            exiting,
-            holdings,
-            gtts,
-            strategies,
-            value,
-            tuple(unread),
-            behind,
-            kept,
-        )
+        return together(await asyncio.gather(*(plan_of(desk) for desk in self._desks(choice))))
 
     async def run(self, choice: FlattenChoice) -> FlattenReport:
         """Does it, in all accounts at once. What fails is in the report, in words. Raises Denied when it is being
@@ -136,16 +84,14 @@ class FlattenDesk:
         return report
 
     def _tell(self, report: FlattenReport) -> None:
-        """What is not flat is loud, until another try shows that it is."""
-        if not report.verified:
-            self._loud = report.accounts
+        """Whoever asked may look elsewhere meanwhile. What is not flat is loud, until another try shows that it is."""
+        if report.verified:
+            done = f"{counted(report.cancelled, 'order')} cancelled, {counted(report.exited, 'position')} exited."
+            told = Noticed(Level.INFO, "Verified flat", done, repeat_key="flatten over:all")
+        else:
             left = "; ".join(report.not_flat)
-            self._workspace.publish(
-                Noticed(Level.ALARM, "Not everything is flat", left, "See to it now.", repeat_key="flatten:all")
-            )
-        elif self._loud and set(self._loud) <= set(report.accounts):
-            self._loud = ()
-            self._workspace.publish(Noticed(Level.INFO, "Everything is flat now", repeat_key="flatten over:all"))
+            told = Noticed(Level.ALARM, "Not everything is flat", left, "See to it now.", repeat_key="flatten:all")
+        self._workspace.publish(told)
 
     def _desks(self, choice: FlattenChoice) -> list[AccountDesk]:
         if choice.accounts:
@@ -179,7 +125,7 @@ class FlattenDesk:
 
     async def _steps(self, work: Work) -> None:
         await self._pause_strategies(work)
-        orders, positions = await self._books(work.desk)
+        orders, positions, _why = await books(work.desk, READ_SECONDS)
         mine, others = working(work.desk, orders)
         doomed = [*mine, *others] if work.choice.elsewhere else mine
         # An order of the trader's that would close a position as well must be gone before its exit is sent.
@@ -191,18 +137,6 @@ class FlattenDesk:
         # A holding that nobody buys keeps no position waiting.
         await asyncio.gather(self._until_flat(work), delete_triggers(work), sell_holdings(work, self._workspace))
         await self._verify(work)
-
-    async def _books(self, desk: AccountDesk) -> tuple[Sequence[Order], Sequence[Position]]:
-        """Orders and positions, read now; where the broker does not tell them, as they were known last: a stop that is
-        hit goes by no more."""
-        try:
-            orders = await _patiently(desk.state.read_orders)
-            return orders, tuple((await _patiently(desk.state.read_positions)).positions.values())
-        except AppError as failure:
-            log.info("%s is flattened by what was known last: %s", desk.account, failure)
-            reading = desk.state.reading
-            known = () if reading is None else tuple(reading.positions.values())
-            return tuple(desk.state.orders.values()), known
 
     async def _pause_strategies(self, work: Work) -> None:
         """Or the next buy time would open again what is closed now."""
@@ -224,7 +158,7 @@ class FlattenDesk:
         wanted = {order.broker_order_id for order in doomed}
         until = loop.time() + CANCEL_SECONDS
         while True:
-            await _quietly(desk.state.read_orders())
+            await _quietly(soon(desk.state.read_orders, READ_SECONDS))  # news of orders come by themselves as well
             listed = [desk.state.orders[number] for number in wanted if number in desk.state.orders]
             ended = [order for order in listed if order.status.is_final]
             if len(ended) == len(wanted) or loop.time() >= until:
@@ -249,33 +183,25 @@ class FlattenDesk:
             work.exited.add(key)
 
     async def _until_flat(self, work: Work) -> None:
-        """What is open still, or has been opened by an order that filled while it was cancelled, leaves too. A reading
-        that fails is made again."""
-        loop = asyncio.get_running_loop()
+        """What is open still, or has been opened by an order that filled while it was cancelled, leaves too."""
+        desk, loop = work.desk, asyncio.get_running_loop()
         until = loop.time() + EXIT_SECONDS
+        patience = READ_SECONDS
         while True:
-            try:
-                flat = await self._round(work)
-            except AppError as failure:
-                log.info("%s: whether it is flat cannot be read yet: %s", work.desk.account, failure)
-                flat = False
-            if flat or loop.time() >= until:
+            orders, listed, why = await books(desk, patience, routine=True)
+            patience = CANCEL_SECONDS * 2  # what had to leave at once has left
+            positions = open_positions(listed)
+            mine, others = working(desk, orders)
+            busy = closing([*mine, *others] if work.choice.elsewhere else mine, positions)
+            todo = [p.key for p in positions if p.key not in work.refused]
+            on_the_way = any(s.state in EXITING for p in positions for s in desk.stops.stops_on(p.key))
+            if not (todo or on_the_way or why) or loop.time() >= until:
                 return
+            for key in todo:
+                squared = key in work.exited and not desk.stops.can_fire
+                if key not in busy and not squared:
+                    await self._leave(work, key)
             await asyncio.sleep(LOOK_SECONDS)
-
-    async def _round(self, work: Work) -> bool:
-        """Whether nothing is left to do. Raises AppError."""
-        desk = work.desk
-        positions = open_positions((await desk.state.read_positions(routine=True)).positions.values())
-        mine, others = working(desk, await desk.state.read_orders(routine=True))
-        busy = closing([*mine, *others] if work.choice.elsewhere else mine, positions)
-        todo = [p.key for p in positions if p.key not in work.refused]
-        on_the_way = any(s.state in _EXITING for p in positions for s in desk.stops.stops_on(p.key))
-        for key in todo:
-            squared = key in work.exited and not desk.stops.can_fire
-            if key not in busy and not squared:
-                await self._leave(work, key)
-        return not (todo or on_the_way)
 
     async def _verify(self, work: Work) -> None:
         """Twice in a row, a second apart: unknown is not flat, and a late fill may be on its way."""
@@ -291,8 +217,8 @@ class FlattenDesk:
     async def _look(self, work: Work) -> list[str]:
         desk = work.desk
         try:
-            positions = (await _patiently(desk.state.read_positions)).positions.values()
-            mine, others = working(desk, await _patiently(desk.state.read_orders))
+            positions = (await patiently(desk.state.read_positions, CANCEL_SECONDS)).positions.values()
+            mine, others = working(desk, await patiently(desk.state.read_orders, CANCEL_SECONDS))
         except AppError as failure:
             return [f"{desk.account}: whether it is flat could not be read. {failure}"]
         found = [_still_open(position, work.refused.get(position.key)) for position in open_positions(positions)]
@@ -326,19 +252,6 @@ def _still_open(position: Position, refused: str | None) -> str:
     if refused is None:
         return f"{position_words(position)} is still open"
     return f"{position.key.instrument} ({position.key.product}) could not be exited: {refused}"
-
-
-async def _patiently(read: Callable[[], Awaitable[T]]) -> T:
-    """Asked again for a while when it fails. Raises what it failed with last."""
-    loop = asyncio.get_running_loop()
-    until = loop.time() + CANCEL_SECONDS
-    while True:
-        try:
-            return await read()
-        except AppError:
-            if loop.time() >= until:
-                raise
-        await asyncio.sleep(LOOK_SECONDS)
 
 
 async def _quietly(work: Awaitable[object]) -> None:

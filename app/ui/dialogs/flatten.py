@@ -143,19 +143,27 @@ class FlattenDialog(QDialog):
         paused = f" {what} paused first." if plan.strategies else ""
         more = f"{worth}{guarded}{following}{paused}"
         self._words["positions"].setText(f"{_named(shown)}{'.' if shown or more else ''}{more}")
-        found = {"elsewhere": len(plan.elsewhere), "holdings": plan.holdings, "gtts": plan.gtts}
+        self._plan = plan
         names = [_order(order) for order in plan.elsewhere]
-        for name, number in found.items():
-            self._more[name].setEnabled(number > 0)
+        for name, number in self._offer().items():
             words = f"{number}, left alone unless ticked" if number else "none"
             self._counts[name].setText(f"{words}: {_named(names)}" if name == "elsewhere" and number else words)
-        self._plan = plan
         self._count_triggers()
         self._do.setEnabled(bool(plan.accounts))
         if plan.unread:
             told = "; ".join(self._facts.named(words) for words in plan.unread)
             self.message.say(f"Could not be read, and will be tried: {told}", "strip-danger")
         self._fit()
+
+    def _offer(self) -> dict[str, int]:
+        """What may be ticked, and how much of it there is."""
+        plan = self._plan
+        found = dict.fromkeys(self._more, 0)
+        if plan is not None:
+            found |= {"elsewhere": len(plan.elsewhere), "holdings": plan.holdings, "gtts": plan.gtts}
+        for name, number in found.items():
+            self._more[name].setEnabled(number > 0)
+        return found
 
     def _count_triggers(self) -> None:
         if self._plan is not None:
@@ -177,7 +185,10 @@ class FlattenDialog(QDialog):
             for widget in (self._do, self._account, *self._more.values()):
                 widget.setEnabled(False)
             self._head.setText("Flattening…")
+            self._close.setText("&Hide this")
+            self._close.setToolTip("Flattening goes on; a notice says how it ended.")
             self.message.clear()
+            self._fit()
             self._bridge.start(self._run(self._choice()), "flatten all")
 
     async def _run(self, choice: FlattenChoice) -> None:
@@ -186,8 +197,11 @@ class FlattenDialog(QDialog):
         except AppError as failure:
             self._head.setText("Nothing was flattened")
             self.message.say(self._facts.named(str(failure)), "strip-danger")
+            self._close.setText("&Leave as it is")
+            self._close.setToolTip("")
             self._do.setEnabled(True)
             self._account.setEnabled(True)
+            self._offer()
         finally:
             self._running = False
 
@@ -217,6 +231,7 @@ class FlattenDialog(QDialog):
         else:
             self._do.hide()
         self._close.setText("&Close")
+        self._close.setToolTip("")
         self._close.setDefault(True)
         self._fit()
 

@@ -123,3 +123,16 @@ def test_why_nothing_can_be_flattened_is_said(page: Page) -> None:
     page.stage.desk.script.fail("flatten", Denied("No account is logged in.", "Log in."))
     page.dialog.go()
     page.stage.until(lambda: "No account is logged in." in page.text("flatten.message.text"))
+    button = page.dialog.findChild(QPushButton, "flatten.close")
+    box = page.dialog.findChild(QCheckBox, "flatten.holdings")
+    assert button is not None
+    assert box is not None
+    assert (button.text(), box.isEnabled()) == ("&Leave as it is", True)  # as before it was tried
+
+
+def test_while_it_is_flattened_the_dialog_can_be_hidden_not_taken_back(page: Page) -> None:
+    page.dialog.go()
+    button = page.dialog.findChild(QPushButton, "flatten.close")
+    assert button is not None
+    assert (page.text("flatten.head"), button.text()) == ("Flattening…", "&Hide this")
+    page.stage.until(lambda: button.text() == "&Close")

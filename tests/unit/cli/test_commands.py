@@ -416,7 +416,10 @@ async def test_flatten_lists_first_and_ends_with_verified_flat_or_what_is_not(
     out = output()
     listed = Flatten(Path(), (), False, False, False, False, False)
     assert await run_flatten(desk.flatten, listed, out) == FINE
-    assert told(out) == "left alone: 1 holdings\nNothing was sent. Add --yes to do it.\n"
+    assert told(out) == "left alone: 1 holding\nNothing was sent. Add --yes to do it.\n"
+    out = output()
+    assert await run_flatten(desk.flatten, replace(listed, holdings=True, gtts=True), out) == FINE
+    assert told(out).startswith("sell: 2 holdings\n")  # what is asked for is not called left alone
     assert fake.flatten.done == []
     fake.flatten.unread = (f"{ACCOUNT}: the broker is not there",)
     out = output(as_json=True)

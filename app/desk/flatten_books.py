@@ -38,9 +38,8 @@ def _is_ours(desk: AccountDesk, order: Order) -> bool:
 
 
 def open_positions(positions: Iterable[Position]) -> list[Position]:
-    """With a quantity. Shares of delivery that are short were sold out of holdings: buying them back would undo it."""
-    delivery = (Product.CNC, Product.MTF)
-    return [p for p in positions if p.quantity > 0 or (p.quantity < 0 and p.key.product not in delivery)]
+    """With a quantity. Shares that were sold out of demat stay so: buying them back would undo it."""
+    return [p for p in positions if p.quantity and not p.sold_shares]
 
 
 def closing(orders: Iterable[Order], positions: Iterable[Position]) -> set[PositionKey]:

@@ -341,8 +341,8 @@ class DayGuard:
 
 
 def to_close(positions: Iterable[Position]) -> Iterable[Position]:
-    """What a halt closes: every open position, but no holding that was sold today (a short row of delivery)."""
-    return (p for p in positions if p.quantity and not (p.key.product is Product.CNC and p.quantity < 0))
+    """What a halt closes: every open position, but no shares that were sold out of demat."""
+    return (p for p in positions if p.quantity and not p.sold_shares)
 
 
 def _rupees(amount: Paise | None) -> str:

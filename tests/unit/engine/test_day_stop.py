@@ -24,6 +24,7 @@ from tests.fakes.trading import ACCOUNT, INFY, KEY, OPTION, FakeBroker, Rig
 
 NRML = PositionKey(ACCOUNT, OPTION.id, Product.NRML)
 CNC = PositionKey(ACCOUNT, INFY.id, Product.CNC)
+MTF = PositionKey(ACCOUNT, INFY.id, Product.MTF)
 DAY = 86_400 * 10**9
 
 
@@ -89,6 +90,7 @@ def test_a_loss_closes_every_position_once_with_and_without_a_stop() -> None:
         await rig.guard(KEY, 100)
         rig.broker.hold(NRML, -500)
         rig.broker.hold(CNC, -7)
+        rig.broker.hold(MTF, -3)
         rig.last[OPTION.id] = 5_000
         await desk.at(-499_999)
         assert rig.broker.placed == []
@@ -96,7 +98,8 @@ def test_a_loss_closes_every_position_once_with_and_without_a_stop() -> None:
         assert desk.guard.stop.halted is DayBreach.LOSS
         assert desk.guard.stop.flat
         assert (rig.broker.held[KEY], rig.broker.held[NRML]) == (0, 0)
-        assert rig.broker.held[CNC] == -7, "a holding that was sold today is not bought back"
+        kept = (rig.broker.held[CNC], rig.broker.held[MTF])
+        assert kept == (-7, -3), "a holding that was sold today is not bought back"
         assert {stop.fired_by for stop in rig.engine.stops} == {FiredBy.PORTFOLIO}
         assert desk.kept.lines == ["limits", "halted", "flat"]
         assert [alarm for alarm in rig.alarms if "closed" in alarm]

@@ -2,7 +2,8 @@
 
 It stands behind the local stop, wider by a chosen distance, so that the local stop is always first. The broker takes 25
 changes of an order, of which five are kept for the exit: so it follows in steps, and the steps grow as changes are used
-up. A backstop that would no longer be behind the local stop moves at once, whatever the step.
+up. Once all are used up the order is taken back and placed anew, with changes of its own, when it is far behind. A
+backstop that would no longer be behind the local stop moves at once, whatever the step.
 """
 
 from __future__ import annotations
@@ -94,12 +95,15 @@ def wanted(stop: Stop, price_at: Callable[[Price], Price], *, tight: bool = Fals
     return Wanted(trigger, max(price_at(trigger), trigger), stop.quantity)
 
 
-def next_action(stop: Stop, want: Wanted | None, legs: Sequence[Leg], slice_size: int = 0) -> Action:
-    """One thing at a time; called again once it is done. A fired stop's legs are its exit's business."""
+def next_action(
+    stop: Stop, want: Wanted | None, legs: Sequence[Leg], slice_size: int = 0, *, renewable: bool = True
+) -> Action:
+    """One thing at a time; called again once it is done. A fired stop's legs are its exit's business. `renewable`:
+    there are tags left to place one anew."""
     if want is None:
         ended = stop.state.is_final or stop.state is StopState.ARMED
         return TakeBack(tuple(leg.order for leg in legs), "its stop has ended") if ended and legs else Nothing()
-    return _size(want, legs, slice_size) or _place(stop, want, legs)
+    return _size(want, legs, slice_size) or _place(stop, want, legs, renewable=renewable)
 
 
 def _size(want: Wanted, legs: Sequence[Leg], slice_size: int) -> Action | None:
@@ -113,16 +117,19 @@ def _size(want: Wanted, legs: Sequence[Leg], slice_size: int) -> Action | None:
     return Rest(cut(-surplus, slice_size)) if surplus < 0 else None
 
 
-def _place(stop: Stop, want: Wanted, legs: Sequence[Leg]) -> Action:
+def _place(stop: Stop, want: Wanted, legs: Sequence[Leg], *, renewable: bool) -> Action:
     for leg in legs:
         if leg.trigger == want.trigger:
             continue
         ahead = leg.trigger >= stop.trigger if stop.side is Side.SELL else leg.trigger <= stop.trigger
+        far = abs(leg.trigger - want.trigger) >= step(stop, leg.changes)
         if leg.changes >= BUDGET:
             if ahead:
                 return TakeBack((leg.order,), "it would act before the local stop")
+            if far and renewable:
+                return TakeBack((leg.order,), "its changes are used up: it is placed anew")
             continue
-        if ahead or abs(leg.trigger - want.trigger) >= step(stop, leg.changes):
+        if ahead or far:
             return Move(leg.order, want.trigger, want.price)
     return Nothing()
 

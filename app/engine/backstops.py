@@ -187,7 +187,9 @@ class Backstops:
             for o in self.legs(stop_id)
             if o.status is not OrderStatus.CANCEL_PENDING
         ]
-        action = next_action(stop, want, legs, self._terms.slice_size(self._known(stop.key.instrument)))
+        size = self._terms.slice_size(self._known(stop.key.instrument))
+        renewable = self._numbers.get(stop_id, 0) + len(legs) <= LAST_SLICE
+        action = next_action(stop, want, legs, size, renewable=renewable)
         if isinstance(action, Nothing):
             return True
         try:

@@ -558,6 +558,33 @@ def test_the_step_grows_as_changes_are_used_up() -> None:
     assert [step(stop, used) for used in (0, 4, 5, 10, 19)] == [250, 250, 500, 750, 1_000]
 
 
+def test_over_a_long_trend_a_backstop_whose_changes_are_used_up_is_placed_anew() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await twin(rig)
+        for level in range(99_100, 140_000, 100):
+            rig.tick(level + 500)
+            rig.last[INFY.id] = level + 500
+            await rig.engine.move(stop.id, level)
+            await asyncio.sleep(3)
+            moved = resting(rig)
+            assert sum(order.quantity for order in moved) == 100
+            assert level - 3 * DISTANCE < (moved[0].trigger_price or 0) < level
+        ours = [order for order in rig.broker.book.values() if is_backstop(order.tag)]
+        assert len(ours) > 2
+        assert max(rig.state.changes[order.broker_order_id] for order in ours) <= BUDGET
+        assert rig.alarms == []
+
+    play(script)
+
+
+@pytest.mark.parametrize("renewable", [True, False])
+def test_one_without_changes_is_taken_back_only_where_another_may_follow(renewable: bool) -> None:
+    stop = Stop(KEY.account, KEY, Side.SELL, 99_000, 100, StopState.ARMED, 1, StopPlan(99_000, backstop=1_000))  # type: ignore[arg-type]
+    legs = [Leg(BrokerOrderId("1"), 100, 90_000, BUDGET)]
+    action = next_action(stop, Wanted(98_000, 97_000, 100), legs, renewable=renewable)
+    assert isinstance(action, TakeBack if renewable else Nothing)
+
+
 def test_a_trailing_stop_takes_its_backstop_along_within_the_budget() -> None:
     async def script(rig: Rig) -> None:
         stop = await twin(rig)

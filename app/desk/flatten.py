@@ -25,7 +25,8 @@ from app.desk.flatten_books import (
     working,
 )
 from app.desk.flatten_messages import FlattenChoice, FlattenPlan, FlattenReport
-from app.desk.flatten_reading import EXITING, READ_SECONDS, books, patiently, plan_of, soon, together
+from app.desk.flatten_reading import EXITING, books, plan_of, together
+from app.desk.patience import READ_SECONDS, patiently, soon
 from app.desk.workspace import Workspace
 from app.domain.errors import AppError, Denied
 from app.domain.events import AuditEntry, Level, Noticed

@@ -11,47 +11,20 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
-from typing import TypeVar
 
 from app.desk.account import AccountDesk
 from app.desk.flatten_asked import waiting
 from app.desk.flatten_books import open_positions, resting, running, sellable, working
 from app.desk.flatten_messages import FlattenPlan
-from app.domain.errors import AppError, Unreachable
+from app.desk.patience import READ_SECONDS, soon
+from app.domain.errors import AppError
 from app.domain.order import Order
 from app.domain.portfolio import Position
 from app.domain.stop import StopState
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
-READ_SECONDS = 2.0
-"""How long a broker may take to tell what there is."""
-AGAIN_SECONDS = 0.3
 EXITING = (StopState.FIRED, StopState.EXITING)
-
-
-async def patiently(read: Callable[[], Awaitable[T]], seconds: float) -> T:
-    """Asked again for so long when it fails. Raises what it failed with last."""
-    loop = asyncio.get_running_loop()
-    until = loop.time() + seconds
-    while True:
-        try:
-            return await read()
-        except AppError:
-            if loop.time() >= until:
-                raise
-        await asyncio.sleep(AGAIN_SECONDS)
-
-
-async def soon(read: Callable[[], Awaitable[T]], seconds: float) -> T:
-    """What a read says within so long. Raises AppError."""
-    try:
-        async with asyncio.timeout(seconds):
-            return await patiently(read, seconds)
-    except TimeoutError:
-        raise Unreachable(f"The broker did not answer within {seconds:.0f} s.") from None
 
 
 async def books(

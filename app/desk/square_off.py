@@ -5,22 +5,33 @@ only.
 
 from __future__ import annotations
 
+import logging
+from functools import partial
+
 from app.desk.account import AccountDesk
-from app.domain.errors import Denied
+from app.desk.patience import READ_SECONDS, soon
+from app.domain.errors import AppError, Denied
 from app.domain.ids import OrderId
 from app.domain.portfolio import PositionKey
 from app.domain.stop import FiredBy, StopState
 
+log = logging.getLogger(__name__)
+
 
 async def square_off(desk: AccountDesk, key: PositionKey) -> OrderId:
     """Returns when the exit is on its way; its tag, or the order's id where the market does not trade and the broker
-    decides.
+    decides. Where the positions cannot be read soon, the exit goes by what is known of them, as that of a stop does.
 
     Raises Denied (nothing is open, or it is being closed already), and what placing an order raises.
     """
     if not desk.stops.can_leave(key):
         return await desk.orders.square_off(key)
-    await desk.state.read_since_fills(key)
+    try:
+        await soon(partial(desk.state.read_since_fills, key), READ_SECONDS)
+    except AppError as failure:
+        if desk.state.reading is None:
+            raise
+        log.info("%s is closed by what was known last: %s", key.instrument, failure)
     for stop in desk.stops.stops_on(key):
         if stop.state is StopState.SUSPENDED:  # it waits for an answer that is moot now
             await desk.stops.disarm(stop.id)

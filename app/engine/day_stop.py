@@ -227,17 +227,22 @@ class DayGuard:
             stop, halted=reached, halted_at=self._state.clock.now(), halted_net=stop.net, until=until.isoformat()
         )
         self._set(stop)
+        self._call("All positions are being closed.")
+        await self._keep(self._entry("halted", f"{reached}: {_rupees(stop.net)}; entries again on {stop.until}"))
+
+    def _call(self, how_far: str) -> None:
+        """That the account is halted, and what has come of its positions: one call, whose words change."""
+        stop = self._stop
         self._publish(
             Noticed(
                 Level.ALARM,
-                f"Portfolio stop: {reached}",
-                f"The day stands at {_said(stop.net)}. All positions are being closed.",
+                f"Portfolio stop: {stop.halted}",
+                f"The day stood at {_said(stop.halted_net)}. {how_far}",
                 f"No entries until {_day(stop.until)}.",
                 stop.account,
                 f"day stop:{stop.account}",
             )
         )
-        await self._keep(self._entry("halted", f"{reached}: {_rupees(stop.net)}; entries again on {stop.until}"))
 
     async def _flatten(self) -> None:
         """One round: what is open is left, what waits is cancelled, and a look whether that was all."""
@@ -255,6 +260,7 @@ class DayGuard:
         left = list(to_close(positions))
         if not left:
             self._set(replace(self._stop, flat=True))
+            self._call("Every position is closed.")
             await self._keep(self._entry("flat", "every position is closed"))
             await self._name_triggers()
             return

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.desk import flatten
+from app.desk import flatten, square_off
 from app.desk.flatten_messages import FlattenChoice
 from app.domain.errors import Denied, DiskFull
 from app.domain.events import Event, Level, Noticed
@@ -179,6 +179,33 @@ async def test_a_full_disk_holds_nothing_back(trader: Trader, monkeypatch: pytes
     assert sum(await sold(trader)) == before + 10
     assert (await quantities(trader))[key] == 0
     assert any("audit trail" in event.title for event in told if isinstance(event, Noticed))
+
+
+async def test_an_exit_by_hand_leaves_although_the_positions_cannot_be_read(
+    trader: Trader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = sum(await sold(trader))
+    key = await trader.hold(10, Product.MIS)
+    monkeypatch.setattr(square_off, "READ_SECONDS", 0.5)
+    broken = ["limits=off", "status=502:route=positions,count=0"]
+    await trader.exchange.control("PUT", "/faults", {"faults": broken})
+
+    async def out() -> bool:
+        return sum(await sold(trader)) == before + 10
+
+    try:
+        await trader.desk.trading.square_off(key)
+        await eventually(out)
+        with pytest.raises(Denied, match="being closed already"):  # until its end is read
+            await trader.desk.trading.square_off(key)
+    finally:
+        await trader.exchange.control("PUT", "/faults", {"faults": ["limits=off"]})
+
+    async def ended() -> bool:
+        return all(one.state is StopState.CLOSED for one in await trader.desk.stops.stops())
+
+    await eventually(ended)
+    assert sum(await sold(trader)) == before + 10
 
 
 async def test_holdings_and_triggers_that_cannot_be_read_keep_no_position_waiting(trader: Trader) -> None:

@@ -102,7 +102,9 @@ def test_a_loss_closes_every_position_once_with_and_without_a_stop() -> None:
         assert kept == (-7, -3), "a holding that was sold today is not bought back"
         assert {stop.fired_by for stop in rig.engine.stops} == {FiredBy.PORTFOLIO}
         assert desk.kept.lines == ["limits", "halted", "flat"]
-        assert [alarm for alarm in rig.alarms if "closed" in alarm]
+        told = [alarm for alarm in rig.alarms if alarm.startswith("The day stood at -₹5,000.00. ")]
+        assert ["being closed" in alarm for alarm in told] == [True, False]
+        assert "Every position is closed." in told[-1]
 
     desk = play(script)
     assert sorted((r.side, r.quantity) for r in desk.rig.broker.placed) == [(Side.BUY, 500), (Side.SELL, 100)]

@@ -47,10 +47,6 @@ def split(held: int, asked: Sequence[int | None]) -> list[int]:
     return own
 
 
-def _key(order: Order) -> PositionKey:
-    return PositionKey(order.account, order.instrument, order.product)
-
-
 class Shares:
     """Owner of the quantities of one account's armed stops."""
 
@@ -191,7 +187,7 @@ class Shares:
         before = self._filled.get(order.broker_order_id, 0)
         self._filled[order.broker_order_id] = order.filled_quantity
         delta = order.filled_quantity - before
-        key = _key(order)
+        key = PositionKey(order.account, order.instrument, order.product)
         if delta <= 0 or stop_of_tag(order.tag) in self._stops or not self._of(key):
             return
         now = asyncio.get_running_loop().time()
@@ -209,8 +205,8 @@ class Shares:
         if key.product not in DELIVERED or not self._trades(key.instrument) or delivery.certain(key):
             return
         if any(
-            order.side is Side.SELL and order.filled_quantity and key == _key(order)
-            for order in self._state.orders.values()
+            order.side is Side.SELL and order.filled_quantity
+            for order in self._state.orders.of(key)
             if order.placed_at is None or ist_date(order.placed_at) == today
         ):
             return  # the row of the day may not have it yet

@@ -16,8 +16,9 @@ from unittest import mock
 from app.domain.day_stop import DayLimits
 from app.domain.errors import AppError
 from app.domain.portfolio import PositionKey
-from app.domain.stop import Stop, StopPlan
+from app.domain.stop import Stop, StopPlan, StopState
 from app.engine.delivery import DELIVERED
+from app.engine.exit_pace import LATEST_SECONDS
 from app.simulator.exchange import Opening
 from app.storage.database import StoreKind
 from app.storage.store import open_store
@@ -48,10 +49,13 @@ SELDOM = {
 """Looks that decide nothing in a run: at the night that a script brings itself, and what a window would paint. The
 clock is read as seldom as a live broker's."""
 ASKED_AGAIN = 0.3
+NEXT_ATTEMPT = LATEST_SECONDS + 10.0
+"""Seconds from a fault that struck until what follows has come to something: the longest wait, and an attempt."""
 SOLD_OUT = 6.0
 """Seconds without a trade after which a thin book is done with."""
 LONGEST = 120.0
 """Seconds that a thin book gets in all."""
+_LEAVES = (StopState.FIRED, StopState.EXITING)
 BEYOND = 0.02
 """How far the price goes through the level."""
 
@@ -155,6 +159,7 @@ async def _play(world: World, script: Script, *, story: bool) -> Result:
     await world.wait(max(0.0, begun + script.ends - loop.time()))
     await acting
     await world.wait(QUIET)
+    await _tried_again(world)
     await _sold_out(world)
     found = await violations(stage, armed)
     closed = sum(1 for s in (world.station.stops if world.station else ()) if s.exit_average is not None)
@@ -172,6 +177,14 @@ async def armed_soon(station: Station, key: PositionKey, plan: StopPlan) -> Stop
                 raise
             await asyncio.sleep(ASKED_AGAIN)
             await station.desk.books.refresh()
+
+
+async def _tried_again(world: World) -> None:
+    """Faults in a row make an exit wait longer and longer: the attempt after the last of them is seen, too."""
+    while world.station is not None and any(stop.state in _LEAVES for stop in world.station.stops):
+        if world.loop.time() - max((at for at, _ in world.struck), default=0.0) > NEXT_ATTEMPT:
+            return
+        await world.wait(1.0)
 
 
 async def _sold_out(world: World) -> None:

@@ -75,7 +75,7 @@ class AdminRoutes:
                 "now": market.clock.now().isoformat(timespec="microseconds"),
                 "epoch": market.clock.epoch(),
                 "speed": market.clock.speed,
-                "always_open": market.always_open,
+                "always_open": market.always_open and self._faults.switches.hours == "feed",
             }
         )
 

@@ -201,7 +201,7 @@ class Facts(QObject):
         return [key for instrument in instruments for key in self._held_in.get(instrument, ())]
 
     def stops_in(self, instruments: Iterable[InstrumentId]) -> list[StopId]:
-        """Stops on any of these instruments, ended ones too."""
+        """Stops that look at any of these instruments, or are on it; ended ones too."""
         return [stop for instrument in instruments for stop in self._stops_in.get(instrument, ())]
 
     def can(self, view: AccountView | None) -> Capabilities | None:
@@ -371,7 +371,8 @@ class Facts(QObject):
         if not stop.has_level and stop.state in (StopState.ARMING, StopState.ARMED, StopState.DISARMED):
             del self.stops[stop.id]  # a prepared exit of a strategy, which shows it; no price fires it
             return
-        self._stops_in.setdefault(stop.key.instrument, set()).add(stop.id)
+        for looked_at in (stop.key.instrument, stop.plan.underlying or stop.key.instrument):
+            self._stops_in.setdefault(looked_at, set()).add(stop.id)
         if not stop.state.is_final and stop.has_level:
             self._guards[stop.id] = stop
             self._guards_of.setdefault(stop.key, {})[stop.id] = None

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from app.domain.instrument import Instrument
-from app.domain.stop import FiredBy, Stop, StopPlan, StopState
+from app.domain.stop import FiredBy, Stop, StopPlan, StopState, TriggerSource
 from app.ui import format as fmt
 from app.ui.models.table import Column, Tone, account_column
 from app.ui.views.price_age import age_tip, age_tone
 from app.ui.views.words import (
     at_risk,
     distance,
-    distance_percent,
     plan_tip,
     plan_words,
     price_of,
@@ -22,6 +21,7 @@ from app.ui.views.words import (
     stop_state,
     stop_tone,
     symbol_of,
+    way_of_underlying,
 )
 
 """Age of an instrument's own last price that colours it."""
@@ -44,6 +44,22 @@ class StopRow:
     """Whole seconds since the instrument last ticked."""
     multiplier: int = 1
     """What one unit of the position holds, where it is counted in lots."""
+    looked: int | None = None
+    """The last price of the underlying, for a stop that looks at one."""
+
+    @property
+    def way(self) -> int | None:
+        """From the price that it looks at to its trigger."""
+        if self.stop.plan.source is TriggerSource.UNDERLYING:
+            return way_of_underlying(self.stop, self.instrument, self.looked)
+        return distance(self.stop, self.last)
+
+    @property
+    def way_percent(self) -> Decimal | None:
+        """The same in percent of that price."""
+        way = self.way
+        price = self.looked if self.stop.plan.source is TriggerSource.UNDERLYING else self.last
+        return None if way is None or not price else Decimal(way) * 100 / price
 
     @property
     def state(self) -> str:
@@ -62,8 +78,8 @@ def _symbol_tip(row: StopRow) -> str:
 
 
 def _distance_words(row: StopRow) -> str:
-    percent = distance_percent(row.stop, row.last)
-    points = price_of(row.instrument, distance(row.stop, row.last), row.stop.price_scale)
+    percent = row.way_percent
+    points = price_of(row.instrument, row.way, row.stop.price_scale)
     return points if percent is None else f"{points} ({fmt.percent(percent)})"
 
 
@@ -74,6 +90,9 @@ def _outcome_words(row: StopRow) -> str:
         return f"out at {price_of(row.instrument, stop.exit_average, stop.price_scale)}{why}"
     if stop.fired_by is not None and stop.fired_by is not FiredBy.STOP:
         return f"{stop.fired_by}: {stop.note}" if stop.note else str(stop.fired_by)
+    if stop.plan.underlying is not None and stop.plan.source is TriggerSource.UNDERLYING and not stop.state.is_final:
+        looks = f"looks at {symbol_of(stop.plan.underlying)}"
+        return f"{looks}; {stop.note}" if stop.note else looks
     return stop.note
 
 
@@ -131,12 +150,12 @@ COLUMNS: tuple[Column[StopRow], ...] = (
     Column(
         "distance",
         "Distance",
-        lambda r: distance(r.stop, r.last),
+        lambda r: r.way,
         shown=_distance_words,
         number=True,
         width=112,
-        help="From the last price to the trigger",
-        tone=lambda r: Tone.WARN if (p := distance_percent(r.stop, r.last)) is not None and p < _NEAR else Tone.PLAIN,
+        help="From the price that it looks at to the trigger",
+        tone=lambda r: Tone.WARN if (p := r.way_percent) is not None and p < _NEAR else Tone.PLAIN,
     ),
     Column(
         "risk",

@@ -127,6 +127,7 @@ class StopsPanel(QWidget):
             self._facts.account_name(stop.key.account),
             self._facts.price_age(stop.key.account, instrument),
             self._multiplier(stop),
+            None if stop.plan.underlying is None else self._facts.last(stop.plan.underlying),
         )
 
     def _armed_ages(self) -> Iterator[tuple[Key, int]]:

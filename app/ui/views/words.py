@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 from app.domain.events import FeedState
 from app.domain.ids import InstrumentId, split_instrument_id
-from app.domain.instrument import Instrument
+from app.domain.instrument import Instrument, InstrumentKind
 from app.domain.money import Price
 from app.domain.order import Order, OrderStatus, Side
 from app.domain.stop import Stop, StopState, Trail, TrailKind, TriggerSource
@@ -157,10 +155,12 @@ def distance(stop: Stop, last: Price | None) -> Price | None:
     return last - level if stop.side is Side.SELL else level - last
 
 
-def distance_percent(stop: Stop, last: Price | None) -> Decimal | None:
-    """The same in percent of the last price."""
-    points = distance(stop, last)
-    return None if points is None or not last else Decimal(points) * 100 / last
+def way_of_underlying(stop: Stop, instrument: Instrument | None, looked: Price | None) -> Price | None:
+    """From the price of the underlying to the level on it; negative once it is beyond. None where nothing is known."""
+    if looked is None or instrument is None or stop.state.is_final:
+        return None
+    falls = instrument.kind is InstrumentKind.PUT
+    return (looked - stop.trigger) * (1 if (stop.side is Side.SELL) is not falls else -1)
 
 
 def at_risk(stop: Stop, last: Price | None, multiplier: int = 1) -> int | None:

@@ -13,10 +13,10 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QComboBox, QLabel, QLineEdit, QWidget
 
 from app.domain.day_stop import DayBreach, DayLimits, DayStop
-from app.domain.events import DayStopChanged, PositionsChanged, StopChanged
+from app.domain.events import DayStopChanged, PositionsChanged, StopChanged, TicksConflated
 from app.domain.ids import AccountId, InstrumentId, StopId
 from app.domain.instrument import Product
-from app.domain.market import Interval
+from app.domain.market import Interval, Tick
 from app.domain.portfolio import PositionKey
 from app.domain.stop import (
     BreakEven,
@@ -64,6 +64,15 @@ def text(panel: QWidget, name: str) -> str:
     found = part(panel, name)
     assert isinstance(found, QLabel)
     return found.text()
+
+
+def shown(panel: StopsPanel, stop: StopId, column: str) -> str:
+    """What a cell of the list says."""
+    model = panel._model
+    model.flush()
+    at = model.place_of(stop)
+    assert at is not None
+    return str(model.index(at, model.column(column)).data() or "")
 
 
 def write(panel: QWidget, name: str, words: str) -> None:
@@ -223,6 +232,10 @@ def test_a_stop_on_the_underlying_asks_for_its_level(stage: Stage, panel: StopsP
     assert stage.desk.script.called("arm")
     stop = next(s for s in stage.desk.script.stops.values() if s.key == PUT)
     assert (stop.plan.trigger, stop.plan.last_trigger, stop.plan.underlying) == (25_900_00, price, "NSE:NIFTY 50")
+    nifty, at = InstrumentId("NSE:NIFTY 50"), 1_800_000_000
+    stage.publish(TicksConflated((Tick(nifty, 26_048_35, at, at),)))
+    stage.until(lambda: "148.35 (0.57%)" in shown(panel, stop.id, "distance"))
+    assert shown(panel, stop.id, "outcome") == "looks at NIFTY 50"
 
 
 def test_a_share_has_no_underlying_to_choose(stage: Stage, panel: StopsPanel) -> None:

@@ -87,10 +87,13 @@ class FlightRecorder:
         found = self._open.get(stop.id)
         if found is None:
             found = self._open[stop.id] = self._begin(stop, shot, load)
-        if shot.written_ns:
+        if shot.held == HELD_BY_BACKSTOP:  # nothing was written: the follower sends it, once the way is free
+            found.flight = replace(found.flight, cause=shot.held)
+            self._save(found)
+        elif shot.written_ns:
             us = (shot.written_ns - shot.readable_ns) // 1_000
             found.marks.append(FlightMark(us, FlightStep.WRITTEN, quantity=sum(shot.tags.values()), words=shot.held))
-            found.flight = replace(found.flight, engine_us=us, cause=_cause(us, shot))
+            found.flight = replace(found.flight, engine_us=us, cause=_cause(us, _decided(found), shot))
             self._save(found)
 
     def replied(self, stop: StopId, reply: ExitReply) -> None:
@@ -264,14 +267,22 @@ def _source(stop: Stop, shot: Shot) -> str:
     return _SOURCES.get(source, str(shot.looked))
 
 
-def _cause(us: int, shot: Shot) -> str:
+def _decided(found: _Recording) -> int:
+    return next(mark.at_us for mark in found.marks if mark.step is FlightStep.DECIDED)
+
+
+def _cause(us: int, decided: int, shot: Shot) -> str:
+    """`us`: from the price to the last byte, `decided` of them to the decision."""
     if us <= SLOW_US:
         return ""
-    if shot.held in (HELD_BY_RATE, HELD_BY_BACKSTOP):
+    if shot.held == HELD_BY_RATE:
         return shot.held
-    waited = (shot.decided_ns - shot.readable_ns) // 1_000
     if shot.held:
-        return f"{shot.held}; decided after {waited} µs"
-    if waited * 2 > us:
-        return f"{waited} µs until its price was looked at: other prices of the frame came first, or the loop was held"
-    return f"{us - waited} µs until the last byte was with the kernel: other exits of the frame went first"
+        return f"{shot.held}; decided after {decided} µs"
+    began = (shot.began_ns - shot.readable_ns) // 1_000
+    longest = max(decided, began - decided, us - began)
+    if longest == decided:
+        return f"{decided} µs until its price was looked at: other prices of the frame came first, or the loop was held"
+    if longest == began - decided:
+        return f"{longest} µs until its turn came: other exits of the frame went first"
+    return f"{longest} µs in its own write: another thread held the interpreter, or the machine was busy"

@@ -47,6 +47,8 @@ class Shot:
     """Why it had to wait; empty when it left at once."""
     looked: InstrumentId | None = None
     """Whose price decided; None where no price that arrived did (time, the trader, the longest wait)."""
+    began_ns: int = 0
+    """When its turn to be written came; 0 where it had to wait."""
 
 
 class Mind(Protocol):
@@ -270,6 +272,7 @@ class WatchTable:
             hits.sort(key=_least_risk_last)
         shots = []
         for entry, decided_ns, why, looked in hits:
+            began_ns = perf_counter_ns()
             written_ns = self._volley.fire(entry)
             load = entry.load
             shots.append(
@@ -284,6 +287,7 @@ class WatchTable:
                     load.tags,
                     entry.held,
                     looked,
+                    began_ns,
                 )
             )
         self._on_shots(shots)

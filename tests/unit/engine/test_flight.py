@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,8 @@ from app.domain.flight import Flight, FlightStep
 from app.domain.ids import StopId
 from app.domain.stop import Stop, StopPlan, TriggerSource
 from app.engine.flight import FlightRecorder
+from app.engine.volley import HELD_BY_BACKSTOP, HELD_BY_LINE, HELD_BY_RATE
+from app.engine.watch import Shot
 from tests.fakes.fast_loop import run, settle
 from tests.fakes.trading import KEY, Rig
 from tests.unit.engine.test_plans import CALL, FUTURE, INDEX, armed, book, on_index, show
@@ -136,5 +139,40 @@ def test_what_decided_is_written_down(source: TriggerSource, bid: int | None, as
         flight = journal.kept[stop.id]
         assert flight.source == words
         assert [mark.words for mark in flight.marks if mark.step is FlightStep.BREACH] == [words]
+
+    run(scene())
+
+
+@pytest.mark.parametrize(
+    ("decided", "began", "written", "held", "words"),
+    [
+        (90, 120, 300, "", ""),
+        (8_000, 8_010, 8_100, "", "8000 µs until its price was looked at: other prices of the frame came first"),
+        (60, 7_000, 7_080, "", "6940 µs until its turn came: other exits of the frame went first"),
+        (8, 20, 14_403, "", "14383 µs in its own write: another thread held the interpreter"),
+        (90, 0, 30_000, HELD_BY_LINE, "no connection was ready; decided after 90 µs"),
+        (90, 0, 900_000, HELD_BY_RATE, "the broker's orders a second were used up"),
+        (90, 120, 130, HELD_BY_BACKSTOP, "its backstop has to be taken back first"),
+    ],
+)
+def test_a_slow_exit_names_what_took_the_time(decided: int, began: int, written: int, held: str, words: str) -> None:
+    async def scene() -> None:
+        rig, journal = Rig(), Flights()
+        recorder = FlightRecorder(rig.state, lambda _: (), str, journal, rig.events.append, rig.tasks)
+        stop = await rig.guard()
+        shot = Shot(stop.id, 98_900, 0, 10**9, 10**9 + decided * 1_000, 0, held=held, began_ns=10**9 + began * 1_000)
+        left = replace(shot, written_ns=10**9 + written * 1_000)
+        if held in (HELD_BY_LINE, HELD_BY_RATE):  # it waits, and is told again when it has left
+            recorder.shot(stop, replace(shot, held=""), None)
+            left = replace(left, decided_ns=left.readable_ns)
+        recorder.shot(stop, left, None)
+        await settle()
+        await rig.tasks.stop()
+        flight = journal.kept[stop.id]
+        assert flight.cause.startswith(words)
+        assert bool(flight.cause) == bool(words)
+        unsent = held == HELD_BY_BACKSTOP  # nothing of it has left: no figure, and no step that says so
+        assert flight.engine_us == (None if unsent else written)
+        assert any(mark.step is FlightStep.WRITTEN for mark in flight.marks) != unsent
 
     run(scene())

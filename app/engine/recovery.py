@@ -39,7 +39,8 @@ async def recover(state: AccountState, engine: StopEngine, publish: Callable[[Ev
     await _orders(state)
     second = await _read(state)
     # Only now: in the meantime the trader may have moved or disarmed one.
-    for stop in engine.unwatched():
+    stops = engine.unwatched()
+    for stop in stops:
         try:
             await _settle(stop, _exits(state, stop), (first, second), engine)
         except AppError as failure:
@@ -53,11 +54,14 @@ async def recover(state: AccountState, engine: StopEngine, publish: Callable[[Ev
                     f"rearm:{stop.id}",
                 )
             )
+    over = [known for known in engine.stops if known.state.is_final and known.id in {stop.id for stop in stops}]
+    ended = f" Ended: {'; '.join(f'{stop.key.instrument}, {stop.note}' for stop in over)}." if over else ""
+    left = engine.watching or engine.exiting
     publish(
         Noticed(
             Level.INFO,
-            "Stops are watched again",
-            f"{engine.watching} armed, {engine.exiting} exit{'s' * (engine.exiting != 1)} followed.",
+            "Stops are watched again" if left else "No stop is left to watch",
+            f"{engine.watching} armed, {engine.exiting} exit{'s' * (engine.exiting != 1)} followed.{ended}",
             account=state.account,
             repeat_key=f"recovered:{state.account}",
         )

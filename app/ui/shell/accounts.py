@@ -143,6 +143,7 @@ class AccountKeeper(QObject):
         self._banners.drop(f"ending-{event.account}")
         if event.state is SessionState.ACTIVE:
             self._reasons.pop(event.account, None)
+            self._banners.drop(f"log in:{event.account}")  # it was done
         elif event.reason:
             self._reasons[event.account] = event.reason
 
@@ -156,6 +157,7 @@ class AccountKeeper(QObject):
             self._banners.drop(f"account in error {account}")  # the alarm of its failed syncs is true no more
         self._strips = set(wanted)
         self.said = {f"blind:{account}" for account in wanted if self._facts.blind(account)}
+        self.said |= {f"log in:{account}" for account, view in wanted.items() if view.state.dead}
         for name in self.said:
             self._banners.drop(name)
         for account, view in wanted.items():

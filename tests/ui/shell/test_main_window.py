@@ -151,6 +151,20 @@ def test_the_alarm_of_failed_syncs_goes_when_the_account_is_well_again(stage: St
     stage.until(lambda: not window.banners.text_of(name))
 
 
+def test_a_login_that_is_asked_for_is_one_strip_and_goes_once_it_was_done(stage: Stage, window: MainWindow) -> None:
+    name = f"log in:{market.ACCOUNT}"
+    asked = Noticed(Level.ALARM, "Log in to Zerodha AB1234", "The session ends at 06:00", "", market.ACCOUNT, name)
+    stage.publish(asked)
+    stage.until(lambda: bool(window.banners.text_of(name)))
+    stage.publish(SessionChanged(market.ACCOUNT, "zerodha", "Asha Rao", SessionState.ACTIVE, paper=True))
+    stage.until(lambda: not window.banners.text_of(name))
+    expire(stage)
+    stage.until(lambda: bool(window.banners.text_of(f"session-{market.ACCOUNT}")))
+    stage.publish(asked)  # the account's own strip says so, with the button
+    stage.until(lambda: window.notices.entries[-1].times == 2)
+    assert not window.banners.text_of(name)
+
+
 def test_an_alarm_names_its_account_where_several_are_at_work(stage: Stage, window: MainWindow) -> None:
     second = AccountId("zerodha-9D01E77A")
     stage.desk.script.accounts[second] = replace(

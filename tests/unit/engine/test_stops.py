@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from app.domain.errors import Denied, SessionExpired, StorageError, Unreachable
-from app.domain.events import StopChanged
+from app.domain.events import Noticed, StopChanged
 from app.domain.ids import BrokerOrderId, InstrumentId, StopId
 from app.domain.instrument import Product
 from app.domain.order import OrderRequest, OrderStatus, Side
@@ -485,6 +485,11 @@ def test_a_position_closed_while_away_ends_the_stop() -> None:
 
     async def after(rig: Rig, stop: Stop) -> None:
         assert "while Stopline was away" in rig.of(stop).note
+        told = [
+            event for event in rig.events if isinstance(event, Noticed) and event.title == "No stop is left to watch"
+        ]
+        ended = f"Ended: {KEY.instrument}, position was closed while Stopline was away."
+        assert [event.cause for event in told] == [f"0 armed, 0 exits followed. {ended}"]
 
     assert after_a_restart(before, after).exits == []
 

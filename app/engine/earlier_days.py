@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from app.domain.backstop import RestingTrigger
+from app.domain.calendar import ist_date, midnight_seconds
 from app.domain.errors import StorageError
 from app.domain.stop import Stop, StopState
 from app.engine.account import AccountState, PositionReading
@@ -90,6 +91,8 @@ class EarlierDays:
             how = "its trigger (GTT) sold them" if sold.units else "its exits closed them"
             await self._close(stop, f"{how} on an earlier day")
             return None
+        if fired:
+            await self._tell_unseen(stop, left)
         if since:
             plan = replace(stop.plan, quantity=stop.plan.quantity - since)
             stop = replace(stop, quantity=min(stop.quantity, left), plan=plan, closed_before=closed + sold.units)
@@ -111,6 +114,28 @@ class EarlierDays:
             "Compare with the broker's order history; correct the stop's quantity where it is wrong.",
             key="unseen end",
         )
+
+    async def _tell_unseen(self, stop: Stop, left: int) -> None:
+        """No list has its exits of an earlier day any more: what nobody saw end is closed again, aloud. The position
+        does not tell whose units are gone, and unknown is not flat."""
+        clock = self._state.clock
+        today = ist_date(clock.now())
+        if stop.fired_at is None or ist_date(stop.fired_at) == today:
+            return
+        try:
+            unseen = await self._record.unseen(stop, midnight_seconds(today) * 1_000_000_000)
+        except StorageError as failure:  # it holds no exit back
+            self._record.note(stop, "unknown", str(failure))
+            unseen = left
+        if unseen:
+            which = f"the {left}" if unseen >= left else f"up to {unseen} of the {left}"
+            self._record.alarm(
+                stop,
+                f"Its exit left on an earlier day, and nobody saw its order end: {which} units that are closed now may"
+                " have been closed then.",
+                "Compare with the broker's order history.",
+                key="unseen end",
+            )
 
     async def _closed_by(self, stop: Stop) -> int:
         try:

@@ -41,6 +41,10 @@ class StopJournal(Protocol):
         """Units that a stop's exits have closed, less what went back."""
         ...
 
+    async def unseen(self, stop: StopId, side: Side, before: Nanos) -> int:
+        """Units of its exits of before a moment that may have filled unheard: nobody saw their orders end."""
+        ...
+
     @property
     def gtt_backstops(self) -> GttJournal:
         """Triggers that rest at the broker behind stops."""
@@ -94,6 +98,10 @@ class StopRecord:
     async def closed_by(self, stop: Stop) -> int:
         """Units that its exits had closed when the journal last heard of them. Raises StorageError."""
         return await self._journal.closed_by(stop.id, stop.side)
+
+    async def unseen(self, stop: Stop, before: Nanos) -> int:
+        """Units of its exits of before a moment that may have filled unheard. Raises StorageError."""
+        return await self._journal.unseen(stop.id, stop.side, before)
 
     async def keep(self, stop: Stop, what: str, detail: str, *intents: OrderRequest) -> None:
         """The same where a journal that cannot write must hold nothing back: said aloud, owed, and on."""

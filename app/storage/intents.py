@@ -96,6 +96,16 @@ def closed_by(connection: Connection, stop: StopId, side: Side) -> int:
     return sum(int(units) * (1 if of == side.value else -1) for of, units in connection.execute(filled))
 
 
+def unseen(connection: Connection, stop: StopId, side: Side, before: Nanos) -> int:
+    """Units of a stop's exits of before a moment that may have filled unheard: nobody saw their orders end."""
+    left = (
+        select(func.sum(intents.c.quantity - intents.c.filled))
+        .where(intents.c.stop == stop, intents.c.side == side.value, intents.c.created_at < before)
+        .where(intents.c.status.not_in(_FINAL))
+    )
+    return int(connection.execute(left).scalar_one() or 0)
+
+
 def _request_row(request: OrderRequest) -> dict[str, Any]:
     return {
         "account": request.account,

@@ -158,6 +158,10 @@ class Journal:
         """Units that a stop's exits have closed, less what went back, as far as the journal has heard."""
         return await self._store.run(lambda c: intents.closed_by(c, stop, side))
 
+    async def unseen(self, stop: StopId, side: Side, before: Nanos) -> int:
+        """Units of a stop's exits of before a moment that may have filled unheard: nobody saw their orders end."""
+        return await self._store.run(lambda c: intents.unseen(c, stop, side, before))
+
     async def audit(self, *entries: AuditEntry) -> None:
         """Lines that belong to no other write."""
         if entries:

@@ -400,6 +400,13 @@ class MemoryJournal:
         filled = {one.tag: one.filled for one in self.news if stop_of_tag(one.tag) == stop and one.tag in sides}
         return sum(units * (1 if sides[tag] is side else -1) for tag, units in filled.items())
 
+    async def unseen(self, stop: StopId, side: Side, before: Nanos) -> int:
+        exits = {r.tag: r.quantity for r in self.intents if stop_of_tag(r.tag) == stop and r.side is side}
+        for one in self.news:
+            if one.tag in exits:
+                exits[one.tag] = 0 if one.status.is_final else exits[one.tag] - one.filled
+        return sum(exits.values())
+
     async def unfinished_intents(self, account: AccountId) -> Sequence[Intent]:
         await self._write()
         return self.unfinished

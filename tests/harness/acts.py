@@ -63,6 +63,8 @@ class Stage:
     """(from, until) in loop time: nobody can be expected to act within seconds then."""
     full: list[tuple[float, float]] = field(default_factory=list)
     """(from, until) in loop time: there was no space on the disk."""
+    deaf: list[tuple[float, float]] = field(default_factory=list)
+    """(from, until) in loop time: whatever the exchange said was lost on the way."""
     slow: list[tuple[float, float]] = field(default_factory=list)
     """(from, until) in loop time: somebody else was busy with the disk."""
     happened: dict[Kind, int] = field(default_factory=dict)
@@ -239,6 +241,7 @@ class Stage:
         network = self.world.network
         network.weather.hole = True
         self.disturb(act.amount + 12.0)
+        self.deaf.append((self.world.loop.time(), self.world.loop.time() + act.amount + SETTLING))
         before = network.swallowed
         await asyncio.sleep(act.amount)
         network.weather.hole = False

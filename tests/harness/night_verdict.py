@@ -64,13 +64,15 @@ def _oversold(stage: Stage, guarded: Guarded, stop: Stop | None) -> Iterator[str
     world, senders = stage.world, sent_by_triggers(stage)
     token = world.tape.listings.by_key[guarded.instrument].token
     ours, most, over, called_for = 0, units_of(guarded) + _untold(stage, token, senders), None, False
+    grown = stage.happened.get(Kind.PHONE_GROW)
     for trade in world.traded:
         by_stop = stop is not None and stop_of_tag(trade.tag or None) == stop.id
         if trade.token != token or not (by_stop or trade.order in senders):
             continue
         ours += trade.quantity if trade.side == "SELL" else -trade.quantity
-        if ours > most and over is None and not stage.happened.get(Kind.PHONE_GROW):
-            over, called_for = trade, True
+        called_for = called_for or (ours > units_of(guarded) and not grown)  # what nobody knew of is told all the same
+        if ours > most and over is None and not grown:
+            over = trade
         elif ours <= most and over is not None:
             yield from _too_long(stage, over, trade.at)
             over = None
@@ -83,11 +85,11 @@ def _oversold(stage: Stage, guarded: Guarded, stop: Stop | None) -> Iterator[str
 
 
 def _untold(stage: Stage, token: int, senders: Mapping[str, str]) -> int:
-    """Units that exits and triggers of ours sold on the first day, too late to be written down: nobody knows of them on
-    the next. Of a trigger's the position tells, but not before it trades, nor while others trade beside it: it is not
-    taken for sold then, and the trader is called."""
+    """Units that exits and triggers of ours sold on the first day, too late to be written down, or while nothing came
+    through to tell of it: nobody knows of them on the next. Of a trigger's the position tells, but not before it
+    trades, nor while others trade beside it: it is not taken for sold then, and the trader is called."""
     until = stage.night or 0.0
-    unwritten = [(until - WRITTEN_WITHIN, float("inf")), *stage.full, *stage.slow]
+    unwritten = [(until - WRITTEN_WITHIN, float("inf")), *stage.full, *stage.slow, *stage.deaf]
     return sum(
         trade.quantity
         for trade in stage.world.traded

@@ -589,6 +589,48 @@ def test_a_share_of_the_position_that_was_sold_on_an_earlier_day_is_not_sold_aga
     play(script)
 
 
+@pytest.mark.parametrize(
+    ("seen", "days", "told"),
+    [
+        (None, 1, "the 100 units that are closed now may have been closed then"),
+        (40, 1, "the 60 units that are closed now may have been closed then"),
+        (-40, 1, ""),
+        (None, 0, ""),
+    ],
+    ids=["nothing was heard", "a part was heard to fill", "the rest was cancelled", "it is of today"],
+)
+def test_an_exit_of_an_earlier_day_that_nobody_saw_end_is_told_when_its_units_are_closed_again(
+    seen: int | None, days: int, told: str
+) -> None:
+    async def script(rig: Rig) -> None:
+        rig.broker.hold(SHARES, 300)
+        await rig.state.read_positions()
+        stop = await rig.engine.arm(SHARES, StopPlan(99_000, quantity=100))
+        rig.broker.answers = ["open"]
+        if seen is None:
+            rig.broker.state, rig.line.silent = None, True
+        rig.tick(98_900)
+        await asyncio.sleep(0.2)
+        (exit_order,) = rig.broker.book
+        if seen is not None:
+            rig.broker.fill(exit_order, abs(seen))
+            if seen < 0:
+                rig.broker.finish(exit_order, OrderStatus.CANCELLED)
+            await asyncio.sleep(0.2)
+        rig.log_out()
+        fired_at = rig.clock.now() - days * DAY
+        rig.journal.stops[stop.id] = replace(rig.of(stop), state=StopState.EXITING, closed_at=None, fired_at=fired_at)
+        rig.broker.book.clear()
+        again = await next_run(rig, stop)
+        await again.ended(stop)
+        alarms = [alarm for alarm in again.alarms if "nobody saw its order end" in alarm]
+        assert len(alarms) == bool(told)
+        assert all(told in alarm for alarm in alarms)
+        await again.tasks.stop()
+
+    play(script)
+
+
 async def half_sold_and_gone(rig: Rig, *, heard: int, sold: int, held: int = 300) -> Stop:
     """A trigger of 100 units: so many of its order were heard to fill, so many had when the day ended, unseen."""
     rig.broker.hold(SHARES, held)

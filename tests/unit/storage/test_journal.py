@@ -90,6 +90,19 @@ async def test_what_the_exits_of_a_stop_closed_is_known_on_another_day(journal: 
     assert await journal.closed_by(StopId("NOSUCHSTOP00"), armed.side) == 0
 
 
+async def test_exits_of_before_that_nobody_saw_end_may_have_filled_the_rest(journal: Journal) -> None:
+    armed = stop()
+    await journal.save_stop(armed, entry(), exit_of(armed))
+    units = exit_of(armed).quantity
+    assert await journal.unseen(armed.id, armed.side, entry().at) == 0
+    later = entry().at + 1
+    assert await journal.unseen(armed.id, armed.side, later) == units
+    await journal.record_news([IntentNews(armed.tag(), OrderStatus.PARTIALLY_FILLED, None, 3, 40)], [])
+    assert await journal.unseen(armed.id, armed.side, later) == units - 40
+    await journal.record_news([IntentNews(armed.tag(), OrderStatus.CANCELLED, None, 3, 40)], [])
+    assert await journal.unseen(armed.id, armed.side, later) == 0
+
+
 async def test_the_end_of_a_stop_settles_its_exits(journal: Journal) -> None:
     armed = stop()
     await journal.save_stop(armed, entry(), exit_of(armed))

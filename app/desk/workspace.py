@@ -171,6 +171,7 @@ class Workspace:
     def _instruments_changed(self) -> None:
         for desk in self.accounts.values():
             desk.hours.forget()
+            desk.stops.listed_anew()
 
     def tell_providers(self) -> None:
         """Of packages that bring no broker, whatever they say."""

@@ -11,7 +11,7 @@ from app.domain.ids import InstrumentId
 from app.domain.instrument import Instrument, InstrumentKind
 from app.domain.money import Price
 from app.domain.portfolio import Position
-from app.domain.stop import Stop, StopPlan, TriggerSource
+from app.domain.stop import Stop, StopPlan, StopState, TriggerSource
 from app.engine.arming import deny_levels
 from app.engine.levels import FAR, Levels
 from app.engine.minds import Fire, Following, Moved, Silence, StandIn, TopOfBook, TwoTrades
@@ -94,6 +94,12 @@ def _look_at_underlying(watch: Watch, stop: Stop, underlying: Instrument, outloo
         beside.low = FAR
         beside.mind = StandIn(mind, lambda: outlook.frozen(underlying.id), lambda: outlook.last_price(underlying.id))
         watch.others = (own, beside)
+
+
+def misses_stand_in(watch: Watch, stop: Stop) -> bool:
+    """It looks at an underlying beside which no future is watched."""
+    looks = stop.state is StopState.ARMED and stop.plan.source is TriggerSource.UNDERLYING
+    return looks and not any(isinstance(place.mind, StandIn) for place in watch.others)
 
 
 def _place(watch: Watch, stop: Stop, instrument: Instrument) -> Watch:

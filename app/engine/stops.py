@@ -4,6 +4,7 @@ armed ones in step with their positions. Loop thread only.
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -12,7 +13,7 @@ from app.brokers.base import BrokerSession, ExitLine, Mark
 from app.domain.errors import Denied
 from app.domain.events import Event, StopChanged
 from app.domain.ids import InstrumentId, StopId
-from app.domain.instrument import Instrument, Product
+from app.domain.instrument import Instrument, InstrumentKind, Product
 from app.domain.money import Price
 from app.domain.portfolio import PositionKey
 from app.domain.stop import Stop, StopState, is_triggered
@@ -23,6 +24,7 @@ from app.engine.delivery import DELIVERED
 from app.engine.earlier_days import EarlierDays
 from app.engine.firing import Firing
 from app.engine.flight import FlightRecorder
+from app.engine.furnish import misses_stand_in
 from app.engine.grouped import Grouped
 from app.engine.keeper import Keeper
 from app.engine.late import LateOrders
@@ -40,6 +42,8 @@ from app.engine.watch import Counts
 from app.engine.watching import Watching
 from app.engine.yesterday import Yesterday
 from app.runtime.loop import Tasks
+
+log = logging.getLogger(__name__)
 
 
 class StopEngine:
@@ -146,7 +150,7 @@ class StopEngine:
             publish,
             self.close_elsewhere,
         )
-        self._keeper.rewatch = verbs.rewatch
+        self._keeper.rewatch = self._rewatch = verbs.rewatch
         self._busy = verbs.busy
         self.arm = verbs.arm
         self.move = verbs.move
@@ -255,6 +259,18 @@ class StopEngine:
         self._set(stop)
         if stop.state.is_final:
             self._late.ended_earlier(stop.id)
+
+    def listed_anew(self) -> None:
+        """Instruments can be searched from now on, or the list is another: stops on an index that were armed before its
+        future was known get it beside them."""
+        for stop in tuple(self._stops.values()):
+            watch, underlying = self._watching.of(stop.id), self._instrument(stop.plan.underlying or InstrumentId(""))
+            on_index = underlying is not None and underlying.kind is InstrumentKind.INDEX
+            if watch is not None and not watch.fired and on_index and misses_stand_in(watch, stop):
+                try:
+                    self._rewatch(stop)
+                except Denied as failure:
+                    log.info("stop %s goes on without a future beside its index: %s", stop.id, failure.cause)
 
     def unwatched(self) -> list[Stop]:
         """Open stops that nothing watches or follows, and that no verb is busy with."""

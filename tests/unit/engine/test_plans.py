@@ -332,10 +332,12 @@ PUT = replace(
 CALL = replace(PUT, id=InstrumentId("NFO:NIFTY26DEC25000CE"), token=903, kind=InstrumentKind.CALL)
 
 
-async def on_index(rig: Rig, option: Instrument, quantity: int, trigger: int, **more: object) -> Stop:
+async def on_index(
+    rig: Rig, option: Instrument, quantity: int, trigger: int, *, future: Instrument | None = FUTURE, **more: object
+) -> Stop:
     rig.instruments = {one.id: one for one in (INDEX, FUTURE, PUT, CALL)}
     rig.engine._instrument = rig.instruments.get
-    rig.around.future = FUTURE
+    rig.around.future = future
     rig.last[INDEX.id] = 2_500_000
     plan = StopPlan(trigger, source=TriggerSource.UNDERLYING, underlying=INDEX.id, **more)  # type: ignore[arg-type]
     return await armed(rig, plan, quantity, PositionKey(ACCOUNT, option.id, Product.NRML))
@@ -385,6 +387,21 @@ def test_where_the_index_stands_still_its_future_decides_less_the_last_distance(
         rig.around.closed.add(INDEX.id)
         rig.tick(2_486_010, FUTURE.token)
         assert rig.exits == []
+        rig.tick(2_486_000, FUTURE.token)
+        await rig.ended(stop)
+
+    assert len(play(script).exits) == 1
+
+
+def test_a_future_that_is_listed_after_the_stop_was_armed_stands_in_all_the_same() -> None:
+    """At a start what is armed is watched before instruments can be searched."""
+
+    async def script(rig: Rig) -> None:
+        stop = await on_index(rig, CALL, 75, 2_480_000, future=None)
+        rig.around.future = FUTURE
+        rig.engine.listed_anew()
+        rig.tick(2_506_000, FUTURE.token)
+        rig.around.closed.add(INDEX.id)
         rig.tick(2_486_000, FUTURE.token)
         await rig.ended(stop)
 

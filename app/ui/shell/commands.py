@@ -15,10 +15,13 @@ from app.ui.dialogs.guarding import GuardingDialog
 from app.ui.dialogs.instruments import InstrumentsDialog
 from app.ui.dialogs.palette import CommandPalette, KeyMap
 from app.ui.dialogs.quotes import QuotesDialog
+from app.ui.shell.everywhere import Everywhere
 from app.ui.shell.service_pages import declare_services
 
 if TYPE_CHECKING:
     from app.ui.shell.main_window import MainWindow
+
+_FLATTEN = "Ctrl+Shift+X"
 
 
 def declare(window: MainWindow) -> None:
@@ -53,7 +56,8 @@ def declare(window: MainWindow) -> None:
     add(Command("trade.sell_row", "Sell the selected row…", "&Trade", _nothing, "S", "in the watchlist, in positions"))
     add(Command("trade.stop", "Set or move the stop", "&Trade", _nothing, "T", "in positions, in stops"))
     add(Command("trade.exit", "Exit the selected position", "&Trade", _nothing, "X", "in positions"))
-    add(Command("trade.flatten", "&Flatten all…", "&Trade", lambda: _flatten(window), "Ctrl+Shift+X"))
+    add(Command("trade.flatten", "&Flatten all…", "&Trade", lambda: _flatten(window), _FLATTEN))
+    Everywhere(window, _FLATTEN, lambda: _flatten(window))
     add(Command("trade.convert", "Convert the selected position", "&Trade", _nothing, "C", "in positions"))
     add(Command("trade.modify", "Change the selected order or trigger", "&Trade", _nothing, "E", "in orders, triggers"))
     add(
@@ -110,6 +114,10 @@ def _sync(window: MainWindow) -> None:
 
 
 def _flatten(window: MainWindow) -> None:
+    shown = window.findChild(FlattenDialog)
+    if shown is not None and shown.isVisible():
+        shown.activateWindow()
+        return
     window.open_dialog(FlattenDialog(window.bridge, window.facts, window))
 
 

@@ -107,13 +107,12 @@ class Leaving(QObject):
         if guarded:
             words += " If you quit, the guard beside it watches on, until you open Stopline again."
         else:
-            words += (
-                " If you close it, nothing here exits these positions when the price reaches the stop; "
-                "they are armed again when you start and unlock it."
-                if armed
-                else " If you close it, nothing is bought or sold at its time: a buy that is missed is skipped, "
-                "a sell that is missed is done when you start and unlock it."
-            )
+            lost = []
+            if armed:
+                lost.append("nothing here exits these positions when the price reaches the stop; they are armed again")
+            if running:
+                lost.append("nothing is bought or sold at its time: a buy that is missed is skipped, a sell is done")
+            words += f" If you close it, {', and '.join(lost)} when you start and unlock it."
         box.setInformativeText(words)
         stay = box.addButton(
             "&Keep watching in the tray" if tray else "&Keep watching", QMessageBox.ButtonRole.AcceptRole

@@ -55,6 +55,8 @@ from app.runtime.clock import SECOND
 from app.ui import format as fmt
 from app.ui import theme
 from app.ui.dialogs.chain import ChainPage
+from app.ui.dialogs.connect import ConnectDialog
+from app.ui.dialogs.flatten import FlattenDialog
 from app.ui.models.facts import order_key
 from app.ui.models.table import KEY_ROLE, TONE_ROLE, Key, TableModel, Tone
 from app.ui.shell.letters import lettered
@@ -486,6 +488,26 @@ def test_the_pulse_of_the_engine_is_shown(stage: Stage, window: MainWindow) -> N
     assert child(window, "status.latency.text").text() == "exit 0.71 ms"
 
 
+def test_everything_can_be_flattened_while_a_dialog_is_being_filled_in(stage: Stage, window: MainWindow) -> None:
+    window.activateWindow()
+    window.accounts.connect_account()
+    (dialog,) = window.findChildren(ConnectDialog)
+    stage.until(dialog.isActiveWindow)
+    field = dialog.focusWidget()
+    assert field is not None
+    QTest.keyClicks(field, "abc")
+    both = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier
+    QTest.keyClick(field, Qt.Key.Key_X, both)
+    stage.until(lambda: len(window.findChildren(FlattenDialog)) == 1)
+    (flatten,) = window.findChildren(FlattenDialog)
+    stage.until(flatten.isActiveWindow)
+    QTest.keyClick(flatten, Qt.Key.Key_X, both)  # a second time changes nothing
+    stage.settle()
+    assert window.findChildren(FlattenDialog) == [flatten]
+    flatten.reject()
+    dialog.reject()
+
+
 def test_closing_says_how_many_stops_are_no_longer_watched(stage: Stage, window: MainWindow) -> None:
     left: list[bool] = []
     window.leave.connect(lambda: left.append(True))
@@ -495,6 +517,7 @@ def test_closing_says_how_many_stops_are_no_longer_watched(stage: Stage, window:
     running = "2 strategies run: Opening drive, Carry over the weekend."
     assert box.text() == f"1 stop is armed: NIFTY26NOVFUT. {running} No backstop rests at the broker."
     assert "nothing here exits these positions" in box.informativeText()
+    assert "nothing is bought or sold at its time" in box.informativeText()
     box.reject()
     stage.settle()
     assert not left

@@ -316,6 +316,15 @@ def unseen_end(patches: ExitStack) -> None:
     patches.enter_context(mock.patch.object(earlier_days, "sold_of", careless))
 
 
+def unseen_exit(patches: ExitStack) -> None:
+    """an exit of an earlier day that nobody saw end is taken for one that never left"""
+
+    async def careless(*_: Any) -> int:
+        return 0
+
+    patches.enter_context(mock.patch.object(StopRecord, "unseen", careless))
+
+
 GUARDS: dict[str, Guard] = {
     guard.__name__: guard
     for guard in (
@@ -352,6 +361,7 @@ GUARDS: dict[str, Guard] = {
         sold_short,
         closed_before_the_night,
         unseen_end,
+        unseen_exit,
     )
 }
 
@@ -390,6 +400,7 @@ FOUND_BY = {
     "sold_short": 20_000_851,
     "closed_before_the_night": 97,
     "unseen_end": 9_100_375,
+    "unseen_exit": 30_001_399,
 }
 """A seed that misses the guard: played first. Where the engine has changed so that it finds nothing, all are."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 from app.analytics.charge_table import ChargesUnknown, ChargeTable
@@ -172,13 +172,18 @@ class AccountBooks:
             plan, today = self._state.account.partition("-")[0], ist_date(self._state.clock.now()).isoformat()
             reading = self._state.reading
             told = told_by(() if reading is None else reading.positions.values())
-            sized, unsized = Sizer(self._charges.sizes, told).split(self.fills)
-            for name in {fill.instrument for fill in unsized}:
-                log.info("charges of %s are left out: how much a lot of it holds is not known", name)
-            work = partial(charges_of, sized, self._charges, plan, today)
+            work = partial(_charged, self.fills, Sizer(self._charges.sizes, told), self._charges, plan, today)
             self.charges_today = work() if len(self.fills) <= FEW else await asyncio.to_thread(work)
         except ChargesUnknown as failure:
             log.info("charges of %s: %s", self._state.account, failure.cause)
+
+
+def _charged(fills: Sequence[Fill], sizer: Sizer, table: ChargeTable, plan: str, today: str) -> Paise:
+    """Raises ChargesUnknown."""
+    sized, unsized = sizer.split(fills)
+    for name in {fill.instrument for fill in unsized}:
+        log.info("charges of %s are left out: how much a lot of it holds is not known", name)
+    return charges_of(sized, table, plan, today)
 
 
 async def _no_triggers() -> None:

@@ -93,6 +93,12 @@ def ist_ordinal(seconds: int) -> int:
     return _EPOCH_ORDINAL + (seconds + IST_SECONDS) // DAY_SECONDS
 
 
+def ist_day(at: Nanos) -> tuple[Nanos, Nanos]:
+    """Midnight IST before a moment, or at it, and the next one."""
+    midnight = midnight_seconds(ist_date(at))
+    return midnight * _NANOS, (midnight + DAY_SECONDS) * _NANOS
+
+
 def midnight_seconds(on: date) -> int:
     """00:00 IST of a date, in seconds since 1970 UTC."""
     return (on.toordinal() - _EPOCH_ORDINAL) * DAY_SECONDS - IST_SECONDS
@@ -333,12 +339,12 @@ class AlwaysOpen:
     def session_start(self, segment: Segment, at: Nanos, *, cas: bool = False) -> Nanos | None:
         """Midnight IST before `at`."""
         del segment, cas
-        return midnight_seconds(ist_date(at)) * _NANOS
+        return ist_day(at)[0]
 
     def session_end(self, segment: Segment, at: Nanos, *, cas: bool = False) -> Nanos | None:
         """Midnight IST after `at`."""
         del segment, cas
-        return (midnight_seconds(ist_date(at)) + DAY_SECONDS) * _NANOS
+        return ist_day(at)[1]
 
 
 def _market(data: Any) -> _Market:

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from app.brokers.base import BrokerSession
 from app.domain.broker import BrokerInfo
-from app.domain.calendar import ist_date
+from app.domain.calendar import ist_day
 from app.domain.errors import AppError, Denied, NeverArrived, OutcomeUnknown, SessionExpired
 from app.domain.events import AuditEntry, Event, Level, Noticed, OrderUnresolved
 from app.domain.ids import AccountId, BrokerOrderId, InstrumentId, OrderId, Tag
@@ -225,7 +225,7 @@ class OrderManager:
         if await find(self._state, placing.tag) is not None:
             self._open.pop(placing.meant, None)
             return True
-        if ist_date(placing.since) < ist_date(self._state.clock.now()):
+        if placing.since < ist_day(self._state.clock.now())[0]:
             words = "The broker's list is of a new day: what became of the order stands in the trade book."
             self._give_up(placing, OrderStatus.EXPIRED, words)
         else:
@@ -284,8 +284,8 @@ class OrderManager:
 
     def _on_listed(self, orders: Sequence[Order], _began: float) -> None:
         """The day's orders count, from whatever program they came."""
-        today = ist_date(self._state.clock.now())
-        placed = sum(order.placed_at is not None and ist_date(order.placed_at) == today for order in orders)
+        first, last = ist_day(self._state.clock.now())
+        placed = sum(order.placed_at is not None and first <= order.placed_at < last for order in orders)
         self.wire.queue.listed(placed)
 
     async def square_off(self, key: PositionKey) -> OrderId:

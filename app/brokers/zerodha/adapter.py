@@ -287,7 +287,9 @@ class ZerodhaSession(ZerodhaSpecials):
 
     def _remember(self, listed: list[Order]) -> list[Order]:
         for order in listed:
-            exchange = Exchange(split_instrument_id(order.instrument)[0])
             parent = order.parent if order.variety == Variety.CO else None
-            self._seen[order.broker_order_id] = _Seen(order.variety, exchange, parent)
+            known = self._seen.get(order.broker_order_id)
+            if known is None or (known.variety, known.parent) != (order.variety, parent):
+                exchange = Exchange(split_instrument_id(order.instrument)[0])
+                self._seen[order.broker_order_id] = _Seen(order.variety, exchange, parent)
         return listed

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -27,6 +27,7 @@ from app.domain.order_list import PartlyRead, UnreadOrder
 from app.runtime.clock import from_datetime
 from app.runtime.helper import Helper, HelperDied
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 TOO_MANY_MALFORMED = 0.05
@@ -64,15 +65,35 @@ async def converted(
             async for rows in made:
                 found += rows
         return found
-    turn = time.perf_counter() + SLICE_SECONDS
+    turns = _Turns()
     async with aclosing(http.rows(body, at)) as batches:
         async for batch in batches:
             for row in batch:
                 found.append(convert(row))
-                if time.perf_counter() > turn:
-                    await asyncio.sleep(0)
-                    turn = time.perf_counter() + SLICE_SECONDS
+                await turns.given()
     return found
+
+
+async def gently(rows: Iterable[S], convert: Callable[[S], T]) -> list[T]:
+    """Each row converted, while the loop gets its turn in between."""
+    found, turns = [], _Turns()
+    for row in rows:
+        found.append(convert(row))
+        await turns.given()
+    return found
+
+
+class _Turns:
+    """Long work on the loop that others may interrupt."""
+
+    def __init__(self) -> None:
+        self._until = time.perf_counter() + SLICE_SECONDS
+
+    async def given(self) -> None:
+        """Once it has gone on for long enough, whatever is due comes first."""
+        if time.perf_counter() > self._until:
+            await asyncio.sleep(0)
+            self._until = time.perf_counter() + SLICE_SECONDS
 
 
 async def readable(

@@ -24,6 +24,7 @@ from app.domain.news import BookNews, PositionNews
 from app.domain.order import Order
 from app.domain.portfolio import Funds, Holding
 from app.engine.account import AccountState
+from app.runtime.letting_go import let_go
 from app.runtime.loop import Tasks
 
 log = logging.getLogger(__name__)
@@ -167,7 +168,8 @@ class AccountBooks:
                 self._publish(FundsChanged(self.funds))
 
     async def _read_fills(self) -> None:
-        self.fills = tuple(await self._state.session.fills())
+        before, self.fills = list(self.fills), tuple(await self._state.session.fills())
+        await let_go(before)
         try:
             plan, today = self._state.account.partition("-")[0], ist_date(self._state.clock.now()).isoformat()
             reading = self._state.reading

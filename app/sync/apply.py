@@ -10,6 +10,7 @@ from app.domain.fill import Fill
 from app.domain.ids import AccountId, FillId, Nanos
 from app.domain.portfolio import Funds, Holding, Position
 from app.domain.sync import Conflicts, DataSet
+from app.runtime.letting_go import let_go
 from app.storage.book import Book
 from app.storage.fill_rows import packed_fills
 from app.storage.fills import WriteCounts
@@ -27,7 +28,7 @@ QUICK = 100
 class Fetched:
     """All that one account's broker told, read together. None: not read, or refused, so nothing is known of it."""
 
-    fills: Sequence[tuple[Fill, str]] | None
+    fills: list[tuple[Fill, str]] | None
     positions: Sequence[Position] | None
     holdings: Sequence[Holding] | None
     funds: Funds | None
@@ -72,7 +73,9 @@ async def apply(
     withdrawn: list[Fill] = []
     notes: set[Note] = set()
     for day, fills in sorted(by_day.items()):
-        difference = await _compared(await book.fills.of_day(account, day), fills, day in fetched.whole_days)
+        known = await book.fills.of_day(account, day)
+        difference = await _compared(known, fills, day in fetched.whole_days)
+        await let_go(known)
         settled = await settled_by_rule(book, account, difference, fills, raw, fetched.at, rule)
         difference = settled.difference
         skipped += difference.skipped

@@ -40,10 +40,10 @@ async def whole(work: Coroutine[Any, Any, None]) -> None:
         raise
 
 
-async def normalised(reported: Sequence[tuple[Fill, str]]) -> Sequence[tuple[Fill, str]]:
+async def normalised(reported: Sequence[tuple[Fill, str]]) -> list[tuple[Fill, str]]:
     """With names for those that the broker does not number."""
-    if all(fill.id.trade_id for fill, _ in reported):
-        return reported
+    if await asyncio.to_thread(lambda: all(fill.id.trade_id for fill, _ in reported)):
+        return list(reported)
     named = await asyncio.to_thread(identified, [fill for fill, _ in reported])
     return [(fill, words) for fill, (_, words) in zip(named, reported, strict=True)]
 

@@ -19,6 +19,7 @@ from app.domain.fill import Fill
 from app.domain.ids import AccountId, FillId, Nanos
 from app.domain.instrument import COUNTED_IN_LOTS
 from app.domain.sync import DataSet, DataSetState, ErrorClass, identified
+from app.runtime.letting_go import let_go
 from app.runtime.process import own_process
 from app.storage.book import Book
 from app.storage.leases import Lease
@@ -186,6 +187,7 @@ class AccountRun:
         if self._file is None and self.dates is None:
             account, at = self.target.account, self.progress.started_at
             await self._tools.refusals.heard(account, at, rows_of(fetched), refused)
+        await let_go(fetched.fills or [])
         if refused:
             self.progress = replace(self.progress, refused=tuple(refused))
             return self._ended(SyncStep.FAILED, ErrorClass.CLIENT, self._skipped.words)

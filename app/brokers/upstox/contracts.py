@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from urllib.parse import quote
 
-from app.brokers.upstox import chains, quotes
+from app.brokers.upstox import chains
 from app.brokers.upstox.instruments import listed_contract
 from app.brokers.upstox.part import UpstoxPart, stretches
 from app.domain.errors import BadAnswer, Denied
@@ -61,7 +61,7 @@ class UpstoxContracts(UpstoxPart):
         for start in range(0, len(keys), GREEK_KEYS):
             asked = [("instrument_key", ",".join(keys[start : start + GREEK_KEYS]))]
             data = await self._rest.get("/v3/market-quote/option-greek", asked)
-            found.update(quotes.entries(data, self._directory, chains.greek_quote))
+            found.update(await self._entries(data, chains.greek_quote))
         return found
 
     async def search(self, words: str, exchanges: Sequence[str] = ()) -> Sequence[Instrument]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
+from itertools import chain
 from typing import TypeVar
 
 from app.brokers.base import Session
+from app.brokers.reading import gently
 from app.brokers.rows import Row, candle_from_row
-from app.brokers.upstox import quotes
 from app.brokers.upstox.auth import only_reads
 from app.brokers.upstox.keys import Directory
 from app.brokers.upstox.rest import CANDLE_DEADLINE, UpstoxRest
-from app.domain.errors import Denied
+from app.domain.errors import BadAnswer, Denied
 from app.domain.ids import AccountId, InstrumentId, Nanos
 from app.domain.instrument import Instrument
 from app.domain.market import Candle
@@ -58,8 +59,24 @@ class UpstoxPart:
             if what == "ohlc":
                 asked.append(("interval", "1d"))
             answer = await self._rest.get(f"/v{version}/market-quote/{what}", asked)
-            found.update(quotes.entries(answer, self._directory, read))
+            found.update(await self._entries(answer, read))
         return found
+
+    async def _entries(self, data: object, read: Callable[[Row, Instrument], T]) -> dict[InstrumentId, T]:
+        """Every entry of an answer that is known, read. Raises BadAnswer.
+
+        The outer key of an entry is segment and symbol, and two may share one; the inner `instrument_token` is the key
+        that was asked for.
+        """
+        if not isinstance(data, Mapping):
+            raise BadAnswer("The broker's quotes cannot be read.", detail=type(data).__name__)
+
+        def one(entry: object) -> list[tuple[InstrumentId, T]]:
+            row = Row(entry, "quote")
+            known = self._directory.by_key(row.text("instrument_token"))
+            return [] if known is None else [(known.id, read(row, known))]
+
+        return dict(chain.from_iterable(await gently(data.values(), one)))
 
     async def _candles(self, paths: Iterable[str], price_scale: int, start: Nanos, end: Nanos) -> list[Candle]:
         """Those of all lists from `start` to `end`, oldest first, both ends included; the later list counts."""

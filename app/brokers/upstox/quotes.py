@@ -1,19 +1,12 @@
-"""Upstox's quotes on request (v3 `quotes`, `ohlc`, `ltp`) to our types. Pure.
-
-The outer key of an entry is segment and symbol, and two may share one; the inner `instrument_token` is the key that was
-asked for. What is not known there is left out.
-"""
+"""Upstox's quotes on request (v3 `quotes`, `ohlc`, `ltp`) to our types. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import TypeVar
 
 from app.brokers.rows import Row
-from app.brokers.upstox.keys import Directory
-from app.domain.errors import BadAnswer
-from app.domain.ids import InstrumentId, Nanos
+from app.domain.ids import Nanos
 from app.domain.instrument import Instrument
 from app.domain.market import Depth, DepthLevel, Quote, Tick
 from app.domain.money import Price
@@ -21,19 +14,6 @@ from app.domain.money import Price
 T = TypeVar("T")
 
 _MS: Nanos = 1_000_000
-
-
-def entries(data: object, directory: Directory, read: Callable[[Row, Instrument], T]) -> dict[InstrumentId, T]:
-    """Every entry of an answer that is known, read. Raises BadAnswer."""
-    if not isinstance(data, Mapping):
-        raise BadAnswer("The broker's quotes cannot be read.", detail=type(data).__name__)
-    found: dict[InstrumentId, T] = {}
-    for one in data.values():
-        row = Row(one, "quote")
-        known = directory.by_key(row.text("instrument_token"))
-        if known is not None:
-            found[known.id] = read(row, known)
-    return found
 
 
 def last_price(row: Row, one: Instrument) -> Price:

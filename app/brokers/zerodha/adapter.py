@@ -21,7 +21,7 @@ from app.brokers.base import (
     Profile,
     Session,
 )
-from app.brokers.reading import UnreadOrders
+from app.brokers.reading import UnreadOrders, gently
 from app.brokers.rows import PRICE_SCALE, candle_from_row
 from app.brokers.zerodha import mapping, margins, orders, quotes
 from app.brokers.zerodha.rest import Limits, ZerodhaRest
@@ -153,19 +153,20 @@ class ZerodhaSession(ZerodhaSpecials):
 
     async def last_prices(self, instruments: Sequence[InstrumentId]) -> Mapping[InstrumentId, Price]:
         """Last traded prices. What the broker does not know is missing from the answer."""
-        return dict(quotes.last_price_from(key, data) for key, data in await self._quoted("/quote/ltp", instruments))
+        found = await self._quoted("/quote/ltp", instruments)
+        return dict(await gently(found, lambda row: quotes.last_price_from(*row)))
 
     async def day_prices(self, instruments: Sequence[InstrumentId]) -> Mapping[InstrumentId, Tick]:
         """Last price with the day's open, high, low and previous close."""
         at = SystemClock().now()
         found = await self._quoted("/quote/ohlc", instruments)
-        return {InstrumentId(key): quotes.day_from(key, data, at) for key, data in found}
+        return dict(await gently(found, lambda row: (InstrumentId(row[0]), quotes.day_from(*row, at))))
 
     async def quotes(self, instruments: Sequence[InstrumentId]) -> Mapping[InstrumentId, Quote]:
         """Everything that the broker shows of them: depth, volume, circuit limits."""
         at = SystemClock().now()
         found = await self._quoted("/quote", instruments)
-        return {InstrumentId(key): quotes.quote_from(key, data, at) for key, data in found}
+        return dict(await gently(found, lambda row: (InstrumentId(row[0]), quotes.quote_from(*row, at))))
 
     async def _quoted(self, path: str, instruments: Sequence[InstrumentId]) -> list[tuple[str, object]]:
         found: list[tuple[str, object]] = []

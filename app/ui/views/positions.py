@@ -32,6 +32,9 @@ from app.ui.widgets.text import Message, label
 
 _CONSUMER = "positions"
 
+_EMPTY = "No position is open"
+_HINT = "Select an instrument in the watchlist and press B to buy or S to sell."
+
 
 class PositionsPanel(QWidget):
     """What is open today. An exit is one click and never asks back; its tooltip has the numbers."""
@@ -51,8 +54,8 @@ class PositionsPanel(QWidget):
             self._model,
             name="positions.table",
             title="Positions",
-            empty="No position is open",
-            hint="Select an instrument in the watchlist and press B to buy or S to sell.",
+            empty=_EMPTY,
+            hint=_HINT,
         )
         self.table.sortable()
         stop_button = ButtonDelegate(self.table, room=self.table.room)
@@ -233,6 +236,15 @@ class PositionsPanel(QWidget):
         name = self._facts.account_name(account)
         self.message.say(f"Positions of {name} could not be read: {cause} The last known ones are shown.")
 
+    def _say_empty(self) -> None:
+        """Of an account that is not logged in nobody knows what is open."""
+        out = [view.id for view in self._facts.accounts.values() if not view.state.may_live]
+        names = " and ".join(self._facts.account_name(account) for account in out)
+        if out:
+            self.table.set_empty("Whether a position is open is not known", f"Log in to {names} to see it.")
+        else:
+            self.table.set_empty(_EMPTY, _HINT)
+
     def _on_ticks(self, instruments: list[InstrumentId]) -> None:
         keys = self._facts.held_in(instruments)
         if keys:
@@ -306,6 +318,7 @@ class PositionsPanel(QWidget):
             key=lambda p: (p.quantity == 0, p.key.instrument, p.key.account, p.key.product),
         )
         self._model.replace((p.key, self._row(p)) for p in positions)
+        self._say_empty()
         self._pnl.clear()
         self._moved = set(self._facts.positions)
         self._show_total()

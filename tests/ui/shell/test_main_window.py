@@ -645,6 +645,15 @@ def test_shares_sold_out_of_demat_offer_no_stop_and_say_that_closing_buys_them_b
     assert words == {"CNC": ["", "Buy back"], "NRML": ["Set stop", "Exit"]}
 
 
+def test_a_list_of_positions_without_a_login_is_not_called_empty(stage: Stage, window: MainWindow) -> None:
+    table, accounts = window.positions.table, stage.desk.script.accounts
+    assert table._empty == "No position is open"
+    accounts[market.ACCOUNT] = replace(accounts[market.ACCOUNT], state=SessionState.EXPIRED)
+    stage.loop.run_until_complete(window.facts.load_accounts())
+    stage.until(lambda: table._empty == "Whether a position is open is not known")
+    assert table._hint.startswith("Log in to Zerodha")
+
+
 def test_an_account_that_was_read_again_and_holds_nothing_is_not_called_unread(
     stage: Stage, window: MainWindow
 ) -> None:

@@ -138,7 +138,7 @@ class StrategyDialog(QDialog):
         self._kinds = QButtonGroup(self)
         self.every = self._kind("Every trading &day", "strategy.every")
         self.weekly = self._kind("&Weekdays", "strategy.weekly")
-        self.dated = self._kind("Da&tes", "strategy.dated")
+        self.dated = self._kind("Dat&es", "strategy.dated")
         self.weekdays = [QCheckBox(name) for name in WEEKDAYS]
         for number, box in enumerate(self.weekdays):
             box.setObjectName(f"strategy.weekday{number}")

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import pytest
 from PySide6.QtCore import QTime
-from PySide6.QtWidgets import QLabel, QPushButton, QWidget
+from PySide6.QtWidgets import QAbstractButton, QLabel, QPushButton, QWidget
 
 from app.domain.errors import Denied
 from app.domain.events import OrderChanged, StopChanged, StrategyChanged, StrategyMarked, TicksConflated
@@ -278,6 +278,13 @@ def editor(bench: Bench) -> Iterator[Editor]:
     made = Editor(bench)
     yield made
     made.dialog.close()
+
+
+def test_each_letter_of_the_editor_means_one_thing(editor: Editor) -> None:
+    worded = [*editor.dialog.findChildren(QLabel), *editor.dialog.findChildren(QAbstractButton)]
+    letters = [text[text.index("&") + 1].lower() for one in worded if "&" in (text := one.text())]
+    assert len(letters) > 6
+    assert sorted(letters) == sorted(set(letters))
 
 
 def test_the_editor_says_what_is_missing_then_what_it_would_mean(editor: Editor) -> None:

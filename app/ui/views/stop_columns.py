@@ -125,6 +125,7 @@ COLUMNS: tuple[Column[StopRow], ...] = (
         shown=lambda r: price_of(r.instrument, r.stop.trigger, r.stop.price_scale),
         number=True,
         width=82,
+        tip=lambda r: plan_tip(r.stop, r.instrument),
     ),
     Column(
         "kind",

@@ -135,7 +135,12 @@ def plan_tip(stop: Stop, instrument: Instrument | None) -> str:
         told.append(f"to break-even{charges} after {price(plan.break_even.after)} of profit")
     if stop.exit_at is not None:
         told.append(f"leaves {fmt.moment(stop.exit_at):%a %d %b %H:%M}")
-    if plan.source is not TriggerSource.LAST:
+    if plan.source is TriggerSource.UNDERLYING and plan.underlying is not None:
+        told.append(f"looks at {symbol_of(plan.underlying)}; at an index's future while that stands still at the close")
+        if plan.last_trigger is not None:
+            own, wait = price(plan.last_trigger), plan.longest_wait
+            told.append(f"its own last price decides at {own} when that says nothing for {wait} s")
+    elif plan.source is not TriggerSource.LAST:
         told.append(f"looks at: {plan.source}; the last price alone decides after {plan.longest_wait} s")
     if plan.quantity is not None:
         told.append(f"owns {quantity_of(instrument, plan.quantity)} of the position")

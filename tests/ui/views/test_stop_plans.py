@@ -33,7 +33,7 @@ from app.ui import format as fmt
 from app.ui.models.facts import Facts
 from app.ui.models.table import KEY_ROLE
 from app.ui.views.stops import StopsPanel
-from app.ui.views.words import at_risk
+from app.ui.views.words import at_risk, plan_tip
 from tests.ui import scripted_market as market
 from tests.ui.charts.stage import Stage
 
@@ -236,6 +236,9 @@ def test_a_stop_on_the_underlying_asks_for_its_level(stage: Stage, panel: StopsP
     stage.publish(TicksConflated((Tick(nifty, 26_048_35, at, at),)))
     stage.until(lambda: "148.35 (0.57%)" in shown(panel, stop.id, "distance"))
     assert shown(panel, stop.id, "outcome") == "looks at NIFTY 50"
+    tip = plan_tip(stop, panel._facts.instruments[PUT.instrument])
+    assert "looks at NIFTY 50" in tip
+    assert "its own last price decides at" in tip
 
 
 def test_a_share_has_no_underlying_to_choose(stage: Stage, panel: StopsPanel) -> None:

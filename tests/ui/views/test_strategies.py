@@ -281,8 +281,9 @@ def editor(bench: Bench) -> Iterator[Editor]:
 
 
 def test_each_letter_of_the_editor_means_one_thing(editor: Editor) -> None:
-    worded = [*editor.dialog.findChildren(QLabel), *editor.dialog.findChildren(QAbstractButton)]
-    letters = [text[text.index("&") + 1].lower() for one in worded if "&" in (text := one.text())]
+    said = [one.text() for one in editor.dialog.findChildren(QLabel)]
+    said += [one.text() for one in editor.dialog.findChildren(QAbstractButton)]
+    letters = [words[words.index("&") + 1].lower() for words in said if "&" in words]
     assert len(letters) > 6
     assert sorted(letters) == sorted(set(letters))
 

@@ -110,11 +110,16 @@ class FlattenDialog(QDialog):
         self._bridge.start(self._read(), "flatten plan")
 
     async def _read(self) -> None:
+        accounts = self._choice().accounts
         try:
-            self.show_plan(await self._bridge.call(self._bridge.desk.flatten.plan(self._choice())))
+            plan = await self._bridge.call(self._bridge.desk.flatten.plan(self._choice()))
         except AppError as failure:
-            self._head.setText("Nothing can be flattened now")
-            self.message.say(self._facts.named(str(failure)), "strip-danger")
+            if accounts == self._choice().accounts:
+                self._head.setText("Nothing can be flattened now")
+                self.message.say(self._facts.named(str(failure)), "strip-danger")
+            return
+        if accounts == self._choice().accounts:  # else another account was chosen meanwhile, and is being read
+            self.show_plan(plan)
 
     def show_plan(self, plan: FlattenPlan) -> None:
         """In numbers, each named."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QCheckBox, QLabel, QPushButton, QWidget
+from PySide6.QtWidgets import QCheckBox, QComboBox, QLabel, QPushButton, QWidget
 
 from app.desk.flatten_messages import FlattenChoice, FlattenPlan
 from app.domain.errors import Denied
 from app.ui.dialogs.flatten import FlattenDialog
 from app.ui.models.facts import Facts
+from tests.ui import scripted_market as market
 from tests.ui.charts.stage import Stage
 
 
@@ -83,6 +86,32 @@ def test_triggers_behind_stops_are_told_apart_from_the_traders_own(
     assert holdings is not None
     holdings.setChecked(True)  # those on shares that are held go with the shares
     assert page.text("flatten.gtts.count") == words.replace("held stays", "held goes with them")
+
+
+def test_what_is_told_is_of_the_account_that_is_chosen_however_late_another_answers(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late: list[asyncio.Future[FlattenPlan]] = []
+    plan_of_one = FlattenPlan((market.ACCOUNT,), (), (), (), 0, 0, 0, 0, 0, 0)
+
+    async def plan(choice: FlattenChoice) -> FlattenPlan:
+        if choice.accounts:
+            return plan_of_one
+        late.append(asyncio.get_running_loop().create_future())
+        return await late[0]
+
+    monkeypatch.setattr(page.stage.desk.flatten, "plan", plan)
+    box = page.dialog.findChild(QComboBox, "flatten.account")
+    assert box is not None
+    page.dialog._look()
+    page.stage.until(lambda: bool(late))
+    box.setCurrentIndex(1)
+    page.stage.until(lambda: page.text("flatten.holdings.count") == "none")
+    late[0].get_loop().call_soon_threadsafe(late[0].set_result, replace(plan_of_one, holdings=9))
+    page.stage.until(late[0].done)
+    for _ in range(5):
+        page.stage.settle()
+    assert page.text("flatten.holdings.count") == "none"
 
 
 def test_ctrl_enter_flattens_what_is_ticked(page: Page) -> None:

@@ -190,7 +190,7 @@ class Stream:
             if protocol.handshake_exc is not None:
                 self.drop(_refused(protocol.handshake_exc))
             elif self._opened.done():
-                self.drop(Unreachable("The broker closed the price feed."))
+                self.drop(Unreachable("The broker closed the connection."))
 
     def _on_frame(self, frame: Frame, readable_ns: int) -> None:
         if frame.opcode is Opcode.PONG:

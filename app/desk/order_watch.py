@@ -36,8 +36,7 @@ class OrderWatch:
             self._tell(Level.INFO, "Order updates come by themselves again", "")
             self._tasks.start(self._read(), f"orders after their stream {self._state.account}")
         elif self._reading is None and not isinstance(cause, SessionExpired):
-            self._tell(Level.WARNING, "Order updates have stopped", str(cause))
-            self._reading = self._tasks.start(self._keep_reading(), f"orders without stream {self._state.account}")
+            self._reading = self._tasks.start(self._keep_reading(cause), f"orders without stream {self._state.account}")
 
     def stop(self) -> None:
         """The stream is back, or the session has ended."""
@@ -45,17 +44,23 @@ class OrderWatch:
         if reading is not None:
             reading.cancel()
 
-    async def _keep_reading(self) -> None:
+    async def _keep_reading(self, cause: Exception) -> None:
+        if await self._read():  # else the session has died, which is told by itself: prices and stops do not go on
+            self._tell(Level.WARNING, "Order updates have stopped", str(cause))
         while True:
-            await self._read()
             await asyncio.sleep(READ_SECONDS)
+            await self._read()
 
-    async def _read(self) -> None:
+    async def _read(self) -> bool:
+        """False when the session is over."""
         try:
             await self._state.read_orders(routine=True)
             await self._state.read_positions(routine=True)
+        except SessionExpired:
+            return False
         except AppError as failure:  # said by who reads; the next reading follows at once
             log.info("orders of %s could not be read: %s", self._state.account, failure.cause)
+        return True
 
     def _tell(self, level: Level, title: str, cause: str) -> None:
         told = "The order book is read every two seconds until they come again; prices and stops go on."

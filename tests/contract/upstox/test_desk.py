@@ -229,6 +229,16 @@ async def test_while_order_updates_are_down_alone_the_book_is_read_and_the_trade
                 return not feeds[-1].orders_are_read
 
             assert await eventually(by_themselves)
+            before = len(told)
+            await exchange.control("PUT", "/faults", {"faults": ["limits=off", "end-session:route=positions"]})
+            with pytest.raises(SessionExpired):
+                await state.read_positions()
+
+            async def over() -> bool:
+                return not state.active
+
+            assert await eventually(over)
+            assert "Order updates have stopped" not in [one.title for one in told[before:]]
 
 
 async def test_the_look_before_the_open_finds_a_pulled_kill_switch(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from app.domain.ids import StopId
 from app.domain.stop import FiredBy, Stop, StopState, stop_of_tag
 from app.simulator.order import Order
 from tests.harness.acts import Stage
-from tests.harness.night_verdict import of_nights
+from tests.harness.night_verdict import of_nights, sent_by_triggers
 from tests.harness.plans import earliest, first_price, leaves_at, target_of, units_of
 from tests.harness.scenes import closed_at, of_flatten, of_flights, of_portfolio, of_slices, of_strategies
 from tests.harness.script import TRADES, Guarded, Kind, Rule
@@ -370,7 +370,7 @@ def _alarms_missing(stage: Stage) -> Iterator[str]:
         if stop is not None and order.status == "REJECTED":
             name, at = f"{order.exchange}:{order.tradingsymbol}", world.arrived.get(order.order_id, 0.0)
             there = at < closed_at(stage, stop) and world.net_at(name, order.product, at)
-            held = there and not _closed_by_another(stage, order, at)
+            held = there and not _closed_by_another(stage, order, at) and not _trigger_sells(stage, order, at)
             if held and not _called(stage, name, at):
                 yield f"exit {order.order_id} of {name} was rejected and nobody was called"
     yield from _silence_unsaid(stage)
@@ -386,6 +386,17 @@ def _closed_by_another(stage: Stage, order: Order, since: float) -> bool:
         (t.token, t.product, t.net) == (order.token, order.product, 0) and stop_of_tag(t.tag or None) is None
         for t in stage.world.traded
         if since - 0.5 <= t.at <= until
+    )
+
+
+def _trigger_sells(stage: Stage, order: Order, since: float) -> bool:
+    """The stop's own trigger was selling the same units already, and sold them all: that is what it was refused for,
+    and nothing was lost, however long the book took."""
+    senders, orders = sent_by_triggers(stage), stage.world.exchange.oms.records.orders
+    return any(
+        trade.token == order.token and trade.at >= since and orders[trade.order].quantity >= order.quantity
+        for trade in stage.world.traded
+        if trade.order in senders and orders[trade.order].status == "COMPLETE"
     )
 
 

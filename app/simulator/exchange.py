@@ -120,7 +120,7 @@ class Exchange:
         self.sessions = Sessions(plan.credentials, plan.market.clock, self.book, self.faults)
         self.ledger = Ledger(Account(plan.credentials.user_id, plan.cash), plan.market, self.book)
         self.postback = Postback(plan.postback, self.faults)
-        self.updates = Updates(self.faults, self._send_update)
+        self.updates = Updates(self.faults, self._send_update, lambda: self.oms.records.day)
         self.oms = OrderSystem(
             plan.market,
             self.ledger,

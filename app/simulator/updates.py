@@ -12,12 +12,16 @@ Send = Callable[[dict[str, Any]], None]
 
 
 class Updates:
-    """Passes updates on, unless a fault drops, doubles, delays or reorders them. On the loop thread."""
+    """Passes updates on, unless a fault drops, doubles, delays or reorders them. On the loop thread.
 
-    def __init__(self, faults: Faults, send: Send) -> None:
+    `day`: the trading day that the book is of. What is still on its way when that ends is lost: the sessions have ended.
+    """
+
+    def __init__(self, faults: Faults, send: Send, day: Callable[[], str]) -> None:
         self._faults = faults
         self._send = send
-        self._overtaken: list[dict[str, Any]] = []
+        self._day = day
+        self._overtaken: list[tuple[dict[str, Any], str]] = []
 
     def announce(self, update: dict[str, Any]) -> None:
         """One update."""
@@ -29,11 +33,15 @@ class Updates:
             self._send(update)
             self._send(update)
         elif fault.name == "update-delay":
-            asyncio.get_running_loop().call_later(fault.seconds, self._send, update)
+            asyncio.get_running_loop().call_later(fault.seconds, self._send_late, update, self._day())
             return
         elif fault.name == "update-reorder":
-            self._overtaken.append(update)
+            self._overtaken.append((update, self._day()))
             return
         overtaken, self._overtaken = self._overtaken, []
-        for late in overtaken:
-            self._send(late)
+        for late, day in overtaken:
+            self._send_late(late, day)
+
+    def _send_late(self, update: dict[str, Any], day: str) -> None:
+        if day == self._day():
+            self._send(update)

@@ -14,7 +14,7 @@ Send = Callable[[dict[str, Any]], None]
 class Updates:
     """Passes updates on, unless a fault drops, doubles, delays or reorders them. On the loop thread.
 
-    `day`: the trading day that the book is of. What is still on its way when that ends is lost: the sessions have ended.
+    `day`: the trading day that the book is of. What is still on its way when that ends is lost, as the sessions are.
     """
 
     def __init__(self, faults: Faults, send: Send, day: Callable[[], str]) -> None:

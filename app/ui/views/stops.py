@@ -253,16 +253,19 @@ class StopsPanel(QWidget):
 
     def _show_foot(self) -> None:
         guards = self._facts.armed()
-        armed = [stop for stop in guards if stop.state is not StopState.SUSPENDED]
+        suspended = sum(stop.state is StopState.SUSPENDED for stop in guards)
+        exiting = sum(stop.state in (StopState.FIRED, StopState.EXITING) for stop in guards)
+        armed = [stop for stop in guards if stop.state in (StopState.ARMING, StopState.ARMED)]
         blind = self._facts.blind()
         risk = sum(at_risk(s, self._facts.last(s.key.instrument), self._multiplier(s)) or 0 for s in armed)
         self._summing.pause = 0 if len(armed) <= _FEW else SUM_MS
         words = f"{len(armed)} armed" if armed else "none armed"
         if armed:
             words += f" · {fmt.amount(risk)} at risk"
+        if exiting:
+            words += f" · {exiting} exiting"
         if blind:
             words += f" · {len(blind)} blind"
-        suspended = len(guards) - len(armed)
         if suspended:
             words += f" · {suspended} suspended, guarding nothing"
         self._sum.setText(words)

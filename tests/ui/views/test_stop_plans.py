@@ -297,6 +297,11 @@ def test_a_suspended_stop_is_answered_in_the_strip(stage: Stage, panel: StopsPan
     assert stage.desk.script.called("resume")
 
 
+def test_a_stop_on_its_way_out_is_not_counted_as_armed(stage: Stage, panel: StopsPanel) -> None:
+    stage.publish(StopChanged(replace(FUTURE, state=StopState.EXITING)))
+    stage.until(lambda: text(panel, "stops.summary") == "none armed · 1 exiting")
+
+
 # -- the portfolio stop ------------------------------------------------------------------------------------------------
 
 

@@ -88,6 +88,8 @@ class EarlierDays:
                 more = f"{told} {-left} units more than it guarded."
                 ask = "Check the position and the holding; what was sold short goes to auction."
                 self._record.alarm(stop, more, ask)
+            elif fired and sold.units:
+                await self._tell_unseen(stop, 0)
             how = "its trigger (GTT) sold them" if sold.units else "its exits closed them"
             await self._close(stop, f"{how} on an earlier day")
             return None
@@ -117,7 +119,7 @@ class EarlierDays:
 
     async def _tell_unseen(self, stop: Stop, left: int) -> None:
         """No list has its exits of an earlier day any more: what nobody saw end is closed again, aloud. The position
-        does not tell whose units are gone, and unknown is not flat."""
+        does not tell whose units are gone, and unknown is not flat. `left`: 0 where its trigger sold them all."""
         clock = self._state.clock
         today = ist_date(clock.now())
         if stop.fired_at is None or ist_date(stop.fired_at) == today:
@@ -127,12 +129,15 @@ class EarlierDays:
         except StorageError as failure:  # it holds no exit back
             self._record.note(stop, "unknown", str(failure))
             unseen = left
-        if unseen:
+        if unseen and left:
             which = f"the {left}" if unseen >= left else f"up to {unseen} of the {left}"
+            may = f"{which} units that are closed now may have been closed then."
+        else:
+            may = f"up to {unseen} units more than it guarded may have been sold, for its trigger (GTT) sold them."
+        if unseen:
             self._record.alarm(
                 stop,
-                f"Its exit left on an earlier day, and nobody saw its order end: {which} units that are closed now may"
-                " have been closed then.",
+                f"Its exit left on an earlier day, and nobody saw its order end: {may}",
                 "Compare with the broker's order history.",
                 key="unseen end",
             )

@@ -23,6 +23,8 @@ SETTLED_SECONDS = 3.0
 """How long the broker must insist on an open position when our own fills say that it is flat. Position rows may lag."""
 REPRICE_SECONDS = 3.0
 """A resting exit is priced anew after this long."""
+EXCESS_REPRICE_SECONDS = 1.0
+"""What takes back an excess is: until it has, the position is turned round, and nothing guards it."""
 MODIFICATIONS = 25
 """The broker's limit for one order."""
 REPRICES = 20
@@ -149,7 +151,8 @@ def next_step(view: ExitView) -> Step:
     if live and _no_excess(view):
         return _cancel(live, "nothing is left to take back")
     if live:  # an excess on its way back
-        return Wait("the excess is being squared off") if view.resting < REPRICE_SECONDS else _price_anew(view, live)
+        waits = view.resting < EXCESS_REPRICE_SECONDS
+        return Wait("the excess is being squared off") if waits else _price_anew(view, live)
     waiting = _unsettled(view)
     if waiting is not None:
         return waiting

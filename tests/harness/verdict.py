@@ -394,9 +394,11 @@ def _trigger_sells(stage: Stage, order: Order, since: float) -> bool:
     and nothing was lost, however long the book took."""
     senders, orders = sent_by_triggers(stage), stage.world.exchange.oms.records.orders
     return any(
-        trade.token == order.token and trade.at >= since and orders[trade.order].quantity >= order.quantity
+        trade.token == order.token and trade.at >= since and sender.quantity >= order.quantity
         for trade in stage.world.traded
-        if trade.order in senders and orders[trade.order].status == "COMPLETE"
+        if trade.order in senders
+        and (sender := orders.get(trade.order)) is not None  # those of the day before are gone
+        and sender.status == "COMPLETE"
     )
 
 

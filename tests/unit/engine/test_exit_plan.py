@@ -243,7 +243,8 @@ def test_a_flat_reading_without_fills_of_ours_must_stand_for_a_second() -> None:
 def test_an_excess_on_its_way_back_is_waited_for_then_priced_anew() -> None:
     view = replace(LONG, orders=(order(OrderStatus.FILLED, 100), back(OrderStatus.OPEN)), position=-50)
     assert isinstance(next_step(view), Wait)
-    assert isinstance(next_step(replace(view, resting=3.0)), Reprice)
+    assert isinstance(next_step(replace(view, resting=0.9)), Wait)
+    assert isinstance(next_step(replace(view, resting=1.0)), Reprice), "it is turned round until that has filled"
 
 
 def test_an_excess_order_that_has_nothing_to_take_back_any_more_is_cancelled() -> None:

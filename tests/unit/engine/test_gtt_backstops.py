@@ -655,6 +655,35 @@ async def half_sold_and_gone(rig: Rig, *, heard: int, sold: int, held: int = 300
     return stop
 
 
+def test_what_an_exit_may_have_sold_beside_its_trigger_on_an_earlier_day_is_told() -> None:
+    """Both left in the last moment, and the program ended before its own exit was heard of."""
+
+    async def script(rig: Rig) -> None:
+        rig.broker.hold(SHARES, 300)
+        await rig.state.read_positions()
+        stop = await rig.engine.arm(SHARES, StopPlan(99_000, quantity=100, backstop=DISTANCE))
+        await asyncio.sleep(3)
+        number = rig.broker.reach(the_one(rig).id)
+        assert number is not None
+        await rig.orders.gtts.read()
+        rig.broker.fill(number, 100)
+        await asyncio.sleep(0.1)
+        rig.log_out()
+        rig.journal.stops[stop.id] = replace(
+            rig.of(stop), state=StopState.EXITING, closed_at=None, fired_at=rig.clock.now() - DAY
+        )
+        rig.broker.book.clear()
+        rig.broker.hold(SHARES, 0)
+        again = await next_run(rig, stop)
+        await again.ended(stop)
+        assert rig.broker.placed == []
+        (alarm,) = [one for one in again.alarms if "nobody saw its order end" in one]
+        assert "up to 100 units more than it guarded may have been sold" in alarm
+        await again.tasks.stop()
+
+    play(script)
+
+
 @pytest.mark.parametrize(("heard", "sold"), [(0, 0), (24, 24), (24, 60), (24, 100)])
 def test_an_order_that_nobody_saw_end_sold_what_the_position_lost(heard: int, sold: int) -> None:
     """The program ended while the trigger's order was filling: what was left of it stays guarded."""

@@ -53,7 +53,7 @@ def unreleased(holding: Holding, bought_today: int, quantity: int) -> int:
     return max(0, settled - max(0, holding.authorised_quantity - holding.used_quantity))
 
 
-def sold_of(day: Position | None) -> bool:
+def was_sold(day: Position | None) -> bool:
     """Some of it was sold on the day of this row."""
     return day is not None and (day.sell_quantity > 0 or day.quantity < 0)
 
@@ -78,7 +78,7 @@ class Held:
         holding, seen = self.holdings.get(key), self.opening.get(key)
         if seen is not None and seen.day != self.today:
             seen = None
-        if holding is None and seen is not None and sold_of(day):
+        if holding is None and seen is not None and was_sold(day):
             holding = seen.holding  # sold out, some brokers list it no more
         if holding is None:
             return None
@@ -131,7 +131,7 @@ class Delivery:
         of before the trading may be one into which yesterday's purchases have not come yet."""
         holding, seen = self._holdings.get(key), self._opening.get(key)
         fresh = self.known and self._heard_at <= began <= self._heard_at + FRESH_SECONDS
-        if not fresh or sold_of(day) or (holding is not None and (seen is None or holding.used_quantity)):
+        if not fresh or was_sold(day) or (holding is not None and (seen is None or holding.used_quantity)):
             return
         units = 0 if holding is None or seen is None else seen.units
         if units + (0 if day is None else day.quantity) >= guarded:

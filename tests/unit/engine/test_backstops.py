@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from app.domain.coverage import Protection, coverage_of
 from app.domain.errors import Denied, OutcomeUnknown, Unreachable
 from app.domain.events import Noticed
-from app.domain.ids import BrokerOrderId, Tag
+from app.domain.ids import BrokerOrderId, StopId, Tag
 from app.domain.instrument import Product
 from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Purpose, Side
 from app.domain.stop import Stop, StopPlan, StopState, is_backstop
@@ -554,7 +554,9 @@ def test_it_never_guards_more_than_its_stop_and_always_stands_behind_it(
 
 
 def test_the_step_grows_as_changes_are_used_up() -> None:
-    stop = Stop(KEY.account, KEY, Side.SELL, 99_000, 100, StopState.ARMED, 1, StopPlan(99_000, backstop=1_000))  # type: ignore[arg-type]
+    stop = Stop(
+        StopId("BUDGETSEDGE1"), KEY, Side.SELL, 99_000, 100, StopState.ARMED, 1, StopPlan(99_000, backstop=1_000)
+    )
     assert [step(stop, used) for used in (0, 4, 5, 10, 19)] == [250, 250, 500, 750, 1_000]
 
 
@@ -579,7 +581,9 @@ def test_over_a_long_trend_a_backstop_whose_changes_are_used_up_is_placed_anew()
 
 @pytest.mark.parametrize("renewable", [True, False])
 def test_one_without_changes_is_taken_back_only_where_another_may_follow(renewable: bool) -> None:
-    stop = Stop(KEY.account, KEY, Side.SELL, 99_000, 100, StopState.ARMED, 1, StopPlan(99_000, backstop=1_000))  # type: ignore[arg-type]
+    stop = Stop(
+        StopId("BUDGETSEDGE1"), KEY, Side.SELL, 99_000, 100, StopState.ARMED, 1, StopPlan(99_000, backstop=1_000)
+    )
     legs = [Leg(BrokerOrderId("1"), 100, 90_000, BUDGET)]
     action = next_action(stop, Wanted(98_000, 97_000, 100), legs, renewable=renewable)
     assert isinstance(action, TakeBack if renewable else Nothing)

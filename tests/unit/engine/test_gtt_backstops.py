@@ -13,7 +13,7 @@ from app.domain.backstop import RestingState, RestingTrigger
 from app.domain.coverage import Protection, coverage_of
 from app.domain.errors import OutcomeUnknown, Unreachable
 from app.domain.gtt import Gtt, GttLeg, GttRequest, GttStatus
-from app.domain.ids import GttId, StopId, Tag
+from app.domain.ids import BrokerOrderId, GttId, StopId, Tag
 from app.domain.instrument import Product
 from app.domain.order import OrderKind, OrderStatus, Side
 from app.domain.stop import Stop, StopPlan, StopState, is_triggered
@@ -503,15 +503,21 @@ def test_one_that_fired_while_nobody_was_here_closes_the_stop() -> None:
     assert play(script).broker.placed == []
 
 
+async def reached(rig: Rig) -> tuple[Stop, BrokerOrderId]:
+    """A stop on 100 of 300 shares whose trigger has fired: the stop, and the order that the broker sent."""
+    rig.broker.hold(SHARES, 300)
+    await rig.state.read_positions()
+    stop = await rig.engine.arm(SHARES, StopPlan(99_000, quantity=100, backstop=DISTANCE))
+    await asyncio.sleep(3)
+    number = rig.broker.reach(the_one(rig).id)
+    assert number is not None
+    await rig.orders.gtts.read()
+    return stop, number
+
+
 def test_what_its_order_did_not_sell_is_not_taken_for_sold_on_another_day() -> None:
     async def script(rig: Rig) -> None:
-        rig.broker.hold(SHARES, 300)
-        await rig.state.read_positions()
-        stop = await rig.engine.arm(SHARES, StopPlan(99_000, quantity=100, backstop=DISTANCE))
-        await asyncio.sleep(3)
-        number = rig.broker.reach(the_one(rig).id)
-        assert number is not None
-        await rig.orders.gtts.read()
+        stop, number = await reached(rig)
         rig.broker.answers = ["rejected"]  # the broker takes no exit of this stop today
         rig.broker.finish(number, OrderStatus.REJECTED)
         await asyncio.sleep(0.1)
@@ -659,13 +665,7 @@ def test_what_an_exit_may_have_sold_beside_its_trigger_on_an_earlier_day_is_told
     """Both left in the last moment, and the program ended before its own exit was heard of."""
 
     async def script(rig: Rig) -> None:
-        rig.broker.hold(SHARES, 300)
-        await rig.state.read_positions()
-        stop = await rig.engine.arm(SHARES, StopPlan(99_000, quantity=100, backstop=DISTANCE))
-        await asyncio.sleep(3)
-        number = rig.broker.reach(the_one(rig).id)
-        assert number is not None
-        await rig.orders.gtts.read()
+        stop, number = await reached(rig)
         rig.broker.fill(number, 100)
         await asyncio.sleep(0.1)
         rig.log_out()

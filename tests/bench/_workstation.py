@@ -24,6 +24,7 @@ from sqlalchemy import Connection
 
 from app.bootstrap import build_desk
 from app.domain.account import Endpoints
+from app.domain.errors import Denied
 from app.domain.fill import Fill
 from app.domain.ids import AccountId, BrokerOrderId, FillId, InstrumentId, Nanos
 from app.domain.instrument import InstrumentKind, Product, Segment
@@ -141,7 +142,7 @@ class Driver:
             "sync": self.desk.portfolio.sync,
             "recompute": self.recompute,
             "import": lambda: self.desk.instruments.sync(None, command["list"]),
-            "backup": lambda: self.desk.data.backup(command["folder"] + "/bench.backup"),
+            "backup": lambda: self.backed_up(command),
             "everything": lambda: self.everything(command),
             "rotation": lambda: self.desk.data.rotate_key(PASSPHRASE),
         }[command["case"]]
@@ -177,8 +178,17 @@ class Driver:
             await self.desk.portfolio.sync()
             await self.recompute()
 
-        backup = self.desk.data.backup(command["folder"] + "/bench.backup")
-        await asyncio.gather(trades(), self.desk.instruments.sync(None, command["list"]), backup)
+        await asyncio.gather(trades(), self.desk.instruments.sync(None, command["list"]), self.backed_up(command))
+
+    async def backed_up(self, command: dict[str, Any]) -> None:
+        """A backup; after the one that the program makes by itself, where that is under way."""
+        while True:
+            try:
+                await self.desk.data.backup(command["folder"] + "/bench.backup")
+            except Denied:
+                await asyncio.sleep(0.2)
+            else:
+                return
 
     async def trades(self, count: int) -> None:
         """So many round trips of the last years in the book, each of two fills."""
@@ -308,8 +318,10 @@ def with_window(driver: Driver) -> int:
     turn.timeout.connect(driver.window.look)
 
     def finish() -> None:
-        driver.serve()
-        os.kill(os.getpid(), signal.SIGTERM)  # the program's own way out; this thread has no loop for a timer
+        try:
+            driver.serve()
+        finally:  # a command that failed ends the run, which would wait for its answer
+            os.kill(os.getpid(), signal.SIGTERM)  # the program's own way out; this thread has no loop for a timer
 
     start_timer(begin)
     return run_window(driver.desk, driver.loop.submit, WindowOptions(driver.profile, shutdown=driver.desk.stop))

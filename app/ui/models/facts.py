@@ -37,6 +37,7 @@ from app.domain.portfolio import Funds, Holding, Position, PositionKey
 from app.domain.quotes import PolledPrice, PricesPolled
 from app.domain.stop import Stop, StopState
 from app.ui.bridge import Bridge
+from app.ui.frame import NextFrame
 
 OrderKey = tuple[AccountId, str]
 
@@ -98,6 +99,9 @@ class Facts(QObject):
         self._held_in: dict[InstrumentId, list[PositionKey]] = {}
         self._stops_in: dict[InstrumentId, set[StopId]] = {}
         self._asked: set[InstrumentId] = set()
+        self._unlearnt: dict[InstrumentId, None] = {}
+        """Mentioned by events of this frame; learnt together, for every answer makes every list look at itself."""
+        self._learning = NextFrame(self, self._learn_mentioned)
         self._heard: set[object] = set()
         bridge.subscribe(TicksConflated, self._on_ticks)
         bridge.subscribe(PricesPolled, self._on_polled)
@@ -145,14 +149,18 @@ class Facts(QObject):
         self._on_companions(CompanionsChanged(view.companions, view.alone))
         await self.need(self._mentioned())
 
-    async def load_accounts(self) -> None:
-        """Reads the accounts again: one was connected, logged in, expired."""
+    async def load_accounts(self, *, by_the_clock: bool = False) -> None:
+        """Reads the accounts again: one was connected, logged in, expired. Nothing happened where it is
+        `by_the_clock`: views hear of it only if something differs."""
         if not self._brokers:
             for listing in await self._bridge.call(self._bridge.desk.session.brokers()):
                 self._brokers[listing.info.name] = listing.info.capabilities
                 self._infos[listing.info.name] = listing.info
         views = await self._bridge.call(self._bridge.desk.session.accounts())
-        self.accounts = {view.id: view for view in views}
+        accounts = {view.id: view for view in views}
+        if by_the_clock and accounts == self.accounts:
+            return
+        self.accounts = accounts
         self.accounts_changed.emit()
 
     async def need(self, instruments: Iterable[InstrumentId]) -> None:
@@ -381,9 +389,13 @@ class Facts(QObject):
         self.stop_changed.emit(stop)
 
     def _learn_about(self, instruments: Iterable[InstrumentId]) -> None:
-        unknown = [i for i in instruments if i not in self._asked]
-        if unknown:
-            self._bridge.start(self.need(unknown), "learn instruments")
+        self._unlearnt.update((i, None) for i in instruments if i not in self._asked)
+        if self._unlearnt:
+            self._learning.ask()
+
+    def _learn_mentioned(self) -> None:
+        mentioned, self._unlearnt = self._unlearnt, {}
+        self._bridge.start(self.need(mentioned), "learn instruments")
 
     def _mentioned(self) -> list[InstrumentId]:
         return [

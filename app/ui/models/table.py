@@ -369,6 +369,8 @@ class TableModel(KeyedModel, Generic[R]):
     def _update(self, at: int, row: R) -> bool:
         before = self._unheard.pop(self._keys[at], self._rows[at])
         self._rows[at] = row
+        if before == row:  # one comparison of two tuples, where the columns would be asked one by one
+            return False
         first = last = -1
         for number, column in enumerate(self.columns):
             if column.value(before) != column.value(row):

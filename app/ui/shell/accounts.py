@@ -19,6 +19,7 @@ from app.ui import format as fmt
 from app.ui.bridge import Bridge
 from app.ui.dialogs.connect import ConnectDialog
 from app.ui.dialogs.login import LoginWindow
+from app.ui.frame import NextFrame
 from app.ui.models.facts import Facts
 from app.ui.shell.banners import Banners
 from app.ui.widgets.text import caption
@@ -74,8 +75,9 @@ class AccountKeeper(QObject):
         self.said: set[str] = set()
         """Keys of the notices whose news the strips tell already."""
         self._menu: QMenu | None = None
+        self._showing = NextFrame(self, self._show)
         facts.accounts_changed.connect(self._show)
-        facts.stop_changed.connect(lambda _stop: self._show())
+        facts.stop_changed.connect(lambda _stop: self._showing.ask())
         bridge.subscribe(SessionChanged, self._on_session)
         bridge.subscribe(LoginAsked, self._on_asked)
 

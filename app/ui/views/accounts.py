@@ -14,6 +14,7 @@ from app.domain.events import SessionState, SyncProgressed
 from app.domain.ids import AccountId
 from app.ui import theme
 from app.ui.bridge import Bridge
+from app.ui.frame import SUM_MS, NextFrame
 from app.ui.models.facts import Facts
 from app.ui.models.table import Key, TableModel
 from app.ui.views.account_columns import (
@@ -83,8 +84,9 @@ class AccountsPanel(QWidget):
         self._timer.setInterval(LOOK_MS)
         self._timer.timeout.connect(self._look)
         facts.accounts_changed.connect(self._show)
-        facts.stop_changed.connect(lambda _stop: self._show_if_seen())
-        facts.feed_changed.connect(lambda _feed: self._show_if_seen())
+        self._showing = NextFrame(self, self._show_if_seen, SUM_MS)
+        facts.stop_changed.connect(lambda _stop: self._showing.ask())
+        facts.feed_changed.connect(lambda _feed: self._showing.ask())
         bridge.subscribe(SyncProgressed, self._on_sync)
         self._show()
 
@@ -132,7 +134,8 @@ class AccountsPanel(QWidget):
 
     async def _read(self) -> None:
         try:
-            await self._facts.load_accounts()
+            await self._facts.load_accounts(by_the_clock=True)
+            self._show_if_seen()  # times that are told from now, too
         finally:
             self._reading = False
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from PySide6.QtCore import QByteArray, QObject, QTimer
 from PySide6.QtWidgets import QHeaderView, QTableView
 
@@ -9,6 +11,8 @@ from app.ui.models.table import KeyedModel
 
 FIT_MS = 60
 """Between cells that grew and the columns that make room for them."""
+FIT_ALL_MS = 1_000
+"""Between two looks at every column: rows come many times a second when a hundred exits go out."""
 
 
 class ColumnRoom(QObject):
@@ -35,6 +39,8 @@ class ColumnRoom(QObject):
         self._fit.setSingleShot(True)
         self._fit.setInterval(FIT_MS)
         self._fit.timeout.connect(self._fit_columns)
+        self._fitted_all = -FIT_ALL_MS
+        """When every column was last looked at, on the monotonic clock, in milliseconds."""
         for number, width in enumerate(self._widths):
             table.setColumnWidth(number, width)
         self._header.sectionResized.connect(self._on_resized)
@@ -61,12 +67,12 @@ class ColumnRoom(QObject):
 
     def fit_soon(self) -> None:
         """Rows came."""
-        self._fit_with(*range(len(self._widths)))
+        self._fit_with(*range(len(self._widths)), wait=max(FIT_MS, self._fitted_all + FIT_ALL_MS - _now_ms()))
 
-    def _fit_with(self, *columns: int) -> None:
+    def _fit_with(self, *columns: int, wait: int = FIT_MS) -> None:
         self._grown.update(columns)
-        if not self._fit.isActive():
-            self._fit.start()
+        if not self._fit.isActive() or self._fit.remainingTime() > wait:
+            self._fit.start(wait)
 
     def restore(self, state: QByteArray) -> None:
         """Order and widths as the trader left them."""
@@ -102,6 +108,8 @@ class ColumnRoom(QObject):
         """Names and figures are never cut: their columns grow with what they have to show, and never shrink."""
         grown, asked = False, self._grown
         self._grown = set()
+        if len(asked) == len(self._widths):
+            self._fitted_all = _now_ms()
         for number, column in enumerate(self._model.columns):
             if number not in asked or self._header.isSectionHidden(number):
                 continue
@@ -124,3 +132,7 @@ class ColumnRoom(QObject):
             return True
         shown = [n for n in self.wanted if not self._header.isSectionHidden(n)]
         return self._header.stretchLastSection() and bool(shown) and shown[-1] == number
+
+
+def _now_ms() -> int:
+    return time.monotonic_ns() // 1_000_000

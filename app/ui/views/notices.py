@@ -14,6 +14,7 @@ from app.domain.events import Level, Noticed
 from app.domain.ids import Nanos
 from app.ui import format as fmt
 from app.ui.bridge import Bridge
+from app.ui.frame import NextFrame
 from app.ui.models.clocks import Clocks
 from app.ui.models.facts import Facts
 from app.ui.models.table import Column, Key, TableModel, Tone
@@ -189,7 +190,8 @@ class NoticesPanel(QWidget):
         self.whole = Message(name="notices.whole")
         layout.addWidget(self.whole)
         self.table.chosen.connect(self._tell)
-        notices.added.connect(self._on_added)
+        self._showing = NextFrame(self, self._show)
+        notices.added.connect(lambda _entry: self._showing.ask())
         notices.changed.connect(self._show)
 
     async def load(self) -> None:
@@ -220,9 +222,6 @@ class NoticesPanel(QWidget):
         if entry is not None:
             notice = entry.notice
             self.whole.say(f"{notice.title}\n{notice.cause} {notice.next_step}".strip(), _STRIPS[notice.level])
-
-    def _on_added(self, _entry: Entry) -> None:
-        self._show()
 
     def _show(self) -> None:
         self._look()

@@ -105,7 +105,7 @@ class PositionsPanel(QWidget):
         facts.order_changed.connect(self._on_order)
         facts.accounts_changed.connect(self._refresh_all)
         self.table.want_with_several(facts, "account")
-        facts.coverage_changed.connect(self._refresh_all)
+        facts.coverage_changed.connect(lambda: self._rebuild.ask_for(len(facts.positions)))
         self._ages = AgeWatch(self, self._price_ages, self._recolour)
 
     # What the trader does

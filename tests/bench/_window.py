@@ -48,7 +48,7 @@ class Stretch:
 
 
 class WindowWatch:
-    """`look` is called on the window's thread, by a timer."""
+    """`look` is called on the window's thread, by a timer. What it costs is next to nothing until `explain`."""
 
     def __init__(self) -> None:
         self._threads = Threads()
@@ -57,6 +57,7 @@ class WindowWatch:
         self._places: Counter[str] = Counter()
         self._window = self._native = 0
         self._longest: list[Stretch] = []
+        self._explains = False
 
     @property
     def begun(self) -> bool:
@@ -66,12 +67,17 @@ class WindowWatch:
     def begin(self) -> None:
         """On the window's thread."""
         self._window, self._native = threading.get_ident(), threading.get_native_id()
-        self._last, self._before = time.perf_counter(), self._threads.read()
-        threading.Thread(target=self._sample, name="window watch", daemon=True).start()
+        self._last = time.perf_counter()
+
+    def explain(self) -> None:
+        """From now on also why: another thread looks where the window's is, and both compete with what is measured."""
+        if self.begun and not self._explains:
+            self._explains = True
+            threading.Thread(target=self._sample, name="window watch", daemon=True).start()
 
     def look(self) -> None:
         """The thread came round."""
-        now, spent = time.perf_counter(), self._threads.read()
+        now, spent = time.perf_counter(), self._threads.read() if self._explains else {}
         lasted = (now - self._last) * 1000 - LOOK_MS
         if lasted > LOOK_MS:
             self._note(lasted, spent_since(self._before, spent))

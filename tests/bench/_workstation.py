@@ -137,13 +137,13 @@ class Driver:
     async def probed(self, command: dict[str, Any]) -> dict[str, Any]:
         """One case of `lock_hold`: how long it took, and how long the interpreter lock was waited for meanwhile."""
         probe = self._probe = self._probe or LockProbe(asyncio.get_running_loop())
+        self.window.explain()
         case = {
             "quiet": lambda: asyncio.sleep(QUIET_SECONDS),
             "sync": self.desk.portfolio.sync,
             "recompute": self.recompute,
             "import": lambda: self.desk.instruments.sync(None, command["list"]),
             "backup": lambda: self.backed_up(command),
-            "everything": lambda: self.everything(command),
             "rotation": lambda: self.desk.data.rotate_key(PASSPHRASE),
         }[command["case"]]
         await asyncio.sleep(0.5)
@@ -171,14 +171,18 @@ class Driver:
             "no_lock_ms": round(worst.lock, 1),
         }  # fmt: skip
 
-    async def everything(self, command: dict[str, Any]) -> None:
-        """A sync and every trade anew, an import and a backup, side by side."""
+    async def everything(self, command: dict[str, Any]) -> dict[str, float]:
+        """A sync and every trade anew, an import and a backup, side by side. Nothing looks on that would compete."""
 
         async def trades() -> None:
             await self.desk.portfolio.sync()
             await self.recompute()
 
+        self.window.take()
+        began = time.perf_counter()
         await asyncio.gather(trades(), self.desk.instruments.sync(None, command["list"]), self.backed_up(command))
+        worst = max((stretch.lasted for stretch in self.window.take()), default=0.0)
+        return {"seconds": round(time.perf_counter() - began, 2), "window_ms": round(worst, 1)}
 
     async def backed_up(self, command: dict[str, Any]) -> None:
         """A backup; after the one that the program makes by itself, where that is under way."""
@@ -247,9 +251,12 @@ class Driver:
         if command["do"] == "arm":
             return self.run(self.arm(command["first"], command["count"]))
         if command["do"] == "sync":
+            self.window.explain()
             self.window.take()
             account = self.upstox if command.get("broker") == "upstox" else self.account
             return {**self.run(self.sync(account)), **self.window_told(command["do"])}
+        if command["do"] == "everything":
+            return self.run(self.everything(command))
         if command["do"] == "probe":
             return self.run(self.probed(command))
         if command["do"] == "trades":

@@ -48,7 +48,7 @@ def measure(mode: str, display: str) -> dict[str, object]:
                 triggers = station.ask({"do": "arm", "first": 0, "count": stops})
                 exchange.tell({"triggers": triggers, "every": EVERY, "fills": fills})
                 until = time.monotonic() + (stops * EVERY if FULL else 0)
-                command = {"do": "probe", "case": "everything", "list": str(path), "folder": folder}
+                command = {"do": "everything", "list": str(path), "folder": folder}
                 works.append(station.ask(command))
                 while time.monotonic() < until:
                     Path(folder, "bench.backup").unlink()

@@ -1,7 +1,8 @@
 """The loop thread first: where the system allows it, the kernel wakes it before the window's thread and other programs.
 
-Measured on a busy two-core machine with the window open: the 99th percentile of an exit fell from 0.84 to 0.57 ms, the
-worst of 500 from 29 to 4 ms.
+Measured on a busy two-core machine with the window open, 500 exits beside a sync, an import and a backup: in real time
+1.8 ms at the 99th percentile and 2.4 at worst, with a niceness of -10 alone 3.6 and 9.7. Threads that wait for the
+interpreter lock are woken in the order of their priority, but niceness does not count there.
 """
 
 from __future__ import annotations
@@ -13,8 +14,11 @@ import threading
 
 log = logging.getLogger(__name__)
 
+REAL_TIME = 1
+"""Linux: the lowest of the real-time priorities, which is above every ordinary thread. Sound servers have higher ones.
+The kernel keeps a part of each second for the others, whatever such a thread does."""
 NICENESS = -10
-"""Linux: as far above the rest as sound servers ask for."""
+"""Linux, where real time is not allowed: as far above the rest as sound servers ask for."""
 _ABOVE_NORMAL = 1
 """Windows: THREAD_PRIORITY_ABOVE_NORMAL."""
 
@@ -22,7 +26,7 @@ _ABOVE_NORMAL = 1
 def raise_own_thread() -> bool:
     """Raises the calling thread; False where the system does not allow it, which costs speed and nothing else.
 
-    Linux lets root do so, and whoever has a `nice` limit in /etc/security/limits.conf.
+    Linux lets root do so, and whoever has an `rtprio` or a `nice` limit in /etc/security/limits.conf.
     """
     try:
         if sys.platform == "win32":
@@ -31,8 +35,13 @@ def raise_own_thread() -> bool:
             kernel = ctypes.windll.kernel32
             return bool(kernel.SetThreadPriority(kernel.GetCurrentThread(), _ABOVE_NORMAL))
         if sys.platform == "linux":
-            # On Linux this is per thread, by its kernel id.
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+            # On Linux both are per thread.
+            try:
+                # Threads that this one starts are ordinary ones again.
+                policy = os.SCHED_RR | os.SCHED_RESET_ON_FORK
+                os.sched_setscheduler(threading.get_native_id(), policy, os.sched_param(REAL_TIME))
+            except PermissionError:
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
             return True
     except OSError as failure:
         log.info("the loop thread keeps its ordinary priority: %s", failure.strerror)

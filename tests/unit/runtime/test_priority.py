@@ -11,26 +11,34 @@ import pytest
 
 from app.runtime.helper import Helper
 from app.runtime.loop import LoopThread
+from app.runtime.priority import NICENESS, raise_own_thread
 from app.storage.worker import Worker
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="threads inherit their priority on Linux alone")
 
 
-def own_niceness() -> int:
-    return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+Place = tuple[int, int]
+"""Scheduling policy and niceness of a thread."""
+
+
+def place_of(thread: int) -> Place:
+    return os.sched_getscheduler(thread) & ~os.SCHED_RESET_ON_FORK, os.getpriority(os.PRIO_PROCESS, thread)
+
+
+def own_place() -> Place:
+    return place_of(threading.get_native_id())
 
 
 def test_what_the_loop_thread_starts_takes_no_core_from_the_window() -> None:
-    ordinary = own_niceness()
+    ordinary = own_place()
 
-    async def found() -> list[int]:
+    async def found() -> tuple[Place, Place, Place, Place, int]:
         worker, helper = Worker("book"), Helper()
         try:
-            own = own_niceness()
-            store, beside = await worker.call(own_niceness), await asyncio.to_thread(own_niceness)
-            in_helper = await helper.call(own_niceness)
-            pool = [os.getpriority(os.PRIO_PROCESS, thread.native_id or 0) for thread in threading.enumerate()]
-            return [own, store, beside, in_helper, sum(niceness < ordinary for niceness in pool)]
+            store, beside = await worker.call(own_place), await asyncio.to_thread(own_place)
+            in_helper = await helper.call(own_place)
+            pool = [place_of(thread.native_id or 0) for thread in threading.enumerate()]
+            return own_place(), store, beside, in_helper, sum(place != ordinary for place in pool)
         finally:
             await helper.stop()
             await worker.stop(lambda: None)
@@ -43,4 +51,20 @@ def test_what_the_loop_thread_starts_takes_no_core_from_the_window() -> None:
         loop.stop()
     if own == ordinary:
         pytest.skip("this user may not raise a thread")
-    assert (store, beside, in_helper, raised) == (ordinary, ordinary, min(ordinary + 10, 19), 1)
+    policy, niceness = ordinary
+    assert (store, beside, in_helper, raised) == (ordinary, ordinary, (policy, min(niceness + 10, 19)), 1)
+
+
+def test_who_may_not_use_real_time_is_raised_by_niceness(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_of: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_setscheduler", refused)
+    places: list[tuple[bool, Place]] = []
+    thread = threading.Thread(target=lambda: places.append((raise_own_thread(), own_place())))
+    thread.start()
+    thread.join()
+    ((raised, (policy, niceness)),) = places
+    if not raised:
+        pytest.skip("this user may not raise a thread")
+    assert (policy, niceness) == (os.SCHED_OTHER, NICENESS)

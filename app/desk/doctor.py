@@ -23,6 +23,7 @@ from app.domain.health import Finding, PreflightReport
 from app.domain.ids import AccountId
 from app.domain.listing import ListSource, list_name
 from app.runtime.clock import SECOND, SystemClock
+from app.runtime.priority import own_precedence
 from app.runtime.secret import Secret
 from app.storage.accounts import AccountRecord
 from app.storage.database import StoreKind
@@ -50,6 +51,7 @@ class Doctor:
             found += await self._part("exits", self._exits())
         found += self._damage
         found.append(await self._disk())
+        found.append(checks.precedence(own_precedence()))
         found += checks.brokers(self._workspace.brokers.available(), self._workspace.brokers.problems)
         found.append(checks.calendar(self._workspace.calendar, ist_date(self._clock.now())))
         if self._workspace.is_open:

@@ -13,6 +13,7 @@ from app.domain.events import FeedState, SessionState
 from app.domain.flight import Latency
 from app.domain.health import Finding, HealthState, Remedy
 from app.domain.ids import AccountId, Nanos
+from app.runtime.priority import Precedence
 
 MEGABYTE = 1_000_000
 LEAST_FREE = 200 * MEGABYTE
@@ -121,6 +122,17 @@ def disk(free: int, databases: int) -> Finding:
     if free < max(FREE_ENOUGH, COPIES * databases):
         return warning("disk", words, "Free some space: backups and a change of keys need room for copies.")
     return fine("disk", words)
+
+
+def precedence(engine: Precedence) -> Finding:
+    """Where the engine's thread stands on a busy machine. Works in any case, so none of them is a warning."""
+    words = {
+        Precedence.REAL_TIME: "before every other program (real time)",
+        Precedence.RAISED: "before ordinary programs",
+        Precedence.ORDINARY: "among all others: on a busy machine an exit may leave some milliseconds later. On Linux"
+        " a line `USER - rtprio 1` in /etc/security/limits.conf lets it go first",
+    }
+    return fine("engine's place", words[engine])
 
 
 def clock(broker: str, seconds_ahead: float | None, cause: str = "") -> Finding:

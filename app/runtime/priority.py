@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 import threading
+from enum import StrEnum
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +20,16 @@ REAL_TIME = 1
 The kernel keeps a part of each second for the others, whatever such a thread does."""
 NICENESS = -10
 """Linux, where real time is not allowed: as far above the rest as sound servers ask for."""
+
+
+class Precedence(StrEnum):
+    """How far a thread goes before others."""
+
+    REAL_TIME = "real time"
+    RAISED = "raised"
+    ORDINARY = "ordinary"
+
+
 _ABOVE_NORMAL = 1
 """Windows: THREAD_PRIORITY_ABOVE_NORMAL."""
 
@@ -46,6 +57,23 @@ def raise_own_thread() -> bool:
     except OSError as failure:
         log.info("the loop thread keeps its ordinary priority: %s", failure.strerror)
     return False
+
+
+def own_precedence() -> Precedence:
+    """Of the calling thread, as the system has it now."""
+    if sys.platform == "win32":
+        import ctypes
+
+        kernel = ctypes.windll.kernel32
+        raised = kernel.GetThreadPriority(kernel.GetCurrentThread()) >= _ABOVE_NORMAL
+        return Precedence.RAISED if raised else Precedence.ORDINARY
+    if sys.platform == "linux":
+        thread = threading.get_native_id()
+        if os.sched_getscheduler(thread) & ~os.SCHED_RESET_ON_FORK in (os.SCHED_RR, os.SCHED_FIFO):
+            return Precedence.REAL_TIME
+        if os.getpriority(os.PRIO_PROCESS, thread) < os.getpriority(os.PRIO_PROCESS, os.getpid()):
+            return Precedence.RAISED
+    return Precedence.ORDINARY
 
 
 BEHIND = 5

@@ -14,6 +14,7 @@ from app.domain.events import FeedState, SessionState
 from app.domain.health import Finding, HealthState, Remedy
 from app.domain.ids import AccountId
 from app.runtime.paths import resource
+from app.runtime.priority import Precedence
 
 A = AccountId("zerodha-AB1234")
 GB = 1_000_000_000
@@ -41,6 +42,7 @@ CASES: list[tuple[Finding, HealthState]] = [
     (checks.clock("zerodha", -2.5), WARNING),
     (checks.clock("zerodha", 3600.0), FAILED),
     (checks.clock("zerodha", None, "no connection"), WARNING),
+    *((checks.precedence(precedence), OK) for precedence in Precedence),
     (checks.session(A, SessionState.ACTIVE, "", 0), OK),
     (checks.session(A, SessionState.EXPIRED, "", 0), WARNING),
     (checks.session(A, SessionState.EXPIRED, "", 2), FAILED),

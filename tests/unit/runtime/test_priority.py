@@ -11,7 +11,7 @@ import pytest
 
 from app.runtime.helper import Helper
 from app.runtime.loop import LoopThread
-from app.runtime.priority import NICENESS, raise_own_thread
+from app.runtime.priority import NICENESS, Precedence, own_precedence, raise_own_thread
 from app.storage.worker import Worker
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="threads inherit their priority on Linux alone")
@@ -55,16 +55,26 @@ def test_what_the_loop_thread_starts_takes_no_core_from_the_window() -> None:
     assert (store, beside, in_helper, raised) == (ordinary, ordinary, (policy, min(niceness + 10, 19)), 1)
 
 
+def test_a_thread_knows_where_it_stands() -> None:
+    assert own_precedence() is Precedence.ORDINARY
+    told: list[tuple[bool, Precedence]] = []
+    thread = threading.Thread(target=lambda: told.append((raise_own_thread(), own_precedence())))
+    thread.start()
+    thread.join()
+    ((raised, precedence),) = told
+    assert (precedence is not Precedence.ORDINARY) is raised
+
+
 def test_who_may_not_use_real_time_is_raised_by_niceness(monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_of: object) -> None:
         raise PermissionError
 
     monkeypatch.setattr(os, "sched_setscheduler", refused)
-    places: list[tuple[bool, Place]] = []
-    thread = threading.Thread(target=lambda: places.append((raise_own_thread(), own_place())))
+    found: list[tuple[bool, Place, Precedence]] = []
+    thread = threading.Thread(target=lambda: found.append((raise_own_thread(), own_place(), own_precedence())))
     thread.start()
     thread.join()
-    ((raised, (policy, niceness)),) = places
+    ((raised, place, precedence),) = found
     if not raised:
         pytest.skip("this user may not raise a thread")
-    assert (policy, niceness) == (os.SCHED_OTHER, NICENESS)
+    assert (place, precedence) == ((os.SCHED_OTHER, NICENESS), Precedence.RAISED)

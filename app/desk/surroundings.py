@@ -121,6 +121,17 @@ class StopSurroundings:
         """The nearest future."""
         return self._underlyings.stand_in(underlying, ist_date(self._clock.now()))
 
+    async def distance(self, index: Instrument, future: Instrument) -> Price | None:
+        """By the closes of the last minute that both have."""
+        now = self._clock.now()
+        closes = []
+        for instrument in (index, future):
+            found = await self._record.candles(instrument, Interval.MINUTE, now - LOOK_BACK, now)
+            closes.append({one.start: one.close for one in found if self.continuous(index.id, one.start)})
+        of_index, of_future = closes
+        both = max(of_index.keys() & of_future.keys(), default=None)
+        return None if both is None else of_future[both] - of_index[both]
+
     async def price_at(self, instrument: Instrument, at: Nanos) -> Price | None:
         """Close of the minute; None where nothing was traded around it."""
         found = await self._record.candles(instrument, Interval.MINUTE, at - LOOK_BACK, at)

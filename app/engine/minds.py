@@ -209,6 +209,16 @@ class StandIn:
         self._index_price = index_price
         self._basis: Price | None = None
 
+    @property
+    def lost(self) -> bool:
+        """The index stands still, and how far the future was from it before is not known: nobody looked then."""
+        return self._basis is None and self._frozen()
+
+    def told(self, distance: Price) -> None:
+        """How far the future was from the index when that last moved, by the broker's record."""
+        if self._basis is None:
+            self._basis = distance
+
     def hit(self, price: Price, volume: int) -> FiredBy | None:
         """Measures the distance while the index moves, decides while it does not."""
         del volume

@@ -35,6 +35,11 @@ class Surroundings(Protocol):
         """The nearest future of an index."""
         ...
 
+    async def distance(self, index: Instrument, future: Instrument) -> Price | None:
+        """How far a future was from its index when that last traded continuously, by the broker's record; None where
+        it says nothing. Raises AppError."""
+        ...
+
     async def price_at(self, instrument: Instrument, at: Nanos) -> Price | None:
         """What the broker's record says that an instrument traded at; None where it says nothing. Raises AppError."""
         ...

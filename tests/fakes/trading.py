@@ -439,6 +439,9 @@ class FakeSurroundings:
     future: Instrument | None = None
     recorded: Price | AppError | None = None
     recorded_at: Callable[[Nanos], Price] | None = None
+    apart: Price | None = None
+    """Future and index, by the record."""
+    measured: list[tuple[InstrumentId, InstrumentId]] = field(default_factory=list)
     held: Holding | None = None
 
     def break_even(self, key: PositionKey) -> Price | None:
@@ -458,6 +461,12 @@ class FakeSurroundings:
 
     def stand_in(self, underlying: Instrument) -> Instrument | None:
         return self.future
+
+    async def distance(self, index: Instrument, future: Instrument) -> Price | None:
+        self.measured.append((index.id, future.id))
+        if isinstance(self.recorded, AppError):
+            raise self.recorded
+        return self.apart
 
     async def price_at(self, instrument: Instrument, at: Nanos) -> Price | None:
         if self.recorded_at is not None:

@@ -28,6 +28,7 @@ from app.domain.stop import (
     TrailKind,
     TriggerSource,
 )
+from app.engine.keeper import AGAIN_SECONDS, RECORD_TRIES
 from tests.fakes.fast_loop import settle
 from tests.fakes.trading import ACCOUNT, INFY, KEY, OPTION, Rig
 from tests.unit.engine.rigged import play
@@ -391,6 +392,38 @@ def test_where_the_index_stands_still_its_future_decides_less_the_last_distance(
         await rig.ended(stop)
 
     assert len(play(script).exits) == 1
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["armed", "watched anew"])
+def test_armed_while_the_index_stands_still_the_record_tells_how_far_its_future_was(again: bool) -> None:
+    async def script(rig: Rig) -> None:
+        rig.around.closed.add(INDEX.id)
+        rig.around.apart = 6_000
+        stop = await on_index(rig, CALL, 75, 2_480_000, future=None if again else FUTURE)
+        if again:
+            rig.around.future = FUTURE
+            rig.engine.listed_anew()
+        await asyncio.sleep(0)
+        rig.tick(2_486_010, FUTURE.token)
+        assert rig.exits == []
+        rig.tick(2_486_000, FUTURE.token)
+        await rig.ended(stop)
+        assert rig.around.measured == [(INDEX.id, FUTURE.id)]
+
+    assert len(play(script).exits) == 1
+
+
+def test_a_record_that_cannot_be_read_is_asked_again_and_not_for_ever() -> None:
+    async def script(rig: Rig) -> None:
+        rig.around.closed.add(INDEX.id)
+        rig.around.recorded = Denied("This broker keeps no candles.", "")
+        await on_index(rig, CALL, 75, 2_480_000)
+        await asyncio.sleep(20 * AGAIN_SECONDS)
+        rig.tick(2_400_000, FUTURE.token)
+        assert rig.exits == [], "how far it is from the index is not known"
+        assert len(rig.around.measured) == RECORD_TRIES
+
+    play(script)
 
 
 def test_a_future_that_is_listed_after_the_stop_was_armed_stands_in_all_the_same() -> None:

@@ -49,8 +49,6 @@ READY_SECONDS = 30.0
 """How long the first prices after a take-over are waited for before that is said."""
 LATE_SECONDS = 5.0
 """After each so many of them it is said what is waited for."""
-SWEEP_SECONDS = 0.25
-"""Between two looks at what the garbage collector has to do."""
 
 
 class Told(Protocol):
@@ -218,11 +216,9 @@ class Guard:
         self._paths.remote_address.unlink(missing_ok=True)  # of a desk that was killed: nobody listens there
         garbage = GarbageCollector()
         garbage.take_over(collect=False)  # each moment counts until the stops are watched again
-        sweeping = asyncio.create_task(_sweep(garbage), name="garbage")
         try:
             return await self._hold_desk(garbage)
         finally:
-            sweeping.cancel()
             garbage.give_back(collect=False)  # and until the next desk watches them
 
     async def _hold_desk(self, garbage: GarbageCollector) -> _Outcome:
@@ -240,7 +236,7 @@ class Guard:
             await asyncio.to_thread(server.start)
             await self._say_taken(desk)
             garbage.set_aside()
-            return await self._watch(desk)
+            return await self._watch(desk, garbage)
         finally:
             began = time.monotonic()
             if server is not None:
@@ -273,7 +269,7 @@ class Guard:
             _log.warning("stops are not watched yet", seconds=seconds, waits_for=why)
             self._told("late", f"Not watching after {seconds} s: {why}", seconds=seconds, watching=desk.watching)
 
-    async def _watch(self, desk: LocalDesk) -> _Outcome:
+    async def _watch(self, desk: LocalDesk, garbage: GarbageCollector) -> _Outcome:
         quiet = 0.0
         while not self._turn.is_set():
             try:
@@ -281,6 +277,7 @@ class Guard:
                     await self._turn.wait()
             except TimeoutError:
                 quiet = 0.0 if desk.armed else quiet + COUNT_SECONDS
+                garbage.turn(hurried=desk.armed > 0)
             if quiet >= QUIET_SECONDS:
                 self._told("idle", "Nothing is armed any more.")
                 return _Outcome.NOTHING
@@ -304,13 +301,6 @@ class Guard:
             raise Denied("The guard has no window.", "Start Stopline: it takes the desk back.")
 
         return {**remote_verbs(desk, show, role="guard"), **data_verbs(desk), HAND_BACK: hand_back}
-
-
-async def _sweep(garbage: GarbageCollector) -> None:
-    """By itself Python would look through all there is, on the loop: a stop would wait for a tenth of a second."""
-    while True:
-        await asyncio.sleep(SWEEP_SECONDS)
-        garbage.turn()
 
 
 class Voice:

@@ -17,10 +17,9 @@ BURST = 8_000
 burst is data (an answer of ten thousand rows), which counted references free; it is set aside, at no cost."""
 OWED = 50_000
 """Containers set aside in bursts from which on everything is worth a look, once nobody is kept waiting by it."""
-UNCOUNTED, UNCOUNTED_AT_MOST = 16, 1024
-"""So often what is due is set aside uncounted after a count that found a burst, twice as often after each further one:
-prices come and go as containers, tens of thousands of them live at any time, and counting these holds the interpreter
-for 3 to 7 ms (measured)."""
+UNCOUNTED = 16
+"""So often what is due is set aside uncounted after a count that found a burst: prices come and go as containers, tens
+of thousands of them live at any time, and counting these holds the interpreter for 3 to 7 ms (measured)."""
 MIDDLE_EVERY = 20
 """Young collections to one of the middle generation."""
 
@@ -35,8 +34,6 @@ class GarbageCollector:
         self._young = 0
         self._uncounted = 0
         """So often it is not counted any more."""
-        self._bursts = UNCOUNTED
-        """So often, after the next count that finds a burst."""
         self._aside = 0
         """Containers set aside unseen since everything was looked through."""
 
@@ -61,11 +58,15 @@ class GarbageCollector:
         self._check()
         gc.freeze()
 
-    def turn(self) -> None:
-        """Collects what is due: the young, now and then the middle generation, never the oldest."""
+    def turn(self, *, hurried: bool = False) -> None:
+        """Collects what is due: the young, now and then the middle generation, never the oldest. `hurried`: a stop is
+        armed, and what is due is set aside, for even counting it would keep an exit waiting."""
         self._check()
         young = gc.get_count()[0]
         if young < YOUNG:
+            return
+        if hurried:
+            self._set_aside(young)
             return
         if young > BURST or self._uncounted:  # at least so many: counting them exactly would take milliseconds
             self._uncounted = max(0, self._uncounted - 1)
@@ -76,10 +77,9 @@ class GarbageCollector:
         # Counted exactly: what was freed meanwhile, of whatever age, was taken off Python's own count.
         seen = max(_in(0), _in(1))
         if seen > BURST:
-            self._uncounted, self._bursts = self._bursts, min(2 * self._bursts, UNCOUNTED_AT_MOST)
+            self._uncounted = UNCOUNTED
             self._set_aside(seen)
         else:
-            self._bursts = UNCOUNTED
             gc.collect(1 if middle else 0)
 
     def collect_all(self) -> None:

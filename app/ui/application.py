@@ -177,7 +177,7 @@ class Workstation(QObject):
         self._loaded = True
 
     def _on_sweep(self) -> None:
-        self._garbage.turn()
+        self._garbage.turn(hurried=self._main is not None and bool(self._main.facts.armed()))
         if self._garbage.owes and self._nobody_waits():
             self._garbage.collect_all()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
 
 from app.desk.hours import TradingHours
 from app.desk.surroundings import StopSurroundings
@@ -17,6 +18,9 @@ from app.market.underlyings import Underlyings
 from app.runtime.clock import AccountClock
 from tests.fakes.trading import ACCOUNT, FakeBroker
 from tests.unit.desk.test_hours import CALENDAR, at
+
+if TYPE_CHECKING:
+    from app.brokers.base import BrokerSession
 
 INDEX = Instrument(
     InstrumentId("NSE:NIFTY 50"), 256_265, Exchange.NSE, Segment.INDEX, InstrumentKind.INDEX, "NIFTY 50", 5, 1
@@ -51,7 +55,7 @@ def surroundings(now: str) -> StopSurroundings:
     clock = AccountClock()
     clock.set(at(now) * 10**9)
     state = AccountState(ACCOUNT, clock, heard)
-    state.attach(Recorded())
+    state.attach(cast("BrokerSession", Recorded()))
     known = {one.id: one for one in (INDEX, FUTURE)}
     hours = TradingHours(CALENDAR, known.get, lambda instrument: instrument.kind is InstrumentKind.INDEX)
     return StopSurroundings(state, clock, hours, Underlyings({}, lambda *_: ()), no_outcome)  # type: ignore[arg-type]

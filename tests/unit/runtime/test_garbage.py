@@ -118,6 +118,17 @@ def test_what_comes_and_goes_as_containers_is_counted_seldom(collector: GarbageC
     assert looked == [False] * UNCOUNTED + [True]
 
 
+def test_while_a_stop_is_armed_what_is_due_is_set_aside_unseen(collector: GarbageCollector) -> None:
+    gc.collect()
+    small = litter(YOUNG * 3 // 5)
+    collector.turn(hurried=True)
+    assert all(ref() for ref in small)
+    collector.turn()
+    assert all(ref() for ref in small), "it is spared from every later look"
+    collector.collect_all()
+    assert not any(ref() for ref in small)
+
+
 def test_what_was_set_aside_is_owed_a_look_until_it_had_one(collector: GarbageCollector) -> None:
     kept, owed = [], [collector.owes]
     for _ in range(OWED // BURST):

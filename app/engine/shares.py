@@ -75,6 +75,10 @@ class Shares:
         self._recall = recall
         """What has fired and not left: taken back where the position became smaller meanwhile."""
         self._tasks = tasks
+        self.rewatch: Callable[[Stop], None] = _nothing
+        """Gives a stop a fresh watch, with all that its plan asks for."""
+        self.tell_levels: Callable[[], None] = _nothing
+        """Levels that moved are kept."""
         self._unlisted: dict[StopId, float] = {}
         """Since when (loop time) the broker has not listed the position of an armed stop."""
         self._filled: dict[BrokerOrderId, int] = {}
@@ -291,9 +295,9 @@ class Shares:
         if stop.id in self._held_back:
             self._held_back.discard(stop.id)
             if self._watching.attached and stop.state is StopState.ARMED:
-                stop = replace(stop, quantity=units)
-                self._watching.start(self._watching.prepare(stop, self._known(stop.key.instrument)))
-                self._changed(stop)
+                again = replace(stop, quantity=units)
+                self._changed(again)
+                self.rewatch(again)
             return
         if units != stop.quantity:
             self._resize(stop, units)
@@ -302,6 +306,7 @@ class Shares:
         watch = self._watching.of(stop.id)
         if watch is not None and not watch.fired:
             self._held_back.add(stop.id)
+            self.tell_levels()  # while they are still there to be read
             self._watching.stop(stop.id)
 
     def _resize(self, stop: Stop, units: int) -> None:
@@ -366,3 +371,7 @@ class Shares:
         await asyncio.sleep(seconds)
         with contextlib.suppress(AppError):  # unknown is not flat
             await self._state.read_positions()
+
+
+def _nothing(*_of: object) -> None:
+    """Before the engine is whole."""

@@ -293,7 +293,7 @@ class StopVerbs:
         watch = self._prepare(stop, self._known(stop.key.instrument), position)
         self._watching.stop(stop.id)
         self._watching.start(watch)
-        self._keeper.look_beside(stop)
+        self._keeper.begin(stop)
 
     def _bought_today(self, key: PositionKey) -> int:
         return 0 if self._state.reading is None else self._state.reading.bought_today(key)

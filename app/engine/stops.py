@@ -150,7 +150,8 @@ class StopEngine:
             publish,
             self.close_elsewhere,
         )
-        self._keeper.rewatch = self._rewatch = verbs.rewatch
+        self._keeper.rewatch = self._rewatch = self._shares.rewatch = verbs.rewatch
+        self._shares.tell_levels = self._keeper.tell
         self._busy = verbs.busy
         self.arm = verbs.arm
         self.move = verbs.move

@@ -321,6 +321,40 @@ def test_a_last_price_that_came_back_within_the_wait_fires_nothing() -> None:
     play(script)
 
 
+@pytest.mark.parametrize(
+    "plan",
+    [
+        StopPlan(99_000, break_even=BreakEven(after=500)),
+        StopPlan(99_000, trail=Trail(TrailKind.ATR, Decimal(1))),
+    ],
+    ids=["break-even", "average range"],
+)
+def test_a_stop_that_was_held_back_follows_its_plan_again(plan: StopPlan) -> None:
+    """A reading knows of a sale by hand before its update comes: until the next reading nothing may be sold."""
+
+    async def script(rig: Rig) -> None:
+        rig.around.even = 100_120
+        stop = await armed(rig, plan, 200)
+        sold = rig.broker.accept(OrderRequest(ACCOUNT, INFY.id, Side.SELL, 100, KEY.product, OrderKind.MARKET))
+        rig.broker.state = None
+        rig.broker.fill(sold.broker_order_id)
+        rig.broker.state = rig.state
+        await rig.state.read_positions()
+        rig.state.order_update(rig.broker.book[sold.broker_order_id])
+        await settle()
+        rig.tick(98_000)
+        assert rig.exits == [], "held back"
+        await asyncio.sleep(400)  # over the end of a candle
+        await rig.state.read_positions()
+        await settle()
+        rig.tick(100_600)
+        rig.tick(101_000)
+        await asyncio.sleep(2)
+        assert (rig.of(stop).quantity, rig.of(stop).trigger > 99_000) == (100, True)
+
+    play(script)
+
+
 INDEX = Instrument(
     InstrumentId("NSE:NIFTY 50"), 256_265, Exchange.NSE, Segment.INDEX, InstrumentKind.INDEX, "NIFTY 50", 5, 1
 )

@@ -38,6 +38,7 @@ from app.domain.quotes import PolledPrice, PricesPolled
 from app.domain.stop import Stop, StopState
 from app.ui.bridge import Bridge
 from app.ui.frame import NextFrame
+from app.ui.models.stop_index import StopIndex
 
 OrderKey = tuple[AccountId, str]
 
@@ -93,11 +94,8 @@ class Facts(QObject):
         """When an instrument last ticked, monotonic."""
         self._brokers: dict[str, Capabilities] = {}
         self._infos: dict[str, BrokerInfo] = {}
-        self._guards: dict[StopId, Stop] = {}
-        self._guards_of: dict[PositionKey, dict[StopId, None]] = {}
-        """Each may have a share of the position."""
+        self._index = StopIndex()
         self._held_in: dict[InstrumentId, list[PositionKey]] = {}
-        self._stops_in: dict[InstrumentId, set[StopId]] = {}
         self._asked: set[InstrumentId] = set()
         self._unlearnt: dict[InstrumentId, None] = {}
         """Mentioned by events of this frame; learnt together, for every answer makes every list look at itself."""
@@ -150,8 +148,7 @@ class Facts(QObject):
         await self.need(self._mentioned())
 
     async def load_accounts(self, *, by_the_clock: bool = False) -> None:
-        """Reads the accounts again: one was connected, logged in, expired. Nothing happened where it is
-        `by_the_clock`: views hear of it only if something differs."""
+        """Reads the accounts again: one was connected, expired. `by_the_clock`: views hear only of what differs."""
         if not self._brokers:
             for listing in await self._bridge.call(self._bridge.desk.session.brokers()):
                 self._brokers[listing.info.name] = listing.info.capabilities
@@ -201,8 +198,7 @@ class Facts(QObject):
 
     def stop_of(self, key: PositionKey) -> Stop | None:
         """The stop that now guards a position; of several the oldest."""
-        guards = self._guards_of.get(key)
-        return self._guards[next(iter(guards))] if guards else None
+        return self._index.of(key)
 
     def held_in(self, instruments: Iterable[InstrumentId]) -> list[PositionKey]:
         """Positions in any of these instruments."""
@@ -210,7 +206,7 @@ class Facts(QObject):
 
     def stops_in(self, instruments: Iterable[InstrumentId]) -> list[StopId]:
         """Stops that look at any of these instruments, or are on it; ended ones too."""
-        return [stop for instrument in instruments for stop in self._stops_in.get(instrument, ())]
+        return self._index.looking_at(instruments)
 
     def can(self, view: AccountView | None) -> Capabilities | None:
         """What an account's broker can do; None while nobody has said."""
@@ -247,8 +243,7 @@ class Facts(QObject):
 
     def feed_state(self, account: AccountId) -> FeedState:
         """What an account's tick stream is worth now."""
-        feed = self.feeds.get(account)
-        if feed is not None:
+        if (feed := self.feeds.get(account)) is not None:
             return feed.state
         view = self.accounts.get(account)
         return FeedState.OFF if view is None else view.feed
@@ -263,7 +258,7 @@ class Facts(QObject):
 
     def armed(self) -> list[Stop]:
         """Stops that are being watched, or whose exit is under way."""
-        return list(self._guards.values())
+        return self._index.armed()
 
     def blind(self, account: AccountId | None = None) -> list[Stop]:
         """Armed stops that no live price reaches, of one account or all."""
@@ -379,13 +374,7 @@ class Facts(QObject):
         if not stop.has_level and stop.state in (StopState.ARMING, StopState.ARMED, StopState.DISARMED):
             del self.stops[stop.id]  # a prepared exit of a strategy, which shows it; no price fires it
             return
-        for looked_at in (stop.key.instrument, stop.plan.underlying or stop.key.instrument):
-            self._stops_in.setdefault(looked_at, set()).add(stop.id)
-        if not stop.state.is_final and stop.has_level:
-            self._guards[stop.id] = stop
-            self._guards_of.setdefault(stop.key, {})[stop.id] = None
-        elif self._guards.pop(stop.id, None) is not None:
-            del self._guards_of[stop.key][stop.id]
+        self._index.keep(stop)
         self.stop_changed.emit(stop)
 
     def _learn_about(self, instruments: Iterable[InstrumentId]) -> None:

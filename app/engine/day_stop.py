@@ -87,6 +87,8 @@ class DayGuard:
         """The last look saw a limit reached."""
         self._saved_peak: Paise = 0
         self._saved_at = 0.0
+        self._writing = asyncio.Lock()
+        """One write after the other, each of what stands when its turn comes: the last one is never an older state."""
 
     # -- what others may know ----------------------------------------------------------------------------------------
 
@@ -152,15 +154,19 @@ class DayGuard:
         if any(limit is not None and limit <= 0 for limit in (limits.loss, limits.profit, limits.drawdown)):
             raise Denied("A limit of nothing would halt the account at once.", "Enter an amount, or leave it empty.")
         await self.load()
-        stop = changed(rolled(self._stop, self._today()), limits)
-        reached = breach(stop) if stop.halted is None else None
-        if reached is not None and breach(replace(stop, limits=self._stop.limits)) is None:
-            raise Denied(
-                f"The day stands at {_said(stop.net)}: this {reached} limit is reached and would close everything now.",
-                "Choose another amount; to close everything, flatten (Ctrl+Shift+X).",
-            )
-        await self._journal.save(stop, self._entry("limits", _words(stop)))
-        self._set(replace(stop, net=self._stop.net, peak=max(stop.peak, self._stop.peak)))
+        async with self._writing:
+            stop = changed(rolled(self._stop, self._today()), limits)
+            reached = breach(stop) if stop.halted is None else None
+            if reached is not None and breach(replace(stop, limits=self._stop.limits)) is None:
+                raise Denied(
+                    f"The day stands at {_said(stop.net)}: this {reached} limit is reached and would close everything"
+                    " now.",
+                    "Choose another amount; to close everything, flatten (Ctrl+Shift+X).",
+                )
+            await self._journal.save(stop, self._entry("limits", _words(stop)))
+            # The limits alone are new: a halt, a best or a day that came during the write stand.
+            stop = rolled(stop, self._today())
+            self._set(replace(rolled(self._stop, self._today()), limits=stop.limits, tomorrow=stop.tomorrow))
         return self._stop
 
     # -- at work -----------------------------------------------------------------------------------------------------
@@ -325,7 +331,8 @@ class DayGuard:
 
     async def _keep(self, entry: AuditEntry | None) -> None:
         try:
-            await self._journal.save(self._stop, entry)
+            async with self._writing:
+                await self._journal.save(self._stop, entry)
         except AppError as failure:
             self._publish(
                 Noticed(

@@ -141,6 +141,42 @@ def test_the_trader_is_called_at_once_whatever_the_disk_takes() -> None:
     play(script)
 
 
+def test_a_halt_that_comes_while_limits_are_written_holds_and_closes_everything() -> None:
+    async def script(desk: Desk) -> None:
+        await desk.guard.set_limits(DayLimits(loss=500_000))
+        await desk.rig.guard()
+        desk.kept.slow = 5.0
+        entered = asyncio.create_task(desk.guard.set_limits(DayLimits(loss=400_000, profit=900_000)))
+        await desk.at(-500_000, 3)
+        await desk.at(-300_000, 30)
+        stop = await entered
+        with pytest.raises(Denied, match="halted"):
+            await desk.rig.orders.place(entry())
+        assert desk.rig.broker.held[KEY] == 0
+        assert stop.halted is DayBreach.LOSS
+        assert desk.kept.lines == ["limits", "limits", "halted", "flat"]
+        assert desk.kept.stop is not None
+        assert desk.kept.stop.limits == desk.guard.stop.limits == DayLimits(400_000, 900_000)
+        assert desk.kept.stop.halted is DayBreach.LOSS
+
+    play(script)
+
+
+def test_limits_entered_together_leave_the_tighter_one() -> None:
+    async def script(desk: Desk) -> None:
+        await desk.guard.set_limits(DayLimits(loss=500_000))
+        desk.kept.slow = 5.0
+        tighter = asyncio.create_task(desk.guard.set_limits(DayLimits(loss=300_000)))
+        await asyncio.sleep(1)
+        await desk.guard.set_limits(DayLimits(loss=400_000))
+        await tighter
+        assert desk.guard.stop.limits.loss == 300_000
+        assert desk.kept.stop is not None
+        assert desk.kept.stop.limits.loss == 300_000
+
+    play(script)
+
+
 def test_one_freak_reckoning_closes_nothing_and_nothing_known_decides_nothing() -> None:
     async def script(desk: Desk) -> None:
         await desk.guard.set_limits(DayLimits(loss=100))

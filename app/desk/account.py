@@ -13,10 +13,11 @@ from typing import Any
 
 from app.brokers.base import BrokerSession, ExitLine, Session
 from app.desk.account_books import AccountBooks
+from app.desk.day_figures import DayFigures
 from app.desk.engine_parts import Trading
 from app.desk.hours import TradingHours
 from app.desk.order_watch import OrderWatch
-from app.desk.outcome import Outcome, paise
+from app.desk.outcome import Outcome
 from app.desk.price_trouble import PriceTrouble
 from app.desk.rights import DataRights
 from app.desk.surroundings import StopSurroundings
@@ -26,7 +27,7 @@ from app.domain.errors import AppError, Denied, SessionExpired
 from app.domain.events import FeedState
 from app.domain.ids import AccountId, InstrumentId, Nanos
 from app.domain.instrument import Instrument
-from app.domain.money import Paise, Price
+from app.domain.money import Price
 from app.domain.portfolio import Position
 from app.domain.stop import Stop
 from app.domain.strategy import Strategy
@@ -124,12 +125,15 @@ class AccountDesk:
         )
         self.hub.on_news, self.books.on_gtt = self.books.on_news, self.stops.backstops.triggers.told
         self.books.read_triggers = self.stops.backstops.triggers.reread
+        self.day = DayFigures(
+            self.state, self.hours, self.last_price, lambda: self.books.charges_today, lambda: self.hub.live
+        )
         self.day_stop = DayGuard(
             self.state,
             self.stops,
             self.orders,
             trading.journal.day_stops,
-            self._day_net,
+            self.day.decisive,
             self.hours.next_day,
             trading.publish,
         )
@@ -296,13 +300,6 @@ class AccountDesk:
         known = self._trading.instrument(instrument)
         return None if known is None else self.hub.last_price(known.token)
 
-    def day_figures(self) -> tuple[Paise, Paise] | None:
-        """(gross, net) of the account's day by live prices; None while positions are unknown or there are none."""
-        if not self.positions:
-            return None
-        gross = sum(paise(p.pnl_at(self.last_price(p.key.instrument) or p.last_price)) for p in self.positions)
-        return gross, gross - self.books.charges_today
-
     def _market_open(self) -> bool:
         return self.hours.open_at(self.clock.now())
 
@@ -314,11 +311,6 @@ class AccountDesk:
         # An exit is no use while what it trades is closed, whatever the stop looks at.
         counted = self.hub.freshness.counts(watch.token, seconds) and counts(watch.instrument, seconds, now)
         return counted and (watch.instrument == watch.tradable or counts(watch.tradable, seconds, now))
-
-    def _day_net(self) -> Paise | None:
-        """For the portfolio stop: without live prices nothing is known, and nothing decided."""
-        figures = self.day_figures()
-        return None if figures is None or not self.hub.live else figures[1]
 
     async def _keep_day_stop(self) -> None:
         self.day_stop.expect()

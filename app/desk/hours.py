@@ -79,6 +79,10 @@ class TradingHours:
                 return False
         return session[0] - SLACK <= now // SECOND < session[1] + SLACK
 
+    def session(self, instrument: InstrumentId, now: Nanos) -> Window | None:
+        """Its continuous session that is on, in epoch seconds."""
+        return self._sessions[instrument] if self.counts(instrument, now // SECOND, now) else None
+
     def _session(self, instrument: InstrumentId, seconds: int) -> Window | None:
         known = self._instrument(instrument)
         if known is None:

@@ -101,7 +101,7 @@ class PortfolioDesk:
         while True:
             await asyncio.sleep(CURVE_SECONDS)
             for desk in list(self._workspace.live()):
-                point = desk.day_figures()
+                point = desk.day.now()
                 if point is None or written.get(desk.account) == point:
                     continue
                 written[desk.account] = point

@@ -201,7 +201,7 @@ async def limit_day(station: Station, stage: Stage) -> None:
     """The portfolio stop: a part of what all stops would lose at their levels."""
     desk = station.desk
     await desk.books.refresh()
-    figures = desk.day_figures()
+    figures = desk.day.now()
     scales = {g.instrument: LISTINGS.by_key[g.instrument].price_scale for g in stage.script.guarded}
     at_risk = sum(away(g) * abs(units_of(g)) * 100 // scales[g.instrument] for g in stage.script.guarded)
     loss = max(1, at_risk * stage.script.day_loss // 100)

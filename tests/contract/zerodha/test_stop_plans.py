@@ -113,7 +113,7 @@ async def test_a_portfolio_stop_closes_the_position_and_holds_entries_back(at_de
     last = BASE
     desk = at_desk.desk._workspace.account(at_desk.account)
     stop = await at_desk.desk.stops.arm(at_desk.key(Product.MIS), StopPlan(tick(last * 50 // 100)))
-    figures = desk.day_figures()
+    figures = desk.day.now()
     assert figures is not None
     lost = max(0, -figures[1])
     await at_desk.desk.stops.set_day_limits(at_desk.account, DayLimits(loss=lost + 10 * (last // 50)))

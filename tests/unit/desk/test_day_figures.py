@@ -1,0 +1,104 @@
+"""The account's day, and the moments in which it decides nothing. The real engine, in time that jumps."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import date
+
+import pytest
+
+from app.desk.day_figures import DayFigures
+from app.desk.hours import TradingHours
+from app.domain.day_stop import DayBreach, DayLimits
+from app.domain.instrument import Product
+from app.domain.portfolio import PositionKey
+from app.engine.day_stop import DayGuard
+from tests.fakes.fast_loop import run
+from tests.fakes.trading import ACCOUNT, INFY, KEY, OPTION, Rig
+from tests.unit.desk.test_hours import CALENDAR, at
+from tests.unit.engine.test_day_stop import Kept
+
+SECOND = 10**9
+
+
+class Desk:
+    """An account whose day is reckoned, and whose portfolio stop goes by it."""
+
+    def __init__(self) -> None:
+        self.rig = Rig()
+        self.live = True
+        self.hours = TradingHours(CALENDAR, self.rig.instruments.get, lambda instrument: instrument.id == INFY.id)
+        self.day = DayFigures(self.rig.state, self.hours, self.rig.last.get, lambda: 0, lambda: self.live)
+        self.guard = DayGuard(
+            self.rig.state,
+            self.rig.engine,
+            self.rig.orders,
+            Kept(),
+            self.day.decisive,
+            lambda day: date.fromordinal(day.toordinal() + 1),
+            self.rig.events.append,
+        )
+
+    async def stands(self, now: str, seconds: float = 3.0) -> None:
+        """It is so late, and positions are read as every half minute."""
+        self.rig.clock.set(at(now) * SECOND)
+        await self.rig.state.read_positions()
+        await asyncio.sleep(seconds)
+
+
+def play(script: Callable[[Desk], Awaitable[None]]) -> None:
+    async def scene() -> None:
+        desk = Desk()
+        desk.rig.tasks.start(desk.guard.run(), "portfolio stop")
+        await script(desk)
+        await desk.rig.tasks.stop()
+
+    run(scene())
+
+
+@pytest.mark.parametrize("moment", ["2026-11-26T00:10:00", "2026-11-26T08:59:00", "2026-11-26T09:05:00"])
+def test_a_loss_that_is_still_listed_before_the_opening_halts_nothing(moment: str) -> None:
+    async def script(desk: Desk) -> None:
+        rig = desk.rig
+        rig.clock.set(at("2026-11-25T14:00:00") * SECOND)
+        await desk.guard.set_limits(DayLimits(loss=1_000_00))
+        rig.broker.hold(KEY, -100)
+        rig.last[INFY.id] = 1_000_00
+        await desk.stands(moment)
+        assert desk.guard.stop.halted is None
+        assert rig.broker.placed == []
+        await desk.stands("2026-11-26T09:15:30")
+        assert desk.guard.stop.halted is DayBreach.LOSS, "the same once it trades"
+
+    play(script)
+
+
+def test_what_was_read_at_night_decides_nothing_after_the_opening() -> None:
+    async def script(desk: Desk) -> None:
+        rig = desk.rig
+        rig.broker.hold(KEY, -100)
+        rig.last[INFY.id] = 1_000_00
+        await desk.stands("2026-11-26T00:10:00")
+        rig.clock.set(at("2026-11-26T09:16:00") * SECOND)
+        assert desk.day.decisive() is None, "positions have not been read since"
+        await rig.state.read_positions()
+        assert desk.day.decisive() == -1_00_000_00
+        desk.live = False
+        assert desk.day.decisive() is None
+
+    play(script)
+
+
+def test_something_that_trades_decides_for_what_is_closed_already() -> None:
+    async def script(desk: Desk) -> None:
+        rig = desk.rig
+        rig.broker.hold(KEY, -100)
+        rig.last[INFY.id] = rig.last[OPTION.id] = 1_000_00
+        await desk.stands("2026-11-26T15:20:00")
+        assert desk.day.decisive() is None, "the share stands in the closing auction"
+        rig.broker.hold(PositionKey(ACCOUNT, OPTION.id, Product.NRML), 0)
+        await desk.stands("2026-11-26T15:21:00")
+        assert desk.day.decisive() == -1_00_000_00
+
+    play(script)

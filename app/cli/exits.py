@@ -131,7 +131,8 @@ def _told(stop: DayStop) -> str:
     if stop.tomorrow is not None:
         parts.append(f"from tomorrow {_limits(stop.tomorrow)}")
     if stop.halted is not None:
-        parts.append(f"HALTED by {stop.halted} until {stop.until}")
+        until = "everything is closed" if stop.overdue else stop.until
+        parts.append(f"HALTED by {stop.halted} until {until}")
     return "; ".join(parts)
 
 

@@ -135,6 +135,7 @@ class AccountDesk:
             trading.journal.day_stops,
             self.day.decisive,
             self.hours.next_day,
+            self._market_open,
             trading.publish,
         )
         self.orders.gate, self.orders.gtts.gate = self.day_stop.admit, self.day_stop.admit_gtt

@@ -61,6 +61,11 @@ class DayStop:
     flat: bool = False
     """Everything was closed after the halt, and that was seen."""
 
+    @property
+    def overdue(self) -> bool:
+        """The halt's own day is over, and what could not be closed then is still to be."""
+        return self.halted is not None and not self.flat and self.day >= self.until
+
 
 def changed(stop: DayStop, limits: DayLimits) -> DayStop:
     """The limits that the trader enters: what is tighter holds at once, the rest from tomorrow."""
@@ -79,13 +84,16 @@ def _tighter(now: Paise | None, asked: Paise | None) -> Paise | None:
 
 
 def rolled(stop: DayStop, today: str) -> DayStop:
-    """The same on a day: a new one begins at nothing, with what was kept for it, and without a halt that is over."""
-    if today <= stop.day:
-        return stop
-    fresh = replace(stop, day=today, limits=stop.tomorrow or stop.limits, tomorrow=None, peak=0, net=None)
-    if fresh.halted is not None and today >= fresh.until:
-        fresh = replace(fresh, halted=None, halted_at=None, halted_net=None, until="", flat=False)
-    return fresh
+    """The same on a day: a new one begins at nothing, with what was kept for it, and without a halt that is over.
+
+    A halt that could not close everything (shares in the closing auction) holds on the next trading day until that is
+    done. No longer: a program that was not run for a week must not sell what was bought in it.
+    """
+    if today > stop.day:
+        stop = replace(stop, day=today, limits=stop.tomorrow or stop.limits, tomorrow=None, peak=0, net=None)
+    if stop.halted is not None and stop.until <= stop.day and (stop.flat or stop.until < stop.day):
+        stop = replace(stop, halted=None, halted_at=None, halted_net=None, until="", flat=False)
+    return stop
 
 
 def reckoned(stop: DayStop, net: Paise) -> DayStop:

@@ -19,15 +19,16 @@ from typing import Protocol
 from app.domain.calendar import ist_date
 from app.domain.day_stop import DayBreach, DayLimits, DayStop, breach, changed, reckoned, rolled
 from app.domain.errors import AppError, Denied
-from app.domain.events import AuditEntry, DayStopChanged, Event, Level, Noticed
+from app.domain.events import AuditEntry, DayStopChanged, Event
 from app.domain.gtt import Gtt, GttRequest
 from app.domain.ids import AccountId
 from app.domain.instrument import Product
-from app.domain.money import Paise, in_rupees, said_money
+from app.domain.money import Paise
 from app.domain.order import OrderRequest, Purpose, Variety
 from app.domain.origin import placed_here
 from app.domain.portfolio import Position, PositionKey
 from app.domain.stop import FiredBy, stop_of_tag
+from app.engine import day_words
 from app.engine.account import AccountState
 from app.engine.orders import OrderManager
 from app.engine.stops import StopEngine
@@ -68,6 +69,7 @@ class DayGuard:
         journal: DayStopJournal,
         net: Callable[[], Paise | None],
         next_day: Callable[[date], date],
+        trades: Callable[[], bool],
         publish: Callable[[Event], None],
     ) -> None:
         self._state = state
@@ -77,12 +79,18 @@ class DayGuard:
         self._net = net
         """The day's P&L after charges by live prices; None: not known."""
         self._next_day = next_day
+        self._trades = trades
+        """Whether any market does."""
         self._publish = publish
         self._stop = DayStop(state.account, "")
         self._loaded = False
         self._unread = False
         """Entries wait for it."""
         self._read = asyncio.Event()
+        self._announced = ""
+        """The day on which it was said that positions are being closed."""
+        self._given_up = False
+        """A halt ended unfinished, and the journal does not have that yet."""
         self._near = False
         """The last look saw a limit reached."""
         self._saved_peak: Paise = 0
@@ -99,7 +107,7 @@ class DayGuard:
 
     def deny(self, request: OrderRequest) -> None:
         """Raises Denied for an order that opens or adds to a position while the account is halted."""
-        stop = self._stop = rolled(self._stop, self._today())
+        stop = self._roll()
         if stop.halted is None and not self._unread:
             return
         reading = self._state.reading
@@ -109,8 +117,13 @@ class DayGuard:
             return
         if stop.halted is None:
             raise Denied("Whether the portfolio stop has halted the account is not read yet.", "Try again in a moment.")
+        if stop.overdue:
+            raise Denied(
+                f"The portfolio stop ({stop.halted}) has halted this account, and not everything is closed yet.",
+                "Positions can be closed; entries are possible again once nothing is open.",
+            )
         raise Denied(
-            f"The portfolio stop ({stop.halted}) has halted this account until {_day(stop.until)}.",
+            f"The portfolio stop ({stop.halted}) has halted this account until {day_words.day_name(stop.until)}.",
             "Positions can be closed; entries are possible again then.",
         )
 
@@ -143,7 +156,8 @@ class DayGuard:
         """What an earlier run left. Raises StorageError."""
         if not self._loaded:
             kept = await self._journal.load(self._state.account)
-            self._stop = rolled(kept or self._stop, self._today())
+            self._stop = kept or self._stop
+            self._roll()
             self._saved_peak = self._stop.peak
             self._loaded, self._unread = True, False
             self._read.set()
@@ -155,18 +169,18 @@ class DayGuard:
             raise Denied("A limit of nothing would halt the account at once.", "Enter an amount, or leave it empty.")
         await self.load()
         async with self._writing:
-            stop = changed(rolled(self._stop, self._today()), limits)
+            stop = changed(self._roll(), limits)
             reached = breach(stop) if stop.halted is None else None
             if reached is not None and breach(replace(stop, limits=self._stop.limits)) is None:
                 raise Denied(
-                    f"The day stands at {_said(stop.net)}: this {reached} limit is reached and would close everything"
-                    " now.",
+                    f"The day stands at {day_words.said(stop.net)}: this {reached} limit is reached and would close"
+                    " everything now.",
                     "Choose another amount; to close everything, flatten (Ctrl+Shift+X).",
                 )
-            await self._journal.save(stop, self._entry("limits", _words(stop)))
+            await self._journal.save(stop, self._entry("limits", day_words.limits_words(stop)))
             # The limits alone are new: a halt, a best or a day that came during the write stand.
             stop = rolled(stop, self._today())
-            self._set(replace(rolled(self._stop, self._today()), limits=stop.limits, tomorrow=stop.tomorrow))
+            self._set(replace(self._roll(), limits=stop.limits, tomorrow=stop.tomorrow))
         return self._stop
 
     # -- at work -----------------------------------------------------------------------------------------------------
@@ -179,35 +193,42 @@ class DayGuard:
                 break
             await asyncio.sleep(LOAD_SECONDS)
         while True:
-            if self._stop.halted is not None and not self._stop.flat:
-                await self._flatten()
+            stop = self._roll()
+            if self._given_up:
+                self._given_up = False
+                await self._keep(self._entry("ended", "not everything was seen to be closed"))
+            if stop.halted is not None and not stop.flat:
+                await self._go_on(stop)
             await self._look()
             await asyncio.sleep(LOOK_SECONDS)
+
+    async def _go_on(self, stop: DayStop) -> None:
+        """Closing, where it is not done. Later than on the halt's own day only while a market trades: at night a broker
+        may list no positions, which would be taken for their end."""
+        same_day = stop.halted_at is None or ist_date(stop.halted_at).isoformat() == stop.day
+        closes = same_day or self._trades()
+        if self._announced != stop.day:
+            self._announced = stop.day
+            when = "now" if closes else "when its market opens"
+            self._publish(day_words.halt(stop, f"What is still open is closed {when}."))
+        if closes:
+            await self._flatten()
 
     async def _loads(self) -> bool:
         """A journal that cannot be read now is read again: until then nothing is known of a limit or a halt."""
         try:
             await self.load()
         except AppError as failure:
-            self._publish(
-                Noticed(
-                    Level.ALARM,
-                    "The portfolio stop could not be read",
-                    str(failure),
-                    "It guards nothing until the journal can be read; Stopline keeps trying.",
-                    self._stop.account,
-                    f"day stop unread:{self._stop.account}",
-                )
-            )
+            self._publish(day_words.unread(self._stop, failure))
             return False
         return True
 
     async def _look(self) -> None:
-        stop = rolled(self._stop, self._today())
+        before, stop = self._stop, self._roll()
         net = self._net()
         if net is not None:
             stop = reckoned(stop, net)
-        if stop != self._stop:
+        if stop != before:
             self._stop = stop
             if stop.limits.any or stop.halted is not None:
                 self._publish(DayStopChanged(stop))
@@ -233,22 +254,10 @@ class DayGuard:
             stop, halted=reached, halted_at=self._state.clock.now(), halted_net=stop.net, until=until.isoformat()
         )
         self._set(stop)
-        self._call("All positions are being closed.")
-        await self._keep(self._entry("halted", f"{reached}: {_rupees(stop.net)}; entries again on {stop.until}"))
-
-    def _call(self, how_far: str) -> None:
-        """That the account is halted, and what has come of its positions: one call, whose words change."""
-        stop = self._stop
-        self._publish(
-            Noticed(
-                Level.ALARM,
-                f"Portfolio stop: {stop.halted}",
-                f"The day stood at {_said(stop.halted_net)}. {how_far}",
-                f"No entries until {_day(stop.until)}.",
-                stop.account,
-                f"day stop:{stop.account}",
-            )
-        )
+        self._announced = stop.day
+        self._publish(day_words.halt(stop, "All positions are being closed."))
+        detail = f"{reached}: {day_words.rupees(stop.net)}; entries again on {stop.until}"
+        await self._keep(self._entry("halted", detail))
 
     async def _flatten(self) -> None:
         """One round: what is open is left, what waits is cancelled, and a look whether that was all."""
@@ -265,10 +274,7 @@ class DayGuard:
             return
         left = list(to_close(positions))
         if not left:
-            self._set(replace(self._stop, flat=True))
-            self._call("Every position is closed.")
-            await self._keep(self._entry("flat", "every position is closed"))
-            await self._name_triggers()
+            await self._closed()
             return
         for position in left:
             if position.key.product is Product.CO:
@@ -276,6 +282,16 @@ class DayGuard:
             else:
                 await self._try(self._stops.leave(position.key, FiredBy.PORTFOLIO))
         await asyncio.sleep(FLAT_SECONDS)
+
+    async def _closed(self) -> None:
+        """Everything is. On a later day than the halt's own that is its end."""
+        stop = replace(self._stop, flat=True)
+        told = day_words.over(stop) if self._stop.overdue else day_words.halt(stop, "Every position is closed.")
+        self._set(rolled(stop, self._today()))
+        self._publish(told)
+        await self._keep(self._entry("flat", "every position is closed"))
+        if self._stop.halted is not None:
+            await self._name_triggers()
 
     async def _name_triggers(self) -> None:
         """Triggers at the broker that would open a position although the account is halted: they are the trader's, and
@@ -289,17 +305,7 @@ class DayGuard:
             return
         entries = [gtt for gtt in waiting if self._would_enter(gtt)]
         if entries:
-            names = ", ".join(f"{gtt.legs[0].side.capitalize()} {gtt.instrument}" for gtt in entries)
-            self._publish(
-                Noticed(
-                    Level.ALARM,
-                    "Triggers at the broker can still open positions",
-                    f"The account is halted, and these wait: {names}.",
-                    "Take them back in the list of triggers (GTT) if you do not want them.",
-                    self._stop.account,
-                    f"day stop triggers:{self._stop.account}",
-                )
-            )
+            self._publish(day_words.entering(self._stop, entries))
 
     def _would_enter(self, gtt: Gtt) -> bool:
         try:
@@ -312,18 +318,20 @@ class DayGuard:
         try:
             await step
         except AppError as failure:
-            self._publish(
-                Noticed(
-                    Level.ALARM,
-                    "The portfolio stop could not close everything yet",
-                    str(failure),
-                    "Stopline keeps trying.",
-                    self._stop.account,
-                    f"day stop step:{self._stop.account}:{failure.cause}",
-                )
-            )
+            self._publish(day_words.not_closed(self._stop, failure))
 
     # -- helpers -----------------------------------------------------------------------------------------------------
+
+    def _roll(self) -> DayStop:
+        """As it stands today. A halt never ends unfinished without a word."""
+        before, stop = self._stop, rolled(self._stop, self._today())
+        self._stop = stop
+        if before.halted is not None and stop.halted is None:
+            self._publish(DayStopChanged(stop))
+            if not before.flat:
+                self._publish(day_words.given_up(before))
+                self._given_up = True
+        return stop
 
     def _set(self, stop: DayStop) -> None:
         self._stop = stop
@@ -334,16 +342,7 @@ class DayGuard:
             async with self._writing:
                 await self._journal.save(self._stop, entry)
         except AppError as failure:
-            self._publish(
-                Noticed(
-                    Level.ALARM,
-                    "The portfolio stop could not be journalled",
-                    str(failure),
-                    "It holds until the program ends.",
-                    self._stop.account,
-                    f"day stop unsaved:{self._stop.account}",
-                )
-            )
+            self._publish(day_words.unsaved(self._stop, failure))
 
     def _today(self) -> str:
         return ist_date(self._state.clock.now()).isoformat()
@@ -356,24 +355,3 @@ class DayGuard:
 def to_close(positions: Iterable[Position]) -> Iterable[Position]:
     """What a halt closes: every open position, but no shares that were sold out of demat."""
     return (p for p in positions if p.quantity and not p.sold_shares)
-
-
-def _rupees(amount: Paise | None) -> str:
-    return "not known" if amount is None else in_rupees(amount, 100)
-
-
-def _said(amount: Paise | None) -> str:
-    return "an unknown amount" if amount is None else said_money(amount)
-
-
-def _day(iso: str) -> str:
-    return f"{date.fromisoformat(iso):%d %B}" if iso else "the next trading day"
-
-
-def _words(stop: DayStop) -> str:
-    def told(limits: DayLimits) -> str:
-        parts = [("loss", limits.loss), ("profit", limits.profit), ("drawdown", limits.drawdown)]
-        return ", ".join(f"{name} {_rupees(value)}" for name, value in parts if value is not None) or "none"
-
-    later = "" if stop.tomorrow is None else f"; from tomorrow {told(stop.tomorrow)}"
-    return f"today {told(stop.limits)}{later}"

@@ -129,8 +129,11 @@ class DayStopBar(QFrame):
         who = f"{self._facts.account_name(stop.account)}: " if named else ""
         if stop.halted is not None:
             at = "" if stop.halted_net is None else f" at {fmt.pnl(stop.halted_net)}"
+            halted = f"{who}HALTED by {stop.halted}{at}"
+            if stop.overdue:
+                return f"{halted} · what it left open is closed when its market opens · no entries until then"
             after = "everything was closed" if stop.flat else "closing every position"
-            return f"{who}HALTED by {stop.halted}{at} · {after} · no entries until {_day(stop.until)}"
+            return f"{halted} · {after} · no entries until {_day(stop.until)}"
         parts = [f"{who}day {'not known' if stop.net is None else fmt.pnl(stop.net)}", *_limits(stop.limits)]
         if stop.limits.drawdown is not None:
             parts.append(f"best {fmt.pnl(stop.peak)}")

@@ -342,6 +342,8 @@ def test_a_halted_account_says_until_when(stage: Stage, panel: StopsPanel) -> No
     assert shown == "HALTED by day loss at -₹25,120.00 · closing every position · no entries until Mon 23 Nov"
     stage.publish(DayStopChanged(replace(halted, flat=True)))
     assert "everything was closed" in text(panel, "day.words")
+    stage.publish(DayStopChanged(replace(halted, day="2026-11-23")))
+    assert text(panel, "day.words").endswith("closed when its market opens · no entries until then")
 
 
 def test_the_fields_of_the_portfolio_stop_stand_beside_each_other_in_a_narrow_panel(

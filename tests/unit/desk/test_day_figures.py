@@ -37,6 +37,7 @@ class Desk:
             Kept(),
             self.day.decisive,
             lambda day: date.fromordinal(day.toordinal() + 1),
+            lambda: True,
             self.rig.events.append,
         )
 

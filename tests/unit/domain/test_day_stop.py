@@ -67,6 +67,15 @@ def test_the_best_of_the_day_is_kept_and_begins_anew() -> None:
     assert rolled(stop, "2026-11-24") == stop, "a clock that went back changes nothing"
 
 
+def test_a_halt_that_left_something_open_lasts_until_that_is_closed_but_no_second_day() -> None:
+    stop = day(DayLimits(1), halted=DayBreach.LOSS, until="2026-11-30")
+    assert not rolled(stop, "2026-11-29").overdue
+    late = rolled(stop, "2026-11-30")
+    assert (late.halted, late.overdue) == (DayBreach.LOSS, True)
+    assert rolled(replace(late, flat=True), "2026-11-30") == day(DayLimits(1), day="2026-11-30")
+    assert rolled(late, "2026-12-01") == rolled(stop, "2026-12-01") == day(DayLimits(1), day="2026-12-01")
+
+
 def test_a_halt_lasts_until_its_day() -> None:
     stop = day(DayLimits(1), halted=DayBreach.LOSS, until="2026-11-30", flat=True)
     assert rolled(stop, "2026-11-28").halted is DayBreach.LOSS

@@ -11,7 +11,7 @@ import pytest
 
 from app.domain.day_stop import DayBreach, DayLimits, DayStop
 from app.domain.errors import Denied, DiskFull
-from app.domain.events import AuditEntry
+from app.domain.events import AuditEntry, Noticed
 from app.domain.gtt import Gtt, GttKind, GttLeg, GttRequest, GttStatus
 from app.domain.ids import AccountId, GttId, Tag
 from app.domain.instrument import Product
@@ -52,6 +52,7 @@ class Desk:
         self.rig = rig
         self.kept = kept or Kept()
         self.net: int | None = 0
+        self.open = True
         self.guard = DayGuard(
             rig.state,
             rig.engine,
@@ -59,6 +60,7 @@ class Desk:
             self.kept,
             lambda: self.net,
             lambda day: date.fromordinal(day.toordinal() + 1),
+            lambda: self.open,
             rig.events.append,
         )
         rig.orders.gate, rig.orders.gtts.gate = self.guard.admit, self.guard.admit_gtt
@@ -298,6 +300,66 @@ def test_a_closed_market_is_said_and_tried_again() -> None:
         rig.around.closed.clear()
         await asyncio.sleep(10)
         assert [request.quantity for request in rig.exits] == [100]
+
+    play(script)
+
+
+def next_steps(rig: Rig) -> list[str]:
+    return [event.next_step for event in rig.events if isinstance(event, Noticed)]
+
+
+async def halted_in_the_auction(desk: Desk) -> None:
+    """The limit is reached when the share stands in the closing auction already; the next day begins."""
+    rig = desk.rig
+    await desk.guard.set_limits(DayLimits(loss=100))
+    await rig.guard()
+    rig.around.closed.add(INFY.id)
+    await desk.at(-100, 10)
+    assert [alarm for alarm in rig.alarms if "It is closed when its market opens" in alarm]
+    desk.open = False
+    rig.clock.set(rig.clock.now() + DAY)
+    await desk.at(None, 60)
+
+
+def test_what_a_halt_could_not_close_is_closed_at_the_next_opening_and_then_it_ends() -> None:
+    async def script(desk: Desk) -> None:
+        rig = desk.rig
+        await halted_in_the_auction(desk)
+        assert "closed when its market opens" in rig.alarms[-1]
+        with pytest.raises(Denied, match="not everything is closed yet"):
+            await rig.orders.place(entry())
+        reads = rig.broker.reads
+        await asyncio.sleep(3_600)
+        assert rig.broker.reads == reads, "at night nothing is asked: no positions then would be no proof"
+        desk.open = True
+        rig.around.closed.clear()
+        await asyncio.sleep(10)
+        assert rig.broker.held[KEY] == 0
+        assert [request.quantity for request in rig.exits] == [100]
+        assert next_steps(rig)[-1] == "Entries are possible again."
+        await rig.orders.place(entry())
+        assert desk.kept.stop is not None
+        assert desk.kept.stop.halted is None
+
+    play(script)
+
+
+def test_an_unfinished_halt_of_days_ago_sells_nothing_and_says_that_it_has_ended() -> None:
+    async def script(desk: Desk) -> None:
+        await halted_in_the_auction(desk)
+        rig = desk.rig
+        await rig.tasks.stop()
+        assert desk.kept.stop is not None
+        rig.around.closed.clear()
+        later = Rig(broker=rig.broker)
+        later.clock.set(rig.clock.now() + 6 * DAY)
+        again = Desk(later, desk.kept)
+        await again.at(0, 30)
+        assert later.exits == []
+        assert [step for step in next_steps(later) if step.startswith("Look at your positions")]
+        await later.orders.place(entry())
+        await later.tasks.stop()
+        assert desk.kept.stop.halted is None, "it is said once"
 
     play(script)
 

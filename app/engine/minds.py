@@ -81,6 +81,19 @@ class _Patient:
     def think(self, price: Price) -> None:
         """Levels do not follow the last price here."""
 
+    def look(self, tick: Tick) -> FiredBy | None:
+        """Not asked for, unless whole ticks are wanted."""
+        del tick
+        return None
+
+    def go_on(self, old: _Patient) -> None:
+        """In place of another that may be waiting: where the last price is beyond this level too, the wait does not
+        begin anew."""
+        timer, last = old._timer, self._last_price()
+        if timer is not None and last is not None and self._levels.hit(last) is not None:
+            due = timer.when() - old._wait + self._wait
+            self._timer = asyncio.get_running_loop().call_at(due, self._decide)
+
     @property
     def _levels(self) -> Levels:
         return self.watch.levels
@@ -173,28 +186,37 @@ class TopOfBook(_Patient):
 class Silence(_Patient):
     """The instrument's own last price, for a stop on its underlying: decides alone when the underlying says nothing."""
 
-    __slots__ = ("_underlying",)
+    __slots__ = ("underlying",)
 
     def __init__(self, watch: Watch, underlying: Following, wait: float, last_price: LastPrice, fire: Fire) -> None:
         super().__init__(watch, wait, last_price, fire)
-        self._underlying = underlying
+        self.underlying = underlying
 
     def hit(self, price: Price, volume: int) -> FiredBy | None:
         """Beyond its own level: from now on it is noticed whether the underlying speaks."""
         if self._timer is None and self._levels.hit(price) is not None:
-            self._underlying.listen()
+            self.underlying.listen()
         return super().hit(price, volume)
 
-    def look(self, tick: Tick) -> FiredBy | None:
-        """Not asked for."""
-        del tick
-        return None
+    def go_on(self, old: _Patient) -> None:
+        """What the underlying has said meanwhile counts."""
+        super().go_on(old)
+        if self._timer is not None and isinstance(old, Silence):
+            self.underlying.listen()
+            self.underlying.heard = old.underlying.heard
 
     def _decide(self) -> None:
-        if self._underlying.heard:
+        if self.underlying.heard:
             self._timer = None  # it lives, and sees no reason
         else:
             super()._decide()
+
+
+def go_on(old: Watch, fresh: Watch) -> None:
+    """Waits that have begun, of a stop that has a fresh watch."""
+    for before, now in zip((old, *old.others), (fresh, *fresh.others), strict=False):
+        if isinstance(before.mind, _Patient) and isinstance(now.mind, _Patient):
+            now.mind.go_on(before.mind)
 
 
 class StandIn:

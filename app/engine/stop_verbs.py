@@ -134,8 +134,7 @@ class StopVerbs:
                 watch = self._prepare(moved, instrument, position)
             self._set(moved)
             if old is not None:
-                self._watching.stop(stop_id)
-                self._watching.start(watch)
+                self._watching.take_over(watch)
                 self._keeper.begin(moved)
             if followed:
                 orders = self._record.unwritten(moved, self._watching.orders_of(watch, moved, instrument))
@@ -291,8 +290,7 @@ class StopVerbs:
         reading = self._state.reading
         position = None if reading is None else reading.find(stop.key)
         watch = self._prepare(stop, self._known(stop.key.instrument), position)
-        self._watching.stop(stop.id)
-        self._watching.start(watch)
+        self._watching.take_over(watch)
         self._keeper.begin(stop)
 
     def _bought_today(self, key: PositionKey) -> int:

@@ -23,7 +23,7 @@ from app.domain.stop import FiredBy, Stop
 from app.engine.exit_plan import cut, remaining
 from app.engine.first_tick import FirstTick, must_look
 from app.engine.furnish import Outlook, furnish, gains_of, looks_at
-from app.engine.minds import Moved
+from app.engine.minds import Moved, go_on
 from app.engine.rules import MAX_SLICES
 from app.engine.surroundings import Surroundings
 from app.engine.terms import ExitTerms
@@ -215,7 +215,10 @@ class Watching:
         return self._table.fire(stop.id, price, now // SECOND, why)
 
     def _fire_alone(self, watch: Watch, why: FiredBy) -> None:
-        """The last price alone decides: what the stop looks at said nothing for too long."""
+        """The last price alone decides: what the stop looks at said nothing for too long. A watch that was replaced
+        has no say: its level may be an old one."""
+        if self._watches.get(watch.stop_id) is not watch.main:
+            return
         now, price = self._clock.now(), self._last_price(watch.tradable)
         if self._table is not None and price is not None and self._around.continuous(watch.tradable, now):
             self._table.fire(watch.stop_id, price, now // SECOND, why)
@@ -241,6 +244,13 @@ class Watching:
             self._table.remove(stop)
         self._changed()
         return watch
+
+    def take_over(self, watch: Watch) -> None:
+        """A fresh watch in place of the one that the stop had."""
+        old = self.stop(watch.stop_id)
+        self.start(watch)
+        if old is not None:
+            go_on(old, watch)
 
     def of(self, stop: StopId) -> Watch | None:
         """What watches a stop."""

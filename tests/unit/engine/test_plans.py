@@ -355,6 +355,41 @@ def test_a_stop_that_was_held_back_follows_its_plan_again(plan: StopPlan) -> Non
     play(script)
 
 
+@pytest.mark.parametrize("source", [TriggerSource.DOUBLE_LAST, TriggerSource.BID_ASK, TriggerSource.MID])
+@pytest.mark.parametrize("plan", [StopPlan(98_000), StopPlan(98_000, source=TriggerSource.MID)], ids=["last", "mid"])
+def test_a_stop_that_is_moved_away_within_the_wait_does_not_fire_at_its_old_level(
+    source: TriggerSource, plan: StopPlan
+) -> None:
+    async def script(rig: Rig) -> None:
+        stop = await armed(rig, StopPlan(99_000, source=source))
+        show(rig, book(98_900, 99_500, 99_600))
+        await asyncio.sleep(1)
+        await rig.engine.change(stop.id, plan)
+        await asyncio.sleep(30)
+        assert (rig.exits, rig.of(stop).state) == ([], StopState.ARMED)
+        rig.tick(98_000)
+        rig.last[INFY.id] = 98_000
+        await asyncio.sleep(6)
+
+    assert len(play(script).exits) == 1, "the new level guards"
+
+
+def test_a_stop_that_is_changed_again_and_again_waits_no_longer_than_its_longest_wait() -> None:
+    async def script(rig: Rig) -> None:
+        plan = StopPlan(99_000, trail=POINTS, source=TriggerSource.MID, longest_wait=7)
+        stop = await armed(rig, plan)
+        show(rig, book(102_000, 101_900, 102_100))
+        show(rig, book(101_000, None, None, 2))  # beyond what the trail has won, and nobody bids
+        for target in (110_000, 111_000):
+            await asyncio.sleep(3)
+            await rig.engine.change(stop.id, replace(plan, target=target))
+        assert rig.exits == []
+        await asyncio.sleep(1.5)
+        assert len(rig.exits) == 1
+
+    play(script)
+
+
 INDEX = Instrument(
     InstrumentId("NSE:NIFTY 50"), 256_265, Exchange.NSE, Segment.INDEX, InstrumentKind.INDEX, "NIFTY 50", 5, 1
 )
@@ -487,6 +522,40 @@ def test_an_index_that_says_nothing_leaves_it_to_the_options_own_price(index_spe
             rig.tick(2_495_000, INDEX.token)
         await asyncio.sleep(10)
         assert len(rig.exits) == exits
+
+    play(script)
+
+
+@pytest.mark.parametrize(("index_speaks", "exits"), [(False, 1), (True, 0)])
+def test_a_change_within_the_wait_forgets_neither_the_wait_nor_what_the_index_said(
+    index_speaks: bool, exits: int
+) -> None:
+    async def script(rig: Rig) -> None:
+        rig.last[CALL.id] = 20_000
+        stop = await on_index(rig, CALL, 75, 2_480_000, last_trigger=10_000)
+        rig.last[CALL.id] = 9_000
+        rig.tick(9_000, CALL.token)
+        if index_speaks:
+            rig.tick(2_495_000, INDEX.token)
+        await asyncio.sleep(3)
+        watch = rig.engine._watching.prepare(rig.of(stop), CALL)
+        rig.engine._watching.take_over(watch)
+        await asyncio.sleep(2.5)
+        assert len(rig.exits) == exits
+
+    play(script)
+
+
+def test_an_options_own_level_that_is_moved_away_within_the_wait_does_not_fire() -> None:
+    async def script(rig: Rig) -> None:
+        rig.last[CALL.id] = 20_000
+        stop = await on_index(rig, CALL, 75, 2_480_000, last_trigger=10_000)
+        rig.last[CALL.id] = 9_000
+        rig.tick(9_000, CALL.token)
+        await asyncio.sleep(1)
+        await rig.engine.change(stop.id, replace(stop.plan, last_trigger=8_000))
+        await asyncio.sleep(30)
+        assert (rig.exits, rig.of(stop).state) == ([], StopState.ARMED)
 
     play(script)
 

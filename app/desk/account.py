@@ -118,7 +118,7 @@ class AccountDesk:
             self._on_connected,
             self._order_watch.stream,
             self._on_feed_refused,
-            self._market_open,
+            lambda carried: self.hours.patience(carried, self.clock.now()),
             self.clock.now,
             trading.charts.of_account(account),
             trading.publish,
@@ -140,9 +140,7 @@ class AccountDesk:
         )
         self.orders.gate, self.orders.gtts.gate = self.day_stop.admit, self.day_stop.admit_gtt
         self._quiet = QuietOrders(self.state, lambda: self.hub.state in CONNECTED)
-        self._trouble = PriceTrouble(
-            account, self.stops, self.hub, self._market_open, trading.guarding, trading.publish
-        )
+        self._trouble = PriceTrouble(account, self.stops, self.hub, self.trades, trading.guarding, trading.publish)
         self.stops.when_watched(self._on_watched)
         self.strategies.when_wanted(lambda names: self.hub.want("strategies", names))
         hide, flights = shared().text, trading.journal.flights
@@ -301,8 +299,13 @@ class AccountDesk:
         known = self._trading.instrument(instrument)
         return None if known is None else self.hub.last_price(known.token)
 
+    def trades(self, instrument: InstrumentId) -> bool:
+        """Whether it trades continuously now: then no price of it may be missed."""
+        return self.hours.trades(instrument, self.clock.now())
+
     def _market_open(self) -> bool:
-        return self.hours.open_at(self.clock.now())
+        """Shares are traded, or something of the day's positions is."""
+        return self.hours.patience((p.key.instrument for p in self.positions), self.clock.now()) is not None
 
     # -- inside ------------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date
 
 from app.domain.calendar import AlwaysOpen, Calendar, DayKind, Window, ist_date, ist_ordinal, midnight_seconds
@@ -10,6 +10,7 @@ from app.domain.errors import Denied
 from app.domain.ids import InstrumentId, Nanos
 from app.domain.instrument import Instrument, Segment
 from app.domain.stop import TimeExit
+from app.market.lane import QUIET_SECONDS, SILENT_SECONDS
 
 SECOND: Nanos = 1_000_000_000
 SLACK = 60
@@ -18,7 +19,8 @@ LAST = 60
 """A time exit comes so many seconds before the end of continuous trading at the latest: an order has to fill."""
 DAYS_AHEAD = 15
 """Days that are looked through for the next session."""
-_KINDS = ((Segment.EQUITY, True), (Segment.EQUITY, False), (Segment.FUTURES, False), (Segment.OPTIONS, False))
+_CANARIES = ((Segment.EQUITY, True), (Segment.EQUITY, False), (Segment.FUTURES, False), (Segment.OPTIONS, False))
+"""While any of these trades, the canaries that every connection carries (indices) change within each second."""
 
 
 class TradingHours:
@@ -36,6 +38,8 @@ class TradingHours:
         self._windows: dict[tuple[Segment, bool, int], tuple[Window, ...]] = {}
         self._sessions: dict[InstrumentId, Window] = {}
         """The one of each instrument that was asked for last."""
+        self._kinds: dict[InstrumentId, tuple[Segment, bool]] = {}
+        """What the hours of an instrument go by: its segment, and whether its day ends with the closing auction."""
 
     def ends_in_auction(self, instrument: Instrument) -> bool:
         """Whether its continuous trading ends with the closing auction."""
@@ -64,6 +68,7 @@ class TradingHours:
         """The calendar is another one, or what is known of the instruments."""
         self._windows.clear()
         self._sessions.clear()
+        self._kinds.clear()
 
     def counts(self, instrument: InstrumentId, seconds: int, now: Nanos) -> bool:
         """Whether a tick of that exchange second may fire a stop now (F2).
@@ -84,10 +89,10 @@ class TradingHours:
         return self._sessions[instrument] if self.counts(instrument, now // SECOND, now) else None
 
     def _session(self, instrument: InstrumentId, seconds: int) -> Window | None:
-        known = self._instrument(instrument)
-        if known is None:
+        kind = self._kind(instrument)
+        if kind is None:
             return None
-        windows = self._windows_of(known.segment, self._ends_in_auction(known), ist_ordinal(seconds))
+        windows = self._windows_of(*kind, ist_ordinal(seconds))
         found = next((window for window in windows if window[0] <= seconds < window[1]), None)
         if found is not None:
             self._sessions[instrument] = found
@@ -144,14 +149,32 @@ class TradingHours:
 
         return hours
 
-    def open_at(self, at: Nanos) -> bool:
-        """Whether any segment trades: then a feed that says nothing is an alarm."""
+    def trades(self, instrument: InstrumentId, at: Nanos) -> bool:
+        """Whether it trades continuously now: then no price of it may be missed."""
+        kind = self._kind(instrument)
+        return kind is not None and self._continuous(*kind, at // SECOND)
+
+    def patience(self, carried: Iterable[InstrumentId], at: Nanos) -> float | None:
+        """Seconds for which a connection that carries these may bring nothing now before it counts as dead; None while
+        its silence means nothing, for nothing that it carries trades."""
         seconds = at // SECOND
-        return any(self._continuous(segment, cas, seconds) for segment, cas in _KINDS)
+        if any(self._continuous(segment, cas, seconds) for segment, cas in _CANARIES):
+            return SILENT_SECONDS
+        kinds = {kind for kind in map(self._kind, carried) if kind is not None}
+        return QUIET_SECONDS if any(self._continuous(segment, cas, seconds) for segment, cas in kinds) else None
+
+    def _kind(self, instrument: InstrumentId) -> tuple[Segment, bool] | None:
+        kind = self._kinds.get(instrument)
+        if kind is None and (known := self._instrument(instrument)) is not None:
+            kind = self._kinds[instrument] = known.segment, self._ends_in_auction(known)
+        return kind
 
     def _continuous(self, segment: Segment, cas: bool, seconds: int) -> bool:
-        windows = self._windows_of(segment, cas, ist_ordinal(seconds))
-        return any(start <= seconds < end for start, end in windows)
+        ordinal = ist_ordinal(seconds)
+        day = date.fromordinal(ordinal)
+        if day.weekday() >= 5 and self._calendar.continuous_windows(segment, day, cas=cas) is None:
+            return False  # no list covers that weekend: a tick there would count, but nobody waits for one
+        return any(start <= seconds < end for start, end in self._windows_of(segment, cas, ordinal))
 
     def _windows_of(self, segment: Segment, cas: bool, ordinal: int) -> tuple[Window, ...]:
         key = (segment, cas, ordinal)
@@ -165,13 +188,5 @@ class TradingHours:
         if windows is not None:
             return windows
         # No published list covers the day. A fresh tick within the usual hours is itself a sign of trading, and a
-        # stop that never fires because a list is old would be the worse mistake: the nearest known day's hours hold.
-        shift = midnight_seconds(day)
-        for distance in range(1, 4_000):
-            for ordinal in (day.toordinal() + distance, day.toordinal() - distance):
-                near = date.fromordinal(ordinal)
-                usual = self._calendar.continuous_windows(segment, near, cas=cas)
-                if usual:
-                    back = shift - midnight_seconds(near)
-                    return tuple((start + back, end + back) for start, end in usual)
-        return ()
+        # stop that never fires because a list is old, or because there is none (currency), would be the worse mistake.
+        return self._calendar.usual_windows(segment, day, cas=cas)

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 SECOND = 1_000_000_000
 LOOK_SECONDS = 0.5
 RED_SECONDS = 2.0
-"""After a feed was found silent (which takes 3 s): 5 s without prices are an alarm."""
+"""After a feed was found silent (which takes 3 s, or half a minute where the market may be quiet) or lost: an alarm."""
 POLL_SECONDS = 2.0
 """Between two requests for quotes: brokers take one a second, and others ask too."""
 _SILENT = (FeedState.SILENT, FeedState.DOWN)
@@ -66,14 +66,15 @@ class PriceTrouble:
         account: AccountId,
         stops: StopEngine,
         prices: Prices,
-        market_open: Callable[[], bool],
+        trades: Callable[[InstrumentId], bool],
         chosen: Callable[[AccountId], AccountGuarding],
         publish: Callable[[Event], None],
     ) -> None:
         self._account = account
         self._stops = stops
         self._prices = prices
-        self._market_open = market_open
+        self._trades = trades
+        """Whether an instrument trades continuously now."""
         self._chosen = chosen
         self._publish = publish
         self._missed = MissedTrades(stops.armed_on, self._on_missed)
@@ -104,14 +105,19 @@ class PriceTrouble:
     # -- silence -----------------------------------------------------------------------------------------------------
 
     def _silent(self) -> bool:
-        return self._prices.state in _SILENT and self._stops.watching > 0 and self._market_open()
+        return self._prices.state in _SILENT and self._stops.watching > 0 and self._blind() > 0
+
+    def _blind(self) -> int:
+        """Armed stops whose market trades."""
+        armed = (stop for stop in self._stops.stops if stop.state is StopState.ARMED)
+        return sum(self._trades(stop.key.instrument) for stop in armed)
 
     def _alarm(self) -> None:
         if self._told:
             return
         self._told = True
-        armed = self._stops.watching
-        count = "1 stop is" if armed == 1 else f"{armed} stops are"
+        blind = self._blind()
+        count = "1 stop is" if blind == 1 else f"{blind} stops are"
         chosen = self._chosen(self._account)
         done = "Watch the market elsewhere; Stopline dials again and again, and no old price fires a stop."
         if chosen.polled_fires:
@@ -123,7 +129,7 @@ class PriceTrouble:
             Noticed(
                 Level.ALARM,
                 "No prices come",
-                f"{count} blind: for five seconds no price came while the market trades.",
+                f"{count} blind: no price comes while the market trades.",
                 done,
                 self._account,
                 f"silent:{self._account}",

@@ -185,7 +185,7 @@ class Sessions:
             await self.set_state(account, *self._why_dead(account, cause))
             armed = desk.stops.armed
             # At night nobody is woken for what can wait: the watch over tokens asks before the session opens.
-            if armed and desk.hours.open_at(desk.clock.now()):
+            if any(desk.trades(stop.key.instrument) for stop in desk.stops.stops if not stop.state.is_final):
                 self._workspace.publish(
                     Noticed(
                         Level.ALARM,

@@ -66,6 +66,10 @@ class Calendar(Protocol):
         """When it trades continuously on a date; empty when closed, None when that is not known."""
         ...
 
+    def usual_windows(self, segment: Segment, on: date, *, cas: bool = False) -> tuple[Window, ...]:
+        """When it would trade continuously on a date, were that a day like any other: for days that are not known."""
+        ...
+
     def candle_window(self, segment: Segment, on: date, *, cas: bool = False) -> Window | None:
         """Whose trades make candles: continuous trading and the closing auction; None without a known session."""
         ...
@@ -197,17 +201,17 @@ class TradingCalendar:
                 return phase
         return Phase.CLOSED
 
-    def is_continuous(self, segment: Segment, at: Nanos, *, cas: bool = False) -> bool:
-        """Whether it certainly trades continuously at a moment."""
-        return self.phase(segment, at, cas=cas) is Phase.CONTINUOUS
-
     def continuous_windows(self, segment: Segment, on: date, *, cas: bool = False) -> tuple[Window, ...] | None:
         """When it trades continuously on a date; empty when closed, None when that is not known."""
         phases = self._phases(segment, cas, on.toordinal() - _EPOCH_ORDINAL)
-        if phases is None:
-            return None
-        midnight = midnight_seconds(on)
-        return tuple((midnight + start, midnight + end) for start, end, phase in phases if phase is Phase.CONTINUOUS)
+        return None if phases is None else _continuous(phases, on)
+
+    def usual_windows(self, segment: Segment, on: date, *, cas: bool = False) -> tuple[Window, ...]:
+        """By the hours on file for the date, or for the nearest one."""
+        hours = self._market[segment].hours if segment in self._market else ()
+        fitting = [row for row in hours if row.segment is segment and row.cas in (None, cas)]
+        nearest = min(fitting, key=lambda row: max(row.since - on, on - row.until, timedelta()), default=None)
+        return () if nearest is None else _continuous(nearest.phases, on)
 
     def candle_window(self, segment: Segment, on: date, *, cas: bool = False) -> Window | None:
         """Whose trades make candles: continuous trading and the closing auction; None without a known session."""
@@ -231,15 +235,9 @@ class TradingCalendar:
 
     def next_trading_day(self, after: date, segment: Segment = Segment.EQUITY) -> date | None:
         """The first session's date later than `after`; None when it lies beyond the published lists."""
-        return self._walk(after, segment, 1)
-
-    def previous_trading_day(self, before: date, segment: Segment = Segment.EQUITY) -> date | None:
-        """The last session's date earlier than `before`; None when it lies beyond the published lists."""
-        return self._walk(before, segment, -1)
-
-    def _walk(self, day: date, segment: Segment, step: int) -> date | None:
+        day = after
         while True:
-            day += timedelta(days=step)
+            day += timedelta(days=1)
             kind = self.day_kind(day, segment)
             if kind is not DayKind.CLOSED:
                 return day if kind is DayKind.TRADING else None
@@ -292,6 +290,11 @@ class TradingCalendar:
         return None
 
 
+def _continuous(phases: _Phases, on: date) -> tuple[Window, ...]:
+    midnight = midnight_seconds(on)
+    return tuple((midnight + start, midnight + end) for start, end, phase in phases if phase is Phase.CONTINUOUS)
+
+
 def _with_day(market: _Market, news: DayNews, kind: DayKind, today: date) -> _Market:
     """The market with a day of a broker's; the same one where ours says as much or stands."""
     if not news.windows:
@@ -315,15 +318,15 @@ class AlwaysOpen:
         del segment, at, cas
         return Phase.CONTINUOUS
 
-    def is_continuous(self, segment: Segment, at: Nanos, *, cas: bool = False) -> bool:
-        """Always."""
-        return self.phase(segment, at, cas=cas) is Phase.CONTINUOUS
-
-    def continuous_windows(self, segment: Segment, on: date, *, cas: bool = False) -> tuple[Window, ...] | None:
+    def continuous_windows(self, segment: Segment, on: date, *, cas: bool = False) -> tuple[Window, ...]:
         """Midnight to midnight."""
         del segment, cas
         start = midnight_seconds(on)
         return ((start, start + DAY_SECONDS),)
+
+    def usual_windows(self, segment: Segment, on: date, *, cas: bool = False) -> tuple[Window, ...]:
+        """Midnight to midnight."""
+        return self.continuous_windows(segment, on, cas=cas)
 
     def candle_window(self, segment: Segment, on: date, *, cas: bool = False) -> Window | None:
         """Midnight to midnight."""

@@ -62,7 +62,7 @@ class FeedHub:
         on_connected: Callable[[], None],
         on_order_stream: Callable[[Exception | None], None],
         on_session_dead: Callable[[SessionExpired], None],
-        market_open: Callable[[], bool],
+        patience: Callable[[Iterable[InstrumentId]], float | None],
         now: Callable[[], Nanos],
         candles: Candles,
         publish: Callable[[Event], None],
@@ -75,7 +75,7 @@ class FeedHub:
         self._on_connected = on_connected
         self._on_order_stream = on_order_stream
         self._on_session_dead = on_session_dead
-        self._market_open = market_open
+        self._patience = patience
         self._now = now
         """The account's exchange time."""
         self._candles = candles
@@ -87,7 +87,7 @@ class FeedHub:
         self._lanes = [Lane(0, self, check, watched, rich)]
         self._urgent = False
         self._move: asyncio.TimerHandle | None = None
-        self._gaps = Gaps(account, market_open, now, self._shown, publish)
+        self._gaps = Gaps(account, self._patience_with, now, self._shown, publish)
         self._slots = Slots(account, self._gave_way)
         self._names: dict[int, InstrumentId] = {}
         self._wanted: dict[str, frozenset[int]] = {}
@@ -205,7 +205,8 @@ class FeedHub:
 
     def unheard(self) -> frozenset[InstrumentId]:
         """What views show and whose connection brings nothing, while the guarding one may well live."""
-        dead = (lane.tokens - self._canaries for lane in self._lanes[1:] if lane.state in _UNHEARD)
+        dead_states = (FeedState.SILENT, FeedState.DOWN)
+        dead = (lane.tokens - self._canaries for lane in self._lanes[1:] if lane.state in dead_states)
         return frozenset(self._names[token] for tokens in dead for token in tokens)
 
     def _move_soon(self) -> None:
@@ -314,8 +315,7 @@ class FeedHub:
             self._on_connected()
             if self._slots.taken():
                 self._move_soon()
-        self._gaps.mark(lane)
-        self._report()
+        self._gave_way(lane)
 
     def lane_refused(self, lane: Lane) -> None:
         """The broker takes no further stream of this user, and refused this one."""
@@ -332,11 +332,14 @@ class FeedHub:
 
     # -- is it alive -------------------------------------------------------------------------------------------------
 
+    def _patience_with(self, tokens: frozenset[int]) -> float | None:
+        return self._patience(self._names[token] for token in tokens)
+
     async def _judge(self) -> None:
         while True:
             await asyncio.sleep(JUDGE_SECONDS)
             for lane in self._lanes:
-                if lane.judge(self._market_open):
+                if lane.judge(self._patience_with):
                     await lane.redial()
             if time.monotonic() - self._reported_at >= REPORT_SECONDS:
                 self._report()
@@ -395,6 +398,3 @@ class FeedHub:
 
 def _unheard(_token: int, _tick: Tick) -> None:
     return
-
-
-_UNHEARD = (FeedState.SILENT, FeedState.DOWN)

@@ -18,13 +18,14 @@ class Gaps:
     def __init__(
         self,
         account: AccountId,
-        market_open: Callable[[], bool],
+        patience: Callable[[frozenset[int]], float | None],
         now: Callable[[], Nanos],
         shown: Callable[[Lane], tuple[InstrumentId, ...]],
         publish: Callable[[FeedGap], None],
     ) -> None:
         self._account = account
-        self._market_open = market_open
+        self._patience = patience
+        """None while nothing of what a connection carries trades."""
         self._now = now
         self._shown = shown
         """Of what a connection carries, what has a chart or a stop."""
@@ -45,5 +46,7 @@ class Gaps:
                 seconds = (until - since) / 1e9
                 log.info("no prices of %s on connection %d for %.1f s", self._account, lane.number, seconds)
                 self._publish(FeedGap(self._account, since, until, self._shown(lane)))
-        elif lane.state in (FeedState.SILENT, FeedState.DOWN) and lane.data_at and self._market_open():
+        elif lane.state in (FeedState.SILENT, FeedState.DOWN) and lane.data_at:
+            if self._patience(lane.tokens) is None:
+                return
             self._since.setdefault(lane.number, self._now() - (lane.data_age_ms or 0) * 1_000_000)

@@ -20,6 +20,10 @@ from app.domain.order import Order
 SILENT_SECONDS = 2.7
 """No data for this long while the market trades: the stream is dead, whatever the socket says. With the judge's own
 interval it is noticed within the 3 s of E2."""
+QUIET_SECONDS = 30.0
+"""The same while none of the canaries trades (MCX in the evening, currencies before 09:15). What is left may be one
+contract, quiet for longer than `SILENT_SECONDS`; that for so long not even a bid of it changed is seldom. Where it was
+so, the redial brings what the feed last knew, and nobody is alarmed."""
 REDIAL_SECONDS = 6.0
 """A silent stream is dropped and dialled again after this long."""
 
@@ -102,6 +106,8 @@ class Lane:
         self.data_at = 0.0
         """Monotonic seconds of the last prices; 0 before the first."""
         self._connected_at = 0.0
+        self._closed_at = 0.0
+        """When nothing that is carried traded, last: silence counts from the opening on."""
         self._redialled_at = 0.0
 
     @property
@@ -148,16 +154,22 @@ class Lane:
         if self._feed is not None:
             self._feed.set_urgent(urgent)
 
-    def judge(self, market_open: Callable[[], bool]) -> bool:
-        """A few times a second. True: it was silent for too long and must be dialled again."""
+    def judge(self, patience: Callable[[frozenset[int]], float | None]) -> bool:
+        """A few times a second. True: it was silent for too long and must be dialled again. `patience`: seconds for
+        which a connection that carries these may bring nothing now; None while nothing of it trades."""
         if not self._connected or not self.tokens:
             return False
         now = time.monotonic()
         quiet = now - max(self.data_at, self._connected_at)
         if quiet < SILENT_SECONDS:
             return False
-        if not market_open():
+        patient = patience(self.tokens)
+        if patient is None:
+            self._closed_at = now
             self._become(FeedState.CLOSED)
+            return False
+        quiet = min(quiet, now - self._closed_at)
+        if quiet < patient:
             return False
         self._become(FeedState.SILENT)
         if quiet < REDIAL_SECONDS or now - self._redialled_at < REDIAL_SECONDS:

@@ -12,8 +12,9 @@ from app.desk.hours import TradingHours
 from app.domain.calendar import IST, AlwaysOpen, TradingCalendar
 from app.domain.errors import Denied
 from app.domain.ids import InstrumentId
-from app.domain.instrument import Instrument
+from app.domain.instrument import Exchange, Instrument, Segment
 from app.domain.stop import TimeExit
+from app.market.lane import QUIET_SECONDS, SILENT_SECONDS
 from tests.fakes.trading import INFY, OPTION
 
 FOLDER = Path(__file__).resolve().parents[3] / "resources" / "calendar"
@@ -70,6 +71,52 @@ def test_what_was_answered_is_asked_anew_when_the_calendar_or_the_instruments_ch
     assert found.counts(INFY.id, day, day * 10**9)
     found.follow(AlwaysOpen())
     assert found.counts(INFY.id, late, late * 10**9)
+
+
+CRUDE = replace(OPTION, id=InstrumentId("MCX:CRUDEOIL26DECFUT"), exchange=Exchange.MCX, segment=Segment.COMMODITY)
+DOLLAR = replace(OPTION, id=InstrumentId("CDS:USDINR26DECFUT"), exchange=Exchange.CDS, segment=Segment.CURRENCY)
+
+
+def all_markets() -> TradingHours:
+    return TradingHours(CALENDAR, {one.id: one for one in (INFY, CRUDE, DOLLAR)}.get, lambda _: False)
+
+
+@pytest.mark.parametrize(
+    ("moment", "fires"),
+    [
+        ("2026-11-26T08:59:00", False),
+        ("2026-11-26T11:00:00", True),
+        ("2026-11-26T16:59:00", True),
+        ("2026-11-26T17:00:00", False),
+    ],
+)
+def test_a_stop_on_a_currency_fires_in_its_hours_though_no_list_of_its_days_is_there(moment: str, fires: bool) -> None:
+    assert all_markets().counts(DOLLAR.id, at(moment), at(moment) * 10**9) is fires
+
+
+@pytest.mark.parametrize(
+    ("moment", "carried", "patience"),
+    [
+        ("2026-11-26T11:00:00", INFY, SILENT_SECONDS),
+        ("2026-11-26T11:00:00", CRUDE, SILENT_SECONDS),  # an index on the same connection moves
+        ("2026-11-26T20:00:00", INFY, None),
+        ("2026-11-26T20:00:00", CRUDE, QUIET_SECONDS),
+        ("2026-11-26T23:54:59", CRUDE, QUIET_SECONDS),
+        ("2026-11-26T23:55:00", CRUDE, None),
+        ("2026-11-24T20:00:00", CRUDE, QUIET_SECONDS),  # a holiday of shares, the evening session of MCX
+        ("2026-11-26T09:05:00", DOLLAR, QUIET_SECONDS),
+        ("2026-11-28T11:00:00", DOLLAR, None),  # Saturday
+        ("2027-01-02T11:00:00", INFY, None),  # Saturday, and no list covers it
+        ("2027-01-04T11:00:00", INFY, SILENT_SECONDS),
+        ("2027-01-04T20:00:00", CRUDE, QUIET_SECONDS),
+    ],
+)
+def test_silence_means_something_while_anything_that_is_carried_trades(
+    moment: str, carried: Instrument, patience: float | None
+) -> None:
+    assert all_markets().patience([carried.id], at(moment) * 10**9) == patience
+    if carried is not INFY:
+        assert all_markets().trades(carried.id, at(moment) * 10**9) is (patience is not None)
 
 
 OPTION_OF_INDEX = replace(OPTION, name="NIFTY")

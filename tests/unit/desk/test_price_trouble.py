@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 
+from app.desk.hours import TradingHours
 from app.desk.price_trouble import PriceTrouble
 from app.domain.events import FeedState, Level, Noticed
 from app.domain.guard import AccountGuarding
 from app.domain.ids import AccountId, InstrumentId
+from app.domain.instrument import Exchange, Product, Segment
 from app.domain.market import Quote, Tick
 from app.domain.order import Side
+from app.domain.portfolio import PositionKey
 from app.domain.stop import StopPlan, StopState, is_backstop
 from tests.fakes.fast_loop import run
-from tests.fakes.trading import INFY, KEY, Rig
+from tests.fakes.trading import ACCOUNT, INFY, KEY, OPTION, Rig
+from tests.unit.desk.test_hours import CALENDAR, at
 
 SECOND = 1_000_000_000
 NOW = 1_800_000_000
+CRUDE = replace(OPTION, exchange=Exchange.MCX, segment=Segment.COMMODITY)
 
 
 class Stream:
@@ -41,7 +48,16 @@ class Asked:
         return {INFY.id: Quote(self.tick)}
 
 
-def play(script: Callable[[Rig, Stream], Awaitable[None]], broker: object = None, **chosen: bool) -> Rig:
+def _open(_instrument: InstrumentId) -> bool:
+    return True
+
+
+def play(
+    script: Callable[[Rig, Stream], Awaitable[None]],
+    broker: object = None,
+    trades: Callable[[InstrumentId], bool] = _open,
+    **chosen: bool,
+) -> Rig:
     async def scene() -> Rig:
         rig, stream = Rig(), Stream()
         account = AccountId(KEY.account)
@@ -49,7 +65,7 @@ def play(script: Callable[[Rig, Stream], Awaitable[None]], broker: object = None
             account,
             rig.engine,
             stream,
-            lambda: True,
+            trades,
             lambda _account: AccountGuarding(account, **chosen),
             rig.events.append,
         )
@@ -92,6 +108,22 @@ def test_without_an_armed_stop_silence_is_nobodys_alarm() -> None:
         await asyncio.sleep(20)
 
     assert titles(play(script), Level.ALARM) == []
+
+
+def test_a_stream_that_dies_is_told_while_the_market_of_a_stop_trades_whatever_other_markets_do() -> None:
+    async def script(rig: Rig, stream: Stream) -> None:
+        await rig.guard()
+        await rig.guard(PositionKey(ACCOUNT, CRUDE.id, Product.NRML), CRUDE.lot_size)
+        stream.state = FeedState.DOWN
+        await asyncio.sleep(20)
+
+    # On 24 November shares have a holiday, MCX its evening.
+    hours = TradingHours(CALENDAR, {INFY.id: INFY, CRUDE.id: CRUDE}.get, lambda _: False)
+    for moment, told in (("2026-11-26T20:00:00", True), ("2026-11-26T23:56:00", False), ("2026-11-24T20:00:00", True)):
+        now = at(moment) * SECOND
+        rig = play(script, trades=partial(hours.trades, at=now))
+        alarms = [event.cause for event in rig.events if isinstance(event, Noticed) and event.level is Level.ALARM]
+        assert alarms == (["1 stop is blind: no price comes while the market trades."] if told else [])
 
 
 def test_quotes_are_asked_for_and_fire_only_where_the_trader_chose_so() -> None:

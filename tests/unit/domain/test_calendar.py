@@ -130,7 +130,6 @@ def test_holidays_equal_the_transcribed_circulars() -> None:
 )
 def test_phases(segment: Segment, cas: bool, moment: str, phase: Phase) -> None:
     assert SHIPPED.phase(segment, at(moment), cas=cas) is phase
-    assert SHIPPED.is_continuous(segment, at(moment), cas=cas) is (phase is Phase.CONTINUOUS)
 
 
 @given(st.datetimes(datetime(2018, 1, 1), datetime(2027, 12, 31)), st.sampled_from(list(Segment)), st.booleans())  # noqa: DTZ001
@@ -174,9 +173,7 @@ def test_session_start_and_end() -> None:
 def test_neighbouring_trading_days() -> None:
     assert SHIPPED.next_trading_day(date(2026, 11, 21)) == date(2026, 11, 23)
     assert SHIPPED.next_trading_day(date(2026, 11, 23)) == date(2026, 11, 25)
-    assert SHIPPED.previous_trading_day(date(2026, 11, 25)) == date(2026, 11, 23)
     assert SHIPPED.next_trading_day(date(2026, 12, 31)) is None, "2027 is not published"
-    assert SHIPPED.previous_trading_day(date(2019, 1, 1)) is None
 
 
 def test_words_for_a_closed_day() -> None:
@@ -199,7 +196,6 @@ def test_the_market_that_never_closes() -> None:
     calendar: Calendar = AlwaysOpen()
     now = at("2027-01-03T02:00:00")
     assert calendar.phase(EQUITY, now) is Phase.CONTINUOUS
-    assert AlwaysOpen().is_continuous(EQUITY, now)
     assert calendar.session_start(EQUITY, now) == at("2027-01-03T00:00:00")
     assert calendar.session_end(EQUITY, now) == at("2027-01-04T00:00:00")
     assert calendar.continuous_windows(EQUITY, date(2027, 1, 3)) == (

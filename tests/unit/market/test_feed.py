@@ -17,6 +17,7 @@ from app.domain.events import Event, FeedChanged, FeedGap, FeedState, Noticed, T
 from app.domain.ids import AccountId, InstrumentId, Nanos
 from app.domain.market import Tick
 from app.market.feed import FeedHub
+from app.market.lane import QUIET_SECONDS, SILENT_SECONDS
 from tests.fakes.fast_loop import run, settle
 
 ACCOUNT = AccountId("zerodha-AB1234")
@@ -81,7 +82,7 @@ class Scene:
         self.dead: list[SessionExpired] = []
         self.reconciled = 0
         self.streams: list[Exception | None] = []
-        self.open = True
+        self.patience: float | None = SILENT_SECONDS
         self.wanted: dict[int, object] = {}
         self.limits = limits
         self.hub = FeedHub(
@@ -93,7 +94,7 @@ class Scene:
             self._on_connected,
             self.streams.append,
             self.dead.append,
-            lambda: self.open,
+            lambda _carried: self.patience,
             lambda: int(asyncio.get_running_loop().time() * SECOND),
             self,
             self.events.append,
@@ -199,12 +200,47 @@ def test_silence_where_the_stops_listen_is_noticed_within_three_seconds_and_ends
 
 def test_silence_outside_the_session_is_no_alarm() -> None:
     async def script(scene: Scene) -> None:
-        scene.open = False
+        scene.patience = None
         scene.want("stops", 3)
         await asyncio.sleep(10)
         assert scene.hub.state is FeedState.CLOSED
         assert scene.wires[0].redials == 0
         assert not [event for event in scene.events if isinstance(event, FeedGap)]
+
+    play(script)
+
+
+def test_where_the_market_may_be_quiet_only_a_long_silence_has_the_stream_dialled_again() -> None:
+    async def script(scene: Scene) -> None:
+        scene.patience = QUIET_SECONDS  # MCX in the evening: no index moves
+        scene.want("stops", 3)
+        guard = scene.wires[0]
+        guard.price(3, 100)
+        await asyncio.sleep(29)
+        assert scene.hub.live
+        guard.price(3, 101)
+        await asyncio.sleep(29)
+        assert (scene.hub.live, guard.redials) == (True, 0)
+        await asyncio.sleep(2)
+        assert (scene.hub.state, guard.redials) == (FeedState.SILENT, 1)
+
+    play(script)
+
+
+def test_an_opening_is_no_reason_to_dial_again_for_the_silence_of_the_night() -> None:
+    async def script(scene: Scene) -> None:
+        scene.patience = None
+        scene.want("stops", 3)
+        guard = scene.wires[0]
+        guard.price(3, 100)
+        await asyncio.sleep(600)
+        scene.patience = SILENT_SECONDS
+        await asyncio.sleep(2)
+        assert (scene.hub.state, guard.redials) == (FeedState.CLOSED, 0)
+        await asyncio.sleep(1)
+        assert scene.hub.state is FeedState.SILENT
+        await asyncio.sleep(4)
+        assert guard.redials == 1
 
     play(script)
 

@@ -40,7 +40,7 @@ class DayFigures:
         if reading is None or not reading.positions:
             return None
         rows = reading.positions.values()
-        gross = sum(paise(p.pnl_at(self._last_price(p.key.instrument) or p.last_price)) for p in rows)
+        gross = sum(paise(p.day_pnl_at(self._last_price(p.key.instrument) or p.last_price)) for p in rows)
         return gross, gross - self._charges()
 
     def decisive(self) -> Paise | None:

@@ -46,7 +46,7 @@ class Outcome:
         """Net of the whole day in the instrument, closed at a price; None where that is the open part alone."""
         if all(fill.side is not self.position.exit_side for fill in self.fills):
             return None
-        gross = paise(self.position.pnl_at(price))
+        gross = paise(self.position.day_pnl_at(price))
         fills = self._in_units([*self.fills, self._closing(price)])
         try:
             return gross - charges_of(fills, self.table, self.plan, self.day)

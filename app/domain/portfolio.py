@@ -36,6 +36,10 @@ class Position:
     sell_value: Decimal
     multiplier: int = 1
     price_scale: int = 100
+    carried_quantity: int = 0
+    """What was open when the day began, signed; the same when it is closed meanwhile."""
+    carried_cost: Decimal = Decimal(0)
+    """What of `buy_value` less `sell_value` is of earlier days, in rupees."""
 
     @property
     def sold_shares(self) -> bool:
@@ -48,8 +52,18 @@ class Position:
         return Side.SELL if self.quantity > 0 else Side.BUY
 
     def pnl_at(self, last: Price) -> Decimal:
-        """The day's P&L in rupees at a last price: sell value - buy value + quantity x price."""
-        return self.sell_value - self.buy_value + Decimal(self.quantity * last * self.multiplier) / self.price_scale
+        """P&L since the entry in rupees at a last price: sell value - buy value + quantity x price."""
+        return self.sell_value - self.buy_value + self._worth(self.quantity, last)
+
+    def day_pnl_at(self, last: Price) -> Decimal:
+        """The day's part: what was carried over counts from the previous close (Kite's `m2m`), and from its entry where
+        the broker tells no previous close."""
+        if not self.carried_quantity or not self.close_price:
+            return self.pnl_at(last)
+        return self.pnl_at(last) + self.carried_cost - self._worth(self.carried_quantity, self.close_price)
+
+    def _worth(self, quantity: int, price: Price) -> Decimal:
+        return Decimal(quantity * price * self.multiplier) / self.price_scale
 
 
 @dataclass(frozen=True, slots=True)

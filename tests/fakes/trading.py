@@ -73,6 +73,8 @@ class FakeBroker(FakeTriggers):
         super().__init__()
         self.book: dict[BrokerOrderId, Order] = {}
         self.held: dict[PositionKey, int] = {}
+        self.rows: list[Position] = []
+        """What is told of positions beside how much is held."""
         self.demat: list[Holding] = []
         self.placed: list[OrderRequest] = []
         self.freeze = 0
@@ -193,7 +195,10 @@ class FakeBroker(FakeTriggers):
 
     async def positions(self) -> Sequence[Position]:
         self.reads += 1
-        rows = [position(key, quantity) for key, quantity in self.held.items()]
+        told = {row.key: row for row in self.rows}
+        rows = [
+            replace(told.get(key) or position(key, quantity), quantity=quantity) for key, quantity in self.held.items()
+        ]
         await asyncio.sleep(self.slow)
         self._fail("positions")
         return rows

@@ -236,6 +236,7 @@ def position_from_row(data: object, account: AccountId, directory: Directory) ->
     exchange = exchange_of(row)
     scale = PRICE_SCALE[exchange]
     key = key_of(row)
+    bought, sold = _or_nothing(row, "buy_value"), _or_nothing(row, "sell_value")
     return Position(
         key=PositionKey(account, directory.name(key, symbol_of(row)), product_of(row, key)),
         quantity=row.whole("quantity"),
@@ -243,11 +244,13 @@ def position_from_row(data: object, account: AccountId, directory: Directory) ->
         last_price=row.price("last_price", scale),
         close_price=row.price("close_price", scale),
         buy_quantity=row.whole("day_buy_quantity") + row.whole("overnight_buy_quantity"),
-        buy_value=_or_nothing(row, "buy_value"),
+        buy_value=bought,
         sell_quantity=row.whole("day_sell_quantity") + row.whole("overnight_sell_quantity"),
-        sell_value=_or_nothing(row, "sell_value"),
+        sell_value=sold,
         multiplier=row.whole("multiplier"),
         price_scale=scale,
+        carried_quantity=row.whole("overnight_buy_quantity") - row.whole("overnight_sell_quantity"),
+        carried_cost=bought - _or_nothing(row, "day_buy_value") - sold + _or_nothing(row, "day_sell_value"),
     )
 
 

@@ -106,6 +106,7 @@ def position_from_row(data: object, account: AccountId) -> Position:
     row = Row(data, "position")
     exchange = row.one_of("exchange", Exchange)
     scale = PRICE_SCALE[exchange]
+    bought, sold = row.number("buy_value"), row.number("sell_value")
     return Position(
         key=PositionKey(account, instrument_id(exchange, row.text("tradingsymbol")), row.one_of("product", Product)),
         quantity=row.whole("quantity"),
@@ -113,11 +114,13 @@ def position_from_row(data: object, account: AccountId) -> Position:
         last_price=row.price("last_price", scale),
         close_price=row.price("close_price", scale),
         buy_quantity=row.whole("buy_quantity"),
-        buy_value=row.number("buy_value"),
+        buy_value=bought,
         sell_quantity=row.whole("sell_quantity"),
-        sell_value=row.number("sell_value"),
+        sell_value=sold,
         multiplier=row.whole("multiplier"),
         price_scale=scale,
+        carried_quantity=row.whole("overnight_quantity"),
+        carried_cost=bought - row.number("day_buy_value") - sold + row.number("day_sell_value"),
     )
 
 

@@ -40,7 +40,7 @@ class PositionRow:
 
     @property
     def pnl(self) -> Decimal:
-        """The day's P&L in rupees, before charges."""
+        """Since the entry, in rupees, before charges."""
         return self.position.pnl_at(self.last)
 
 
@@ -90,13 +90,22 @@ def _stop_tip(row: PositionRow) -> str:
     return "Armed, but no live price reaches it." if row.blind else f"Stop is {row.stop.state}. Click to move it."
 
 
+def _pnl_tip(row: PositionRow) -> str:
+    """What of a position of an earlier day is today's."""
+    if not row.position.carried_quantity:
+        return ""
+    if not row.position.close_price:
+        return "Carried over. The broker tells no previous close: all of it counts as today's."
+    return f"Carried over. Today {fmt.rupees(row.position.day_pnl_at(row.last), signed=True)}."
+
+
 def _exit_tip(row: PositionRow) -> str:
     if row.position.quantity == 0:
         return ""
     side = row.position.exit_side
     return (
         f"{side.capitalize()}s {quantity_of(row.instrument, abs(row.position.quantity))} at market. "
-        f"Last {price_of(row.instrument, row.last)}, day's P&L {fmt.rupees(row.pnl, signed=True)}."
+        f"Last {price_of(row.instrument, row.last)}, P&L {fmt.rupees(row.pnl, signed=True)}."
     )
 
 
@@ -144,13 +153,14 @@ COLUMNS: tuple[Column[PositionRow], ...] = (
     ),
     Column(
         "pnl",
-        "Day's P&L",
+        "P&L",
         lambda r: r.pnl,
         lambda v: fmt.rupees(v, signed=True),
         number=True,
         width=90,
+        tip=_pnl_tip,
         tone=lambda r: tone_of(r.pnl),
-        help="Realised and unrealised today, before charges",
+        help="Realised and unrealised since the entry, before charges. The foot and the portfolio stop count today's.",
     ),
     Column(
         "stop",

@@ -328,7 +328,7 @@ class PositionsPanel(QWidget):
             position = self._facts.positions.get(key)
             if position is not None:
                 last = self._facts.last(key.instrument)
-                self._pnl[key] = position.pnl_at(position.last_price if last is None else last)
+                self._pnl[key] = position.day_pnl_at(position.last_price if last is None else last)
         self._moved.clear()
         total = sum(self._pnl.values(), Decimal(0))
         paise = int((total * 100).to_integral_value(ROUND_HALF_UP))

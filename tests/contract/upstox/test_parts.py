@@ -216,7 +216,10 @@ async def test_funded_shares_are_positions_like_others_wherever_they_are_listed(
         next_day = await logged_in(exchange)
         try:
             await next_day.profile()
-            assert await eventually(lambda: held(next_day)), "it is carried"
+            carried = await eventually(lambda: held(next_day))
+            assert carried, "it is carried"
+            assert carried.carried_quantity == 10
+            assert carried.day_pnl_at(carried.close_price) == 0
             order = await next_day.place(buy(10, product=Product.MTF, side=Side.SELL))
             assert await reaches(next_day, order, OrderStatus.FILLED)
             short = await next_day.place(buy(1, product=Product.MTF, side=Side.SELL))

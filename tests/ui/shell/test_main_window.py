@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 
@@ -323,6 +324,21 @@ def test_a_price_moves_the_position_and_nothing_else_moves(stage: Stage, window:
     stage.until(lambda: window.facts.last(INFY.instrument) == 1_539_00)
     total = sum(int(row.pnl * 100) for key in model.keys if (row := model.row(key)) is not None)
     stage.until(lambda: child(window, "positions.total").text() == fmt.pnl(total))
+
+
+def test_a_carried_position_shows_all_that_it_made_and_the_foot_only_todays(stage: Stage, window: MainWindow) -> None:
+    """10 of INFY, bought at 1,200 on an earlier day, closed yesterday at 1,500."""
+    row = window.facts.positions[INFY]
+    carried = replace(row, quantity=10, close_price=1_500_00, carried_quantity=10, carried_cost=Decimal(12_000))
+    carried = replace(carried, buy_quantity=10, buy_value=Decimal(12_000), sell_quantity=0, sell_value=Decimal(0))
+    stage.publish(PositionsChanged(INFY.account, (carried,), 1))
+    stage.publish(TicksConflated((market.tick("NSE:INFY", 1_490_00),)))
+    model = window.positions._model
+    stage.until(lambda: model.keys == (INFY,) and window.facts.last(INFY.instrument) == 1_490_00)
+    cell = model.index(0, model.column("pnl"))
+    stage.until(lambda: cell.data() == "+₹2,900.00")
+    assert cell.data(Qt.ItemDataRole.ToolTipRole) == "Carried over. Today -₹100.00."
+    stage.until(lambda: child(window, "positions.total").text() == "-₹100.00")
 
 
 def test_a_stop_is_armed_from_the_line_below_the_positions(stage: Stage, window: MainWindow) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import date
+from decimal import Decimal
 
 import pytest
 
@@ -12,7 +14,7 @@ from app.desk.day_figures import DayFigures
 from app.desk.hours import TradingHours
 from app.domain.day_stop import DayBreach, DayLimits
 from app.domain.instrument import Product
-from app.domain.portfolio import PositionKey
+from app.domain.portfolio import Position, PositionKey
 from app.engine.day_stop import DayGuard
 from tests.fakes.fast_loop import run
 from tests.fakes.trading import ACCOUNT, INFY, KEY, OPTION, Rig
@@ -87,6 +89,30 @@ def test_what_was_read_at_night_decides_nothing_after_the_opening() -> None:
         assert desk.day.decisive() == -1_00_000_00
         desk.live = False
         assert desk.day.decisive() is None
+
+    play(script)
+
+
+def test_what_a_carried_position_lost_yesterday_is_no_loss_of_today() -> None:
+    """Bought at 200, closed yesterday at 100."""
+
+    async def script(desk: Desk) -> None:
+        rig = desk.rig
+        key = PositionKey(ACCOUNT, OPTION.id, Product.NRML)
+        row = Position(key, 500, Decimal(200), 100_00, 100_00, 500, Decimal(100_000), 0, Decimal(0))
+        rig.broker.rows = [replace(row, carried_quantity=500, carried_cost=Decimal(100_000))]
+        rig.broker.hold(key, 500)
+        rig.last[OPTION.id] = 100_00
+        rig.clock.set(at("2026-11-26T09:10:00") * SECOND)
+        await desk.guard.set_limits(DayLimits(loss=25_000_00))
+        await desk.stands("2026-11-26T09:15:01")
+        assert desk.day.now() == (0, 0)
+        rig.last[OPTION.id] = 50_05
+        await desk.stands("2026-11-26T09:20:00")
+        assert desk.guard.stop.halted is None
+        rig.last[OPTION.id] = 50_00
+        await desk.stands("2026-11-26T09:21:00")
+        assert desk.guard.stop.halted_net == -25_000_00
 
     play(script)
 

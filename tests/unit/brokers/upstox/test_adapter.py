@@ -354,7 +354,7 @@ async def test_trades_positions_and_holdings_are_read() -> None:
     }  # fmt: skip
     position = {
         "exchange": "NSE", "multiplier": 1.0, "value": 0.0, "pnl": 0.0, "product": "D", "average_price": None,
-        "instrument_token": "NSE_EQ|INE002A01018", "buy_value": 1400.5, "overnight_quantity": 0,
+        "instrument_token": "NSE_EQ|INE002A01018", "buy_value": 4000.5, "overnight_quantity": 2,
         "day_buy_value": 1400.5,
         "day_buy_price": 1400.5, "overnight_buy_amount": 0, "overnight_buy_quantity": 2, "day_buy_quantity": 1,
         "day_sell_value": 0, "day_sell_price": "", "overnight_sell_amount": 0, "overnight_sell_quantity": 0,
@@ -381,6 +381,7 @@ async def test_trades_positions_and_holdings_are_read() -> None:
     assert (fill.price, fill.quantity, fill.id.trade_date, fill.id.trade_id) == (16005, 4, "2026-11-25", "9")
     assert json.loads(raw)["trade_id"] == "9"
     assert (held.quantity, held.buy_quantity, held.key.product, held.average_price) == (3, 3, Product.CNC, Decimal(0))
+    assert (held.pnl_at(1401_00), held.day_pnl_at(1401_00)) == (Decimal("202.5"), Decimal("6.5"))
     assert (share.quantity, share.t1_quantity, share.used_quantity, share.collateral_quantity) == (6, 3, 1, 2)
     assert share.average_price == Decimal("1200.123")
 

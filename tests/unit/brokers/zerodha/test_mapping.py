@@ -156,6 +156,8 @@ POSITION = {
     "buy_value": 0,
     "sell_quantity": 65,
     "sell_value": Decimal("1560001.625"),
+    "day_buy_value": 0,
+    "day_sell_value": Decimal("1560001.625"),
 }
 
 
@@ -171,6 +173,37 @@ def test_position_keeps_the_brokers_average_exact() -> None:
         65,
         Decimal("1560001.625"),
     )
+
+
+@pytest.mark.parametrize(
+    ("carried", "bought", "sold", "close", "last", "m2m"),
+    [
+        (750, 0, 0, 100, 100, 0),  # lost yesterday, nothing today
+        (750, 0, 0, 100, 90, -7_500),
+        (750, 250, 0, 100, 90, -7_500),  # more at 90 today
+        (750, 0, 750, 100, 90, -7_500),  # closed at 90 today
+        (-750, 0, 0, 100, 90, 7_500),
+        (-750, 750, 250, 100, 90, 7_500),  # bought back, sold anew
+        (0, 250, 0, 100, 90, 0),
+        (750, 0, 0, 0, 90, -82_500),  # no previous close is told: from the entry at 200
+    ],
+)
+def test_what_a_carried_position_has_made_today_is_the_brokers_own_figure(
+    carried: int, bought: int, sold: int, close: int, last: int, m2m: int
+) -> None:
+    """Opened at 200 on an earlier day; what is done today is at 90."""
+    row = {
+        **POSITION,
+        "quantity": carried + bought - sold,
+        "overnight_quantity": carried,
+        "close_price": close,
+        "last_price": last,
+        "buy_value": max(0, carried) * 200 + bought * 90,
+        "sell_value": max(0, -carried) * 200 + sold * 90,
+        "day_buy_value": bought * 90,
+        "day_sell_value": sold * 90,
+    }
+    assert mapping.position_from_row(row, A).day_pnl_at(last * 100) == m2m
 
 
 ORDER: dict[str, Any] = {

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from app.domain.errors import AppError
+from app.domain.errors import AppError, Denied
 from app.domain.ids import InstrumentId, StopId
 from app.domain.instrument import Instrument
 from app.domain.money import Price, in_rupees
@@ -222,12 +222,16 @@ class Keeper:
         for stop in list(self._stops.values()):
             if stop.state is not StopState.ARMED:
                 continue
-            if stop.exit_at is not None and stop.exit_at <= now:
-                watching.fire(stop, FiredBy.TIME)
-            elif self._is_old(stop):
-                self.rewatch(stop)
-            elif self._beats % SEEN_BEATS == 0:
-                self._see(stop)
+            try:
+                if stop.exit_at is not None and stop.exit_at <= now:
+                    watching.fire(stop, FiredBy.TIME)
+                elif self._is_old(stop):
+                    self.rewatch(stop)
+                elif self._beats % SEEN_BEATS == 0:
+                    self._see(stop)
+            except Denied as failure:  # of this one alone: the others' time exits do not wait for it
+                if self._beats % SEEN_BEATS == 0:
+                    log.info("stop %s: %s", stop.id, failure.cause)
         self._save_soon()
 
     def passed(self, watch: Watch) -> None:

@@ -230,6 +230,24 @@ def test_a_time_that_passed_while_the_market_was_closed_waits_for_it_to_open() -
     assert len(play(script).exits) == 1
 
 
+def test_a_contract_that_is_listed_no_more_keeps_no_other_stop_from_its_time_exit() -> None:
+    async def script(rig: Rig) -> None:
+        day = 86_400 * 10**9
+        rig.instruments = {INFY.id: INFY, OPTION.id: OPTION}
+        rig.engine._instrument = rig.instruments.get
+        rig.last.update({INFY.id: 100_000, OPTION.id: 5_000})
+        await armed(rig, StopPlan(99_000))
+        rig.around.exits = rig.clock.now() + day
+        key = PositionKey(ACCOUNT, OPTION.id, Product.NRML)
+        stop = await armed(rig, StopPlan(4_000, time_exit=TimeExit(time(10, 0))), 500, key)
+        rig.instruments = {OPTION.id: OPTION}  # the list of the next morning
+        rig.engine._instrument = rig.instruments.get
+        rig.clock.set(rig.clock.now() + day)
+        assert (await rig.ended(stop)).fired_by is FiredBy.TIME
+
+    assert [request.instrument for request in play(script).exits] == [OPTION.id]
+
+
 # -- what it looks at --------------------------------------------------------------------------------------------------
 
 

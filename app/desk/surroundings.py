@@ -37,7 +37,8 @@ DAYS_BACK = {
     Interval.DAY: 400,
 }
 """Candles that an average range is worked out of: enough that where it began does not matter."""
-DAY: Nanos = 86_400 * SECOND
+HOUR: Nanos = 3600 * SECOND
+DAY: Nanos = 24 * HOUR
 LOOK_BACK: Nanos = 5 * DAY
 
 
@@ -122,15 +123,17 @@ class StopSurroundings:
         return self._underlyings.stand_in(underlying, ist_date(self._clock.now()))
 
     async def distance(self, index: Instrument, future: Instrument) -> Price | None:
-        """By the closes of the last minute that both have."""
+        """By the closes of the last minute that both have: of the last hour where it has one, days are many minutes."""
         now = self._clock.now()
-        closes = []
-        for instrument in (index, future):
-            found = await self._record.candles(instrument, Interval.MINUTE, now - LOOK_BACK, now)
-            closes.append({one.start: one.close for one in found if self.continuous(index.id, one.start)})
-        of_index, of_future = closes
-        both = max(of_index.keys() & of_future.keys(), default=None)
-        return None if both is None else of_future[both] - of_index[both]
+        for back in (HOUR, LOOK_BACK):
+            of_index, of_future = [
+                {one.start: one.close for one in await self._record.candles(each, Interval.MINUTE, now - back, now)}
+                for each in (index, future)
+            ]
+            for minute in sorted(of_index.keys() & of_future.keys(), reverse=True):
+                if self.continuous(index.id, minute):
+                    return of_future[minute] - of_index[minute]
+        return None
 
     async def price_at(self, instrument: Instrument, at: Nanos) -> Price | None:
         """Close of the minute; None where nothing was traded around it."""

@@ -13,6 +13,7 @@ from app.domain.money import Price
 from app.domain.portfolio import Position
 from app.domain.stop import Stop, StopPlan, StopState, TriggerSource
 from app.engine.arming import deny_levels
+from app.engine.distances import Distances
 from app.engine.levels import FAR, Levels
 from app.engine.minds import Fire, Following, Moved, Silence, StandIn, TopOfBook, TwoTrades
 from app.engine.surroundings import Surroundings
@@ -30,6 +31,7 @@ class Outlook:
     fire: Fire
     frozen: Callable[[InstrumentId], bool]
     """The exchange does not move this price now."""
+    distances: Distances
 
 
 def looks_at(plan: StopPlan, outlook: Outlook) -> Instrument | None:
@@ -92,7 +94,13 @@ def _look_at_underlying(watch: Watch, stop: Stop, underlying: Instrument, outloo
     if future is not None:
         beside = _place(watch, stop, future)
         beside.low = FAR
-        beside.mind = StandIn(mind, lambda: outlook.frozen(underlying.id), lambda: outlook.last_price(underlying.id))
+        beside.mind = StandIn(
+            mind,
+            (underlying.id, future.id),
+            outlook.distances,
+            lambda: outlook.frozen(underlying.id),
+            lambda: outlook.last_price(underlying.id),
+        )
         watch.others = (own, beside)
 
 

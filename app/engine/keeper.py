@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from app.domain.errors import AppError, Denied
@@ -18,6 +17,7 @@ from app.domain.ids import InstrumentId, StopId
 from app.domain.instrument import Instrument
 from app.domain.money import Price, in_rupees
 from app.domain.stop import FiredBy, Stop, StopPlan, StopState, TrailKind
+from app.engine.distances import Distances, Pair
 from app.engine.first_tick import FirstTick, must_look
 from app.engine.minds import StandIn
 from app.engine.record import StopRecord
@@ -38,8 +38,6 @@ SEEN_BEATS = 60
 """Every so many beats the last price of each armed stop is remembered."""
 AGAIN_SECONDS = 30.0
 """Before candles that could not be read are asked for again."""
-RECORD_TRIES = 5
-"""To learn how far a future was from its index."""
 SETTLED_SECONDS = 3.0
 """After a candle has ended, until the broker's record has it."""
 
@@ -53,6 +51,7 @@ class Keeper:
         clock: AccountClock,
         stops: Mapping[StopId, Stop],
         around: Surroundings,
+        distances: Distances,
         known: Callable[[InstrumentId], Instrument],
         last_price: Callable[[InstrumentId], Price | None],
         changed: Callable[[Stop], None],
@@ -62,6 +61,7 @@ class Keeper:
         self._clock = clock
         self._stops = stops
         self._around = around
+        self._distances = distances
         self._known = known
         self._last_price = last_price
         self._changed = changed
@@ -77,8 +77,6 @@ class Keeper:
         self._beating: asyncio.TimerHandle | None = None
         self._beats = 0
         self._ranges: dict[StopId, asyncio.Task[None]] = {}
-        self._finding = False
-        """The record is being asked how far futures are from their indices."""
 
     # -- levels that move --------------------------------------------------------------------------------------------
 
@@ -141,15 +139,8 @@ class Keeper:
             self._end_range(stop.id)
             task = self._tasks.start(self._keep_range(stop.id, stop.plan), f"range of stop {stop.id}")
             self._ranges[stop.id] = task
-        self.look_beside(stop)
         if self._beating is None:
             self._beating = asyncio.get_running_loop().call_later(0, self._beat)
-
-    def look_beside(self, stop: Stop) -> None:
-        """It has a fresh watch: its index may stand still already, and nobody measured how far its future was."""
-        if stop.plan.underlying is not None and not self._finding and self._lost():
-            self._finding = True
-            self._tasks.start(self._find_distances(), "futures beside indices that stand still")
 
     def end(self, stop: StopId) -> None:
         """It is not watched any more."""
@@ -181,34 +172,6 @@ class Keeper:
             left = length - self._clock.now() // SECOND % length
             await asyncio.sleep(left / max(self._clock.speed, 1.0) + SETTLED_SECONDS)
 
-    async def _find_distances(self) -> None:
-        """Of stops that were armed while their index stands still: the record tells how far its future was before."""
-        asked: Counter[tuple[InstrumentId, InstrumentId]] = Counter()
-        try:
-            while pair := next((pair for pair in self._lost() if asked[pair] < RECORD_TRIES), None):
-                asked[pair] += 1
-                try:
-                    distance = await self._around.distance(*map(self._known, pair))
-                except AppError as failure:
-                    log.info("distance of %s from %s: %s", pair[1], pair[0], failure.cause)
-                    await asyncio.sleep(AGAIN_SECONDS)
-                    continue
-                asked[pair] = RECORD_TRIES
-                for mind in self._lost().get(pair, ()):
-                    if distance is not None:
-                        mind.told(distance)
-        finally:
-            self._finding = False
-
-    def _lost(self) -> dict[tuple[InstrumentId, InstrumentId], list[StandIn]]:
-        """By index and future, what watches the future and does not know how far it is from the index."""
-        lost: dict[tuple[InstrumentId, InstrumentId], list[StandIn]] = {}
-        for watch in filter(None, map(self._watch, self._stops)):
-            for place in watch.others:
-                if isinstance(place.mind, StandIn) and place.mind.lost:
-                    lost.setdefault((watch.instrument, place.instrument), []).append(place.mind)
-        return lost
-
     # -- time --------------------------------------------------------------------------------------------------------
 
     def _beat(self) -> None:
@@ -232,7 +195,14 @@ class Keeper:
             except Denied as failure:  # of this one alone: the others' time exits do not wait for it
                 if self._beats % SEEN_BEATS == 0:
                     log.info("stop %s: %s", stop.id, failure.cause)
+        self._distances.seek(self._stand_ins())
         self._save_soon()
+
+    def _stand_ins(self) -> Iterator[Pair]:
+        for watch in filter(None, map(self._watch, self._stops)):
+            for place in watch.others:
+                if isinstance(place.mind, StandIn):
+                    yield place.mind.pair
 
     def passed(self, watch: Watch) -> None:
         """Its first tick of the day has been looked at."""

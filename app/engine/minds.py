@@ -13,6 +13,7 @@ from app.domain.ids import Nanos
 from app.domain.market import Tick
 from app.domain.money import Price
 from app.domain.stop import FiredBy, TriggerSource
+from app.engine.distances import Distances, Pair
 from app.engine.levels import FAR, Levels
 from app.engine.watch import Watch
 
@@ -223,40 +224,36 @@ class StandIn:
     """The nearest future of an index, while the index stands still in the closing auction: its price less the distance
     that it last had from the index."""
 
-    __slots__ = ("_basis", "_frozen", "_index_price", "_main")
+    __slots__ = ("_distances", "_frozen", "_index_price", "_main", "pair")
 
-    def __init__(self, main: Following, frozen: Callable[[], bool], index_price: LastPrice) -> None:
+    def __init__(
+        self, main: Following, pair: Pair, distances: Distances, frozen: Callable[[], bool], index_price: LastPrice
+    ) -> None:
         self._main = main
+        self.pair = pair
+        self._distances = distances
         self._frozen = frozen
         self._index_price = index_price
-        self._basis: Price | None = None
-
-    @property
-    def lost(self) -> bool:
-        """The index stands still, and how far the future was from it before is not known: nobody looked then."""
-        return self._basis is None and self._frozen()
-
-    def told(self, distance: Price) -> None:
-        """How far the future was from the index when that last moved, by the broker's record."""
-        if self._basis is None:
-            self._basis = distance
 
     def hit(self, price: Price, volume: int) -> FiredBy | None:
         """Measures the distance while the index moves, decides while it does not."""
         del volume
         if not self._frozen():
             index = self._index_price()
-            self._basis = None if index is None else price - index
+            if index is not None:
+                self._distances.measured(self.pair, price - index)
             return None
-        if self._basis is None:
+        distance = self._distances.of(self.pair)
+        if distance is None:
             return None
         self._main.heard = True
-        return self._main.watch.levels.hit(price - self._basis)
+        return self._main.watch.levels.hit(price - distance)
 
     def think(self, price: Price) -> None:
         """The levels follow it meanwhile."""
-        if self._basis is not None and self._frozen():
-            self._main.think(price - self._basis)
+        distance = self._distances.of(self.pair)
+        if distance is not None and self._frozen():
+            self._main.think(price - distance)
 
     def look(self, tick: Tick) -> FiredBy | None:
         """Not asked for."""

@@ -21,6 +21,7 @@ from app.engine.account import AccountState, PositionReading
 from app.engine.backstops import Backstops
 from app.engine.circuits import Circuits
 from app.engine.delivery import DELIVERED
+from app.engine.distances import Distances
 from app.engine.earlier_days import EarlierDays
 from app.engine.firing import Firing
 from app.engine.flight import FlightRecorder
@@ -72,7 +73,10 @@ class StopEngine:
         self._stops: Grouped[StopId, Stop, PositionKey] = Grouped(lambda stop: (stop.key,))
         self.on_changed: list[Callable[[Stop], None]] = []
         record = self._record
-        self._keeper = Keeper(record, state.clock, self._stops, around, self._known, last_price, self._set, tasks)
+        distances = Distances(state.account, around, state.clock, self._known, publish, tasks)
+        self._keeper = Keeper(
+            record, state.clock, self._stops, around, distances, self._known, last_price, self._set, tasks
+        )
         restated = Restated(record, state.clock, self._stops, around, self._known, self._set, publish, tasks)
         self._firing = Firing(
             state, orders, self._record, rules, self._stops, self._known, last_price, self._set, publish, tasks
@@ -87,6 +91,7 @@ class StopEngine:
             last_price,
             self._known,
             around,
+            distances,
             self._keeper.moved,
             restated.doubt,
             self._keeper.passed,

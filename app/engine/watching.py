@@ -20,6 +20,7 @@ from app.domain.money import Price
 from app.domain.order import Order, OrderKind, OrderRequest, Side
 from app.domain.portfolio import PositionKey
 from app.domain.stop import FiredBy, Stop
+from app.engine.distances import Distances
 from app.engine.exit_plan import cut, remaining
 from app.engine.first_tick import FirstTick, must_look
 from app.engine.furnish import Outlook, furnish, gains_of, looks_at
@@ -55,6 +56,7 @@ class Watching:
         last_price: Callable[[InstrumentId], Price | None],
         known: Callable[[InstrumentId], Instrument],
         around: Surroundings,
+        distances: Distances,
         moved: Moved,
         restated: Callable[[Watch, Price], None],
         passed: Callable[[Watch], None],
@@ -79,7 +81,7 @@ class Watching:
         self._around = around
         self._restated = restated
         self._on_passed = passed
-        self._outlook = Outlook(around, known, last_price, moved, self._fire_alone, self._is_frozen)
+        self._outlook = Outlook(around, known, last_price, moved, self._fire_alone, self._is_frozen, distances)
 
     def __len__(self) -> int:
         return 0 if self._table is None else len(self._table)

@@ -37,13 +37,18 @@ CLOSES = {
 class Recorded(FakeBroker):
     """Keeps minutes of the last day."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.starts: list[Nanos] = []
+
     async def candles(self, instrument: Instrument, interval: Interval, start: Nanos, end: Nanos) -> Sequence[Candle]:
         assert interval is Interval.MINUTE
+        self.starts.append(start)
         minutes = {at(f"2026-11-25T{told}:00") * 10**9: close for told, close in CLOSES[instrument.id].items()}
         return [Candle(at, close, close, close, close, 1) for at, close in minutes.items() if start <= at <= end]
 
 
-def surroundings(now: str) -> StopSurroundings:
+def surroundings(now: str, record: Recorded | None = None) -> StopSurroundings:
     """On a day whose closing auction begins at 15:15."""
 
     def heard(_event: Event) -> None:
@@ -55,14 +60,17 @@ def surroundings(now: str) -> StopSurroundings:
     clock = AccountClock()
     clock.set(at(now) * 10**9)
     state = AccountState(ACCOUNT, clock, heard)
-    state.attach(cast("BrokerSession", Recorded()))
+    state.attach(cast("BrokerSession", record or Recorded()))
     known = {one.id: one for one in (INDEX, FUTURE)}
     hours = TradingHours(CALENDAR, known.get, lambda instrument: instrument.kind is InstrumentKind.INDEX)
     return StopSurroundings(state, clock, hours, Underlyings({}, lambda *_: ()), no_outcome)  # type: ignore[arg-type]
 
 
 def test_how_far_a_future_was_is_told_by_the_last_minute_that_both_traded_in() -> None:
-    assert asyncio.run(surroundings("2026-11-25T15:21:00").distance(INDEX, FUTURE)) == 6_000
+    record = Recorded()
+    assert asyncio.run(surroundings("2026-11-25T15:21:00", record).distance(INDEX, FUTURE)) == 6_000
+    assert min(record.starts) >= at("2026-11-25T14:21:00") * 10**9, "days of minutes are not read for it"
+    assert asyncio.run(surroundings("2026-11-26T09:05:00").distance(INDEX, FUTURE)) == 6_000
 
 
 def test_a_record_without_a_minute_of_both_tells_nothing() -> None:

@@ -11,7 +11,7 @@ from fractions import Fraction
 import pytest
 
 from app.domain.errors import Denied, Unreachable
-from app.domain.events import StopChanged
+from app.domain.events import Level, Noticed, StopChanged
 from app.domain.ids import InstrumentId
 from app.domain.instrument import Exchange, Instrument, InstrumentKind, Product, Segment
 from app.domain.market import Depth, DepthLevel, Tick
@@ -28,7 +28,7 @@ from app.domain.stop import (
     TrailKind,
     TriggerSource,
 )
-from app.engine.keeper import AGAIN_SECONDS, RECORD_TRIES
+from app.engine.distances import AGAIN_SECONDS
 from tests.fakes.fast_loop import settle
 from tests.fakes.trading import ACCOUNT, INFY, KEY, OPTION, Rig
 from tests.unit.engine.rigged import play
@@ -481,16 +481,20 @@ def test_where_the_index_stands_still_its_future_decides_less_the_last_distance(
     assert len(play(script).exits) == 1
 
 
-@pytest.mark.parametrize("again", [False, True], ids=["armed", "watched anew"])
-def test_armed_while_the_index_stands_still_the_record_tells_how_far_its_future_was(again: bool) -> None:
+@pytest.mark.parametrize("when", ["before", "just after", "watched anew"])
+def test_where_the_index_stands_still_unmeasured_the_record_tells_how_far_its_future_was(when: str) -> None:
     async def script(rig: Rig) -> None:
-        rig.around.closed.add(INDEX.id)
         rig.around.apart = 6_000
-        stop = await on_index(rig, CALL, 75, 2_480_000, future=None if again else FUTURE)
-        if again:
+        if when != "just after":
+            rig.around.closed.add(INDEX.id)
+        stop = await on_index(rig, CALL, 75, 2_480_000, future=None if when == "watched anew" else FUTURE)
+        await settle()
+        if when == "just after":  # before the future has ticked once
+            rig.around.closed.add(INDEX.id)
+        if when == "watched anew":
             rig.around.future = FUTURE
             rig.engine.listed_anew()
-        await asyncio.sleep(0)
+        await asyncio.sleep(1.5)
         rig.tick(2_486_010, FUTURE.token)
         assert rig.exits == []
         rig.tick(2_486_000, FUTURE.token)
@@ -500,17 +504,82 @@ def test_armed_while_the_index_stands_still_the_record_tells_how_far_its_future_
     assert len(play(script).exits) == 1
 
 
-def test_a_record_that_cannot_be_read_is_asked_again_and_not_for_ever() -> None:
+def warnings(rig: Rig) -> list[str]:
+    return [event.title for event in rig.events if isinstance(event, Noticed) and event.level is Level.WARNING]
+
+
+def test_a_record_that_cannot_be_read_is_told_once_and_asked_until_it_tells() -> None:
     async def script(rig: Rig) -> None:
         rig.around.closed.add(INDEX.id)
-        rig.around.recorded = Denied("This broker keeps no candles.", "")
-        await on_index(rig, CALL, 75, 2_480_000)
+        rig.around.recorded = Unreachable("The broker's record cannot be reached.")
+        stop = await on_index(rig, CALL, 75, 2_480_000)
         await asyncio.sleep(20 * AGAIN_SECONDS)
         rig.tick(2_400_000, FUTURE.token)
         assert rig.exits == [], "how far it is from the index is not known"
-        assert len(rig.around.measured) == RECORD_TRIES
+        assert warnings(rig) == ["Nothing stands in for NSE:NIFTY 50"]
+        rig.around.recorded, rig.around.apart = None, 6_000
+        await asyncio.sleep(2 * AGAIN_SECONDS)
+        rig.tick(2_486_000, FUTURE.token)
+        await rig.ended(stop)
+
+    rig = play(script)
+    assert len(rig.exits) == 1
+    assert len(rig.around.measured) == 21
+    assert warnings(rig) == ["Nothing stands in for NSE:NIFTY 50"]
+
+
+def test_at_night_no_record_is_asked_how_far_a_future_was() -> None:
+    async def script(rig: Rig) -> None:
+        rig.around.closed |= {INDEX.id, FUTURE.id}
+        await on_index(rig, CALL, 75, 2_480_000)
+        await asyncio.sleep(20 * AGAIN_SECONDS)
+        assert (rig.around.measured, warnings(rig)) == ([], [])
 
     play(script)
+
+
+def test_a_stop_that_is_moved_in_the_auction_keeps_the_measured_distance() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await on_index(rig, CALL, 75, 2_480_000)
+        rig.tick(2_506_000, FUTURE.token)
+        rig.around.closed.add(INDEX.id)
+        rig.around.recorded = Denied("The key has no historical data.", "")
+        await rig.engine.move(stop.id, 2_481_000)
+        rig.tick(2_487_010, FUTURE.token)
+        assert rig.exits == []
+        rig.tick(2_487_000, FUTURE.token)
+        await rig.ended(stop)
+        assert warnings(rig) == []
+
+    assert len(play(script).exits) == 1
+
+
+BANK = replace(INDEX, id=InstrumentId("NSE:NIFTY BANK"), token=905, name="NIFTY BANK")
+
+
+def test_a_stop_that_is_moved_twice_while_another_index_cannot_be_read_is_guarded() -> None:
+    async def script(rig: Rig) -> None:
+        async def distance(index: Instrument, future: Instrument) -> int:
+            del future
+            if index.id == BANK.id:
+                await asyncio.sleep(10)
+                raise Unreachable("The broker's record cannot be reached.")
+            return 6_000
+
+        rig.around.distance = distance  # type: ignore[method-assign]
+        rig.around.closed |= {INDEX.id, BANK.id}
+        stop = await on_index(rig, CALL, 75, 2_480_000)
+        rig.instruments = {**rig.instruments, BANK.id: BANK}
+        rig.engine._instrument = rig.instruments.get
+        plan = StopPlan(2_520_000, source=TriggerSource.UNDERLYING, underlying=BANK.id)
+        await armed(rig, plan, 75, replace(stop.key, instrument=PUT.id))
+        for level in (2_481_000, 2_482_000):
+            await rig.engine.move(stop.id, level)
+            await asyncio.sleep(40)
+        rig.tick(2_488_000, FUTURE.token)
+        await rig.ended(stop)
+
+    assert [request.instrument for request in play(script).exits] == [CALL.id]
 
 
 def test_a_future_that_is_listed_after_the_stop_was_armed_stands_in_all_the_same() -> None:

@@ -190,6 +190,11 @@ class AccountDesk:
         """Prices reach the stops, or no session is open that could be missed."""
         return self.active and self.hub.state in (FeedState.LIVE, FeedState.CLOSED)
 
+    @property
+    def exit_may_come(self) -> bool:
+        """The market of an armed stop trades."""
+        return any(self.trades(stop.key.instrument) for stop in self.stops.stops if not stop.state.is_final)
+
     def adopt(self, stops: Sequence[Stop], strategies: Sequence[Strategy] = ()) -> None:
         """The journal's stops and strategies, before the first login of this run."""
         for stop in stops:

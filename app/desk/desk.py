@@ -146,6 +146,11 @@ class LocalDesk:
         return sum(desk.stops.watching + desk.stops.exiting for desk in self._workspace.accounts.values())
 
     @property
+    def exit_may_come(self) -> bool:
+        """The market of an armed stop trades: at any moment its exit may have to leave."""
+        return any(desk.exit_may_come for desk in self._workspace.accounts.values())
+
+    @property
     def waits_for(self) -> tuple[str, ...]:
         """What keeps `ready` waiting, account by account."""
         words = []

@@ -277,7 +277,8 @@ class Guard:
                     await self._turn.wait()
             except TimeoutError:
                 quiet = 0.0 if desk.armed else quiet + COUNT_SECONDS
-                garbage.turn(hurried=desk.armed > 0)
+                hurried = desk.exit_may_come
+                garbage.turn(hurried=hurried, quiet=not hurried)
             if quiet >= QUIET_SECONDS:
                 self._told("idle", "Nothing is armed any more.")
                 return _Outcome.NOTHING

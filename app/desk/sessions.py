@@ -185,7 +185,7 @@ class Sessions:
             await self.set_state(account, *self._why_dead(account, cause))
             armed = desk.stops.armed
             # At night nobody is woken for what can wait: the watch over tokens asks before the session opens.
-            if any(desk.trades(stop.key.instrument) for stop in desk.stops.stops if not stop.state.is_final):
+            if desk.exit_may_come:
                 self._workspace.publish(
                     Noticed(
                         Level.ALARM,

@@ -54,14 +54,18 @@ class GarbageCollector:
         gc.freeze()
 
     def set_aside(self) -> None:
-        """Spares what there is now from every later look, at no cost: what was loaded stays. A stop may be armed."""
+        """Spares what there is now from every later look, at no cost: what was loaded stays."""
         self._check()
         gc.freeze()
 
-    def turn(self, *, hurried: bool = False) -> None:
-        """Collects what is due: the young, now and then the middle generation, never the oldest. `hurried`: a stop is
-        armed, and what is due is set aside, for even counting it would keep an exit waiting."""
+    def turn(self, *, hurried: bool = False, quiet: bool = False) -> None:
+        """Collects what is due: the young, now and then the middle generation; the oldest where much is owed and the
+        moment is `quiet`. `hurried`: what is due is set aside, for even counting it would keep somebody waiting; until
+        the next quiet moment nothing that refers to itself is freed then."""
         self._check()
+        if quiet and self.owes:
+            self.collect_all()
+            return
         young = gc.get_count()[0]
         if young < YOUNG:
             return
@@ -83,7 +87,7 @@ class GarbageCollector:
             gc.collect(1 if middle else 0)
 
     def collect_all(self) -> None:
-        """Everything, the oldest generation and what was set aside too. Only while no stop is armed: it holds the
+        """Everything, the oldest generation and what was set aside too. Only while nobody waits: it holds the
         interpreter for long."""
         self._check()
         gc.unfreeze()

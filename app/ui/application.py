@@ -19,18 +19,22 @@ from qasync import QEventLoop
 
 from app.desk.api import Desk
 from app.desk.messages import VaultInfo
+from app.domain.events import FeedState
 from app.runtime.garbage import GarbageCollector
 from app.ui import theme
 from app.ui.bridge import Bridge, Submit
 from app.ui.dialogs.unlock import UnlockWindow
 
 if TYPE_CHECKING:
+    from app.ui.models.facts import Facts
     from app.ui.shell.main_window import MainWindow
 
 log = logging.getLogger(__name__)
 
 SWEEP_MS = 250
 """Between two looks at what the garbage collector has to do."""
+_ASLEEP = frozenset({FeedState.OFF, FeedState.CLOSED, FeedState.REFUSED})
+"""States of a feed in which no exit leaves: nothing of the account's trades, or it has no session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,14 +181,10 @@ class Workstation(QObject):
         self._loaded = True
 
     def _on_sweep(self) -> None:
-        self._garbage.turn(hurried=self._main is not None and bool(self._main.facts.armed()))
-        if self._garbage.owes and self._nobody_waits():
-            self._garbage.collect_all()
-
-    def _nobody_waits(self) -> bool:
-        """No stop is armed, and the trader works with another program: half a second of standstill hurts nobody."""
+        hurried = self._main is not None and exit_may_come(self._main.facts)
+        # While the trader works with another program, half a second of standstill hurts nobody.
         away = QApplication.applicationState() is not Qt.ApplicationState.ApplicationActive
-        return away and self._loaded and self._main is not None and not self._main.facts.armed()
+        self._garbage.turn(hurried=hurried, quiet=away and self._loaded and not hurried)
 
     async def _stop(self) -> None:
         """First no event reaches a widget, then everything below stops in order, then the widgets go."""
@@ -222,6 +222,11 @@ class Workstation(QObject):
     def _on_signal(self) -> None:
         log.info("asked to stop by the system")
         self._ended.set()
+
+
+def exit_may_come(facts: Facts) -> bool:
+    """Prices may reach an armed stop, and its exit have to leave at any moment."""
+    return any(facts.feed_state(account) not in _ASLEEP for account in {stop.key.account for stop in facts.armed()})
 
 
 class _Signals(QObject):

@@ -52,6 +52,19 @@ def test_what_another_thread_leaves_behind_dies_on_ours(collector: GarbageCollec
     assert len(deaths) == YOUNG * 2 // 5
 
 
+def test_what_a_hurry_set_aside_is_freed_at_the_next_quiet_moment(collector: GarbageCollector) -> None:
+    held: list[weakref.ref[Node]] = []
+    while not collector.owes:
+        held += litter()
+        collector.turn(hurried=True)
+    collector.turn(hurried=True)
+    collector.turn()
+    assert all(one() is not None for one in held)
+    collector.turn(quiet=True)
+    assert all(one() is None for one in held)
+    assert not collector.owes
+
+
 def test_a_little_litter_is_left_for_later(collector: GarbageCollector) -> None:
     gc.collect()
     one = weakref.ref(Node())

@@ -19,7 +19,7 @@ from app.domain.ids import InstrumentId, StrategyId
 from app.domain.instrument import Instrument
 from app.domain.money import Price
 from app.domain.strategy import Strategy, StrategyPlan, StrategyState, new_strategy_id
-from app.domain.strategy_times import Cycle, Outlook, clock_words, next_cycle
+from app.domain.strategy_times import Outlook, clock_words, next_cycle
 from app.engine.account import AccountState
 from app.engine.orders import OrderManager, new_order_tag
 from app.engine.rules import ExitRules
@@ -27,6 +27,7 @@ from app.engine.stops import StopEngine
 from app.engine.strategies import timers
 from app.engine.strategies.entries import Entries
 from app.engine.strategies.exits import Exits
+from app.engine.strategies.following import Following
 from app.engine.strategies.happenings import (
     Action,
     BrokerBack,
@@ -37,7 +38,6 @@ from app.engine.strategies.happenings import (
     FireExit,
     Guard,
     Happening,
-    NewDay,
     Pause,
     PlaceEntry,
     Release,
@@ -92,6 +92,7 @@ class StrategyEngine:
         self._publish = publish
         self._tasks = tasks
         self._record = StrategyRecord(journal, state.clock, publish)
+        self._following = Following(self.outlook, self._record)
         self._strategies: dict[StrategyId, Strategy] = {}
         self._locks: dict[StrategyId, asyncio.Lock] = {}
         self.queue = TaskQueue(tasks)
@@ -348,30 +349,22 @@ class StrategyEngine:
     def _due(self, strategy: Strategy, now: int) -> Happening | None:
         if strategy.state is _S.WAITING and timers.entry_is_due(strategy, now):
             if timers.entry_is_missed(strategy, now, self._since, self._state.clock.speed):
-                return EntryMissed(self._missed_words(strategy), self._next(strategy))
+                return EntryMissed(self._missed_words(strategy), self._following.cycle(strategy))
             return EntryDue(new_order_tag(), now)
         if strategy.state is _S.PAUSED and timers.entry_is_due(strategy, now):
-            return EntryMissed("", self._next(strategy))
+            return EntryMissed("", self._following.cycle(strategy))
         if strategy.state is _S.BROKER_UNREACHABLE:
             reading = self._state.reading
             back = self._state.active and reading is not None and reading.read_at > strategy.changed_at
-            return BrokerBack(self._next(strategy)) if back else None
+            return BrokerBack(self._following.cycle(strategy)) if back else None
         if timers.is_new_day(strategy, now):
             follows = strategy.plan.days.repeats and not strategy.ending and strategy.state is not _S.ABORTED
-            cycle = self._next(strategy) if follows else None
-            return None if cycle is None else NewDay(cycle)
+            return self._following.new_day(strategy) if follows else None
         return timers.exit_due(strategy, now, self._since)
 
     def _missed_words(self, strategy: Strategy) -> str:
         day = "" if strategy.day is None else f" of {strategy.day:%d %b}"
         return f"the entry{day} at {clock_words(strategy.plan.entry_second)} was missed and is skipped"
-
-    def _next(self, strategy: Strategy) -> Cycle | None:
-        try:
-            return self.outlook(strategy.plan).cycle
-        except Denied as failure:
-            log.info("strategy %s: %s", strategy.id, failure.cause)
-            return None
 
     async def _replan(self) -> None:
         """The calendar changed: a half day was announced, an exchange never closes after all."""
@@ -380,7 +373,9 @@ class StrategyEngine:
             if instrument is None or strategy.day is None or not strategy.state.is_running:
                 continue
             cas, now = self._hours.ends_in_auction(instrument), self._state.clock.now()
-            happening = timers.replanned(strategy, instrument, self._hours.calendar, now, self._next, cas=cas)
+            happening = timers.replanned(
+                strategy, instrument, self._hours.calendar, now, self._following.cycle, cas=cas
+            )
             if happening is not None:
                 await self._apply_quietly(strategy.id, happening)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-from app.domain.calendar import DayNews, TradingCalendar
+from app.domain.calendar import AlwaysOpen, DayNews, TradingCalendar
 from app.domain.instrument import Segment
 from app.domain.strategy import Days, DaysKind
 from tests.unit.engine.strategies.stage import PLAN, S, Stage, at, play, second
@@ -24,6 +25,24 @@ def test_times_follow_the_closing_auction_of_the_instrument() -> None:
         waiting = await stage.started(LATE)
         assert waiting.exit_at == at("2026-11-25 15:13")
         assert "leaves at 15:13 instead of 15:20" in waiting.note
+
+    play(script)
+
+
+def test_the_end_of_the_published_calendar_is_said_once_and_the_next_list_has_it_go_on() -> None:
+    async def script(stage: Stage) -> None:
+        stage.hours.calendar = PUBLISHED
+        stage.clock.jump(at("2026-12-31 09:19"))
+        await stage.started()
+        await stage.until(S.SOLD)
+        before = len(stage.notices)
+        stage.clock.jump(at("2027-01-01 09:00"))
+        await asyncio.sleep(3 * 86_400)
+        assert stage.notices[before:] == [
+            "It makes no entries, no day follows. No published calendar covers 01 Jan 2027."
+        ]
+        stage.hours.calendar = AlwaysOpen()
+        await stage.until(S.WAITING)
 
     play(script)
 

@@ -1,6 +1,7 @@
 """Moves a position to another product, and takes its stop along. Loop thread only.
 
-While the stop is between the two, nothing watches: that takes one request, and it is said aloud when it fails.
+While the stop is between the two, nothing watches: that takes one request. It is armed again whatever becomes of the
+conversion, and where that fails it is said aloud.
 """
 
 from __future__ import annotations
@@ -34,19 +35,23 @@ async def convert(workspace: Workspace, conversion: Conversion) -> None:
     if any(stop.state is not StopState.ARMED for stop in stops):
         raise Denied("The stop of this position is firing.", "Wait until the position is closed.")
     whole = conversion.quantity == abs(held)
-    for stop in stops if whole else ():
-        await desk.stops.disarm(stop.id)  # it would sell in the old product what is no longer there
-    detail = f"{conversion.quantity} from {key.product} to {conversion.to}"
+    what, detail = "converted", f"{conversion.quantity} from {key.product} to {conversion.to}"
+    keys: tuple[PositionKey, ...] = (key, there)
+    disarmed: list[Stop] = []
     try:
-        await broker.convert(conversion)
-    except AppError as failure:
-        await _audit(workspace, desk, key, "conversion failed", f"{detail}: {failure}")
         for stop in stops if whole else ():
-            await _arm_again(workspace, desk, stop, alone, (key, there))
+            await desk.stops.disarm(stop.id)  # it would sell in the old product what is no longer there
+            disarmed.append(stop)
+        await broker.convert(conversion)
+        keys = (there,)
+    except AppError as failure:
+        what, detail = "conversion failed", f"{detail}: {failure}"
         raise
-    await _audit(workspace, desk, key, "converted", detail)
-    for stop in stops if whole else ():
-        await _arm_again(workspace, desk, stop, alone, (there,))
+    finally:
+        # Whatever became of it: what was taken away guards again before anything else is done.
+        for stop in disarmed:
+            await _arm_again(workspace, desk, stop, alone, keys)
+        await _audit(workspace, desk, key, what, detail)
     await desk.state.read_positions()
 
 
@@ -82,4 +87,8 @@ async def _arm_again(
 
 async def _audit(workspace: Workspace, desk: AccountDesk, key: PositionKey, what: str, detail: str) -> None:
     entry = AuditEntry(desk.clock.now(), key.account, f"position:{key.instrument}", what, detail)
-    await workspace.journal.audit(entry)
+    try:
+        await workspace.journal.audit(entry)
+    except AppError as failure:
+        words = f"That {key.instrument} was to be converted ({what}) is not in the audit trail."
+        workspace.publish(Noticed(Level.WARNING, words, str(failure), "", key.account))

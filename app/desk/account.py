@@ -242,7 +242,7 @@ class AccountDesk:
                 start(self.books.keep_reconciled(), f"reconcile {self.account}"),
                 start(self._keep_time(), f"clock {self.account}"),
                 start(self._keep_day_stop(), f"portfolio stop {self.account}"),
-                start(self._trouble.run(broker, self._trading.instrument), f"prices that fail {self.account}"),
+                start(self._trouble.run(broker), f"prices that fail {self.account}"),
                 start(self._trading.charts.run(self.account, broker, self.clock.now), f"candles {self.account}"),
             ]
 

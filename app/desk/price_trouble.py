@@ -14,7 +14,6 @@ from app.domain.errors import AppError
 from app.domain.events import Event, FeedState, Level, Noticed
 from app.domain.guard import AccountGuarding
 from app.domain.ids import AccountId, InstrumentId
-from app.domain.instrument import Instrument
 from app.domain.market import Quote, Tick
 from app.domain.money import Price, said_price
 from app.domain.stop import Stop, StopState
@@ -81,9 +80,12 @@ class PriceTrouble:
         self._silent_since: float | None = None
         self._told = False
         self._polled_at = 0.0
+        self._polled: dict[InstrumentId, Price] = {}
+        """By the quotes of this silence."""
         prices.on_watched_tick = self._missed.look
+        stops.polled = self._price
 
-    async def run(self, broker: object, known: Callable[[InstrumentId], Instrument | None]) -> None:
+    async def run(self, broker: object) -> None:
         """For as long as a session lives."""
         self._missed.forget()
         loop = asyncio.get_running_loop()
@@ -96,11 +98,11 @@ class PriceTrouble:
             if self._silent_since is None:
                 self._silent_since = now
             if now - self._silent_since >= RED_SECONDS:
-                self._alarm()
+                self._alarm(asks=isinstance(broker, FullQuotes))
                 self._stops.backstops.tighten(tight=self._chosen(self._account).tightens)
             if self._chosen(self._account).polled_fires and now - self._polled_at >= POLL_SECONDS:
                 self._polled_at = now
-                await self._poll(broker, known)
+                await self._poll(broker)
 
     # -- silence -----------------------------------------------------------------------------------------------------
 
@@ -112,7 +114,7 @@ class PriceTrouble:
         armed = (stop for stop in self._stops.stops if stop.state is StopState.ARMED)
         return sum(self._trades(stop.key.instrument) for stop in armed)
 
-    def _alarm(self) -> None:
+    def _alarm(self, *, asks: bool) -> None:
         if self._told:
             return
         self._told = True
@@ -120,7 +122,7 @@ class PriceTrouble:
         count = "1 stop is" if blind == 1 else f"{blind} stops are"
         chosen = self._chosen(self._account)
         done = "Watch the market elsewhere; Stopline dials again and again, and no old price fires a stop."
-        if chosen.polled_fires:
+        if asks and chosen.polled_fires:
             done = "Quotes are asked for every two seconds and may fire them."
         behind = self._stops.backstops
         if chosen.tightens and (behind.backed or behind.triggers.backed):
@@ -138,6 +140,7 @@ class PriceTrouble:
 
     def _over(self) -> None:
         self._silent_since = None
+        self._polled.clear()
         self._stops.backstops.tighten(tight=False)
         if not self._told:
             return
@@ -150,29 +153,32 @@ class PriceTrouble:
 
     # -- quotes that are asked for -----------------------------------------------------------------------------------
 
-    async def _poll(self, broker: object, known: Callable[[InstrumentId], Instrument | None]) -> None:
-        """Quotes of what stops watch, through the same test as ticks. Raises nothing: the feed is what counts."""
+    async def _poll(self, broker: object) -> None:
+        """Quotes of what stops look at, through the same tests as ticks. Raises nothing: the feed is what counts."""
         if not isinstance(broker, FullQuotes):
             return
-        wanted = {stop.key.instrument for stop in self._stops.stops if stop.state is StopState.ARMED}
+        tokens = {name: token for token, name in self._stops.looked_at.items()}
         try:
-            quotes = await broker.quotes(sorted(wanted))
+            quotes = await broker.quotes(sorted(tokens))
         except AppError as failure:
             log.info("quotes of %s while its feed is silent: %s", self._account, failure.cause)
             return
-        if self._silent():  # else ticks have come meanwhile, and theirs is the newer word
-            self._stops.check(self._marks(quotes, known), perf_counter_ns())
+        if not self._silent():  # ticks have come meanwhile, and theirs is the newer word
+            return
+        fresh = [(tokens[name], one.tick) for name, one in quotes.items() if name in tokens and self._is_now(one.tick)]
+        self._polled.update({tick.instrument: tick.last_price for _, tick in fresh})
+        marks = [(token, tick.last_price, tick.volume or 0, _seconds(tick)) for token, tick in fresh]
+        self._stops.check(marks, perf_counter_ns())
+        for token, tick in fresh:
+            self._stops.rich.look(token, tick)
 
-    def _marks(
-        self, quotes: Mapping[InstrumentId, Quote], known: Callable[[InstrumentId], Instrument | None]
-    ) -> Sequence[tuple[int, Price, int, int]]:
-        marks = []
-        for name, quote in quotes.items():
-            instrument, tick = known(name), quote.tick
-            seconds = (tick.exchange_time or 0) // SECOND
-            if instrument is not None and seconds and self._prices.is_now(seconds):
-                marks.append((instrument.token, tick.last_price, tick.volume or 0, seconds))
-        return marks
+    def _is_now(self, tick: Tick) -> bool:
+        seconds = _seconds(tick)
+        return seconds > 0 and self._prices.is_now(seconds)
+
+    def _price(self, instrument: InstrumentId) -> Price | None:
+        """What the last quote said, while the feed says nothing."""
+        return self._polled.get(instrument) if self._polled and self._prices.state in _SILENT else None
 
     # -- trades that no packet showed --------------------------------------------------------------------------------
 
@@ -195,5 +201,8 @@ class PriceTrouble:
             )
         )
         if fires:
-            seconds = (tick.exchange_time or 0) // SECOND
-            self._stops.check([(stop.token, price, tick.volume or 0, seconds)], perf_counter_ns())
+            self._stops.check([(stop.token, price, tick.volume or 0, _seconds(tick))], perf_counter_ns())
+
+
+def _seconds(tick: Tick) -> int:
+    return (tick.exchange_time or 0) // SECOND

@@ -68,6 +68,8 @@ class StopEngine:
         self._record = StopRecord(journal, state.clock, publish)
         self._instrument = instrument
         self._last_price = last_price
+        self.polled: Callable[[InstrumentId], Price | None] = _nothing
+        """A price that was asked for because the feed is silent: newer than its last."""
         self._publish = publish
         self._tasks = tasks
         self._stops: Grouped[StopId, Stop, PositionKey] = Grouped(lambda stop: (stop.key,))
@@ -75,11 +77,11 @@ class StopEngine:
         record = self._record
         distances = Distances(state.account, around, state.clock, self._known, publish, tasks)
         self._keeper = Keeper(
-            record, state.clock, self._stops, around, distances, self._known, last_price, self._set, tasks
+            record, state.clock, self._stops, around, distances, self._known, self.last_price, self._set, tasks
         )
         restated = Restated(record, state.clock, self._stops, around, self._known, self._set, publish, tasks)
         self._firing = Firing(
-            state, orders, self._record, rules, self._stops, self._known, last_price, self._set, publish, tasks
+            state, orders, self._record, rules, self._stops, self._known, self.last_price, self._set, publish, tasks
         )
         self._watching = Watching(
             self._firing.terms,
@@ -88,7 +90,7 @@ class StopEngine:
             counts,
             self._firing.on_shots,
             self._firing.replied,
-            last_price,
+            self.last_price,
             self._known,
             around,
             distances,
@@ -133,7 +135,7 @@ class StopEngine:
             self._known,
             tasks,
             journal.gtt_backstops,
-            last_price,
+            self.last_price,
         )
         self._earlier = EarlierDays(state, record, self.backstops.triggers, self._set, self.close_elsewhere)
         self._yesterday = Yesterday(state, self._stops, publish)
@@ -150,7 +152,7 @@ class StopEngine:
             Releases(state, record, self._stops, around),
             around,
             self._known,
-            last_price,
+            self.last_price,
             self._set,
             publish,
             self.close_elsewhere,
@@ -227,6 +229,16 @@ class StopEngine:
     def armed_on(self, token: int) -> list[Stop]:
         """Those that watch this instrument's own price now."""
         return [self._stops[stop] for stop in self._watching.watched_by(token) if stop in self._stops]
+
+    @property
+    def looked_at(self) -> Mapping[int, InstrumentId]:
+        """Whose prices decide and price the exits of watched stops, by token."""
+        return self._watching.names
+
+    def last_price(self, instrument: InstrumentId) -> Price | None:
+        """The newest that is known."""
+        asked = self.polled(instrument)
+        return self._last_price(instrument) if asked is None else asked
 
     def when_watched(self, handler: Callable[[Mapping[int, InstrumentId]], None]) -> None:
         """Calls with what must be subscribed in full mode whenever that changes."""
@@ -349,3 +361,7 @@ class StopEngine:
         self._publish(StopChanged(stop))
         for handler in self.on_changed:
             handler(stop)
+
+
+def _nothing(instrument: InstrumentId) -> None:
+    del instrument

@@ -100,6 +100,11 @@ class Watching:
         """Whose whole ticks are wanted after the check."""
         return _NONE if self._table is None else self._table.rich_names
 
+    @property
+    def names(self) -> Mapping[int, InstrumentId]:
+        """Everything that stops look at, and what their exits trade."""
+        return _NONE if self._table is None else self._table.names
+
     def look(self, token: int, tick: Tick) -> None:
         """A whole tick of one of them."""
         if self._table is not None:

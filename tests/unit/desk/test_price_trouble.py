@@ -7,19 +7,22 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
+import pytest
+
 from app.desk.hours import TradingHours
 from app.desk.price_trouble import PriceTrouble
 from app.domain.events import FeedState, Level, Noticed
 from app.domain.guard import AccountGuarding
 from app.domain.ids import AccountId, InstrumentId
 from app.domain.instrument import Exchange, Product, Segment
-from app.domain.market import Quote, Tick
+from app.domain.market import Depth, DepthLevel, Quote, Tick
 from app.domain.order import Side
 from app.domain.portfolio import PositionKey
-from app.domain.stop import StopPlan, StopState, is_backstop
+from app.domain.stop import StopPlan, StopState, TriggerSource, is_backstop
 from tests.fakes.fast_loop import run
 from tests.fakes.trading import ACCOUNT, INFY, KEY, OPTION, Rig
 from tests.unit.desk.test_hours import CALENDAR, at
+from tests.unit.engine.test_plans import CALL, FUTURE, INDEX, armed, on_index
 
 SECOND = 1_000_000_000
 NOW = 1_800_000_000
@@ -36,16 +39,21 @@ class Stream:
 
 
 class Asked:
-    """A broker whose quotes carry the exchange's time."""
+    """A broker whose quotes carry the exchange's time. Something is traded between two of them."""
 
-    def __init__(self, price: int, seconds: int = NOW) -> None:
-        self.tick = Tick(INFY.id, price, 0, exchange_time=seconds * SECOND, volume=9)
+    def __init__(self, price: int, seconds: int = NOW, bid: int = 0, **more: int) -> None:
+        self.prices = {INFY.id: price, **{InstrumentId(name): of for name, of in more.items()}}
+        self.depth = Depth((DepthLevel(bid, 10, 1),), (DepthLevel(bid, 10, 1),)) if bid else None
+        self.seconds = seconds
         self.times = 0
 
     async def quotes(self, instruments: Sequence[InstrumentId]) -> Mapping[InstrumentId, Quote]:
         self.times += 1
-        assert list(instruments) == [INFY.id]
-        return {INFY.id: Quote(self.tick)}
+        return {name: Quote(self._tick(name)) for name in instruments}
+
+    def _tick(self, name: InstrumentId) -> Tick:
+        at = self.seconds * SECOND
+        return Tick(name, self.prices[name], 0, exchange_time=at, volume=self.times, depth=self.depth)
 
 
 def _open(_instrument: InstrumentId) -> bool:
@@ -69,7 +77,7 @@ def play(
             lambda _account: AccountGuarding(account, **chosen),
             rig.events.append,
         )
-        task = asyncio.create_task(trouble.run(broker, lambda _name: INFY))
+        task = asyncio.create_task(trouble.run(broker))
         await script(rig, stream)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -166,6 +174,66 @@ def test_backstops_move_up_to_their_stops_and_back_where_the_trader_chose_so() -
     seen.clear()
     play(script)
     assert seen == [98_000, 98_000, 98_000]
+
+
+async def within(rig: Rig, stream: Stream, seconds: float) -> int:
+    """Exits so many seconds after the feed fell silent."""
+    stream.state = FeedState.SILENT
+    await asyncio.sleep(seconds)
+    return len(rig.exits)
+
+
+LOOKS = [TriggerSource.LAST, TriggerSource.DOUBLE_LAST, TriggerSource.BID_ASK, TriggerSource.MID]
+
+
+@pytest.mark.parametrize(("bid", "seconds"), [(98_000, 4.0), (0, 9.0)], ids=["seen at once", "after the longest wait"])
+@pytest.mark.parametrize("source", LOOKS)
+def test_quotes_that_are_asked_for_fire_whatever_the_stop_looks_at(
+    source: TriggerSource, bid: int, seconds: float
+) -> None:
+    async def script(rig: Rig, stream: Stream) -> None:
+        rig.last[INFY.id] = 100_000  # the feed's last word
+        await armed(rig, StopPlan(99_000, source=source, longest_wait=5))
+        assert await within(rig, stream, seconds) == 1
+
+    play(script, Asked(98_000, bid=bid), polled_fires=True)
+
+
+def test_once_the_feed_speaks_again_its_price_is_the_newer_word() -> None:
+    async def script(rig: Rig, stream: Stream) -> None:
+        rig.last[INFY.id] = 100_000
+        await armed(rig, StopPlan(99_000, source=TriggerSource.MID, longest_wait=5))
+        assert await within(rig, stream, 4) == 0
+        stream.state = FeedState.LIVE
+        await asyncio.sleep(30)
+        assert rig.exits == []
+
+    play(script, Asked(98_000), polled_fires=True)
+
+
+@pytest.mark.parametrize(
+    ("index", "future", "auction", "exits"),
+    [(2_400_000, 2_510_000, False, 1), (2_500_000, 2_480_000, True, 1), (2_500_000, 2_510_000, False, 0)],
+    ids=["index", "its future in the auction", "neither"],
+)
+def test_the_underlying_and_what_stands_in_for_it_are_asked_for(
+    index: int, future: int, auction: bool, exits: int
+) -> None:
+    async def script(rig: Rig, stream: Stream) -> None:
+        rig.last[CALL.id] = 20_000
+        await on_index(rig, CALL, 75, 2_480_000, last_trigger=10_000)
+        rig.around.apart = 6_000
+        if auction:
+            rig.around.closed.add(INDEX.id)
+        assert await within(rig, stream, 5) == exits
+
+    play(script, Asked(1, **{INDEX.id: index, FUTURE.id: future, CALL.id: 20_000}), polled_fires=True)
+
+
+def test_a_broker_without_quotes_is_not_said_to_be_asked() -> None:
+    rig = play(silence, object(), polled_fires=True)
+    (told,) = [event for event in rig.events if isinstance(event, Noticed) and event.level is Level.ALARM]
+    assert "Quotes" not in told.next_step
 
 
 async def missed(rig: Rig, stream: Stream) -> None:

@@ -12,6 +12,8 @@ In words:
 * Reads have total deadlines and size caps. Prices are integers in the instrument's minor unit, ids of the broker are
   strings. Quantities are units; where a broker counts lots (MCX, NCO, CDS, BCD) they may stay lots, in orders, fills
   and positions alike, and `Position.multiplier` says how many units one is. P&L and charges go by that.
+* A position of an earlier day says what was carried over (`carried_quantity`, `carried_cost`): the day's P&L counts
+  that from `close_price`, and from the entry where the close is not told (0).
 * Everything runs on the loop thread. `ExitLine.fire` and the feed's `marks` callback are the hot path: synchronous,
   no logging, no allocation worth the name, no exception.
 

@@ -44,7 +44,8 @@ class Outcome:
 
     def day_result(self, price: Price) -> Paise | None:
         """Net of the whole day in the instrument, closed at a price; None where that is the open part alone."""
-        if all(fill.side is not self.position.exit_side for fill in self.fills):
+        only_opened = all(fill.side is not self.position.exit_side for fill in self.fills)
+        if only_opened and not self.position.carried_quantity:
             return None
         gross = paise(self.position.day_pnl_at(price))
         fills = self._in_units([*self.fills, self._closing(price)])

@@ -21,7 +21,8 @@ from app.ui.widgets.text import label
 
 _STEP = 500_00
 _COUNTED = (
-    "Counted: the day after the charges so far, open positions at their last prices; what closing them costs is not."
+    "Counted: the day after the charges so far, open positions at their last prices, carried ones from the previous"
+    " close; what closing them costs is not."
 )
 _WHEN = "Tighter holds at once, looser from tomorrow."
 

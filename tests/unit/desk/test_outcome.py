@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 from app.desk.outcome import Outcome
@@ -49,6 +50,17 @@ def test_the_loss_of_a_stop_leaves_out_what_was_lost_in_the_share_before() -> No
     assert day is not None
     assert -725_00 < day < -700_00
     assert once.day_result(94_00) is None, "one figure where there is only one"
+
+
+def test_a_carried_positions_day_begins_at_the_previous_close() -> None:
+    bought = outcome(CRUDE, Product.NRML, 1, "5000", [fill(CRUDE.id, BUY, 1, 5_000, DAY)])
+    cost = Decimal(5_000)
+    held = replace(bought.position, close_price=5_200_00, carried_quantity=1, carried_cost=cost)
+    carried = replace(bought, position=held, fills=[])
+    assert 50_00 < carried.open_part(5_100_00) < 100_00
+    day = carried.day_result(5_100_00)
+    assert day is not None
+    assert -150_00 < day < -100_00
 
 
 def test_at_the_line_of_break_even_a_stop_costs_nothing() -> None:

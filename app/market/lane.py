@@ -24,6 +24,9 @@ QUIET_SECONDS = 30.0
 """The same while none of the canaries trades (MCX in the evening, currencies before 09:15). What is left may be one
 contract, quiet for longer than `SILENT_SECONDS`; that for so long not even a bid of it changed is seldom. Where it was
 so, the redial brings what the feed last knew, and nobody is alarmed."""
+CALMEST = 8
+"""So many times `QUIET_SECONDS` at most: a redial that brought nothing but what was known has shown a quiet market, and
+the next one waits twice as long."""
 REDIAL_SECONDS = 6.0
 """A silent stream is dropped and dialled again after this long."""
 
@@ -109,6 +112,8 @@ class Lane:
         self._closed_at = 0.0
         """When nothing that is carried traded, last: silence counts from the opening on."""
         self._redialled_at = 0.0
+        self._calm = 1
+        """So many times the patience, where the market may be quiet."""
 
     @property
     def running(self) -> bool:
@@ -169,12 +174,13 @@ class Lane:
             self._become(FeedState.CLOSED)
             return False
         quiet = min(quiet, now - self._closed_at)
-        if quiet < patient:
+        if quiet < (patient if patient < QUIET_SECONDS else patient * self._calm):
             return False
         self._become(FeedState.SILENT)
         if quiet < REDIAL_SECONDS or now - self._redialled_at < REDIAL_SECONDS:
             return False
         self._redialled_at = now
+        self._calm = min(2 * self._calm, CALMEST)
         return True
 
     async def redial(self) -> None:
@@ -194,6 +200,8 @@ class Lane:
         if wanted:
             self._show(self._feed, payload, received_at, wanted)
         self.data_at = time.monotonic()
+        if self.data_at - self._connected_at > SILENT_SECONDS:
+            self._calm = 1  # not the first answer: prices move
         if self.state is not FeedState.LIVE:
             self._become(FeedState.LIVE)
         self._hub.taken(self._feed, payload, received_at)

@@ -227,6 +227,31 @@ def test_where_the_market_may_be_quiet_only_a_long_silence_has_the_stream_dialle
     play(script)
 
 
+def test_a_market_that_proves_quiet_has_its_stream_dialled_again_less_and_less() -> None:
+    async def script(scene: Scene) -> None:
+        scene.patience = QUIET_SECONDS
+        scene.want("stops", 3)
+        guard = scene.wires[0]
+
+        async def redialled_after(first: int, last: int) -> None:
+            guard.sink.connected()
+            guard.price(3, 100)  # what the feed last knew
+            before = guard.redials
+            await asyncio.sleep(first)
+            assert guard.redials == before
+            await asyncio.sleep(last - first)
+            assert guard.redials == before + 1
+
+        for seconds in (30, 60, 120, 240, 240):
+            await redialled_after(seconds - 1, seconds + 1)
+        guard.sink.connected()
+        await asyncio.sleep(5)
+        guard.price(3, 101)  # it moves
+        await redialled_after(29, 31)
+
+    play(script)
+
+
 def test_an_opening_is_no_reason_to_dial_again_for_the_silence_of_the_night() -> None:
     async def script(scene: Scene) -> None:
         scene.patience = None

@@ -291,6 +291,7 @@ class Sessions:
             if desk is None or record.token_expires_at is None:
                 continue
             info = self._workspace.factory(record.broker).info
+            armed = (desk.instrument(stop.key.instrument) for stop in desk.stops.stops if not stop.state.is_final)
             facts = TokenFacts(
                 record.state,
                 record.token_expires_at,
@@ -298,6 +299,7 @@ class Sessions:
                 renewable=self._renewable(record),
                 tried_at=self.watch.tried_at(record.id),
                 asked_at=self.watch.asked_at(record.id),
+                markets=frozenset(known.segment for known in armed if known is not None),
             )
             clock = desk.clock
             yield Watched(

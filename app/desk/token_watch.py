@@ -56,6 +56,8 @@ class TokenFacts:
     tried_at: Nanos | None = None
     """The last renewal that failed."""
     asked_at: Nanos | None = None
+    markets: frozenset[Segment] = frozenset()
+    """Of its armed stops: MCX trades in the evening of many a holiday of shares."""
 
 
 def wish(facts: TokenFacts, now: Nanos, calendar: Calendar) -> Wish:
@@ -71,14 +73,16 @@ def wish(facts: TokenFacts, now: Nanos, calendar: Calendar) -> Wish:
         return Wish.ASK if facts.asked_at is None or facts.asked_at < facts.expires_at - AHEAD else Wish.NOTHING
     if not facts.state.dead:
         return Wish.NOTHING  # a login now would die with this one
-    due = _due(now, calendar)
+    due = _due(now, calendar, facts.markets)
     return Wish.ASK if due is not None and (facts.asked_at is None or facts.asked_at < due) else Wish.NOTHING
 
 
-def _due(now: Nanos, calendar: Calendar) -> Nanos | None:
+def _due(now: Nanos, calendar: Calendar, markets: frozenset[Segment]) -> Nanos | None:
     """The last moment of this trading day at which a login was to be asked for; None at night and on holidays."""
     moment = to_datetime(now)
-    if calendar.day_kind(moment.date(), Segment.EQUITY) is DayKind.CLOSED or moment.time() >= LAST_ASK:
+    kinds = {segment: calendar.day_kind(moment.date(), segment) for segment in {Segment.EQUITY, *markets}}
+    closed = kinds[Segment.EQUITY] is DayKind.CLOSED and DayKind.TRADING not in kinds.values()
+    if closed or moment.time() >= LAST_ASK:
         return None
     passed = [at for at in ASK_AT if at <= moment.time()]
     return from_datetime(datetime.combine(moment.date(), passed[-1], IST)) if passed else None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 import pytest
@@ -11,6 +12,7 @@ from app.domain.calendar import TradingCalendar
 from app.domain.errors import Damaged, SessionExpired, Unreachable
 from app.domain.events import Event, Level, LoginAsked, Noticed, SessionState
 from app.domain.ids import AccountId, Nanos
+from app.domain.instrument import Segment
 from app.runtime.clock import IST, from_datetime
 from app.runtime.paths import resource
 from app.runtime.secret import Secret
@@ -28,10 +30,17 @@ def at(text: str) -> Nanos:
     return from_datetime(datetime.fromisoformat(text).replace(tzinfo=IST))
 
 
-def night(state: SessionState, asked: str = "", expires: str = "2026-11-25 06:00") -> TokenFacts:
+def night(
+    state: SessionState, asked: str = "", expires: str = "2026-11-25 06:00", markets: Iterable[Segment] = ()
+) -> TokenFacts:
     """A Kite token: dies at six, cannot be renewed."""
     return TokenFacts(
-        state, at(expires), dies_at_fixed_hour=True, renewable=False, asked_at=at(asked) if asked else None
+        state,
+        at(expires),
+        dies_at_fixed_hour=True,
+        renewable=False,
+        asked_at=at(asked) if asked else None,
+        markets=frozenset(markets),
     )
 
 
@@ -52,6 +61,9 @@ DEAD, ALIVE = SessionState.EXPIRED, SessionState.ACTIVE
         ("2026-11-25 23:45", night(DEAD), Wish.NOTHING),
         ("2026-11-28 09:00", night(DEAD), Wish.NOTHING),  # Saturday
         ("2026-12-25 09:00", night(DEAD), Wish.NOTHING),  # Christmas
+        ("2026-11-24 09:00", night(DEAD), Wish.NOTHING),  # a holiday of shares
+        ("2026-11-24 09:00", night(DEAD, markets={Segment.COMMODITY}), Wish.ASK),  # MCX trades in its evening
+        ("2026-11-28 09:00", night(DEAD, markets={Segment.COMMODITY, Segment.CURRENCY}), Wish.NOTHING),
         ("2026-11-25 10:00", night(ALIVE, expires="2026-11-26 06:00"), Wish.NOTHING),
         ("2026-11-25 10:00", night(SessionState.LOGGED_OUT), Wish.NOTHING),  # the trader's own choice
     ],

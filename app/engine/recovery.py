@@ -26,21 +26,32 @@ RETRY_SECONDS = 1.0
 
 
 async def recover(state: AccountState, engine: StopEngine, publish: Callable[[Event], None]) -> None:
-    """Brings every open stop back to watching, to following, or to a close that is proven.
+    """Brings every open stop back to watching, to following, or to a close that is proven. One that is being changed or
+    disarmed meanwhile is looked at when that is over: what watched it went with the session before.
 
     Keeps trying while reads fail; ends early when the session dies (the next login starts it again).
     """
+    while await _round(state, engine, publish):
+        while engine.claimed():
+            await engine.released()
+
+
+async def _round(state: AccountState, engine: StopEngine, publish: Callable[[Event], None]) -> bool:
+    """All that can be brought back now. True: some were in the hands of a verb."""
     first = await _read(state)
     if not engine.unwatched():
-        return
+        return bool(engine.claimed())
     await engine.backstops.triggers.looked()  # what they have sent meanwhile is in the order book, under a tag of ours
     await _orders(state)
     await asyncio.sleep(LOOKUP_SPACING)
     await _orders(state)
     second = await _read(state)
     # Only now: in the meantime the trader may have moved or disarmed one.
-    stops = engine.unwatched()
+    stops, claimed = engine.unwatched(), bool(engine.claimed())
     for stop in stops:
+        if engine.find(stop.id) is not stop or engine.is_claimed(stop):
+            claimed = True
+            continue
         try:
             await _settle(stop, _exits(state, stop), (first, second), engine)
         except AppError as failure:
@@ -66,6 +77,7 @@ async def recover(state: AccountState, engine: StopEngine, publish: Callable[[Ev
             repeat_key=f"recovered:{state.account}",
         )
     )
+    return claimed
 
 
 def _exits(state: AccountState, stop: Stop) -> list[Order]:

@@ -69,6 +69,7 @@ class StopVerbs:
         self._leaves: defaultdict[PositionKey, asyncio.Lock] = defaultdict(asyncio.Lock)
         self.busy: set[PositionKey | StopId] = set()
         """What is being changed."""
+        self._let_go = asyncio.Event()
 
     async def arm(self, key: PositionKey, plan: StopPlan) -> Stop:
         """Guards a position, or a share of it. Returns when the exit is durable and the level watches.
@@ -333,6 +334,12 @@ class StopVerbs:
             yield
         finally:
             self.busy.discard(key)
+            self._let_go.set()
+
+    async def released(self) -> None:
+        """Until a verb lets go of what it is busy with."""
+        self._let_go.clear()
+        await self._let_go.wait()
 
     def _guardable(self, key: PositionKey) -> tuple[Position, Instrument]:
         if not self._state.active or not self._watching.attached:

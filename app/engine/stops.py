@@ -160,6 +160,7 @@ class StopEngine:
         self._keeper.rewatch = self._rewatch = self._shares.rewatch = verbs.rewatch
         self._shares.tell_levels = self._keeper.tell
         self._busy = verbs.busy
+        self.released = verbs.released
         self.arm = verbs.arm
         self.move = verbs.move
         self.change = verbs.change
@@ -292,15 +293,24 @@ class StopEngine:
 
     def unwatched(self) -> list[Stop]:
         """Open stops that nothing watches or follows, and that no verb is busy with."""
-        return [
-            stop
-            for stop in self._stops.values()
-            if not stop.state.is_final
+        return [stop for stop in self._stops.values() if self._lacks_watch(stop) and not self.is_claimed(stop)]
+
+    def claimed(self) -> list[Stop]:
+        """Open stops that nothing watches or follows, and that a verb is busy with: when it has let go they may still
+        be."""
+        return [stop for stop in self._stops.values() if self._lacks_watch(stop) and self.is_claimed(stop)]
+
+    def _lacks_watch(self, stop: Stop) -> bool:
+        return (
+            not stop.state.is_final
             and stop.state is not StopState.SUSPENDED
-            and not {stop.key, stop.id} & self._busy
             and stop.id not in self._firing
             and self._watching.of(stop.id) is None
-        ]
+        )
+
+    def is_claimed(self, stop: Stop) -> bool:
+        """A verb is busy with it."""
+        return not {stop.key, stop.id}.isdisjoint(self._busy)
 
     async def close_elsewhere(self, stop: Stop, note: str) -> None:
         """The position is proven gone without an exit of ours. What rests behind the stop may have done it, or has to

@@ -102,9 +102,7 @@ async def _settle(
     held = [reading.quantity(stop.key) * -stop.side.sign for reading in readings]
     if max(held) <= 0 and not engine.settles(stop, readings[1]):
         # Shares that do not trade now, or holdings that could not be read: unknown is not flat.
-        await engine.rearm(
-            stop, stop.quantity, "after a restart or a new login; its shares are counted when they trade"
-        )
+        await engine.rearm(stop, None, "after a restart or a new login; its shares are counted when they trade")
         return
     if max(held) <= 0:
         await engine.close_elsewhere(stop, "position was closed while Stopline was away")

@@ -236,13 +236,14 @@ class StopVerbs:
             self._set(disarmed)
             return disarmed
 
-    async def rearm(self, stop: Stop, quantity: int, reason: str) -> None:
-        """Watches again, under a fresh tag: an exit of an earlier run may not be mistaken for the next one.
+    async def rearm(self, stop: Stop, held: int | None, reason: str) -> None:
+        """Watches again, under a fresh tag: an exit of an earlier run may not be mistaken for the next one. `held`:
+        units of the whole position, of which the stop has its share; None: not known, it keeps its own.
 
         The journal has the stop already: one that cannot be written now leaves no position unguarded.
         Raises Denied without a session or a rule.
         """
-        quantity = self._shares.of_held(stop, quantity)
+        quantity = stop.quantity if held is None else self._shares.of_held(stop, held)
         if quantity <= 0:
             await self._close_elsewhere(stop, "its share of the position was closed elsewhere")
             return

@@ -268,7 +268,7 @@ class StopEngine:
         moved = await follow_rename(old, new, self._stops, self._watching, self._record, self._set, self._publish)
         for stop in moved:
             if stop.state is StopState.ARMED and self._watching.attached:
-                await self.rearm(stop, stop.quantity, stop.note)
+                await self.rearm(stop, None, stop.note)
 
     # -- recovery ----------------------------------------------------------------------------------------------------
 

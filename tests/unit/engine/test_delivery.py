@@ -169,6 +169,26 @@ def test_after_a_restart_what_is_not_known_of_shares_ends_no_stop(hidden: str) -
     play(script)
 
 
+def test_before_the_opening_both_stops_of_a_holding_are_watched_again() -> None:
+    """At half past eight the shares of yesterday are neither positions nor holdings yet."""
+
+    async def script(rig: Rig) -> None:
+        await see(rig, day=100)
+        stops = [await rig.engine.arm(SHARES, StopPlan(level, quantity=50)) for level in (99_000, 98_000)]
+        rig.log_out()
+        rig.clock.set(rig.clock.now() + DAY)
+        rig.broker.held = {}
+        rig.around.closed = {INFY.id}
+        rig.log_in()
+        await rig.recover()
+        rig.around.closed = set()
+        await see(rig, held(0, t1=100))
+        assert [(rig.of(stop).state, rig.of(stop).quantity) for stop in stops] == [(StopState.ARMED, 50)] * 2
+        assert rig.engine.watching == 2
+
+    play(script)
+
+
 async def sold_beside(rig: Rig, stop: Stop, units: int, *listed: Holding) -> int:
     """The exit has sold 50 when another terminal sells so many, and it sells 5 more before that is known. What the
     broker shows of the day at the end. `listed`: the holdings as they are read in between."""

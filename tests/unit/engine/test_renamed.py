@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+import pytest
+
 from app.domain.ids import InstrumentId
 from app.domain.instrument import Instrument
 from app.domain.stop import StopPlan, StopState
@@ -89,3 +91,19 @@ def test_a_stop_that_has_fired_is_followed_under_the_name_it_left_by() -> None:
         assert (await rig.ended(stop)).state is StopState.CLOSED
 
     play(script)
+
+
+@pytest.mark.parametrize(("held", "levels"), [(100, (99_000, 98_000)), (-100, (101_000, 102_000))])
+def test_two_stops_of_one_position_both_go_along(held: int, levels: tuple[int, int]) -> None:
+    async def script(rig: Rig) -> None:
+        rig.broker.hold(KEY, held)
+        await rig.state.read_positions()
+        stops = [await rig.engine.arm(KEY, StopPlan(level, quantity=50)) for level in levels]
+        await rename(rig)
+        await rig.state.read_positions()
+        assert rig.engine.watching == 2
+        rig.tick(levels[1])
+        for stop in stops:
+            assert (await rig.ended(stop)).state is StopState.CLOSED
+
+    assert [exit_.quantity for exit_ in play(script).broker.placed] == [50, 50]

@@ -23,8 +23,11 @@ log = logging.getLogger(__name__)
 
 AGAIN_SECONDS = 30.0
 """Before a record that did not tell is asked again."""
-FRESH: Nanos = 3600 * SECOND
+HOUR: Nanos = 3600 * SECOND
+FRESH = HOUR
 """What was measured longer ago decides too, and the record is asked for better."""
+OLD = 96 * HOUR
+"""A long weekend. What is older decides nothing: futures near their index as they end."""
 
 Pair = tuple[InstrumentId, InstrumentId]
 """Index and future."""
@@ -65,7 +68,9 @@ class Distances:
 
     def seek(self, pairs: Iterable[Pair]) -> None:
         """Asks the record about those of them that matter now and that are not known. Call it every second."""
-        now = asyncio.get_running_loop().time()
+        now, long_ago = asyncio.get_running_loop().time(), self._clock.now() - OLD
+        self._apart = {pair: known for pair, known in self._apart.items() if known[1] > long_ago}
+        self._told.difference_update(self._apart)
         for pair in set(pairs):
             if now >= self._not_before.get(pair, 0.0) and self._is_lost(pair):
                 self._not_before[pair] = math.inf

@@ -554,6 +554,23 @@ def test_a_stop_that_is_moved_in_the_auction_keeps_the_measured_distance() -> No
     assert len(play(script).exits) == 1
 
 
+def test_a_distance_of_last_week_decides_nothing() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await on_index(rig, CALL, 75, 2_480_000)
+        rig.tick(2_506_000, FUTURE.token)
+        await rig.engine.disarm(stop.id)
+        rig.clock.set(rig.clock.now() + 7 * 86_400 * 10**9)
+        rig.around.closed.add(INDEX.id)
+        rig.around.recorded = Denied("The key has no historical data.", "")
+        await rig.engine.arm(stop.key, stop.plan)
+        await asyncio.sleep(1.5)
+        rig.tick(2_400_000, FUTURE.token)
+        assert rig.exits == []
+        assert warnings(rig) == ["Nothing stands in for NSE:NIFTY 50"]
+
+    play(script)
+
+
 BANK = replace(INDEX, id=InstrumentId("NSE:NIFTY BANK"), token=905, name="NIFTY BANK")
 
 

@@ -28,13 +28,13 @@ from app.desk.flatten_messages import FlattenChoice, FlattenPlan, FlattenReport
 from app.desk.flatten_reading import EXITING, books, plan_of, together
 from app.desk.patience import READ_SECONDS, patiently, soon
 from app.desk.workspace import Workspace
-from app.domain.errors import AppError, Denied
+from app.domain.errors import AppError, Denied, NotYet
 from app.domain.events import AuditEntry, Level, Noticed
 from app.domain.instrument import Product
 from app.domain.money import said_price
 from app.domain.order import Order, OrderStatus, Purpose
 from app.domain.portfolio import Position, PositionKey
-from app.domain.stop import FiredBy, StopState
+from app.domain.stop import FiredBy
 from app.engine.exit_plan import LOOKUP_SPACING
 
 log = logging.getLogger(__name__)
@@ -170,14 +170,13 @@ class FlattenDesk:
     async def _leave(self, work: Work, key: PositionKey) -> None:
         desk = work.desk
         try:
-            for stop in desk.stops.stops_on(key):
-                if stop.state is StopState.SUSPENDED:  # it waits for an answer that is moot now
-                    await desk.stops.disarm(stop.id)
             # Without an exit line (a command beside no workstation) nothing can be fired; then no stop watches either.
             if key.product is Product.CO or not desk.stops.can_fire:
                 await desk.orders.square_off(key)
             else:
                 await desk.stops.leave(key, FiredBy.TRADER)
+        except NotYet as failure:
+            log.info("%s is tried again: %s", key.instrument, failure.cause)
         except AppError as failure:
             work.refused.setdefault(key, str(failure))  # it is asked once; whether it is flat all the same is read
         else:

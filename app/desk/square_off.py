@@ -5,17 +5,21 @@ only.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from functools import partial
 
 from app.desk.account import AccountDesk
-from app.desk.patience import READ_SECONDS, soon
-from app.domain.errors import AppError, Denied
+from app.desk.patience import AGAIN_SECONDS, READ_SECONDS, soon
+from app.domain.errors import AppError, Denied, NotYet
 from app.domain.ids import OrderId
 from app.domain.portfolio import PositionKey
-from app.domain.stop import FiredBy, StopState
+from app.domain.stop import FiredBy, Stop
 
 log = logging.getLogger(__name__)
+
+WATCHED_SECONDS = 10.0
+"""Until the stops of a position must be watched again after a login."""
 
 
 async def square_off(desk: AccountDesk, key: PositionKey) -> OrderId:
@@ -32,11 +36,21 @@ async def square_off(desk: AccountDesk, key: PositionKey) -> OrderId:
         if desk.state.reading is None:
             raise
         log.info("%s is closed by what was known last: %s", key.instrument, failure)
-    for stop in desk.stops.stops_on(key):
-        if stop.state is StopState.SUSPENDED:  # it waits for an answer that is moot now
-            await desk.stops.disarm(stop.id)
     desk.orders.deny_leaving(key)
-    left = await desk.stops.leave(key, FiredBy.TRADER)
+    left = await _leave(desk, key)
     if not left:
         raise Denied("This position is being closed already.", "See the stops list.")
     return OrderId(left[0].tag())
+
+
+async def _leave(desk: AccountDesk, key: PositionKey) -> list[Stop]:
+    """Stops that are being changed, or in the seconds after a login are not watched again yet, are waited for."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + WATCHED_SECONDS
+    while True:
+        try:
+            return await desk.stops.leave(key, FiredBy.TRADER)
+        except NotYet:
+            if loop.time() >= until:
+                raise
+        await asyncio.sleep(AGAIN_SECONDS)

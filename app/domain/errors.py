@@ -3,6 +3,7 @@
     AppError
       Denied             ours, before sending: limits, market closed, quantity off the lot
         NeverArrived     sent, and proven absent from the order book
+        NotYet           in a moment it can be done
       BrokerError        the broker's side
         Rejected         refused, and proved so
           AuthorisationNeeded  holdings must be released at the depository first; `url` asks for it
@@ -62,6 +63,10 @@ class Denied(AppError):
 
 class NeverArrived(Denied):
     """Sent, not answered, and proven absent from the order book: nothing was traded."""
+
+
+class NotYet(Denied):
+    """What it needs is being made ready: the same is asked again a moment later."""
 
 
 class BrokerError(AppError):

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from app.brokers.base import ExitLine
-from app.domain.errors import Denied
+from app.domain.errors import Denied, NotYet
 from app.domain.events import Event, StopChanged
 from app.domain.ids import InstrumentId, Nanos, StopId
 from app.domain.instrument import Instrument
@@ -143,20 +143,31 @@ class StopVerbs:
             return moved
 
     async def leave(self, key: PositionKey, why: FiredBy) -> list[Stop]:
-        """Closes a whole position now through its stops; what no stop owns gets one of its own. Raises Denied in words,
-        also where the market is closed."""
+        """Closes a whole position now through its stops; what no stop owns gets one of its own. Raises Denied in words:
+        where the market is closed nothing is touched; NotYet while its stops are being changed, or not watched again
+        after a login."""
         async with self._leaves[key]:  # asked twice at once, what no stop owns would be sold twice
+            position, instrument = self._guardable(key)
+            if not self._around.continuous(instrument.id, self._state.clock.now()):
+                by_hand = "Nothing is sent by itself: close it once its market is open."
+                then = "It is closed when its market opens." if why is FiredBy.PORTFOLIO else by_hand
+                raise Denied(f"{instrument.symbol} does not trade now and is not closed.", then)
+            if not self._has_holding(position):
+                for stop in self._stops_on(key):
+                    if stop.state is StopState.SUSPENDED:  # it waits for an answer that is moot now
+                        await self.disarm(stop.id, owed=True)
             return await self._leave(key, why)
 
     async def _leave(self, key: PositionKey, why: FiredBy) -> list[Stop]:
         position, instrument = self._guardable(key)
         last = self._last_price(instrument.id) or position.last_price
-        leaving, today = self._shares.leaving(key), self._bought_today(key)
+        leaving = self._shares.leaving(key)
         free = min(self._shares.free(key, position.quantity), abs(position.quantity) - leaving)
         owners = self._stops_on(key)
-        if key.product in DELIVERED and abs(today) < abs(position.quantity):
-            # Holdings are behind it: the day's units leave, by a share of their own, and no stop of the holding fires.
-            free = min(max(0, today) - leaving, self._shares.free(key, position.quantity, yielding=True))
+        if self._has_holding(position):
+            # The day's units leave, by a share of their own, and no stop of the holding fires.
+            free = max(0, self._bought_today(key)) - leaving
+            free = min(free, self._shares.free(key, position.quantity, yielding=True))
             owners = []
             if free <= 0 and not leaving:
                 raise Denied(f"What is left of {instrument.symbol} is a holding.", "Sell holdings by an order.")
@@ -175,7 +186,7 @@ class StopVerbs:
             and not leaving
             and not any(self._stops[s.id].state in (StopState.FIRED, StopState.EXITING) for s in owners)
         ):
-            raise Denied(f"{instrument.symbol} does not trade now.", "It is closed when its market opens.")
+            raise NotYet(f"The stops of {instrument.symbol} are not watched again yet.", "Try again in a moment.")
         return left
 
     async def resume(self, stop_id: StopId, plan: StopPlan) -> Stop:
@@ -213,8 +224,9 @@ class StopVerbs:
         for one that is not armed."""
         return self._watching.fire(self._armed(stop_id), why)
 
-    async def disarm(self, stop_id: StopId) -> Stop:
-        """Ends the watch at once; returns when that is durable. Where it cannot be made durable, it watches on."""
+    async def disarm(self, stop_id: StopId, *, owed: bool = False) -> Stop:
+        """Ends the watch at once; returns when that is durable. Where it cannot be made durable, it watches on; `owed`:
+        it ends all the same, and the journal owes it."""
         stop = self._stops.get(stop_id) if self._is_suspended(stop_id) else None
         stop = stop or self._armed(stop_id)
         with self._claim(stop_id):
@@ -227,7 +239,7 @@ class StopVerbs:
             now = self._state.clock.now()
             disarmed = replace(stop, state=StopState.DISARMED, closed_at=now, note="disarmed by the trader")
             try:
-                await self._record.save(disarmed, "disarmed", "")
+                await (self._record.keep if owed else self._record.save)(disarmed, "disarmed", "")
             except BaseException:
                 if watch is not None and line is self._watching.line:
                     self._watching.start(watch)
@@ -295,6 +307,11 @@ class StopVerbs:
         self._watching.take_over(watch)
         self._keeper.begin(stop)
 
+    def _has_holding(self, position: Position) -> bool:
+        """Shares of earlier days are behind a position of delivery."""
+        key = position.key
+        return key.product in DELIVERED and abs(self._bought_today(key)) < abs(position.quantity)
+
     def _bought_today(self, key: PositionKey) -> int:
         return 0 if self._state.reading is None else self._state.reading.bought_today(key)
 
@@ -327,9 +344,9 @@ class StopVerbs:
 
     @contextlib.contextmanager
     def _claim(self, key: PositionKey | StopId) -> Iterator[None]:
-        """One change at a time: the journal may not end with the older of two. Raises Denied."""
+        """One change at a time: the journal may not end with the older of two. Raises NotYet."""
         if key in self.busy:
-            raise Denied("The stop of this position is being changed already.", "Try again in a moment.")
+            raise NotYet("The stop of this position is being changed already.", "Try again in a moment.")
         self.busy.add(key)
         try:
             yield

@@ -1,0 +1,128 @@
+"""Flatten all and Close: what stands in the way of an exit, and what is said where there is none."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from app.desk.account import AccountDesk
+from app.desk.flatten import FlattenDesk
+from app.desk.flatten_messages import FlattenChoice, FlattenReport
+from app.desk.square_off import square_off
+from app.desk.workspace import Workspace
+from app.domain.stop import FiredBy, StopPlan, StopState
+from tests.fakes.trading import ACCOUNT, INFY, KEY, Rig
+from tests.unit.engine.rigged import play_quoted as play
+from tests.unit.engine.test_plans import armed
+
+
+def desk_of(rig: Rig) -> AccountDesk:
+    desk = SimpleNamespace(
+        account=ACCOUNT,
+        active=True,
+        clock=rig.clock,
+        state=rig.state,
+        orders=rig.orders,
+        stops=rig.engine,
+        broker=rig.broker,
+        strategies=SimpleNamespace(strategies=()),
+        instrument=rig.instruments.get,
+    )
+    return cast("AccountDesk", desk)
+
+
+async def flatten(rig: Rig) -> FlattenReport:
+    desk = desk_of(rig)
+    workspace = SimpleNamespace(
+        account=lambda account: desk, live=lambda: [desk], journal=rig.journal, publish=rig.events.append
+    )
+    return await FlattenDesk(cast("Workspace", workspace)).run(FlattenChoice())
+
+
+async def suspended(rig: Rig) -> None:
+    """Its prices were restated: it waits for the trader's answer."""
+    stop = await armed(rig, StopPlan(99_000))
+    rig.engine._watching.stop(stop.id)
+    rig.engine._set(replace(rig.of(stop), state=StopState.SUSPENDED))
+
+
+def test_a_full_disk_behind_a_suspended_stop_holds_nothing_back() -> None:
+    async def script(rig: Rig) -> None:
+        await suspended(rig)
+        rig.journal.broken = True
+        assert (await flatten(rig)).verified
+        assert rig.broker.held[KEY] == 0
+        assert any("The journal cannot be written" in alarm for alarm in rig.alarms)
+
+    play(script)
+
+
+@pytest.mark.parametrize("why", [FiredBy.TRADER, FiredBy.PORTFOLIO])
+def test_close_and_the_portfolio_stop_close_what_a_suspended_stop_guards(why: FiredBy) -> None:
+    async def script(rig: Rig) -> None:
+        await suspended(rig)
+        rig.journal.broken = True
+        if why is FiredBy.TRADER:
+            await square_off(desk_of(rig), KEY)
+        else:
+            await rig.engine.leave(KEY, why)
+        await asyncio.sleep(3)
+        assert rig.broker.held[KEY] == 0
+
+    play(script)
+
+
+@pytest.mark.parametrize("way", ["flatten", "close"])
+def test_right_after_a_login_it_waits_until_the_stops_are_watched_again(way: str) -> None:
+    async def script(rig: Rig) -> None:
+        await armed(rig, StopPlan(99_000))
+        rig.log_out()
+        rig.log_in()
+        recovery = asyncio.create_task(rig.recover())
+        await asyncio.sleep(0.1)
+        if way == "flatten":
+            assert (await flatten(rig)).verified
+        else:
+            await square_off(desk_of(rig), KEY)
+            await asyncio.sleep(3)
+        await recovery
+        assert ([one.quantity for one in rig.exits], rig.broker.held[KEY]) == ([100], 0)
+
+    play(script)
+
+
+def test_a_stop_that_is_being_changed_is_waited_for() -> None:
+    async def script(rig: Rig) -> None:
+        await suspended(rig)
+        (stop,) = rig.engine.stops
+        rig.engine._busy.add(stop.id)
+        asyncio.get_running_loop().call_later(5, rig.engine._busy.discard, stop.id)
+        assert (await flatten(rig)).verified
+        assert rig.broker.held[KEY] == 0
+
+    play(script)
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+def test_where_the_market_is_closed_it_says_that_nothing_is_sent_and_touches_no_stop(guarded: bool) -> None:
+    async def script(rig: Rig) -> None:
+        rig.broker.hold(KEY, 100)
+        await rig.state.read_positions()
+        if guarded:
+            await rig.engine.arm(KEY, StopPlan(99_000))
+        before = [(stop.state, stop.trigger) for stop in rig.engine.stops]
+        rig.around.closed.add(INFY.id)
+        (said,) = (await flatten(rig)).not_flat
+        assert "INFY does not trade now and is not closed. Nothing is sent by itself" in said
+        assert [(stop.state, stop.trigger) for stop in rig.engine.stops] == before
+        rig.around.closed.clear()
+        rig.tick(100_500)
+        await asyncio.sleep(60)
+        assert [(stop.state, stop.trigger) for stop in rig.engine.stops] == before
+        assert rig.exits == []
+
+    play(script)

@@ -35,6 +35,7 @@ from app.domain.money import said_price
 from app.domain.order import Order, OrderStatus, Purpose
 from app.domain.portfolio import Position, PositionKey
 from app.domain.stop import FiredBy
+from app.engine.entry_bar import NoEntries
 from app.engine.exit_plan import LOOKUP_SPACING
 
 log = logging.getLogger(__name__)
@@ -110,8 +111,8 @@ class FlattenDesk:
 
     async def _flatten(self, work: Work) -> None:
         """Entries are refused meanwhile: what is cancelled may not be asked for again by a timer."""
-        orders = work.desk.orders
-        before, orders.entries_refused = orders.entries_refused, "Everything is being flattened."
+        bar = work.desk.orders.bar
+        bar.set(NoEntries.FLATTENING, True)
         # No exit waits for the disk.
         asked = asyncio.ensure_future(self._audit(work.desk, "asked", choice_words(work.choice)))
         try:
@@ -119,7 +120,7 @@ class FlattenDesk:
         except AppError as failure:
             work.failed.append(f"{work.desk.account}: {failure}")
         finally:
-            orders.entries_refused = before
+            bar.set(NoEntries.FLATTENING, False)
         await asked
         words = "; ".join(work.failed) or "two readings of the broker's books show it"
         await self._audit(work.desk, "not flat" if work.failed else "verified flat", words)

@@ -17,6 +17,7 @@ from app.domain.account import Endpoints
 from app.domain.errors import AppError, Denied, LoginFailed, SessionExpired
 from app.domain.events import FeedState, Level, Noticed, SessionChanged, SessionState
 from app.domain.ids import AccountId
+from app.engine.entry_bar import NoEntries
 from app.runtime.clock import SECOND, SystemClock
 from app.runtime.redaction import redact
 from app.runtime.secret import Secret
@@ -220,8 +221,7 @@ class Sessions:
         record = self._workspace.record(account)
         if record.state is not state or record.last_error != reason:
             await self._workspace.save(replace(record, state=state, last_error=reason))
-        paused = state is SessionState.PAUSED
-        self._workspace.account(account).orders.entries_refused = "The account is paused." if paused else ""
+        self._workspace.account(account).orders.bar.set(NoEntries.PAUSED, state is SessionState.PAUSED)
         self.announce(self._workspace.record(account))
 
     def announce(self, record: AccountRecord) -> None:

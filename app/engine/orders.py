@@ -28,6 +28,7 @@ from app.engine.absences import Absences
 from app.engine.account import AccountState
 from app.engine.arming import closing_request, deny_reversal, open_position
 from app.engine.attempts import ACKNOWLEDGED_LOOKUPS, REFUSED
+from app.engine.entry_bar import EntryBar
 from app.engine.exit_plan import LOOKUP_SPACING
 from app.engine.gtts import GttOrders
 from app.engine.late_refusals import LateRefusals
@@ -91,8 +92,7 @@ class OrderManager:
         self.fire = self.wire.fire
         """A prepared exit over the exit line, now."""
         self.gtts = GttOrders(state, self.wire, journal)
-        self.entries_refused = ""
-        """Why no position may be opened or enlarged now; empty: it may. Exits never ask."""
+        self.bar = EntryBar(state)
         self.gate: Callable[[OrderRequest], Awaitable[None]] = _open_gate
         """Raises Denied for what the account may not enter now. Never asked for an exit."""
         self.log = OrderLog(state, journal, publish, tasks)
@@ -173,19 +173,8 @@ class OrderManager:
 
     async def _admit(self, request: OrderRequest) -> None:
         """Raises Denied where the trader or the portfolio stop lets no entry through now."""
-        self._deny_entry(request)
+        self.bar.deny(request)
         await self.gate(request)
-
-    def _deny_entry(self, request: OrderRequest) -> None:
-        """While entries are refused only what makes a known position smaller may go."""
-        if not self.entries_refused:
-            return
-        reading, key = self._state.reading, PositionKey(request.account, request.instrument, request.product)
-        held = 0 if reading is None else reading.quantity(key)
-        if held * request.side.sign >= 0 or abs(held) < request.quantity:
-            raise Denied(
-                f"{self.entries_refused} Only orders that make a position smaller are taken.", "Resume it first."
-            )
 
     def _give_up(self, placing: Placing, status: OrderStatus, words: str) -> None:
         """There is no such order at the broker."""

@@ -14,7 +14,10 @@ from app.desk.flatten import FlattenDesk
 from app.desk.flatten_messages import FlattenChoice, FlattenReport
 from app.desk.square_off import square_off
 from app.desk.workspace import Workspace
+from app.domain.errors import Denied
+from app.domain.order import OrderKind, OrderRequest, Side
 from app.domain.stop import FiredBy, StopPlan, StopState
+from app.engine.entry_bar import NoEntries
 from tests.fakes.trading import ACCOUNT, INFY, KEY, Rig
 from tests.unit.engine.rigged import play_quoted as play
 from tests.unit.engine.test_plans import armed
@@ -124,5 +127,31 @@ def test_where_the_market_is_closed_it_says_that_nothing_is_sent_and_touches_no_
         await asyncio.sleep(60)
         assert [(stop.state, stop.trigger) for stop in rig.engine.stops] == before
         assert rig.exits == []
+
+    play(script)
+
+
+async def refused(rig: Rig) -> str:
+    """A buy, and why it was not taken."""
+    try:
+        await rig.orders.place(OrderRequest(ACCOUNT, INFY.id, Side.BUY, 10, KEY.product, OrderKind.MARKET))
+    except Denied as failure:
+        return str(failure)
+    return ""
+
+
+@pytest.mark.parametrize("paused", [True, False])
+def test_entries_are_refused_while_it_flattens_and_afterwards_as_the_account_stands_then(paused: bool) -> None:
+    async def script(rig: Rig) -> None:
+        await armed(rig, StopPlan(99_000))
+        rig.line.free = 0  # the exit waits for a connection
+        rig.orders.bar.set(NoEntries.PAUSED, not paused)
+        flattening = asyncio.create_task(flatten(rig))
+        await asyncio.sleep(0.5)
+        rig.orders.bar.set(NoEntries.PAUSED, paused)  # by hand; or a login that was renewed ends a pause
+        assert "being flattened" in await refused(rig)
+        await flattening
+        told = await refused(rig)
+        assert told.startswith("The account is paused.") if paused else not told
 
     play(script)

@@ -1,0 +1,44 @@
+"""Why no position may be opened or enlarged now. Each reason stands for itself: one that ends lifts no other."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from app.domain.errors import Denied
+from app.domain.order import OrderRequest
+from app.domain.portfolio import PositionKey
+from app.engine.account import AccountState
+
+
+class NoEntries(Enum):
+    """A reason, in words, with what ends it; the first that stands is told."""
+
+    FLATTENING = ("Everything is being flattened.", "Wait until that has ended.")
+    PAUSED = ("The account is paused.", "Resume it first.")
+
+
+class EntryBar:
+    """One account's. Exits never ask."""
+
+    def __init__(self, state: AccountState) -> None:
+        self._state = state
+        self._reasons: set[NoEntries] = set()
+
+    @property
+    def why(self) -> NoEntries | None:
+        """The most important reason; None: entries are let through."""
+        return next((reason for reason in NoEntries if reason in self._reasons), None)
+
+    def set(self, reason: NoEntries, stands: bool) -> None:
+        """A reason begins, or ends."""
+        (self._reasons.add if stands else self._reasons.discard)(reason)
+
+    def deny(self, request: OrderRequest) -> None:
+        """Raises Denied, but for what makes a known position smaller."""
+        if self.why is None:
+            return
+        reading, key = self._state.reading, PositionKey(request.account, request.instrument, request.product)
+        held = 0 if reading is None else reading.quantity(key)
+        if held * request.side.sign >= 0 or abs(held) < request.quantity:
+            cause, step = self.why.value
+            raise Denied(f"{cause} Only orders that make a position smaller are taken.", step)

@@ -286,8 +286,11 @@ class OrderManager:
         instrument = self._instrument(key.instrument)
         if instrument is None:
             raise Denied(f"{key.instrument} is not in the instrument list.", "Refresh the instruments.")
-        rule = self._rules.rule(key.account.partition("-")[0], instrument, to_datetime(self._state.clock.now()).date())
+        day = to_datetime(self._state.clock.now()).date()
+        rule = self._rules.rule(key.account.partition("-")[0], instrument, day)
         request = closing_request(position, rule, instrument, self._last_price(key.instrument))
+        if 0 < self._rules.slice_size(instrument, day) < request.quantity:
+            request = replace(request, autoslice=self.wire.slices)
         self._leaving[key] = await self.place(request, purpose=Purpose.EXIT, closing=True)
         return self._leaving[key]
 

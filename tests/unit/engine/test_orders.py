@@ -64,6 +64,20 @@ def test_a_refused_order_is_resolved_and_raised(failure: Exception, status: Orde
     play(script)
 
 
+def test_a_position_above_the_freeze_quantity_is_closed_in_slices() -> None:
+    async def scene() -> None:
+        rules = ExitRules.parse(TEXT, freeze="exchange,underlying,since,quantity\nNSE,*,2016-01-01,50\n")
+        rig = Rig(rules=rules)
+        rig.broker.freeze = 50
+        rig.broker.hold(KEY, 120)
+        await rig.state.read_positions()
+        await rig.orders.square_off(KEY)
+        assert ([request.quantity for request in rig.exits], rig.broker.held[KEY]) == ([50, 50, 20], 0)
+        await rig.tasks.stop()
+
+    run(scene())
+
+
 def test_an_order_that_the_broker_takes_and_turns_down_afterwards_is_said_aloud() -> None:
     async def script(rig: Rig, orders: OrderManager) -> None:
         rig.broker.answers = ["rejected", "rejected", "resting"]

@@ -1,0 +1,45 @@
+"""A token dies: whoever has stops whose market trades is called."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from app.domain.errors import SessionExpired
+from app.domain.events import Event, Level, Noticed
+from app.domain.instrument import Exchange, Instrument, Segment
+from tests.fakes.trading import OPTION
+from tests.unit.desk.profiles import make_profile, opened
+from tests.unit.desk.test_hours import at
+from tests.unit.storage.samples import A, stop
+
+CRUDE = replace(OPTION, exchange=Exchange.MCX, segment=Segment.COMMODITY)
+SHARE = replace(OPTION, exchange=Exchange.NSE, segment=Segment.EQUITY)
+
+
+@pytest.mark.parametrize(
+    ("moment", "guarded", "called"),
+    [
+        ("2026-11-26T11:00:00", SHARE, True),
+        ("2026-11-26T20:00:00", SHARE, False),
+        ("2026-11-26T20:00:00", CRUDE, True),
+        ("2026-11-24T20:00:00", CRUDE, True),  # a holiday of shares
+        ("2026-11-27T00:10:00", CRUDE, False),
+    ],
+)
+async def test_stops_are_blind_is_said_while_their_own_market_trades(
+    tmp_path: Path, moment: str, guarded: Instrument, called: bool
+) -> None:
+    await make_profile(tmp_path, 3)
+    async with opened(tmp_path) as desk:
+        heard: list[Event] = []
+        desk.listen(heard.append)
+        workspace = desk._workspace
+        account = workspace.account(A)
+        account.clock.set(at(moment) * 10**9)
+        account.hours._instrument = {stop(1).key.instrument: guarded}.get
+        await workspace.session_died(A, SessionExpired("It is over."))
+        said = [event.title for event in heard if isinstance(event, Noticed) and event.level is Level.ALARM]
+        assert said == (["Stops are blind"] if called else [])

@@ -17,6 +17,7 @@ from app.domain.instrument import Product
 from app.domain.order import Side
 from app.domain.strategy import NEXT, OPEN, Days, DaysKind, Leaving, Strategy, StrategyPlan, StrategyState
 from app.domain.strategy_times import Cycle
+from app.engine.strategies.entry_rules import ATTEMPTS
 from app.engine.strategies.happenings import (
     Adopted,
     Armed,
@@ -48,8 +49,8 @@ from app.engine.strategies.happenings import (
     Start,
     Tell,
 )
+from app.engine.strategies.moves import Decision
 from app.engine.strategies.plan import TABLE, decide
-from app.engine.strategies.rules import ATTEMPTS, Decision
 
 S = StrategyState
 PLAN = StrategyPlan(

@@ -255,12 +255,12 @@ class Entries:
         loop = asyncio.get_running_loop()
         read_at = cancelled_at = -CANCEL_SECONDS
         lookups, tag = 0, None
-        while (strategy := self._strategies.get(strategy_id)) is not None and _open(strategy):
+        while (strategy := self._strategies.get(strategy_id)) is not None and may_fill(strategy):
             if strategy.tag != tag:
                 lookups, tag = 0, strategy.tag
             await self._tell(strategy_id)
             strategy = self._strategies[strategy_id]
-            if not _open(strategy):
+            if not may_fill(strategy):
                 return
             await self._check_time(strategy)
             orders = self.found(strategy)
@@ -354,8 +354,8 @@ class Entries:
         news.clear()
 
 
-def _open(strategy: Strategy) -> bool:
-    """Its entry may still fill, and matters."""
+def may_fill(strategy: Strategy) -> bool:
+    """Its entry is open as far as is known: it is followed to its end."""
     if strategy.tag is None or strategy.entry_over:
         return False
     return strategy.state is StrategyState.BUYING or strategy.cancelling

@@ -25,7 +25,7 @@ from app.engine.orders import OrderManager, new_order_tag
 from app.engine.rules import ExitRules
 from app.engine.stops import StopEngine
 from app.engine.strategies import timers
-from app.engine.strategies.entries import Entries
+from app.engine.strategies.entries import Entries, may_fill
 from app.engine.strategies.exits import Exits
 from app.engine.strategies.following import Following
 from app.engine.strategies.happenings import (
@@ -35,6 +35,7 @@ from app.engine.strategies.happenings import (
     End,
     EntryDue,
     EntryMissed,
+    EntryNews,
     FireExit,
     Guard,
     Happening,
@@ -147,14 +148,18 @@ class StrategyEngine:
         self.run()
         self._want()
         for strategy in tuple(self._strategies.values()):
-            if strategy.state is _S.BUYING:
+            if may_fill(strategy):
                 await self._take_up_entry(strategy)
             if self._strategies[strategy.id].state.is_open:
                 await self._exits.take_up(self._strategies[strategy.id])
 
     async def _take_up_entry(self, strategy: Strategy) -> None:
-        today = ist_date(self._state.clock.now())
-        if strategy.day is None or strategy.day >= today or self._entries.found(strategy):
+        earlier = strategy.day is not None and strategy.day < ist_date(self._state.clock.now())
+        if earlier and strategy.state is not _S.BUYING:  # it has left; an order of an earlier day fills no more
+            over = EntryNews(strategy.bought, strategy.entry_average, over=True)
+            await self._apply_quietly(strategy.id, over)
+            return
+        if not earlier or self._entries.found(strategy):
             self._entries.follow(strategy.id, recovering=NOT_MADE_UP_FOR)
             return
         reading = await reading_of(self._state)
@@ -179,13 +184,10 @@ class StrategyEngine:
 
     async def save(self, plan: StrategyPlan) -> Strategy:
         """A new one, or another plan for one that is not running. Raises Denied, StorageError."""
-        known = self._strategies.get(plan.id)
-        if known is not None and known.state.is_running:
-            raise Denied("A strategy that runs cannot be changed.", "Stop it first, or copy it.")
-        if known is not None and (known.plan.account, known.plan.key) != (plan.account, plan.key) and known.held:
-            raise Denied("It still owns a position.", "Close that first.")
-        lock = self._locks.setdefault(plan.id, asyncio.Lock())
-        async with lock:
+        async with self._locks.setdefault(plan.id, asyncio.Lock()):
+            known = self._strategies.get(plan.id)
+            if known is not None and known.state.is_running:
+                raise Denied("A strategy that runs cannot be changed.", "Stop it first, or copy it.")
             fresh = Strategy(plan, changed_at=self._state.clock.now())
             await self._record.save(fresh, (), "saved")
             self._strategies[plan.id] = fresh

@@ -265,6 +265,8 @@ class StopEngine:
     async def renamed(self, old: Instrument, new: Instrument) -> None:
         """The exchange calls a contract by another symbol now. Raises Denied and StorageError where a stop could not be
         prepared anew; a later login does it."""
+        while any(stop.key.instrument == old.id and self.is_claimed(stop) for stop in self._stops.values()):
+            await self.released()  # what is being written has the old name
         moved = await follow_rename(old, new, self._stops, self._watching, self._record, self._set, self._publish)
         for stop in moved:
             if stop.state is StopState.ARMED and self._watching.attached:

@@ -51,6 +51,28 @@ def test_a_stop_goes_along_to_the_new_symbol_and_fires_there() -> None:
     assert (exit_.instrument, exit_.quantity) == (NEW.id, 100)
 
 
+def test_a_stop_that_is_being_moved_goes_along_with_its_new_level() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        rig.journal.gate = asyncio.Event()
+        moving = asyncio.create_task(rig.engine.move(stop.id, 99_500))
+        await asyncio.sleep(0.1)
+        renaming = asyncio.create_task(rename(rig))
+        await asyncio.sleep(0.5)
+        rig.journal.gate.set()
+        await asyncio.gather(moving, renaming)
+        for _ in range(3):
+            await rig.state.read_positions()
+            await asyncio.sleep(2)
+        now = rig.of(stop)
+        assert (now.state, now.key, now.trigger) == (StopState.ARMED, UNDER_NEW, 99_500)
+        rig.tick(99_400)
+        assert (await rig.ended(stop)).state is StopState.CLOSED
+
+    (exit_,) = play(script).exits
+    assert (exit_.instrument, exit_.quantity) == (NEW.id, 100)
+
+
 def test_before_the_login_of_the_day_the_stop_is_renamed_and_armed_by_the_recovery() -> None:
     async def script(rig: Rig) -> None:
         stop = await rig.guard()

@@ -278,6 +278,8 @@ class Strategy:
     """The rest of the entry is being cancelled."""
     looked: Price | None = None
     """Where the underlying stood when the entry first filled; None: its stop does not look at it, or nobody knew."""
+    unguarded: int = 0
+    """What had been bought when the trader disarmed its stop: none is armed for that again, only if more is bought."""
 
     @property
     def id(self) -> StrategyId:

@@ -21,14 +21,14 @@ from app.engine.strategies.moves import Decision, cancel_rest, leave
 
 def armed(strategy: Strategy, event: Armed) -> Decision:
     """A guard smaller than the share grows."""
-    guarded = replace(strategy, stop=event.stop)
+    guarded = replace(strategy, stop=event.stop, unguarded=0)
     return Decision(guarded, (Guard(),) if event.quantity < guarded.held else ())
 
 
 def guard_lost(strategy: Strategy, _: GuardLost) -> Decision:
-    """Its times go on; nothing else gets it out."""
+    """Its times go on; nothing else gets it out, also after a restart: until more is bought, which is guarded."""
     note = "its stop was disarmed by hand; it is left at its sell time only"
-    return Decision(replace(strategy, stop=None, note=note), (Tell(Level.WARNING, note),))
+    return Decision(replace(strategy, stop=None, unguarded=strategy.bought, note=note), (Tell(Level.WARNING, note),))
 
 
 def share_changed(strategy: Strategy, event: ShareChanged) -> Decision:

@@ -130,7 +130,7 @@ class Exits:
             return False
         stop = self.stop_of(strategy)
         if stop is None or stop.state.is_final:
-            return True
+            return strategy.bought > strategy.unguarded
         return stop.state is StopState.ARMED and (stop.plan.quantity or 0) < strategy.held
 
     async def _guard_once(self, strategy_id: StrategyId) -> None:

@@ -34,7 +34,7 @@ PLAN = StrategyPlan(
 )  # fmt: skip
 HELD = Strategy(
     PLAN, StrategyState.BOUGHT, date(2026, 11, 25), 11, 22, True, True, Tag("M1"), 2, 33, 50, 147_005, True,
-    StopId("STP000000001"), 40, Leaving.TRADER, 148_005, "a note", 44, True,
+    StopId("STP000000001"), 40, Leaving.TRADER, 148_005, "a note", 44, True, 99, 50,
 )  # fmt: skip
 
 

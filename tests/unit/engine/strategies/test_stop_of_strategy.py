@@ -6,11 +6,14 @@ import asyncio
 from dataclasses import replace
 from decimal import Decimal
 
+import pytest
+
 from app.domain.errors import Unreachable
 from app.domain.order import OrderKind, OrderStatus
 from app.domain.stop import BreakEven, Trail, TrailKind, TriggerSource, is_backstop
 from app.domain.strategy import Level, Measure, StrategyState
-from tests.unit.engine.strategies.stage import PLAN, Stage, play
+from tests.fakes.trading import INFY
+from tests.unit.engine.strategies.stage import PLAN, Stage, at, play
 
 RICH = replace(
     PLAN,
@@ -77,5 +80,49 @@ def test_a_full_disk_does_not_hold_back_what_is_sold_by_time() -> None:
         stage.broker.slow = 0.01
         await stage.true(lambda: stage.held == 0)
         assert [request.quantity for request in stage.exits] == [PLAN.quantity]
+
+    play(script)
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_stop_that_the_trader_disarmed_does_not_come_back_with_a_login_or_a_restart(restart: bool) -> None:
+    async def script(stage: Stage) -> None:
+        stop = await stage.bought()
+        await stage.rig.engine.disarm(stop.id)
+        await stage.true(lambda: "sell time only" in stage.engine.strategy(PLAN.id).note)
+        stage.tick(98_000)
+        if restart:
+            stage = await stage.again("2026-11-25 09:25")
+            stage.rig.last[INFY.id] = 98_000
+        else:
+            stage.rig.log_out()
+            stage.rig.log_in()
+            await stage.rig.recover()
+            await stage.engine.take_up()
+        await asyncio.sleep(20)
+        stage.tick(97_900)
+        await asyncio.sleep(20)
+        assert (stage.engine.strategy(PLAN.id).state, stage.held, stage.exits) == (StrategyState.BOUGHT, 100, [])
+        await stage.until(StrategyState.SOLD)  # its sell time
+        assert (stage.held, stage.clock.now() >= at("2026-11-25 09:30")) == (0, True)
+        await stage.rig.tasks.stop()
+
+    play(script)
+
+
+def test_what_is_bought_after_the_trader_disarmed_its_stop_is_guarded() -> None:
+    async def script(stage: Stage) -> None:
+        stage.broker.answers = ["open"]
+        await stage.started()
+        await stage.true(lambda: stage.entries)
+        await asyncio.sleep(1)
+        stage.broker.fill(stage.order(0), 40)
+        first = await stage.true(stage.guard)
+        await stage.rig.engine.disarm(first.id)
+        await asyncio.sleep(5)
+        assert stage.guard() is None
+        stage.broker.fill(stage.order(0))
+        whole = await stage.true(stage.guard)
+        assert whole.quantity == 100
 
     play(script)

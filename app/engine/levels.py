@@ -105,6 +105,12 @@ class Levels:
         self._look_ahead()
         return moved
 
+    def same_range(self, other: Levels) -> None:
+        """The average true range that was worked out for other levels of the same plan."""
+        self._distance = other._distance
+        self._tighten(self._trailed())
+        self._look_ahead()
+
     def set_entry(self, plan: BreakEven, entry: Fraction, even: Price | None) -> None:
         """Where the position was entered, and the price at which closing it nets zero (None: not known, then the
         entry). Before the move only: one that was made stays."""

@@ -53,7 +53,7 @@ async def _round(state: AccountState, engine: StopEngine, publish: Callable[[Eve
             claimed = True
             continue
         try:
-            await _settle(stop, _exits(state, stop), (first, second), engine)
+            await _settle(stop, state, (first, second), engine)
         except AppError as failure:
             publish(
                 Noticed(
@@ -86,10 +86,10 @@ def _exits(state: AccountState, stop: Stop) -> list[Order]:
 
 
 async def _settle(
-    stop: Stop, orders: Sequence[Order], readings: tuple[PositionReading, PositionReading], engine: StopEngine
+    stop: Stop, state: AccountState, readings: tuple[PositionReading, PositionReading], engine: StopEngine
 ) -> None:
     """One stop, with both readings of the order book behind us."""
-    if orders:
+    if _exits(state, stop):
         engine.follow(stop)
         return
     left = await engine.left_of_earlier_days(stop, readings[1])
@@ -100,15 +100,18 @@ async def _settle(
         engine.follow(stop, given_up=True)
         return
     held = [reading.quantity(stop.key) * -stop.side.sign for reading in readings]
-    if max(held) <= 0 and not engine.settles(stop, readings[1]):
-        # Shares that do not trade now, or holdings that could not be read: unknown is not flat.
-        await engine.rearm(stop, None, "after a restart or a new login; its shares are counted when they trade")
-        return
-    if max(held) <= 0:
+    if max(held) > 0:
+        # Where the second reading does not show the position, the next ones decide, as for any armed stop.
+        await engine.rearm(stop, held[-1] if held[-1] > 0 else held[0], "after a restart or a new login")
+    elif engine.settles(stop, readings[1]):
         await engine.close_elsewhere(stop, "position was closed while Stopline was away")
         return
-    # Where the second reading does not show the position, the next ones decide, as for any armed stop.
-    await engine.rearm(stop, held[-1] if held[-1] > 0 else held[0], "after a restart or a new login")
+    else:
+        # Shares that do not trade now, or holdings that could not be read: unknown is not flat.
+        await engine.rearm(stop, None, "after a restart or a new login; its shares are counted when they trade")
+    armed = engine.find(stop.id)
+    if armed is not None and armed.state is StopState.ARMED and any(o.filled_quantity for o in _exits(state, stop)):
+        engine.follow(armed)  # its backstop filled while the journal wrote
 
 
 async def _orders(state: AccountState) -> Sequence[Order]:

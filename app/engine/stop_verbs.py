@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import replace
 from typing import Any
 
-from app.brokers.base import ExitLine
 from app.domain.errors import Denied, NotYet
 from app.domain.events import Event, StopChanged
 from app.domain.ids import InstrumentId, Nanos, StopId
@@ -22,15 +21,14 @@ from app.domain.stop import FiredBy, Stop, StopPlan, StopState, TriggerSource
 from app.engine.account import AccountState
 from app.engine.arming import deny_holding, deny_plan, fresh_stop, open_position
 from app.engine.delivery import DELIVERED
-from app.engine.furnish import deny_levels_of, set_entry
+from app.engine.furnish import deny_levels_of
 from app.engine.grouped import Grouped
 from app.engine.keeper import Keeper, levelled
+from app.engine.posts import Posts
 from app.engine.record import StopRecord
-from app.engine.releases import Releases
 from app.engine.shares import Shares
 from app.engine.stop_words import words
 from app.engine.surroundings import Surroundings
-from app.engine.watch import Watch
 from app.engine.watching import Watching
 
 
@@ -45,7 +43,7 @@ class StopVerbs:
         watching: Watching,
         keeper: Keeper,
         shares: Shares,
-        releases: Releases,
+        posts: Posts,
         around: Surroundings,
         known: Callable[[InstrumentId], Instrument],
         last_price: Callable[[InstrumentId], Price | None],
@@ -59,7 +57,7 @@ class StopVerbs:
         self._watching = watching
         self._keeper = keeper
         self._shares = shares
-        self._releases = releases
+        self._posts = posts
         self._around = around
         self._known = known
         self._last_price = last_price
@@ -86,7 +84,7 @@ class StopVerbs:
             stop = replace(stop, exit_at=self._exit_at(stop, instrument))
             self._publish(StopChanged(replace(stop, state=StopState.ARMING)))
             try:
-                line, watch = self._watching.line, self._prepare(stop, instrument, position)
+                watch = self._posts.prepare(stop, instrument, position)
                 deny_levels_of(watch, plan, self._last_price)
                 await self._keeper.range_of(plan, instrument, watch)
                 stop = levelled(stop, watch)
@@ -94,8 +92,7 @@ class StopVerbs:
             except BaseException:
                 self._publish(StopChanged(replace(stop, state=StopState.DISARMED, note="it could not be armed")))
                 raise
-            self._set(stop)
-            self._begin_watching(stop, watch, line)
+            self._posts.post(stop, watch)
             return self._stops[stop.id]
 
     async def move(self, stop_id: StopId, trigger: Price) -> Stop:
@@ -115,32 +112,40 @@ class StopVerbs:
             now = self._state.clock.now()
             moved = replace(stop, quantity=quantity, plan=plan, trigger=plan.trigger, best=None, armed_at=now)
             moved = replace(moved, seen_price=last or None, seen_at=now)
-            if plan.trigger == stop.plan.trigger and plan.source is stop.plan.source:
-                # Something else of the plan changed: what the trail has won is kept.
-                moved = replace(moved, trigger=stop.trigger, best=stop.best)
+            # Where something else of the plan changes, what the trail has won is kept.
+            keeps = plan.trigger == stop.plan.trigger and plan.source is stop.plan.source
+            if keeps:
+                moved = self._posts.where_it_is(moved)
             if plan.time_exit != stop.plan.time_exit:
                 moved = replace(moved, exit_at=self._exit_at(moved, instrument))
-            watch = self._prepare(moved, instrument, position)
+            watch = self._posts.prepare(moved, instrument, position)
             deny_levels_of(watch, plan, self._last_price)
             await self._keeper.range_of(plan, instrument, watch)
-            moved = replace(moved, trigger=watch.levels.level)
+            moved = levelled(moved, watch)
             told = f"from {words(stop)} to {words(moved)}"
             await self._writer(plan)(moved, "moved", told, *self._watching.orders_of(watch, moved, instrument))
             current, old = self._stops[stop_id], self._watching.of(stop_id)
             if current.state is not StopState.ARMED or (old is not None and old.fired):
                 raise Denied("The stop fired or ended before it could be moved.", "See the stops list.")
-            followed = current.quantity != stop.quantity  # the position, while the journal wrote
-            if followed:
+            # While the journal wrote, prices and the position went on, and what rests behind the stop.
+            written = moved
+            if current.quantity != stop.quantity:
                 moved = replace(moved, quantity=current.quantity)
-                watch = self._prepare(moved, instrument, position)
+            if keeps:
+                moved = self._posts.where_it_is(moved)
+            if old is not None:
+                watch = self._posts.prepare_anew(moved, watch)
+                moved = levelled(moved, watch)
             self._set(moved)
             if old is not None:
-                self._watching.take_over(watch)
-                self._keeper.begin(moved)
-            if followed:
+                self._posts.start(moved, watch)
+                self._posts.follow_position(moved)
+                if (moved.trigger, moved.best) != (written.trigger, written.best):
+                    self._keeper.moved(watch)
+            if moved.quantity != written.quantity:
                 orders = self._record.unwritten(moved, self._watching.orders_of(watch, moved, instrument))
-                await self._record.keep(moved, "resized", f"from {stop.quantity} to {current.quantity}", *orders)
-            return moved
+                await self._record.keep(moved, "resized", f"from {stop.quantity} to {moved.quantity}", *orders)
+            return self._stops[stop_id]
 
     async def leave(self, key: PositionKey, why: FiredBy) -> list[Stop]:
         """Closes a whole position now through its stops; what no stop owns gets one of its own. Raises Denied in words:
@@ -174,10 +179,9 @@ class StopVerbs:
         if free > 0:
             plan = StopPlan(max(last, instrument.tick_size), quantity=free)
             stop = fresh_stop(position, instrument, plan, free, self._state.clock.now(), last)
-            line, watch = self._watching.line, self._prepare(stop, instrument, position)
+            watch = self._posts.prepare(stop, instrument, position)
             await self._record.keep(stop, "leaving", words(stop), *watch.load.requests)
-            self._set(stop)
-            self._begin_watching(stop, watch, line)
+            self._posts.post(stop, watch)
             owners.append(stop)
         owners = [self._stops[s.id] for s in owners]
         left = [s for s in owners if s.state is StopState.ARMED and self._watching.fire(s, why)]
@@ -211,12 +215,11 @@ class StopVerbs:
                 seen_price=last or None,
                 seen_at=now,
             )
-            line, watch = self._watching.line, self._prepare(again, instrument, position)
+            watch = self._posts.prepare(again, instrument, position)
             await self._keeper.range_of(plan, instrument, watch)
             again = levelled(again, watch)
             await self._record.save(again, "resumed", words(again), *self._watching.orders_of(watch, again, instrument))
-            self._set(again)
-            self._begin_watching(again, watch, line)
+            self._posts.post(again, watch)
             return self._stops[stop_id]
 
     def fire(self, stop_id: StopId, why: FiredBy) -> bool:
@@ -269,11 +272,9 @@ class StopVerbs:
                 tick_size=instrument.tick_size,
                 note=reason,
             )
-            position = None if self._state.reading is None else self._state.reading.find(stop.key)
-            line, watch = self._watching.line, self._prepare(again, instrument, position)
+            watch = self._posts.fresh(again)
             await self._record.keep(again, "re-armed", reason, *self._watching.orders_of(watch, again, instrument))
-            self._set(again)
-            self._begin_watching(again, watch, line)
+            self._posts.post(again, watch)
 
     # -- helpers -------------------------------------------------------------------------------------------------------
 
@@ -283,29 +284,6 @@ class StopVerbs:
         it promises nothing: an exit that goes out when it is told to."""
         unattended = plan.strategy is not None or plan.source is TriggerSource.NONE
         return self._record.keep if unattended else self._record.save
-
-    def _begin_watching(self, stop: Stop, watch: Watch, line: ExitLine | None) -> None:
-        """The journal has it. While it wrote, the session (whose line the exit was made for) may have changed, and the
-        position."""
-        if self._watching.line is None:
-            return  # blind until the next login, which takes it up
-        reading = self._state.reading
-        if self._watching.line is not line:
-            position = None if reading is None else reading.find(stop.key)
-            watch = self._prepare(stop, self._known(stop.key.instrument), position)
-        self._watching.start(watch)
-        self._keeper.begin(stop)
-        if reading is not None:
-            self._releases.look(stop, reading)
-            self._shares.align(stop.key, reading)
-
-    def rewatch(self, stop: Stop) -> None:
-        """The same stop with a fresh watch, as on the morning of another day."""
-        reading = self._state.reading
-        position = None if reading is None else reading.find(stop.key)
-        watch = self._prepare(stop, self._known(stop.key.instrument), position)
-        self._watching.take_over(watch)
-        self._keeper.begin(stop)
 
     def _has_holding(self, position: Position) -> bool:
         """Shares of earlier days are behind a position of delivery."""
@@ -317,12 +295,6 @@ class StopVerbs:
 
     def _stops_on(self, key: PositionKey) -> list[Stop]:
         return [stop for stop in self._stops.of(key) if not stop.state.is_final]
-
-    def _prepare(self, stop: Stop, instrument: Instrument, position: Position | None) -> Watch:
-        watch = self._watching.prepare(stop, instrument)
-        if position is not None and position.quantity:
-            set_entry(watch, stop, position, self._around)
-        return watch
 
     def _exit_at(self, stop: Stop, instrument: Instrument) -> Nanos | None:
         when = stop.plan.time_exit

@@ -31,6 +31,7 @@ from app.engine.keeper import Keeper
 from app.engine.late import LateOrders
 from app.engine.orders import OrderManager
 from app.engine.orphans import Orphans
+from app.engine.posts import Posts
 from app.engine.record import StopJournal, StopRecord
 from app.engine.releases import Releases
 from app.engine.renamed import follow_rename
@@ -142,9 +143,8 @@ class StopEngine:
         self._orphans = Orphans(state, orders, self._stops, instrument, publish, tasks)
         self._circuits = Circuits(state, self._watching, self._firing.terms, self._stops, self._known, tasks)
         self.circuit_limits = self._circuits.of
-        verbs = StopVerbs(
+        posts = Posts(
             state,
-            record,
             self._stops,
             self._watching,
             self._keeper,
@@ -152,12 +152,24 @@ class StopEngine:
             Releases(state, record, self._stops, around),
             around,
             self._known,
+            self._set,
+        )
+        verbs = StopVerbs(
+            state,
+            record,
+            self._stops,
+            self._watching,
+            self._keeper,
+            self._shares,
+            posts,
+            around,
+            self._known,
             self.last_price,
             self._set,
             publish,
             self.close_elsewhere,
         )
-        self._keeper.rewatch = self._rewatch = self._shares.rewatch = verbs.rewatch
+        self._keeper.rewatch = self._rewatch = self._shares.rewatch = posts.rewatch
         self._shares.tell_levels = self._keeper.tell
         self._busy = verbs.busy
         self.released = verbs.released

@@ -7,14 +7,20 @@ from collections.abc import Awaitable
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
+from typing import TypeVar
 
 import pytest
 
 from app.domain.errors import StorageError, Unreachable
+from app.domain.ids import BrokerOrderId
 from app.domain.instrument import Instrument
-from app.domain.stop import Stop, StopPlan, StopState, Trail, TrailKind
+from app.domain.order import OrderRequest, OrderStatus
+from app.domain.stop import Stop, StopPlan, StopState, Trail, TrailKind, is_backstop
+from tests.fakes.fast_loop import settle
 from tests.fakes.trading import KEY, Rig
 from tests.unit.engine.rigged import play
+
+T = TypeVar("T")
 
 BY_RANGE = Trail(TrailKind.ATR, Decimal(1))
 
@@ -26,7 +32,7 @@ async def armed(rig: Rig, plan: StopPlan, quantity: int = 100) -> Stop:
     return await rig.engine.arm(KEY, plan)
 
 
-async def held_up(rig: Rig, verb: Awaitable[Stop]) -> asyncio.Task[Stop]:
+async def held_up(rig: Rig, verb: Awaitable[T]) -> asyncio.Future[T]:
     """A verb that waits for the disk."""
     rig.journal.gate = asyncio.Event()
     task = asyncio.ensure_future(verb)
@@ -118,3 +124,112 @@ def test_a_stop_beside_one_that_is_being_armed_is_watched_after_a_login() -> Non
         assert (await rig.ended(first)).state is StopState.CLOSED
 
     assert [order.quantity for order in play(script).exits] == [50]
+
+
+# -- prices and backstops meanwhile ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("slow", ["disk", "candles"])
+def test_what_a_trail_wins_while_its_stop_is_changed_is_kept(slow: str) -> None:
+    async def script(rig: Rig) -> None:
+        trail = BY_RANGE if slow == "candles" else Trail(TrailKind.POINTS, Decimal(500))
+        stop = await armed(rig, StopPlan(99_000, trail=trail))
+        rig.tick(101_000)
+        await asyncio.sleep(1)
+        changing = await held_up(rig, rig.engine.change(stop.id, replace(stop.plan, target=120_000)))
+        if slow == "candles":
+            let_go(rig)
+            await changing
+            read = rig.around.average_range
+
+            async def average_range(instrument: Instrument, trail: Trail) -> Fraction:
+                await asyncio.sleep(2)
+                return await read(instrument, trail)
+
+            rig.around.average_range = average_range  # type: ignore[method-assign]
+            changing = asyncio.create_task(rig.engine.change(stop.id, replace(stop.plan, target=121_000)))
+            await asyncio.sleep(0.5)
+        rig.tick(104_000)
+        await asyncio.sleep(0.01)
+        let_go(rig)
+        assert (await changing).trigger == 103_500
+        await asyncio.sleep(3)
+        assert (rig.of(stop).trigger, rig.journal.stops[stop.id].trigger) == (103_500, 103_500)
+        rig.tick(103_400)
+        await rig.ended(stop)
+
+    assert len(play(script).exits) == 1
+
+
+def test_a_moved_trail_starts_at_its_new_level_whatever_it_wins_meanwhile() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await armed(rig, StopPlan(99_000, trail=Trail(TrailKind.POINTS, Decimal(500))))
+        moving = await held_up(rig, rig.engine.move(stop.id, 98_000))
+        rig.tick(104_000)
+        let_go(rig)
+        assert (await moving).trigger == 98_000
+
+    assert play(script).exits == []
+
+
+def test_a_backstop_that_arrives_while_its_stop_is_changed_becomes_the_exit() -> None:
+    async def script(rig: Rig) -> None:
+        place = rig.broker.place
+
+        async def slow(request: OrderRequest) -> BrokerOrderId:
+            await asyncio.sleep(0.3)
+            return await place(request)
+
+        rig.broker.place = slow  # type: ignore[method-assign]
+        stop = await armed(rig, StopPlan(99_000, backstop=1_000))
+        await asyncio.sleep(0.1)  # it is on its way to the broker
+        changing = await held_up(rig, rig.engine.change(stop.id, replace(stop.plan, target=120_000)))
+        await asyncio.sleep(0.5)
+        let_go(rig)
+        await changing
+        await asyncio.sleep(5)
+        rig.tick(98_900)
+        await rig.ended(stop)
+        assert [is_backstop(request.tag) for request, _ in rig.line.fired] == [True]
+        assert rig.broker.held[KEY] == 0
+
+    play(script)
+
+
+def test_a_backstop_that_ends_while_its_stop_is_changed_is_not_the_exit() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await armed(rig, StopPlan(99_000, backstop=1_000))
+        await asyncio.sleep(3)
+        leg = next(order for order in rig.broker.book.values() if is_backstop(order.tag))
+        changing = await held_up(rig, rig.engine.change(stop.id, replace(stop.plan, target=120_000)))
+        rig.broker.finish(leg.broker_order_id, OrderStatus.CANCELLED)
+        let_go(rig)
+        await changing
+        rig.tick(98_900)
+        await settle()
+        assert [is_backstop(request.tag) for request, _ in rig.line.fired] == [False]
+        assert rig.broker.held[KEY] == 0
+
+    play(script)
+
+
+def test_a_backstop_that_fills_while_its_stop_is_armed_again_is_the_exit() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await armed(rig, StopPlan(99_000, backstop=1_000))
+        await asyncio.sleep(3)
+        leg = next(order for order in rig.broker.book.values() if is_backstop(order.tag))
+        rig.log_out()
+        rig.log_in()
+        recovery = asyncio.create_task(rig.recover())
+        await asyncio.sleep(0.9)
+        rig.journal.gate = asyncio.Event()
+        await asyncio.sleep(0.5)
+        rig.broker.fill(leg.broker_order_id)
+        let_go(rig)
+        await recovery
+        rig.tick(98_900)
+        await rig.ended(stop)
+        assert rig.broker.held[KEY] == 0
+        assert rig.line.fired == []
+
+    play(script)

@@ -4,14 +4,18 @@ write. A disk may take its time, and prices, fills, logins and backstops do not 
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from app.domain.errors import AppError
 from app.domain.ids import InstrumentId, StopId
 from app.domain.instrument import Instrument
-from app.domain.portfolio import Position
+from app.domain.portfolio import Position, PositionKey
 from app.domain.stop import Stop, TrailKind
 from app.engine.account import AccountState
+from app.engine.delivery import DELIVERED
 from app.engine.furnish import set_entry
 from app.engine.keeper import Keeper, levelled
 from app.engine.releases import Releases
@@ -19,6 +23,9 @@ from app.engine.shares import Shares
 from app.engine.surroundings import Surroundings
 from app.engine.watch import Watch
 from app.engine.watching import Watching
+
+HEAR_SECONDS = 2.0
+"""How long a stop waits for positions that are read after a fill."""
 
 
 class Posts:
@@ -46,14 +53,26 @@ class Posts:
         self._known = known
         self._set = changed
 
-    def post(self, stop: Stop, prepared: Watch) -> None:
+    async def begin(self, stop: Stop, prepared: Watch) -> None:
         """The journal has it. While it wrote, the session may have changed (whose line the exit was made for), the
         position, and what rests behind the stop."""
+        await self.hear_fills(stop.key)
+        self.post(stop, prepared)
+
+    def post(self, stop: Stop, prepared: Watch) -> None:
+        """The same where its fills have been heard."""
         self._set(stop)
         if self._watching.line is None:
             return  # blind until the next login, which takes it up
         self.start(stop, self.prepare_anew(stop, prepared))
         self.follow_position(stop)
+
+    async def hear_fills(self, key: PositionKey) -> None:
+        """What fills took while the disk was busy is not guarded, nor sold again. A broker that does not tell soon
+        leaves nothing unguarded: then it goes by what is known."""
+        with contextlib.suppress(AppError, TimeoutError):
+            async with asyncio.timeout(HEAR_SECONDS):
+                await self._state.known_since_fills(key)
 
     def rewatch(self, stop: Stop) -> None:
         """The same stop with a fresh watch, as on the morning of another day."""
@@ -89,6 +108,15 @@ class Posts:
             watch.levels.same_range(prepared.levels)
             watch.settle_band()
         return watch
+
+    def is_gone(self, stop: Stop) -> bool:
+        """A reading says so. Of shares that do not trade it may not be the last word."""
+        reading, key = self._state.reading, stop.key
+        if reading is None or not reading.knows(key):
+            return False
+        if key.product in DELIVERED and not self._around.continuous(key.instrument, self._state.clock.now()):
+            return False
+        return reading.quantity(key) * -stop.side.sign <= 0
 
     def prepare(self, stop: Stop, instrument: Instrument, position: Position | None) -> Watch:
         """Its exit and its levels, the break-even move of a position among them. Raises as `fresh`."""

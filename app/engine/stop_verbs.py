@@ -92,7 +92,7 @@ class StopVerbs:
             except BaseException:
                 self._publish(StopChanged(replace(stop, state=StopState.DISARMED, note="it could not be armed")))
                 raise
-            self._posts.post(stop, watch)
+            await self._posts.begin(stop, watch)
             return self._stops[stop.id]
 
     async def move(self, stop_id: StopId, trigger: Price) -> Stop:
@@ -181,6 +181,11 @@ class StopVerbs:
             stop = fresh_stop(position, instrument, plan, free, self._state.clock.now(), last)
             watch = self._posts.prepare(stop, instrument, position)
             await self._record.keep(stop, "leaving", words(stop), *watch.load.requests)
+            await self._posts.hear_fills(key)
+            if self._posts.is_gone(stop):
+                self._set(stop)
+                await self._close_elsewhere(stop, "position closed elsewhere")
+                raise Denied(f"{instrument.symbol} was closed meanwhile.", "See the positions.")
             self._posts.post(stop, watch)
             owners.append(stop)
         owners = [self._stops[s.id] for s in owners]
@@ -219,7 +224,7 @@ class StopVerbs:
             await self._keeper.range_of(plan, instrument, watch)
             again = levelled(again, watch)
             await self._record.save(again, "resumed", words(again), *self._watching.orders_of(watch, again, instrument))
-            self._posts.post(again, watch)
+            await self._posts.begin(again, watch)
             return self._stops[stop_id]
 
     def fire(self, stop_id: StopId, why: FiredBy) -> bool:
@@ -274,7 +279,7 @@ class StopVerbs:
             )
             watch = self._posts.fresh(again)
             await self._record.keep(again, "re-armed", reason, *self._watching.orders_of(watch, again, instrument))
-            self._posts.post(again, watch)
+            await self._posts.begin(again, watch)
 
     # -- helpers -------------------------------------------------------------------------------------------------------
 

@@ -11,13 +11,13 @@ from typing import TypeVar
 
 import pytest
 
-from app.domain.errors import StorageError, Unreachable
+from app.domain.errors import Denied, StorageError, Unreachable
 from app.domain.ids import BrokerOrderId
 from app.domain.instrument import Instrument
-from app.domain.order import OrderRequest, OrderStatus
-from app.domain.stop import Stop, StopPlan, StopState, Trail, TrailKind, is_backstop
+from app.domain.order import OrderKind, OrderRequest, OrderStatus, Side
+from app.domain.stop import FiredBy, Stop, StopPlan, StopState, Trail, TrailKind, is_backstop
 from tests.fakes.fast_loop import settle
-from tests.fakes.trading import KEY, Rig
+from tests.fakes.trading import ACCOUNT, KEY, Rig
 from tests.unit.engine.rigged import play
 
 T = TypeVar("T")
@@ -231,5 +231,79 @@ def test_a_backstop_that_fills_while_its_stop_is_armed_again_is_the_exit() -> No
         await rig.ended(stop)
         assert rig.broker.held[KEY] == 0
         assert rig.line.fired == []
+
+    play(script)
+
+
+# -- fills meanwhile ---------------------------------------------------------------------------------------------------
+
+
+def sold_by_phone(rig: Rig, units: int) -> None:
+    order = rig.broker.accept(OrderRequest(ACCOUNT, KEY.instrument, Side.SELL, units, KEY.product, OrderKind.MARKET))
+    rig.broker.fill(order.broker_order_id)
+
+
+@pytest.mark.parametrize(("slow", "listed"), [(0.01, True), (0.3, True), (0.01, False)])
+def test_what_is_sold_while_an_exit_by_hand_is_written_down_is_not_sold_again(slow: float, listed: bool) -> None:
+    async def script(rig: Rig) -> None:
+        rig.broker.hold(KEY, 100)
+        await rig.state.read_positions()
+        rig.broker.slow = slow
+        leaving = await held_up(rig, rig.engine.leave(KEY, FiredBy.TRADER))
+        sold_by_phone(rig, 100)
+        if not listed:
+            del rig.broker.held[KEY]
+        reading = asyncio.create_task(rig.state.read_positions())  # as the desk does after a fill
+        let_go(rig)
+        with pytest.raises(Denied, match="closed meanwhile"):
+            await leaving
+        await reading
+        rig.tick(98_900)
+        await asyncio.sleep(10)
+        assert [stop.state for stop in rig.engine.stops] == [StopState.CLOSED]
+
+    rig = play(script)
+    assert rig.exits == []
+    assert rig.alarms == []
+
+
+def test_an_exit_by_hand_sells_what_others_have_left_meanwhile() -> None:
+    async def script(rig: Rig) -> None:
+        rig.broker.hold(KEY, 100)
+        await rig.state.read_positions()
+        leaving = await held_up(rig, rig.engine.leave(KEY, FiredBy.TRADER))
+        sold_by_phone(rig, 60)
+        let_go(rig)
+        (stop,) = await leaving
+        await rig.ended(stop)
+
+    assert [order.quantity for order in play(script).exits] == [40]
+
+
+def test_what_is_sold_while_a_stop_is_armed_is_not_guarded() -> None:
+    async def script(rig: Rig) -> None:
+        rig.broker.hold(KEY, 100)
+        await rig.state.read_positions()
+        arming = await held_up(rig, rig.engine.arm(KEY, StopPlan(99_000)))
+        sold_by_phone(rig, 60)
+        let_go(rig)
+        stop = await arming
+        rig.tick(98_900)
+        await rig.ended(stop)
+
+    assert [order.quantity for order in play(script).exits] == [40]
+
+
+def test_positions_that_cannot_be_read_after_a_fill_leave_nothing_unguarded() -> None:
+    async def script(rig: Rig) -> None:
+        rig.broker.hold(KEY, 100)
+        await rig.state.read_positions()
+        arming = await held_up(rig, rig.engine.arm(KEY, StopPlan(99_000)))
+        sold_by_phone(rig, 60)
+        rig.broker.slow = 30
+        let_go(rig)
+        async with asyncio.timeout(3):
+            await arming
+        assert rig.engine.watching == 1
 
     play(script)

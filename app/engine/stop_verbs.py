@@ -140,8 +140,7 @@ class StopVerbs:
             if old is not None:
                 self._posts.start(moved, watch)
                 self._posts.follow_position(moved)
-                if (moved.trigger, moved.best) != (written.trigger, written.best):
-                    self._keeper.moved(watch)
+                self._keeper.moved(watch)  # the journal may have taken a level of before after the change
             if moved.quantity != written.quantity:
                 orders = self._record.unwritten(moved, self._watching.orders_of(watch, moved, instrument))
                 await self._record.keep(moved, "resized", f"from {stop.quantity} to {moved.quantity}", *orders)

@@ -162,12 +162,17 @@ def test_what_a_trail_wins_while_its_stop_is_changed_is_kept(slow: str) -> None:
 
 
 def test_a_moved_trail_starts_at_its_new_level_whatever_it_wins_meanwhile() -> None:
+    """Also for the next start: the level that is journalled last is the one in force."""
+
     async def script(rig: Rig) -> None:
         stop = await armed(rig, StopPlan(99_000, trail=Trail(TrailKind.POINTS, Decimal(500))))
         moving = await held_up(rig, rig.engine.move(stop.id, 98_000))
         rig.tick(104_000)
+        await asyncio.sleep(2)  # the level that was won waits for the disk too
         let_go(rig)
         assert (await moving).trigger == 98_000
+        await asyncio.sleep(3)
+        assert rig.journal.stops[stop.id].trigger == 98_000
 
     assert play(script).exits == []
 

@@ -72,9 +72,9 @@ _S = StrategyState
 NEXT: dict[StrategyState, frozenset[StrategyState]] = {
     # From states without a position to BOUGHT and SELLING: a late fill of an entry that had been given up.
     _S.IDLE: frozenset({_S.WAITING, _S.BOUGHT, _S.SELLING}),
-    _S.WAITING: frozenset({_S.BUYING, _S.PAUSED, _S.BUY_FAILED, _S.IDLE}),
-    _S.PAUSED: frozenset({_S.WAITING, _S.IDLE}),
-    _S.BROKER_UNREACHABLE: frozenset({_S.WAITING, _S.PAUSED, _S.BUY_FAILED, _S.IDLE}),
+    _S.WAITING: frozenset({_S.BUYING, _S.PAUSED, _S.BUY_FAILED, _S.IDLE, _S.BOUGHT, _S.SELLING}),
+    _S.PAUSED: frozenset({_S.WAITING, _S.IDLE, _S.BOUGHT, _S.SELLING}),
+    _S.BROKER_UNREACHABLE: frozenset({_S.WAITING, _S.PAUSED, _S.BUY_FAILED, _S.IDLE, _S.BOUGHT, _S.SELLING}),
     _S.BUYING: frozenset(
         {
             _S.BOUGHT,
@@ -240,6 +240,19 @@ class Leaving(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class LastEntry:
+    """What a strategy that went on remembers of an entry: an order of it that was given up may turn up all the same."""
+
+    tag: Tag
+    """Of one of its attempts."""
+    bought: int
+    """Units that were known to be filled."""
+    day: date | None = None
+    exit_at: Nanos | None = None
+    leaving: Leaving | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Strategy:
     """A strategy and where it stands. Owned by the account's strategy engine."""
 
@@ -280,11 +293,18 @@ class Strategy:
     """Where the underlying stood when the entry first filled; None: its stop does not look at it, or nobody knew."""
     unguarded: int = 0
     """What had been bought when the trader disarmed its stop: none is armed for that again, only if more is bought."""
+    last: LastEntry | None = None
+    """The entry before this one; `bought` counts what came of it since, too."""
 
     @property
     def id(self) -> StrategyId:
         """Of its plan."""
         return self.plan.id
+
+    @property
+    def cancels(self) -> bool:
+        """The rest of its entry is being cancelled, and may fill until its end is heard."""
+        return self.cancelling and not self.entry_over
 
 
 class MarkKind(StrEnum):

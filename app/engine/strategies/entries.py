@@ -231,15 +231,17 @@ class Entries:
         """What the broker told of under the strategy's tag."""
         return [] if strategy.tag is None else [o for o in self._state.orders.values() if o.tag == strategy.tag]
 
-    def _of_all_attempts(self, strategy: Strategy) -> list[Order]:
-        """The same, with those of attempts that were given up for absent and turned up after all."""
-        return [o for o in self._state.orders.values() if is_attempt(strategy.tag, o.tag)]
+    def _of_all_attempts(self, tag: Tag | None) -> list[Order]:
+        """Those of one entry, with those of attempts that were given up for absent and turned up after all."""
+        return [] if tag is None else [o for o in self._state.orders.values() if is_attempt(tag, o.tag)]
 
     def _on_order(self, order: Order) -> None:
         for strategy in self._strategies.values():
-            if is_attempt(strategy.tag, order.tag):
+            last = None if strategy.last is None else strategy.last.tag
+            if is_attempt(strategy.tag, order.tag) or is_attempt(last, order.tag):
                 self.look(strategy.id)
-                if order.tag != strategy.tag and not order.status.is_final:
+                given_up = order.tag != strategy.tag or strategy.entry_over
+                if given_up and not order.status.is_final:
                     self._tasks.start(self._cancel([order]), f"an attempt of strategy {strategy.id} that turned up")
                 if strategy.id not in self._followed or order.tag != strategy.tag:
                     self._tasks.start(self._tell(strategy.id), f"late news of strategy {strategy.id}")
@@ -297,18 +299,23 @@ class Entries:
     async def _tell(self, strategy_id: StrategyId) -> None:
         """What the orders have come to, to the table: it takes the same news twice without harm."""
         strategy = self._strategies.get(strategy_id)
-        orders = [] if strategy is None else self._of_all_attempts(strategy)
-        if strategy is None or not orders:
+        if strategy is None:
+            return
+        orders, last = self._of_all_attempts(strategy.tag), strategy.last
+        earlier = filled_of([] if last is None else self._of_all_attempts(last.tag))
+        late = 0 if last is None else max(0, earlier.filled - last.bought)
+        if not orders and not late:
             return
         known, newest = filled_of(orders), filled_of(self.found(strategy))
+        filled, average = known.filled + late, known.average if known.filled else earlier.average
         buying = strategy.state is StrategyState.BUYING
-        over = known.over and (self._is_whole(strategy) or not buying)
-        if newest.refusal and buying and not known.filled:
+        over = bool(orders) and known.over and (self._is_whole(strategy) or not buying)
+        if newest.refusal and buying and not filled:
             await self._apply(strategy_id, EntryRefused(f'The broker rejected the entry: "{newest.refusal}"'))
-        elif known.filled != strategy.bought or over != strategy.entry_over:
+        elif filled != strategy.bought or over != strategy.entry_over:
             underlying = strategy.plan.underlying if strategy.plan.by_underlying else None
             looked = None if underlying is None else self._last_price(underlying)
-            await self._apply(strategy_id, EntryNews(known.filled, known.average, over, looked=looked))
+            await self._apply(strategy_id, EntryNews(filled, average, over, looked=looked))
 
     def _count(self, strategy: Strategy) -> None:
         """The list was read: does it still show what it showed?"""

@@ -98,15 +98,24 @@ def late_fill_leaving(strategy: Strategy, event: EntryNews) -> Decision:
 
 def late_fill_over(strategy: Strategy, event: EntryNews) -> Decision:
     """After it was given up: loud, and held under guard, or closed where the strategy had left already."""
-    after, grew = _filled(strategy, event)
+    after, grew = _filled(_back(strategy), event)
     if not grew:
-        return Decision(after)
+        return Decision(replace(strategy, entry_over=strategy.entry_over or event.over))
     note = f"{after.held} units were filled late, after the entry had been given up"
     loud = Tell(Level.ALARM, note)
     late = replace(after, stop=None, note=note)
     if late.leaving is not None and late.leaving is not Leaving.ELSEWHERE:
         return leave(late, late.leaving, note, loud)
     return Decision(replace(late, state=S.BOUGHT, leaving=None), (Guard(), loud))
+
+
+def _back(strategy: Strategy) -> Strategy:
+    """To the entry that fills, where the strategy has gone on from it: its day and its sell time are those of that."""
+    ended = replace(strategy, ending=strategy.ending or strategy.state is S.IDLE)
+    last = strategy.last
+    if strategy.tag is not None or last is None:
+        return ended
+    return replace(ended, day=last.day, exit_at=last.exit_at, leaving=last.leaving, entry_over=True)
 
 
 def entry_refused(strategy: Strategy, event: EntryRefused) -> Decision:
@@ -140,7 +149,7 @@ def broker_down(strategy: Strategy, event: BrokerDown) -> Decision:
     """It provably did not leave."""
     if strategy.ending or strategy.bought:
         return _given_up(strategy, S.BUY_FAILED, event.words)
-    down = replace(strategy, state=S.BROKER_UNREACHABLE, tag=None, cancelling=False, note=event.words)
+    down = replace(strategy, state=S.BROKER_UNREACHABLE, entry_over=True, cancelling=False, note=event.words)
     return Decision(down, (Tell(Level.ALARM, f"{event.words} No entry is made until it answers again."),))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from app.domain.events import Level
-from app.domain.strategy import Leaving, Strategy
+from app.domain.strategy import LastEntry, Leaving, Strategy, StrategyPlan
 from app.domain.strategy import StrategyState as S
 from app.domain.strategy_times import Cycle
 from app.engine.strategies.happenings import Action, CancelEntry, FireExit, Release, Tell
@@ -20,7 +20,7 @@ class Decision:
 
 
 def waiting(strategy: Strategy, cycle: Cycle) -> Strategy:
-    """Before an entry: nothing of the last one is left."""
+    """Before an entry: of the last one it is only remembered what may turn up late."""
     return Strategy(
         strategy.plan,
         S.PAUSED if strategy.paused else S.WAITING,
@@ -29,7 +29,22 @@ def waiting(strategy: Strategy, cycle: Cycle) -> Strategy:
         exit_at=cycle.exit_at,
         paused=strategy.paused,
         note=strategy.note or cycle.words,
+        last=left_of(strategy),
     )
+
+
+def left_of(strategy: Strategy) -> LastEntry | None:
+    """What is remembered of its entry where it goes on."""
+    if strategy.tag is not None:
+        return LastEntry(strategy.tag, strategy.bought, strategy.day, strategy.exit_at, strategy.leaving)
+    return strategy.last and replace(strategy.last, bought=strategy.last.bought + strategy.bought)
+
+
+def planned(known: Strategy | None, plan: StrategyPlan) -> Strategy:
+    """A new one, or `known` with another plan: not started. What may turn up late is remembered where it would be the
+    same position."""
+    same = known is not None and (known.plan.key, known.plan.side) == (plan.key, plan.side)
+    return Strategy(plan, last=left_of(known) if known is not None and same else None)
 
 
 def cancel_rest(strategy: Strategy) -> Decision:
@@ -49,4 +64,6 @@ def hand_over(strategy: Strategy) -> Decision:
     guarded = "its stop stays armed" if strategy.plan.stop is not None else "nothing guards it"
     note = f"stopped by the trader: {strategy.held} units stay open, {guarded}"
     level = Level.INFO if strategy.plan.stop is not None else Level.WARNING
-    return Decision(Strategy(strategy.plan, note=note), (Release(strategy.stop), Tell(level, note)))
+    return Decision(
+        Strategy(strategy.plan, note=note, last=left_of(strategy)), (Release(strategy.stop), Tell(level, note))
+    )

@@ -19,14 +19,16 @@ from app.engine.strategies.happenings import (
     Start,
     Tell,
 )
-from app.engine.strategies.moves import Decision, cancel_rest, hand_over, leave, waiting
+from app.engine.strategies.moves import Decision, cancel_rest, hand_over, leave, left_of, waiting
 
 # -- the trader --------------------------------------------------------------------------------------------------------
 
 
 def start(strategy: Strategy, event: Start) -> Decision:
-    """From the next buy time on; nothing of an earlier day is left."""
-    return Decision(waiting(replace(Strategy(strategy.plan), note=event.cycle.words), event.cycle))
+    """From the next buy time on, once the last entry is over."""
+    if strategy.cancels:
+        return Decision(strategy)
+    return Decision(waiting(Strategy(strategy.plan, note=event.cycle.words, last=left_of(strategy)), event.cycle))
 
 
 def pause(strategy: Strategy, _: Pause) -> Decision:
@@ -46,7 +48,9 @@ def pause_later(strategy: Strategy, _: Pause) -> Decision:
 
 
 def resume(strategy: Strategy, event: Resume) -> Decision:
-    """Entries again."""
+    """Entries again, once the last entry is over."""
+    if strategy.cancels:
+        return Decision(strategy)
     awake = replace(strategy, paused=False, note="")
     return Decision(awake if event.cycle is None else waiting(awake, event.cycle))
 
@@ -57,8 +61,11 @@ def resume_later(strategy: Strategy, _: Resume) -> Decision:
 
 
 def rest(strategy: Strategy, _: End) -> Decision:
-    """Nothing is open: it rests at once."""
-    return Decision(Strategy(strategy.plan, note="stopped by the trader"))
+    """Nothing is held: it rests, where the rest of its entry is still being cancelled when that is over."""
+    note = "stopped by the trader"
+    if strategy.cancels:
+        return Decision(replace(strategy, ending=True, note=note))
+    return Decision(Strategy(strategy.plan, note=note, last=left_of(strategy)))
 
 
 def end_buying(strategy: Strategy, event: End) -> Decision:
@@ -96,6 +103,8 @@ def entry_missed(strategy: Strategy, event: EntryMissed) -> Decision:
 
 def missed_while_paused(strategy: Strategy, event: EntryMissed) -> Decision:
     """Nothing to say: no entry was wanted."""
+    if strategy.cancels:
+        return Decision(strategy)
     if event.next is None:
         return Decision(replace(strategy, entry_at=None, exit_at=None, note="paused; no day to buy on is left"))
     return Decision(waiting(replace(strategy, note="paused by the trader"), event.next))
@@ -136,7 +145,6 @@ def replanned_open(strategy: Strategy, event: Replanned) -> Decision:
 
 def new_day(strategy: Strategy, event: NewDay) -> Decision:
     """Where it repeats, its next day."""
-    under_way = strategy.cancelling and not strategy.entry_over
-    if event.next is None or strategy.ending or under_way or not strategy.plan.days.repeats:
+    if event.next is None or strategy.ending or strategy.cancels or not strategy.plan.days.repeats:
         return Decision(strategy)
     return Decision(waiting(replace(strategy, note=""), event.next))

@@ -46,6 +46,7 @@ from app.engine.strategies.happenings import (
     Start,
     Tell,
 )
+from app.engine.strategies.moves import planned
 from app.engine.strategies.plan import decide
 from app.engine.strategies.record import StrategyJournal, StrategyRecord, marks_of, what_of
 from app.engine.strategies.recovery import NOT_MADE_UP_FOR, by_position, reading_of
@@ -188,7 +189,8 @@ class StrategyEngine:
             known = self._strategies.get(plan.id)
             if known is not None and known.state.is_running:
                 raise Denied("A strategy that runs cannot be changed.", "Stop it first, or copy it.")
-            fresh = Strategy(plan, changed_at=self._state.clock.now())
+            _deny_cancelling(known)
+            fresh = replace(planned(known, plan), changed_at=self._state.clock.now())
             await self._record.save(fresh, (), "saved")
             self._strategies[plan.id] = fresh
         return fresh
@@ -209,6 +211,7 @@ class StrategyEngine:
             strategy = self.strategy(strategy_id)
             if strategy.state.is_running:
                 raise Denied("A strategy that runs cannot be deleted.", "Stop it first.")
+            _deny_cancelling(strategy)
             await self._record.delete(strategy)
             del self._strategies[strategy_id]
         self._publish(StrategyDeleted(strategy_id))
@@ -260,6 +263,7 @@ class StrategyEngine:
         before = self.strategy(strategy_id)
         after = await self._apply(strategy_id, happening, strict=True)
         if after == before:
+            _deny_cancelling(before)
             raise Denied(f"A strategy that is {before.state.value} cannot do that.", "See its state.")
         self._woken.set()
         return after
@@ -386,3 +390,9 @@ class StrategyEngine:
         if found is None:
             raise Denied(f"{plan.instrument} is not in the instrument list.", "Refresh the instruments.")
         return found
+
+
+def _deny_cancelling(strategy: Strategy | None) -> None:
+    """Raises Denied where an order of its last entry may still fill."""
+    if strategy is not None and strategy.cancels:
+        raise Denied("The rest of its entry is still being cancelled.", "Try again in a moment.")

@@ -15,6 +15,7 @@ from app.domain.order import Side
 from app.domain.strategy import (
     Days,
     DaysKind,
+    LastEntry,
     Leaving,
     Level,
     MarkKind,
@@ -35,6 +36,7 @@ PLAN = StrategyPlan(
 HELD = Strategy(
     PLAN, StrategyState.BOUGHT, date(2026, 11, 25), 11, 22, True, True, Tag("M1"), 2, 33, 50, 147_005, True,
     StopId("STP000000001"), 40, Leaving.TRADER, 148_005, "a note", 44, True, 99, 50,
+    LastEntry(Tag("M0"), 7, date(2026, 11, 24), 12, Leaving.TIME),
 )  # fmt: skip
 
 

@@ -115,11 +115,11 @@ class Firing:
                 follower.presume_sent(stop.tag(number))
         self._run(follower)
 
-    def never_sent(self, stop: StopId, tags: Iterable[Tag] = ()) -> None:
-        """A fired exit, or these orders of it, had no connection to leave by and will not get one: the follower takes
-        the long way."""
+    def never_sent(self, stop: StopId, tags: Iterable[Tag]) -> None:
+        """These orders of a fired exit had no connection to leave by and will not get one: the follower takes the long
+        way."""
         failure = Unreachable("No connection to the broker was ready for the exit.")
-        for tag in tags or (self._stops[stop].tag(),):
+        for tag in tags:
             self._deliver(stop, ExitReply(tag, None, failure, 0, 0))
 
     def recall(self, stop: StopId) -> None:
@@ -183,8 +183,8 @@ class Firing:
     def _no_line(self, stop: StopId) -> None:
         """The exit line had no connection for too long."""
         watch = None if self.watching is None else self.watching.of(stop)
-        if watch is None or self.watching is None:
-            return  # it went out meanwhile, or the session ended
+        if watch is None or self.watching is None or not watch.load.unsent:
+            return  # it went out, perhaps in this very turn of the loop, or the session ended
         if self.watching.holds(stop):  # it only waits for the broker's next second
             asyncio.get_running_loop().call_later(NO_LINE_SECONDS, self._no_line, stop)
             return

@@ -269,8 +269,8 @@ class StopEngine:
     def detach(self) -> None:
         """The session is dead: nothing can fire. The stops stay armed in the journal and are shown as blind."""
         self._keeper.tell()  # while the levels are still there to be read
-        for stop in self._watching.detach():
-            self._firing.never_sent(stop)
+        for load in self._watching.detach():
+            self._firing.never_sent(load.stop_id, load.unsent)
         self._orders.attach(None)
         self._state.detach()
 

@@ -133,15 +133,15 @@ class Volley:
                 return self._line.ready > 0
         return False
 
-    def close(self) -> list[StopId]:
-        """The session is over: nothing leaves any more. The stops whose exits never left, or not whole."""
+    def close(self) -> list[Load]:
+        """The session is over: nothing leaves any more. The exits that never left, or not whole."""
         self._line.on_ready = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         waiting, self._waiting = self._waiting, []
         self._gate.unsent = 0
-        return [entry.load.stop_id for entry in waiting]
+        return [entry.load for entry in waiting]
 
     def pump(self) -> None:
         """A connection is free again, or the next second has begun: what waited goes, the most endangered first."""

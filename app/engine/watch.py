@@ -194,8 +194,8 @@ class WatchTable:
         """Its exit waits only for the broker's next second: it will leave by itself."""
         return self._volley.holds(stop)
 
-    def close(self) -> list[StopId]:
-        """The session is over: nothing fires any more. The stops whose exits never left."""
+    def close(self) -> list[Load]:
+        """The session is over: nothing fires any more. The exits that never left, or not whole."""
         self._by_token.clear()
         self.rich.clear()
         self.rich_names.clear()

@@ -124,8 +124,8 @@ class Watching:
         self._table = WatchTable(line, self._gate, self._counts, self._on_shots, self._on_doubt)
         self._watches.clear()
 
-    def detach(self) -> list[StopId]:
-        """The session is dead: nothing can fire. The stops that fired and whose exits never left."""
+    def detach(self) -> list[Load]:
+        """The session is dead: nothing can fire. The exits of fired stops that never left, or not whole."""
         table, self._table = self._table, None
         self.line = None
         self._watches.clear()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -805,6 +806,34 @@ def test_the_session_dies_while_an_exit_waits_for_a_connection() -> None:
         assert old.fired == []
 
     assert len(play(script).exits) == 1
+
+
+def test_a_connection_that_comes_free_in_the_last_moment_sends_the_exit_once() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        loop, fire = asyncio.get_running_loop(), rig.line.fire
+        rig.line.free = 0
+
+        def under_way(*exit_order: Any) -> int:
+            if rig.line.free:
+                loop.call_later(0.15, lambda: fire(*exit_order))
+            return rig.line.free
+
+        def comes_free() -> None:
+            rig.line.free = 4
+            assert rig.line.on_ready is not None
+            rig.line.on_ready()
+
+        rig.line.fire = under_way  # type: ignore[method-assign,assignment]
+        rig.tick(98_900)
+        # In the very turn of the loop in which the wait ends: what is readable comes before the timers.
+        loop.call_later(firing.NO_LINE_SECONDS - 1e-10, comes_free)
+        await rig.ended(stop)
+        assert rig.broker.held[KEY] == 0
+
+    rig = play(script)
+    assert [request.quantity for request in rig.exits] == [100]
+    assert rig.alarms == []
 
 
 def test_a_journal_that_cannot_write_holds_no_exit_back_and_gets_all_of_it_later() -> None:

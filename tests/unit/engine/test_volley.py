@@ -121,7 +121,7 @@ def test_a_dropped_or_closed_exit_leaves_no_more() -> None:
         for one in loads:
             volley.fire(Entry(one, 100, 1, 1))
         volley.drop(loads[1].stop_id)
-        assert volley.close() == [loads[0].stop_id, loads[2].stop_id]
+        assert volley.close() == [loads[0], loads[2]]
         assert loads[0].unsent == (exit_tag(loads[0].stop_id, 1, 2),), "one slice is out, the other is not"
         await asyncio.sleep(5)
         assert len(line.fired) == 1
@@ -266,3 +266,31 @@ def test_a_line_that_dies_between_two_slices_sends_only_the_rest_the_long_way() 
     sent = [request.quantity for request in run(scene()).exits]
     assert sum(sent) == 4_030
     assert sent[0] == 1_755
+
+
+@pytest.mark.parametrize("left", [1, 0])
+def test_a_session_that_dies_while_slices_wait_leaves_none_of_them_behind(left: int) -> None:
+    from tests.unit.engine.test_pricing import NIFTY
+
+    option = replace(NIFTY, token=5)
+
+    async def scene() -> Rig:
+        rig = Rig(instruments={option.id: option})
+        key = replace(KEY, instrument=option.id)
+        stop = await rig.guard(key, 4_030, 9_000)
+        rig.orders.wire.queue.count(10 - left)  # of the broker's ten a second
+        rig.tick(8_900, option.token)
+        await settle()
+        assert len(rig.line.fired) == left
+        rig.log_out()
+        await asyncio.sleep(3)
+        rig.log_in()
+        await rig.recover()
+        await rig.ended(stop, 20)
+        assert rig.broker.held[key] == 0
+        await rig.tasks.stop()
+        return rig
+
+    rig = run(scene())
+    assert sum(request.quantity for request in rig.exits) == 4_030
+    assert rig.journal.told.count("not sent") == 3 - left, "of one that had left nobody says that it was not sent"

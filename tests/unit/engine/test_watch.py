@@ -156,7 +156,7 @@ def test_without_a_connection_the_exit_waits_and_leaves_first_when_one_is_ready(
 def test_after_the_end_of_a_session_nothing_leaves_by_its_line() -> None:
     table = Table(stop(1), stop(2), free=1)
     table.tick(98_000)
-    assert table.table.close() == [stop(2).id]
+    assert [load.stop_id for load in table.table.close()] == [stop(2).id]
     assert table.line.on_ready is None
     assert table.tick(98_000) == []
 

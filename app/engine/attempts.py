@@ -65,12 +65,17 @@ class Attempts:
         """Why an order of the last attempt came to nothing."""
         self.acted_at = now()
         """When an order was last sent or priced."""
+        self._last: Collection[Tag] = ()
+        """Of the last attempt."""
+        self.overtaken = False
+        """Since the last attempt began, somebody else has closed some of the position, or an earlier one turned up."""
 
     def sent(self, tags: Mapping[Tag, int]) -> None:
         """An attempt was written to the wire (or waits for a connection of the exit line): units by tag."""
         # The stream may have told of it before the follower was there.
         self._in_flight = {tag: units for tag, units in tags.items() if not self._seen(tag)}
         self._unresolved.clear()
+        self._last, self.overtaken = tags, False
         self.refused = None
         self.acted_at = self._now()
 
@@ -121,9 +126,10 @@ class Attempts:
         """News of an order. True when it is one of this stop's."""
         if stop_of_tag(order.tag) != self._stop:
             return False
+        tag = Tag(order.tag or "")
+        self.overtaken |= order.broker_order_id not in self.orders and tag not in self._last
         self.orders[order.broker_order_id] = order
         # Seen at the broker: whatever its answer was or will be, it exists.
-        tag = Tag(order.tag or "")
         if order.status is not OrderStatus.TRIGGER_PENDING:
             self._changing.discard(tag)
         self._in_flight.pop(tag, None)
@@ -139,7 +145,10 @@ class Attempts:
             return False
         before = self._others.get(order.broker_order_id, 0)
         self._others[order.broker_order_id] = order.filled_quantity
-        return order.filled_quantity > before
+        filled = order.filled_quantity > before
+        # What another stop of the position closes is its own share.
+        self.overtaken |= filled and order.side is self._side and stop_of_tag(order.tag) is None
+        return filled
 
     def knows(self, number: BrokerOrderId) -> bool:
         """An order of this stop, or another's that has traded in its position before."""

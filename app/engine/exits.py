@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 from app.brokers.base import ExitLine, ExitReply
-from app.domain.errors import AppError, RateLimited, Rejected
+from app.domain.errors import AppError, RateLimited, Rejected, Unreachable
 from app.domain.ids import BrokerOrderId, Tag
 from app.domain.instrument import Instrument
 from app.domain.money import Price, in_rupees
@@ -266,14 +266,19 @@ class ExitFollower:
         ]
         told = f"{self.stop.attempt}: {' + '.join(map(str, step.sizes))} {step.kind}, {step.reason}"
         await self._save("attempt", told, *requests)
-        if self._attempts.live - live or not self._still_held(step.quantity):
+        if self._attempts.live - live or not self._holds(self._seen.current, step.quantity):
             return  # while the journal wrote, a late order or a smaller position turned up: decide again
         self._kind = step.kind
         self._pace.sent()
         price = self._limit(self.stop.side) if step.kind is OrderKind.LIMIT else None
         self._attempts.sent({self.stop.tag(n): units for n, units in enumerate(step.sizes, 1)})
-        line = self._line()
-        for request in requests:
+        for sent, request in enumerate(requests):
+            # The long way takes a while for each. Our own fills change nothing: what is left of the attempt fits still.
+            if self._attempts.overtaken or not self._holds(self._seen.quantity, sum(step.sizes[sent:])):
+                smaller = Unreachable("The position became smaller before this order left.")
+                self.replied(ExitReply(self.stop.tag(sent + 1), None, smaller, 0, 0))
+                continue
+            line = self._line()
             if line is None or not self._orders.fire(
                 line, line.prepare(request, self.stop.price_scale), self.replied, price
             ):
@@ -297,10 +302,10 @@ class ExitFollower:
             self.replied(ExitReply(Tag(order.tag or ""), number if failure is None else None, failure, 0, 0))
         await self._wait(LOOK_SECONDS)
 
-    def _still_held(self, quantity: int) -> bool:
-        """On everything known now the position is large enough for an exit of this quantity (F4)."""
-        held = self._own_position
-        return held is not None and (held if self.stop.side is Side.SELL else -held) >= quantity
+    def _holds(self, position: int | None, quantity: int) -> bool:
+        """Of such a position, what is this stop's is large enough for an exit of this quantity (F4)."""
+        held = None if position is None else self._own(self.stop, position, self._attempts.closed)
+        return held is not None and held * -self.stop.side.sign >= quantity
 
     def _tell_why(self, step: Send) -> None:
         """Calls the trader where an exit did not do its work."""

@@ -774,6 +774,62 @@ def test_the_long_way_may_fail_too() -> None:
     assert len(play(script).exits) == 3
 
 
+def slowly_in_slices(rig: Rig, size: int) -> list[int]:
+    """One order carries so many units, no connection is there, and each order takes two seconds the long way. What the
+    position was after each."""
+    rig.engine._firing.terms.slice_size = lambda instrument: size  # type: ignore[method-assign]
+    rig.line.free = 0
+    place, held = rig.broker.place, []
+
+    async def slowly(request: OrderRequest) -> BrokerOrderId:
+        await asyncio.sleep(2)
+        number = await place(request)
+        held.append(rig.broker.held[KEY])
+        return number
+
+    rig.broker.place = slowly  # type: ignore[method-assign]
+    return held
+
+
+@pytest.mark.parametrize("units", [300, 150])
+@pytest.mark.parametrize("heard", [True, False])
+def test_slices_on_the_long_way_stop_when_the_position_is_sold_meanwhile(units: int, heard: bool) -> None:
+    async def script(rig: Rig) -> None:
+        held = slowly_in_slices(rig, 100)
+        stop = await rig.guard(quantity=300)
+        rig.tick(98_900)
+        await asyncio.sleep(3)
+        assert held == [200], "one is out, the second on its way"
+        by_phone = OrderRequest(ACCOUNT, INFY.id, Side.SELL, units, KEY.product, OrderKind.MARKET)
+        if heard:
+            rig.broker.fill(rig.broker.accept(by_phone).broker_order_id)
+        else:
+            rig.broker.hold(KEY, 200 - units)
+            await rig.state.read_positions()
+        await asyncio.sleep(2)
+        assert held == [200, 100 - units], "what was on its way could not be called back"
+        await rig.ended(stop)
+        assert rig.broker.held[KEY] == 0
+
+    sent = [request.quantity for request in play(script).exits]
+    assert sent == [100, 100]
+
+
+def test_slices_on_the_long_way_are_not_held_up_by_their_own_fills() -> None:
+    async def script(rig: Rig) -> None:
+        held = slowly_in_slices(rig, 100)
+        stop = await rig.guard(quantity=250)
+        rig.tick(98_900)
+        while not rig.of(stop).state.is_final:
+            await asyncio.sleep(0.5)
+            await rig.state.read_positions()
+        assert held == [150, 50, 0]
+        tags = [str(request.tag) for request in rig.exits]
+        assert tags == [exit_tag(stop.id, 2, n) for n in (1, 2, 3)], "one attempt"
+
+    assert play(script).alarms == []
+
+
 def test_a_connection_that_comes_free_in_time_is_used() -> None:
     async def script(rig: Rig) -> None:
         stop = await rig.guard()

@@ -56,6 +56,7 @@ class Backstops:
         tasks: Tasks,
         triggers: GttJournal,
         last_price: Callable[[InstrumentId], Price | None],
+        trades: Callable[[InstrumentId], bool],
     ) -> None:
         self._state = state
         self._orders = orders
@@ -65,6 +66,10 @@ class Backstops:
         self._terms = terms
         self._known = known
         self._tasks = tasks
+        self._trades = trades
+        """Whether an instrument trades continuously now."""
+        self._sessions = 0
+        """How many have begun."""
         self._busy: set[StopId] = set()
         self._again: set[StopId] = set()
         self._behind: dict[StopId, dict[BrokerOrderId, Order]] = {}
@@ -99,6 +104,7 @@ class Backstops:
     def begin(self) -> None:
         """A session is there, as a rule of another day: what could not be had, or ended with its day, is asked for
         anew."""
+        self._sessions += 1
         self._given_up.clear()
         self.triggers.begin()
 
@@ -152,6 +158,9 @@ class Backstops:
         want = self.wanted(stop)
         if want is not None and self._given_up.get(stop.id) != want:
             self._given_up[stop.id] = want
+            if not self._trades(stop.key.instrument):  # an order of the day, and the day is over
+                self._record.note(stop, "backstop ended", f"order {order.broker_order_id}: {order.status.value}")
+                return
             why = order.status_text or f"It was {order.status.value}."
             self._record.alarm(
                 stop, "The backstop is gone; the local stop stands alone.", "Move the stop to place it.", why
@@ -192,6 +201,7 @@ class Backstops:
         action = next_action(stop, want, legs, size, renewable=renewable)
         if isinstance(action, Nothing):
             return True
+        session = self._sessions
         try:
             if isinstance(action, TakeBack):
                 await self._take_back(stop, action)
@@ -200,6 +210,8 @@ class Backstops:
             elif want is not None:
                 await self._rest(stop, want, action)
         except AppError as failure:
+            if session != self._sessions:
+                return False  # it failed in a session that has ended; in this one it is asked for anew
             if want is not None:
                 self._given_up[stop_id] = want
                 told = "The backstop could not be kept in step; the local stop stands."

@@ -137,6 +137,7 @@ class StopEngine:
             tasks,
             journal.gtt_backstops,
             self.last_price,
+            self._trades,
         )
         self._earlier = EarlierDays(state, record, self.backstops.triggers, self._set, self.close_elsewhere)
         self._yesterday = Yesterday(state, self._stops, publish)

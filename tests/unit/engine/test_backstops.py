@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.coverage import Protection, coverage_of
-from app.domain.errors import Denied, OutcomeUnknown, Unreachable
+from app.domain.errors import Denied, OutcomeUnknown, SessionExpired, Unreachable
 from app.domain.events import Noticed
 from app.domain.ids import BrokerOrderId, StopId, Tag
 from app.domain.instrument import Product
@@ -256,6 +256,45 @@ def test_one_that_somebody_took_back_is_an_alarm_and_not_fought_over() -> None:
         assert resting(rig) == []
 
     assert any("backstop is gone" in alarm for alarm in play(script).alarms)
+
+
+def test_one_that_ends_with_the_trading_day_is_no_alarm_and_is_there_again_after_the_next_login() -> None:
+    async def script(rig: Rig) -> None:
+        await twin(rig)
+        rig.around.closed.add(INFY.id)
+        rig.broker.finish(resting(rig)[0].broker_order_id, OrderStatus.CANCELLED)
+        await asyncio.sleep(10)
+        assert resting(rig) == []
+        rig.log_out()
+        rig.around.closed.clear()
+        rig.log_in()
+        await rig.recover()
+        await asyncio.sleep(10)
+        assert len(resting(rig)) == 1
+
+    rig = play(script)
+    assert rig.alarms == []
+    assert "backstop ended" in rig.journal.told
+
+
+def test_one_that_was_on_its_way_when_the_session_died_is_asked_for_anew_after_a_quick_login() -> None:
+    async def script(rig: Rig) -> None:
+        place = rig.broker.place
+
+        async def dying(request: OrderRequest) -> BrokerOrderId:
+            await asyncio.sleep(5)
+            raise SessionExpired("The token is dead.")
+
+        rig.broker.place = dying  # type: ignore[method-assign]
+        await twin(rig)
+        rig.log_out()
+        rig.log_in()
+        rig.broker.place = place  # type: ignore[method-assign]
+        await rig.recover()
+        await asyncio.sleep(60)
+        assert len(resting(rig)) == 1
+
+    assert play(script).alarms == []
 
 
 def test_a_distance_that_no_exchange_takes_is_denied_when_arming() -> None:

@@ -14,9 +14,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from app.domain.broker import RateLimit
+from app.domain.calendar import ist_day
 from app.domain.errors import Denied
-from app.domain.ids import OrderId
+from app.domain.ids import Nanos, OrderId
 from app.domain.order import Purpose
+from app.runtime.clock import SECOND, Clock
 
 KEPT = 2
 """Requests of each second that only exits may use."""
@@ -72,13 +74,42 @@ class _Window:
         room = max(self.limit.amount - withheld, 0)
         if used < room:
             return 0.0
-        return self._times[min(used - room, used - 1)] + self._seconds - now if used else LATENESS
+        return self._frees(min(used - room, used - 1), now) if used else LATENESS
+
+    def _frees(self, place: int, now: float) -> float:
+        """Seconds until the request at this place in the window counts no more."""
+        return self._times[place] + self._seconds - now
 
     def _withheld(self, purpose: Purpose) -> int:
         """Of the requests that are kept for exits, those that this one may not use."""
         if purpose.closes:
             return 0
         return self.kept // 2 if purpose is Purpose.PROTECT and not self.short else self.kept
+
+
+class _Day(_Window):
+    """Requests of today: the count begins anew at midnight, as the broker's does."""
+
+    def __init__(self, limit: RateLimit, clock: Clock) -> None:
+        super().__init__(limit)
+        self._clock = clock
+        self._day: tuple[Nanos, Nanos] = (0, 0)
+
+    def count(self, now: float) -> None:
+        self.used(now)
+        self._times.append(now)
+
+    def used(self, now: float) -> int:
+        del now
+        first, last = self._day
+        if not first <= self._clock.now() < last:
+            self._day = ist_day(self._clock.now())
+            self._times.clear()
+        return len(self._times)
+
+    def _frees(self, place: int, now: float) -> float:
+        del place, now
+        return (self._day[1] - self._clock.now()) / SECOND
 
 
 class _Waiting:
@@ -109,8 +140,9 @@ class _Waiting:
 class OrderQueue:
     """One account's requests about orders, in the order in which they may leave."""
 
-    def __init__(self, limits: Callable[[], Sequence[RateLimit]]) -> None:
+    def __init__(self, limits: Callable[[], Sequence[RateLimit]], clock: Clock) -> None:
         self._limits = limits
+        self._clock = clock
         self._known: list[_Window] | None = None
         self._waiting: list[_Waiting] = []
         self._number = 0
@@ -195,7 +227,8 @@ class OrderQueue:
     @property
     def _windows(self) -> list[_Window]:
         if self._known is None:
-            self._known = [_Window(limit) for limit in self._limits() if limit.kind in ("order", "placement")]
+            counted = [limit for limit in self._limits() if limit.kind in ("order", "placement")]
+            self._known = [_Day(one, self._clock) if one.seconds >= DAY else _Window(one) for one in counted]
         return self._known
 
     def _wait(self, purpose: Purpose, placing: bool) -> float:

@@ -66,7 +66,7 @@ class OrderWire:
         self._state = state
         self._info = info
         self._session: BrokerSession | None = None
-        self.queue = OrderQueue(lambda: info().rate_limits)
+        self.queue = OrderQueue(lambda: info().rate_limits, state.clock)
 
     def attach(self, session: BrokerSession | None) -> None:
         """The session over which orders leave; None: there is none."""

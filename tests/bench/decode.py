@@ -19,6 +19,7 @@ from app.domain.stop import Stop, StopPlan, StopState
 from app.engine.order_queue import OrderQueue
 from app.engine.volley import Load
 from app.engine.watch import Watch, WatchTable
+from app.runtime.clock import AccountClock
 
 TOKENS = 3_000
 STOPS = 500
@@ -56,7 +57,7 @@ def frames(length: int) -> list[bytes]:
 
 
 def _table() -> WatchTable:
-    table = WatchTable(_DeadLine(), OrderQueue(tuple), lambda watch, seconds: True, lambda shots: None)  # type: ignore[arg-type]  # never fires
+    table = WatchTable(_DeadLine(), OrderQueue(tuple, AccountClock()), lambda watch, seconds: True, lambda shots: None)  # type: ignore[arg-type]  # never fires
     for n in range(STOPS):
         key = PositionKey(AccountId("zerodha-X"), InstrumentId(f"NSE:S{n}"), Product.MIS)
         stop = Stop(

@@ -12,6 +12,7 @@ from app.domain.errors import Denied
 from app.domain.ids import OrderId
 from app.domain.order import Purpose
 from app.engine.order_queue import OrderQueue
+from app.runtime.clock import SECOND, AccountClock
 from tests.fakes.fast_loop import run, settle
 
 TEN = RateLimit("order", 10, 1)
@@ -22,7 +23,9 @@ class Counter:
     """Requests of named callers, with the second in which each left."""
 
     def __init__(self, *limits: RateLimit) -> None:
-        self.queue = OrderQueue(lambda: limits)
+        self.clock = AccountClock()
+        self.clock.set(1_700_000_000 * SECOND)  # 03:43 IST
+        self.queue = OrderQueue(lambda: limits, self.clock)
         self.left: list[tuple[str, float]] = []
         self.places: dict[str, list[int]] = {}
         self.began = asyncio.get_running_loop().time()
@@ -176,6 +179,20 @@ def test_orders_of_other_programs_count_for_the_day() -> None:
         with pytest.raises(Denied, match="a day"):
             await counter.ask("entry", ENTRY)
         await counter.ask("exit", EXIT)
+
+    run(scene())
+
+
+def test_a_new_day_begins_its_orders_anew_at_midnight() -> None:
+    async def scene() -> None:
+        counter = Counter(RateLimit("placement", 100, 86_400))
+        counter.clock.set(1_700_028_000 * SECOND)  # 11:30
+        counter.queue.listed(95)
+        with pytest.raises(Denied, match="try again in 750 minutes"):
+            await counter.ask("entry", ENTRY)
+        counter.clock.set(1_700_073_000 * SECOND)  # midnight
+        await counter.ask("entry", ENTRY)
+        assert counter.queue.used()[86_400] == (1, 100)
 
     run(scene())
 

@@ -83,6 +83,14 @@ class Posts:
         self._watching.take_over(watch)
         self._keeper.begin(stop)
 
+    def back(self, stop: Stop, watch: Watch) -> None:
+        """It watches on, for its end could not be written: by what rests behind it now, and less what was sold."""
+        self.start(stop, watch)
+        if not any(order.filled_quantity for order in self._state.orders.of(stop.id)):
+            # A backstop that has filled is no reason to sell again: changing it is refused, and its follower looks.
+            self._watching.reload(stop, self._known(stop.key.instrument))
+        self.follow_position(stop)
+
     def follow_position(self, stop: Stop) -> None:
         """What the positions as last read and the fills since then make of it."""
         reading = self._state.reading

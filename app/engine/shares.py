@@ -252,6 +252,8 @@ class Shares:
                 self._end(stop, self._turned_round(stop, quantity) if turned else "position closed elsewhere")
         known = self._held(key, quantity)
         if guarded and not known:
+            for stop in guarded:
+                self._hold_back(stop)
             return  # the fills say so, the next reading decides
         under_way = any(stop.state not in _WAITS or self._is_leaving(stop) for stop in self._of(key))
         now = asyncio.get_running_loop().time()

@@ -249,8 +249,7 @@ class StopVerbs:
                 await (self._record.keep if owed else self._record.save)(disarmed, "disarmed", "")
             except BaseException:
                 if watch is not None and line is self._watching.line:
-                    self._watching.start(watch)
-                    self._keeper.begin(stop)
+                    self._posts.back(stop, watch)
                 raise
             self._set(disarmed)
             return disarmed

@@ -299,6 +299,44 @@ def test_what_is_sold_while_a_stop_is_armed_is_not_guarded() -> None:
     assert [order.quantity for order in play(script).exits] == [40]
 
 
+@pytest.mark.parametrize(("sold", "exits"), [(60, [40]), (100, [])])
+def test_a_stop_whose_disarm_failed_does_not_sell_what_was_sold_meanwhile(sold: int, exits: list[int]) -> None:
+    async def script(rig: Rig) -> None:
+        stop = await armed(rig, StopPlan(99_000))
+        disarming = await held_up(rig, rig.engine.disarm(stop.id))
+        sold_by_phone(rig, sold)
+        rig.journal.broken = True
+        let_go(rig)
+        with pytest.raises(StorageError):
+            await disarming
+        rig.journal.broken = False
+        rig.tick(98_900)
+        await asyncio.sleep(1)
+        await rig.state.read_positions()
+        await rig.ended(stop)
+
+    assert [order.quantity for order in play(script).exits] == exits
+
+
+def test_a_stop_whose_disarm_failed_does_not_change_a_backstop_that_is_gone() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await armed(rig, StopPlan(99_000, backstop=1_000))
+        await asyncio.sleep(3)
+        leg = next(order for order in rig.broker.book.values() if is_backstop(order.tag))
+        disarming = await held_up(rig, rig.engine.disarm(stop.id))
+        rig.broker.finish(leg.broker_order_id, OrderStatus.CANCELLED)
+        rig.journal.broken = True
+        let_go(rig)
+        with pytest.raises(StorageError):
+            await disarming
+        rig.journal.broken = False
+        rig.tick(98_900)
+        await settle()
+        assert [is_backstop(request.tag) for request, _ in rig.line.fired] == [False]
+
+    play(script)
+
+
 def test_positions_that_cannot_be_read_after_a_fill_leave_nothing_unguarded() -> None:
     async def script(rig: Rig) -> None:
         rig.broker.hold(KEY, 100)

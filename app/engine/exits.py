@@ -7,9 +7,10 @@ import contextlib
 import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from functools import partial
 
 from app.brokers.base import ExitLine, ExitReply
-from app.domain.errors import AppError, RateLimited, Rejected, Unreachable
+from app.domain.errors import AppError, RateLimited, Rejected
 from app.domain.ids import BrokerOrderId, Tag
 from app.domain.instrument import Instrument
 from app.domain.money import Price, in_rupees
@@ -273,16 +274,12 @@ class ExitFollower:
         price = self._limit(self.stop.side) if step.kind is OrderKind.LIMIT else None
         self._attempts.sent({self.stop.tag(n): units for n, units in enumerate(step.sizes, 1)})
         for sent, request in enumerate(requests):
-            # The long way takes a while for each. Our own fills change nothing: what is left of the attempt fits still.
-            if self._attempts.overtaken or not self._holds(self._seen.quantity, sum(step.sizes[sent:])):
-                smaller = Unreachable("The position became smaller before this order left.")
-                self.replied(ExitReply(self.stop.tag(sent + 1), None, smaller, 0, 0))
-                continue
-            line = self._line()
+            fits = partial(self._fits, sum(step.sizes[sent:]))
+            line = self._line() if fits() else None
             if line is None or not self._orders.fire(
                 line, line.prepare(request, self.stop.price_scale), self.replied, price
             ):
-                await self._place(replace(request, price=price))
+                await self._place(replace(request, price=price), fits)
 
     def converting(self, tags: Collection[Tag]) -> None:
         """The hot path asked these backstops to become the exit."""
@@ -322,11 +319,16 @@ class ExitFollower:
     def _tell(self, told: Call) -> None:
         self._record.alarm(self.stop, told.cause, told.next_step, told.detail, key=told.key, order=told.order)
 
-    async def _place(self, request: OrderRequest) -> None:
+    def _fits(self, left: int) -> bool:
+        """So many units of an attempt are not out yet, and the long way takes a while for each order: whether they are
+        there still. Our own fills change nothing."""
+        return not self._attempts.overtaken and self._holds(self._seen.quantity, left)
+
+    async def _place(self, request: OrderRequest, fits: Callable[[], bool] = lambda: True) -> None:
         """The long way, when no connection of the exit line is ready."""
         tag = request.tag or Tag("")
         try:
-            order = await self._orders.send(request, Purpose.EXIT)
+            order = await self._orders.send(request, Purpose.EXIT, fits)
             self.replied(ExitReply(tag, order, None, 0, 0))
         except AppError as failure:
             self.replied(ExitReply(tag, None, failure, 0, 0))

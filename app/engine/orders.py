@@ -109,12 +109,14 @@ class OrderManager:
         """The session over which orders leave from now on; None: there is none."""
         self.wire.attach(session)
 
-    async def send(self, request: OrderRequest, purpose: Purpose) -> BrokerOrderId:
+    async def send(
+        self, request: OrderRequest, purpose: Purpose, fits: Callable[[], bool] = lambda: True
+    ) -> BrokerOrderId:
         """A request whose intent is in the journal already: sent once, in its turn. The caller settles its outcome.
 
-        Raises what the broker's `place` raises.
+        Raises what the broker's `place` raises, Unreachable where it does not fit the position when its turn has come.
         """
-        return (await self.wire.place(request, purpose)).order
+        return (await self.wire.place(request, purpose, fits=fits)).order
 
     async def place(
         self, request: OrderRequest, *, purpose: Purpose = Purpose.MANUAL, intent: str = "", closing: bool = False

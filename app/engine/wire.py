@@ -72,13 +72,25 @@ class OrderWire:
         """The session over which orders leave; None: there is none."""
         self._session = session
 
-    async def place(self, request: OrderRequest, purpose: Purpose, underway: Underway | None = None) -> Placement:
-        """In its turn, once. Raises what the broker's `place` raises, Denied when the day's orders are used up."""
+    async def place(
+        self,
+        request: OrderRequest,
+        purpose: Purpose,
+        underway: Underway | None = None,
+        fits: Callable[[], bool] = lambda: True,
+    ) -> Placement:
+        """In its turn, once. `fits`: whether the position has room for it, also when its turn has come.
+
+        Raises what the broker's `place` raises, Denied when the day's orders are used up, Unreachable where it does not
+        fit any more.
+        """
+        _require(fits)
         if underway is None:
             await self.queue.turn(purpose, placing=True)
         else:
             await self.queue.turn(purpose, placing=True, tell=underway.queued, name=underway.order_id)
         session = self._live()
+        _require(fits)
         if underway is not None:
             underway.leaving()
         if request.autoslice and isinstance(session, SlicingBroker):
@@ -193,3 +205,8 @@ class OrderWire:
         except RateLimited:
             self.queue.hold(RATE_SECONDS)
             raise
+
+
+def _require(fits: Callable[[], bool]) -> None:
+    if not fits():
+        raise Unreachable("The position became smaller before this order left.")

@@ -815,6 +815,25 @@ def test_slices_on_the_long_way_stop_when_the_position_is_sold_meanwhile(units: 
     assert sent == [100, 100]
 
 
+def test_a_position_that_is_sold_while_an_exit_waits_for_the_brokers_next_second_is_not_sold_again() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        rig.line.free = 0
+        rig.tick(98_900)
+        await asyncio.sleep(0.3)
+        rig.orders.wire.queue.count(20)  # of the broker's ten a second: the long way has to wait
+        await asyncio.sleep(0.5)
+        assert "attempt" in rig.journal.told
+        by_phone = OrderRequest(ACCOUNT, INFY.id, Side.SELL, 100, KEY.product, OrderKind.MARKET)
+        rig.broker.fill(rig.broker.accept(by_phone).broker_order_id)
+        await rig.ended(stop)
+        assert rig.broker.held[KEY] == 0
+
+    rig = play(script)
+    assert rig.exits == []
+    assert rig.alarms == []
+
+
 def test_slices_on_the_long_way_are_not_held_up_by_their_own_fills() -> None:
     async def script(rig: Rig) -> None:
         held = slowly_in_slices(rig, 100)

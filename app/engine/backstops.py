@@ -68,8 +68,6 @@ class Backstops:
         self._tasks = tasks
         self._trades = trades
         """Whether an instrument trades continuously now."""
-        self._sessions = 0
-        """How many have begun."""
         self._busy: set[StopId] = set()
         self._again: set[StopId] = set()
         self._behind: dict[StopId, dict[BrokerOrderId, Order]] = {}
@@ -104,8 +102,7 @@ class Backstops:
     def begin(self) -> None:
         """A session is there, as a rule of another day: what could not be had, or ended with its day, is asked for
         anew."""
-        self._sessions += 1
-        self._given_up.clear()
+        self._given_up = {}
         self.triggers.begin()
 
     def follow(self, stop: Stop) -> None:
@@ -201,7 +198,7 @@ class Backstops:
         action = next_action(stop, want, legs, size, renewable=renewable)
         if isinstance(action, Nothing):
             return True
-        session = self._sessions
+        given_up = self._given_up
         try:
             if isinstance(action, TakeBack):
                 await self._take_back(stop, action)
@@ -210,7 +207,7 @@ class Backstops:
             elif want is not None:
                 await self._rest(stop, want, action)
         except AppError as failure:
-            if session != self._sessions:
+            if given_up is not self._given_up:
                 return False  # it failed in a session that has ended; in this one it is asked for anew
             if want is not None:
                 self._given_up[stop_id] = want

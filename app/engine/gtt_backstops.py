@@ -114,7 +114,7 @@ class GttBackstops:
 
     def begin(self) -> None:
         """A session is there, as a rule of another day."""
-        self._given_up.clear()
+        self._given_up = {}  # what still fails in the last session gives nothing up in this one
         self._looked.clear()
         if self._orders.gtts.able:
             self._tasks.start(self._look(), f"triggers behind stops of {self._state.account}")
@@ -223,13 +223,15 @@ class GttBackstops:
             # Behind a stop that fired it is wide: exits that are not out yet go first.
             fired = stop.state in (StopState.FIRED, StopState.EXITING)
             return await self._delete(action, Purpose.REPRICE if fired else Purpose.EXIT)
+        given_up = self._given_up
         try:
             await (self._write(stop, action) if isinstance(action, Write) else self._rewrite(stop, action))
         except AppError as failure:
             if want is not None:
-                self._given_up[stop_id] = want
-            told = "The trigger (GTT) behind it could not be kept in step; the local stop stands."
-            self._record.alarm(stop, told, failure.next_step, str(failure))
+                given_up[stop_id] = want
+            if given_up is self._given_up:
+                told = "The trigger (GTT) behind it could not be kept in step; the local stop stands."
+                self._record.alarm(stop, told, failure.next_step, str(failure))
             self._record.note(stop, "backstop failed", str(failure))
             return True
         return False
@@ -372,11 +374,9 @@ class GttBackstops:
         want = self._want(stop)
         if want is not None:
             self._given_up[stop.id] = want
-        arrived = one.gtt is not None
-        told = (
-            "The trigger (GTT) behind it is gone" if arrived else "The trigger (GTT) behind it never reached the broker"
-        )
-        self._record.alarm(stop, f"{told}; the local stop stands alone.", "Move the stop to place it.", why)
+        what = "is gone" if one.gtt is not None else "never reached the broker"
+        told = f"The trigger (GTT) behind it {what}; the local stop stands alone."
+        self._record.alarm(stop, told, "Move the stop to place it.", why)
 
     # -- helpers -----------------------------------------------------------------------------------------------------
 

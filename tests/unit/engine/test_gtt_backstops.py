@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from app.domain.backstop import RestingState, RestingTrigger
 from app.domain.coverage import Protection, coverage_of
-from app.domain.errors import OutcomeUnknown, Unreachable
+from app.domain.errors import OutcomeUnknown, SessionExpired, Unreachable
 from app.domain.gtt import Gtt, GttLeg, GttRequest, GttStatus
 from app.domain.ids import BrokerOrderId, GttId, StopId, Tag
 from app.domain.instrument import Product
@@ -200,6 +200,26 @@ def test_a_refused_one_is_said_and_asked_for_again_only_when_the_stop_moves() ->
         assert the_one(rig).legs[0].trigger == 98_200
 
     play(script)
+
+
+def test_one_that_was_on_its_way_when_the_session_died_is_asked_for_anew_after_a_quick_login() -> None:
+    async def script(rig: Rig) -> None:
+        place = rig.broker.place_gtt
+
+        async def dying(request: GttRequest) -> GttId:
+            await asyncio.sleep(5)
+            raise SessionExpired("The token is dead.")
+
+        rig.broker.place_gtt = dying  # type: ignore[method-assign]
+        await guarded(rig)
+        rig.log_out()
+        rig.log_in()
+        rig.broker.place_gtt = place  # type: ignore[method-assign]
+        await rig.recover()
+        await asyncio.sleep(60)
+        assert the_one(rig).legs[0].quantity == 100
+
+    assert play(script).alarms == []
 
 
 def test_one_that_was_deleted_by_phone_is_noticed_and_not_fought_over() -> None:

@@ -130,7 +130,9 @@ class ExitFollower:
 
     def _on_positions(self, reading: PositionReading) -> None:
         self._seen.take(reading)
-        if self._seen.current is not None and self._seen.turned_for >= LOOKUP_SPACING:
+        # What still works while its position is turned round already is taken back at once.
+        turned = self._seen.turned_for >= LOOKUP_SPACING or (self._seen.turned and bool(self._attempts.live))
+        if self._seen.current is not None and turned:
             self._told = True
             self._news.set()
 

@@ -85,6 +85,11 @@ class SeenPosition:
         return self._now() - max(self._since, self.traded_at)
 
     @property
+    def turned(self) -> bool:
+        """The last reading that knows our fills shows it turned round."""
+        return self._turned_since is not None
+
+    @property
     def turned_for(self) -> float:
         """Seconds that every reading has shown it turned round, since our own orders last filled. Others may go on
         trading meanwhile: it is turned round all the same."""

@@ -454,6 +454,33 @@ def test_an_excess_goes_back_though_the_other_exit_is_still_filling() -> None:
     assert any("closed twice" in alarm for alarm in play(script).alarms)
 
 
+@pytest.mark.parametrize("parts", [1, 3, 5, 7, 9, 12])
+def test_an_exit_that_goes_on_filling_is_taken_back_as_soon_as_a_reading_shows_it_turned_round(parts: int) -> None:
+    """Whatever the follower was waiting for."""
+
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        rig.broker.answers = ["open"]
+        rig.tick(98_900)
+        await settle()
+        ours = BrokerOrderId("1000")
+        for _ in range(parts):
+            rig.broker.fill(ours, 1)
+            await asyncio.sleep(0.25)
+            await rig.state.read_positions()  # the desk's own
+        rig.broker.hold(KEY, 0)  # sold by hand at the same moment
+        while not rig.broker.book[ours].status.is_final:
+            rig.broker.fill(ours, 1)
+            await asyncio.sleep(0.1)
+            await rig.state.read_positions()
+            await asyncio.sleep(0.4)
+        assert rig.broker.book[ours].filled_quantity == parts + 1, "it worked on while nothing was left to close"
+        await rig.ended(stop)
+        assert rig.broker.held[KEY] == 0
+
+    play(script)
+
+
 def test_an_exit_that_fills_little_by_little_asks_the_broker_no_more_than_needed() -> None:
     async def script(rig: Rig) -> None:
         stop = await rig.guard()

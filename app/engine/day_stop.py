@@ -32,6 +32,7 @@ from app.engine import day_words
 from app.engine.account import AccountState
 from app.engine.orders import OrderManager
 from app.engine.stops import StopEngine
+from app.runtime.clock import SECOND
 
 log = logging.getLogger(__name__)
 
@@ -197,6 +198,10 @@ class DayGuard:
             if self._given_up:
                 self._given_up = False
                 await self._keep(self._entry("ended", "not everything was seen to be closed"))
+            if stop.halted is not None and stop.flat and self._filled_late(stop):
+                stop = replace(stop, flat=False)
+                self._set(stop)
+                self._publish(day_words.halt(stop, "An order from before filled after that. It is being closed."))
             if stop.halted is not None and not stop.flat:
                 await self._go_on(stop)
             await self._look()
@@ -213,6 +218,23 @@ class DayGuard:
             self._publish(day_words.halt(stop, f"What is still open is closed {when}."))
         if closes:
             await self._flatten()
+
+    def _filled_late(self, stop: DayStop) -> bool:
+        """An entry of ours that was on its way when the account halted has opened a position since. What the trader
+        opens elsewhere after a halt is the trader's."""
+        reading = self._state.reading
+        if reading is None:
+            return False
+        held = {position.key: position.quantity for position in to_close(reading.positions.values())}
+        halted = (stop.halted_at or 0) // SECOND * SECOND  # brokers tell whole seconds
+        return any(
+            order.filled_quantity
+            and held.get(PositionKey(order.account, order.instrument, order.product), 0) * order.side.sign > 0
+            and placed_here(order)
+            and stop_of_tag(order.tag) is None
+            and (order.updated_at or order.placed_at or 0) >= halted
+            for order in self._state.orders.values()
+        )
 
     async def _loads(self) -> bool:
         """A journal that cannot be read now is read again: until then nothing is known of a limit or a halt."""

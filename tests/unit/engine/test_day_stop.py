@@ -288,6 +288,24 @@ def test_a_halt_and_the_days_best_survive_a_restart_and_closing_goes_on() -> Non
     assert [r.quantity for r in play(script).rig.broker.placed] == [100]
 
 
+@pytest.mark.parametrize("ours", [True, False])
+def test_an_entry_that_was_on_its_way_at_the_halt_is_closed_and_the_traders_own_is_left(ours: bool) -> None:
+    async def script(desk: Desk) -> None:
+        rig = desk.rig
+        await desk.guard.set_limits(DayLimits(loss=100))
+        await desk.at(-100, 5)
+        assert desk.guard.stop.flat
+        late = rig.broker.accept(replace(entry(), tag=Tag("M1234567890123") if ours else None))
+        rig.broker.book[late.broker_order_id] = replace(late, updated_at=rig.clock.now())
+        rig.broker.fill(late.broker_order_id)
+        await rig.state.read_positions()
+        await asyncio.sleep(10)
+        assert rig.broker.held[KEY] == (0 if ours else 10)
+        assert any("filled after that" in alarm for alarm in rig.alarms) is ours
+
+    play(script)
+
+
 def test_a_closed_market_is_said_and_tried_again() -> None:
     async def script(desk: Desk) -> None:
         rig = desk.rig

@@ -227,7 +227,8 @@ def late_while_away(patches: ExitStack) -> None:
 
 def held_before_sending(patches: ExitStack) -> None:
     """what became of the position while the journal wrote is nobody's business"""
-    patches.enter_context(mock.patch.object(exits.ExitFollower, "_still_held", return_value=True))
+    patches.enter_context(mock.patch.object(exits.ExitFollower, "_holds", return_value=True))
+    patches.enter_context(mock.patch.object(exits.ExitFollower, "_fits", return_value=True))
 
 
 def halt_outlives_the_process(patches: ExitStack) -> None:

@@ -28,6 +28,7 @@ from app.engine import (
     late,
     orders,
     recovery,
+    seen,
     shares,
 )
 from app.engine.account import AccountState, PositionReading
@@ -158,11 +159,10 @@ def follows_to_flat(patches: ExitStack) -> None:
 def fresh_position(patches: ExitStack) -> None:
     """positions that were read before the last fill count as now"""
 
-    def careless(self: exits.ExitFollower) -> int | None:
-        position = self._seen.quantity
-        return None if position is None else self._own(self.stop, position, self._attempts.closed)
+    def careless(self: seen.SeenPosition) -> int | None:
+        return self.quantity
 
-    patches.enter_context(mock.patch.object(exits.ExitFollower, "_own_position", property(careless)))
+    patches.enter_context(mock.patch.object(seen.SeenPosition, "current", property(careless)))
 
 
 def fills_of_others(patches: ExitStack) -> None:

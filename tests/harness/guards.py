@@ -5,9 +5,8 @@ A check that cannot fail proves nothing.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 from unittest import mock
@@ -214,12 +213,6 @@ def journal_debts(patches: ExitStack) -> None:
     patches.enter_context(mock.patch.object(Debts, "owe"))
 
 
-def one_exit_of_a_strategy(patches: ExitStack) -> None:
-    """a strategy's exit is armed and fired without waiting for each other"""
-    turns: defaultdict[Any, Any] = defaultdict(nullcontext)  # nobody waits for anybody
-    patches.enter_context(mock.patch.object(strategy_exits, "defaultdict", return_value=turns))
-
-
 def late_while_away(patches: ExitStack) -> None:
     """an exit that filled after its stop had ended is part of that end, if nobody was there"""
     patches.enter_context(mock.patch.object(late, "_came_after", return_value=False))
@@ -350,7 +343,6 @@ GUARDS: dict[str, Guard] = {
         stop_voids_timers,
         recordings,
         journal_debts,
-        one_exit_of_a_strategy,
         late_while_away,
         held_before_sending,
         halt_outlives_the_process,
@@ -387,7 +379,6 @@ FOUND_BY = {
     "recordings": 0,
     "fills_of_others": 127,
     "journal_debts": 182,
-    "one_exit_of_a_strategy": 5000856,
     "late_while_away": 9149,
     "halted_while_writing": 5002051,
     "held_before_sending": 442,

@@ -2,7 +2,8 @@
 
 Three limits meet: the band beyond the last price that the broker would give a protected market order (how far we are
 willing to reach), the exchange's limit price protection around its reference price, and the day's circuit limits. A
-price is rounded towards a fill, and back inside where that would leave protection or circuit.
+price is rounded towards a fill, and back inside where that would leave protection or circuit. Exchanges widen circuit
+limits during the day where a market reaches them: a last price beyond one that is known says that it stands no more.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ def pricer(
             up = Rounding.DOWN if wanted == allowed else Rounding.UP
             found = to_tick(last + wanted, tick, up)
         if found < lowest:
-            return lowest
-        return found if highest is None or found < highest else highest
+            return lowest if last >= lowest else max(found, tick)
+        return highest if highest is not None and last <= highest < found else found
 
     return price

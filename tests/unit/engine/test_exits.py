@@ -224,6 +224,28 @@ def test_a_limit_exit_is_priced_inside_the_days_circuit_limits_as_the_quote_has_
     )
 
 
+def test_an_exit_follows_the_market_beyond_a_circuit_limit_that_the_exchange_has_widened_since_it_was_read() -> None:
+    key = PositionKey(ACCOUNT, OPTION.id, Product.NRML)
+
+    async def script(rig: Rig) -> None:
+        rig.broker.circuits[OPTION.id] = (3_882, 6_000)
+        stop = await rig.guard(key, 500, 4_000)
+        await asyncio.sleep(5)
+        rig.broker.answers = ["open"]
+        rig.last[OPTION.id] = 3_900
+        rig.tick(3_900, OPTION.token)
+        await asyncio.sleep(1)
+        rig.last[OPTION.id] = 3_700  # nobody bids 3,885 any more
+        await asyncio.sleep(5)
+        (number,) = {number for number, _ in rig.broker.priced}
+        price = rig.broker.book[number].price
+        assert price is not None and price < 3_700
+        rig.broker.fill(number)
+        await rig.ended(stop)
+
+    play(script)
+
+
 def test_an_exit_above_the_freeze_quantity_goes_out_in_slices_each_with_its_tag() -> None:
     async def script(rig: Rig) -> None:
         stop = await rig.guard(quantity=250)

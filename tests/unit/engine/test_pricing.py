@@ -99,6 +99,13 @@ def test_a_table_that_is_broken_names_itself_and_its_line() -> None:
         ExitRules.parse(exits, "", "exchange,underlying,since,quantity\nNFO,NIFTY,2016-01-01,0\n")
 
 
+def test_a_circuit_limit_that_the_market_has_passed_stands_no_more() -> None:
+    sell, buy = (
+        pricer((Reach(None, 300, percent=True),), 5, selling, bounds=Bounds(3_882, 6_000)) for selling in (True, False)
+    )
+    assert (sell(3_885), sell(3_700), buy(5_995), buy(6_100)) == (3_885, 3_585, 6_000, 6_285)
+
+
 prices = st.integers(5, 10_000_000)
 
 
@@ -121,8 +128,8 @@ def test_a_price_is_on_a_tick_and_inside_whatever_is_known(
     price = pricer((Reach(None, reach, percent=True),), tick, selling, allowed, Bounds(lower, upper))(last)
     assert price > 0
     assert price % tick == 0
-    assert lower is None or price >= lower
-    assert upper is None or price <= upper or upper < tick
+    assert lower is None or price >= lower or last < lower + tick
+    assert upper is None or price <= upper or upper < tick or last > upper - tick
     if lower is None and upper is None and price > tick:
         assert price <= last if selling else price >= last - last % tick
         assert abs(price - last) <= last * min(reach, protection or reach) // 10_000 + tick

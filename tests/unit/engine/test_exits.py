@@ -238,8 +238,7 @@ def test_an_exit_follows_the_market_beyond_a_circuit_limit_that_the_exchange_has
         rig.last[OPTION.id] = 3_700  # nobody bids 3,885 any more
         await asyncio.sleep(5)
         (number,) = {number for number, _ in rig.broker.priced}
-        price = rig.broker.book[number].price
-        assert price is not None and price < 3_700
+        assert (rig.broker.book[number].price or 4_000) < 3_700
         rig.broker.fill(number)
         await rig.ended(stop)
 

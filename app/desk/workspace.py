@@ -153,16 +153,20 @@ class Workspace:
     def trading(self, record: AccountRecord) -> Trading:
         """What an account's engine gets."""
         mine = list_name(record.broker, paper=record.endpoints.paper)
+
+        def instrument(name: InstrumentId) -> Instrument | None:
+            return self.master.get(name, mine)
+
         return Trading(
             journal=self.journal,
             rules=self.rules,
             calendar=self.calendar,
             charges=self.charges,
-            instrument=lambda instrument: self.master.get(instrument, mine),
+            instrument=instrument,
             ends_in_auction=self.master.ends_in_auction,
             info=lambda account: self.factory(account.partition("-")[0]).info,
             charts=self.charts,
-            underlyings=self.underlyings,
+            underlyings=self.underlyings.listed(instrument),
             guarding=self.guarding_of,
             publish=self.publish,
             tasks=self.tasks,

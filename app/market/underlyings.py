@@ -36,6 +36,15 @@ class Underlyings:
                 raise ValueError(f"underlyings, line {number}: {failure}") from None
         return cls(indices, search)
 
+    def listed(self, known: Callable[[InstrumentId], Instrument | None]) -> Underlyings:
+        """The same of what one account's broker lists, as that lists it: the number of another's may be another
+        contract's there, and a stop would watch a foreign price."""
+
+        def search(text: str, limit: int) -> list[Instrument]:
+            return [own for one in self._search(text, limit) if (own := known(one.id)) is not None]
+
+        return Underlyings(self._indices, search)
+
     def of(self, instrument: Instrument) -> InstrumentId | None:
         """An index or share; of commodities and currencies, for an option, the first future that ends with it or after.
 

@@ -7,6 +7,8 @@ import io
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,8 @@ from app.desk.instrument_verbs import DirectInstruments, InstrumentCommands, Rem
 from app.desk.remote import RemoteServer
 from app.desk.verbs import remote_verbs
 from app.domain.account import Endpoints
-from app.domain.ids import AccountId
+from app.domain.ids import AccountId, InstrumentId
+from app.domain.instrument import Exchange, Instrument, InstrumentKind, Segment
 from app.domain.listing import InstrumentsChanged, ListSource
 from app.market.import_days import list_day
 from app.runtime.clock import from_datetime, to_datetime
@@ -63,6 +66,27 @@ async def opened(profile: Path) -> AsyncIterator[LocalDesk]:
 async def desk(tmp_path: Path) -> AsyncIterator[LocalDesk]:
     async with opened(tmp_path / "profile") as made:
         yield made
+
+
+async def test_the_future_that_stands_in_for_an_index_is_the_one_that_the_accounts_own_broker_lists(
+    desk: LocalDesk,
+) -> None:
+    """A paper exchange's has a number of its own, and months of its own: a live stop would watch another contract."""
+    index, mine = (
+        Instrument(InstrumentId(name), token, Exchange(name[:3]), segment, kind, "NIFTY", 5, 65, expiry=expiry)
+        for name, token, segment, kind, expiry in (
+            ("NSE:NIFTY 50", 256_265, Segment.INDEX, InstrumentKind.INDEX, None),
+            ("NFO:NIFTY26DECFUT", 14_866_434, Segment.FUTURES, InstrumentKind.FUTURE, date(2026, 12, 29)),
+        )
+    )
+    papers = replace(mine, token=12_468_226)
+    sooner = replace(mine, id=InstrumentId("NFO:NIFTY26NOVFUT"), token=12_466_946, expiry=date(2026, 11, 24))
+    workspace = desk._workspace
+    for name, listed in (("zerodha", [index, mine]), ("zerodha-paper", [index, papers, sooner])):
+        await workspace.book.instruments.replace(name, None, listed)
+        await workspace.master.reload(workspace.book.instruments, name)
+    trading = workspace.trading(AccountRecord(AccountId("zerodha-7F3A"), "zerodha", LIVE, "key"))
+    assert trading.underlyings.stand_in(index, date(2026, 11, 20)) == mine
 
 
 @pytest.fixture(params=["in this process", "through the socket of the workstation"])

@@ -24,7 +24,7 @@ from app.domain.portfolio import Holding, Position, PositionKey
 from app.domain.stop import stop_of_tag
 from app.engine.delivery import DELIVERED, Delivery, Held
 from app.engine.grouped import Grouped
-from app.engine.reads import READ_SPACING, Coalesced, scarce
+from app.engine.reads import READ_SPACING, Coalesced, used_share
 from app.engine.unread import Unread, surprise
 from app.runtime.clock import AccountClock
 
@@ -116,8 +116,10 @@ class AccountState:
         """Orders whose cancel is on its way: until when one that is listed as alive counts as being cancelled."""
         self._listed_as: dict[BrokerOrderId, OrderStatus] = {}
         self.on_session_dead: Callable[[SessionExpired], None] | None = None
-        self._orders_read = Coalesced(self._read_orders, f"orders of {account}", READ_SPACING, self._scarce)
-        self._positions_read = Coalesced(self._read_positions, f"positions of {account}", READ_SPACING, self._scarce)
+        self._orders_read = Coalesced(self._read_orders, f"orders of {account}", READ_SPACING, self._reads_used)
+        self._positions_read = Coalesced(
+            self._read_positions, f"positions of {account}", READ_SPACING, self._reads_used
+        )
 
     @property
     def session(self) -> ReadSession:
@@ -177,8 +179,8 @@ class AccountState:
         """The positions, as `read_orders` reads orders. Raises AppError."""
         return await (self._positions_read.routine() if routine else self._positions_read.fresh())
 
-    def _scarce(self) -> bool:
-        return scarce(self._session)
+    def _reads_used(self) -> float:
+        return used_share(self._session)
 
     def order_update(self, order: Order) -> None:
         """One order's news from the broker, by stream or read. Stale news is dropped."""

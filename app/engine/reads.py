@@ -19,16 +19,29 @@ READ_SPACING = 0.25
 ROUTINE_SECONDS = 1.0
 """From one reading to a routine one, where the broker's requests run short."""
 SCARCE = 0.5
-"""The share of the broker's requests that is used when routine readings make room for the others."""
+"""The share of the broker's requests that is used when routine readings make room for the others, and from which on
+all keep a greater distance."""
+GREATEST_DISTANCE = 15.0
+"""Seconds. At it, two kinds of readings last through what Upstox counts, 2,000 requests in half an hour."""
 
 
-def scarce(session: object) -> bool:
-    """Whether what is left of the broker's requests is better kept for the readings on which an order hangs."""
-    return isinstance(session, ReadBudget) and session.reads_used() >= SCARCE
+def used_share(session: object) -> float:
+    """The share of the broker's requests that is used: what is left is better kept for the readings on which an order
+    hangs."""
+    return session.reads_used() if isinstance(session, ReadBudget) else 0.0
 
 
-def _plenty() -> bool:
-    return False
+def distance(spacing: float, used: float) -> float:
+    """Seconds between two reads where such a share of the broker's requests is used: the less is left, the greater, so
+    that an exit which goes on for minutes reads less often, and never not at all."""
+    left = 1 - used
+    if left >= SCARCE:
+        return spacing
+    return min(GREATEST_DISTANCE, spacing * (SCARCE / left) ** 2) if left > 0 else GREATEST_DISTANCE
+
+
+def _none_used() -> float:
+    return 0.0
 
 
 class Coalesced(Generic[T]):
@@ -39,14 +52,14 @@ class Coalesced(Generic[T]):
         read: Callable[[], Awaitable[T]],
         name: str,
         spacing: float = 0.0,
-        scarce: Callable[[], bool] = _plenty,
+        used: Callable[[], float] = _none_used,
     ) -> None:
         self._read = read
-        self._scarce = scarce
-        """The broker's requests run short."""
+        self._used = used
+        """The share of the broker's requests that is used."""
         self._name = name
         self._spacing = spacing
-        """Seconds from the start of one read to the start of the next."""
+        """Seconds from the start of one read to the start of the next, while the broker's requests are plenty."""
         self._begun_at = 0.0
         self._begun = False
         self._latest: asyncio.Task[T] | None = None
@@ -72,7 +85,7 @@ class Coalesced(Generic[T]):
         read at the end of it. Raises what the read raises."""
         loop = asyncio.get_running_loop()
         asked = loop.time()
-        while self._latest is not None and self._scarce():
+        while self._latest is not None and self._used() >= SCARCE:
             if self._begun_at > asked:
                 return await asyncio.shield(self._latest)
             early = self._begun_at + ROUTINE_SECONDS - loop.time()
@@ -106,7 +119,7 @@ class Coalesced(Generic[T]):
 
     async def _keep_distance(self) -> None:
         loop = asyncio.get_running_loop()
-        early = self._begun_at + self._spacing - loop.time()
+        early = self._begun_at + distance(self._spacing, self._used()) - loop.time()
         if early > 0:
             await asyncio.sleep(early)
         self._begun_at = loop.time()

@@ -184,6 +184,49 @@ def test_where_the_brokers_requests_run_short_routine_readings_leave_them_to_the
     run(scene())
 
 
+def test_an_exit_that_reads_for_an_hour_never_uses_up_the_brokers_requests() -> None:
+    """Upstox counts 2,000 in half an hour: read four times a second they would be gone after eight minutes."""
+
+    async def scene() -> None:
+        loop = asyncio.get_running_loop()
+        begun: list[float] = []
+
+        async def read() -> int:
+            begun.append(loop.time())
+            return len(begun)
+
+        def used() -> float:
+            return sum(moment > loop.time() - 1800 for moment in begun) / 2000
+
+        async def follow(reads: Coalesced[int], looks: list[float]) -> None:
+            while loop.time() < ends:
+                await reads.fresh()
+                looks.append(begun[-1])
+
+        ends = loop.time() + 3600
+        orders: list[float] = []
+        positions: list[float] = []
+        await asyncio.gather(
+            *(follow(Coalesced(read, "test", 0.25, used), looks) for looks in (orders, positions)),
+        )
+        assert max(_in_half_an_hour(begun)) < 2000
+        gaps = [later - before for before, later in pairwise(positions)]
+        assert max(gaps[:400]) < 0.3, "as quick as ever in the first minute and a half"
+        assert max(gaps) < 20, "and never blind"
+
+    run(scene())
+
+
+def _in_half_an_hour(begun: list[float]) -> list[int]:
+    """At each reading: how many there were in the half hour before it."""
+    first, counts = 0, []
+    for place, moment in enumerate(begun):
+        while begun[first] <= moment - 1800:
+            first += 1
+        counts.append(place - first + 1)
+    return counts
+
+
 def test_a_routine_reading_takes_what_another_reads_meanwhile() -> None:
     async def scene() -> None:
         begun: list[float] = []
@@ -192,7 +235,7 @@ def test_a_routine_reading_takes_what_another_reads_meanwhile() -> None:
             begun.append(asyncio.get_running_loop().time())
             return len(begun)
 
-        reads = Coalesced(read, "test", 0.25, lambda: True)
+        reads = Coalesced(read, "test", 0.25, lambda: 0.5)
         assert await reads.routine() == 1
         waiting = asyncio.ensure_future(reads.routine())
         await settle()

@@ -130,7 +130,6 @@ def _workstation(command: Workstation) -> int:
 
         async def take() -> None:
             """The guard watches until the trader has opened the vault: no longer than needed is nobody there."""
-            desk.session.before_open = None
             await asyncio.to_thread(take_back, paths, lock)
             await asyncio.to_thread(remote.start)
 

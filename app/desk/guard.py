@@ -20,7 +20,7 @@ from app.desk.data_verbs import data_verbs
 from app.desk.desk import LocalDesk
 from app.desk.remote import ProfileLock, RemoteServer
 from app.desk.verbs import remote_verbs
-from app.domain.errors import Denied
+from app.domain.errors import AppError, Denied
 from app.domain.events import Event, FeedChanged, FeedState, Level, Noticed, SessionChanged, StopChanged, StopFired
 from app.domain.guard import Companion
 from app.domain.ids import AccountId
@@ -200,7 +200,6 @@ class Guard:
 
     def _hold(self) -> _Outcome:
         try:
-            self._key.keep_fresh()
             with asyncio.Runner(loop_factory=new_event_loop) as runner:
                 self._loop = runner.get_loop()
                 self._turn = asyncio.Event()
@@ -208,6 +207,12 @@ class Guard:
                 if self._stop.is_set():
                     return _Outcome.ASKED
                 return runner.run(self._guard())
+        except Exception as failure:
+            cause = str(failure) if isinstance(failure, AppError) else type(failure).__name__
+            self._told("failed", f"The desk cannot be taken: {cause}")
+            words = f"The window is gone, and the guard cannot take its place: {cause}"
+            asyncio.run(notify("Stops are not watched", f"{words} Open Stopline.", urgent=True))
+            raise
         finally:
             self._loop = None
             self._lock.release()
@@ -225,6 +230,8 @@ class Guard:
         desk = await self._build()
         server: RemoteServer | None = None
         try:
+            # Building it may have ended a change of keys, or put a backup in place, that its owner had begun.
+            await asyncio.to_thread(self._key.keep_fresh)
             await desk.session.open_in_hand()
             if self._gone_at:
                 _log.info("the desk is open", ms=round((time.monotonic() - self._gone_at) * 1000), armed=desk.armed)
@@ -234,9 +241,12 @@ class Guard:
             desk.listen(Voice(self._told).hear)
             server = RemoteServer(self._paths, self._verbs(desk), asyncio.get_running_loop())
             await asyncio.to_thread(server.start)
-            await self._say_taken(desk)
-            garbage.set_aside()
-            return await self._watch(desk, garbage)
+            saying = asyncio.create_task(self._say_taken(desk, garbage), name="take-over")
+            try:  # a broker that does not answer keeps no window waiting for its desk
+                return await self._watch(desk, garbage)
+            finally:
+                saying.cancel()
+                await asyncio.gather(saying, return_exceptions=True)
         finally:
             began = time.monotonic()
             if server is not None:
@@ -244,8 +254,8 @@ class Guard:
             await desk.stop(keep_exchange=True)
             _log.info("let go of the desk", ms=round((time.monotonic() - began) * 1000))
 
-    async def _say_taken(self, desk: LocalDesk) -> None:
-        """Says it when stops are watched again, or that they are not."""
+    async def _say_taken(self, desk: LocalDesk, garbage: GarbageCollector) -> None:
+        """Says it when stops are watched again, or that they are not, and what that waits for."""
         late = asyncio.create_task(self._say_late(desk), name="guard is late")
         try:
             async with asyncio.timeout(READY_SECONDS):
@@ -254,10 +264,15 @@ class Guard:
             self._told("blind", "The desk is held, but no account is ready.", armed=desk.armed)
         finally:
             late.cancel()
+        garbage.set_aside()
         took = round((time.monotonic() - self._gone_at) * 1000) if self._gone_at else None
-        count = _stops(desk.armed)
-        self._told("guarding", f"{count} watched.", armed=desk.armed, watching=desk.watching, took_ms=took)
-        await notify("Stopline guards", f"The window is gone. {count} watched in the background.", urgent=True)
+        count, blind = _stops(desk.armed), " ".join(desk.waits_for)
+        words = f"Not everything is watched: {blind}" if blind else f"{count} watched."
+        self._told("guarding", words, armed=desk.armed, watching=desk.watching, took_ms=took)
+        if blind:
+            await notify("Stops are blind", f"The window is gone. {blind} Open Stopline.", urgent=True)
+        else:
+            await notify("Stopline guards", f"The window is gone. {count} watched in the background.", urgent=True)
 
     async def _say_late(self, desk: LocalDesk) -> None:
         """Names what is waited for, again and again, until it is cancelled."""

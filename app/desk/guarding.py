@@ -94,8 +94,9 @@ class GuardingDesk:
         return self.settings.of(account)
 
     def farewell(self, armed: int) -> Farewell:
-        """How this desk parts: with stops armed the guard takes over, unless the trader said that nobody shall."""
-        if not armed:
+        """How this desk parts: with stops armed the guard takes over, unless the trader said that nobody shall. Where
+        the profile was never opened it is not known what is armed: the guard looks."""
+        if not armed and self._workspace.is_open:
             return Farewell.STAND_DOWN
         return self._leaving or Farewell.HAND_OVER
 

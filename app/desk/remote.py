@@ -61,8 +61,10 @@ class ProfileLock:
         self._file: int | None = None
 
     def acquire(self) -> None:
-        """Raises ProfileInUse when another has it."""
+        """Raises ProfileInUse when another has it. A second call does nothing."""
         with self._guard:
+            if self._file is not None:
+                return
             if self._path in self._held_here:
                 raise self._in_use()
             file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)

@@ -104,6 +104,7 @@ class SessionDesk:
     async def _open(self) -> None:
         if self.before_open is not None:
             await self.before_open()
+            self.before_open = None  # where it failed, the next unlock asks again
         workspace = self._workspace
         vault = workspace.vault
         journal_store, journal_found = await open_store(

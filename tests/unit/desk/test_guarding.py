@@ -91,6 +91,14 @@ async def test_a_desk_parts_by_what_is_armed_and_what_the_trader_said(desk: Loca
     assert guard.farewell(2) is Farewell.STAND_DOWN
 
 
+async def test_a_window_that_was_never_unlocked_leaves_its_guard_to_look(
+    desk: LocalDesk, companions: Companions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(desk._workspace), "is_open", property(lambda _workspace: False))
+    assert window(desk, companions).farewell(0) is Farewell.HAND_OVER
+    monkeypatch.undo()
+
+
 async def test_a_guard_that_comes_or_goes_is_told(desk: LocalDesk, companions: Companions) -> None:
     told: list[Event] = []
     desk.listen(told.append)

@@ -36,7 +36,7 @@ async def square_off(desk: AccountDesk, key: PositionKey) -> OrderId:
         if desk.state.reading is None:
             raise
         log.info("%s is closed by what was known last: %s", key.instrument, failure)
-    desk.orders.deny_leaving(key)
+    desk.orders.leavings.deny(key)
     left = await _leave(desk, key)
     if not left:
         raise Denied("This position is being closed already.", "See the stops list.")

@@ -32,9 +32,10 @@ from app.engine.entry_bar import EntryBar
 from app.engine.exit_plan import LOOKUP_SPACING
 from app.engine.gtts import GttOrders
 from app.engine.late_refusals import LateRefusals
+from app.engine.leavings import Leavings
 from app.engine.limits import check_order
 from app.engine.order_log import NewsJournal, OrderLog
-from app.engine.placing import Placing, order_words, remembered
+from app.engine.placing import Placing, more_of, order_words, remembered
 from app.engine.rules import ExitRules
 from app.engine.settling import TRIES, find, settle_cancel, settle_change
 from app.engine.wire import OrderChange, OrderWire
@@ -101,7 +102,7 @@ class OrderManager:
         self._open: dict[OrderRequest | str, OrderId] = {}
         """What was meant by each order whose outcome is not known yet: nothing is sent twice meanwhile."""
         self._changing: set[tuple[BrokerOrderId, OrderChange]] = set()
-        self._leaving: dict[PositionKey, OrderId] = {}
+        self.leavings = Leavings(state, self._open)
         self._recovered = False
         state.on_listed.append(self._on_listed)
 
@@ -236,9 +237,11 @@ class OrderManager:
             )
 
     async def _until_listed(self, placing: Placing) -> None:
-        """Acknowledged: the list shows it soon. One that does not appear is said aloud."""
-        for _ in range(ACKNOWLEDGED_LOOKUPS):
-            await self._refresh()
+        """The list shows it soon. One that does not appear is said aloud; a list that cannot be read says nothing."""
+        looks = 0
+        while looks < ACKNOWLEDGED_LOOKUPS:
+            await self._state.wait_active()
+            looks += await self._refresh()
             if placing.listed:
                 return
             await asyncio.sleep(LOOKUP_SPACING)
@@ -261,8 +264,12 @@ class OrderManager:
             number = intent.broker_order_id
             if number is not None:
                 self._state.changes.setdefault(number, intent.changes)
-            if intent.stop is not None or intent.order_id in (*self._open.values(), *self._state.numbers):
-                continue  # its follower settles it; or it is of this run
+            if intent.stop is not None:
+                continue  # its follower settles it
+            if intent.purpose is Purpose.EXIT:
+                self.leavings.recall(intent.request, intent.order_id)
+            if intent.order_id in (*self._open.values(), *self._state.numbers):
+                continue  # it is of this run
             if number is not None:
                 self._state.claim(remembered(intent, number))
                 continue
@@ -282,7 +289,7 @@ class OrderManager:
     async def square_off(self, key: PositionKey) -> OrderId:
         """Closes a whole position with the kind that its class takes."""
         position = open_position(await self._state.read_since_fills(key), key, of_today=True)
-        self.deny_leaving(key)
+        self.leavings.deny(key)
         if key.product is Product.CO:
             return await self._leave_cover(key)
         instrument = self._instrument(key.instrument)
@@ -293,17 +300,14 @@ class OrderManager:
         request = closing_request(position, rule, instrument, self._last_price(key.instrument))
         if 0 < self._rules.slice_size(instrument, day) < request.quantity:
             request = replace(request, autoslice=self.wire.slices)
-        self._leaving[key] = await self.place(request, purpose=Purpose.EXIT, closing=True)
-        return self._leaving[key]
-
-    def deny_leaving(self, key: PositionKey) -> None:
-        """Raises Denied for a second order beside the one that closes the position: it would turn it round."""
-        number = self._state.numbers.get(self._leaving.get(key, OrderId("")))
-        known = None if number is None else self._state.orders.get(number)
-        if known is not None and not known.status.is_final:
-            raise Denied(
-                f"Order {number} is closing this position already.", "Change that order, or cancel it and close again."
-            )
+        tag = new_order_tag()
+        self.leavings.begin(key, OrderId(tag))  # before anything is waited for
+        return await self.place(
+            replace(request, tag=tag),
+            purpose=Purpose.EXIT,
+            intent=f"close {key.instrument} {key.product}",
+            closing=True,
+        )
 
     async def _leave_cover(self, key: PositionKey) -> OrderId:
         """A cover order is left by ending its second leg; an opposite order would open another position."""
@@ -325,10 +329,13 @@ class OrderManager:
     ) -> None:
         """Changes an open order, once; what was not answered is read from the list.
 
-        Raises Denied (not changed: as often as the broker allows, placed elsewhere, never arrived), Rejected,
-        OutcomeUnknown when nothing could be read.
+        Raises Denied (not changed: as often as the broker allows, placed elsewhere, never arrived, larger where no
+        entry is let through), Rejected, OutcomeUnknown when nothing could be read.
         """
         self._deny_foreign(order, purpose)
+        known = self._state.orders.get(order)
+        if known is not None and quantity is not None and quantity > known.quantity and not purpose.closes:
+            await self._admit(more_of(known, quantity))
         change = OrderChange(quantity, price, trigger_price)
         if (order, change) in self._changing:
             raise Denied("The same change is on its way.", "Wait until the orders list shows it.")
@@ -373,12 +380,16 @@ class OrderManager:
         if not purpose.closes and purpose is not Purpose.PROTECT:  # their followers read for themselves
             self._tasks.start(self._refresh(), name)
 
-    async def _refresh(self) -> None:
+    async def _refresh(self) -> bool:
+        """Whether the orders could be read."""
+        read = False
         try:
             await self._state.read_orders()
+            read = True
             await self._state.read_positions()
         except AppError as failure:
             self._notice(Level.WARNING, "Orders could not be read", failure.cause, failure.next_step, "orders unread")
+        return read
 
     def _notice(self, level: Level, title: str, cause: str, next_step: str, repeat: str = "") -> None:
         self._publish(Noticed(level, title, cause, next_step, self._state.account, repeat))

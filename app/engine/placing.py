@@ -99,6 +99,13 @@ def remembered(intent: Intent, number: BrokerOrderId) -> Order:
     )
 
 
+def more_of(order: Order, quantity: int) -> OrderRequest:
+    """What an order would add to what it asks for, made so large."""
+    return OrderRequest(
+        order.account, order.instrument, order.side, quantity - order.quantity, order.product, order.kind
+    )
+
+
 def order_words(request: OrderRequest) -> str:
     """A request in the audit trail."""
     price = f" at {request.price}" if request.price is not None else ""

@@ -16,6 +16,7 @@ from app.domain.instrument import Exchange, Instrument, InstrumentKind, Product,
 from app.domain.intent import Intent
 from app.domain.order import OrderKind, OrderRequest, OrderStatus, Purpose, Side
 from app.domain.portfolio import Position, PositionKey
+from app.engine.entry_bar import NoEntries
 from app.engine.limits import check_order
 from app.engine.orders import OrderManager
 from app.engine.rules import ExitRules, InstrumentClass, class_of, limit_pricer
@@ -322,6 +323,76 @@ def test_a_position_that_is_being_closed_is_not_closed_twice() -> None:
     play(script)
 
 
+CALL = PositionKey(ACCOUNT, OPTION.id, Product.NRML)
+
+
+def test_a_position_is_not_closed_twice_while_its_order_is_not_listed_yet() -> None:
+    async def script(rig: Rig, orders: OrderManager) -> None:
+        rig.broker.held = {KEY: 10}
+        rig.broker.state = None
+        rig.broker.answers = ["open"]
+        rig.broker.failures = {"orders": [Unreachable("down")] * 30}
+        await orders.square_off(KEY)
+        with pytest.raises(Denied, match="An order is closing this position already"):
+            await orders.square_off(KEY)
+        await asyncio.sleep(25)
+        assert rig.alarms == [], "a list that cannot be read misses no order"
+        await asyncio.sleep(15)
+        with pytest.raises(Denied, match="Order 1000 is closing"):
+            await orders.square_off(KEY)
+        assert len(rig.broker.placed) == 1
+
+    play(script)
+
+
+def test_a_position_whose_order_nobody_answered_is_not_closed_again_at_another_price() -> None:
+    async def script(rig: Rig, orders: OrderManager) -> None:
+        rig.broker.held = {CALL: 500}
+        rig.last[OPTION.id] = 10_000
+        rig.broker.answers = [OutcomeUnknown("lost")]
+        rig.broker.failures = {"orders": [Unreachable("down")] * 30}
+        with pytest.raises(OutcomeUnknown):
+            await orders.square_off(CALL)
+        rig.last[OPTION.id] = 9_000
+        with pytest.raises(Denied, match="what became of it is not known yet"):
+            await orders.square_off(CALL)
+        rig.broker.failures = {}
+        await asyncio.sleep(10)
+        await orders.square_off(CALL)  # it never arrived
+
+    assert len(play(script).broker.placed) == 2
+
+
+def test_a_position_is_not_closed_twice_while_the_disk_is_busy() -> None:
+    async def script(rig: Rig, orders: OrderManager) -> None:
+        rig.broker.held = {CALL: 500}
+        rig.last[OPTION.id] = 10_000
+        rig.journal.gate = asyncio.Event()
+        first = asyncio.ensure_future(orders.square_off(CALL))
+        await asyncio.sleep(1)
+        rig.last[OPTION.id] = 9_000
+        with pytest.raises(Denied, match="on its way"):
+            await orders.square_off(CALL)
+        rig.journal.gate.set()
+        await first
+
+    assert len(play(script).broker.placed) == 1
+
+
+def test_an_order_larger_than_before_is_an_entry() -> None:
+    async def script(rig: Rig, orders: OrderManager) -> None:
+        number = rig.broker.accept(LIMIT).broker_order_id
+        await rig.state.read_positions()
+        orders.bar.set(NoEntries.PAUSED, True)
+        with pytest.raises(Denied, match="The account is paused"):
+            await orders.modify(number, quantity=20)
+        assert rig.broker.priced == []
+        await orders.modify(number, quantity=5)
+        await orders.modify(number, price=97_000)
+
+    play(script)
+
+
 # -- after a restart -----------------------------------------------------------------------------------------------
 
 
@@ -379,6 +450,20 @@ def test_what_was_open_yesterday_has_expired_and_its_changes_still_count_today()
         assert rig.state.orders[number].status is OrderStatus.EXPIRED
 
     play(script)
+
+
+def test_an_order_of_before_that_closes_a_position_is_not_doubled() -> None:
+    async def script(rig: Rig, orders: OrderManager) -> None:
+        rig.broker.held = {KEY: 10}
+        request = replace(LIMIT, side=Side.SELL, tag=Tag("M00000000000AB"))
+        number = rig.broker.accept(request).broker_order_id
+        known = (OrderId("M00000000000AB"), Tag("M00000000000AB"), request, rig.clock.now(), None, Purpose.EXIT)
+        rig.journal.unfinished = [Intent(*known, OrderStatus.OPEN, number)]
+        await orders.recover()
+        with pytest.raises(Denied, match=f"Order {number} is closing this position already"):
+            await orders.square_off(KEY)
+
+    assert play(script).broker.placed == []
 
 
 def test_a_position_is_squared_off_with_the_kind_of_its_class() -> None:

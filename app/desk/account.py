@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from app.brokers.base import BrokerSession, ExitLine, Session
@@ -374,7 +375,9 @@ class AccountDesk:
 
     def _on_feed_refused(self, cause: SessionExpired) -> None:
         if (broker := self._broker) is not None:
-            self._trading.tasks.start(self.rights.judge(broker, cause, self._on_dead), f"feed refused {self.account}")
+            again = partial(self.hub.redial, refused=True)
+            judged = self.rights.judge(broker, cause, lambda: self._broker is broker, self._on_dead, again)
+            self._trading.tasks.start(judged, f"feed refused {self.account}")
 
     def _on_dead(self, cause: SessionExpired) -> None:
         if self._broker is not None and self._dying is not self._broker:

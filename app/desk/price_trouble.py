@@ -28,7 +28,7 @@ RED_SECONDS = 2.0
 """After a feed was found silent (which takes 3 s, or half a minute where the market may be quiet) or lost: an alarm."""
 POLL_SECONDS = 2.0
 """Between two requests for quotes: brokers take one a second, and others ask too."""
-_SILENT = (FeedState.SILENT, FeedState.DOWN)
+_SILENT = (FeedState.SILENT, FeedState.DOWN, FeedState.REFUSED)
 
 
 class Prices(Protocol):
@@ -107,7 +107,10 @@ class PriceTrouble:
     # -- silence -----------------------------------------------------------------------------------------------------
 
     def _silent(self) -> bool:
-        return self._prices.state in _SILENT and self._stops.watching > 0 and self._blind() > 0
+        state = self._prices.state
+        # One that is dialled anew brings nothing yet.
+        mute = state in _SILENT or (state is FeedState.CONNECTING and self._silent_since is not None)
+        return mute and self._stops.watching > 0 and self._blind() > 0
 
     def _blind(self) -> int:
         """Armed stops whose market trades."""

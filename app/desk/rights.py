@@ -1,13 +1,15 @@
 """What a key may do: live prices or not, and whether an access token that was typed in is one. Loop thread only.
 
-A broker answers a key without data rights on the price stream as it answers a dead token. Which of the two it is says a
-read: it works with a living session (A4).
+A broker answers a key without data rights on the price stream as it answers a dead token, and what stands before it (a
+CDN on a bad day) may answer anybody so. Which of the three it is say reads: they work with a living session (A4), and
+tell a price where the key has the right to it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from app.brokers.base import BrokerFactory, BrokerSession, Credentials, Session
@@ -21,6 +23,9 @@ from app.runtime.secret import Secret
 
 PROBE = InstrumentId("NSE:NIFTY 50")
 """Its price is asked for to see whether the key gives prices; that it is known does not matter."""
+
+AGAIN_SECONDS = 2.0
+"""Before a price stream that was refused without a reason is dialled again."""
 
 log = logging.getLogger(__name__)
 
@@ -42,16 +47,21 @@ class DataRights:
         self._publish = publish
         self.refused = ""
         """Why not, in the broker's words; empty while nothing speaks against it."""
+        self._stood = False
+        """Of the present session: its price stream did, so the key has the right to it."""
+        self._judged: BrokerSession | None = None
+        """Who is being asked why the stream was refused."""
 
     def begin(self, info: BrokerInfo) -> bool:
         """A session is there. Returns whether the broker has a price stream at all."""
+        self._stood = False
         streams = info.capabilities.streaming is not Support.NO
         self.refused = "" if streams else f"{info.title} streams no prices."
         return streams
 
     def given(self) -> None:
         """Its price stream stands."""
-        self.refused = ""
+        self._stood, self.refused = True, ""
 
     def deny(self) -> None:
         """Raises Denied where no stop can be armed, because no price would ever reach it."""
@@ -76,17 +86,46 @@ class DataRights:
             )
         )
 
-    async def judge(self, broker: BrokerSession, cause: SessionExpired, dead: Callable[[SessionExpired], None]) -> None:
-        """The price stream refused us: because the session is dead, or because the key has no right to it."""
+    async def judge(
+        self,
+        broker: BrokerSession,
+        cause: SessionExpired,
+        is_current: Callable[[], bool],
+        dead: Callable[[SessionExpired], None],
+        again: Callable[[], Awaitable[None]],
+    ) -> None:
+        """The price stream refused us: the session is `dead`, or the key has no right to it. Where neither is so, or
+        nobody can tell, it is dialled `again`: stops wait for its prices. A late answer about a session that is not
+        the account's any more says nothing."""
+        if broker is self._judged:
+            return  # of another connection: what is found holds for all
+        self._judged = broker
+        try:
+            good = await self._is_good(broker)
+            if good:
+                await asyncio.sleep(AGAIN_SECONDS)
+        except SessionExpired:
+            good = False
+            if is_current():
+                dead(cause)
+        finally:
+            self._judged = None if broker is self._judged else self._judged
+        if good and is_current():
+            await again()
+
+    async def _is_good(self, broker: BrokerSession) -> bool:
+        """As far as anybody can tell. Raises SessionExpired."""
         try:
             await broker.profile()
         except SessionExpired:
-            dead(cause)
+            raise
         except AppError as failure:
             log.info("why the feed of %s was refused is not known: %s", self._account, failure.cause)
-            dead(cause)
-        else:
-            self.tell(await no_prices(broker) or "The broker refused its price stream to this key.")
+            return True
+        why = "" if self._stood else await no_prices(broker)
+        if why:
+            self.tell(why)
+        return not why
 
 
 async def no_prices(broker: BrokerSession) -> str:

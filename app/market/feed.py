@@ -154,9 +154,9 @@ class FeedHub:
         self._orders_read = False
         self._report()
 
-    async def redial(self) -> None:
-        """Drops every connection; each dials again at once, one that the broker refused too."""
-        await asyncio.gather(*(lane.redial() for lane in self._lanes))
+    async def redial(self, *, refused: bool = False) -> None:
+        """Drops every connection, or those alone that the broker `refused`; each dials again at once."""
+        await asyncio.gather(*(x.redial() for x in self._lanes if not refused or x.state is FeedState.REFUSED))
         self._subscribe()
 
     @property

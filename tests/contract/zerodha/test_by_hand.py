@@ -12,7 +12,7 @@ import pytest
 from app.bootstrap import build_desk
 from app.desk.desk import LocalDesk
 from app.domain.errors import AppError, Denied, LoginFailed, Unreachable
-from app.domain.events import Event, FeedState, Noticed, SessionState
+from app.domain.events import Event, FeedChanged, FeedState, Noticed, SessionState
 from app.domain.ids import AccountId, InstrumentId
 from app.domain.instrument import Product
 from app.domain.order import OrderKind, OrderRequest, OrderStatus, Side, Variety
@@ -180,3 +180,35 @@ async def test_a_key_without_data_rights_is_no_dead_session_and_arms_no_stop(
         await desk.stops.disarm(stop.id)
     finally:
         await exchange.control("POST", "/faults", {"faults": ["plan=connect"]})
+
+
+async def test_a_stream_that_was_refused_for_no_reason_of_ours_comes_back_by_itself(
+    desk: LocalDesk, exchange: PaperExchange
+) -> None:
+    """What stands before the broker answers a redial with its page of status 403. Token and key are good."""
+    heard: list[Event] = []
+    desk.listen(heard.append)
+    session = await log_in(exchange)
+    assert await connect(desk, exchange, session.access_token) is SessionState.ACTIVE
+
+    def states() -> list[FeedState]:
+        return [event.state for event in heard if isinstance(event, FeedChanged)]
+
+    async def live() -> bool:
+        return bool(states()) and states()[-1] is FeedState.LIVE
+
+    await eventually(live)
+    heard.clear()
+    # Paper's way to answer a handshake with 403 while the session lives.
+    await exchange.control("POST", "/faults", {"faults": ["plan=personal", "ticker-disconnect"]})
+    try:
+
+        async def refused() -> bool:
+            return FeedState.REFUSED in states()
+
+        await eventually(refused)
+    finally:
+        await exchange.control("POST", "/faults", {"faults": ["plan=connect"]})
+    await eventually(live, within=15)
+    assert (await desk.session.accounts())[0].state is SessionState.ACTIVE
+    assert [event for event in heard if isinstance(event, Noticed) and "no live prices" in event.title] == []

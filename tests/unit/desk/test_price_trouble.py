@@ -110,6 +110,33 @@ def test_five_seconds_without_prices_are_one_alarm_and_their_return_is_told() ->
     assert rig.exits == []
 
 
+def test_a_stream_that_is_refused_again_and_again_is_one_alarm() -> None:
+    """A living session, a stop that is armed, and no price: whose fault it is does not matter."""
+
+    async def script(rig: Rig, stream: Stream) -> None:
+        await rig.guard()
+        for _ in range(4):
+            stream.state = FeedState.REFUSED
+            await asyncio.sleep(2.2)
+            stream.state = FeedState.CONNECTING
+            await asyncio.sleep(0.8)
+        stream.state = FeedState.LIVE
+        await asyncio.sleep(1)
+
+    rig = play(script)
+    assert titles(rig, Level.ALARM) == ["No prices come"]
+    assert titles(rig, Level.INFO)[-1] == "Prices come again"
+
+
+def test_a_stream_that_is_dialled_for_the_first_time_is_no_silence() -> None:
+    async def script(rig: Rig, stream: Stream) -> None:
+        await rig.guard()
+        stream.state = FeedState.CONNECTING
+        await asyncio.sleep(20)
+
+    assert titles(play(script), Level.ALARM) == []
+
+
 def test_without_an_armed_stop_silence_is_nobodys_alarm() -> None:
     async def script(_rig: Rig, stream: Stream) -> None:
         stream.state = FeedState.DOWN

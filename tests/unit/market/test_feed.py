@@ -356,6 +356,22 @@ def test_a_refused_token_ends_the_session_whichever_connection_hears_of_it() -> 
     play(script)
 
 
+def test_a_connection_that_was_refused_is_dialled_anew_and_the_others_stand() -> None:
+    async def script(scene: Scene) -> None:
+        scene.want("stops", 3)
+        scene.want("view:watchlist", 1)
+        guarding, crowd = scene.wires
+        guarding.sink.disconnected(SessionExpired("HTTP 403"))
+        await scene.hub.redial(refused=True)
+        assert (guarding.stopped, crowd.stopped, crowd.redials) == (True, False, 0)
+        fresh = scene.wires[2]
+        assert fresh.subscribed == {3, *CANARY}
+        fresh.price(3, 100)
+        assert scene.hub.live
+
+    play(script)
+
+
 def test_more_than_fits_is_said_once_and_the_top_of_the_lists_stays() -> None:
     async def script(scene: Scene) -> None:
         scene.want("view:watchlist", *range(20, 9, -1))

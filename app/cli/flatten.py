@@ -54,8 +54,9 @@ async def run_flatten(desk: FlattenCommands, command: Flatten, out: Output) -> i
     try:
         if not command.yes:
             plan = await desk.plan(choice)
-            out.result({"ok": not plan.unread, "done": False, **msgspec.to_builtins(plan)}, _plan_words(plan, choice))
-            return SOME_FAILED if plan.unread else FINE
+            fine = not (plan.unread or plan.out_of_reach)
+            out.result({"ok": fine, "done": False, **msgspec.to_builtins(plan)}, _plan_words(plan, choice))
+            return FINE if fine else SOME_FAILED
         report = await desk.run(choice)
     except AppError as error:
         out.failed(error)
@@ -85,6 +86,7 @@ def _plan_words(plan: FlattenPlan, choice: FlattenChoice) -> str:
     if plan.strategies:
         lines.append(f"pause: {plan.strategies} running strategies")
     lines += [f"could not be read: {words}" for words in plan.unread]
+    lines += [f"out of reach: {words}" for words in plan.out_of_reach]
     return "\n".join([*lines, "Nothing was sent. Add --yes to do it."])
 
 

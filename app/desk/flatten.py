@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from app.desk.account import AccountDesk
@@ -20,6 +21,7 @@ from app.desk.flatten_books import (
     key_of,
     open_positions,
     orphan_triggers,
+    out_of_reach,
     position_words,
     running,
     working,
@@ -56,7 +58,8 @@ class FlattenDesk:
 
     async def plan(self, choice: FlattenChoice) -> FlattenPlan:
         """What there is to cancel and to exit, read now. Raises Denied when nobody is logged in."""
-        return together(await asyncio.gather(*(plan_of(desk) for desk in self._desks(choice))))
+        plan = together(await asyncio.gather(*(plan_of(desk) for desk in self._desks(choice))))
+        return replace(plan, out_of_reach=self._out_of_reach(choice))
 
     async def run(self, choice: FlattenChoice) -> FlattenReport:
         """Does it, in all accounts at once. What fails is in the report, in words. Raises Denied when it is being
@@ -78,7 +81,7 @@ class FlattenDesk:
             sum(work.sold for work in works),
             sum(work.deleted for work in works),
             sum(work.paused for work in works),
-            tuple(words for work in works for words in work.failed),
+            (*(words for work in works for words in work.failed), *self._out_of_reach(choice)),
             tuple(words for work in works for words in (*sorted(work.left), *work.alone)),
             took,
         )
@@ -106,6 +109,11 @@ class FlattenDesk:
         if not desks:
             raise Denied("No account is logged in.", "Log in, or flatten at the broker's own site.")
         return desks
+
+    def _out_of_reach(self, choice: FlattenChoice) -> tuple[str, ...]:
+        """All accounts were asked for: one whose session has died is not flat because the others are."""
+        asleep = [] if choice.accounts else [desk for desk in self._workspace.accounts.values() if not desk.active]
+        return tuple(words for desk in asleep if (words := out_of_reach(desk)))
 
     # -- one account -------------------------------------------------------------------------------------------------
 

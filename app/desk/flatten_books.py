@@ -11,6 +11,7 @@ from app.domain.order import Order
 from app.domain.portfolio import Holding, Position, PositionKey
 from app.domain.stop import stop_of_tag
 from app.domain.strategy import Strategy
+from app.engine.delivery import DELIVERED
 
 
 def working(desk: AccountDesk, orders: Sequence[Order]) -> tuple[list[Order], list[Order]]:
@@ -65,6 +66,19 @@ def orphan_triggers(desk: AccountDesk) -> list[str]:
     live = {stop.id for stop in desk.stops.stops if not stop.state.is_final}
     left = [one for one in desk.stops.backstops.triggers.book.open if one.stop not in live]
     return [f"The trigger (GTT) behind the ended stop on {one.instrument} still rests" for one in left]
+
+
+def out_of_reach(desk: AccountDesk) -> str:
+    """What an account that is not logged in may still have, as it was known last: positions, those that its stops
+    guard, and orders of ours. Empty: nothing that is known."""
+    reading = desk.state.reading
+    held = {p.key for p in open_positions(() if reading is None else reading.positions.values())}
+    held |= {s.key for s in desk.stops.stops if not s.state.is_final and s.key.product not in DELIVERED}
+    orders, _ = working(desk, tuple(desk.state.orders.values()))
+    parts = [counted(len(found), noun) for found, noun in ((held, "position"), (orders, "order")) if found]
+    if not parts:
+        return ""
+    return f"{desk.account} is not logged in and not touched: {' and '.join(parts)} may be open there"
 
 
 def sellable(holdings: Sequence[Holding]) -> list[Holding]:

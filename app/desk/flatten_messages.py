@@ -52,6 +52,8 @@ class FlattenPlan:
     """Triggers behind stops whose positions are exited: they go with them."""
     kept: int = 0
     """Triggers behind stops on what is not exited (holdings): they stay, ticked or not, unless the shares are sold."""
+    out_of_reach: tuple[str, ...] = ()
+    """Accounts that may hold something and are not logged in, in words: nothing of theirs is touched."""
 
     @property
     def empty(self) -> bool:

@@ -155,9 +155,10 @@ class FlattenDialog(QDialog):
             self._counts[name].setText(f"{words}: {_named(names)}" if name == "elsewhere" and number else words)
         self._count_triggers()
         self._do.setEnabled(bool(plan.accounts))
-        if plan.unread:
-            told = "; ".join(self._facts.named(words) for words in plan.unread)
-            self.message.say(f"Could not be read, and will be tried: {told}", "strip-danger")
+        told = [f"Could not be read, and will be tried: {'; '.join(plan.unread)}."] if plan.unread else []
+        told += [f"{words}." for words in plan.out_of_reach]
+        if told:
+            self.message.say(self._facts.named(" ".join(told)), "strip-danger")
         self._fit()
 
     def _offer(self) -> dict[str, int]:

@@ -88,6 +88,13 @@ def test_triggers_behind_stops_are_told_apart_from_the_traders_own(
     assert page.text("flatten.gtts.count") == words.replace("held stays", "held goes with them")
 
 
+def test_an_account_that_is_not_logged_in_and_holds_something_is_named(page: Page) -> None:
+    words = f"{market.ACCOUNT} is not logged in and not touched: 1 position may be open there"
+    page.dialog.show_plan(FlattenPlan((), (), (), (), 0, 0, 0, 0, 0, 0, ("X: down",), out_of_reach=(words,)))
+    told = page.dialog.message.text
+    assert told.startswith("Could not be read, and will be tried: X: down. Zerodha AB1234 is not logged in")
+
+
 def test_what_is_told_is_of_the_account_that_is_chosen_however_late_another_answers(
     page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:

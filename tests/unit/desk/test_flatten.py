@@ -15,6 +15,7 @@ from app.desk.flatten_messages import FlattenChoice, FlattenReport
 from app.desk.square_off import square_off
 from app.desk.workspace import Workspace
 from app.domain.errors import Denied
+from app.domain.events import Level, Noticed
 from app.domain.order import OrderKind, OrderRequest, Side
 from app.domain.stop import FiredBy, StopPlan, StopState
 from app.engine.entry_bar import NoEntries
@@ -38,12 +39,20 @@ def desk_of(rig: Rig) -> AccountDesk:
     return cast("AccountDesk", desk)
 
 
-async def flatten(rig: Rig) -> FlattenReport:
+def flatten_desk(rig: Rig, *others: AccountDesk) -> FlattenDesk:
     desk = desk_of(rig)
     workspace = SimpleNamespace(
-        account=lambda account: desk, live=lambda: [desk], journal=rig.journal, publish=rig.events.append
+        account=lambda account: desk,
+        accounts={one.account: one for one in (desk, *others)},
+        live=lambda: [desk],
+        journal=rig.journal,
+        publish=rig.events.append,
     )
-    return await FlattenDesk(cast("Workspace", workspace)).run(FlattenChoice())
+    return FlattenDesk(cast("Workspace", workspace))
+
+
+async def flatten(rig: Rig, *others: AccountDesk) -> FlattenReport:
+    return await flatten_desk(rig, *others).run(FlattenChoice())
 
 
 async def suspended(rig: Rig) -> None:
@@ -127,6 +136,28 @@ def test_where_the_market_is_closed_it_says_that_nothing_is_sent_and_touches_no_
         await asyncio.sleep(60)
         assert [(stop.state, stop.trigger) for stop in rig.engine.stops] == before
         assert rig.exits == []
+
+    play(script)
+
+
+def test_an_account_whose_session_has_died_is_not_flat_because_another_one_is() -> None:
+    async def script(rig: Rig) -> None:
+        await armed(rig, StopPlan(99_000))
+        other = Rig()
+        other.broker.hold(KEY, 40)
+        await other.state.read_positions()
+        other.log_out()
+        asleep = cast(
+            "AccountDesk", SimpleNamespace(**{**vars(desk_of(other)), "account": "upstox-B", "active": False})
+        )
+        report = await flatten(rig, asleep)
+        words = "upstox-B is not logged in and not touched: 1 position may be open there"
+        assert (rig.broker.held[KEY], report.not_flat, report.verified) == (0, (words,), False)
+        assert any(
+            words in told.cause for told in rig.events if isinstance(told, Noticed) and told.level is Level.ALARM
+        )
+        assert (await flatten_desk(rig, asleep).plan(FlattenChoice())).out_of_reach == (words,)
+        assert (await flatten_desk(rig, asleep).run(FlattenChoice((ACCOUNT,)))).verified, "it was not asked about"
 
     play(script)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from app.brokers.base import ExitReply
 from app.domain.errors import AppError, Denied, NotPermitted, RateLimited, Rejected, SessionExpired, Unreachable
 from app.domain.ids import BrokerOrderId, StopId, Tag
+from app.domain.money import Price
 from app.domain.order import Order, OrderKind, OrderStatus, Side
 from app.domain.portfolio import PositionKey
 from app.domain.stop import is_backstop, is_triggered, stop_of_tag
@@ -206,6 +207,18 @@ class Attempts:
     def exits(self) -> tuple[Order, ...]:
         """Those that closed something of the position."""
         return tuple(o for o in self.in_order if o.side is self._side and o.filled_quantity)
+
+    @property
+    def filled(self) -> dict[BrokerOrderId, int]:
+        """Units by order."""
+        return {number: order.filled_quantity for number, order in self.orders.items()}
+
+    @property
+    def average(self) -> Price | None:
+        """What the exits got for a unit; None: nothing."""
+        value = sum((order.average_price or 0) * order.filled_quantity for order in self.exits)
+        units = sum(order.filled_quantity for order in self.exits)
+        return value // units if units else None
 
     @property
     def by_exchange(self) -> bool:

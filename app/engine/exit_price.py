@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 from app.domain.errors import AppError, Denied
 from app.domain.ids import BrokerOrderId
@@ -10,7 +10,7 @@ from app.domain.instrument import Instrument
 from app.domain.money import Price
 from app.domain.order import OrderKind, Side
 from app.domain.stop import Stop
-from app.engine.exit_plan import REPRICES
+from app.engine.exit_plan import MODIFICATIONS, REPRICES
 from app.engine.refusals import Cause, Refusal, read_refusal
 from app.engine.terms import ExitTerms
 
@@ -59,9 +59,11 @@ class ExitPrice:
         """An order got another price."""
         self._changes[order] = self._changes.get(order, 0) + 1
 
-    def changes_left(self, live: Collection[BrokerOrderId]) -> int:
-        """How often these may still be priced anew."""
-        return REPRICES - max((self._changes.get(order, 0) for order in live), default=0)
+    def changes_left(self, live: Collection[BrokerOrderId], used: Mapping[BrokerOrderId, int]) -> int:
+        """How often these may still be priced anew. `used`: all changes of each order; a backstop has been changed
+        before, and the last five are there for now."""
+        anew = max((self._changes.get(order, 0) for order in live), default=0)
+        return min(REPRICES - anew, MODIFICATIONS - max((used.get(order, 0) for order in live), default=0))
 
     def learn(self, answer: AppError | str) -> Cause | None:
         """Why the last attempt was turned down; empty: it was not. Each answer is read once."""

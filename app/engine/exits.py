@@ -11,18 +11,18 @@ from functools import partial
 
 from app.brokers.base import ExitLine, ExitReply
 from app.domain.errors import AppError, RateLimited, Rejected
-from app.domain.ids import BrokerOrderId, Tag
+from app.domain.ids import BrokerOrderId, InstrumentId, Tag
 from app.domain.instrument import Instrument
 from app.domain.money import Price, in_rupees
 from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Purpose, Side
 from app.domain.stop import Stop, StopState
 from app.engine.account import AccountState, PositionReading
 from app.engine.attempts import Attempts
+from app.engine.delivery import DELIVERED
 from app.engine.exit_alarms import WAITS_FOR_LOGIN, Call, call, not_heard_of, priced_anew, step_failed
 from app.engine.exit_pace import FIRST_ATTEMPTS, ExitPace
 from app.engine.exit_plan import (
     LOOKUP_SPACING,
-    MODIFICATIONS,
     CancelOrders,
     Close,
     Convert,
@@ -67,6 +67,7 @@ class ExitFollower:
         last_price: Callable[[], Price | None],
         changed: Callable[[Stop], None],
         own: Callable[[Stop, int, int], int],
+        trades: Callable[[InstrumentId], bool],
         *,
         cleanup: bool = False,
     ) -> None:
@@ -79,6 +80,7 @@ class ExitFollower:
         self._line = line
         self._changed = changed
         self._own = own
+        self._trades = trades
         self.cleanup = cleanup
         self._news = asyncio.Event()
         self._attempts = Attempts(stop.id, stop.side, self._loop_time)
@@ -103,10 +105,12 @@ class ExitFollower:
 
     # -- what happens to us ------------------------------------------------------------------------------------------
 
-    def sent(self, tags: Mapping[Tag, int]) -> None:
-        """The hot path wrote the first attempt (or it waits for a connection of the exit line): units by tag."""
+    def sent(self, tags: Mapping[Tag, int], changed: Collection[Tag]) -> None:
+        """The hot path wrote the first attempt (or it waits for a connection of the exit line): units by tag, and the
+        backstops that it asked to become the exit."""
         self._pace.first_sent()
         self._attempts.sent(tags)
+        self._attempts.converting(changed)
 
     def replied(self, reply: ExitReply) -> None:
         """The broker's answer to an attempt. Called on the loop, from the exit line."""
@@ -164,9 +168,15 @@ class ExitFollower:
 
     @property
     def _own_position(self) -> int | None:
-        """What of the position is this stop's, as far as it is known."""
-        position = self._seen.current
-        return None if position is None else self._own(self.stop, position, self._attempts.closed)
+        """What of the position is this stop's, as far as it is known. Shares that do not trade may be on their way into
+        a holding: that they are gone is believed where our own exits have sold them."""
+        position, closed = self._seen.current, self._attempts.closed
+        if position is None:
+            return None
+        mine = self._own(self.stop, position, closed)
+        gone = mine * -self.stop.side.sign <= 0 and closed < self.stop.quantity
+        moves = self.stop.key.product in DELIVERED and not self._trades(self.instrument.id)
+        return None if gone and moves else mine
 
     def _view(self) -> ExitView:
         now = self._loop_time()
@@ -183,7 +193,7 @@ class ExitFollower:
             lookups=attempts.lookups,
             refused=self._price.learn(attempts.turned_down(self.stop.tag())),
             resting=now - attempts.acted_at,
-            modifications=self._changes_left(),
+            modifications=self._price.changes_left(attempts.live, self._state.changes),
             kind=self._kind,
             takes_market=self._price.usual is OrderKind.MARKET,
             cleanup=self.cleanup,
@@ -192,12 +202,6 @@ class ExitFollower:
             converts=self._price.converts and not attempts.unchangeable,
             conversions=attempts.conversions,
         )
-
-    def _changes_left(self) -> int:
-        """A backstop has been changed before, and the last five changes are there for now."""
-        live = self._attempts.live
-        used = max((self._state.changes.get(order, 0) for order in live), default=0)
-        return min(self._price.changes_left(live), MODIFICATIONS - used)
 
     @property
     def _unhurried(self) -> bool:
@@ -282,10 +286,6 @@ class ExitFollower:
                 line, line.prepare(request, self.stop.price_scale), self.replied, price
             ):
                 await self._place(replace(request, price=price), fits)
-
-    def converting(self, tags: Collection[Tag]) -> None:
-        """The hot path asked these backstops to become the exit."""
-        self._attempts.converting(tags)
 
     async def _convert(self, step: Convert) -> None:
         """Backstops become the exit: no second order, no second margin."""
@@ -378,14 +378,12 @@ class ExitFollower:
 
     async def _close(self, step: Close) -> None:
         exits = self._attempts.exits
-        self.settled = {number: order.filled_quantity for number, order in self._attempts.orders.items()}
-        value = sum((order.average_price or 0) * order.filled_quantity for order in exits)
-        units = sum(order.filled_quantity for order in exits)
+        self.settled = self._attempts.filled
         self.stop = replace(
             self.stop,
             state=StopState.CLOSED,
             closed_at=self._state.clock.now(),
-            exit_average=value // units if units else None,
+            exit_average=self._attempts.average,
             exit_order=exits[-1].broker_order_id if exits else self.stop.exit_order,
             note=self._attempts.how_closed(step.filled),
         )

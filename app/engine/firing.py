@@ -78,6 +78,8 @@ class Firing:
         self.watching: Watching | None = None
         self.own: Callable[[Stop, int, int], int] = _whole
         """(stop, signed position, units its orders closed) -> what of it is the stop's to close."""
+        self.trades: Callable[[InstrumentId], bool] = _always
+        """Whether an instrument trades continuously now."""
         self.flights: FlightRecorder | None = None
         """Writes down what happens around each exit."""
         self.settled: dict[StopId, dict[BrokerOrderId, int]] = {}
@@ -169,8 +171,7 @@ class Firing:
             self._record.alarm(stop, "The exit was sent and cannot be followed.", "Check the position.", str(failure))
             return
         changed = [tag for tag in shot.tags if is_backstop(tag)]
-        follower.sent({tag: units for tag, units in shot.tags.items() if tag not in changed})
-        follower.converting(changed)
+        follower.sent({tag: units for tag, units in shot.tags.items() if tag not in changed}, changed)
         for order in self._state.orders.of(stop.id):
             if order.tag in changed:
                 self._orders.wire.changed(order.broker_order_id)
@@ -229,6 +230,7 @@ class Firing:
             lambda: self._last_price(instrument.id),
             self._changed,
             self.own,
+            self.trades,
             cleanup=cleanup,
         )
         self._followers[stop.id] = follower
@@ -273,6 +275,12 @@ def _whole(stop: Stop, position: int, filled: int) -> int:
     """One stop a position."""
     del stop, filled
     return position
+
+
+def _always(instrument: InstrumentId) -> bool:
+    """Before the engine is whole."""
+    del instrument
+    return True
 
 
 def _why(stop: Stop, shot: Shot) -> str:

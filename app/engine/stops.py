@@ -125,7 +125,7 @@ class StopEngine:
             self.follow,
             self._shares.holds_back,
         )
-        self._firing.own = self._shares.own
+        self._firing.own, self._firing.trades = self._shares.own, self._trades
         self.backstops = Backstops(
             state,
             orders,

@@ -9,12 +9,13 @@ from decimal import Decimal
 import pytest
 
 from app.domain.errors import Denied, Unreachable
+from app.domain.ids import BrokerOrderId
 from app.domain.instrument import Product
-from app.domain.order import Side
+from app.domain.order import OrderStatus, Side
 from app.domain.portfolio import Holding
 from app.domain.stop import FiredBy, Stop, StopPlan, StopState
 from app.engine.delivery import opening_units, unreleased
-from tests.fakes.trading import INFY, KEY, Rig
+from tests.fakes.trading import INFY, KEY, Rig, refusal
 from tests.unit.engine.rigged import play
 
 SHARES = replace(KEY, product=Product.CNC)
@@ -140,6 +141,48 @@ def test_in_the_morning_holdings_of_yesterday_end_no_stop(how: str) -> None:
             await rig.state.read_positions()
             await asyncio.sleep(2)
         assert (rig.of(stop).state, rig.of(stop).quantity) == (StopState.ARMED, 100)
+
+    play(script)
+
+
+@pytest.mark.parametrize("sold", [0, 40])
+def test_an_exit_of_shares_that_is_left_over_at_the_close_goes_on_in_the_morning(sold: int) -> None:
+    """Over night the shares are neither a position nor a holding for a while: nobody has sold them."""
+
+    async def script(rig: Rig) -> None:
+        await see(rig, day=100)
+        stop = await rig.engine.arm(SHARES, StopPlan(99_000))
+        rig.broker.answers = ["open"]
+        rig.tick(98_900)
+        await asyncio.sleep(2)
+        if sold:
+            rig.broker.fill(BrokerOrderId("1000"), sold)
+            await asyncio.sleep(2)
+        rig.around.closed = {INFY.id}
+        rig.broker.finish(BrokerOrderId("1000"), OrderStatus.CANCELLED)
+        rig.broker.answers = [refusal("Markets are closed right now.")] * 5
+        await see(rig)
+        await asyncio.sleep(60)
+        assert not rig.of(stop).state.is_final
+        await see(rig, held(0, t1=100 - sold))
+        rig.broker.answers = []
+        rig.around.closed = set()
+        await rig.ended(stop)
+        assert sum(o.filled_quantity for o in rig.broker.book.values()) == 100
+
+    play(script)
+
+
+def test_an_exit_that_sold_all_its_shares_in_the_last_moment_is_over_at_once() -> None:
+    async def script(rig: Rig) -> None:
+        await see(rig, day=100)
+        stop = await rig.engine.arm(SHARES, StopPlan(99_000))
+        rig.broker.answers = ["open"]
+        rig.tick(98_900)
+        await asyncio.sleep(2)
+        rig.around.closed = {INFY.id}
+        rig.broker.fill(BrokerOrderId("1000"))
+        await rig.ended(stop, 5)
 
     play(script)
 

@@ -66,7 +66,7 @@ class Attempts:
         """Why an order of the last attempt came to nothing."""
         self.acted_at = now()
         """When an order was last sent or priced."""
-        self._last: Collection[Tag] = ()
+        self._last: Mapping[Tag, int] = {}
         """Of the last attempt."""
         self.overtaken = False
         """Since the last attempt began, somebody else has closed some of the position, or an earlier one turned up."""
@@ -170,6 +170,11 @@ class Attempts:
             if look.readings == look.enough:
                 gone.append(tag)
         return gone
+
+    @property
+    def asked(self) -> int:
+        """Units of the largest order of the last attempt; 0: it is of an earlier run."""
+        return max(self._last.values(), default=0)
 
     @property
     def in_flight(self) -> int:

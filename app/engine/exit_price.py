@@ -11,6 +11,7 @@ from app.domain.money import Price
 from app.domain.order import OrderKind, Side
 from app.domain.stop import Stop
 from app.engine.exit_plan import MODIFICATIONS, REPRICES
+from app.engine.pricing import NO_BOUNDS
 from app.engine.refusals import Cause, Refusal, read_refusal
 from app.engine.terms import ExitTerms
 
@@ -53,7 +54,8 @@ class ExitPrice:
         """The worst price accepted now; each time a little further. `fallback`: where no price is known."""
         widen = min(1 + self.steps, WIDEST)
         pricer = self._terms.pricer(self._account, self._instrument, side, widen=widen, narrow=self._narrow)
-        return pricer(self._last() or fallback)
+        price = pricer(self._last() or fallback)
+        return price if self.refusal is None else self.refusal.bounds.hold(price, self._instrument.tick_size)
 
     def changed(self, order: BrokerOrderId) -> None:
         """An order got another price."""
@@ -65,15 +67,18 @@ class ExitPrice:
         anew = max((self._changes.get(order, 0) for order in live), default=0)
         return min(REPRICES - anew, MODIFICATIONS - max((used.get(order, 0) for order in live), default=0))
 
-    def learn(self, answer: AppError | str) -> Cause | None:
-        """Why the last attempt was turned down; empty: it was not. Each answer is read once."""
+    def learn(self, answer: AppError | str, asked: int) -> Cause | None:
+        """Why the last attempt was turned down; empty: it was not. Each answer is read once. `asked`: units of its
+        largest order."""
         if not answer:
             self.refusal, self._read = None, ""
         elif answer is not self._read:
-            self.refusal, self._read = read_refusal(answer, self._scale), answer
+            self.refusal, self._read = read_refusal(answer, self._scale, asked), answer
             self._terms.learn(self._instrument, self.refusal)
             if self.refusal.cause is Cause.PRICE_BAND:
                 self._narrow = min(self._narrow * 2, NARROWEST)
+            elif self.refusal.cause is Cause.CIRCUIT and self.refusal.bounds == NO_BOUNDS:
+                self._narrow *= NARROWEST  # it says too far and not how far: nearer, and at the last price in the end
         return None if self.refusal is None else self.refusal.cause
 
     def _usual_kind(self) -> OrderKind:

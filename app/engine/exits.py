@@ -191,7 +191,7 @@ class ExitFollower:
             in_flight=attempts.in_flight,
             unresolved=attempts.unresolved,
             lookups=attempts.lookups,
-            refused=self._price.learn(attempts.turned_down(self.stop.tag())),
+            refused=self._price.learn(attempts.turned_down(self.stop.tag()), attempts.asked or self.stop.quantity),
             resting=now - attempts.acted_at,
             modifications=self._price.changes_left(attempts.live, self._state.changes),
             kind=self._kind,

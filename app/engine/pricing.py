@@ -38,6 +38,12 @@ class Bounds:
     lowest: Price | None = None
     highest: Price | None = None
 
+    def hold(self, price: Price, tick: Price) -> Price:
+        """The price on a tick within them next to a price on a tick."""
+        if self.lowest is not None:
+            price = max(price, to_tick(self.lowest, tick, Rounding.UP))
+        return price if self.highest is None else min(price, max(to_tick(self.highest, tick, Rounding.DOWN), tick))
+
     def tightened(self, other: Bounds) -> Bounds:
         """Both kept: what is known of either wins over not known, the newer over the older."""
         return Bounds(

@@ -46,7 +46,7 @@ class Refusal:
     bounds: Bounds = NO_BOUNDS
     """What the words say of the price range."""
     quantity: int = 0
-    """What the words say of the largest order, in units; 0: nothing."""
+    """How many units the largest order may have, by the words or by what was asked; 0: not known."""
 
     @property
     def next_step(self) -> str:
@@ -86,8 +86,9 @@ _HIGHER = re.compile(r"higher than[^0-9]*([0-9][0-9,]*(?:\.[0-9]+)?)", re.IGNORE
 _MOST = re.compile(r"freez\w*(?: quantity| qty)?(?: limit)?(?: of| is|:)? *([0-9][0-9,]*)", re.IGNORECASE)
 
 
-def read_refusal(answer: AppError | str, price_scale: int) -> Refusal:
-    """Of an error answer, or of the status text of a rejected order."""
+def read_refusal(answer: AppError | str, price_scale: int, asked: int = 0) -> Refusal:
+    """Of an error answer, or of the status text of a rejected order. `asked`: units of the order; where the words do
+    not say how much it may carry, half of that is taken."""
     words = answer if isinstance(answer, str) else str(answer)
     text = answer if isinstance(answer, str) else f"{answer.detail} {answer.cause} {getattr(answer, 'kind', '')}"
     if isinstance(answer, AuthorisationNeeded):
@@ -99,7 +100,7 @@ def read_refusal(answer: AppError | str, price_scale: int) -> Refusal:
         bounds = Bounds(_price(_LOWER.search(text), price_scale), _price(_HIGHER.search(text), price_scale))
     elif cause is Cause.FREEZE:
         found = _MOST.search(text)
-        quantity = int(found.group(1).replace(",", "")) if found else 0
+        quantity = int(found.group(1).replace(",", "")) if found else asked // 2
     return Refusal(cause, printable(words), bounds, quantity)
 
 

@@ -21,7 +21,7 @@ from app.domain.ids import BrokerOrderId, Tag
 from app.domain.instrument import Product
 from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Side
 from app.domain.portfolio import Position, PositionKey
-from app.domain.stop import StopPlan, StopState, exit_tag
+from app.domain.stop import FiredBy, StopPlan, StopState, exit_tag
 from app.engine import firing
 from app.engine.record import StopRecord
 from tests.fakes.fast_loop import run, settle
@@ -243,6 +243,40 @@ def test_an_exit_follows_the_market_beyond_a_circuit_limit_that_the_exchange_has
         await rig.ended(stop)
 
     play(script)
+
+
+def test_a_last_price_of_another_day_does_not_take_the_exit_out_of_todays_circuit_limits() -> None:
+    key = PositionKey(ACCOUNT, OPTION.id, Product.NRML)
+
+    async def script(rig: Rig) -> None:
+        rig.last[OPTION.id] = 3_000
+        stop = await rig.guard(key, 500, 2_900)
+        words = "Your order price is lower than the current lower circuit limit of 38.80."
+        rig.broker.answers = [refusal(words)] * 2
+        rig.engine.fire(stop.id, FiredBy.TIME)
+        await rig.ended(stop)
+        assert [price for _, price in rig.line.fired][-1] == 3_880
+
+    play(script)
+
+
+def test_a_circuit_limit_that_nobody_names_is_approached() -> None:
+    words = "The price is outside the circuit limits."
+    rig = fire_with(*[refusal(words)] * 4)
+    assert [request.price for request in rig.exits] == [None, 98_840, 98_900, 98_900, 98_900]
+
+
+def test_an_exit_above_a_freeze_quantity_that_nobody_names_goes_out_in_ever_smaller_orders() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard(quantity=250)
+        rig.broker.answers = [refusal("Order quantity exceeds the freeze quantity."), "open", "rejected"]
+        rig.tick(98_900)
+        await asyncio.sleep(2)
+        rig.broker.fill(BrokerOrderId("1000"))
+        await rig.ended(stop)
+        assert rig.broker.held[KEY] == 0
+
+    assert [r.quantity for r in play(script).exits] == [250, 125, 125, 125]
 
 
 def test_an_exit_above_the_freeze_quantity_goes_out_in_slices_each_with_its_tag() -> None:

@@ -164,7 +164,8 @@ def test_a_refusal_names_the_circuit_and_the_freeze_quantity() -> None:
     assert low.bounds == Bounds(lowest=130_665)
     high = read_refusal("Your order price is higher than the current upper circuit limit of 90.", 100)
     assert high.bounds == Bounds(highest=9_000)
-    assert read_refusal("Quantity 2000 is above the freeze quantity 1800 of NIFTY.", 100).quantity == 1_800
+    assert read_refusal("Quantity 2000 is above the freeze quantity 1800 of NIFTY.", 100, 2_000).quantity == 1_800
+    assert read_refusal("Order quantity exceeds the freeze quantity.", 100, 2_000).quantity == 1_000
 
 
 def test_an_authorisation_tells_its_page() -> None:

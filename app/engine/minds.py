@@ -177,8 +177,9 @@ class TopOfBook(_Patient):
         depth = tick.depth
         if depth is None:
             return None
-        bid = depth.bids[0].price if depth.bids else None
-        ask = depth.asks[0].price if depth.asks else None
+        # An order at market has no price: nought.
+        bid = next((level.price for level in depth.bids if level.price > 0), None)
+        ask = next((level.price for level in depth.asks if level.price > 0), None)
         if not self._mid:
             return bid if self._sells else ask
         return None if bid is None or ask is None else (bid + ask) // 2

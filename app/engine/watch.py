@@ -222,7 +222,9 @@ class WatchTable:
                 mind.think(price)
 
     def _beyond(self, watch: Watch, price: Price, volume: int, seconds: int) -> None:
-        """A price outside the quiet band."""
+        """A price outside the quiet band. Nought is none: a broker that has no price sends it all the same."""
+        if price <= 0:
+            return
         if seconds * SECOND <= watch.armed_at:
             if self._on_doubt is not None and seconds == watch.armed_at // SECOND:
                 self._on_doubt(watch)
@@ -239,6 +241,8 @@ class WatchTable:
 
     def look(self, token: int, tick: Tick) -> None:
         """A whole tick of a token among `rich`; the frame that brought it has been checked."""
+        if tick.last_price <= 0:
+            return
         seconds = (tick.exchange_time or 0) // SECOND
         for watch in self.rich.get(token, ()):
             mind = watch.mind

@@ -265,7 +265,7 @@ class FeedHub:
                 tick = self._tick(token)
                 if tick is not None:
                     self.on_watched_tick(token, tick)
-                    if charted:
+                    if charted and tick.last_price > 0:
                         self._candles.tick(token, tick)
         if self._packets or self._frames:
             self._digestion = asyncio.get_running_loop().call_soon(self._digest)
@@ -273,13 +273,13 @@ class FeedHub:
     def _open_frame(self, feed: Feed, payload: bytes, received_at: Nanos) -> None:
         prices, newest = self._prices, 0
         for token, price, _, seconds in feed.marks(payload):
-            prices[token] = price
+            if price > 0:  # nought is none
+                prices[token] = price
             if seconds > newest:
                 newest = seconds
         self.freshness.saw(newest)
         self._packets.extend((feed, token, packet, received_at) for token, packet in feed.packets(payload))
-        reason = feed.fault(payload)
-        if reason:
+        if reason := feed.fault(payload):
             self.malformed(reason, payload[:16])
 
     def order_stream(self, cause: Exception | None) -> None:

@@ -126,6 +126,37 @@ def test_a_trail_does_not_follow_prices_that_do_not_count() -> None:
     play(script)
 
 
+@pytest.mark.parametrize(
+    "plan",
+    [
+        StopPlan(99_000),
+        StopPlan(99_000, trail=Trail(TrailKind.POINTS, Decimal(1_000))),
+        StopPlan(99_000, source=TriggerSource.DOUBLE_LAST),
+        StopPlan(99_000, source=TriggerSource.BID_ASK, longest_wait=1),
+    ],
+)
+@pytest.mark.parametrize("held", [100, -100])
+def test_a_price_of_nought_is_none_and_moves_nothing(plan: StopPlan, held: int) -> None:
+    """A long position does not leave at it, and no trail of a short one follows it down."""
+
+    async def script(rig: Rig) -> None:
+        stop = await armed(rig, plan if held > 0 else replace(plan, trigger=101_000), held)
+        rig.last[INFY.id] = 100_000
+        for volume in (1, 2, 3):
+            rig.tick(0)
+            for token, name in list(rig.engine.rich.tokens().items()):
+                nothing = (DepthLevel(0, 10, 1),)
+                tick = Tick(name, 0, 0, exchange_time=LATER * 10**9, volume=volume, depth=Depth(nothing, nothing))
+                rig.engine.rich.look(token, tick)
+                rig.engine.rich.look(token, replace(tick, last_price=100_000))
+        await asyncio.sleep(10)
+        assert rig.exits == []
+        assert rig.of(stop).trigger == stop.trigger
+        assert rig.of(stop).state is StopState.ARMED
+
+    play(script)
+
+
 def test_an_average_range_is_read_before_the_stop_is_armed_and_again_with_each_candle() -> None:
     async def script(rig: Rig) -> None:
         plan = StopPlan(99_000, trail=Trail(TrailKind.ATR, Decimal(2)))

@@ -372,6 +372,19 @@ def test_a_connection_that_was_refused_is_dialled_anew_and_the_others_stand() ->
     play(script)
 
 
+def test_a_price_of_nought_is_not_the_last_price() -> None:
+    """What exits are priced by, and how far a future is from its index, is measured by the one before."""
+
+    async def script(scene: Scene) -> None:
+        scene.want("stops", 3)
+        for price in (100, 0):
+            scene.wires[0].price(3, price)
+            await settle()
+        assert scene.hub.last_price(3) == 100
+
+    play(script)
+
+
 def test_more_than_fits_is_said_once_and_the_top_of_the_lists_stays() -> None:
     async def script(scene: Scene) -> None:
         scene.want("view:watchlist", *range(20, 9, -1))

@@ -41,6 +41,7 @@ _KINDS = frozenset((_LTPC, _FULL, _FIRST_LEVEL))
 _LTP, _LTP_SIZE = 0x09, 9
 HIGHEST = 1e12
 """Rupees; no price, and a number that is none does not compare below it."""
+_FINEST = max(PRICE_SCALE.values())
 
 _LATEST = (1 << 63) - 1
 
@@ -337,7 +338,7 @@ def decode(packet: bytes, instrument: InstrumentId, received_at: Nanos) -> Tick:
         open=more.open,
         high=more.high,
         low=more.low,
-        close=round(trade.cp * scale) or None,
+        close=_whole(trade.cp * scale) or None,
         open_interest=more.interest,
         depth=more.depth,
     )
@@ -365,24 +366,35 @@ def _read_full(full: _Full, more: _Rest, exchange: Exchange, scale: int) -> None
     else:
         market = full.market
         bars = market.bars
-        more.average, more.volume = round(market.atp * scale), market.vtt
-        more.buy, more.sell = round(market.tbq), round(market.tsq)
+        more.average, more.volume = _whole(market.atp * scale), market.vtt
+        more.buy, more.sell = _whole(market.tbq), _whole(market.tsq)
         more.interest = _interest(market.oi, exchange)
         more.depth = _depth(market.depth.levels, scale)
     for bar in bars.ohlc:
         if bar.interval == "1d":
-            more.open, more.high, more.low = round(bar.open * scale), round(bar.high * scale), round(bar.low * scale)
+            more.open, more.high, more.low = (_whole(one * scale) for one in (bar.open, bar.high, bar.low))
             return
+
+
+def _whole(number: float) -> int | None:
+    """None for what is no number (an average of nothing) or cannot be one."""
+    return round(number) if abs(number) < HIGHEST * _FINEST else None
 
 
 def _interest(interest: float, exchange: Exchange) -> int | None:
     """Shares have none; of a contract, nothing on the wire is zero."""
-    return None if exchange in _CASH else round(interest)
+    return None if exchange in _CASH else _whole(interest)
 
 
 def _depth(levels: Sequence[_Quote], scale: int) -> Depth:
     """Levels are pairs of a bid and an ask, of which one may be empty. Upstox does not count orders."""
     return Depth(
-        tuple(DepthLevel(round(one.bid_price * scale), one.bid_quantity, 0) for one in levels if one.bid_quantity),
-        tuple(DepthLevel(round(one.ask_price * scale), one.ask_quantity, 0) for one in levels if one.ask_quantity),
+        tuple(_levels((one.bid_price * scale, one.bid_quantity) for one in levels)),
+        tuple(_levels((one.ask_price * scale, one.ask_quantity) for one in levels)),
     )
+
+
+def _levels(side: Iterable[tuple[float, int]]) -> Iterator[DepthLevel]:
+    for price, quantity in side:
+        if quantity and (whole := _whole(price)) is not None:
+            yield DepthLevel(whole, quantity, 0)

@@ -80,6 +80,22 @@ def test_a_full_packet_gives_the_whole_tick() -> None:
     assert (tick.open_interest, tick.received_at) == (None, 7)
 
 
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), -float("inf")])
+def test_a_number_that_is_none_costs_no_price(odd: float) -> None:
+    """The average price of nothing traded. What stops look at is read all the same."""
+    made = full_message(OPTION)
+    market = made.feeds[OPTION].fullFeed.marketFF
+    market.ltpc.cp = market.atp = market.tbq = market.tsq = market.oi = odd
+    market.marketOHLC.ohlc.add(interval="1d", open=odd, high=1402.0, low=odd)
+    market.marketLevel.bidAskQuote.add(bidQ=5, bidP=odd, askQ=7, askP=1400.5)
+    ((_, packet),) = codec.packets(made.SerializeToString(), KNOWN)
+    tick = codec.decode(packet, InstrumentId("NFO:NIFTY26NOV24000CE"), 7)
+    assert (tick.last_price, tick.close, tick.average_price, tick.open_interest) == (140050, None, None, None)
+    assert (tick.open, tick.high, tick.low, tick.buy_quantity, tick.sell_quantity) == (None, 140200, None, None, None)
+    assert tick.depth is not None
+    assert (tick.depth.bids, tick.depth.asks) == ((), (DepthLevel(140050, 7, 0),))
+
+
 def test_an_index_has_a_price_and_a_day_and_nothing_else() -> None:
     made = message()
     index = made.feeds[INDEX].fullFeed.indexFF

@@ -87,7 +87,8 @@ NEXT: dict[StrategyState, frozenset[StrategyState]] = {
             _S.EXITED_BY_SL,
         }
     ),
-    _S.BOUGHT: frozenset({_S.SELLING, _S.ABORTED, _S.IDLE, _S.SOLD, _S.EXITED_BY_SL}),
+    # Back to BUYING: stopped by the trader, and kept, before it was guarded.
+    _S.BOUGHT: frozenset({_S.BUYING, _S.SELLING, _S.ABORTED, _S.IDLE, _S.SOLD, _S.EXITED_BY_SL}),
     _S.SELLING: frozenset({_S.SOLD, _S.EXITED_BY_SL}),
     _S.SOLD: frozenset({_S.WAITING, _S.PAUSED, _S.IDLE, _S.BOUGHT, _S.SELLING}),
     _S.EXITED_BY_SL: frozenset({_S.WAITING, _S.PAUSED, _S.IDLE, _S.BOUGHT, _S.SELLING}),
@@ -300,6 +301,12 @@ class Strategy:
     def id(self) -> StrategyId:
         """Of its plan."""
         return self.plan.id
+
+    @property
+    def hands_over(self) -> bool:
+        """The trader stopped it and keeps what it bought, which is the trader's own once it is guarded."""
+        kept = self.ending and self.entry_over and self.leaving is None
+        return self.state is StrategyState.BUYING and kept and self.held > 0
 
     @property
     def cancels(self) -> bool:

@@ -23,7 +23,7 @@ from app.engine.strategies.happenings import (
     PlaceEntry,
     Tell,
 )
-from app.engine.strategies.moves import Decision, hand_over, leave
+from app.engine.strategies.moves import Decision, hand_over_guarded, leave
 from app.engine.strategies.rules import entry_missed
 
 ATTEMPTS = 3
@@ -77,7 +77,7 @@ def _bought(strategy: Strategy, words: str, *, grew: bool) -> Decision:
     if strategy.leaving is not None:
         return leave(strategy, strategy.leaving, strategy.note)
     if strategy.ending:
-        return hand_over(strategy)
+        return hand_over_guarded(strategy)
     part = strategy.bought < strategy.plan.quantity
     note = f"{strategy.bought} of {strategy.plan.quantity} were bought, the rest is cancelled" if part else ""
     tell = (Tell(Level.WARNING, note),) if part else ()
@@ -161,6 +161,8 @@ def broker_back(strategy: Strategy, event: BrokerBack) -> Decision:
 
 def adopted(strategy: Strategy, event: Adopted) -> Decision:
     """The broker's position stands in for an order book that is empty."""
+    if strategy.entry_over:
+        return Decision(strategy)
     tell = Tell(Level.WARNING, event.words)
     if not event.held:
         return Decision(replace(strategy, state=S.BUY_FAILED, entry_over=True, note=event.words), (tell,))

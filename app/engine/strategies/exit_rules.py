@@ -16,17 +16,21 @@ from app.engine.strategies.happenings import (
     ShareChanged,
     Tell,
 )
-from app.engine.strategies.moves import Decision, cancel_rest, leave
+from app.engine.strategies.moves import Decision, cancel_rest, hand_over, leave
 
 
 def armed(strategy: Strategy, event: Armed) -> Decision:
     """A guard smaller than the share grows."""
     guarded = replace(strategy, stop=event.stop, unguarded=0)
-    return Decision(guarded, (Guard(),) if event.quantity < guarded.held else ())
+    if event.quantity < guarded.held:
+        return Decision(guarded, (Guard(),))
+    return hand_over(guarded) if guarded.hands_over else Decision(guarded)
 
 
 def guard_lost(strategy: Strategy, _: GuardLost) -> Decision:
     """Its times go on; nothing else gets it out, also after a restart: until more is bought, which is guarded."""
+    if strategy.hands_over:
+        return hand_over(replace(strategy, stop=None))
     note = "its stop was disarmed by hand; it is left at its sell time only"
     return Decision(replace(strategy, stop=None, unguarded=strategy.bought, note=note), (Tell(Level.WARNING, note),))
 

@@ -121,6 +121,9 @@ class Exits:
                         strategy, tries, f"{strategy.held} units are held and their exit is not armed: {failure}"
                     )
                     await asyncio.sleep(AGAIN_SECONDS)
+            stop = None if strategy is None else self.stop_of(strategy)
+            if strategy is not None and strategy.hands_over and stop is not None:  # it was guarded already
+                await self._apply(strategy_id, Armed(stop.id, stop.plan.quantity or stop.quantity))
         finally:
             self._guarding.discard(strategy_id)
             self._gone_since.pop(strategy_id, None)
@@ -303,7 +306,7 @@ class Exits:
         if happening is not None:
             await self._apply(strategy.id, happening)
             strategy = self._strategies[strategy.id]
-        if self._wants(strategy):
+        if self._wants(strategy) or strategy.hands_over:
             self.guard(strategy.id)
         if strategy.state is StrategyState.SELLING:
             self.sell(strategy.id, strategy.leaving or Leaving.TIME)

@@ -8,7 +8,7 @@ from app.domain.events import Level
 from app.domain.strategy import LastEntry, Leaving, Strategy, StrategyPlan
 from app.domain.strategy import StrategyState as S
 from app.domain.strategy_times import Cycle
-from app.engine.strategies.happenings import Action, CancelEntry, FireExit, Release, Tell
+from app.engine.strategies.happenings import Action, CancelEntry, FireExit, Guard, Release, Tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +59,20 @@ def leave(strategy: Strategy, why: Leaving, note: str, *first: Action) -> Decisi
     return Decision(replace(strategy, state=S.SELLING, leaving=why, note=note), (*first, FireExit(why)))
 
 
+def hand_over_guarded(strategy: Strategy) -> Decision:
+    """The same as soon as all of it is guarded; what the trader disarmed stays so."""
+    if strategy.bought <= strategy.unguarded:
+        return hand_over(strategy)
+    note = "stopped by the trader: what was bought is guarded, then it is the trader's own"
+    return Decision(replace(strategy, state=S.BUYING, entry_over=True, ending=True, note=note), (Guard(),))
+
+
 def hand_over(strategy: Strategy) -> Decision:
     """Its share is the trader's own from here on."""
-    guarded = "its stop stays armed" if strategy.plan.stop is not None else "nothing guards it"
-    note = f"stopped by the trader: {strategy.held} units stay open, {guarded}"
-    level = Level.INFO if strategy.plan.stop is not None else Level.WARNING
+    stays = strategy.plan.stop is not None and strategy.stop is not None
+    note = f"stopped by the trader: {strategy.held} units stay open, "
+    note += "its stop stays armed" if stays else "nothing guards it"
+    level = Level.INFO if stays else Level.WARNING
     return Decision(
         Strategy(strategy.plan, note=note, last=left_of(strategy)), (Release(strategy.stop), Tell(level, note))
     )

@@ -19,7 +19,7 @@ from app.engine.strategies.happenings import (
     Start,
     Tell,
 )
-from app.engine.strategies.moves import Decision, cancel_rest, hand_over, leave, left_of, waiting
+from app.engine.strategies.moves import Decision, cancel_rest, hand_over, hand_over_guarded, leave, left_of, waiting
 
 # -- the trader --------------------------------------------------------------------------------------------------------
 
@@ -82,7 +82,7 @@ def end_bought(strategy: Strategy, event: End) -> Decision:
     """Closed, or handed over to the trader."""
     if event.close:
         return leave(replace(strategy, ending=True), Leaving.TRADER, "stopped by the trader: the position is closed")
-    return hand_over(strategy)
+    return hand_over_guarded(strategy) if strategy.stop is None else hand_over(strategy)
 
 
 def end_selling(strategy: Strategy, _: End) -> Decision:

@@ -38,6 +38,8 @@ def exit_due(strategy: Strategy, now: Nanos, since: Nanos) -> ExitDue | None:
         return None
     if strategy.exit_at > now or (strategy.state is StrategyState.BUYING and strategy.leaving is not None):
         return None
+    if strategy.hands_over:
+        return None
     return ExitDue(missed=strategy.exit_at <= since)
 
 

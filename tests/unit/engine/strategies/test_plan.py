@@ -15,7 +15,8 @@ from app.domain.events import Level
 from app.domain.ids import AccountId, InstrumentId, StopId, StrategyId, Tag
 from app.domain.instrument import Product
 from app.domain.order import Side
-from app.domain.strategy import NEXT, OPEN, Days, DaysKind, Leaving, Strategy, StrategyPlan, StrategyState
+from app.domain.strategy import NEXT, OPEN, Days, DaysKind, Leaving, Measure, Strategy, StrategyPlan, StrategyState
+from app.domain.strategy import Level as At
 from app.domain.strategy_times import Cycle
 from app.engine.strategies.entry_rules import ATTEMPTS
 from app.engine.strategies.happenings import (
@@ -51,6 +52,7 @@ from app.engine.strategies.happenings import (
 )
 from app.engine.strategies.moves import Decision
 from app.engine.strategies.plan import TABLE, decide
+from app.engine.strategies.timers import exit_due
 
 S = StrategyState
 PLAN = StrategyPlan(
@@ -254,8 +256,28 @@ def test_stopped_while_buying_closes_what_was_bought() -> None:
     assert after(closing, EntryNews(0, None, over=True)).state is S.IDLE
     part = after(BUYING, EntryNews(30, 1000, over=False))
     assert actions(part, End(close=True)) == [CancelEntry, FireExit]
-    left = decide(after(part, End(close=False)), EntryNews(30, 1000, over=True))
-    assert (left.strategy.state, left.actions[0]) == (S.IDLE, Release(None))
+
+
+@pytest.mark.parametrize("filled", [30, 50])
+def test_stopped_while_buying_what_was_bought_is_guarded_before_it_is_the_traders_own(filled: int) -> None:
+    part = after(replace(BUYING, plan=replace(PLAN, stop=At(Measure.POINTS, 500))), EntryNews(30, 1000, over=False))
+    kept = decide(after(part, Armed(StopId("STOP"), 30), End(close=False)), EntryNews(filled, 1000, over=True))
+    assert (kept.strategy.state, kept.actions) == (S.BUYING, (Guard(),))
+    assert exit_due(kept.strategy, 10**18, 0) is None, "the trader keeps it"
+    left = decide(kept.strategy, Armed(StopId("STOP"), filled))
+    assert (left.strategy.state, left.actions[0]) == (S.IDLE, Release(StopId("STOP")))
+    assert f"{filled} units stay open, its stop stays armed" in left.strategy.note
+    disarmed = decide(kept.strategy, GuardLost())
+    assert "nothing guards it" in disarmed.strategy.note
+
+
+def test_stopped_after_its_stop_was_disarmed_nothing_is_said_to_guard() -> None:
+    held = replace(HELD, plan=replace(PLAN, stop=At(Measure.POINTS, 500)))
+    left = decide(after(held, GuardLost()), End(close=False))
+    assert "nothing guards it" in left.strategy.note
+    assert [action.level for action in left.actions if isinstance(action, Tell)] == [Level.WARNING]
+    early = decide(replace(held, stop=None), End(close=False))
+    assert (early.strategy.state, early.actions) == (S.BUYING, (Guard(),))
 
 
 def test_a_position_closed_by_phone_ends_the_strategy_in_words() -> None:

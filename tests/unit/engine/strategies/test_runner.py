@@ -7,7 +7,7 @@ from datetime import date
 
 import pytest
 
-from app.domain.errors import Denied, OutcomeUnknown, SessionExpired, StorageError, Unreachable
+from app.domain.errors import Denied, OutcomeUnknown, Rejected, SessionExpired, StorageError, Unreachable
 from app.domain.ids import Tag
 from app.domain.order import OrderKind, OrderStatus, Side
 from app.domain.stop import StopState
@@ -367,6 +367,31 @@ def test_a_stop_by_the_trader_closes_what_is_held_or_leaves_it_under_its_stop(cl
         stage.clock.jump(at("2026-11-26 09:20"))
         await stage.rig.tasks.stop()
         assert len(stage.entries) == 1
+
+    play(script)
+
+
+@pytest.mark.parametrize("guarded", [0, 40])
+def test_stopped_while_its_entry_fills_all_of_it_is_guarded_before_it_is_the_traders_own(guarded: int) -> None:
+    async def script(stage: Stage) -> None:
+        stage.broker.answers = ["open"]
+        await stage.started()
+        await stage.true(stage.open_orders)
+        if guarded:
+            stage.broker.fill(stage.order(), guarded)
+            await stage.true(stage.guard)
+        stage.broker.failures["cancel"] = [Rejected("filled meanwhile")]
+        await stage.engine.stop(PLAN.id, close=False)
+        stage.broker.fill(stage.order())
+        stopped = await stage.until(S.IDLE, seconds=10)
+        assert "100 units stay open, its stop stays armed" in stopped.note
+        (stop,) = await stage.true(
+            lambda: [one for one in stage.rig.engine.stops if one.plan.strategy is None and one.quantity == 100]
+        )
+        assert (stop.state, stop.trigger) == (StopState.ARMED, 98_010)
+        stage.clock.jump(at("2026-11-25 09:31"))
+        stage.tick(98_000)
+        await stage.true(lambda: stage.held == 0, 10)
 
     play(script)
 

@@ -79,7 +79,8 @@ class ConvertStrip(SentStrip):
             self._say(self.quantity.problem or "Type how many units to convert.", "warning")
             return
         side = Side.BUY if position.quantity > 0 else Side.SELL
-        overnight = position.buy_quantity + position.sell_quantity == 0
+        of_today = (position.quantity - position.carried_quantity) * side.sign
+        overnight = position.carried_quantity * side.sign > 0 and quantity > of_today
         self._begin()
         verb = self._bridge.desk.trading.convert(Conversion(position.key, side, quantity, Product(product), overnight))
         unknown = "Not known yet whether it was converted."

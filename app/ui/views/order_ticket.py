@@ -211,7 +211,7 @@ class OrderTicket(TicketForm):
         if request is None or not self.send.isEnabled():
             return
         gtt = self.gtt(request) if self.special.way.rests else None
-        intent = Intent(request, gtt)
+        intent = Intent.of(request, gtt)
         self._intents.begin(intent)
         self.message.clear()
         self.authorise.hide()
@@ -312,7 +312,7 @@ class OrderTicket(TicketForm):
         self._show_badge()
         self._show_preview()
         gtt = self.gtt(request) if request is not None and self.special.way.rests else None
-        locked = self._intents.words(None if request is None else Intent(request, gtt))
+        locked = self._intents.words(None if request is None else Intent.of(request, gtt))
         if locked:
             self.send.setText(locked)
         elif instrument is None:

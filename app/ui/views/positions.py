@@ -11,10 +11,10 @@ from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from app.domain.errors import AppError, OutcomeUnknown
 from app.domain.events import PositionsChanged, PositionsUnknown
-from app.domain.ids import AccountId, InstrumentId
+from app.domain.ids import AccountId, InstrumentId, StopId
 from app.domain.order import Order, OrderStatus, Side
 from app.domain.portfolio import Position, PositionKey
-from app.domain.stop import Stop
+from app.domain.stop import Stop, stop_of_tag
 from app.ui import format as fmt
 from app.ui import theme
 from app.ui.bridge import Bridge
@@ -140,6 +140,7 @@ class PositionsPanel(QWidget):
         try:
             order = await self._bridge.call(self._bridge.desk.trading.square_off(key))
         except OutcomeUnknown as unknown:
+            self._closing.pop(key, None)  # the desk lets no second order through until the first is known
             self.message.say(f"{symbol_of(key.instrument)}: {unknown}", "strip-danger")
         except AppError as failure:
             self._closing.pop(key, None)
@@ -150,14 +151,17 @@ class PositionsPanel(QWidget):
         self._put(key)
 
     def _settle(self, key: PositionKey) -> None:
-        """Unlocks the exit once the position is flat, or its order ended without closing it."""
+        """Unlocks the exit once the position is flat, or its order, or the stop that it left by, has ended otherwise:
+        something may have opened it anew before anybody saw it flat."""
         position = self._facts.positions.get(key)
         waiting = self._closing.get(key)
         if waiting is None:
             return
         order = next((o for o in self._facts.orders.values() if waiting and o.id == waiting), None)
         refused = order is not None and order.status.is_final and order.status is not OrderStatus.FILLED
-        if position is None or position.quantity == 0 or refused:
+        stop = self._facts.stops.get(stop_of_tag(waiting) or StopId(""))
+        left = stop is not None and stop.state.is_final
+        if position is None or position.quantity == 0 or refused or left:
             del self._closing[key]
             if order is not None and order.status is OrderStatus.REJECTED:
                 self.message.say(
@@ -254,6 +258,7 @@ class PositionsPanel(QWidget):
                 self._summing.ask()
 
     def _on_stop(self, stop: Stop) -> None:
+        self._settle(stop.key)
         self._put(stop.key)
 
     def _on_order(self, order: Order) -> None:

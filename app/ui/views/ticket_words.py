@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.desk.messages import AccountView
 from app.domain.broker import Capabilities, Support
 from app.domain.events import SessionState
-from app.domain.gtt import GttRequest
+from app.domain.gtt import GttLeg, GttRequest
 from app.domain.ids import AccountId
 from app.domain.instrument import Instrument, Product
 from app.domain.order import Order, OrderRequest, OrderStatus
@@ -31,7 +31,14 @@ class Intent:
     """What the trader means by pressing the button: the same intent is not sent twice while its outcome is open."""
 
     request: OrderRequest
-    gtt: GttRequest | None = None
+    legs: tuple[GttLeg, ...] = ()
+    """Of a trigger. The last price that is sent with them is no part of what is meant: it changes with every tick."""
+
+    @classmethod
+    def of(cls, request: OrderRequest, gtt: GttRequest | None) -> Intent:
+        """An order, or a trigger in its place."""
+        legs = () if gtt is None else gtt.legs
+        return cls(request, tuple(replace(leg, trigger=0) if leg.at_once else leg for leg in legs))
 
 
 def plain(request: OrderRequest, instrument: Instrument | None, view: AccountView | None, special: str) -> str:

@@ -30,7 +30,7 @@ from PySide6.QtWidgets import (
 
 from app.desk.messages import NoticeLine, WatchlistView
 from app.domain.coverage import Coverage, Protection
-from app.domain.errors import Denied
+from app.domain.errors import Denied, OutcomeUnknown
 from app.domain.events import (
     CompanionsChanged,
     EngineBeat,
@@ -412,6 +412,25 @@ def test_a_refused_exit_says_why_and_can_be_tried_again(stage: Stage, window: Ma
     window.positions.square_off(INFY)
     stage.until(lambda: "The market is closed." in window.positions.message.text)
     assert not window.positions._closing
+
+
+def test_an_exit_whose_outcome_is_unknown_can_be_asked_for_again(stage: Stage, window: MainWindow) -> None:
+    stage.desk.script.fail("square_off", OutcomeUnknown("The broker did not answer."))
+    window.positions.square_off(INFY)
+    stage.until(lambda: "did not answer" in window.positions.message.text)
+    assert not window.positions._closing
+
+
+def test_a_position_that_was_opened_anew_before_it_was_seen_flat_can_be_closed(
+    stage: Stage, window: MainWindow
+) -> None:
+    stop = window.facts.stop_of(FUTURE)
+    assert stop is not None
+    window.positions._closing[FUTURE] = stop.tag()  # as when it left by its stop
+    stage.publish(StopChanged(replace(stop, state=StopState.FIRED)))
+    assert FUTURE in window.positions._closing
+    stage.publish(StopChanged(replace(stop, state=StopState.CLOSED)))
+    assert FUTURE not in window.positions._closing
 
 
 def test_an_order_is_cancelled_and_modified(stage: Stage, window: MainWindow) -> None:

@@ -191,6 +191,24 @@ def test_a_position_is_converted_from_its_row(stage: Stage, facts: Facts, positi
     stage.until(lambda: replace(held.key, product=conversion.to) in facts.positions)
 
 
+@pytest.mark.parametrize(
+    ("bought_today", "units", "overnight"), [(0, 200, True), (0, 150, True), (50, 50, False), (50, 150, True)]
+)
+def test_what_was_carried_over_is_converted_as_such(
+    stage: Stage, facts: Facts, positions: PositionsPanel, bought_today: int, units: int, overnight: bool
+) -> None:
+    held = next(p for p in facts.open_positions() if p.key.product is Product.MIS)
+    facts.positions[held.key] = replace(held, carried_quantity=held.quantity - bought_today)
+    positions.convert(held.key)
+    strip = positions.convert_strip
+    strip.quantity.set_value(units)
+    QTest.keyClick(strip.quantity, Qt.Key.Key_Return)
+    stage.until(strip.isHidden)
+    conversion = stage.desk.script.called("convert")[-1][0]
+    assert isinstance(conversion, Conversion)
+    assert conversion.overnight is overnight
+
+
 def test_a_closed_position_offers_no_conversion(stage: Stage, facts: Facts, positions: PositionsPanel) -> None:
     held = facts.open_positions()[0]
     closed: Position = replace(held, quantity=0)

@@ -10,7 +10,7 @@ from PySide6.QtTest import QTest
 
 from app.domain.broker import Capabilities, Support
 from app.domain.errors import AuthorisationNeeded, Denied, OutcomeUnknown, Rejected
-from app.domain.events import OrderChanged, OrderUnresolved, SessionChanged, SessionState, TicksConflated
+from app.domain.events import FundsChanged, OrderChanged, OrderUnresolved, SessionChanged, SessionState, TicksConflated
 from app.domain.gtt import GttLeg, GttRequest, GttRole
 from app.domain.ids import BrokerOrderId, InstrumentId, OrderId, Tag
 from app.domain.instrument import Product
@@ -405,6 +405,34 @@ def test_an_entry_with_exits_is_placed_from_the_ticket(stage: Stage, ticket: Ord
     assert (target.role, target.trigger, target.side) == (GttRole.TARGET, 1_600_00, Side.SELL)
     assert (stop.role, stop.trigger, stop.gap) == (GttRole.STOP, 1_450_00, 20_00)
     check_gtt(request, INFY)
+
+
+@pytest.mark.parametrize("way", [Way.TRIGGER, Way.BRACKET])
+def test_a_trigger_that_is_being_placed_is_locked_whatever_the_price_does(
+    stage: Stage, ticket: OrderTicket, way: Way
+) -> None:
+    ready(stage, ticket)
+    if way is Way.BRACKET:
+        at_market(ticket)
+        choose(ticket, way)
+        type_into(ticket.special.target_trigger, "1600")
+    else:
+        choose(ticket, way)
+        type_into(ticket.special.trigger, "1450")
+        type_into(ticket.price, "1452")
+    stage.until(ticket.send.isEnabled)
+    gate = stage.desk.script.hold("place_gtt")
+    QTest.mouseClick(ticket.send, Qt.MouseButton.LeftButton)
+    stage.until(lambda: bool(stage.desk.script.called("place_gtt")))
+    stage.publish(
+        TicksConflated((market.tick(INFY.id, market.LASTS["NSE:INFY"] + 5),)), FundsChanged(market.funds()[0])
+    )
+    assert not ticket.send.isEnabled()
+    ticket._submit()
+    stage.settle()
+    assert len(stage.desk.script.called("place_gtt")) == 1
+    stage.thread.loop.call_soon_threadsafe(gate.set)
+    stage.until(ticket.send.isEnabled)
 
 
 def test_a_refused_trigger_is_said_in_place_and_unlocks(stage: Stage, ticket: OrderTicket) -> None:

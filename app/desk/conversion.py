@@ -6,16 +6,25 @@ conversion, and where that fails it is said aloud.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from dataclasses import replace
 
 from app.brokers.parts import ConversionBroker
 from app.desk.account import AccountDesk
+from app.desk.patience import READ_SECONDS, soon
 from app.desk.workspace import Workspace
-from app.domain.errors import AppError, Denied
+from app.domain.errors import AppError, Denied, OutcomeUnknown
 from app.domain.events import AuditEntry, Level, Noticed
 from app.domain.portfolio import Conversion, PositionKey
 from app.domain.stop import Stop, StopState, as_it_stands
+from app.engine.exit_plan import LOOKUP_SPACING, LOOKUPS
 from app.engine.limits import check_conversion
+
+log = logging.getLogger(__name__)
+
+READINGS = 5
+"""Of the positions, until they must show what the broker has converted."""
 
 
 async def convert(workspace: Workspace, conversion: Conversion) -> None:
@@ -42,17 +51,46 @@ async def convert(workspace: Workspace, conversion: Conversion) -> None:
         for stop in stops if whole else ():
             await desk.stops.disarm(stop.id)  # it would sell in the old product what is no longer there
             disarmed.append(stop)
-        await broker.convert(conversion)
+        try:
+            await broker.convert(conversion)
+        except OutcomeUnknown:
+            if not await _seen(desk, conversion, held, LOOKUPS):
+                raise
+        else:
+            await _seen(desk, conversion, held, READINGS)
         keys = (there,)
     except AppError as failure:
         what, detail = "conversion failed", f"{detail}: {failure}"
         raise
     finally:
-        # Whatever became of it: what was taken away guards again before anything else is done.
+        # Whatever became of it: what was taken away guards again before anything else is done, by what is known.
+        if disarmed:
+            await _quietly(desk)
         for stop in disarmed:
             await _arm_again(workspace, desk, stop, alone, keys)
         await _audit(workspace, desk, key, what, detail)
     await desk.state.read_positions()
+
+
+async def _seen(desk: AccountDesk, conversion: Conversion, held: int, readings: int) -> bool:
+    """Whether the positions show it, within so many readings, a second apart."""
+    left = held - conversion.quantity * conversion.side.sign
+    for reading in range(readings):
+        if reading:
+            await asyncio.sleep(LOOKUP_SPACING)
+        await _quietly(desk)
+        known = desk.state.reading
+        if known is not None and known.quantity(conversion.position) == left:
+            return True
+    return False
+
+
+async def _quietly(desk: AccountDesk) -> None:
+    """Positions that cannot be read are those that were known last: no failed look-up keeps a stop away."""
+    try:
+        await soon(desk.state.read_positions, READ_SECONDS)
+    except AppError as failure:
+        log.info("positions of %s after a conversion: %s", desk.account, failure.cause)
 
 
 async def _arm_again(
@@ -63,8 +101,8 @@ async def _arm_again(
     `alone`: nothing was there in the new product before. What was, no stop was asked to sell.
     """
     try:
-        reading = await desk.state.read_positions()
-        key = next((key for key in keys if reading.quantity(key) != 0), keys[0])
+        reading = desk.state.reading
+        key = next((key for key in keys if reading is not None and reading.quantity(key) != 0), keys[0])
         mine = stop.plan.quantity
         if mine is not None or all(s.plan.quantity is not None for s in desk.stops.stops_on(key)):
             # Else the position there has a stop of its own, which grows with it.

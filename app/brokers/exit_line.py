@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import json
 import logging
-import ssl
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ import h11
 
 from app import __version__
 from app.brokers.base import ExitReply, Prepared
-from app.brokers.link import Link
+from app.brokers.link import Link, tls_context
 from app.brokers.pacing import seconds_asked
 from app.domain.errors import OutcomeUnknown, Unreachable
 from app.domain.ids import BrokerOrderId
@@ -95,7 +94,7 @@ class WarmLine(ABC):
         self._secure = parts.scheme == "https"
         self._host = parts.hostname or ""
         self._port = parts.port or (443 if self._secure else 80)
-        self._tls = ssl.create_default_context(cafile=wire.ca_file or None) if self._secure else None
+        self._tls = tls_context(wire.ca_file) if self._secure else None
         path = self._path = parts.path.rstrip("/")
         lines = [("Host", parts.netloc.rpartition("@")[2]), ("User-Agent", USER_AGENT), *wire.headers]
         common = "".join(f"{name}: {value}\r\n" for name, value in lines)

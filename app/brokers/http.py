@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-import ssl
 import time
 import uuid
 import zlib
@@ -21,7 +20,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-import certifi
 import httpx
 
 from app import __version__
@@ -36,6 +34,7 @@ from app.brokers.documents import (
     names_asked,
     unpacked,
 )
+from app.brokers.link import tls_context
 from app.brokers.pacing import seconds_asked
 from app.domain.errors import BadAnswer, BrokerError, DiskFull, OutcomeUnknown, StorageError, Unreachable
 from app.runtime.helper import Helper, HelperDied
@@ -260,15 +259,6 @@ class HttpClient:
         if isinstance(failure, httpx.DecodingError):
             return BadAnswer(f"The answer of {self.host} is damaged.", detail=_why(failure))
         return Unreachable(_words(self.host, failure), detail=_why(failure))
-
-
-def tls_context(ca_file: str) -> ssl.SSLContext:
-    """Trusts the system's authorities and certifi's, or only the private one of a paper exchange."""
-    if ca_file:
-        return ssl.create_default_context(cafile=ca_file)
-    context = ssl.create_default_context()
-    context.load_verify_locations(cafile=certifi.where())  # a packed program may not find the system's
-    return context
 
 
 def since_ms(started: float) -> float:

@@ -13,10 +13,21 @@ import ssl
 from collections.abc import Callable
 from time import perf_counter_ns
 
+import certifi
+
 READ_SIZE = 262_144
 """Bytes per read: a frame of 1,000 full packets fits."""
 
 _AGAIN = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+def tls_context(ca_file: str) -> ssl.SSLContext:
+    """Trusts the system's authorities and certifi's, or only the private one of a paper exchange."""
+    if ca_file:
+        return ssl.create_default_context(cafile=ca_file)
+    context = ssl.create_default_context()
+    context.load_verify_locations(cafile=certifi.where())  # a packed program may not find the system's
+    return context
 
 
 def dial(host: str, port: int, tls: ssl.SSLContext | None, seconds: float) -> socket.socket:

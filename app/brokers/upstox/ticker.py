@@ -21,6 +21,7 @@ import msgspec
 
 from app.brokers.base import FeedSink, Mark
 from app.brokers.exit_line import USER_AGENT
+from app.brokers.link import tls_context
 from app.brokers.redial import Redial
 from app.brokers.stream import Stream
 from app.brokers.upstox import codec
@@ -92,7 +93,7 @@ class UpstoxFeed:
         self._order_dial = Redial(self._connect_orders, self._orders_lost, "upstox orders")
         if urlsplit(endpoints.ws_url).scheme == "wss":
             # Made once: reading the system's authorities holds the loop for milliseconds.
-            self._tls = ssl.create_default_context(cafile=endpoints.ca_file or None)
+            self._tls = tls_context(endpoints.ca_file)
 
     def start(self) -> None:
         """Dials both, and keeps dialling."""

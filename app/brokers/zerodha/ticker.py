@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import ssl
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -18,6 +17,7 @@ from urllib.parse import urlencode, urlsplit
 import msgspec
 
 from app.brokers.base import Credentials, FeedSink, Mark, Session
+from app.brokers.link import tls_context
 from app.brokers.redial import Redial
 from app.brokers.stream import Stream
 from app.brokers.zerodha import codec
@@ -50,7 +50,7 @@ class ZerodhaFeed:
         self._redial = Redial(self._connect_once, sink.disconnected, "zerodha ticker", behind=not orders)
         secure = urlsplit(endpoints.ws_url).scheme == "wss"
         # Made once: reading the system's authorities holds the loop for milliseconds.
-        self._tls = ssl.create_default_context(cafile=endpoints.ca_file or None) if secure else None
+        self._tls = tls_context(endpoints.ca_file) if secure else None
 
     def start(self) -> None:
         """Dials, and keeps dialling."""

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -13,6 +15,7 @@ from app.brokers import exit_line
 from app.brokers.base import Credentials, ExitReply, Session
 from app.brokers.zerodha.exit_line import ZerodhaExitLine
 from app.brokers.zerodha.instruments import read
+from app.brokers.zerodha.ticker import ZerodhaFeed
 from app.domain.account import Endpoints
 from app.domain.errors import Denied, OutcomeUnknown, RateLimited, Rejected
 from app.domain.ids import BrokerOrderId
@@ -283,3 +286,17 @@ async def test_a_change_of_a_resting_order_is_one_write_that_names_it() -> None:
     (sent,) = seen
     assert sent.startswith(b"PUT /orders/regular/2125446881176715264 HTTP/1.1\r\n")
     assert sent.endswith(b"\r\n\r\norder_type=LIMIT&quantity=10&validity=DAY&price=987.05")
+
+
+def test_exits_and_prices_trust_the_authorities_that_the_program_brings(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A packed program may not find the system's, and reading the broker is not all that it must do then."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    session, keys = Session(ACCOUNT, "AB1234", "A", Secret("token"), 0, 0), Credentials("key", Secret("secret"))
+    endpoints = Endpoints("https://api.kite.example", "https://kite.example", "wss://ws.kite.example", "http://x")
+    line, feed = ZerodhaExitLine(session, keys, endpoints), ZerodhaFeed(session, keys, endpoints, Mock())
+    for context in (line._tls, feed._tls):
+        assert context is not None
+        assert context.cert_store_stats()["x509_ca"] > 100

@@ -249,6 +249,15 @@ class ExitLine(Protocol):
     async def stop(self) -> None: ...
 
 
+@runtime_checkable
+class RedialledLine(ExitLine, Protocol):
+    """An exit line whose connections can be made anew."""
+
+    def redial(self) -> None:
+        """The machine slept. Returns at once; an order that waits for its answer is left alone."""
+        ...
+
+
 Mark = tuple[int, Price, int, int]
 """(token, last price, volume today, exchange time in whole seconds UTC) of one tick: all that a stop needs.
 

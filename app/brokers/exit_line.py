@@ -163,6 +163,13 @@ class WarmLine(ABC):
         for slot in self._slots:
             slot.close(Unreachable("The exit line was closed."))
 
+    def redial(self) -> None:
+        """The machine slept: whether a connection of before still stands nobody knows until it is used, and an exit
+        must not be what finds out. Those that wait for no answer are made anew."""
+        for slot in self._slots:
+            if slot.idle:
+                slot.close(Unreachable("The machine slept."))
+
     async def open_link(self, slot: _Slot) -> Link:
         """A connected link for a slot. Raises OSError."""
         return await Link.connect(self._host, self._port, self._tls, slot.on_data, slot.on_closed)

@@ -202,7 +202,8 @@ class GuardingDesk:
     async def _after(self, pause: Pause) -> None:
         seconds = (pause.until - pause.since) / 1e9
         log.info("nothing ran for %.1f s; asleep: %s", seconds, pause.slept)
-        for desk in self._workspace.live():  # the sockets are dead and do not know it yet
+        for desk in self._workspace.live():
+            desk.stops.redial()
             await desk.hub.redial()
         await self.attendance.paused(pause)
 

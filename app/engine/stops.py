@@ -185,6 +185,7 @@ class StopEngine:
         self.check: Callable[[Iterable[Mark], int], None] = self._watching.check
         """Hot path: every frame of the account's own feed."""
         self.watched = self._watching.watches
+        self.redial = self._watching.redial
         self.rich = self._watching
         """Who wants whole ticks after the check of their frame (`market.lane.RichTicks`)."""
 

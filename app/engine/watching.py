@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from time import perf_counter_ns
 
-from app.brokers.base import ExitLine, ExitReply, Mark, Prepared
+from app.brokers.base import ExitLine, ExitReply, Mark, Prepared, RedialledLine
 from app.brokers.parts import ConvertingLine
 from app.domain.errors import Denied
 from app.domain.ids import InstrumentId, StopId
@@ -123,6 +123,11 @@ class Watching:
         self.line = line
         self._table = WatchTable(line, self._gate, self._counts, self._on_shots, self._on_doubt)
         self._watches.clear()
+
+    def redial(self) -> None:
+        """The machine slept: connections of before are dead and do not know it. The first price may need one."""
+        if isinstance(self.line, RedialledLine):
+            self.line.redial()
 
     def detach(self) -> list[Load]:
         """The session is dead: nothing can fire. The exits of fired stops that never left, or not whole."""

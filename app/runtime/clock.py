@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
@@ -13,6 +14,18 @@ IST = timezone(timedelta(hours=5, minutes=30), "IST")
 """Indian Standard Time: no daylight saving since 1945, so a fixed offset is exact."""
 
 SECOND: Nanos = 1_000_000_000
+
+
+def since_boot() -> Nanos:
+    """A clock that nobody sets, and that goes on while the machine sleeps."""
+    if sys.platform == "linux":
+        at = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    elif sys.platform == "darwin":
+        # Here this one counts sleep, and Python's own monotonic clock (mach_absolute_time) does not.
+        at = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+    else:
+        at = time.monotonic_ns()  # counts sleep already
+    return at
 
 
 class Clock(Protocol):
@@ -34,7 +47,8 @@ class SystemClock:
 @dataclass(frozen=True, slots=True)
 class _Reading:
     exchange: Nanos
-    monotonic: int
+    at: Nanos
+    """By `since_boot`."""
     speed: float
 
 
@@ -42,7 +56,8 @@ class AccountClock:
     """An account's exchange time: follows the system clock until a reading of the exchange's own is set.
 
     A paper exchange may run faster than life and on another day. Reads are lock-free (one immutable reading), so any
-    thread may call `now`.
+    thread may call `now`. It goes on while the machine sleeps: who wakes must not live in the past until the exchange
+    has been asked.
     """
 
     def __init__(self) -> None:
@@ -50,14 +65,14 @@ class AccountClock:
 
     def set(self, exchange_now: Nanos, speed: float = 1.0) -> None:
         """From now on time runs from `exchange_now` at `speed` times real time."""
-        self._reading = _Reading(exchange_now, time.monotonic_ns(), speed)
+        self._reading = _Reading(exchange_now, since_boot(), speed)
 
     def now(self) -> Nanos:
         """The exchange's time."""
         reading = self._reading
         if reading is None:
             return time.time_ns()
-        return reading.exchange + int((time.monotonic_ns() - reading.monotonic) * reading.speed)
+        return reading.exchange + int((since_boot() - reading.at) * reading.speed)
 
     @property
     def speed(self) -> float:

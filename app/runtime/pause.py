@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.domain.ids import Nanos
+from app.runtime.clock import since_boot
 
 SECOND: Nanos = 1_000_000_000
 LONGEST: Nanos = 5 * SECOND
@@ -37,15 +37,7 @@ class Pause:
 
 def read() -> Reading:
     """The clocks now."""
-    running = time.monotonic_ns()
-    if sys.platform == "linux":
-        since_boot = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-    elif sys.platform == "darwin":
-        # Here this one counts sleep, and Python's own monotonic clock (mach_absolute_time) does not.
-        since_boot = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-    else:
-        since_boot = running  # counts sleep already
-    return Reading(time.time_ns(), running, since_boot)
+    return Reading(time.time_ns(), time.monotonic_ns(), since_boot())
 
 
 class PauseWatch:

@@ -24,6 +24,8 @@ from contextlib import contextmanager
 from typing import Any, TypeVar, TypeVarTuple
 from unittest import mock
 
+from app.runtime import clock
+
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
@@ -208,6 +210,7 @@ def virtual_machine(seed: int) -> Iterator[VirtualLoop]:
         mock.patch.object(time, "time_ns", wall_ns),
         mock.patch.object(time, "monotonic", loop.time),
         mock.patch.object(time, "monotonic_ns", monotonic_ns),
+        mock.patch.object(clock, "since_boot", monotonic_ns),
         mock.patch.object(time, "perf_counter", loop.time),
         mock.patch.object(secrets, "choice", chance.choice),
         mock.patch.object(secrets, "token_bytes", lambda n=32: chance.randbytes(n)),

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from app.desk import sessions
+from app.desk import attendance, sessions
 from app.desk.desk import LocalDesk
 from app.desk.messages import AccountView
 from app.domain.errors import Denied
@@ -21,6 +22,7 @@ from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Side
 from app.domain.portfolio import PositionKey
 from app.domain.stop import StopPlan, StopState
 from app.runtime.paths import ProfilePaths
+from app.runtime.pause import Pause
 from tests.contract.zerodha.desks import connected, log_in, new_desk, reopened
 from tests.fakes.browser import browser
 from tests.fakes.paper_exchange import PaperExchange, eventually, paper_exchange
@@ -185,6 +187,22 @@ async def test_while_stops_are_armed_a_broker_that_is_down_is_tried_until_it_is_
         assert (await trader.view()).state is SessionState.ACTIVE
         await trader.desk.ready()
         assert (trader.desk.watching, trader.desk.waits_for) == (1, ())
+
+
+async def test_after_a_sleep_exits_leave_over_fresh_connections(
+    trader: Trader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attendance, "SETTLE_SECONDS", 0.0)
+    line: Any = trader.desk._workspace.account(trader.account)._line
+
+    async def dialled() -> bool:
+        return bool(line.ready == len(line._slots))
+
+    await eventually(dialled)
+    before = {slot._link for slot in line._slots}
+    await trader.desk.guard._after(Pause(5, 50, slept=True))
+    await eventually(dialled)
+    assert before.isdisjoint(slot._link for slot in line._slots)
 
 
 async def test_a_session_that_the_broker_ends_before_its_time_is_revoked(trader: Trader) -> None:

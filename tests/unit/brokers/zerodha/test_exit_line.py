@@ -103,6 +103,31 @@ async def test_an_order_leaves_in_one_write_and_its_answer_comes_back() -> None:
     assert b"tag=AAAAAAAAAAAA0000101" in seen[0]
 
 
+async def test_after_a_sleep_no_exit_leaves_over_a_connection_of_before() -> None:
+    """What stood between has forgotten it: the bytes would go nowhere, and only the silence would tell."""
+    forgotten: set[object] = set()
+    served: list[object] = []
+
+    async def serve(_request: bytes, writer: asyncio.StreamWriter) -> None:
+        served.append(writer)
+        if writer not in forgotten:
+            writer.write(answer("200 OK", DONE))
+
+    async with line_to(serve) as line:
+        waits: asyncio.Future[ExitReply] = asyncio.get_running_loop().create_future()
+        for _ in range(exit_line.CONNECTIONS - 1):
+            assert line.fire(line.prepare(ORDER), lambda _reply: None) > 0
+        await _all_dialled(line)
+        forgotten.update(served)
+        assert line.fire(line.prepare(ORDER), waits.set_result) > 0
+        line.redial()
+        assert not waits.done()  # that order may be on its way
+        async with asyncio.timeout(5):
+            while line.ready < exit_line.CONNECTIONS - 1:  # noqa: ASYNC110 - `on_ready` belongs to the engine
+                await asyncio.sleep(0.005)
+        assert (await fire(line)).order == "7"
+
+
 async def test_a_limit_gets_its_price_when_it_is_fired() -> None:
     seen: list[bytes] = []
 

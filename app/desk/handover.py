@@ -43,9 +43,11 @@ async def hand_over(workspace: Workspace, desk: AccountDesk) -> Sequence[str]:
 
     Raises Denied when one could not be handed over: that one is armed as before, those before it are with the broker.
     """
-    stops = [stop for stop in desk.stops.stops if not stop.state.is_final]
     done: list[str] = []
-    for stop in stops:
+    for known in desk.stops.stops:
+        stop = desk.stops.find(known.id) or known  # the ones before it took their time
+        if stop.state.is_final:
+            continue
         try:
             done.append(await _one(workspace, desk, stop))
         except AppError as failure:
@@ -66,6 +68,7 @@ async def _one(workspace: Workspace, desk: AccountDesk, stop: Stop) -> str:
     else:
         resting = await _order(desk, stop, instrument, rule)
     try:
+        _deny_changed(desk, stop)
         await desk.stops.disarm(stop.id)
     except AppError:
         await _take_back(workspace, desk, stop, resting)
@@ -89,6 +92,14 @@ def _checked(workspace: Workspace, desk: AccountDesk, stop: Stop) -> Instrument:
     if last is not None and stop.is_hit(last):
         raise Denied("Its price is reached.", "Wait until it has fired.")
     return instrument
+
+
+def _deny_changed(desk: AccountDesk, stop: Stop) -> None:
+    """Raises Denied for a stop that is not what now rests at the broker: an order of too many units would turn the
+    position round."""
+    now = desk.stops.find(stop.id)
+    if now is not None and (now.quantity, now.plan) != (stop.quantity, stop.plan):
+        raise Denied("Its position or its level changed meanwhile.", "Try again.")
 
 
 async def _order(desk: AccountDesk, stop: Stop, instrument: Instrument, rule: ExitRule) -> _Resting:

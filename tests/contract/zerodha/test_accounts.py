@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from app.desk import attendance, sessions
+from app.desk import attendance, handover, sessions
 from app.desk.desk import LocalDesk
 from app.desk.messages import AccountView
 from app.domain.errors import Denied
@@ -141,6 +141,44 @@ async def test_a_stop_that_the_broker_does_not_take_stays_armed_and_the_account_
     (armed,) = [one for one in await trader.desk.stops.stops() if one.id == stop.id]
     assert armed.state is StopState.ARMED
     await trader.desk.stops.disarm(stop.id)
+
+
+async def test_a_stop_whose_position_becomes_smaller_is_not_handed_over_as_it_was(
+    trader: Trader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An order for all of it would turn the position round."""
+    key = await trader.hold(10, Product.MIS)
+    desk = trader.desk._workspace.account(trader.account)
+    held = (await desk.state.read_positions()).quantity(key)
+    low = await trader.last() * 90 // 100 // 10 * 10
+    stop = await trader.desk.stops.arm(key, StopPlan(low))
+    found = handover._found
+
+    async def sold_meanwhile(of: Any, tag: str) -> Order:
+        order = await found(of, tag)
+        await trader.desk.trading.place(trader.order(Side.SELL, 6))
+
+        async def smaller() -> bool:
+            now = desk.stops.find(stop.id)
+            return now is not None and now.quantity == held - 6
+
+        await eventually(smaller)
+        return order
+
+    monkeypatch.setattr(handover, "_found", sold_meanwhile)
+    with pytest.raises(Denied, match="changed meanwhile"):
+        await trader.desk.session.disconnect(trader.account, hand_over=True)
+
+    async def none_rests() -> bool:
+        return await trader.resting() == []
+
+    await eventually(none_rests)
+    monkeypatch.undo()
+    words = await trader.desk.session.disconnect(trader.account, hand_over=True)
+    assert [text.partition(" INFY")[0] for text in words] == [f"SELL {held - 6}"]
+    await trader.log_in()
+    for order in await trader.resting():
+        await trader.desk.trading.cancel(trader.account, order.broker_order_id)
 
 
 async def test_a_paused_account_takes_no_new_order_and_is_not_synced_by_itself(

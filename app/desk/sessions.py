@@ -14,7 +14,7 @@ from app.desk.token_watch import TokenFacts, TokenWatch, Watched
 from app.desk.tokens import Tokens, pack, secrets_of, unpack
 from app.desk.workspace import Workspace
 from app.domain.account import Endpoints
-from app.domain.errors import AppError, Denied, LoginFailed, SessionExpired
+from app.domain.errors import AppError, Denied, LoginFailed, SessionExpired, StorageError
 from app.domain.events import FeedState, Level, Noticed, SessionChanged, SessionState
 from app.domain.ids import AccountId
 from app.engine.entry_bar import NoEntries
@@ -87,11 +87,11 @@ class Sessions:
             await self._workspace.save(proved)
 
     async def take(self, account: AccountId, session: Session) -> None:
-        """A fresh session: sealed, stored, and put to work."""
+        """A fresh session: sealed, stored where the disk takes it, and put to work."""
         for secret in secrets_of(session):
             redact(secret)
         record = self._workspace.record(account)
-        await self._workspace.save(
+        await self._keep(
             replace(
                 record,
                 user_id=session.user_id,
@@ -220,9 +220,20 @@ class Sessions:
         """Kept and told."""
         record = self._workspace.record(account)
         if record.state is not state or record.last_error != reason:
-            await self._workspace.save(replace(record, state=state, last_error=reason))
+            await self._keep(replace(record, state=state, last_error=reason))
         self._workspace.account(account).orders.bar.set(NoEntries.PAUSED, state is SessionState.PAUSED)
         self.announce(self._workspace.record(account))
+
+    async def _keep(self, record: AccountRecord) -> None:
+        """Stored. A disk that takes nothing keeps no session from beginning, and its end from being told."""
+        try:
+            await self._workspace.save(record)
+        except StorageError as failure:
+            words = "How an account stands could not be stored"
+            step = f"{failure.next_step} Until it can, the next start may ask for a login.".strip()
+            self._workspace.publish(
+                Noticed(Level.WARNING, words, failure.cause, step, record.id, f"unstored:{record.id}")
+            )
 
     def announce(self, record: AccountRecord) -> None:
         """Tells everybody how an account stands."""

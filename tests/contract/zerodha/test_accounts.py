@@ -12,7 +12,7 @@ import pytest
 from app.desk import attendance, handover, sessions
 from app.desk.desk import LocalDesk
 from app.desk.messages import AccountView
-from app.domain.errors import Denied
+from app.domain.errors import Denied, DiskFull
 from app.domain.events import SessionState, SyncStep
 from app.domain.gtt import GttStatus
 from app.domain.ids import AccountId, InstrumentId
@@ -225,6 +225,21 @@ async def test_while_stops_are_armed_a_broker_that_is_down_is_tried_until_it_is_
         assert (await trader.view()).state is SessionState.ACTIVE
         await trader.desk.ready()
         assert (trader.desk.watching, trader.desk.waits_for) == (1, ())
+
+
+async def test_a_login_on_a_full_disk_guards(trader: Trader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else stops would be blind for want of room in a file that no exit needs."""
+
+    async def full(_record: object) -> None:
+        raise DiskFull("There is no space left to write book.db.", "Make room.")
+
+    before = trader.desk._workspace.account(trader.account).session
+    monkeypatch.setattr(trader.desk._workspace.book.accounts, "save", full)
+    await trader.log_in()
+    account = trader.desk._workspace.account(trader.account)
+    assert account.active
+    assert account.session is not before
+    assert (await trader.view()).state is SessionState.ACTIVE
 
 
 async def test_after_a_sleep_exits_leave_over_fresh_connections(

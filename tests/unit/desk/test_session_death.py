@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from app.domain.errors import SessionExpired
-from app.domain.events import Event, Level, Noticed
+from app.domain.errors import DiskFull, SessionExpired
+from app.domain.events import Event, Level, Noticed, SessionChanged
 from app.domain.instrument import Exchange, Instrument, Segment
 from tests.fakes.trading import OPTION
 from tests.unit.desk.profiles import make_profile, opened
@@ -43,3 +43,27 @@ async def test_stops_are_blind_is_said_while_their_own_market_trades(
         await workspace.session_died(A, SessionExpired("It is over."))
         said = [event.title for event in heard if isinstance(event, Noticed) and event.level is Level.ALARM]
         assert said == (["Stops are blind"] if called else [])
+
+
+async def test_that_a_session_is_dead_is_told_on_a_full_disk_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await make_profile(tmp_path, 3)
+    async with opened(tmp_path) as desk:
+        heard: list[Event] = []
+        desk.listen(heard.append)
+        workspace = desk._workspace
+        account = workspace.account(A)
+        account.clock.set(at("2026-11-26T11:00:00") * 10**9)
+        account.hours._instrument = {stop(1).key.instrument: SHARE}.get
+
+        async def full(_record: object) -> None:
+            raise DiskFull("There is no space left to write book.db.", "Make room.")
+
+        monkeypatch.setattr(workspace.book.accounts, "save", full)
+        await workspace.session_died(A, SessionExpired("It is over."))
+        monkeypatch.undo()
+        said = [event.title for event in heard if isinstance(event, Noticed)]
+        assert said == ["How an account stands could not be stored", "Stops are blind"]
+        *_, told = [event.state for event in heard if isinstance(event, SessionChanged) and event.account == A]
+        assert told.dead

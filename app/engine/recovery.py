@@ -103,7 +103,7 @@ async def _settle(
     if max(held) > 0:
         # Where the second reading does not show the position, the next ones decide, as for any armed stop.
         await engine.rearm(stop, held[-1] if held[-1] > 0 else held[0], "after a restart or a new login")
-    elif engine.settles(stop, readings[1]):
+    elif engine.settles(stop.key, readings[1]):
         await engine.close_elsewhere(stop, "position was closed while Stopline was away")
         return
     else:

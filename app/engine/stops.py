@@ -356,12 +356,15 @@ class StopEngine:
     async def left_of_earlier_days(self, stop: Stop, reading: PositionReading) -> Stop | None:
         """A stop whose orders no list has: with what its exits and triggers of earlier days have left of its units;
         None: they left nothing, and it is closed."""
-        return await self._earlier.settle(stop, reading, settled=self.settles(stop, reading))
+        return await self._earlier.settle(stop, reading, settled=self.settles(stop.key, reading))
 
-    def settles(self, stop: Stop, reading: PositionReading) -> bool:
-        """Whether a reading says for certain what is left of a stop's position."""
-        delivered = stop.key.product in DELIVERED
-        return reading.knows(stop.key) and not (delivered and not self._trades(stop.key.instrument))
+    def settles(self, key: PositionKey, reading: PositionReading) -> bool:
+        """Whether a reading says for certain what is left of a position."""
+        return reading.knows(key) and not (key.product in DELIVERED and not self._trades(key.instrument))
+
+    def unowned(self, key: PositionKey, held: int) -> int:
+        """Of so many units of a position, those that no stop has for itself; one for all of the position gives way."""
+        return self._shares.free(key, held, yielding=True)
 
     # -- helpers -------------------------------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from app.domain.instrument import Instrument
 from app.domain.money import Price
 from app.domain.stop import FiredBy, Stop, StopPlan, StopState, TriggerSource
 from app.domain.strategy import Leaving, Strategy, StrategyState
-from app.engine.account import AccountState
+from app.engine.account import AccountState, PositionReading
 from app.engine.exit_plan import SETTLED_SECONDS
 from app.engine.stops import StopEngine
 from app.engine.strategies.happenings import (
@@ -94,6 +94,7 @@ class Exits:
         self._gone_since: dict[StrategyId, float] = {}
         """Since when (loop time) readings have shown less than the strategy owns."""
         stops.on_changed.append(self._on_stop)
+        state.on_positions.append(self._on_positions)
 
     def stop_of(self, strategy: Strategy) -> Stop | None:
         """The exit of its share, as the stop engine knows it."""
@@ -203,25 +204,56 @@ class Exits:
     async def _there(self, strategy: Strategy) -> int | None:
         """Units of the share that the broker's position has. None: gone, and said so to the table.
 
-        Position rows may lag behind fills: what is missing must be missing for a while. Raises Denied until then.
+        Position rows may lag behind fills: what is missing must be missing for a while. Raises Denied until then, and
+        where it is not known whether shares are there: unknown is not flat.
         """
         reading = await self._state.read_positions()
-        held = max(0, reading.quantity(strategy.plan.key) * strategy.plan.side.sign)
+        held = self._left_for(strategy, reading)
         now = asyncio.get_running_loop().time()
         if held >= strategy.held:
             self._gone_since.pop(strategy.id, None)
             return strategy.held
         since = self._gone_since.setdefault(strategy.id, now)
-        if now - since < SETTLED_SECONDS:
+        if now - since < SETTLED_SECONDS or not self._stops.settles(strategy.plan.key, reading):
             if held:
                 return held
             raise Denied("The broker does not show the position yet.", "Stopline looks again.")
         if held:
             await self._apply(strategy.id, ShareChanged(held))
             return held
-        words = "The position was closed elsewhere before its exit was armed"
+        words = "The position was closed elsewhere"
         await self._apply(strategy.id, ExitOver(0, None, elsewhere=True, words=words))
         return None
+
+    def _left_for(self, strategy: Strategy, reading: PositionReading) -> int:
+        """Units of a position that may be the strategy's: what other stops have is others'."""
+        key, stop = strategy.plan.key, self.stop_of(strategy)
+        held = max(0, reading.quantity(key) * strategy.plan.side.sign)
+        own = 0 if stop is None or stop.state.is_final else stop.quantity
+        return min(held, self._stops.unowned(key, held) + own)
+
+    def _on_positions(self, reading: PositionReading) -> None:
+        """A share whose stop the trader disarmed is the strategy's only as long as it is there: what is opened after
+        that is somebody else's. With a stop, that follows the position."""
+        for strategy in self._strategies.values():
+            bare = strategy.state is StrategyState.BOUGHT and strategy.held and not self._wants(strategy)
+            if not bare or strategy.stop is not None or strategy.id in self._gone_since:
+                continue
+            if self._left_for(strategy, reading) < strategy.held:
+                self._gone_since[strategy.id] = asyncio.get_running_loop().time()
+                self._tasks.start(self._look_again(strategy.id), f"share of strategy {strategy.id}")
+
+    async def _look_again(self, strategy_id: StrategyId) -> None:
+        try:
+            await asyncio.sleep(SETTLED_SECONDS)
+            strategy = self._strategies.get(strategy_id)
+            if strategy is not None and strategy.state is StrategyState.BOUGHT and strategy.stop is None:
+                async with self._turns[strategy_id]:
+                    await self._there(strategy)
+        except AppError as failure:
+            log.info("share of strategy %s: %s", strategy_id, failure)  # the next reading looks again
+        finally:
+            self._gone_since.pop(strategy_id, None)
 
     # -- firing ------------------------------------------------------------------------------------------------------
 
@@ -331,13 +363,13 @@ def told_by(strategy: Strategy, stop: Stop) -> Happening | None:
         why = None if stop.fired_by is None else LEAVING.get(stop.fired_by)
         words = "" if out else stop.note[:1].upper() + stop.note[1:]
         return ExitOver(stop.quantity, stop.exit_average, elsewhere=not out, words=words, why=why if out else None)
+    settled = strategy.entry_over and (stop.plan.quantity or 0) >= strategy.held
+    if stop.state is StopState.ARMED and settled and stop.quantity != strategy.held:
+        return ShareChanged(stop.quantity)
     if strategy.state not in _HOLDING:
         return None
     if stop.state in _UNDER_WAY:
         return ExitStarted(LEAVING.get(stop.fired_by or FiredBy.STOP, Leaving.TRADER))
     if stop.state is StopState.DISARMED:
         return GuardLost()
-    settled = strategy.entry_over and (stop.plan.quantity or 0) >= strategy.held
-    if stop.state is StopState.ARMED and settled and stop.quantity != strategy.held:
-        return ShareChanged(stop.quantity)
     return None

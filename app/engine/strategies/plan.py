@@ -100,6 +100,7 @@ TABLE: dict[tuple[S, type], Rule] = {
     (S.SELLING, End): rules.end_selling,
     (S.SELLING, EntryNews): entry_rules.late_fill_leaving,
     (S.SELLING, Armed): exit_rules.armed,
+    (S.SELLING, ShareChanged): exit_rules.share_changed,
     (S.SELLING, ExitOver): exit_rules.exit_over,
     (S.SOLD, Start): rules.start,
     (S.SOLD, Pause): rules.pause,

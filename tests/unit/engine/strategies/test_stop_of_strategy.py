@@ -9,11 +9,13 @@ from decimal import Decimal
 import pytest
 
 from app.domain.errors import Unreachable
+from app.domain.instrument import Product
 from app.domain.order import OrderKind, OrderStatus
+from app.domain.portfolio import Holding
 from app.domain.stop import BreakEven, Trail, TrailKind, TriggerSource, is_backstop
 from app.domain.strategy import Level, Measure, StrategyState
-from tests.fakes.trading import INFY
-from tests.unit.engine.strategies.stage import PLAN, Stage, at, play
+from tests.fakes.trading import ACCOUNT, INFY, KEY
+from tests.unit.engine.strategies.stage import PLAN, Stage, at, other, play, second
 
 RICH = replace(
     PLAN,
@@ -124,5 +126,87 @@ def test_what_is_bought_after_the_trader_disarmed_its_stop_is_guarded() -> None:
         stage.broker.fill(stage.order(0))
         whole = await stage.true(stage.guard)
         assert whole.quantity == 100
+
+    play(script)
+
+
+def test_a_share_without_a_stop_that_was_closed_by_hand_is_over_and_a_later_position_is_the_traders() -> None:
+    async def script(stage: Stage) -> None:
+        stop = await stage.bought()
+        await stage.rig.engine.disarm(stop.id)
+        await asyncio.sleep(1)
+        stage.broker.hold(KEY, 30)
+        await stage.rig.state.read_positions()
+        await stage.true(lambda: stage.engine.strategy(PLAN.id).held == 30, 10)
+        stage.broker.hold(KEY, 0)
+        await stage.rig.state.read_positions()
+        ended = await stage.until(StrategyState.ABORTED, seconds=10)
+        assert ended.note == "The position was closed elsewhere; the strategy has ended"
+        stage.broker.hold(KEY, 100)
+        await stage.rig.state.read_positions()
+        stage.clock.jump(at("2026-11-25 09:31"))
+        await asyncio.sleep(60)
+        assert (stage.held, stage.exits) == (100, [])
+
+    play(script)
+
+
+def test_a_share_without_a_stop_is_not_sold_out_of_what_another_strategy_has() -> None:
+    async def script(stage: Stage) -> None:
+        two = other(exit_second=second("09:40"))
+        await stage.engine.save(two)
+        await stage.engine.start(two.id)
+        stop = await stage.bought()
+        await stage.until(StrategyState.BOUGHT, plan=two)
+        theirs = await stage.true(lambda: stage.guard(two))
+        await stage.rig.engine.disarm(stop.id)
+        await asyncio.sleep(1)
+        stage.broker.hold(KEY, 100)
+        await stage.rig.state.read_positions()
+        await stage.until(StrategyState.ABORTED, StrategyState.SOLD, seconds=10)
+        assert (stage.rig.of(theirs).quantity, stage.held, stage.alarms) == (100, 100, [])
+
+    play(script)
+
+
+def test_what_was_sold_by_hand_while_its_exit_waits_is_not_looked_for_in_the_traders_own_units() -> None:
+    async def script(stage: Stage) -> None:
+        own = await stage.rig.guard(KEY, 100, 95_000)
+        await stage.rig.engine.change(own.id, replace(own.plan, quantity=100))
+        await stage.bought()
+        stage.rig.around.closed.add(INFY.id)
+        await stage.until(StrategyState.SELLING)
+        stage.broker.hold(KEY, 160)
+        await stage.rig.state.read_positions()
+        await asyncio.sleep(10)
+        stage.rig.around.closed.clear()
+        await stage.until(StrategyState.SOLD, seconds=30)
+        assert ([request.quantity for request in stage.exits], stage.held) == ([60], 100)
+        assert not any("already has a stop" in alarm for alarm in stage.alarms)
+
+    play(script)
+
+
+def test_shares_of_which_nobody_knows_whether_they_are_there_stay_the_strategys() -> None:
+    """Bought for delivery, disarmed, and on the next day in a list of holdings that cannot be read."""
+
+    async def script(stage: Stage) -> None:
+        plan = replace(PLAN, product=Product.CNC, carry=1)
+        key = plan.key
+        stop = await stage.bought(plan)
+        await stage.rig.engine.disarm(stop.id)
+        await asyncio.sleep(1)
+        stage.broker.book.clear()
+        del stage.broker.held[key]
+        later = await stage.again("2026-11-26 09:29")
+        await later.until(StrategyState.SELLING)
+        await asyncio.sleep(30)
+        assert later.engine.strategy(PLAN.id).state is StrategyState.SELLING
+        assert any("100 units are to be closed" in alarm for alarm in later.alarms)
+        row = Holding(ACCOUNT, INFY.id, "INE009A01021", 0, 100, Decimal(990), 99_000, 99_000)
+        later.broker.demat = [row]
+        later.rig.state.holdings_heard([row])
+        await later.true(lambda: [request.quantity for request in later.exits] == [100], 30)
+        await later.rig.tasks.stop()
 
     play(script)

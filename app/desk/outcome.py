@@ -47,7 +47,9 @@ class Outcome:
         only_opened = all(fill.side is not self.position.exit_side for fill in self.fills)
         if only_opened and not self.position.carried_quantity:
             return None
-        gross = paise(self.position.day_pnl_at(price))
+        position = self.position
+        # Shares that were sold out of demat, and are bought back, are a trade like any other.
+        gross = paise(position.pnl_at(price) if position.sold_shares else position.day_pnl_at(price))
         fills = self._in_units([*self.fills, self._closing(price)])
         try:
             return gross - charges_of(fills, self.table, self.plan, self.day)

@@ -97,8 +97,9 @@ def rolled(stop: DayStop, today: str) -> DayStop:
 
 
 def reckoned(stop: DayStop, net: Paise) -> DayStop:
-    """With the day's P&L now."""
-    return replace(stop, net=net, peak=max(stop.peak, net))
+    """With the day's P&L now. The best is what two looks in a row saw: one freak price is nothing to give back."""
+    seen = stop.peak if stop.net is None else min(stop.net, net)
+    return replace(stop, net=net, peak=max(stop.peak, seen))
 
 
 def breach(stop: DayStop) -> DayBreach | None:

@@ -57,7 +57,11 @@ class Position:
 
     def day_pnl_at(self, last: Price) -> Decimal:
         """The day's part: what was carried over counts from the previous close (Kite's `m2m`), and from its entry where
-        the broker tells no previous close."""
+        the broker tells no previous close. Shares that were sold out of demat are gone: what they cost since then is
+        neither won nor lost."""
+        if self.sold_shares:
+            sold = self.sell_value / self.sell_quantity if self.sell_quantity else Decimal(0)
+            return sold * self.buy_quantity - self.buy_value
         if not self.carried_quantity or not self.close_price:
             return self.pnl_at(last)
         return self.pnl_at(last) + self.carried_cost - self._worth(self.carried_quantity, self.close_price)

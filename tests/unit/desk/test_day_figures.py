@@ -117,6 +117,30 @@ def test_what_a_carried_position_lost_yesterday_is_no_loss_of_today() -> None:
     play(script)
 
 
+def test_shares_that_were_sold_out_of_demat_lose_nothing_while_they_rise() -> None:
+    """A hundred were bought today at 1,000 and sold at 1,010; a thousand more were sold out of the holding."""
+
+    async def script(desk: Desk) -> None:
+        rig = desk.rig
+        key = PositionKey(ACCOUNT, INFY.id, Product.CNC)
+        sold = Position(key, -1_000, Decimal(1010), 1_010_00, 990_00, 100, Decimal(100_000), 1_100, Decimal(1_111_000))
+        rig.broker.rows = [sold]
+        rig.broker.hold(key, -1_000)
+        rig.broker.hold(KEY, 10)
+        rig.clock.set(at("2026-11-26T09:10:00") * SECOND)
+        await desk.guard.set_limits(DayLimits(loss=25_000_00))
+        rig.last[INFY.id] = 1_000_00
+        await desk.stands("2026-11-26T10:00:00")
+        assert desk.day.now() == (11_000_00, 11_000_00), "1,000 won today, and 10,000 by the other position"
+        rig.last[INFY.id] = 1_080_00
+        await desk.stands("2026-11-26T11:00:00")
+        assert desk.day.now() == (11_800_00, 11_800_00)
+        assert desk.guard.stop.halted is None
+        assert rig.broker.placed == []
+
+    play(script)
+
+
 def test_something_that_trades_decides_for_what_is_closed_already() -> None:
     async def script(desk: Desk) -> None:
         rig = desk.rig

@@ -191,6 +191,21 @@ def test_one_freak_reckoning_closes_nothing_and_nothing_known_decides_nothing() 
     assert play(script).rig.broker.placed == []
 
 
+def test_one_freak_price_that_was_a_gain_is_nothing_to_give_back() -> None:
+    async def script(desk: Desk) -> None:
+        await desk.guard.set_limits(DayLimits(drawdown=300))
+        await desk.rig.guard()
+        await desk.at(0)
+        await desk.at(9_000, 0.5)  # one look
+        await desk.at(0, 30)
+        assert (desk.guard.stop.halted, desk.guard.stop.peak) == (None, 0)
+        await desk.at(500, 1.5)
+        await desk.at(200, 3)
+        assert desk.guard.stop.halted is DayBreach.DRAWDOWN
+
+    play(script)
+
+
 @pytest.mark.parametrize(
     "limits", [DayLimits(loss=1_30_000_00), DayLimits(drawdown=2_00_000_00), DayLimits(loss=1_31_000_00, profit=100)]
 )

@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from app.brokers.parts import GttBroker
 from app.desk.account import AccountDesk
 from app.desk.workspace import Workspace
-from app.domain.errors import AppError
+from app.domain.errors import AppError, Denied, NotPermitted
 from app.domain.events import GttsChanged, GttTold, Level, Noticed
 from app.domain.gtt import Gtt, GttRequest
 from app.domain.ids import AccountId, GttId
@@ -41,6 +42,7 @@ class GttDesk:
     async def place(self, request: GttRequest) -> GttId:
         """Sent once. When nobody answered, the list says whether it is there."""
         desk = self._workspace.account(request.account)
+        request = await _priced(desk, request)
         number = await desk.orders.gtts.place(request, self._workspace.instrument(request.instrument))
         await self._read_quietly(desk)
         return number
@@ -48,6 +50,7 @@ class GttDesk:
     async def modify(self, gtt: GttId, request: GttRequest) -> None:
         """The whole of it again."""
         desk = self._workspace.account(request.account)
+        request = await _priced(desk, request)
         try:
             await desk.orders.gtts.modify(gtt, request, self._workspace.instrument(request.instrument))
         finally:
@@ -114,3 +117,17 @@ class GttDesk:
                 f"gtt:{gtt.account}:{gtt.id}",
             )
         )
+
+
+async def _priced(desk: AccountDesk, request: GttRequest) -> GttRequest:
+    """With the price of now: brokers tell by it from which side a trigger is reached, and one that lies on the wrong
+    side fires at once. The window may show no price of it, or an old one; then the broker is asked. Raises AppError."""
+    last = desk.last_price(request.instrument) if desk.sees else None
+    try:
+        last = last or (await desk.broker.last_prices([request.instrument])).get(request.instrument)
+    except NotPermitted as refusal:  # a key without prices: what the trader sees elsewhere counts
+        log.info("no price of %s: %s", request.instrument, refusal)
+        last = request.last_price
+    if not last:
+        raise Denied("The broker tells no price of it, so the side of the trigger is not known.", "Try again later.")
+    return replace(request, last_price=last)

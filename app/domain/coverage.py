@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from app.domain.events import Event
-from app.domain.gtt import Gtt, GttStatus
+from app.domain.gtt import Gtt, GttLeg, GttRole, GttStatus
 from app.domain.ids import AccountId, InstrumentId, StopId
 from app.domain.money import Paise, Price
 from app.domain.order import Order, OrderKind, Side
@@ -176,17 +176,21 @@ def _is_broker_stop(order: Order, known: AbstractSet[StopId]) -> bool:
 
 
 def _trigger_units(gtt: Gtt, position: Position, side: Side) -> int:
-    """Units that a trigger on the losing side would close."""
+    """Units that a trigger on the losing side would close: of an entry with exits its stop, once that is in."""
     return max(
         (
             leg.quantity
             for leg in gtt.legs
-            if leg.side is side
-            and leg.product is position.key.product
-            and (leg.trigger < gtt.last_price if side is Side.SELL else leg.trigger > gtt.last_price)
+            if leg.side is side and leg.product is position.key.product and _would_stop(gtt, leg)
         ),
         default=0,
     )
+
+
+def _would_stop(gtt: Gtt, leg: GttLeg) -> bool:
+    if leg.role is not GttRole.TRIGGER:
+        return leg.role is GttRole.STOP and gtt.entered
+    return leg.trigger < gtt.last_price if leg.side is Side.SELL else leg.trigger > gtt.last_price
 
 
 def _cover(position: Position, last: Price, layers: list[tuple[Protection, int]]) -> Coverage:

@@ -122,6 +122,7 @@ class Gtt:
     kind: GttKind
     status: GttStatus
     last_price: Price
+    """When it was written, or one on the same side of its trigger: some brokers tell the side alone."""
     legs: tuple[GttLeg, ...]
     results: tuple[GttResult | None, ...]
     """One for each leg; None where the trigger was not reached."""

@@ -53,7 +53,7 @@ def gtt_from_row(data: object, account: AccountId, directory: Directory) -> Gtt:
         instrument=directory.name(key, row.maybe_text("trading_symbol") or key),
         kind=kind,
         status=_whole(states),
-        last_price=0,
+        last_price=_stand_in(parts[0], scale),
         legs=tuple(
             GttLeg(
                 trigger=part.price("trigger_price", scale),
@@ -90,6 +90,12 @@ def _when(rule: Row) -> str:
     if found not in _TYPES:
         raise rule.bad("trigger_type")
     return found
+
+
+def _stand_in(first: Row, scale: int) -> int:
+    """Upstox says from which side the price comes, and not what it was: one on that side stands for it."""
+    step = {"ABOVE": -1, "BELOW": 1}.get(_when(first), 0) if first.data.get("strategy") == "ENTRY" else 0
+    return first.price("trigger_price", scale) + step
 
 
 def _state(rule: Row) -> GttStatus:

@@ -143,7 +143,10 @@ async def test_a_trigger_that_the_broker_fires_for_nothing_is_an_alarm(trader: T
     sold = GttLeg((last + 100_00) // 10 * 10, Side.SELL, 100_000, Product.CNC, last * 97 // 100 // 10 * 10)
     request = GttRequest(trader.account, INFY, last + 200_00, (replace(sold, quantity=100_000),))
     await trader.desk.gtts.gtts()
-    number = await trader.desk.gtts.place(request)
+    desk = trader.desk._workspace.account(trader.account)
+    instrument = desk.instrument(INFY)
+    assert instrument is not None
+    number = await desk.orders.gtts.place(request, instrument)  # by hand it goes out with the price of now
 
     async def told() -> bool:
         await trader.desk.gtts.gtts()

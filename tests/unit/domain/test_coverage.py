@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.coverage import Coverage, Protection, coverage_of, sum_of
-from app.domain.gtt import Gtt, GttKind, GttLeg, GttStatus
+from app.domain.gtt import Gtt, GttKind, GttLeg, GttResult, GttRole, GttStatus
 from app.domain.ids import AccountId, BrokerOrderId, GttId, InstrumentId, StopId, Tag
 from app.domain.instrument import Product
 from app.domain.order import Order, OrderKind, OrderStatus, Side
@@ -38,6 +38,17 @@ LEG = GttLeg(98_000, Side.SELL, 30, Product.MIS, 97_500)
 GTT = Gtt(
     KEY.account, GttId("7"), KEY.instrument, GttKind.SINGLE, GttStatus.ACTIVE, 100_000, (LEG,), (None,), 1, 1, None
 )
+
+ENTRY, TARGET, EXIT = (
+    replace(LEG, trigger=trigger, side=side, role=role)
+    for trigger, side, role in (
+        (99_000, Side.BUY, GttRole.ENTRY),
+        (120_000, Side.SELL, GttRole.TARGET),
+        (95_000, Side.SELL, GttRole.STOP),
+    )
+)
+BRACKET = replace(GTT, kind=GttKind.BRACKET, legs=(ENTRY, TARGET, EXIT), results=(None, None, None))
+ENTERED = replace(BRACKET, results=(GttResult("success", BrokerOrderId("3"), None, None), None, None))
 
 
 def cover(
@@ -71,6 +82,9 @@ def cover(
         (cover(gtts=(replace(GTT, legs=(replace(LEG, trigger=110_000),)),)), Protection.NONE, 0),
         (cover(gtts=(replace(GTT, status=GttStatus.TRIGGERED),)), Protection.NONE, 0),
         (cover(orders=(SL,), gtts=(GTT,)), Protection.GTT, 70),
+        (cover(gtts=(BRACKET,)), Protection.NONE, 0),
+        (cover(gtts=(ENTERED,)), Protection.GTT, 30),
+        (cover(gtts=(replace(ENTERED, legs=(ENTRY, TARGET)),)), Protection.NONE, 0),
     ],
 )
 def test_each_kind_of_protection_is_named_with_its_units(row: Coverage, kind: Protection, protected: int) -> None:

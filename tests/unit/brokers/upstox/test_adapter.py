@@ -21,6 +21,7 @@ from app.brokers.upstox.auth import reading
 from app.brokers.upstox.hosts import checked_socket, hosts_of, takes_orders
 from app.brokers.upstox.keys import Directory
 from app.domain.account import Endpoints
+from app.domain.coverage import coverage_of
 from app.domain.errors import (
     AddressRefused,
     BadAnswer,
@@ -40,7 +41,7 @@ from app.domain.instrument import Exchange, Instrument, InstrumentKind, Product,
 from app.domain.market import Interval
 from app.domain.order import OrderKind, OrderRequest, OrderStatus, Side, Validity, Variety
 from app.domain.order_list import PartlyRead
-from app.domain.portfolio import Conversion, PositionKey
+from app.domain.portfolio import Conversion, Position, PositionKey
 from app.runtime.clock import IST, from_datetime, to_datetime
 from app.runtime.helper import Helper
 from app.runtime.secret import Secret
@@ -624,6 +625,30 @@ async def test_an_entry_with_exits_goes_out_as_rules_and_comes_back_the_same() -
             with pytest.raises(BadAnswer):
                 await broker.gtts()
             rules[0] = right
+
+
+@pytest.mark.parametrize(("side", "when", "stops"), [
+    ("SELL", "BELOW", True), ("SELL", "ABOVE", False), ("BUY", "ABOVE", True), ("BUY", "BELOW", False),
+    ("SELL", "IMMEDIATE", False), ("BUY", "IMMEDIATE", False),
+])  # fmt: skip
+async def test_which_side_a_trigger_waits_on_is_told_by_a_price_on_that_side(side: str, when: str, stops: bool) -> None:
+    rule = {
+        "strategy": "ENTRY", "status": "PENDING", "message": "", "trigger_type": when, "trigger_price": 1300.0,
+        "transaction_type": side, "order_id": None, "trailing_gap": None,
+    }  # fmt: skip
+    row = {
+        "type": "SINGLE", "exchange": "NSE_EQ", "quantity": 5, "product": "D", "rules": [rule],
+        "trading_symbol": "RELIANCE", "instrument_token": "NSE_EQ|INE002A01018", "gtt_order_id": "GTT-1",
+        "expires_at": 1795000000000000, "created_at": 1763000000000000,
+    }  # fmt: skip
+    async with session(lambda _: success([row])) as (broker, _):
+        (gtt,) = await broker.gtts()
+    held = Position(
+        PositionKey(A, SHARE.id, Product.CNC), 5 if side == "SELL" else -5, Decimal(1400), 140000, 140000, 0,
+        Decimal(0), 0, Decimal(0),
+    )  # fmt: skip
+    (covered,) = coverage_of([held], (), live=True, backed={}, gtts=[gtt])
+    assert covered.protected == (5 if stops else 0)
 
 
 async def test_gtts_are_read_with_what_became_of_their_rules() -> None:

@@ -1,0 +1,67 @@
+"""Triggers by hand: from which side they are reached."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from app.desk.gtts import GttDesk
+from app.desk.workspace import Workspace
+from app.domain.errors import Denied, NotPermitted, Unreachable
+from app.domain.gtt import GttLeg, GttRequest
+from app.domain.ids import GttId, InstrumentId
+from app.domain.instrument import Instrument
+from app.domain.money import Price
+from app.domain.order import OrderKind, Side
+from tests.fakes.trading import ACCOUNT, INFY, KEY
+
+LEG = GttLeg(95_000, Side.SELL, 5, KEY.product, 0, OrderKind.MARKET)
+Answer = Price | Exception | None
+
+
+def sent(shown: Price, seen: Price | None, answer: Answer, *, sees: bool = True) -> Price:
+    """The last price that goes to the broker with a change, where the window shows another one."""
+    gone: list[GttRequest] = []
+
+    async def last_prices(instruments: Sequence[InstrumentId]) -> Mapping[InstrumentId, Price]:
+        if isinstance(answer, Exception):
+            raise answer
+        return {} if answer is None else dict.fromkeys(instruments, answer)
+
+    async def modify(_gtt: GttId, request: GttRequest, _instrument: Instrument) -> None:
+        gone.append(request)
+
+    async def read() -> Sequence[object]:
+        return ()
+
+    desk = SimpleNamespace(
+        account=ACCOUNT,
+        sees=sees,
+        last_price=lambda _instrument: seen,
+        broker=SimpleNamespace(last_prices=last_prices),
+        orders=SimpleNamespace(gtts=SimpleNamespace(modify=modify, read=read)),
+    )
+    workspace = SimpleNamespace(
+        account=lambda _account: desk, instrument=lambda _instrument: INFY, publish=lambda _event: None
+    )
+    desks = GttDesk(cast("Workspace", workspace))
+    asyncio.run(desks.modify(GttId("1"), GttRequest(ACCOUNT, INFY.id, shown, (LEG,))))
+    return gone[0].last_price
+
+
+def test_a_change_goes_out_with_the_price_of_now_whatever_the_window_shows() -> None:
+    """A stop below the market that goes out as one above it sells at once."""
+    assert sent(0, 100_000, None) == 100_000
+    assert sent(0, None, 100_000) == 100_000
+    assert sent(94_000, 94_000, 100_000, sees=False) == 100_000, "no old price decides"
+    assert sent(99_000, None, NotPermitted("This key has no prices.")) == 99_000
+
+
+@pytest.mark.parametrize("answer", [None, Unreachable("down")])
+def test_where_no_price_is_known_nothing_goes_out(answer: Answer) -> None:
+    with pytest.raises((Denied, Unreachable)):
+        sent(0, None, answer)

@@ -46,8 +46,8 @@ TAUGHT_AT_ONCE = 100
 class LearnsInstruments(Protocol):
     """A broker's factory that must know the list: its wire has keys where we have ids."""
 
-    def learn(self, instruments: Iterable[Instrument]) -> None:
-        """Takes them up."""
+    def learn(self, instruments: Iterable[Instrument], *, paper: bool) -> None:
+        """Takes them up, of a paper exchange apart."""
         ...
 
 
@@ -243,7 +243,7 @@ class Workspace:
         self._taught[name] = table
         rest = iter(table)
         while part := list(islice(rest, TAUGHT_AT_ONCE)):
-            factory.learn(part)
+            factory.learn(part, paper=name != broker_of_list(name))
             await asyncio.sleep(0)
 
     async def _keep_candles(self, instrument: InstrumentId, interval: Interval, candles: Sequence[Candle]) -> None:

@@ -59,7 +59,7 @@ class Wire:
         if self.name == ZERODHA.name:
             return ZerodhaFactory()
         factory = UpstoxFactory()
-        factory.learn(instruments.values())
+        factory.learn(instruments.values(), paper=True)
         return factory
 
     def endpoints(self, exchange: Exchange) -> Endpoints:

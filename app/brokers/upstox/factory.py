@@ -20,19 +20,20 @@ UPSTOX = shipped_info("upstox")
 
 
 class UpstoxFactory:
-    """`helper` takes what would hold the interpreter lock. All sessions share the list of contracts."""
+    """`helper` takes what would hold the interpreter lock. All sessions of one exchange share the list of contracts."""
 
     contract = CONTRACT
     info = UPSTOX
 
     def __init__(self, helper: Helper | None = None) -> None:
         self._helper = helper
-        self._directory = Directory()
+        self._real, self._paper = Directory(), Directory()
+        """A paper exchange numbers its contracts in its own way: its key may be another contract's at the real one."""
         self._limits: dict[str, Limits] = {}
 
-    def learn(self, instruments: Iterable[Instrument]) -> None:
+    def learn(self, instruments: Iterable[Instrument], *, paper: bool) -> None:
         """The stored list, a part at a time: orders and rows go by keys that only a list tells."""
-        self._directory.learn(instruments)
+        (self._paper if paper else self._real).learn(instruments)
 
     def login(self, account: AccountId, credentials: Credentials, endpoints: Endpoints) -> Login:
         """For an account that is not logged in."""
@@ -43,4 +44,5 @@ class UpstoxFactory:
         """For one that is."""
         check_endpoints(self.info, endpoints)
         limits = self._limits.setdefault(credentials.api_key, Limits())
-        return UpstoxSession(session, endpoints, self._directory, self._helper, limits)
+        directory = self._paper if endpoints.paper else self._real
+        return UpstoxSession(session, endpoints, directory, self._helper, limits)

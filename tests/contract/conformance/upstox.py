@@ -67,7 +67,7 @@ class UpstoxBench(Bench):
     def factory(self) -> BrokerFactory:
         """Unpaced: its pacing is tested by itself. It has learned the day's list, as the program's has."""
         factory = UpstoxFactory()
-        factory.learn(self._listed)
+        factory.learn(self._listed, paper=True)
         limits = factory._limits[self.credentials.api_key] = Limits()
         limits._windows = (Window(10_000), Window(10_000), Window(10_000))
         return factory

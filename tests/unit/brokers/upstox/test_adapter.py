@@ -9,15 +9,17 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pytest
 
-from app.brokers.base import Session
+from app.brokers.base import Credentials, Session
 from app.brokers.parts import HolidayKind
 from app.brokers.upstox.adapter import UpstoxSession
 from app.brokers.upstox.auth import reading
+from app.brokers.upstox.exit_line import UpstoxExitLine
+from app.brokers.upstox.factory import UPSTOX, UpstoxFactory
 from app.brokers.upstox.hosts import checked_socket, hosts_of, takes_orders
 from app.brokers.upstox.keys import Directory
 from app.domain.account import Endpoints
@@ -125,6 +127,21 @@ ROW = {
     "order_id": "250121010502101", "variety": "SIMPLE", "order_timestamp": "2026-11-25 11:59:00",
     "exchange_timestamp": "25-Nov-2026 11:59:01", "is_amo": False,
 }  # fmt: skip
+
+
+async def test_a_paper_exchanges_numbers_never_get_into_the_real_ones() -> None:
+    factory = UpstoxFactory()
+    factory.learn(ALL, paper=False)
+    other = InstrumentId("NFO:NIFTY26NOV25000CE")
+    factory.learn([replace(CALL, token=99 << 8 | 2, key="NSE_FO|99"), replace(CALL, id=other)], paper=True)
+    keys, logged_in = Credentials("key", Secret("s")), Session(A, "4CAB12", "Asha", Secret("t"), NOON, NOON + DAY)
+    named = {**ROW, "exchange": "NFO", "instrument_token": "NSE_FO|43919"}
+    local = Endpoints("http://127.0.0.1:9", "http://127.0.0.1:9/dialog", "ws://127.0.0.1:9")
+    for endpoints, key, name in ((UPSTOX.endpoints, b"NSE_FO|43919", CALL.id), (local, b"NSE_FO|99", other)):
+        broker = cast("UpstoxSession", factory.session(logged_in, keys, endpoints))
+        assert key in cast("UpstoxExitLine", broker.exit_line()).bodies(order(CALL))[0]
+        assert broker._order(named).instrument == name
+        await broker.close()
 
 
 # -- what goes out -------------------------------------------------------------------------------------------------

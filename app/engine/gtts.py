@@ -6,7 +6,9 @@ Loop thread only.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from app.brokers.parts import GttBroker
@@ -18,9 +20,12 @@ from app.domain.instrument import Instrument
 from app.domain.money import in_rupees
 from app.domain.order import Purpose
 from app.engine.account import AccountState
+from app.engine.debts import Debts
 from app.engine.exit_plan import LOOKUP_SPACING, LOOKUPS
 from app.engine.limits import check_gtt
 from app.engine.wire import OrderWire
+
+log = logging.getLogger(__name__)
 
 TRIES = 10
 """Readings of the list before an open question is handed to the trader."""
@@ -34,6 +39,11 @@ class Auditor(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Owed:
+    entry: AuditEntry
+
+
 class GttOrders:
     """One account's triggers at its broker."""
 
@@ -41,6 +51,7 @@ class GttOrders:
         self._state = state
         self._wire = wire
         self._journal = journal
+        self._debts = Debts[_Owed](lambda owed: journal.audit(owed.entry), "audit lines of triggers")
         self.gate: Callable[[GttRequest], Awaitable[None]] = _open_gate
         """Raises Denied for a trigger that the account may not set now. Never asked for an exit."""
         self.on_read: list[Callable[[Sequence[Gtt], float], None]] = []
@@ -72,15 +83,15 @@ class GttOrders:
             await self.gate(request)
         before = {gtt.id for gtt in await self.read()}
         words = gtt_words(request, instrument)
-        await self._audit(request.account, "new", "submitted", words)
+        await self._journal.audit(self._entry(request.account, "new", "submitted", words))
         try:
             number = await self._wire.place_gtt(request, purpose)
         except OutcomeUnknown as failure:
             number = await self._find(request, before, failure)
         except AppError as failure:
-            await self._audit(request.account, "new", "refused", str(failure))
+            await self._note(request.account, "new", "refused", str(failure))
             raise
-        await self._audit(request.account, number, "placed", words)
+        await self._note(request.account, number, "placed", words)
         return number
 
     async def modify(
@@ -97,7 +108,7 @@ class GttOrders:
             found = await self._settled(gtt, failure, lambda known: known is not None and as_asked(known.legs) == asked)
             if not found:
                 raise Denied("The change did not reach the broker; the trigger is as it was.") from failure
-        await self._audit(request.account, gtt, "changed", gtt_words(request, instrument))
+        await self._note(request.account, gtt, "changed", gtt_words(request, instrument))
 
     async def delete(self, gtt: GttId, *, purpose: Purpose = Purpose.MANUAL) -> None:
         """Takes it back. Raises Rejected when it has triggered meanwhile, Denied, OutcomeUnknown."""
@@ -106,7 +117,7 @@ class GttOrders:
         except OutcomeUnknown as failure:
             if not await self._settled(gtt, failure, lambda known: known is None or not known.status.can_change):
                 raise Denied("The request did not reach the broker; the trigger still waits.") from failure
-        await self._audit(self._state.account, gtt, "deleted", "")
+        await self._note(self._state.account, gtt, "deleted", "")
 
     async def _find(self, request: GttRequest, before: set[GttId], failure: OutcomeUnknown) -> GttId:
         """A trigger that was not there before and says the same. Absent twice: it never arrived."""
@@ -126,7 +137,7 @@ class GttOrders:
             except BrokerError:
                 absent = 0  # a failed look-up says nothing
             if absent >= LOOKUPS:
-                await self._audit(request.account, "new", "denied", "absent from the list twice")
+                await self._note(request.account, "new", "denied", "absent from the list twice")
                 raise Denied("The trigger did not reach the broker.", "You may send it again.") from failure
             await asyncio.sleep(LOOKUP_SPACING)
         raise failure
@@ -146,8 +157,17 @@ class GttOrders:
             await asyncio.sleep(LOOKUP_SPACING)
         raise failure
 
-    async def _audit(self, account: AccountId, gtt: str, what: str, detail: str) -> None:
-        await self._journal.audit(AuditEntry(self._state.clock.now(), account, f"gtt:{gtt}", what, detail))
+    async def _note(self, account: AccountId, gtt: str, what: str, detail: str) -> None:
+        """What the broker has done is so whether it can be written down or not: then the journal owes it."""
+        entry = self._entry(account, gtt, what, detail)
+        try:
+            await self._journal.audit(entry)
+        except AppError as failure:
+            log.info("that trigger %s is %s is owed to the journal: %s", gtt, what, failure)
+            self._debts.owe(_Owed(entry))
+
+    def _entry(self, account: AccountId, gtt: str, what: str, detail: str) -> AuditEntry:
+        return AuditEntry(self._state.clock.now(), account, f"gtt:{gtt}", what, detail)
 
 
 async def _open_gate(_request: GttRequest) -> None:

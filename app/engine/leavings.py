@@ -25,7 +25,9 @@ class Leavings:
         self._closing[key] = order
 
     def recall(self, request: OrderRequest, order: OrderId) -> None:
-        """An earlier run has sent this one."""
+        """An earlier run has sent this one. One that waits for its trigger, in a stop's place, closes nothing yet."""
+        if request.trigger_price is not None:
+            return
         self._closing.setdefault(PositionKey(request.account, request.instrument, request.product), order)
 
     def deny(self, key: PositionKey) -> None:

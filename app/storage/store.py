@@ -165,9 +165,13 @@ class Store:
         """Only on the store's own thread."""
         found = self._in_transaction(also)
         self._pragma("wal_autocheckpoint = 0")
-        self._pragma("wal_checkpoint(TRUNCATE)")
-        if not self.untouched:
-            raise StorageError(f"{self.path.name} could not be brought to rest.", "Try again.")
+        try:
+            self._pragma("wal_checkpoint(TRUNCATE)")
+            if not self.untouched:
+                raise StorageError(f"{self.path.name} could not be brought to rest.", "Try again.")
+        except StorageError:
+            self._thaw()  # or its log would grow until the program ends
+            raise
         return found
 
     def _thaw(self) -> None:

@@ -466,6 +466,19 @@ def test_an_order_of_before_that_closes_a_position_is_not_doubled() -> None:
     assert play(script).broker.placed == []
 
 
+def test_an_order_of_before_that_waits_in_a_stops_place_holds_back_no_exit() -> None:
+    async def script(rig: Rig, orders: OrderManager) -> None:
+        rig.broker.held = {KEY: 10}
+        request = replace(LIMIT, side=Side.SELL, kind=OrderKind.SL, trigger_price=98_500, tag=Tag("M00000000000AB"))
+        number = rig.broker.accept(request, OrderStatus.TRIGGER_PENDING).broker_order_id
+        known = (OrderId("M00000000000AB"), Tag("M00000000000AB"), request, rig.clock.now(), None, Purpose.EXIT)
+        rig.journal.unfinished = [Intent(*known, OrderStatus.TRIGGER_PENDING, number)]
+        await orders.recover()
+        await orders.square_off(KEY)
+
+    assert len(play(script).broker.placed) == 1
+
+
 def test_a_position_is_squared_off_with_the_kind_of_its_class() -> None:
     async def script(rig: Rig, orders: OrderManager) -> None:
         key = PositionKey(ACCOUNT, OPTION.id, Product.NRML)

@@ -347,3 +347,16 @@ async def test_an_error_names_neither_statement_nor_values(tmp_path: Path) -> No
         assert canary not in repr(error)
         assert canary not in str(error)
         error = error.__cause__
+
+
+async def test_a_file_that_could_not_be_brought_to_rest_folds_its_log_in_as_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, _ = await open_store(tmp_path, KEY, StoreKind.JOURNAL)
+    monkeypatch.setattr(type(store), "untouched", False)
+    with pytest.raises(StorageError, match="brought to rest"):
+        async with store.frozen(lambda _: None):
+            pass
+    pages = await store.run(lambda c: c.exec_driver_sql("PRAGMA wal_autocheckpoint").scalar_one())
+    assert pages == 1000
+    await store.close()

@@ -39,6 +39,7 @@ from app.domain.portfolio import Position, PositionKey
 from app.domain.stop import FiredBy
 from app.engine.entry_bar import NoEntries
 from app.engine.exit_plan import LOOKUP_SPACING
+from app.engine.placing import unanswered
 
 log = logging.getLogger(__name__)
 
@@ -192,7 +193,8 @@ class FlattenDesk:
             work.exited.add(key)
 
     async def _until_flat(self, work: Work) -> None:
-        """What is open still, or has been opened by an order that filled while it was cancelled, leaves too."""
+        """What is open still, or has been opened by an order that filled while it was cancelled, leaves too. An order
+        whose answer is on its way is waited for."""
         desk, loop = work.desk, asyncio.get_running_loop()
         until = loop.time() + EXIT_SECONDS
         patience = READ_SECONDS
@@ -204,7 +206,8 @@ class FlattenDesk:
             busy = closing([*mine, *others] if work.choice.elsewhere else mine, positions)
             todo = [p.key for p in positions if p.key not in work.refused]
             on_the_way = any(s.state in EXITING for p in positions for s in desk.stops.stops_on(p.key))
-            if not (todo or on_the_way or why) or loop.time() >= until:
+            unknown = unanswered(desk.state, desk.orders.wire.queue.waiting)
+            if not (todo or on_the_way or why or unknown) or loop.time() >= until:
                 return
             for key in todo:
                 squared = key in work.exited and not desk.stops.can_fire
@@ -233,6 +236,8 @@ class FlattenDesk:
         found = [_still_open(position, work.refused.get(position.key)) for position in open_positions(positions)]
         asked = [*mine, *others] if work.choice.elsewhere else mine
         found += [f"{self._words(desk, order)} still works" for order in asked]
+        for order in unanswered(desk.state, desk.orders.wire.queue.waiting):
+            found.append(f"{self._words(desk, order)} was sent, and what became of it is not known: it may fill")
         found += orphan_triggers(desk)
         found += [f"Order {row.number} cannot be read: it may still work" for row in desk.state.unread.now]
         work.alone = [] if work.choice.elsewhere else [f"From elsewhere: {self._words(desk, o)}" for o in others]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from enum import Enum
 
 from app.domain.errors import Denied
@@ -23,6 +24,8 @@ class EntryBar:
     def __init__(self, state: AccountState) -> None:
         self._state = state
         self._reasons: set[NoEntries] = set()
+        self._flattened = 0
+        """How often everything was, or is being."""
 
     @property
     def why(self) -> NoEntries | None:
@@ -32,6 +35,22 @@ class EntryBar:
     def set(self, reason: NoEntries, stands: bool) -> None:
         """A reason begins, or ends."""
         (self._reasons.add if stands else self._reasons.discard)(reason)
+        self._flattened += stands and reason is NoEntries.FLATTENING
+
+    def admission(
+        self, request: OrderRequest, gate: Callable[[OrderRequest], Awaitable[None]]
+    ) -> Callable[[], Awaitable[None]]:
+        """Asked at each step of an order's way, which may take a while: raises Denied where it may not be entered now,
+        and where everything was flattened since this was made. `gate`: who else is asked."""
+        since = self._flattened
+
+        async def admit() -> None:
+            if self._flattened != since:
+                raise Denied("Everything was flattened before this order left.", "Send it again if you still want it.")
+            self.deny(request)
+            await gate(request)
+
+        return admit
 
     def deny(self, request: OrderRequest) -> None:
         """Raises Denied, but for what makes a known position smaller."""

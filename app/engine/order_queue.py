@@ -155,6 +155,11 @@ class OrderQueue:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    @property
+    def waiting(self) -> set[OrderId | None]:
+        """The names of those that have not left."""
+        return {one.name for one in self._waiting}
+
     def used(self) -> dict[int, tuple[int, int]]:
         """By the length of each window in seconds: requests that count now, and how many the broker takes."""
         now = _now()

@@ -134,9 +134,10 @@ class OrderManager:
         instrument = self._instrument(request.instrument)
         if instrument is None:
             raise Denied(f"{request.instrument} is not in the instrument list.", "Refresh the instruments.")
-        if purpose is not Purpose.EXIT:
+        admit = None if purpose is Purpose.EXIT else self.bar.admission(request, self.gate)
+        if admit is not None:
             check_order(request, instrument)
-            await self._admit(request)
+            await admit()
         if not self._state.active:
             raise SessionExpired("The account is not logged in.")
         meant = intent or request
@@ -150,14 +151,14 @@ class OrderManager:
         self._open[meant] = placing.order_id
         try:
             await self._write_down(placing, purpose)
-            if purpose is not Purpose.EXIT:
-                await self._admit(request)  # the account may have been halted while the disk was busy
+            if admit is not None:
+                await admit()  # the account may have been halted while the disk was busy
             elif closing:
                 key = PositionKey(request.account, request.instrument, request.product)
                 deny_reversal(request, await self._state.known_since_fills(key))
             if purpose is Purpose.MANUAL and not intent:
                 self._late.expect(tag, request)
-            placement = await self.wire.place(placing.request, purpose, placing)
+            placement = await self.wire.place(placing.request, purpose, placing, admit=admit)
         except (OutcomeUnknown, asyncio.CancelledError) as failure:
             if not placing.left:
                 self._give_up(placing, OrderStatus.DENIED, "Taken back before it was sent.")
@@ -173,11 +174,6 @@ class OrderManager:
         self._open.pop(meant, None)
         self._acknowledged(placing, placement)
         return placing.order_id
-
-    async def _admit(self, request: OrderRequest) -> None:
-        """Raises Denied where the trader or the portfolio stop lets no entry through now."""
-        self.bar.deny(request)
-        await self.gate(request)
 
     def _give_up(self, placing: Placing, status: OrderStatus, words: str) -> None:
         """There is no such order at the broker."""
@@ -335,7 +331,7 @@ class OrderManager:
         self._deny_foreign(order, purpose)
         known = self._state.orders.get(order)
         if known is not None and quantity is not None and quantity > known.quantity and not purpose.closes:
-            await self._admit(more_of(known, quantity))
+            await self.bar.admission(more_of(known, quantity), self.gate)()
         change = OrderChange(quantity, price, trigger_price)
         if (order, change) in self._changing:
             raise Denied("The same change is on its way.", "Wait until the orders list shows it.")

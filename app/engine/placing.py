@@ -4,6 +4,8 @@ changes. Loop thread only.
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from app.domain.ids import BrokerOrderId, Nanos, OrderId, Tag
 from app.domain.intent import Intent
 from app.domain.order import Order, OrderRequest, OrderStatus, Variety
@@ -45,6 +47,13 @@ class Placing:
     def listed(self) -> bool:
         """The broker's list shows it."""
         return self.order_id in self._state.numbers
+
+
+def unanswered(state: AccountState, waiting: Container[OrderId | None]) -> list[Order]:
+    """Orders by hand and of strategies that may be at the broker, and that its list does not show. `waiting`: those
+    that have not left."""
+    sent = (OrderStatus.SUBMITTED, OrderStatus.UNKNOWN)
+    return [one for one in state.unlisted.values() if one.status in sent and one.id not in waiting]
 
 
 def unlisted(request: OrderRequest, status: OrderStatus, words: str, placed_at: Nanos) -> Order:

@@ -78,8 +78,10 @@ class OrderWire:
         purpose: Purpose,
         underway: Underway | None = None,
         fits: Callable[[], bool] = lambda: True,
+        admit: Callable[[], Awaitable[None]] | None = None,
     ) -> Placement:
-        """In its turn, once. `fits`: whether the position has room for it, also when its turn has come.
+        """In its turn, once. `fits`: whether the position has room for it, also when its turn has come; `admit` raises
+        Denied where it is not wanted any more by then.
 
         Raises what the broker's `place` raises, Denied when the day's orders are used up, Unreachable where it does not
         fit any more.
@@ -89,6 +91,8 @@ class OrderWire:
             await self.queue.turn(purpose, placing=True)
         else:
             await self.queue.turn(purpose, placing=True, tell=underway.queued, name=underway.order_id)
+        if admit is not None:
+            await admit()
         session = self._live()
         _require(fits)
         if underway is not None:

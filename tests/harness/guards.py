@@ -32,6 +32,7 @@ from app.engine import (
 )
 from app.engine.account import AccountState, PositionReading
 from app.engine.debts import Debts
+from app.engine.entry_bar import EntryBar
 from app.engine.firing import Firing
 from app.engine.record import StopRecord
 from app.engine.strategies import entries
@@ -235,15 +236,19 @@ def halt_outlives_the_process(patches: ExitStack) -> None:
 
 def halted_while_writing(patches: ExitStack) -> None:
     """an entry that was let through before a halt leaves after it"""
-    admit = orders.OrderManager._admit
-    asked: set[int] = set()
+    admission = EntryBar.admission
 
-    async def careless(self: orders.OrderManager, request: Any) -> None:
-        if id(request) not in asked:
-            asked.add(id(request))
-            await admit(self, request)
+    def careless(self: EntryBar, request: Any, gate: Any) -> Any:
+        admit, asked = admission(self, request, gate), set[bool]()
 
-    patches.enter_context(mock.patch.object(orders.OrderManager, "_admit", careless))
+        async def once() -> None:
+            if not asked:
+                asked.add(True)
+                await admit()
+
+        return once
+
+    patches.enter_context(mock.patch.object(EntryBar, "admission", careless))
 
 
 def what_a_trigger_sent(patches: ExitStack) -> None:

@@ -16,6 +16,7 @@ from app.desk.square_off import square_off
 from app.desk.workspace import Workspace
 from app.domain.errors import Denied
 from app.domain.events import Level, Noticed
+from app.domain.ids import BrokerOrderId
 from app.domain.order import OrderKind, OrderRequest, Side
 from app.domain.stop import FiredBy, StopPlan, StopState
 from app.engine.entry_bar import NoEntries
@@ -184,5 +185,54 @@ def test_entries_are_refused_while_it_flattens_and_afterwards_as_the_account_sta
         await flattening
         told = await refused(rig)
         assert told.startswith("The account is paused.") if paused else not told
+
+    play(script)
+
+
+@pytest.mark.parametrize("way", ["queue", "disk"])
+def test_an_entry_that_waited_meanwhile_does_not_leave_afterwards(way: str) -> None:
+    async def script(rig: Rig) -> None:
+        buy = OrderRequest(ACCOUNT, INFY.id, Side.BUY, 10, KEY.product, OrderKind.MARKET)
+        await rig.state.read_positions()
+        if way == "queue":
+            rig.orders.wire.queue.hold(30)
+        else:
+            rig.journal.gate = asyncio.Event()
+        entry = asyncio.ensure_future(rig.orders.place(buy))
+        await asyncio.sleep(1)
+        rig.orders.bar.set(NoEntries.FLATTENING, True)
+        await asyncio.sleep(3)
+        rig.orders.bar.set(NoEntries.FLATTENING, False)
+        if rig.journal.gate is not None:
+            rig.journal.gate.set()
+        with pytest.raises(Denied, match="Everything was flattened before this order left"):
+            await entry
+        assert rig.broker.placed == []
+        await rig.orders.place(buy)
+
+    play(script)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_an_entry_whose_answer_is_on_its_way_is_waited_for(known: bool) -> None:
+    async def script(rig: Rig) -> None:
+        place, buy = rig.broker.place, OrderRequest(ACCOUNT, INFY.id, Side.BUY, 10, KEY.product, OrderKind.MARKET)
+
+        async def slowly(request: OrderRequest) -> BrokerOrderId:
+            await asyncio.sleep(7 if known else 600)
+            return await place(request)
+
+        rig.broker.place = slowly  # type: ignore[method-assign]
+        await rig.state.read_positions()
+        entry = asyncio.ensure_future(rig.orders.place(buy))
+        await asyncio.sleep(1)
+        report = await flatten(rig)
+        assert report.verified is known
+        if known:
+            await entry
+            assert rig.broker.held == {KEY: 0}
+        else:
+            assert "BUY 10 NSE:INFY MARKET was sent, and what became of it is not known" in "; ".join(report.not_flat)
+            entry.cancel()
 
     play(script)

@@ -247,6 +247,10 @@ class OneAccount:
     def journal(self) -> Journal:
         return self._station.journal
 
+    @property
+    def accounts(self) -> dict[AccountId, AccountDesk]:
+        return {self._station.desk.account: self._station.desk}
+
     def account(self, account: AccountId) -> AccountDesk:
         del account
         return self._station.desk

@@ -136,9 +136,15 @@ class LocalDesk:
 
     @property
     def armed(self) -> int:
-        """Stops that would no longer be watched if the program ended now, and strategies that would miss their time."""
+        """Stops, portfolio stops among them, that would no longer be watched if the program ended now, and strategies
+        that would miss their time."""
         desks = self._workspace.accounts.values()
-        return sum(desk.stops.armed + desk.strategies.waiting for desk in desks)
+        return sum(desk.stops.armed + desk.strategies.waiting + desk.day_stop.guards for desk in desks)
+
+    @property
+    def may_be_armed(self) -> bool:
+        """As `armed`, where what a portfolio stop guards is not known before a session is there."""
+        return bool(self.armed) or any(desk.day_stop.may_guard for desk in self._workspace.accounts.values())
 
     @property
     def watching(self) -> int:
@@ -156,7 +162,7 @@ class LocalDesk:
         words = []
         for record in self._workspace.records.values():
             desk = self._workspace.accounts.get(record.id)
-            if desk is None or not desk.stops.armed:
+            if desk is None or not (desk.stops.armed or desk.day_stop.may_guard):
                 continue
             if not desk.active:
                 words.append(f"{record.id} has no session yet. {record.last_error}".strip())

@@ -235,7 +235,7 @@ class Guard:
             await desk.session.open_in_hand()
             if self._gone_at:
                 _log.info("the desk is open", ms=round((time.monotonic() - self._gone_at) * 1000), armed=desk.armed)
-            if not desk.armed:
+            if not desk.may_be_armed:
                 self._told("idle", "Nothing is armed: there is nothing to guard.")
                 return _Outcome.NOTHING
             desk.listen(Voice(self._told).hear)
@@ -291,7 +291,7 @@ class Guard:
                 async with asyncio.timeout(COUNT_SECONDS):
                     await self._turn.wait()
             except TimeoutError:
-                quiet = 0.0 if desk.armed else quiet + COUNT_SECONDS
+                quiet = 0.0 if desk.may_be_armed else quiet + COUNT_SECONDS
                 hurried = desk.exit_may_come
                 garbage.turn(hurried=hurried, quiet=not hurried)
             if quiet >= QUIET_SECONDS:
@@ -300,9 +300,9 @@ class Guard:
         if self._handing_back:
             self._told("handing back", "The window takes the desk.", armed=desk.armed)
             return _Outcome.HANDED_BACK
-        if not desk.armed:
+        if not desk.may_be_armed:
             return _Outcome.ASKED
-        count = _stops(desk.armed)
+        count = _stops(max(1, desk.armed))
         self._told("unguarded", f"Asked to end: {count} not watched any more.", armed=desk.armed)
         await notify("Stopline guards no more", f"{count} not watched any more.", urgent=True)
         return _Outcome.UNGUARDED

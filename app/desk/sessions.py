@@ -134,7 +134,8 @@ class Sessions:
     async def _try_again(self, account: AccountId, attempt: int) -> bool:
         """Waits for the next try, where there is one: what is armed is blind until a session is there."""
         pause = RESUME_SECONDS * 2 ** min(attempt, RESUME_TRIES)
-        watched = self._workspace.guarding and self._workspace.account(account).stops.armed
+        desk = self._workspace.account(account)
+        watched = self._workspace.guarding and (desk.stops.armed or desk.day_stop.may_guard)
         if not watched and attempt + 1 >= RESUME_TRIES:
             return False
         await asyncio.sleep(min(pause, RESUME_LONGEST) if watched else pause)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ from app.desk.account import AccountDesk
 from app.desk.lots import size_of_lot
 from app.desk.workspace import Workspace
 from app.domain.calendar import ist_date
-from app.domain.errors import Damaged, Denied
+from app.domain.errors import AppError, Damaged, Denied
 from app.domain.events import Level, Noticed
 from app.domain.ids import StrategyId, split_instrument_id
 from app.domain.instrument import Instrument
@@ -165,6 +166,8 @@ async def adopt(workspace: Workspace, desk: AccountDesk, stops: Sequence[Stop], 
             Noticed(Level.ALARM, "Strategies could not be read", str(failure), "None of them runs now.", desk.account)
         )
     desk.adopt(stops, strategies)
+    with contextlib.suppress(AppError):  # the session says it, and reads it again
+        await desk.day_stop.peek()
     desk.state.changes.update(await workspace.book.orders.changes(desk.account))
     if workspace.guarding and clock_known:
         desk.strategies.run()

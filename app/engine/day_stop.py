@@ -106,6 +106,20 @@ class DayGuard:
         """As it stands."""
         return self._stop
 
+    @property
+    def guards(self) -> bool:
+        """It may have to close something: there is a limit, or a halt that is not done, and something is open."""
+        stop, reading = self._stop, self._state.reading
+        if stop.halted is not None:
+            return not stop.flat
+        return stop.limits.any and reading is not None and any(to_close(reading.positions.values()))
+
+    @property
+    def may_guard(self) -> bool:
+        """The same where it is not known what is open."""
+        unknown = self._state.reading is None and self._stop.halted is None
+        return self.guards or (unknown and self._stop.limits.any)
+
     def deny(self, request: OrderRequest) -> None:
         """Raises Denied for an order that opens or adds to a position while the account is halted."""
         stop = self._roll()
@@ -152,6 +166,11 @@ class DayGuard:
         """The same of a trigger: each leg that would be an entry once it is reached."""
         for leg in request.legs:
             self.deny(OrderRequest(request.account, request.instrument, leg.side, leg.quantity, leg.product, leg.kind))
+
+    async def peek(self) -> None:
+        """What an earlier run left, before it is known which day it is for the account. Raises StorageError."""
+        if not self._loaded:
+            self._stop = await self._journal.load(self._state.account) or self._stop
 
     async def load(self) -> None:
         """What an earlier run left. Raises StorageError."""

@@ -35,9 +35,10 @@ class Leaving(QObject):
         facts.stop_changed.connect(lambda _stop: self._show_count())
 
     def ask(self) -> None:
-        """The window is to be closed. Without an armed stop or a running strategy there is nothing to ask."""
+        """The window is to be closed. Without an armed stop, a portfolio stop that guards something, or a running
+        strategy there is nothing to ask."""
         armed = self._facts.armed()
-        if not armed and not self.running():
+        if not armed and not self.running() and not self._limited():
             self.decided.emit(Farewell.STAND_DOWN)
         elif self._box is not None:
             self._box.raise_()
@@ -97,6 +98,9 @@ class Leaving(QObject):
         if running:
             noun = "strategy runs" if len(running) == 1 else "strategies run"
             said.append(f"{len(running)} {noun}: {', '.join(running)}.")
+        limited = self._limited()
+        if limited:
+            said.append(f"The portfolio stop watches {_positions(limited)}.")
         if armed:
             said.append(self._resting(armed))
         box.setText(" ".join(said))
@@ -110,6 +114,8 @@ class Leaving(QObject):
             lost = []
             if armed:
                 lost.append("nothing here exits these positions when the price reaches the stop; they are armed again")
+            if limited:
+                lost.append("nothing closes at the day's limit")
             if running:
                 lost.append("nothing is bought or sold at its time: a buy that is missed is skipped, a sell is done")
             words += f" If you close it, {', and '.join(lost)} when you start and unlock it."
@@ -137,6 +143,12 @@ class Leaving(QObject):
 
         box.finished.connect(lambda _code: answered())
         self._open_dialog(box)
+
+    def _limited(self) -> int:
+        """Open positions that a portfolio stop may have to close."""
+        held = [position for position in self._facts.open_positions() if not position.sold_shares]
+        days = [self._facts.day_stops.get(position.key.account) for position in held]
+        return sum(day is not None and (not day.flat if day.halted else day.limits.any) for day in days)
 
     def _resting(self, armed: Sequence[Stop]) -> str:
         """What stands at the broker behind them, which quitting does not take away."""

@@ -550,7 +550,8 @@ def test_closing_says_how_many_stops_are_no_longer_watched(stage: Stage, window:
     box = window.findChild(QMessageBox, "leave")
     assert box is not None
     running = "2 strategies run: Opening drive, Carry over the weekend."
-    assert box.text() == f"1 stop is armed: NIFTY26NOVFUT. {running} No backstop rests at the broker."
+    limited = "The portfolio stop watches 3 positions."
+    assert box.text() == f"1 stop is armed: NIFTY26NOVFUT. {running} {limited} No backstop rests at the broker."
     assert "nothing here exits these positions" in box.informativeText()
     assert "nothing is bought or sold at its time" in box.informativeText()
     box.reject()
@@ -821,6 +822,7 @@ def test_the_guarding_page_says_who_takes_over_and_keeps_what_was_chosen(stage: 
 
 def test_closing_with_strategies_alone_says_what_they_would_miss(stage: Stage, open_window: Open) -> None:
     stage.desk.script.stops.clear()
+    stage.desk.script.day_stops.clear()
     window = open_window()
     stage.until(lambda: len(window.strategies.kept.strategies) == 3)
     window.close()
@@ -831,8 +833,22 @@ def test_closing_with_strategies_alone_says_what_they_would_miss(stage: Stage, o
     box.reject()
 
 
+def test_closing_says_that_no_portfolio_stop_watches_any_more(stage: Stage, open_window: Open) -> None:
+    stage.desk.script.stops.clear()
+    stage.desk.strategies.kept.clear()
+    window = open_window()
+    stage.until(lambda: len(window.facts.open_positions()) == 3 and bool(window.facts.day_stops))
+    window.close()
+    box = window.findChild(QMessageBox, "leave")
+    assert box is not None
+    assert box.text() == "The portfolio stop watches 3 positions."
+    assert "nothing closes at the day's limit" in box.informativeText()
+    box.reject()
+
+
 def test_closing_without_stops_asks_nothing(stage: Stage, open_window: Open) -> None:
     stage.desk.script.stops.clear()
+    stage.desk.script.day_stops.clear()
     stage.desk.strategies.kept.clear()
     window = open_window()
     left: list[bool] = []

@@ -141,6 +141,9 @@ class Firing:
     class strategies:  # noqa: N801
         waiting = 0
 
+    class day_stop:  # noqa: N801
+        guards = 0
+
     active = False
     blind = 0
     account = A

@@ -20,6 +20,7 @@ from app.desk.guard import Guard, KeyInHand
 from app.desk.remote import ProfileInUse, ProfileLock
 from app.desk.tokens import pack
 from app.domain.account import Endpoints
+from app.domain.day_stop import DayLimits
 from app.domain.errors import AppError, WrongPassphrase
 from app.domain.events import SessionState
 from app.runtime.paths import ProfilePaths
@@ -85,11 +86,14 @@ class Held:
         return self._failure
 
 
-async def profile_of(folder: Path, *, token: bool) -> None:
-    """One stop of account A is armed; its broker does not answer. `token`: its session lives."""
-    await make_profile(folder, 3)
+async def profile_of(folder: Path, *, token: bool, armed: bool = True) -> None:
+    """One stop of account A is armed (else its portfolio stop has a limit); its broker does not answer. `token`: its
+    session lives."""
+    await make_profile(folder, 3, armed=armed)
     async with opened(folder) as desk:
         workspace = desk._workspace
+        if not armed:
+            await desk.stops.set_day_limits(A, DayLimits(loss=500_000))
         record = replace(workspace.record(A), endpoints=NOBODY, state=SessionState.ACTIVE)
         if token:
             session = Session(A, "AB1234", "Somebody", Secret("canary-token"), 0, FAR)
@@ -116,6 +120,24 @@ async def test_the_window_gets_its_desk_back_while_the_broker_does_not_answer(
         await asyncio.to_thread(held.end)
     assert held.until("handing back")
     assert held.shown == []  # nobody was told that stops are watched
+
+
+@pytest.mark.expects_log("stops are not watched yet")
+async def test_a_portfolio_stop_alone_is_guarded_until_it_is_known_what_is_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await profile_of(tmp_path, token=True, armed=False)
+    monkeypatch.setattr(guard, "LATE_SECONDS", 0.05)
+    monkeypatch.setattr(guard, "COUNT_SECONDS", 0.01)
+    monkeypatch.setattr(guard, "QUIET_SECONDS", 0.02)
+    held = Held(tmp_path, monkeypatch)
+    held.start()
+    try:
+        await asyncio.to_thread(held.until, "late")
+    finally:
+        await asyncio.to_thread(held.end)
+    assert held.until("unguarded")
+    assert not any(line.startswith("idle") for line in held.told)
 
 
 async def test_stops_without_a_session_are_not_said_to_be_watched(

@@ -85,6 +85,37 @@ def entry(side: Side = Side.BUY, quantity: int = 10) -> OrderRequest:
     return OrderRequest(ACCOUNT, INFY.id, side, quantity, KEY.product, OrderKind.MARKET)
 
 
+def test_it_guards_while_something_is_open_that_it_may_have_to_close() -> None:
+    async def script(desk: Desk) -> None:
+        guard = desk.guard
+        assert (guard.guards, guard.may_guard) == (False, False)
+        await guard.set_limits(DayLimits(loss=500_000))
+        assert (guard.guards, guard.may_guard) == (False, True), "what is open is not known yet"
+        await desk.rig.state.read_positions()
+        assert not guard.may_guard
+        desk.rig.broker.hold(NRML, -500)
+        desk.rig.last[OPTION.id] = 5_000
+        await desk.rig.state.read_positions()
+        assert guard.guards
+        await desk.at(-500_000, 15)
+        assert guard.stop.flat
+        assert not guard.may_guard
+
+    play(script)
+
+
+def test_what_an_earlier_run_left_is_known_before_the_accounts_day_is() -> None:
+    async def script(desk: Desk) -> None:
+        day = DayStop(ACCOUNT, "2020-01-01", DayLimits(loss=500_000), halted=DayBreach.LOSS, until="2020-01-02")
+        again = Desk(desk.rig, Kept())
+        again.kept.stop = day
+        await again.guard.peek()
+        assert again.guard.stop == day
+        assert again.guard.guards
+
+    play(script)
+
+
 def test_a_loss_closes_every_position_once_with_and_without_a_stop() -> None:
     async def script(desk: Desk) -> None:
         rig = desk.rig

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from app import __version__
 from app.desk.data_messages import BackupMade, Restored
+from app.desk.opening import RESTORED
 from app.desk.rotation import deny_while_firing, keys_renewed
 from app.desk.settle import SCRATCH, carry_through
 from app.desk.workspace import Workspace
@@ -102,8 +103,10 @@ class Backups:
                 manifest = await self._stage(file, lock, keys, day, folder)
                 todo = await asyncio.to_thread(self._todo, manifest)
                 self._deny_restore()
+                self._workspace.replaced = self._workspace.is_open
                 await asyncio.to_thread(switch.commit, self._profile, todo)
             except BaseException:
+                self._workspace.replaced = switch.pending(self._profile) is not None
                 if switch.pending(self._profile) is None:
                     await asyncio.to_thread(switch.finish, self._profile)
                 raise
@@ -132,11 +135,19 @@ class Backups:
 
     def _deny_restore(self) -> None:
         deny_while_firing(self._workspace)
-        armed = sum(desk.stops.armed for desk in self._workspace.accounts.values())
+        desks = self._workspace.accounts.values()
+        armed = sum(desk.stops.armed for desk in desks)
         if armed:
             raise Denied(
                 f"{armed} {'stop is' if armed == 1 else 'stops are'} armed; a restored profile would not know of them.",
                 "Disarm them first, or hand them to the broker.",
+            )
+        running = sum(one.state.is_running for desk in desks for one in desk.strategies.strategies)
+        if running:
+            raise Denied(
+                f"{running} {'strategy runs' if running == 1 else 'strategies run'}; a restored profile would not know"
+                " what they buy.",
+                "Stop them first.",
             )
         if switch.pending(self._profile) is not None:
             raise Denied("A restored backup waits for the next start already.", "Start Stopline again first.")
@@ -188,13 +199,14 @@ class Backups:
         def finish() -> None:
             for kind in StoreKind:
                 remember_key(folder / kind.file_name, keys.database_key(kind.value))
+            (folder / RESTORED).write_text(str(manifest.made_at), encoding="ascii")
 
         await asyncio.to_thread(translated, folder, finish)
         await asyncio.to_thread(save, folder / VAULT, lock.vault)
         return manifest
 
     def _todo(self, manifest: Manifest) -> Switch:
-        new = [VAULT, *(member.name for member in manifest.members)]
+        new = [VAULT, RESTORED, *(member.name for member in manifest.members)]
         new += [key_check_file(Path(kind.file_name)).name for kind in StoreKind]
         logs = [kind.file_name + side for kind in StoreKind for side in SIDE_FILES]
         where = f"set-aside/{to_datetime(SystemClock().now()).strftime('%Y%m%dT%H%M%S')}-before-restore"

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from app.brokers import configuration
 from app.brokers.base import Credentials, Login, Session
 from app.brokers.login_state import LoginAttempts
-from app.desk import handover
+from app.desk import handover, opening
 from app.desk.account import AccountDesk
 from app.desk.messages import AccountView, LoginPage, PaperLogin, PassphraseStrength, VaultInfo, VaultState
 from app.desk.paper import PaperExchange
@@ -32,16 +32,12 @@ from app.runtime.redaction import redact
 from app.runtime.secret import Secret
 from app.storage.accounts import AccountRecord
 from app.storage.book import Book
-from app.storage.database import StoreKind
 from app.storage.journal import Journal
-from app.storage.store import Opened, open_store
 from app.vault.strength import estimate
 
 log = logging.getLogger(__name__)
 
 LOGIN_SECONDS = 600
-ENDED_STOPS = 200
-"""Of those that ended last: an exit order of theirs may still turn up, and the trader sees today's."""
 
 
 class SessionDesk:
@@ -106,20 +102,18 @@ class SessionDesk:
             await self.before_open()
             self.before_open = None  # where it failed, the next unlock asks again
         workspace = self._workspace
-        vault = workspace.vault
-        journal_store, journal_found = await open_store(
-            workspace.profile, vault.database_key("journal"), StoreKind.JOURNAL
-        )
+        journal, book = await opening.open_files(workspace)
         try:
-            book_store, book_found = await open_store(workspace.profile, vault.database_key("book"), StoreKind.BOOK)
-        except BaseException:
-            await journal_store.close()
+            await self._take_up(journal, book)
+        except BaseException:  # what is half open must not be taken for a profile in which nothing is armed
+            workspace.accounts.clear()
+            workspace.records.clear()
+            await workspace.close()
             raise
-        journal, book = Journal(journal_store), Book(book_store)
-        workspace.opened(book, journal)
-        self._tell(journal_found, "The journal", Level.ALARM, "Armed stops may be missing: check every open position.")
-        self._tell(book_found, "The trade book", Level.WARNING, "Sync brings today's trades back; use a backup.")
-        stops = await journal.recent_stops(ENDED_STOPS)
+
+    async def _take_up(self, journal: Journal, book: Book) -> None:
+        workspace = self._workspace
+        stops = await opening.stops_of(workspace, journal, book)
         # What is armed is watched before anybody can search for an instrument.
         later = None if all(stop.state.is_final for stop in stops) else workspace.tasks.start
         for record in await book.accounts.load():
@@ -145,12 +139,6 @@ class SessionDesk:
     async def resumed(self) -> None:
         """Until every stored session was taken up, or found dead."""
         await asyncio.gather(*self._resuming, return_exceptions=True)
-
-    def _tell(self, found: Opened, what: str, level: Level, next_step: str) -> None:
-        if found.set_aside is None and not found.lost:
-            return
-        cause = f"{found.damage} It was kept as {found.set_aside}." if found.set_aside else "Its file is gone."
-        self._workspace.publish(Noticed(level, f"{what} had to be started anew", cause, next_step))
 
     def _add_desk(self, record: AccountRecord) -> AccountDesk:
         desk = AccountDesk(record.id, self._workspace.trading(record), self._sessions.died)

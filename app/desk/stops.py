@@ -175,6 +175,7 @@ class StopDesk:
     async def arm(self, position: PositionKey, plan: StopPlan) -> Stop:
         """Returns when the exit is durable and the level watches."""
         desk = self._workspace.account(position.account)
+        self._workspace.deny_replaced()
         desk.rights.deny()
         armed = await desk.stops.arm(position, plan)
         alone = self._workspace.alone()

@@ -79,6 +79,7 @@ class StrategyDesk:
     async def start(self, strategy: StrategyId) -> Strategy:
         """From its next buy time on."""
         desk = self._owner(strategy)
+        self._workspace.deny_replaced()
         desk.rights.deny()
         self._deny(desk.strategies.strategy(strategy).plan, desk)
         return await desk.strategies.start(strategy)

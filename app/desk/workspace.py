@@ -122,6 +122,8 @@ class Workspace:
         """What the trader chose for when an account's prices fail."""
         self.alone: Callable[[], str] = _somebody
         """Why nobody would take over armed stops if this program died, in words; empty when somebody would."""
+        self.replaced = False
+        """A restored backup takes the place of these files at the next start."""
         self._taught: dict[str, object] = {}
         """By list: which one its broker's adapter has learnt."""
         self._book: Book | None = None
@@ -149,6 +151,14 @@ class Workspace:
         if self._journal is None:
             raise VaultLocked("The profile is locked.")
         return self._journal
+
+    def deny_replaced(self) -> None:
+        """Raises Denied for what the next start would know nothing of, whoever makes it: a guard too."""
+        if self.replaced:
+            raise Denied(
+                "A restored backup takes the profile's place at the next start, and would not know of this.",
+                "Start Stopline again first.",
+            )
 
     def trading(self, record: AccountRecord) -> Trading:
         """What an account's engine gets."""

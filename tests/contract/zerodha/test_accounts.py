@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from app.bootstrap import build_desk
 from app.desk import attendance, handover, sessions
 from app.desk.desk import LocalDesk
 from app.desk.messages import AccountView
@@ -24,6 +25,7 @@ from app.domain.stop import StopPlan, StopState
 from app.runtime.paths import ProfilePaths
 from app.runtime.pause import Pause
 from tests.contract.zerodha.desks import connected, log_in, new_desk, reopened
+from tests.e2e.host import PASSPHRASE
 from tests.fakes.browser import browser
 from tests.fakes.paper_exchange import PaperExchange, eventually, paper_exchange
 
@@ -179,6 +181,35 @@ async def test_a_stop_whose_position_becomes_smaller_is_not_handed_over_as_it_wa
     await trader.log_in()
     for order in await trader.resting():
         await trader.desk.trading.cancel(trader.account, order.broker_order_id)
+
+
+async def test_what_comes_back_from_a_backup_waits_for_the_trader(exchange: PaperExchange, tmp_path: Path) -> None:
+    """Its stop was ended since, and its level left behind: it would sell what is held now at the first price."""
+    paths = ProfilePaths(tmp_path / "profile")
+    async with at_the_desk(exchange, paths) as trader:
+        key = await trader.hold(2, Product.MIS)
+        last = await trader.last()
+        plan = StopPlan(last * 9 // 10 // 100 * 100)
+        stop = await trader.desk.stops.arm(key, plan)
+        made = await trader.desk.data.backup()
+        await trader.desk.stops.disarm(stop.id)
+    closed = await build_desk(paths, paper=False, guarding=False)
+    try:
+        await closed.data.restore(made.file, PASSPHRASE)
+    finally:
+        await closed.stop()
+    for answered in (False, True):  # until there is an answer, a further start changes nothing
+        async with at_the_desk(exchange, paths, first=False) as trader:
+            await trader.desk.ready()
+            await trader.desk.portfolio.sync()
+            (found,) = await trader.desk.stops.stops()
+            assert (found.state, found.note[:15], trader.desk.watching) == (StopState.SUSPENDED, "from the backup", 0)
+            if answered:
+                again = await trader.desk.stops.resume(stop.id, plan)
+                assert again.state is StopState.ARMED
+                assert again.attempt > stop.attempt + 100  # no order of after the backup is taken for one of its own
+                assert trader.desk.watching == 1
+                await trader.desk.stops.disarm(stop.id)
 
 
 async def test_a_paused_account_takes_no_new_order_and_is_not_synced_by_itself(

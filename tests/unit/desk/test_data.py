@@ -18,6 +18,8 @@ from app.bootstrap import build_desk
 from app.desk.desk import LocalDesk
 from app.domain.calendar import AlwaysOpen
 from app.domain.errors import Damaged, Denied, StorageError, WrongPassphrase
+from app.domain.events import Event, Level, Noticed
+from app.domain.strategy import Strategy, StrategyState
 from app.runtime.clock import AccountClock
 from app.runtime.paths import ProfilePaths
 from app.runtime.secret import Secret
@@ -29,6 +31,7 @@ from app.vault.backup_lock import parse_lock
 from app.vault.vault_file import load
 from tests.unit.desk.profiles import PASSPHRASE, left_over, make_profile, opened, rows
 from tests.unit.storage.samples import A, entry, exit_of, fill, stop
+from tests.unit.storage.test_strategies import PLAN
 
 NEW = Secret("another long passphrase")
 
@@ -140,6 +143,7 @@ class Firing:
 
     class strategies:  # noqa: N801
         waiting = 0
+        strategies = ()
 
     class day_stop:  # noqa: N801
         guards = 0
@@ -261,10 +265,60 @@ async def test_while_the_profile_is_open_a_restore_waits_for_the_next_start(tmp_
             with pytest.raises(Denied, match="waits"):
                 await verb
         assert (await desk.data.view()).restore_waits
+        guarded = stop(1)
+        with pytest.raises(Denied, match="would not know of this"):  # it would be gone at the next start
+            await desk.stops.arm(guarded.key, guarded.plan)
     async with opened(tmp_path) as desk:
         assert await rows(desk) == before
         assert not (await desk.data.view()).restore_waits
     assert left_over(tmp_path) == []
+
+
+async def test_a_profile_that_could_not_be_read_is_not_opened_as_one_without_stops(tmp_path: Path) -> None:
+    await make_profile(tmp_path)
+    async with opened(tmp_path) as desk:
+        spoil = "UPDATE stops SET plan = '{' WHERE id = ?"
+        await desk._workspace.journal.store.run(lambda c: c.exec_driver_sql(spoil, (stop(1).id,)))
+    desk = await build_desk(ProfilePaths(tmp_path), paper=False, guarding=False)
+    try:
+        for _ in range(2):
+            with pytest.raises(Damaged, match="plan of stop"):
+                await desk.session.unlock(PASSPHRASE)
+            assert not desk._workspace.is_open
+    finally:
+        await desk.stop()
+
+
+async def test_nothing_is_restored_while_a_strategy_runs(tmp_path: Path) -> None:
+    await make_profile(tmp_path, armed=False)
+    async with opened(tmp_path) as desk:
+        made = await desk.data.backup()
+        runs = Strategy(PLAN, StrategyState.WAITING)
+        desk._workspace.account(A).strategies.adopt([runs])
+        with pytest.raises(Denied, match="1 strategy runs"):
+            await desk.data.restore(made.file)
+
+
+async def test_strategies_of_a_backup_rest(tmp_path: Path) -> None:
+    """One that was ended since would buy at its next time."""
+    await make_profile(tmp_path, armed=False)
+    async with opened(tmp_path) as desk:
+        journal = desk._workspace.journal.strategies
+        await journal.save_strategy(Strategy(PLAN, StrategyState.WAITING), (), entry())
+        made = await desk.data.backup()
+    await restored(made.file, tmp_path)
+    desk = await build_desk(ProfilePaths(tmp_path), paper=False)
+    told: list[Event] = []
+    desk.listen(told.append)
+    try:
+        await desk.session.unlock(PASSPHRASE)
+        (found,) = desk._workspace.account(A).strategies.strategies
+        assert found.state is StrategyState.IDLE
+        assert found.note.startswith("from the backup")
+        (alarm,) = [one for one in told if isinstance(one, Noticed) and one.level is Level.ALARM]
+        assert "Suspended stops: 0; strategies stopped: 1." in alarm.cause
+    finally:
+        await desk.stop()
 
 
 @pytest.mark.parametrize("where", [100, 40_000, -5])

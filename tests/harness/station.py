@@ -252,8 +252,7 @@ class OneAccount:
         return {self._station.desk.account: self._station.desk}
 
     def account(self, account: AccountId) -> AccountDesk:
-        del account
-        return self._station.desk
+        return self.accounts[account]
 
     def live(self) -> list[AccountDesk]:
         return [self._station.desk] if self._station.desk.active else []

@@ -136,7 +136,10 @@ class GuardingDesk:
         while True:
             ended = self._process is None or self._process.poll() is not None
             if self._keyring and self.settings.start_guard and not self._here and ended:
-                self._process = await asyncio.to_thread(self._start)
+                try:
+                    self._process = await asyncio.to_thread(self._start)
+                except OSError as failure:  # no room for a process now
+                    log.warning("the guard could not be started: %s", failure)
             await asyncio.sleep(AGAIN_SECONDS)
 
     def beat(self, armed: int) -> None:

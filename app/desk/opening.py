@@ -68,15 +68,14 @@ async def stops_of(workspace: Workspace, journal: Journal, book: Book) -> Sequen
             resting += 1
             entry = _entry(record.id, f"strategy:{strategy.id}", "stopped", note)
             await journal.strategies.save_strategy(Strategy(strategy.plan, note=note), (), entry)
-    if held or resting:
-        workspace.publish(
-            Noticed(
-                Level.ALARM,
-                f"The profile is that of {day}",
-                f"It was put back from a backup. Suspended stops: {len(held)}; strategies stopped: {resting}.",
-                "Nothing here guards these positions: keep, change or disarm each stop in the stops list.",
-            )
+    workspace.publish(
+        Noticed(
+            Level.ALARM if held or resting else Level.WARNING,
+            f"The profile is that of {day}",
+            f"It was put back from a backup. Suspended stops: {len(held)}; strategies stopped: {resting}.",
+            "Stops that were armed since are forgotten: look at every open position, and at the stops list.",
         )
+    )
     await asyncio.to_thread(mark.unlink, missing_ok=True)
     return stops
 

@@ -106,7 +106,17 @@ class Sessions:
                 error_count=0,
             )
         )
-        await self._begin(account, session)
+        try:
+            await self._begin(account, session)
+        except SessionExpired as failure:
+            await self.died(account, failure)
+            raise
+        except AppError as failure:
+            if not self._workspace.account(account).active:
+                # The one before has ended, and this one is good: what is armed is not left blind until a login.
+                await self.set_state(account, SessionState.ERROR, str(failure))
+                self._workspace.tasks.start(self.resume(account), f"resume {account}")
+            raise
 
     async def resume(self, account: AccountId) -> None:
         """Takes up the stored session. One that is dead is said to be; a broker that is down is tried again."""
@@ -126,6 +136,9 @@ class Sessions:
             except AppError as failure:
                 log.info("resume %s, try %d: %s", account, attempt + 1, failure.cause)
                 await self.set_state(account, SessionState.ERROR, str(failure))
+                if attempt == 1:  # not a moment's trouble
+                    step = "Stopline keeps trying. To get out now, exit at the broker's own site."
+                    self._tell_blind(account, failure.cause, step)
                 if not await self._try_again(account, attempt):
                     return
                 continue
@@ -185,21 +198,19 @@ class Sessions:
             if not await self.readers.end(account):
                 self._read_on(account)
             await self.set_state(account, *self._why_dead(account, cause))
-            armed = desk.stops.armed
-            # At night nobody is woken for what can wait: the watch over tokens asks before the session opens.
-            if desk.exit_may_come:
-                self._workspace.publish(
-                    Noticed(
-                        Level.ALARM,
-                        "Stops are blind",
-                        f"{armed} {'stop' if armed == 1 else 'stops'} of {account} without prices: {cause.cause}",
-                        "Log in again.",
-                        account,
-                        f"blind:{account}",
-                    )
-                )
+            self._tell_blind(account, cause.cause, "Log in again.")
         finally:
             self._ending.discard(account)
+
+    def _tell_blind(self, account: AccountId, cause: str, next_step: str) -> None:
+        """At night nobody is woken for what can wait: the watch over tokens asks before the session opens."""
+        desk = self._workspace.account(account)
+        held = (position.key.instrument for position in desk.positions if position.quantity)
+        if not desk.exit_may_come and not (desk.day_stop.guards and any(map(desk.trades, held))):
+            return
+        armed = desk.stops.armed + desk.day_stop.guards
+        words = f"{armed} {'stop' if armed == 1 else 'stops'} of {account} without prices: {cause}"
+        self._workspace.publish(Noticed(Level.ALARM, "Stops are blind", words, next_step, account, f"blind:{account}"))
 
     def _why_dead(self, account: AccountId, cause: SessionExpired) -> tuple[SessionState, str]:
         ends = self._workspace.record(account).token_expires_at

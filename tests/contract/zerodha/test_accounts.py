@@ -13,8 +13,8 @@ from app.bootstrap import build_desk
 from app.desk import attendance, handover, sessions
 from app.desk.desk import LocalDesk
 from app.desk.messages import AccountView
-from app.domain.errors import Denied, DiskFull
-from app.domain.events import SessionState, SyncStep
+from app.domain.errors import BrokerError, Denied, DiskFull
+from app.domain.events import Event, Level, Noticed, SessionState, SyncStep
 from app.domain.gtt import GttStatus
 from app.domain.ids import AccountId, InstrumentId
 from app.domain.instrument import Product
@@ -256,6 +256,30 @@ async def test_while_stops_are_armed_a_broker_that_is_down_is_tried_until_it_is_
         assert (await trader.view()).state is SessionState.ACTIVE
         await trader.desk.ready()
         assert (trader.desk.watching, trader.desk.waits_for) == (1, ())
+
+
+async def test_a_login_that_the_broker_does_not_let_begin_is_begun_again(
+    trader: Trader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The session before has ended by then: what is armed would be blind, and the account be said to be live."""
+    monkeypatch.setattr(sessions, "RESUME_SECONDS", 0.01)
+    key = await trader.hold(1, Product.MIS)
+    stop = await trader.desk.stops.arm(key, StopPlan(await trader.last() * 9 // 10 // 100 * 100))
+    await trader.exchange.control("PUT", "/faults", {"faults": ["limits=off", "status=503:route=profile,count=12"]})
+    heard: list[Event] = []
+    trader.desk.listen(heard.append)
+    with pytest.raises(BrokerError):
+        await trader.log_in()
+
+    async def watched() -> bool:
+        return trader.desk.watching == 1 and (await trader.view()).state is SessionState.ACTIVE
+
+    assert trader.desk.watching == 0
+    assert (await trader.view()).state is SessionState.ERROR
+    await eventually(watched)
+    alarms = [one.title for one in heard if isinstance(one, Noticed) and one.level is Level.ALARM]
+    assert alarms.count("Stops are blind") == 1
+    await trader.desk.stops.disarm(stop.id)
 
 
 async def test_a_login_on_a_full_disk_guards(trader: Trader, monkeypatch: pytest.MonkeyPatch) -> None:

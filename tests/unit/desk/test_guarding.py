@@ -83,6 +83,33 @@ async def test_a_guard_is_started_where_the_keyring_opens_the_profile(
     assert "switched off" in guard.alone()
 
 
+@pytest.mark.expects_log("the guard could not be started")
+async def test_a_guard_that_could_not_be_started_is_started_later(
+    desk: LocalDesk, companions: Companions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.desk.guarding.FIRST_SECONDS", 0.0)
+    monkeypatch.setattr("app.desk.guarding.AGAIN_SECONDS", 0.01)
+    guard = window(desk, companions, "somebody")
+    await guard.opened()
+    guard._keyring = True
+    tried: list[int] = []
+    again = asyncio.Event()
+
+    def start() -> None:
+        tried.append(1)
+        if len(tried) == 1:
+            raise BlockingIOError
+        loop.call_soon_threadsafe(again.set)
+
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(guard, "_start", start)
+    keeping = asyncio.create_task(guard.keep_guard())
+    async with asyncio.timeout(10):
+        await again.wait()
+    keeping.cancel()
+    await asyncio.gather(keeping, return_exceptions=True)
+
+
 async def test_a_desk_parts_by_what_is_armed_and_what_the_trader_said(desk: LocalDesk, companions: Companions) -> None:
     guard = window(desk, companions)
     assert guard.farewell(0) is Farewell.STAND_DOWN

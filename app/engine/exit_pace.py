@@ -12,6 +12,8 @@ FIRST_ATTEMPTS = 3
 LATER_SECONDS = 2.0
 LATEST_SECONDS = 30.0
 """The wait doubles up to this: a broker that refuses all day must not use up the day's orders."""
+SHUT_SECONDS = 300.0
+"""The same while the market is closed: what is refused in a night counts with the orders of its day."""
 RATE_SECONDS = 1.0
 """The broker counts orders per calendar second."""
 
@@ -19,10 +21,18 @@ RATE_SECONDS = 1.0
 class ExitPace:
     """Of one fired stop. Loop thread only."""
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self, now: Callable[[], float], trades: Callable[[], bool]) -> None:
         self._now = now
+        self._trades = trades
+        """The market trades continuously now."""
         self.sends = 0
         """Attempts that have left."""
+        self._in_a_row = 0
+        """Of them, those since the market opened."""
+        self._refused = 0
+        """How often in a row what goes back was refused."""
+        self._shut = False
+        """The market did not trade when the last one left."""
         self.held_by: frozenset[BrokerOrderId] = frozenset()
         """Orders that hold the units which the last attempts asked for."""
         self._not_before = 0.0
@@ -31,22 +41,30 @@ class ExitPace:
     @property
     def wait(self) -> float:
         """Seconds until the next attempt may leave; 0: now."""
+        if self._shut and self._trades():  # it has opened
+            self._shut, self._in_a_row, self._refused, self._not_before = False, 0, 0, 0.0
         return max(0.0, self._not_before - self._now())
 
     def first_sent(self) -> None:
         """By the hot path."""
-        self.sends = 1
+        self.sends = self._in_a_row = 1
 
     def sent(self) -> None:
         """An attempt leaves now."""
         self.sends += 1
-        later = self.sends - FIRST_ATTEMPTS
-        if later >= 0:
-            self._not_before = self._now() + min(LATER_SECONDS * 2 ** min(later, 8), LATEST_SECONDS)
+        self._in_a_row += 1
+        self._hold(self._in_a_row - FIRST_ATTEMPTS)
 
-    def excess_sent(self) -> None:
-        """What was closed twice goes back."""
-        self._not_before = self._now() + LATER_SECONDS
+    def excess_sent(self, *, again: bool) -> None:
+        """What was closed twice goes back. `again`: the last try was refused."""
+        self._refused = self._refused + 1 if again else 0
+        self._hold(self._refused)
+
+    def _hold(self, later: int) -> None:
+        self._shut = not self._trades()
+        if later >= 0:
+            latest = SHUT_SECONDS if self._shut else LATEST_SECONDS
+            self._not_before = self._now() + min(LATER_SECONDS * 2 ** min(later, 8), latest)
 
     def rate_limited(self) -> None:
         """The broker takes no more orders in this second."""

@@ -128,6 +128,7 @@ class SquareOffExcess:
 
     quantity: int
     side: Side
+    kind: OrderKind = OrderKind.MARKET
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,7 +308,7 @@ def _settle(view: ExitView, position: int) -> Step:
             return Close(sold)  # turned round by somebody else's order; nothing of ours to take back
         if max(view.turned_for, view.position_age) < LOOKUP_SPACING:
             return Wait("the position seems to have turned round")
-        return SquareOffExcess(cut(excess, view.slice_size)[0], view.side.opposite)
+        return SquareOffExcess(cut(excess, view.slice_size)[0], view.side.opposite, _kind(view))
     if view.cleanup:
         return Close(sold)  # a position that came after the stop is not the stop's to close
     left = view.quantity - filled

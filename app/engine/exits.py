@@ -80,12 +80,12 @@ class ExitFollower:
         self._line = line
         self._changed = changed
         self._own = own
-        self._trades = trades
+        self._trades = partial(trades, instrument.id)
         self.cleanup = cleanup
         self._news = asyncio.Event()
         self._attempts = Attempts(stop.id, stop.side, self._loop_time)
         self._kind = self._price.usual
-        self._pace = ExitPace(self._loop_time)
+        self._pace = ExitPace(self._loop_time, self._trades)
         self._seen = SeenPosition(stop.key, stop.side, self._loop_time)
         self.gave_up = False
         """An attempt was proven absent: it may come all the same."""
@@ -175,7 +175,7 @@ class ExitFollower:
             return None
         mine = self._own(self.stop, position, closed)
         gone = mine * -self.stop.side.sign <= 0 and closed < self.stop.quantity
-        moves = self.stop.key.product in DELIVERED and not self._trades(self.instrument.id)
+        moves = self.stop.key.product in DELIVERED and not self._trades()
         return None if gone and moves else mine
 
     def _view(self) -> ExitView:
@@ -308,9 +308,8 @@ class ExitFollower:
 
     def _tell_why(self, step: Send) -> None:
         """Calls the trader where an exit did not do its work."""
-        refusal = self._price.refusal
+        refusal, sends = self._price.refusal, self._pace.sends
         why = refusal.words if refusal is not None else ""
-        sends = self._pace.sends
         if sends >= FIRST_ATTEMPTS:
             why = why or str(self._attempts.refused or step.reason)
         told = call(self.stop, self.instrument.symbol, sends, FIRST_ATTEMPTS, refusal, why, self._state.orders.values())
@@ -367,14 +366,20 @@ class ExitFollower:
         if self._pace.wait:
             await self._wait(min(LOOK_SECONDS, self._pace.wait))
             return
-        self._pace.excess_sent()
         self.stop = replace(self.stop, attempt=self.stop.attempt + 1)
-        request = exit_request(self.stop, step.quantity, self._price.usual, step.side)
-        if self._price.usual is OrderKind.LIMIT:
-            request = replace(request, price=self._limit(step.side))
+        price = self._limit(step.side) if step.kind is OrderKind.LIMIT else None
+        request = replace(exit_request(self.stop, step.quantity, step.kind, step.side), price=price)
         await self._save("excess", f"{step.side} {step.quantity}", request)
+        if not self._is_turned(step.quantity):
+            return  # while the journal wrote, somebody took it back: decide again
+        self._kind = step.kind
+        self._pace.excess_sent(again=bool(self._attempts.refused or self._price.refusal))
         self._attempts.sent({self.stop.tag(): step.quantity})
-        await self._place(request)
+        await self._place(request, partial(self._is_turned, step.quantity))
+
+    def _is_turned(self, quantity: int) -> bool:
+        """By so much still."""
+        return (self._own_position or 0) * self.stop.side.sign >= quantity
 
     async def _close(self, step: Close) -> None:
         exits = self._attempts.exits

@@ -21,7 +21,7 @@ from app.domain.ids import BrokerOrderId, Tag
 from app.domain.instrument import Product
 from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Side
 from app.domain.portfolio import Position, PositionKey
-from app.domain.stop import FiredBy, StopPlan, StopState, exit_tag
+from app.domain.stop import FiredBy, Stop, StopPlan, StopState, exit_tag
 from app.engine import firing
 from app.engine.record import StopRecord
 from tests.fakes.fast_loop import run, settle
@@ -573,6 +573,63 @@ def test_an_exit_that_rests_uses_the_positions_that_others_have_just_read() -> N
         rig.broker.fill(BrokerOrderId("1000"))
         await rig.ended(stop)
         assert rig.broker.held[KEY] == 0
+
+    play(script)
+
+
+async def turned_round(rig: Rig) -> Stop:
+    """Its exit rested, and filled when the position had been sold by hand already."""
+    stop = await rig.guard()
+    rig.broker.answers = ["open", *rig.broker.answers]
+    rig.tick(98_900)
+    await asyncio.sleep(1)
+    rig.broker.hold(KEY, 0)
+    rig.broker.fill(next(reversed(rig.broker.book)))
+    return stop
+
+
+def test_an_excess_that_is_taken_back_by_hand_while_the_disk_is_busy_is_not_taken_back_again() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await turned_round(rig)
+        rig.journal.gate = asyncio.Event()
+        await asyncio.sleep(3)
+        by_hand = OrderRequest(ACCOUNT, INFY.id, Side.BUY, 100, Product.MIS, OrderKind.MARKET)
+        rig.broker.fill(rig.broker.accept(by_hand).broker_order_id)
+        await asyncio.sleep(1)
+        await rig.state.read_positions()
+        rig.journal.gate.set()
+        await rig.ended(stop)
+        assert rig.broker.held[KEY] == 0
+
+    assert [request.side for request in play(script).broker.placed] == [Side.SELL]
+
+
+def test_an_excess_that_is_refused_is_asked_for_in_another_kind_and_less_and_less_often() -> None:
+    async def script(rig: Rig) -> None:
+        rig.broker.answers = [refusal("Market orders are not allowed for INFY."), refusal(), *[refusal()] * 1_000]
+        await turned_round(rig)
+        await asyncio.sleep(1_800)
+        sides = [request.side for request in rig.broker.placed]
+        assert (sides.count(Side.SELL), 50 < sides.count(Side.BUY) < 70) == (1, True)
+        kinds_back = kinds([request for request in rig.broker.placed if request.side is Side.BUY])
+        assert kinds_back[:2] == [OrderKind.MARKET, OrderKind.LIMIT]
+
+    play(script)
+
+
+def test_what_is_refused_all_night_is_asked_for_seldom_and_again_as_soon_as_the_market_opens() -> None:
+    async def script(rig: Rig) -> None:
+        await rig.guard()
+        rig.broker.answers = [refusal("Markets are closed right now.")] * 1_000
+        rig.tick(98_900)
+        await asyncio.sleep(2)
+        rig.around.closed = {INFY.id}
+        await asyncio.sleep(3 * 3_600)
+        asked = len(rig.exits)
+        assert 3 * 12 - 1 <= asked < 3 * 12 + 12, "every five minutes, of the 5,000 orders that a day has"
+        rig.around.closed = set()
+        await asyncio.sleep(3)
+        assert len(rig.exits) == asked + 3, "three at once, as when it fired"
 
     play(script)
 

@@ -14,8 +14,9 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
-from app.domain.errors import AppError, Denied, OutcomeUnknown
+from app.domain.errors import AppError, Denied, OutcomeUnknown, Unreachable
 from app.domain.ids import BrokerOrderId, InstrumentId, StopId, Tag
 from app.domain.instrument import Instrument
 from app.domain.money import Price, in_rupees
@@ -240,15 +241,24 @@ class Backstops:
             request = self._request(stop, want, units)
             told = f"{request.side} {units} at {in_rupees(want.trigger, stop.price_scale)}"
             await self._record.keep(self._stops[stop.id], "backstop", told, request)
-            current = self._stops[stop.id]
-            if current.state is not StopState.ARMED or not self._is_watched(stop.id) or self.wanted(current) != want:
-                return  # while the journal wrote, it fired, ended or moved
+            stands = partial(self._stands, stop.id, want)
+            if not stands():
+                return  # while the journal wrote
             lookups = ACKNOWLEDGED_LOOKUPS
             try:
-                await self._orders.send(request, Purpose.PROTECT)
+                await self._orders.send(request, Purpose.PROTECT, stands)
             except OutcomeUnknown:
                 lookups = LOOKUPS
+            except Unreachable:
+                if not stands():
+                    return  # while it waited for its turn, behind exits perhaps: beside its own it would sell twice
+                raise
             await self._seen(stop.id, request.tag or Tag(""), lookups)
+
+    def _stands(self, stop_id: StopId, want: Wanted) -> bool:
+        """Its stop has not fired, ended or moved."""
+        stop = self._stops[stop_id]
+        return stop.state is StopState.ARMED and self._is_watched(stop_id) and self.wanted(stop) == want
 
     def _request(self, stop: Stop, want: Wanted, units: int) -> OrderRequest:
         number = max(self._numbers.get(stop.id, 0) + 1, FIRST_BACKSTOP)

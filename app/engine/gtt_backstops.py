@@ -9,10 +9,10 @@ stop and is an exit like any other. A trigger that the journal does not know is 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
 from app.domain.backstop import RestingState, RestingTrigger
 from app.domain.calendar import ist_date
@@ -252,17 +252,18 @@ class GttBackstops:
         alike = tuple(g.id for g in listed if g.instrument == instrument and as_asked(g.legs) == (leg,))
         now = self._state.clock.now()
         one = RestingTrigger(self._next_tag(stop), stop.id, instrument, leg, RestingState.ASKED, now, alike=alike)
-        one = replace(one, held=await self._position(instrument, leg))
+        one = replace(one, held=await self._book.position(instrument, leg))
         await self._book.ask(one, f"trigger (GTT) {_words(stop, leg)}")
         gone = replace(one, state=RestingState.GONE)
-        current = self._stops[stop.id]
-        if current.state is not StopState.ARMED or not self._is_watched(stop.id) or self._want(current) != leg:
-            self._book.answered(one.tag)  # while the journal wrote, it fired, ended or moved
+        stands = partial(self._stands, stop.id, leg)
+        if not stands():
+            self._book.answered(one.tag)  # while the journal wrote
             await self._book.keep(gone, "backstop not sent", "the stop moved on")
             return
         try:
             request = self._request(stop, leg)
-            number = await self._orders.gtts.place(request, self._known(instrument), purpose=Purpose.PROTECT)
+            place = partial(self._orders.gtts.place, purpose=Purpose.PROTECT, fits=stands)
+            number = await place(request, self._known(instrument))
         except AppError as failure:
             self._book.answered(one.tag)
             if isinstance(failure, OutcomeUnknown) or isinstance(failure.__cause__, OutcomeUnknown):
@@ -270,6 +271,8 @@ class GttBackstops:
                 self._tasks.start(self._ask(one.tag), f"was the trigger of {stop.id} placed")
             else:
                 await self._book.keep(gone, "backstop refused", str(failure))
+                if not stands():
+                    return  # while it waited for its turn
             raise
         self._book.answered(one.tag)
         if self._book[one.tag].state is RestingState.ASKED:
@@ -277,12 +280,10 @@ class GttBackstops:
                 replace(one, gtt=number, state=RestingState.RESTING), "backstop rests", f"GTT {number}"
             )
 
-    async def _position(self, instrument: InstrumentId, leg: GttLeg) -> int | None:
-        """Units of the position; on another day they tell what it has sold. None: not known, and nothing waits."""
-        if self._book.held(instrument, leg) is None:
-            with contextlib.suppress(AppError):  # with the next list, then
-                await self._state.read_positions()
-        return self._book.held(instrument, leg)
+    def _stands(self, stop_id: StopId, leg: GttLeg) -> bool:
+        """Its stop has not fired, ended or moved."""
+        stop = self._stops[stop_id]
+        return stop.state is StopState.ARMED and self._is_watched(stop_id) and self._want(stop) == leg
 
     async def _ask(self, tag: Tag) -> None:
         """Until the list has shown it, or that can be ruled out."""

@@ -5,6 +5,7 @@ together. A trigger that the journal does not know is somebody else's. Loop thre
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -122,6 +123,14 @@ class TriggerBook:
         if reading is None or not reading.knows(key) or not reading.lists(key):
             return None
         return reading.quantity(key) * -leg.side.sign
+
+    async def position(self, instrument: InstrumentId, leg: GttLeg) -> int | None:
+        """The same, read where it is not known; on another day it tells what a trigger has sold. None: not known, and
+        nothing waits."""
+        if self.held(instrument, leg) is None:
+            with contextlib.suppress(AppError):  # with the next list, then
+                await self._state.read_positions()
+        return self.held(instrument, leg)
 
     def acts(self, stop: StopId) -> bool:
         """One behind it has fired, and what it sent has filled, or may."""

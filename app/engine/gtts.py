@@ -73,10 +73,19 @@ class GttOrders:
             handler(listed, began)
         return listed
 
-    async def place(self, request: GttRequest, instrument: Instrument, *, purpose: Purpose = Purpose.MANUAL) -> GttId:
-        """Sent once. When nobody answered, the list says whether it is there.
+    async def place(
+        self,
+        request: GttRequest,
+        instrument: Instrument,
+        *,
+        purpose: Purpose = Purpose.MANUAL,
+        fits: Callable[[], bool] = lambda: True,
+    ) -> GttId:
+        """Sent once. When nobody answered, the list says whether it is there. `fits`: whether it is still wanted when
+        its turn has come.
 
-        Raises Denied (nothing waits at the broker), Rejected, OutcomeUnknown when the list could not be read either.
+        Raises Denied (nothing waits at the broker), Rejected, OutcomeUnknown when the list could not be read either,
+        Unreachable where it does not fit.
         """
         check_gtt(request, instrument)
         if purpose not in (Purpose.EXIT, Purpose.PROTECT):
@@ -85,7 +94,7 @@ class GttOrders:
         words = gtt_words(request, instrument)
         await self._journal.audit(self._entry(request.account, "new", "submitted", words))
         try:
-            number = await self._wire.place_gtt(request, purpose)
+            number = await self._wire.place_gtt(request, purpose, fits)
         except OutcomeUnknown as failure:
             number = await self._find(request, before, failure)
         except AppError as failure:

@@ -134,10 +134,11 @@ class OrderWire:
         await self.queue.turn(purpose, placing=False)
         await self._noticing(self._live().cancel(order))
 
-    async def place_gtt(self, request: GttRequest, purpose: Purpose) -> GttId:
+    async def place_gtt(self, request: GttRequest, purpose: Purpose, fits: Callable[[], bool] = lambda: True) -> GttId:
         """The same of a trigger that rests at the broker."""
         self._triggers()
         await self.queue.turn(purpose, placing=False)
+        _require(fits)
         return await self._noticing(self._triggers().place_gtt(request))
 
     async def modify_gtt(self, gtt: GttId, request: GttRequest, purpose: Purpose) -> None:

@@ -216,6 +216,41 @@ def test_what_could_turn_the_position_round_waits_for_no_crowd(what: str) -> Non
     play(script)
 
 
+def test_a_backstop_that_waits_for_its_turn_is_not_sent_beside_the_exit_of_its_stop() -> None:
+    async def script(rig: Rig) -> None:
+        rig.broker.hold(KEY, 100)
+        await rig.state.read_positions()
+        exits = [asyncio.ensure_future(rig.orders.wire.queue.turn(Purpose.EXIT, placing=True)) for _ in range(20)]
+        await settle()
+        stop = await rig.engine.arm(KEY, StopPlan(99_000, backstop=DISTANCE))
+        await asyncio.sleep(1)
+        rig.tick(98_900)
+        await rig.ended(stop)
+        await asyncio.sleep(5)
+        assert all(one.done() for one in exits)
+        assert len(rig.broker.placed) == 1
+        assert rig.alarms == []
+
+    play(script)
+
+
+def test_a_backstop_that_waits_while_its_stop_is_moved_is_sent_where_the_stop_is() -> None:
+    async def script(rig: Rig) -> None:
+        rig.broker.hold(KEY, 100)
+        await rig.state.read_positions()
+        exits = [asyncio.ensure_future(rig.orders.wire.queue.turn(Purpose.EXIT, placing=True)) for _ in range(20)]
+        await settle()
+        stop = await rig.engine.arm(KEY, StopPlan(99_000, backstop=DISTANCE))
+        await asyncio.sleep(1)
+        await rig.engine.move(stop.id, 99_500)
+        await asyncio.sleep(5)
+        assert all(one.done() for one in exits)
+        assert [request.trigger_price for request in rig.broker.placed] == [98_500]
+        assert rig.alarms == []
+
+    play(script)
+
+
 def test_a_refused_backstop_is_said_and_asked_for_again_only_when_the_stop_moves() -> None:
     async def script(rig: Rig) -> None:
         rig.broker.answers = [refusal("Insufficient funds. Required margin is 1 but available margin is 0.")]

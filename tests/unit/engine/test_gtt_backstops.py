@@ -15,10 +15,11 @@ from app.domain.errors import OutcomeUnknown, SessionExpired, Unreachable
 from app.domain.gtt import Gtt, GttLeg, GttRequest, GttStatus
 from app.domain.ids import BrokerOrderId, GttId, StopId, Tag
 from app.domain.instrument import Product
-from app.domain.order import OrderKind, OrderStatus, Side
+from app.domain.order import OrderKind, OrderStatus, Purpose, Side
 from app.domain.stop import Stop, StopPlan, StopState, is_triggered
 from app.engine.backstop_plan import BUDGET, Nothing, step
 from app.engine.gtt_plan import Delete, Rewrite, Write, found, next_action
+from tests.fakes.fast_loop import settle
 from tests.fakes.trading import INFY, KEY, FakeBroker, Rig, refusal
 from tests.fakes.triggers import MADE_AT
 from tests.unit.engine.rigged import play_quoted as play
@@ -168,6 +169,23 @@ def test_no_trigger_outlives_its_stop(how: str) -> None:
     rig = play(script)
     assert rig.alarms == []
     assert rig.journal.told.count("backstop taken back") == 1
+
+
+def test_one_that_waits_for_its_turn_is_not_sent_behind_a_stop_that_has_fired() -> None:
+    async def script(rig: Rig) -> None:
+        rig.broker.hold(SHARES, 100)
+        await rig.state.read_positions()
+        exits = [asyncio.ensure_future(rig.orders.wire.queue.turn(Purpose.EXIT, placing=True)) for _ in range(20)]
+        await settle()
+        stop = await rig.engine.arm(SHARES, StopPlan(99_000, backstop=DISTANCE))
+        await asyncio.sleep(1)
+        rig.tick(98_900)
+        await rig.ended(stop)
+        await asyncio.sleep(5)
+        assert all(one.done() for one in exits)
+        assert rig.broker.asked == []
+
+    assert play(script).alarms == []
 
 
 def test_one_that_is_not_ours_is_never_touched() -> None:

@@ -32,8 +32,8 @@ from app.engine.volley import Gate, Load
 from app.engine.watch import SECOND, Counts, Shot, Watch, WatchTable
 from app.runtime.clock import Clock
 
-FINEST_SCALE = 10_000
-"""Minor units a rupee of the most finely priced contracts."""
+FINEST_SCALE = 10_000_000
+"""Minor units a rupee of the most finely priced contracts, those on currencies (`brokers.rows`)."""
 DOUBT_SECONDS = 1.0
 """After a price beyond the level that may be from before the arming."""
 

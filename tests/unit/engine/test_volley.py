@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 
 from app.brokers.base import ExitReply
 from app.domain.ids import InstrumentId, StopId, Tag
-from app.domain.instrument import Instrument
+from app.domain.instrument import Exchange, Instrument, InstrumentKind, Product, Segment
 from app.domain.money import Price
 from app.domain.order import OrderKind, OrderRequest, Side
+from app.domain.portfolio import PositionKey
 from app.domain.stop import StopState, exit_tag
 from app.engine.volley import HELD_BY_LINE, HELD_BY_RATE, Entry, Load, Volley
 from tests.fakes.fast_loop import run, settle
-from tests.fakes.trading import ACCOUNT, INFY, KEY, FakePrepared, Rig
+from tests.fakes.trading import ACCOUNT, INFY, KEY, FakePrepared, Rig, position
 
 
 class Line:
@@ -109,6 +110,26 @@ def test_what_waits_goes_by_the_money_behind_it() -> None:
             volley.fire(Entry(load(number, units), 100, 1, 1))
         await asyncio.sleep(5)
         assert [int(tag[:12]) for _, tag in line.fired] == [0, 2, 3, 1]
+
+    run(scene())
+
+
+def test_an_exit_on_a_currency_goes_by_the_money_behind_it_too() -> None:
+    dollar = replace(
+        INFY, id=InstrumentId("CDS:USDINR26DECFUT"), token=9, exchange=Exchange.CDS, segment=Segment.CURRENCY,
+        kind=InstrumentKind.FUTURE, tick_size=25_000, price_scale=10_000_000,
+    )  # fmt: skip
+    key = PositionKey(ACCOUNT, dollar.id, Product.NRML)
+
+    async def scene() -> None:
+        rig = Rig(instruments={INFY.id: INFY, dollar.id: dollar})
+        rig.broker.rows = [replace(position(key, 10, 850_000_000), multiplier=1_000)]
+        await rig.guard(quantity=1)
+        stop = await rig.guard(key, 10, 840_000_000)
+        rig.engine.check([(INFY.token, 98_900, 0, 1_800_000_000), (9, 839_000_000, 0, 1_800_000_000)], 1)
+        await rig.ended(stop)
+        assert [request.instrument for request, _ in rig.line.fired] == [dollar.id, INFY.id], "₹8,39,000 before ₹989"
+        await rig.tasks.stop()
 
     run(scene())
 

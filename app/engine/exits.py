@@ -179,8 +179,7 @@ class ExitFollower:
         return None if gone and moves else mine
 
     def _view(self) -> ExitView:
-        now = self._loop_time()
-        attempts = self._attempts
+        now, attempts = self._loop_time(), self._attempts
         return ExitView(
             side=self.stop.side,
             quantity=self.stop.quantity,
@@ -387,6 +386,7 @@ class ExitFollower:
         self.stop = replace(
             self.stop,
             state=StopState.CLOSED,
+            quantity=max(self.stop.quantity, self._attempts.closed),  # after a restart more than this came too late
             closed_at=self._state.clock.now(),
             exit_average=self._attempts.average,
             exit_order=exits[-1].broker_order_id if exits else self.stop.exit_order,

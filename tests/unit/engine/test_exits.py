@@ -744,6 +744,32 @@ def test_a_late_order_that_nobody_tells_of_is_found_and_taken_back_within_second
     assert any("late exit order" in alarm for alarm in play(script).alarms)
 
 
+def test_what_a_stop_closed_beyond_its_units_is_no_late_exit_after_a_restart() -> None:
+    """The trader bought more while it left, and has sold short since."""
+
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        rig.broker.answers = ["open"]
+        rig.tick(98_900)
+        await asyncio.sleep(1)
+        more = OrderRequest(ACCOUNT, INFY.id, Side.BUY, 50, Product.MIS, OrderKind.MARKET)
+        rig.broker.fill(rig.broker.accept(more).broker_order_id)
+        rig.broker.fill(BrokerOrderId("1000"))
+        await rig.ended(stop)
+        assert rig.broker.held[KEY] == 0
+        rig.broker.hold(KEY, -75)
+        rig.log_out()
+        again = Rig(rig.broker, rig.journal)
+        again.engine.adopt(rig.journal.stops[stop.id])
+        await again.state.read_orders()
+        await asyncio.sleep(20)
+        assert rig.broker.held[KEY] == -75
+        assert again.alarms == []
+        await again.tasks.stop()
+
+    play(script)
+
+
 def test_a_late_order_does_not_close_a_position_that_came_afterwards() -> None:
     async def script(rig: Rig) -> None:
         stop = await rig.guard()

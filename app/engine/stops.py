@@ -68,6 +68,8 @@ class StopEngine:
         self._orders = orders
         self._record = StopRecord(journal, state.clock, publish)
         self._instrument = instrument
+        self._listed: dict[InstrumentId, Instrument] = {}
+        """As last listed: what a later list leaves out is still what stops guard, and leaves as it always did."""
         self._last_price = last_price
         self.polled: Callable[[InstrumentId], Price | None] = _nothing
         """A price that was asked for because the feed is silent: newer than its last."""
@@ -369,9 +371,10 @@ class StopEngine:
     # -- helpers -------------------------------------------------------------------------------------------------------
 
     def _known(self, instrument: InstrumentId) -> Instrument:
-        found = self._instrument(instrument)
+        found = self._instrument(instrument) or self._listed.get(instrument)
         if found is None:
             raise Denied(f"{instrument} is not in the instrument list.", "Refresh the instruments.")
+        self._listed[instrument] = found
         return found
 
     def _trades(self, instrument: InstrumentId) -> bool:

@@ -744,6 +744,26 @@ def test_a_late_order_that_nobody_tells_of_is_found_and_taken_back_within_second
     assert any("late exit order" in alarm for alarm in play(script).alarms)
 
 
+def test_a_contract_that_the_next_list_leaves_out_is_followed_on_and_holds_up_no_other_exit() -> None:
+    key = PositionKey(ACCOUNT, OPTION.id, Product.NRML)
+
+    async def script(rig: Rig) -> None:
+        stop, other = await rig.guard(), await rig.guard(key, 1_000, 4_000)
+        rig.engine._instrument = {INFY.id: INFY}.get
+        rig.broker.hold(key, 500)
+        rig.broker.answers = ["open"]
+        rig.tick(98_900)
+        await settle()
+        rig.broker.fill(BrokerOrderId("1000"))
+        await rig.ended(stop, 5)
+        assert rig.of(other).quantity == 500
+        rig.tick(3_900, OPTION.token)
+        await rig.ended(other)
+        assert rig.broker.held == {KEY: 0, key: 0}
+
+    play(script)
+
+
 def test_what_a_stop_closed_beyond_its_units_is_no_late_exit_after_a_restart() -> None:
     """The trader bought more while it left, and has sold short since."""
 

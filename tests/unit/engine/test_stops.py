@@ -666,6 +666,7 @@ def test_an_exit_whose_instrument_is_gone_is_said_aloud() -> None:
     async def script(rig: Rig) -> None:
         await rig.guard()
         rig.engine._instrument = lambda _: None
+        rig.engine._listed.clear()
         rig.tick(98_900)
         await settle()
 

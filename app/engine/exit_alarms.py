@@ -103,6 +103,15 @@ def call(
     return Call(cause, _way_out(held_by), detail, _NOT_THROUGH, _ours(held_by), numbers)
 
 
+def left_over(stop: Stop, symbol: str, orders: Iterable[Order]) -> Call | None:
+    """The position is closed, and so are the units that the trader's own open orders were for. None: there are none."""
+    held_by = holders(orders, stop)
+    if not held_by:
+        return None
+    cause = f"{symbol} is closed, and an order of your own would open a position the other way."
+    return Call(cause, "Cancel it unless you want that.", _named(held_by, stop), "left over", _ours(held_by))
+
+
 def _ours(held_by: list[Order]) -> BrokerOrderId | None:
     return next((order.broker_order_id for order in held_by if placed_here(order)), None)
 

@@ -18,6 +18,7 @@ from app.domain.instrument import Instrument
 from app.domain.money import Price, in_rupees
 from app.domain.stop import FiredBy, Stop, StopState, is_backstop
 from app.engine.account import AccountState
+from app.engine.exit_alarms import left_over
 from app.engine.exit_plan import cut
 from app.engine.exits import ExitFollower
 from app.engine.flight import FlightRecorder
@@ -259,8 +260,18 @@ class Firing:
         if self.flights is not None:
             self.flights.ended(stop, flat=self._stops[stop].state is StopState.CLOSED)
         self.settled[stop] = follower.settled
+        self._tell_left_over(self._stops[stop], follower.instrument.symbol)
         if self.on_settled is not None:
             self.on_settled(stop)
+
+    def _tell_left_over(self, stop: Stop, symbol: str) -> None:
+        """The trader's own orders on units that are not there any more."""
+        reading = self._state.reading
+        if reading is None or not reading.knows(stop.key) or reading.quantity(stop.key):
+            return
+        told = left_over(stop, symbol, self._state.orders.of(stop.key))
+        if told is not None:
+            self._record.alarm(stop, told.cause, told.next_step, told.detail, key=told.key, order=told.order)
 
     async def _look_out(self) -> None:
         """For an attempt that was given up and may reach the broker yet: its news may be lost as its answer was."""

@@ -146,9 +146,9 @@ def test_an_order_of_the_traders_own_that_holds_the_shares_is_named_with_the_way
         await rig.ended(stop)
 
     rig = play(script)
-    alarms = [event for event in rig.events if isinstance(event, Noticed) and event.level is Level.ALARM]
+    *alarms, left_over = [e for e in rig.events if isinstance(e, Noticed) and e.level is Level.ALARM]
     assert [alarm.next_step for alarm in alarms if not alarm.next_step.startswith(told)] == []
-    assert {alarm.order for alarm in alarms} == {button}
+    assert {alarm.order for alarm in (*alarms, left_over)} == {button}
     for alarm in alarms:
         assert "Check holdings for entity account" in alarm.cause
         assert alarm.cause.endswith("Your own order on these units is open: SELL 100 at 1,200.00 (order 77).")
@@ -742,6 +742,29 @@ def test_a_late_order_that_nobody_tells_of_is_found_and_taken_back_within_second
         assert rig.broker.held[KEY] == 0
 
     assert any("late exit order" in alarm for alarm in play(script).alarms)
+
+
+@pytest.mark.parametrize("left", [0, 50])
+def test_an_order_of_the_traders_own_that_outlives_the_position_is_named(left: int) -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard(quantity=100 + left)
+        await rig.engine.change(stop.id, StopPlan(99_000, quantity=100))
+        target = OrderRequest(
+            ACCOUNT, INFY.id, Side.SELL, 100, Product.MIS, OrderKind.LIMIT, 110_000, tag=Tag("M0123456789ABC")
+        )
+        theirs = rig.broker.accept(target).broker_order_id
+        rig.tick(98_900)
+        await rig.ended(stop)
+        await settle()
+        told = [e for e in rig.events if isinstance(e, Noticed) and e.level is Level.ALARM]
+        if left:
+            assert told == [], "it may be for these"
+        else:
+            assert "would open a position the other way" in told[0].cause
+            assert "SELL 100 at 1,100.00" in told[0].cause
+            assert told[0].order == theirs
+
+    play(script)
 
 
 def test_a_contract_that_the_next_list_leaves_out_is_followed_on_and_holds_up_no_other_exit() -> None:

@@ -60,6 +60,7 @@ class ExitPrice:
     def changed(self, order: BrokerOrderId) -> None:
         """An order got another price."""
         self._changes[order] = self._changes.get(order, 0) + 1
+        self._narrow = min(self._narrow, NARROWEST)  # it was taken where it is: from here on it follows the market
 
     def changes_left(self, live: Collection[BrokerOrderId], used: Mapping[BrokerOrderId, int]) -> int:
         """How often these may still be priced anew. `used`: all changes of each order; a backstop has been changed

@@ -266,6 +266,23 @@ def test_a_circuit_limit_that_nobody_names_is_approached() -> None:
     assert [request.price for request in rig.exits] == [None, 98_840, 98_900, 98_900, 98_900]
 
 
+def test_an_exit_that_was_taken_at_the_last_price_follows_the_market_once_the_circuit_limit_is_widened() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        rig.broker.answers = [*[refusal("The price is outside the circuit limits.")] * 3, "open"]
+        rig.tick(98_900)
+        await asyncio.sleep(3)
+        rig.last[INFY.id] = 98_000
+        while not rig.broker.priced:
+            await asyncio.sleep(0.1)
+        number, price = rig.broker.priced[-1]
+        assert (price or 0) < 98_000, "at the last price it would trail a market that falls"
+        rig.broker.fill(number)
+        await rig.ended(stop)
+
+    play(script)
+
+
 def test_an_exit_above_a_freeze_quantity_that_nobody_names_goes_out_in_ever_smaller_orders() -> None:
     async def script(rig: Rig) -> None:
         stop = await rig.guard(quantity=250)

@@ -169,14 +169,14 @@ class ExitFollower:
     @property
     def _own_position(self) -> int | None:
         """What of the position is this stop's, as far as it is known. Shares that do not trade may be on their way into
-        a holding: that they are gone is believed where our own exits have sold them."""
+        a holding: that they are gone is believed where orders have sold them."""
         position, closed = self._seen.current, self._attempts.closed
         if position is None:
             return None
         mine = self._own(self.stop, position, closed)
-        gone = mine * -self.stop.side.sign <= 0 and closed < self.stop.quantity
-        moves = self.stop.key.product in DELIVERED and not self._trades()
-        return None if gone and moves else mine
+        sold = closed >= self.stop.quantity or self._attempts.overtaken
+        moves = self.stop.key.product in DELIVERED and not (sold or self._trades())
+        return None if moves and mine * -self.stop.side.sign <= 0 else mine
 
     def _view(self) -> ExitView:
         now, attempts = self._loop_time(), self._attempts

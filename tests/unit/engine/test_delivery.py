@@ -11,7 +11,7 @@ import pytest
 from app.domain.errors import Denied, Unreachable
 from app.domain.ids import BrokerOrderId
 from app.domain.instrument import Product
-from app.domain.order import OrderStatus, Side
+from app.domain.order import OrderKind, OrderRequest, OrderStatus, Side
 from app.domain.portfolio import Holding
 from app.domain.stop import FiredBy, Stop, StopPlan, StopState
 from app.engine.delivery import opening_units, unreleased
@@ -169,6 +169,23 @@ def test_an_exit_of_shares_that_is_left_over_at_the_close_goes_on_in_the_morning
         rig.around.closed = set()
         await rig.ended(stop)
         assert sum(o.filled_quantity for o in rig.broker.book.values()) == 100
+
+    play(script)
+
+
+def test_an_exit_of_shares_that_are_sold_by_hand_in_the_closing_auction_is_taken_back() -> None:
+    async def script(rig: Rig) -> None:
+        await see(rig, day=100)
+        stop = await rig.engine.arm(SHARES, StopPlan(99_000))
+        rig.broker.answers = ["open"]
+        rig.tick(98_900)
+        await asyncio.sleep(2)
+        rig.around.closed = {INFY.id}
+        by_hand = OrderRequest(KEY.account, INFY.id, Side.SELL, 100, Product.CNC, OrderKind.LIMIT, 98_000)
+        rig.broker.fill(rig.broker.accept(by_hand).broker_order_id)
+        await rig.ended(stop, 5)
+        assert rig.broker.cancelled == ["1000"]
+        assert rig.broker.held[SHARES] == 0
 
     play(script)
 

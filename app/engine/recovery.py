@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from app.domain.errors import AppError, Denied, SessionExpired
 from app.domain.events import Event, Level, Noticed
 from app.domain.order import Order
-from app.domain.stop import Stop, StopState
+from app.domain.stop import Stop, StopState, is_triggered
 from app.engine.account import AccountState, PositionReading
 from app.engine.exit_plan import LOOKUP_SPACING
 from app.engine.late import rests_behind
@@ -81,8 +81,14 @@ async def _round(state: AccountState, engine: StopEngine, publish: Callable[[Eve
 
 
 def _exits(state: AccountState, stop: Stop) -> list[Order]:
-    """What the broker lists of its exits, of this run or one before."""
-    return [order for order in state.orders.of(stop.id) if not rests_behind(order)]
+    """What the broker lists of its exits, of this run or one before. A trigger's (GTT) order that came to nothing is
+    none: that it fired is no reason of the stop's own."""
+    return [
+        order
+        for order in state.orders.of(stop.id)
+        if not rests_behind(order)
+        and not (is_triggered(order.tag) and order.status.is_final and not order.filled_quantity)
+    ]
 
 
 async def _settle(

@@ -396,6 +396,27 @@ def test_a_trigger_that_fires_by_itself_closes_the_stop() -> None:
     assert "trigger fired" in rig.journal.told
 
 
+def test_one_that_fired_while_we_were_away_and_was_refused_sells_nothing() -> None:
+    """The price is above the stop again: it is watched on."""
+
+    async def script(rig: Rig) -> None:
+        stop = await guarded(rig)
+        number = the_one(rig).id
+        rig.log_out()
+        rig.broker.finish(rig.broker.reach(number) or BrokerOrderId(""), OrderStatus.REJECTED)
+        again = await next_run(rig, stop)
+        await asyncio.sleep(5)
+        assert again.of(stop).state is StopState.ARMED
+        assert rig.broker.placed == []
+        assert the_one(again).legs[0].trigger == 98_000, "and there is another behind it"
+        again.tick(98_900)
+        await again.ended(stop)
+        assert rig.broker.held[SHARES] == 0
+        await again.tasks.stop()
+
+    play(script)
+
+
 def test_what_it_sent_is_priced_anew_until_it_fills() -> None:
     async def script(rig: Rig) -> None:
         stop = await guarded(rig)

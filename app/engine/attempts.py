@@ -68,15 +68,17 @@ class Attempts:
         """When an order was last sent or priced."""
         self._last: Mapping[Tag, int] = {}
         """Of the last attempt."""
+        self._last_side = side
         self.overtaken = False
-        """Since the last attempt began, somebody else has closed some of the position, or an earlier one turned up."""
+        """Since the last attempt began, somebody else has done some of what it does, or an earlier one turned up."""
 
-    def sent(self, tags: Mapping[Tag, int]) -> None:
-        """An attempt was written to the wire (or waits for a connection of the exit line): units by tag."""
+    def sent(self, tags: Mapping[Tag, int], side: Side | None = None) -> None:
+        """An attempt was written to the wire (or waits for a connection of the exit line): units by tag. `side`: where
+        it takes back what was closed twice."""
         # The stream may have told of it before the follower was there.
         self._in_flight = {tag: units for tag, units in tags.items() if not self._seen(tag)}
         self._unresolved.clear()
-        self._last, self.overtaken = tags, False
+        self._last, self._last_side, self.overtaken = tags, side or self._side, False
         self.refused = None
         self.acted_at = self._now()
 
@@ -148,7 +150,7 @@ class Attempts:
         self._others[order.broker_order_id] = order.filled_quantity
         filled = order.filled_quantity > before
         # What another stop of the position closes is its own share.
-        self.overtaken |= filled and order.side is self._side and stop_of_tag(order.tag) is None
+        self.overtaken |= filled and order.side is self._last_side and stop_of_tag(order.tag) is None
         return filled
 
     def knows(self, number: BrokerOrderId) -> bool:

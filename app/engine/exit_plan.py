@@ -126,9 +126,14 @@ class CancelOrders:
 class SquareOffExcess:
     """Our exits sold more than there was: buy it back (or the other way round), with an alarm."""
 
-    quantity: int
+    sizes: tuple[int, ...]
     side: Side
     kind: OrderKind = OrderKind.MARKET
+
+    @property
+    def quantity(self) -> int:
+        """Units in all."""
+        return sum(self.sizes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,7 +313,7 @@ def _settle(view: ExitView, position: int) -> Step:
             return Close(sold)  # turned round by somebody else's order; nothing of ours to take back
         if max(view.turned_for, view.position_age) < LOOKUP_SPACING:
             return Wait("the position seems to have turned round")
-        return SquareOffExcess(cut(excess, view.slice_size)[0], view.side.opposite, _kind(view))
+        return SquareOffExcess(cut(excess, view.slice_size), view.side.opposite, _kind(view))
     if view.cleanup:
         return Close(sold)  # a position that came after the stop is not the stop's to close
     left = view.quantity - filled

@@ -266,20 +266,27 @@ class ExitFollower:
             await self._wait(min(LOOK_SECONDS, self._pace.wait))
             return  # what was read may be old by now
         live = self._attempts.live
-        self.stop = replace(self.stop, attempt=self.stop.attempt + 1)
-        requests = [
-            exit_request(self.stop, units, step.kind, number=number) for number, units in enumerate(step.sizes, 1)
-        ]
-        told = f"{self.stop.attempt}: {' + '.join(map(str, step.sizes))} {step.kind}, {step.reason}"
-        await self._save("attempt", told, *requests)
+        requests = await self._write_down(step, self.stop.side, "attempt", step.reason)
         if self._attempts.live - live or not self._holds(self._seen.current, step.quantity):
             return  # while the journal wrote, a late order or a smaller position turned up: decide again
-        self._kind = step.kind
         self._pace.sent()
-        price = self._limit(self.stop.side) if step.kind is OrderKind.LIMIT else None
-        self._attempts.sent({self.stop.tag(n): units for n, units in enumerate(step.sizes, 1)})
+        await self._leave(requests)
+
+    async def _write_down(self, step: Send | SquareOffExcess, side: Side, what: str, why: str) -> list[OrderRequest]:
+        """The next attempt's orders, durable when this returns."""
+        self.stop = replace(self.stop, attempt=self.stop.attempt + 1)
+        requests = [exit_request(self.stop, units, step.kind, side, number=n) for n, units in enumerate(step.sizes, 1)]
+        told = f"{self.stop.attempt}: {side} {' + '.join(map(str, step.sizes))} {step.kind}, {why}"
+        await self._save(what, told, *requests)
+        return requests
+
+    async def _leave(self, requests: list[OrderRequest]) -> None:
+        """One after the other, as long as what is left of them fits the position."""
+        side, self._kind = requests[0].side, requests[0].kind
+        price = self._limit(side) if self._kind is OrderKind.LIMIT else None
+        self._attempts.sent({Tag(one.tag or ""): one.quantity for one in requests}, side)
         for sent, request in enumerate(requests):
-            fits = partial(self._fits, sum(step.sizes[sent:]))
+            fits = partial(self._fits, sum(one.quantity for one in requests[sent:]), side)
             line = self._line() if fits() else None
             if line is None or not self._orders.fire(
                 line, line.prepare(request, self.stop.price_scale), self.replied, price
@@ -300,10 +307,10 @@ class ExitFollower:
             self.replied(ExitReply(Tag(order.tag or ""), number if failure is None else None, failure, 0, 0))
         await self._wait(LOOK_SECONDS)
 
-    def _holds(self, position: int | None, quantity: int) -> bool:
-        """Of such a position, what is this stop's is large enough for an exit of this quantity (F4)."""
+    def _holds(self, position: int | None, quantity: int, side: Side | None = None) -> bool:
+        """What is this stop's of a position is large enough for so much (F4). `side`: of what takes it back."""
         held = None if position is None else self._own(self.stop, position, self._attempts.closed)
-        return held is not None and held * -self.stop.side.sign >= quantity
+        return held is not None and held * -(side or self.stop.side).sign >= quantity
 
     def _tell_why(self, step: Send) -> None:
         """Calls the trader where an exit did not do its work."""
@@ -319,12 +326,12 @@ class ExitFollower:
     def _tell(self, told: Call) -> None:
         self._record.alarm(self.stop, told.cause, told.next_step, told.detail, key=told.key, order=told.order)
 
-    def _fits(self, left: int) -> bool:
+    def _fits(self, left: int, side: Side) -> bool:
         """So many units of an attempt are not out yet, and the long way takes a while for each order: whether they are
         there still. Our own fills change nothing."""
-        return not self._attempts.overtaken and self._holds(self._seen.quantity, left)
+        return not self._attempts.overtaken and self._holds(self._seen.quantity, left, side)
 
-    async def _place(self, request: OrderRequest, fits: Callable[[], bool] = lambda: True) -> None:
+    async def _place(self, request: OrderRequest, fits: Callable[[], bool]) -> None:
         """The long way, when no connection of the exit line is ready."""
         tag = request.tag or Tag("")
         try:
@@ -351,11 +358,13 @@ class ExitFollower:
 
     async def _cancel(self, step: CancelOrders) -> None:
         self._record.note(self.stop, "cancelling", f"{', '.join(step.orders)}: {step.reason}")
-        for order in step.orders:
-            with contextlib.suppress(Rejected):  # filled meanwhile: the next look tells
-                await self._orders.cancel(order, purpose=Purpose.EXIT)
+        await asyncio.gather(*map(self._end, step.orders))  # one that is not answered keeps no other working
         self._attempts.acted_at = self._loop_time()
         await self._wait(LOOK_SECONDS)
+
+    async def _end(self, order: BrokerOrderId) -> None:
+        with contextlib.suppress(Rejected):  # filled meanwhile: the next look tells
+            await self._orders.cancel(order, purpose=Purpose.EXIT)
 
     async def _square_off_excess(self, step: SquareOffExcess) -> None:
         """Two exits crossed on the wire (F4): the excess goes back, loudly, and is followed like an exit."""
@@ -365,20 +374,11 @@ class ExitFollower:
         if self._pace.wait:
             await self._wait(min(LOOK_SECONDS, self._pace.wait))
             return
-        self.stop = replace(self.stop, attempt=self.stop.attempt + 1)
-        price = self._limit(step.side) if step.kind is OrderKind.LIMIT else None
-        request = replace(exit_request(self.stop, step.quantity, step.kind, step.side), price=price)
-        await self._save("excess", f"{step.side} {step.quantity}", request)
-        if not self._is_turned(step.quantity):
+        requests = await self._write_down(step, step.side, "excess", "it was closed twice")
+        if not self._holds(self._seen.current, step.quantity, step.side):
             return  # while the journal wrote, somebody took it back: decide again
-        self._kind = step.kind
         self._pace.excess_sent(again=bool(self._attempts.refused or self._price.refusal))
-        self._attempts.sent({self.stop.tag(): step.quantity})
-        await self._place(request, partial(self._is_turned, step.quantity))
-
-    def _is_turned(self, quantity: int) -> bool:
-        """By so much still."""
-        return (self._own_position or 0) * self.stop.side.sign >= quantity
+        await self._leave(requests)
 
     async def _close(self, step: Close) -> None:
         exits = self._attempts.exits

@@ -123,7 +123,7 @@ def test_a_live_exit_without_a_position_is_cancelled() -> None:
 def test_a_double_exit_is_squared_off() -> None:
     both = (order(OrderStatus.FILLED, 100, 1), order(OrderStatus.FILLED, 100, 2))
     step = next_step(replace(LONG, orders=both, position=-100, position_age=2.0))
-    assert step == SquareOffExcess(100, Side.BUY)
+    assert step == SquareOffExcess((100,), Side.BUY)
 
 
 statuses: st.SearchStrategy[OrderStatus] = st.sampled_from([s for s in OrderStatus if s is not OrderStatus.DENIED])

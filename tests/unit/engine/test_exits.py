@@ -650,6 +650,47 @@ def test_what_is_refused_all_night_is_asked_for_seldom_and_again_as_soon_as_the_
     play(script)
 
 
+def test_an_excess_above_the_freeze_quantity_goes_back_at_once_too() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard(quantity=250)
+        freeze = refusal("Quantity 250 is above the freeze quantity 100.")
+        rig.broker.answers = [freeze, "open", "open", "open"]
+        rig.tick(98_900)
+        await asyncio.sleep(1)
+        rig.broker.hold(KEY, 0)
+        for order in tuple(rig.broker.book):
+            rig.broker.fill(order)
+        await asyncio.sleep(1.5)
+        assert rig.broker.held[KEY] == 0, "turned round no longer than two seconds"
+        await rig.ended(stop)
+        assert rig.broker.held[KEY] == 0
+
+    assert [r.quantity for r in play(script).broker.placed if r.side is Side.BUY] == [100, 100, 50]
+
+
+def test_a_cancel_that_nobody_answers_keeps_no_other_order_of_the_exit_working() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard(quantity=200)
+        rig.broker.answers = [refusal("Quantity 200 is above the freeze quantity 100."), "open", "open"]
+        rig.tick(98_900)
+        await asyncio.sleep(1)
+        answer, first = rig.broker.cancel, next(iter(rig.broker.book))
+
+        async def slowly(order: BrokerOrderId) -> None:
+            if order == first:
+                await asyncio.sleep(7)
+            await answer(order)
+
+        rig.broker.cancel = slowly  # type: ignore[method-assign]
+        rig.broker.hold(KEY, 0)
+        await rig.state.read_positions()
+        await asyncio.sleep(2)
+        assert [order.status.is_final for order in rig.broker.book.values()] == [False, True]
+        await rig.ended(stop)
+
+    play(script)
+
+
 def test_an_excess_of_two_exits_of_one_position_goes_back_once() -> None:
     async def script(rig: Rig) -> None:
         first = await rig.guard()

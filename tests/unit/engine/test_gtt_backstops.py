@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from app.domain.backstop import RestingState, RestingTrigger
 from app.domain.coverage import Protection, coverage_of
 from app.domain.errors import OutcomeUnknown, SessionExpired, Unreachable
+from app.domain.events import Level, Noticed
 from app.domain.gtt import Gtt, GttLeg, GttRequest, GttStatus
 from app.domain.ids import BrokerOrderId, GttId, StopId, Tag
 from app.domain.instrument import Product
@@ -409,6 +410,9 @@ def test_one_that_fired_while_we_were_away_and_was_refused_sells_nothing() -> No
         assert again.of(stop).state is StopState.ARMED
         assert rig.broker.placed == []
         assert the_one(again).legs[0].trigger == 98_000, "and there is another behind it"
+        assert [e.title for e in again.events if isinstance(e, Noticed) and e.level is Level.ALARM] == [
+            "A trigger (GTT) behind a stop has fired, and the broker refused its order"
+        ]
         again.tick(98_900)
         await again.ended(stop)
         assert rig.broker.held[SHARES] == 0

@@ -68,6 +68,8 @@ class Restated:
             self._record.note(stop, "close differs", f"{self._told(stop, close)}; the broker's record shows the move")
             if isinstance(watch.mind, FirstTick):
                 watch.mind.release()
+                if self.watching is not None:
+                    self.watching.look_now(watch)
             return
         if self.watching is None or self.watching.of(stop.id) is not watch or watch.fired:
             return

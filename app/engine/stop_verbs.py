@@ -21,6 +21,7 @@ from app.domain.stop import FiredBy, Stop, StopPlan, StopState, TriggerSource
 from app.engine.account import AccountState
 from app.engine.arming import deny_holding, deny_plan, fresh_stop, open_position
 from app.engine.delivery import DELIVERED
+from app.engine.first_tick import must_look
 from app.engine.furnish import deny_levels_of
 from app.engine.grouped import Grouped
 from app.engine.keeper import Keeper, levelled
@@ -111,7 +112,8 @@ class StopVerbs:
             # A moved stop is armed anew: what the price did before is no reason to fire at the new level.
             now = self._state.clock.now()
             moved = replace(stop, quantity=quantity, plan=plan, trigger=plan.trigger, best=None, armed_at=now)
-            moved = replace(moved, seen_price=last or None, seen_at=now)
+            if not must_look(stop, instrument, now):  # else the price that is known is of another day still
+                moved = replace(moved, seen_price=last or None, seen_at=now)
             # Where something else of the plan changes, what the trail has won is kept.
             keeps = plan.trigger == stop.plan.trigger and plan.source is stop.plan.source
             if keeps:

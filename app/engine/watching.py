@@ -272,10 +272,15 @@ class Watching:
         asyncio.get_running_loop().call_later(DOUBT_SECONDS, self._settle_doubt, watch)
 
     def _settle_doubt(self, watch: Watch) -> None:
-        """The second of the arming is over: what the price is now decides. A quiet instrument may not tick for long."""
-        last = self._last_price(watch.instrument)
+        """The second of the arming is over."""
+        self.look_now(watch, watch.armed_at // SECOND + 1)
+
+    def look_now(self, watch: Watch, seconds: int | None = None) -> None:
+        """What the price is now decides: ticks were not looked at meanwhile, and a quiet instrument may not tick for
+        long."""
+        last, at = self._last_price(watch.instrument), seconds or self._clock.now() // SECOND
         if self._table is not None and self._watches.get(watch.stop_id) is watch.main and last is not None:
-            self._table.check([(watch.token, last, 0, watch.armed_at // SECOND + 1)], perf_counter_ns())
+            self._table.check([(watch.token, last, 0, at)], perf_counter_ns())
 
     def _changed(self) -> None:
         """Told once for all that changes in one turn of the loop: a hundred stops may fire at once."""

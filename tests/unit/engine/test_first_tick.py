@@ -93,6 +93,53 @@ def test_a_move_that_the_record_shows_is_no_restatement() -> None:
     play(script)
 
 
+def test_a_price_beyond_the_level_waits_for_the_record_and_for_no_further_tick() -> None:
+    """The same of an instrument that does not tick again for long."""
+
+    async def script(rig: Rig) -> None:
+        again, stop = await next_day(rig)
+        seen_at = again.of(stop).seen_at
+        again.around.recorded_at = lambda at: 100_000 if at == seen_at else 95_000
+        show(again, 94_900, 95_000)
+        again.last[INFY.id] = 94_900
+        await asyncio.sleep(1)
+        assert len(again.exits) == 1
+        await again.tasks.stop()
+
+    play(script)
+
+
+def test_a_stop_that_is_moved_before_the_opening_is_looked_at_all_the_same() -> None:
+    """What is known then is the price of another day."""
+
+    async def script(rig: Rig) -> None:
+        again, stop = await next_day(rig)
+        again.last[INFY.id] = 100_000
+        await again.engine.move(stop.id, 99_500)
+        show(again, 50_000, 50_100)
+        await asyncio.sleep(1)
+        assert again.exits == []
+        assert again.of(stop).state is StopState.SUSPENDED
+        await again.tasks.stop()
+
+    play(script)
+
+
+def test_a_stop_that_is_moved_after_its_first_tick_watches_at_once() -> None:
+    async def script(rig: Rig) -> None:
+        again, stop = await next_day(rig)
+        show(again, 100_000, 100_000)
+        again.last[INFY.id] = 100_000
+        await settle()
+        await again.engine.move(stop.id, 99_500)
+        assert again.engine.rich.tokens() == {}
+        again.tick(99_500, seconds=LATER)
+        assert len(again.exits) == 1
+        await again.tasks.stop()
+
+    play(script)
+
+
 @pytest.mark.parametrize("record", [50_000, None])
 def test_a_record_that_explains_nothing_suspends(record: int | None) -> None:
     async def script(rig: Rig) -> None:

@@ -210,11 +210,11 @@ def test_a_doubtful_price_of_a_session_that_has_ended_is_forgotten() -> None:
 def test_a_moved_stop_fires_at_its_new_level_and_only_on_later_ticks() -> None:
     async def script(rig: Rig) -> None:
         stop = await rig.guard()
-        rig.clock.set(1_750_000_000 * 10**9)
+        rig.clock.set(1_700_005_000 * 10**9)
         moved = await rig.engine.move(stop.id, 98_000)
         assert rig.journal.stops[stop.id].trigger == 98_000
         rig.tick(98_500)
-        rig.tick(97_000, seconds=1_740_000_000)
+        rig.tick(97_000, seconds=1_700_004_000)
         await settle()
         assert rig.exits == []
         rig.tick(98_000)

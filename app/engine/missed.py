@@ -44,7 +44,8 @@ class MissedTrades:
         for stop in stops:
             level = before.levels.get(stop.id)
             price = None if level is None else _beyond(stop, level, before, tick)
-            if price is not None and not stop.is_hit(tick.last_price):
+            # Also by the level of now: the trader may have moved it away.
+            if price and stop.is_hit(price) and not stop.is_hit(tick.last_price):
                 self._missed(stop, tick, price)
 
     def forget(self) -> None:

@@ -74,6 +74,18 @@ def test_a_low_from_before_the_stop_was_armed_or_tightened_is_none_of_its_busine
     assert fresh.see(tick(105, 98, 110, 70)) == []
 
 
+def test_a_low_between_the_old_level_and_the_one_that_the_trader_has_moved_to_is_none_either() -> None:
+    scene = Scene(stop(Side.SELL, 100))
+    scene.see(tick(105, 101, 110, 50))
+    scene.armed = replace(scene.armed, trigger=95)
+    assert scene.see(tick(105, 99, 110, 60)) == []
+    assert scene.see(tick(105, 95, 110, 70)) == [95]
+
+
+def test_a_low_of_nought_is_no_trade() -> None:
+    assert Scene(stop(Side.SELL, 100)).see(tick(105, 101, 110, 50), tick(105, 0, 110, 60)) == []
+
+
 def test_a_stop_that_looks_at_more_than_the_last_price_is_left_to_its_own_judgement() -> None:
     scene = Scene(stop(Side.SELL, 100, TriggerSource.DOUBLE_LAST))
     assert scene.see(tick(105, 101, 110, 50), tick(105, 99, 110, 60)) == []

@@ -202,7 +202,7 @@ class Lane:
         self.data_at = time.monotonic()
         if self.data_at - self._connected_at > SILENT_SECONDS:
             self._calm = 1  # not the first answer: prices move
-        if self.state is not FeedState.LIVE:
+        if self._connected and self.state is not FeedState.LIVE:  # else `connected` has the books read first
             self._become(FeedState.LIVE)
         self._hub.taken(self._feed, payload, received_at)
 

@@ -307,6 +307,23 @@ def test_a_lost_connection_comes_back_and_has_the_books_read_again() -> None:
     play(script)
 
 
+def test_prices_that_come_before_the_order_updates_do_not_keep_the_books_from_being_read() -> None:
+    """Where those have a socket of their own, `connected` comes when both stand."""
+
+    async def script(scene: Scene) -> None:
+        scene.want("stops", 3)
+        lane = scene.wires[0].sink
+        lane.disconnected(Unreachable("gone"))
+        before = scene.reconciled
+        scene.wires[0].price(3, 100)
+        lane.connected()
+        assert scene.reconciled == before + 1
+        scene.wires[0].price(3, 101)
+        assert scene.hub.live
+
+    play(script)
+
+
 def test_another_connection_gives_way_where_the_stops_one_is_refused_for_their_number() -> None:
     async def script(scene: Scene) -> None:
         scene.want("stops", 3)

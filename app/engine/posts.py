@@ -75,7 +75,8 @@ class Posts:
                 await self._state.known_since_fills(key)
 
     def rewatch(self, stop: Stop) -> None:
-        """The same stop with a fresh watch, as on the morning of another day."""
+        """The same stop with a fresh watch, as on the morning of another day, where its levels are now."""
+        stop = self.where_it_is(stop)
         self.start(stop, self.fresh(stop))
 
     def start(self, stop: Stop, watch: Watch) -> None:

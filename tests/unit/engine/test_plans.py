@@ -645,6 +645,21 @@ def test_a_future_that_is_listed_after_the_stop_was_armed_stands_in_all_the_same
     assert len(play(script).exits) == 1
 
 
+def test_what_a_trail_has_just_won_is_kept_where_the_stop_is_watched_anew() -> None:
+    async def script(rig: Rig) -> None:
+        trail = Trail(TrailKind.POINTS, Decimal(20_000))
+        stop = await on_index(rig, CALL, 75, 2_480_000, future=None, trail=trail)
+        rig.tick(2_510_000, INDEX.token)
+        rig.around.future = FUTURE
+        rig.engine.listed_anew()
+        await asyncio.sleep(1)
+        assert rig.of(stop).trigger == 2_490_000
+        rig.tick(2_490_000, INDEX.token)
+        await rig.ended(stop)
+
+    assert len(play(script).exits) == 1
+
+
 @pytest.mark.parametrize(("index_speaks", "exits"), [(False, 1), (True, 0)])
 def test_an_index_that_says_nothing_leaves_it_to_the_options_own_price(index_speaks: bool, exits: int) -> None:
     async def script(rig: Rig) -> None:

@@ -107,10 +107,12 @@ class PriceTrouble:
     # -- silence -----------------------------------------------------------------------------------------------------
 
     def _silent(self) -> bool:
+        return self._mute() and self._stops.watching > 0 and self._blind() > 0
+
+    def _mute(self) -> bool:
+        """One that was silent and is dialled anew brings nothing yet."""
         state = self._prices.state
-        # One that is dialled anew brings nothing yet.
-        mute = state in _SILENT or (state is FeedState.CONNECTING and self._silent_since is not None)
-        return mute and self._stops.watching > 0 and self._blind() > 0
+        return state in _SILENT or (state is FeedState.CONNECTING and self._silent_since is not None)
 
     def _blind(self) -> int:
         """Armed stops whose market trades."""
@@ -181,7 +183,7 @@ class PriceTrouble:
 
     def _price(self, instrument: InstrumentId) -> Price | None:
         """What the last quote said, while the feed says nothing."""
-        return self._polled.get(instrument) if self._polled and self._prices.state in _SILENT else None
+        return self._polled.get(instrument) if self._polled and self._mute() else None
 
     # -- trades that no packet showed --------------------------------------------------------------------------------
 

@@ -128,6 +128,18 @@ def test_a_stream_that_is_refused_again_and_again_is_one_alarm() -> None:
     assert titles(rig, Level.INFO)[-1] == "Prices come again"
 
 
+def test_a_quote_that_was_asked_for_stays_the_last_price_while_the_stream_is_dialled_anew() -> None:
+    async def script(rig: Rig, stream: Stream) -> None:
+        await rig.guard()
+        stream.state = FeedState.REFUSED
+        await asyncio.sleep(5)
+        stream.state = FeedState.CONNECTING
+        await asyncio.sleep(1)
+        assert rig.engine.last_price(INFY.id) == 99_500
+
+    play(script, Asked(99_500), polled_fires=True)
+
+
 def test_a_stream_that_is_dialled_for_the_first_time_is_no_silence() -> None:
     async def script(rig: Rig, stream: Stream) -> None:
         await rig.guard()

@@ -48,7 +48,8 @@ class Letters(QObject):
             own = set()
             for part, letter in lettered(dock.widget()):
                 given = not behind and letter not in taken
-                if given and part.isVisible():
+                # One that its form does not show yet too: a choice shows it, with no other field taking the keyboard.
+                if given and part.parentWidget().isVisible():
                     own.add(letter)
                 self._give(part, letter, given=given)
             taken |= own

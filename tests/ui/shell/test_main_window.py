@@ -1031,6 +1031,23 @@ def test_a_letter_of_two_views_belongs_to_the_one_with_the_keyboard(stage: Stage
         stage.until(goes_to(name, other))
 
 
+def test_a_field_that_a_choice_shows_has_its_letter_at_once(stage: Stage, window: MainWindow) -> None:
+    window.activateWindow()
+    (position,) = [p for p in window.facts.open_positions() if p.key == FUTURE]
+    strip = window.positions.strip
+    strip.open_for(position)
+    strip._more.setChecked(True)
+    strip.form.source.setFocus()
+    stage.until(strip.form.source.hasFocus)
+    strip.form.source.setCurrentIndex(1)
+    assert strip.form.wait.isVisible()
+    ticket = [label for label, letter in lettered(window.docks["ticket"].widget()) if letter == "Alt+W"]
+    assert ticket, "both views have it"
+    assert [label.buddy() for label in ticket if isinstance(label, QLabel)] == [None] * len(ticket)
+    QTest.keyClick(strip.form.source, Qt.Key.Key_W, Qt.KeyboardModifier.AltModifier)
+    stage.until(strip.form.wait.hasFocus)
+
+
 def test_short_messages_use_the_same_few_frames_again(stage: Stage, window: MainWindow) -> None:
     toasts = window.toasts
     toasts.clear()

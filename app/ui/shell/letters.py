@@ -49,7 +49,8 @@ class Letters(QObject):
             for part, letter in lettered(dock.widget()):
                 given = not behind and letter not in taken
                 # One that its form does not show yet too: a choice shows it, with no other field taking the keyboard.
-                if given and part.parentWidget().isVisible():
+                form = part.parentWidget()
+                if given and form is not None and form.isVisible():
                     own.add(letter)
                 self._give(part, letter, given=given)
             taken |= own

@@ -8,7 +8,6 @@ from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent
 from PySide6.QtWidgets import QDialog, QHBoxLayout, QMainWindow, QMenuBar, QVBoxLayout, QWidget
 
-from app.domain.events import PreflightDone
 from app.domain.guard import AwayKind, AwayReport, Farewell, Fate
 from app.domain.ids import InstrumentId
 from app.domain.instrument import Instrument
@@ -26,6 +25,8 @@ from app.ui.shell.commands import declare
 from app.ui.shell.docks import BOTTOM, LEFT, RIGHT, Docks, Layout, Place, default_size
 from app.ui.shell.leaving import Leaving
 from app.ui.shell.lock import ScreenLock
+from app.ui.shell.preflight_strip import NAME as PREFLIGHT
+from app.ui.shell.preflight_strip import PreflightStrip
 from app.ui.shell.status_bar import StatusBar, mode_of
 from app.ui.theme import DARK
 from app.ui.views.accounts import AccountsPanel
@@ -300,7 +301,7 @@ class MainWindow(QMainWindow):
         self.docks["notices"].visibilityChanged.connect(self.notices_panel.set_in_sight)
         for news in (self.notices.added, self.notices.changed):
             news.connect(lambda *_: self.docks.count("notices", self.notices.unread))
-        self.bridge.subscribe(PreflightDone, self._on_preflight)
+        PreflightStrip(self.bridge, self.banners, self.facts.named, self.open_preflight)
         self.recovery.told.connect(self._on_returned)
         self.flights.chart_asked.connect(self.show_chart)
         self.stops.exit_asked.connect(self.flights.show_stop)
@@ -322,7 +323,7 @@ class MainWindow(QMainWindow):
 
     def open_preflight(self) -> None:
         """What stands before the market opens."""
-        self.banners.drop("pre-flight")
+        self.banners.drop(PREFLIGHT)
         show_preflight(self.bridge, self, self.accounts.log_in, self.facts.named)
 
     def _on_returned(self, report: AwayReport) -> None:
@@ -346,20 +347,6 @@ class MainWindow(QMainWindow):
     def _show_recovery(self) -> None:
         self.banners.drop("returned")
         self.docks.bring("recovery")
-
-    def _on_preflight(self, event: PreflightDone) -> None:
-        waiting = event.report.open
-        if not waiting:
-            self.banners.drop("pre-flight")
-            return
-        names = self.facts.named(", ".join(finding.name for finding in waiting))
-        self.banners.show_banner(
-            "pre-flight",
-            f"Before the market opens, to see to: {names}.",
-            button="Open pre-flight",
-            do=self.open_preflight,
-            dismissable=True,
-        )
 
     def _show_mode(self) -> None:
         words, role, why = mode_of(list(self.facts.accounts.values()))

@@ -40,6 +40,7 @@ from app.domain.events import (
     Noticed,
     PositionsChanged,
     PositionsUnknown,
+    PreflightDone,
     Returned,
     SessionChanged,
     SessionState,
@@ -47,6 +48,7 @@ from app.domain.events import (
     TicksConflated,
 )
 from app.domain.guard import Absence, AwayKind, AwayLine, AwayReport, Companion, Farewell, Fate
+from app.domain.health import Finding, HealthState, PreflightReport
 from app.domain.ids import AccountId, InstrumentId
 from app.domain.instrument import Product
 from app.domain.order import OrderStatus
@@ -63,6 +65,7 @@ from app.ui.models.table import KEY_ROLE, TONE_ROLE, Key, TableModel, Tone
 from app.ui.shell.letters import lettered
 from app.ui.shell.lock import LOOK_MS
 from app.ui.shell.main_window import MainWindow
+from app.ui.shell.preflight_strip import PreflightStrip
 from app.ui.views.notices import Entry, _when
 from app.ui.views.positions import PositionsPanel
 from app.ui.views.table_view import TableView
@@ -1046,6 +1049,27 @@ def test_a_field_that_a_choice_shows_has_its_letter_at_once(stage: Stage, window
     assert [label.buddy() for label in ticket if isinstance(label, QLabel)] == [None] * len(ticket)
     QTest.keyClick(strip.form.source, Qt.Key.Key_W, Qt.KeyboardModifier.AltModifier)
     stage.until(strip.form.wait.hasFocus)
+
+
+def test_the_strip_of_the_morning_goes_once_all_is_mended(stage: Stage, window: MainWindow) -> None:
+    health = stage.desk.health
+    feed = Finding("feed zerodha-1", HealthState.FAILED, "silent; 1 armed stop gets no prices", "Wait.")
+    health.report = PreflightReport(market.NOW, (feed,))
+    strip = window.findChild(PreflightStrip)
+    assert strip is not None
+    strip._settle.setInterval(0)
+    stage.publish(PreflightDone(replace(health.report, findings=(feed, replace(feed, name="disk")))))
+    stage.until(lambda: window.banners.text_of("pre-flight").endswith("disk."))
+    stage.publish(SessionChanged(market.ACCOUNT, "zerodha", "Asha Rao", SessionState.ACTIVE, paper=False))
+    stage.until(lambda: window.banners.text_of("pre-flight").startswith("Before the market opens, to see to: feed"))
+    stage.until(lambda: "disk" not in window.banners.text_of("pre-flight"))
+    health.report = PreflightReport(market.NOW, (replace(feed, state=HealthState.OK, words="live"),))
+    stage.publish(FeedChanged(market.ACCOUNT, FeedState.LIVE, 200, 11))
+    stage.until(lambda: "pre-flight" not in window.banners.names)
+    looked = len(stage.desk.script.called("preflight"))
+    stage.publish(FeedChanged(market.ACCOUNT, FeedState.SILENT, 12_000, 11))
+    stage.settle()
+    assert len(stage.desk.script.called("preflight")) == looked, "nobody is told, nothing is looked at"
 
 
 def test_short_messages_use_the_same_few_frames_again(stage: Stage, window: MainWindow) -> None:

@@ -92,8 +92,10 @@ class FlattenDesk:
     def _tell(self, report: FlattenReport) -> None:
         """Whoever asked may look elsewhere meanwhile. What is not flat is loud, until another try shows that it is."""
         if report.verified:
-            done = f"{counted(report.cancelled, 'order')} cancelled, {counted(report.exited, 'position')} exited."
-            told = Noticed(Level.INFO, "Verified flat", done, repeat_key="flatten over:all")
+            done = [f"{counted(report.cancelled, 'order')} cancelled", f"{counted(report.exited, 'position')} exited"]
+            done += [f"{counted(report.sold, 'holding')} sold"] if report.sold else []
+            done += [f"{counted(report.deleted, 'trigger')} deleted"] if report.deleted else []
+            told = Noticed(Level.INFO, "Verified flat", f"{', '.join(done)}.", repeat_key="flatten over:all")
         else:
             left = "; ".join(report.not_flat)
             told = Noticed(Level.ALARM, "Not everything is flat", left, "See to it now.", repeat_key="flatten:all")

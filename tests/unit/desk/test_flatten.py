@@ -141,6 +141,23 @@ def test_where_the_market_is_closed_it_says_that_nothing_is_sent_and_touches_no_
     play(script)
 
 
+def test_the_notice_names_the_holdings_and_triggers_that_went_too() -> None:
+    """The dialog may be hidden by then."""
+
+    async def script(rig: Rig) -> None:
+        flattened = FlattenReport((ACCOUNT,), 1, 3, 2, 1, 0, (), (), 2_100)
+        for report, words in (
+            (flattened, "1 order cancelled, 3 positions exited, 2 holdings sold, 1 trigger deleted."),
+            (replace(flattened, sold=0, deleted=0), "1 order cancelled, 3 positions exited."),
+        ):
+            flatten_desk(rig)._tell(report)
+            told = rig.events[-1]
+            assert isinstance(told, Noticed)
+            assert (told.title, told.cause) == ("Verified flat", words)
+
+    play(script)
+
+
 def test_an_account_whose_session_has_died_is_not_flat_because_another_one_is() -> None:
     async def script(rig: Rig) -> None:
         await armed(rig, StopPlan(99_000))

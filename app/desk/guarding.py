@@ -150,6 +150,8 @@ class GuardingDesk:
         self.attendance.beat(armed)
         if pause is not None:
             self._workspace.tasks.start(self._after(pause), "after a pause")
+        if not armed:
+            self._awake_said = ""  # what was refused once is asked for again with the next stop
         busy = self._awake_task is not None and not self._awake_task.done()
         if bool(armed) is not self._awake.held and not self._awake_said and not busy:
             self._awake_task = self._workspace.tasks.start(self._stay_awake(armed), "stay awake")
@@ -190,11 +192,11 @@ class GuardingDesk:
             else:
                 await self._awake.release()
         except AppError as failure:
-            self._awake_said = failure.cause  # once: it will not be different in a second
+            self._awake_said = failure.cause  # it will not be different in a second
             log.info("not kept awake: %s", failure)
             self._workspace.publish(
                 Noticed(
-                    Level.INFO,
+                    Level.WARNING,
                     "This computer may fall asleep while stops are armed",
                     failure.cause,
                     failure.next_step,

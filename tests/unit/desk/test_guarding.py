@@ -13,8 +13,9 @@ from app.desk.companions import Companions
 from app.desk.desk import LocalDesk
 from app.desk.guarding import GuardingDesk
 from app.domain.errors import WrongPassphrase
-from app.domain.events import CompanionsChanged, Event, Noticed
+from app.domain.events import CompanionsChanged, Event, Level, Noticed
 from app.domain.guard import Companion, Farewell, GuardSettings
+from app.runtime.awake import command_for
 from app.runtime.pause import SECOND, Pause, PauseWatch, Reading
 from app.runtime.secret import Secret
 from app.vault.keystore import Keystore
@@ -149,10 +150,19 @@ async def test_a_computer_that_may_fall_asleep_is_said_to_once(
         guard.beat(2)
         if guard._awake_task is not None:
             await guard._awake_task
-    assert [event.title for event in told if isinstance(event, Noticed)] == [
-        "This computer may fall asleep while stops are armed"
-    ]
+    asleep = "This computer may fall asleep while stops are armed"
+    assert [(event.level, event.title) for event in told if isinstance(event, Noticed)] == [(Level.WARNING, asleep)]
     assert (await guard.view()).awake
+
+    inhibitor = tmp_path / command_for(sys.platform, "")[0]
+    inhibitor.write_text("#!/bin/sh\nexec /bin/cat\n")
+    inhibitor.chmod(0o700)
+    for armed in (0, 1):  # the next stop
+        guard.beat(armed)
+        await guard._awake_task
+    assert guard._awake.held
+    assert not (await guard.view()).awake
+    await guard.close(0)
 
 
 async def test_after_a_pause_the_absence_is_told(

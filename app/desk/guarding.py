@@ -157,8 +157,11 @@ class GuardingDesk:
             self._awake_task = self._workspace.tasks.start(self._stay_awake(armed), "stay awake")
 
     def on_gap(self, event: FeedGap) -> None:
-        """Prices of an account are back."""
-        if self._workspace.is_open and self._workspace.account(event.account).stops.armed:
+        """Prices of an account are back. Within their silence every stop may have left."""
+        if not self._workspace.is_open:
+            return
+        stops = self._workspace.account(event.account).stops
+        if stops.armed or any((stop.closed_at or stop.fired_at or 0) >= event.since for stop in stops.stops):
             self._workspace.tasks.start(self.attendance.gap(event), "after a gap")
 
     async def close(self, armed: int) -> None:

@@ -150,11 +150,11 @@ class PriceTrouble:
         if not self._told:
             return
         self._told = False
-        if self._prices.state is FeedState.LIVE:
-            self._publish(
-                Noticed(Level.INFO, "Prices come again", "Stops decide again.", "", self._account,
-                        f"silent over:{self._account}")
-            )  # fmt: skip
+        title, cause = "Prices come again", "Stops decide again."
+        if self._prices.state is not FeedState.LIVE:  # what was blind has left, or its market has closed
+            title, cause = "No stop is blind any more", "None that is armed is in a market that trades now."
+        key = f"silent over:{self._account}"
+        self._publish(Noticed(Level.INFO, title, cause, "", self._account, key))
 
     # -- quotes that are asked for -----------------------------------------------------------------------------------
 

@@ -258,7 +258,7 @@ class Firing:
         if follower.gave_up:
             self._tasks.start(self._look_out(), f"late exits of stop {stop}")
         if self.flights is not None:
-            self.flights.ended(stop, flat=self._stops[stop].state is StopState.CLOSED)
+            self.flights.ended(self._stops[stop])
         self.settled[stop] = follower.settled
         self._tell_left_over(self._stops[stop], follower.instrument.symbol)
         if self.on_settled is not None:

@@ -18,7 +18,7 @@ from app.domain.ids import BrokerOrderId, StopId, Tag
 from app.domain.money import Price, grouped, said_money, said_price
 from app.domain.order import Order, Side
 from app.domain.portfolio import PositionKey
-from app.domain.stop import FiredBy, Stop, TriggerSource
+from app.domain.stop import FiredBy, Stop, StopState, TriggerSource
 from app.engine.account import AccountState
 from app.engine.volley import HELD_BY_BACKSTOP, HELD_BY_RATE, Load
 from app.engine.watch import Shot
@@ -103,15 +103,17 @@ class FlightRecorder:
             words = f"order {reply.order}" if reply.error is None else str(reply.error)
             found.marks.append(FlightMark(_us(found, reply.replied_ns), FlightStep.ANSWERED, words=words))
 
-    def ended(self, stop: StopId, *, flat: bool) -> None:
+    def ended(self, stop: Stop) -> None:
         """Nothing more will be done about it."""
-        found = self._open.pop(stop, None)
-        if found is not None:
-            if flat:
+        found = self._open.pop(stop.id, None)
+        if found is None:
+            told = _hit_there(stop)
+        else:
+            if stop.state is StopState.CLOSED:
                 found.marks.append(FlightMark(_us(found, perf_counter_ns()), FlightStep.FLAT))
             told = _hit(self._save(found))
-            if told is not None:
-                self._publish(told)
+        if told is not None:
+            self._publish(told)
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
@@ -232,6 +234,22 @@ def _hit(flight: Flight) -> Noticed | None:
         f"{done} {grouped(units)} at {said_price(average, flight.price_scale)} (level {level}{cost}).",
         account=flight.account,
         repeat_key=f"{flight.stop}:hit",
+    )
+
+
+def _hit_there(stop: Stop) -> Noticed | None:
+    """The same of one that left without an order from here: by its backstop or its trigger, while prices failed, say.
+    None where nothing of it was sold, or where it has left in an earlier run, which is told at the return."""
+    if stop.state is not StopState.CLOSED or stop.fired_at is not None or stop.exit_average is None:
+        return None
+    at = said_price(stop.exit_average, stop.price_scale)
+    level = said_price(stop.trigger, stop.price_scale)
+    return Noticed(
+        Level.INFO,
+        f"{stop.key.instrument}: the stop was hit at the broker",
+        f"{'Sold' if stop.side is Side.SELL else 'Bought'} at {at} by the order that rested there (level {level}).",
+        account=stop.key.account,
+        repeat_key=f"{stop.id}:hit",
     )
 
 

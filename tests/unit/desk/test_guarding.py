@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,8 +14,9 @@ from app.desk.companions import Companions
 from app.desk.desk import LocalDesk
 from app.desk.guarding import GuardingDesk
 from app.domain.errors import WrongPassphrase
-from app.domain.events import CompanionsChanged, Event, Level, Noticed
+from app.domain.events import CompanionsChanged, Event, FeedGap, Level, Noticed
 from app.domain.guard import Companion, Farewell, GuardSettings
+from app.domain.ids import AccountId
 from app.runtime.awake import command_for
 from app.runtime.pause import SECOND, Pause, PauseWatch, Reading
 from app.runtime.secret import Secret
@@ -159,7 +161,8 @@ async def test_a_computer_that_may_fall_asleep_is_said_to_once(
     inhibitor.chmod(0o700)
     for armed in (0, 1):  # the next stop
         guard.beat(armed)
-        await guard._awake_task
+        if guard._awake_task is not None:
+            await guard._awake_task
     assert guard._awake.held
     assert not (await guard.view()).awake
     await guard.close(0)
@@ -196,3 +199,22 @@ async def test_the_screen_is_unlocked_by_the_passphrase_alone(desk: LocalDesk) -
     with pytest.raises(WrongPassphrase):
         await desk.guard.unlock_screen(Secret("not this"))
     await desk.guard.unlock_screen(PASSPHRASE)
+
+
+@pytest.mark.parametrize(("armed", "closed_at", "told"), [(1, None, 1), (0, 70, 1), (0, 50, 0)])
+async def test_a_silence_within_which_every_stop_has_left_is_told_of(
+    desk: LocalDesk, companions: Companions, monkeypatch: pytest.MonkeyPatch, armed: int, closed_at: int, told: int
+) -> None:
+    guard = window(desk, companions)
+    gone = SimpleNamespace(closed_at=closed_at, fired_at=None)
+    account = SimpleNamespace(stops=SimpleNamespace(armed=armed, stops=[gone]))
+    monkeypatch.setattr(type(desk._workspace), "account", lambda _workspace, _account: account)
+    gaps: list[FeedGap] = []
+
+    async def gap(event: FeedGap) -> None:
+        gaps.append(event)
+
+    monkeypatch.setattr(guard.attendance, "gap", gap)
+    guard.on_gap(FeedGap(AccountId("zerodha-1"), 60, 90, ()))
+    await asyncio.sleep(0)
+    assert len(gaps) == told

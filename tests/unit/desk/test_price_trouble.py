@@ -110,6 +110,23 @@ def test_five_seconds_without_prices_are_one_alarm_and_their_return_is_told() ->
     assert rig.exits == []
 
 
+def test_an_alarm_of_silence_ends_where_no_stop_is_left_that_it_makes_blind() -> None:
+    broker = Asked(100_000)
+
+    async def script(rig: Rig, stream: Stream) -> None:
+        await rig.guard()
+        stream.state = FeedState.SILENT
+        await asyncio.sleep(10)
+        broker.prices[INFY.id] = 98_000
+        await asyncio.sleep(10)
+
+    rig = play(script, broker, polled_fires=True)
+    notices = [event for event in rig.events if isinstance(event, Noticed) and "silent" in event.repeat_key]
+    told = [(notice.level, notice.title) for notice in notices]
+    assert told == [(Level.ALARM, "No prices come"), (Level.INFO, "No stop is blind any more")]
+    assert len(rig.exits) == 1
+
+
 def test_a_stream_that_is_refused_again_and_again_is_one_alarm() -> None:
     """A living session, a stop that is armed, and no price: whose fault it is does not matter."""
 

@@ -10,12 +10,14 @@ import pytest
 from app.domain.events import Level, Noticed
 from app.domain.flight import Flight, FlightStep
 from app.domain.ids import StopId
+from app.domain.money import said_price
 from app.domain.stop import Stop, StopPlan, TriggerSource
 from app.engine.flight import FlightRecorder
 from app.engine.volley import HELD_BY_BACKSTOP, HELD_BY_LINE, HELD_BY_RATE
 from app.engine.watch import Shot
 from tests.fakes.fast_loop import run, settle
 from tests.fakes.trading import KEY, Rig
+from tests.unit.engine.test_backstops import resting, twin
 from tests.unit.engine.test_plans import CALL, FUTURE, INDEX, armed, book, on_index, show
 
 
@@ -79,6 +81,27 @@ def recorded(rig: Rig) -> Flights:
     journal = Flights()
     rig.engine.record_flights(FlightRecorder(rig.state, lambda _: (), str, journal, rig.events.append, rig.tasks))
     return journal
+
+
+def test_a_stop_that_left_at_the_broker_alone_is_told_too() -> None:
+    """Prices fail here, and what rests behind it sells."""
+
+    async def scene() -> None:
+        rig = Rig()
+        journal = recorded(rig)
+        stop = await twin(rig)
+        (order,) = resting(rig)
+        rig.broker.fill(order.broker_order_id)
+        closed = await rig.ended(stop)
+        await rig.tasks.stop()
+        assert closed.exit_average is not None
+        told = [event for event in rig.events if isinstance(event, Noticed) and event.repeat_key == f"{stop.id}:hit"]
+        assert [one.title for one in told] == [f"{KEY.instrument}: the stop was hit at the broker"]
+        price = said_price(closed.exit_average, 100)
+        assert told[0].cause == f"Sold at {price} by the order that rested there (level 990.00)."
+        assert journal.kept == {}, "nothing left from here"
+
+    run(scene())
 
 
 @pytest.mark.parametrize("by", ["index", "future", "its own price"])

@@ -97,6 +97,8 @@ class Attendance:
         self._writing: asyncio.Task[None] | None = None
         self._gaps: list[_Silence] = []
         """Those that are about to be told."""
+        self._partly: set[int] = set()
+        """Absences of which not all is known."""
 
     async def opened(self) -> Absence | None:
         """The files are open: the absence that ends now, where there was one."""
@@ -112,8 +114,10 @@ class Attendance:
             Absence(0, kind, last.at, now, None, since, audit_since=last.line, audit_until=line)
         )
 
-    async def settled(self, absence: Absence) -> None:
-        """Recovery is done: the report is told."""
+    async def settled(self, absence: Absence, *, whole: bool = True) -> None:
+        """Recovery is done: the report is told. Not `whole`: an account whose stops are armed has no session, and what
+        its broker did meanwhile nobody has seen."""
+        (self._partly.discard if whole else self._partly.add)(absence.id)
         self._line = line = await self._workspace.journal.absences.newest_line()
         await self._workspace.journal.absences.settle(absence.id, line)
         self._workspace.publish(Returned(await self._report(replace(absence, audit_settled=line))))
@@ -168,7 +172,11 @@ class Attendance:
         if absence.account is not None:
             lines = [line for line in lines if line[1].account == absence.account]
         known = {stop.id: stop for desk in self._workspace.accounts.values() for stop in desk.stops.stops}
-        return away.report(absence, lines, known)
+        report = away.report(absence, lines, known)
+        if absence.id not in self._partly:
+            return report
+        words = f"{report.headline}; the rest is" if report.lines else "what happened is"
+        return replace(report, headline=f"{words} not known until you log in")
 
     async def _write(self, armed: int, left: str = "") -> None:
         try:

@@ -55,6 +55,8 @@ from app.runtime.helper import Helper
 from app.runtime.loop import Tasks
 
 BEAT_SECONDS = 1.0
+LOOK_SECONDS = 1.0
+"""Between two looks whether an account that waits for its login is watched."""
 P99 = 99
 FIRST_PRICES_SECONDS = 2.0
 """What the first prices after a return do to a stop belongs to the return."""
@@ -222,10 +224,16 @@ class LocalDesk:
     async def _back(self) -> None:
         """What happened while nobody was at this desk is told when its stops are watched again."""
         absence = await self.guard.opened()
-        if absence is not None:
-            await self.ready()
+        if absence is None:
+            return
+        await self.ready()
+        await asyncio.sleep(FIRST_PRICES_SECONDS)
+        if self.waits_for:
+            await self.guard.attendance.settled(absence, whole=False)
+            while self.waits_for:  # noqa: ASYNC110 -- sessions, readings and stops change it, each by itself
+                await asyncio.sleep(LOOK_SECONDS)
             await asyncio.sleep(FIRST_PRICES_SECONDS)
-            await self.guard.attendance.settled(absence)
+        await self.guard.attendance.settled(absence)
 
     async def _keep_schedule(self) -> None:
         await self.session.resumed()  # an account that is about to be logged in is not one without a login

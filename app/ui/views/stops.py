@@ -257,11 +257,15 @@ class StopsPanel(QWidget):
         exiting = sum(stop.state in (StopState.FIRED, StopState.EXITING) for stop in guards)
         armed = [stop for stop in guards if stop.state in (StopState.ARMING, StopState.ARMED)]
         blind = self._facts.blind()
-        risk = sum(at_risk(s, self._facts.last(s.key.instrument), self._multiplier(s)) or 0 for s in armed)
+        risks = [at_risk(s, self._facts.last(s.key.instrument), self._multiplier(s)) for s in armed if s.has_level]
         self._summing.pause = 0 if len(armed) <= _FEW else SUM_MS
         words = f"{len(armed)} armed" if armed else "none armed"
-        if armed:
-            words += f" · {fmt.amount(risk)} at risk"
+        known = [risk for risk in risks if risk is not None]
+        unknown = len(risks) - len(known)  # no price has come yet
+        if armed and (known or not unknown):
+            words += f" · {fmt.amount(sum(known))} at risk"
+        if unknown:
+            words += f" · risk of {unknown} not known"
         if exiting:
             words += f" · {exiting} exiting"
         if blind:

@@ -302,6 +302,13 @@ def test_a_stop_on_its_way_out_is_not_counted_as_armed(stage: Stage, panel: Stop
     stage.until(lambda: text(panel, "stops.summary") == "none armed · 1 exiting")
 
 
+def test_without_a_price_it_is_not_said_that_nothing_is_at_risk(stage: Stage, panel: StopsPanel) -> None:
+    stage.until(lambda: "at risk" in text(panel, "stops.summary"))
+    panel._facts.ticks.clear()
+    panel._show_foot()
+    assert text(panel, "stops.summary").startswith("1 armed · risk of 1 not known")
+
+
 # -- the portfolio stop ------------------------------------------------------------------------------------------------
 
 

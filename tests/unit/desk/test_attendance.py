@@ -11,7 +11,7 @@ import pytest
 from app.desk.attendance import Attendance, Beat, BeatFile
 from app.desk.desk import LocalDesk
 from app.domain.events import AuditEntry, Event, FeedGap, Returned
-from app.domain.guard import AccountGuarding, AwayKind, Farewell, GuardSettings
+from app.domain.guard import Absence, AccountGuarding, AwayKind, Farewell, GuardSettings
 from app.domain.ids import AccountId
 from app.runtime.clock import SECOND
 from app.runtime.pause import Pause
@@ -94,6 +94,26 @@ async def test_a_return_is_told_with_what_the_trail_says(desk: LocalDesk, beats:
     last = beats.read()
     assert last is not None
     assert last.left == "hand over"
+
+
+async def test_what_nobody_could_read_is_not_called_nothing(desk: LocalDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stop is armed, and its account has no session: its backstop may have sold."""
+    monkeypatch.setattr("app.desk.desk.FIRST_PRICES_SECONDS", 0.0)
+    monkeypatch.setattr("app.desk.desk.LOOK_SECONDS", 0.01)
+    waiting = [("zerodha-1 has no session yet.",)] * 5
+    monkeypatch.setattr(type(desk), "waits_for", property(lambda _desk: waiting.pop() if waiting else ()))
+    told: list[str] = []
+    desk.listen(lambda event: told.append(event.report.headline) if isinstance(event, Returned) else None)
+    monkeypatch.setattr(desk.guard, "attendance", Attendance(desk._workspace, window=True))
+    found = await desk._workspace.journal.absences.add(Absence(0, AwayKind.CLOSED, SECOND, 2 * SECOND))
+
+    async def opened() -> Absence:
+        return found
+
+    monkeypatch.setattr(desk.guard, "opened", opened)
+    await desk._back()
+    assert told == ["what happened is not known until you log in", "nothing happened"]
+    assert [report.headline for report in await desk.guard.attendance.reports(10)][:1] == ["nothing happened"]
 
 
 async def test_sleep_and_silence_are_absences_too(desk: LocalDesk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -111,7 +111,7 @@ class FlightRecorder:
         else:
             if stop.state is StopState.CLOSED:
                 found.marks.append(FlightMark(_us(found, perf_counter_ns()), FlightStep.FLAT))
-            told = _hit(self._save(found))
+            told = _hit(self._save(found), stop)
         if told is not None:
             self._publish(told)
 
@@ -216,7 +216,7 @@ _DONE = {
 """What nobody else tells: a portfolio stop has its own words, and a trader knows what was asked for."""
 
 
-def _hit(flight: Flight) -> Noticed | None:
+def _hit(flight: Flight, stop: Stop) -> Noticed | None:
     """What a trader who looked elsewhere is told of an exit that went through; None where its orders closed nothing."""
     fills = [mark for mark in flight.marks if mark.step is FlightStep.FILLED]
     words, units = _DONE.get(FiredBy(flight.why)), flight.filled
@@ -227,7 +227,9 @@ def _hit(flight: Flight) -> Noticed | None:
     cost = "" if flight.slippage is None else f", slippage {said_money(flight.slippage)}"
     level = said_price(flight.level, flight.price_scale)
     if flight.looked is not None and flight.own is not None:
-        level = f"{level} of {flight.looked}, its own last price {said_price(flight.own, flight.price_scale)}"
+        of = stop.plan.underlying or flight.looked
+        by = "" if flight.looked == of else f" by {flight.looked} while that stood still"
+        level = f"{level} of {of}{by}, its own last price {said_price(flight.own, flight.price_scale)}"
     return Noticed(
         Level.INFO,
         f"{flight.instrument}: {words}",

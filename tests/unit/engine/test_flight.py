@@ -135,7 +135,8 @@ def test_an_exit_by_the_underlying_costs_what_the_contract_lost_not_the_distance
         assert (flight.looked, flight.level, flight.price, flight.slippage) == (looked, level, arrived, lost)
         assert rig.of(stop).fired_price == (100_000 if looked else 99_400)
         (told,) = (one for one in rig.events if isinstance(one, Noticed) and one.repeat_key.endswith(":hit"))
-        where = f"level 24,800.00 of {looked}, its own last price 1,000.00, slippage ₹750.00"
+        stood_in = f" by {FUTURE.id} while that stood still" if by == "future" else ""
+        where = f"level 24,800.00 of {INDEX.id}{stood_in}, its own last price 1,000.00, slippage ₹750.00"
         assert told.cause == f"Sold 75 at 990.00 ({where if looked else 'level 995.00, slippage ₹375.00'})."
 
     run(scene())

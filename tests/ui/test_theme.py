@@ -2,8 +2,8 @@ from dataclasses import asdict
 from itertools import product
 
 import pytest
-from PySide6.QtGui import QFontMetricsF, QRawFont
-from PySide6.QtWidgets import QPushButton
+from PySide6.QtGui import QFontMetricsF, QPalette, QRawFont
+from PySide6.QtWidgets import QLabel, QPushButton, QWidget
 from pytestqt.qtbot import QtBot
 
 from app.runtime.paths import resource
@@ -94,3 +94,16 @@ def test_a_role_can_change_while_the_widget_is_shown(qtbot: QtBot) -> None:
 @pytest.mark.parametrize("name", sorted(theme._ICONS))
 def test_every_icon_exists(qtbot: QtBot, name: str) -> None:
     assert not theme.icon(name).pixmap(16, 16).isNull()
+
+
+class QBalloonTip(QWidget):
+    """Named as Qt's own: what the tray says, on its pale ground, where the desktop has no notifications."""
+
+
+def test_what_the_tray_says_can_be_read(qtbot: QtBot) -> None:
+    tip = QBalloonTip()
+    qtbot.addWidget(tip)
+    words = QLabel("No prices come", tip)
+    tip.setStyleSheet(theme.style_sheet())
+    words.ensurePolished()
+    assert theme.contrast(words.palette().color(QPalette.ColorRole.WindowText).name(), "#ffffe1") >= 4.5

@@ -36,7 +36,8 @@ class PositionMark:
     average: float
     """Minor units with fraction: for the line's place alone."""
     average_text: str
-    unrealised: Paise
+    unrealised: Paise | None
+    """None: shares that were sold out of demat, by which nothing is won or lost any more."""
     break_even: Price | None
     product: str
     """With the account before it where several hold the instrument."""
@@ -207,19 +208,16 @@ class Overlay(Layer):
         pane, pen = self._panes.price, self._pen
         labels: list[tuple[float, list[Piece], str]] = []
         for mark in self.positions:
-            way = "LONG" if mark.quantity > 0 else "SHORT"
-            ink = DARK.up if mark.unrealised > 0 else DARK.down if mark.unrealised < 0 else DARK.muted
-            labels.append(
-                (
-                    pane.y(mark.average),
-                    [
-                        Piece(f"{way} {fmt.quantity(abs(mark.quantity), mark.lot_size)}", DARK.position, strong=True),
-                        Piece(f"{mark.product} @ {mark.average_text}", DARK.muted, importance=2),
-                        Piece(fmt.pnl(mark.unrealised), ink, strong=True, importance=1),
-                    ],
-                    DARK.position,
-                )
-            )
+            made = mark.unrealised
+            way = "SOLD" if made is None else "LONG" if mark.quantity > 0 else "SHORT"
+            pieces = [
+                Piece(f"{way} {fmt.quantity(abs(mark.quantity), mark.lot_size)}", DARK.position, strong=True),
+                Piece(f"{mark.product} @ {mark.average_text}", DARK.muted, importance=2),
+            ]
+            if made is not None:
+                ink = DARK.up if made > 0 else DARK.down if made < 0 else DARK.muted
+                pieces.append(Piece(fmt.pnl(made), ink, strong=True, importance=1))
+            labels.append((pane.y(mark.average), pieces, DARK.position))
             if mark.break_even is not None:
                 text = f"Break-even {self.price_text(mark.break_even)}"
                 labels.append((pane.y(mark.break_even), [Piece(text, DARK.break_even)], DARK.border))

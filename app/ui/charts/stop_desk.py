@@ -325,8 +325,8 @@ def _mark(
         instrument.lot_size,
         float(position.average_price * scale),
         fmt.decimal(position.average_price, places),
-        unrealised(position, price),
-        break_even,
+        None if position.sold_shares else unrealised(position, price),
+        None if position.sold_shares else break_even,
         f"{whose} {position.key.product}" if whose else str(position.key.product),
     )
 

@@ -487,6 +487,9 @@ def test_shares_that_were_sold_out_of_demat_are_offered_no_stop(bench: Bench) ->
     bench.stage.desk.script.positions[sold.key] = sold
     bench.stage.publish(PositionsChanged(market.ACCOUNT, (bench.line.position, sold), market.NOW))
     assert len(bench.canvas.overlay.positions) == 2
+    (mark,) = [mark for mark in bench.canvas.overlay.positions if mark.quantity < 0]
+    assert (mark.unrealised, mark.break_even) == (None, None), "nothing is won or lost by them any more"
+    bench.canvas.grab()
     assert [line.key for line in bench.canvas.overlay.stops if not isinstance(line, TargetLine)] == [INFY]
 
 

@@ -310,10 +310,9 @@ class Sessions:
 
     def _watched(self) -> Iterator[Watched]:
         for record in self._workspace.records.values():
-            desk = self._workspace.accounts.get(record.id)
-            if desk is None or record.token_expires_at is None:
+            desk, info = self._workspace.accounts.get(record.id), self._workspace.info(record.broker)
+            if desk is None or info is None or record.token_expires_at is None:
                 continue
-            info = self._workspace.factory(record.broker).info
             armed = (desk.instrument(stop.key.instrument) for stop in desk.stops.stops if not stop.state.is_final)
             facts = TokenFacts(
                 record.state,

@@ -273,7 +273,8 @@ class SyncDesk:
         return replace(plan, on=record.sync_on, every_s=record.sync_every_s, segments=markets)
 
     def _targets(self) -> list[SyncTarget]:
-        return [self._target(desk) for desk in self._workspace.accounts.values()]
+        desks, info = self._workspace.accounts.values(), self._workspace.info
+        return [self._target(desk) for desk in desks if info(self._workspace.record(desk.account).broker) is not None]
 
     def _target(self, desk: AccountDesk) -> SyncTarget:
         record = self._workspace.record(desk.account)

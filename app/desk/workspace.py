@@ -16,7 +16,7 @@ from app.brokers.quote_providers import Providers
 from app.desk.account import AccountDesk
 from app.desk.engine_parts import Trading
 from app.desk.readers import Readers
-from app.domain.broker import BrokerListing, ProviderProblem
+from app.domain.broker import BrokerInfo, BrokerListing, ProviderProblem
 from app.domain.calendar import Calendar
 from app.domain.errors import Denied, SessionExpired, VaultLocked
 from app.domain.events import Event, Level, Noticed
@@ -201,12 +201,17 @@ class Workspace:
                 )
             )
 
-    def title(self, broker: str) -> str:
-        """A broker as it writes itself; by its id where its provider is no longer installed."""
+    def info(self, broker: str) -> BrokerInfo | None:
+        """What a broker is; None where its provider is no longer installed."""
         try:
-            return self.factory(broker).info.title
+            return self.factory(broker).info
         except Denied:
-            return broker.capitalize()
+            return None
+
+    def title(self, broker: str) -> str:
+        """A broker as it writes itself; by its id where nobody knows it."""
+        found = self.info(broker)
+        return broker.capitalize() if found is None else found.title
 
     def account(self, account: AccountId) -> AccountDesk:
         """One account. Raises Denied for an unknown one."""

@@ -9,6 +9,7 @@ import pytest
 
 from app.domain.errors import DiskFull, SessionExpired
 from app.domain.events import Event, Level, Noticed, SessionChanged
+from app.domain.ids import AccountId
 from app.domain.instrument import Exchange, Instrument, Segment
 from tests.fakes.trading import OPTION
 from tests.unit.desk.profiles import make_profile, opened
@@ -67,3 +68,18 @@ async def test_that_a_session_is_dead_is_told_on_a_full_disk_too(
         assert said == ["How an account stands could not be stored", "Stops are blind"]
         *_, told = [event.state for event in heard if isinstance(event, SessionChanged) and event.account == A]
         assert told.dead
+
+
+async def test_an_account_whose_broker_is_no_longer_installed_keeps_no_other_from_being_asked_to_log_in(
+    tmp_path: Path,
+) -> None:
+    await make_profile(tmp_path, 3)
+    async with opened(tmp_path) as desk:
+        workspace, sessions = desk._workspace, desk.session._sessions
+        known = workspace.record(A)
+        gone = replace(known, id=AccountId("elsewhere-1"), broker="elsewhere", token_expires_at=1)
+        await workspace.save(gone)
+        desk.session._add_desk(gone)
+        await workspace.save(replace(known, token_expires_at=1))
+        assert [watched.account for watched in sessions._watched()] == [A]
+        assert A in {target.account for target in desk.sync._targets()}

@@ -9,7 +9,8 @@ Source: Upstox developer documentation, instruments and field patterns.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -100,18 +101,28 @@ class Directory:
         self._by_token: dict[int, Instrument] = {}
         self._tokens: dict[str, int] = {}
         """Of keys that do not say the token themselves: shares and indices."""
+        self.on_renamed: list[Callable[[AbstractSet[int]], None]] = []
+        """Called with the tokens of contracts that a list of today calls by another key: a split gives a share another
+        ISIN."""
 
     def __len__(self) -> int:
         return len(self._by_id)
 
     def learn(self, instruments: Iterable[Instrument]) -> None:
         """Takes contracts up, a part of a list at a time; the newer one of a token stands."""
+        renamed = set()
         for one in instruments:
             if one.key:
+                before = self._by_token.get(one.token)
+                if before is not None and before.key != one.key:
+                    renamed.add(one.token)
                 self._by_id[one.id] = one
                 self._by_token[one.token] = one
                 if self._arithmetic(one.key) != one.token:
                     self._tokens[one.key] = one.token
+        if renamed:
+            for handler in tuple(self.on_renamed):
+                handler(renamed)
 
     def get(self, instrument: InstrumentId) -> Instrument | None:
         """One by our id."""

@@ -15,6 +15,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from urllib.parse import urlsplit
 
 import msgspec
@@ -97,12 +98,15 @@ class UpstoxFeed:
 
     def start(self) -> None:
         """Dials both, and keeps dialling."""
+        self._directory.on_renamed.append(self._renamed)
         if self._with_orders:
             self._order_dial.start()
         self._price_dial.start()
 
     async def stop(self) -> None:
         """Closes the connections and ends. A second call does nothing."""
+        if self._renamed in self._directory.on_renamed:
+            self._directory.on_renamed.remove(self._renamed)
         await self._price_dial.stop()
         await self._order_dial.stop()
 
@@ -136,6 +140,11 @@ class UpstoxFeed:
         if nameless:
             log.info("no key for %d instruments, the first is %d", len(nameless), nameless[0])
         return frozenset(found)
+
+    def _renamed(self, tokens: AbstractSet[int]) -> None:
+        """Under the keys that they were asked for by, nothing comes any more."""
+        for mode, carried in (("full", self._full & tokens), ("ltpc", self._ltpc & tokens)):
+            self._send("sub", mode, self._named(carried))
 
     def set_urgent(self, urgent: bool) -> None:
         """Stops are armed: never back off (E3)."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -98,3 +102,28 @@ async def test_a_contract_without_a_key_is_left_out() -> None:
     feed, tokens = await feed_of(3)
     feed.subscribe([*tokens, 99 << 8 | 2])
     assert feed._full == frozenset(tokens)
+
+
+async def test_a_share_that_the_list_of_today_calls_by_another_key_is_asked_for_by_that(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Stops of before are watched first, and today's list comes beside that: a split gives a share another ISIN."""
+    share = Instrument(
+        InstrumentId("NSE:X"), 25 << 8 | 1, Exchange.NSE, Segment.EQUITY, InstrumentKind.SHARE, "X", 5, 1,
+        key="NSE_EQ|INE000A01018",
+    )  # fmt: skip
+    feed, tokens = await feed_of(3)
+    monkeypatch.setattr(feed._price_dial, "start", lambda: None)
+    monkeypatch.setattr(feed._order_dial, "start", lambda: None)
+    directory, sent = feed._directory, list[Any]()
+    directory.learn([share])
+    feed.start()
+    feed.subscribe([*tokens, share.token])
+    monkeypatch.setattr(feed, "_prices", SimpleNamespace(ready=True, send_binary=sent.append))
+    directory.learn([contract(1), replace(share, key="NSE_EQ|INE000A01026")])
+    (asked,) = [json.loads(data) for data in sent]
+    assert (asked["method"], asked["data"]) == ("sub", {"mode": "full", "instrumentKeys": ["NSE_EQ|INE000A01026"]})
+    assert feed._known[b"NSE_EQ|INE000A01026"] == (share.token, 100)
+    await feed.stop()
+    directory.learn([share])
+    assert len(sent) == 1, "it hears no more"

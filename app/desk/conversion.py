@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from app.brokers.parts import ConversionBroker
 from app.desk.account import AccountDesk
+from app.desk.listed import listed
 from app.desk.patience import READ_SECONDS, soon
 from app.desk.workspace import Workspace
 from app.domain.errors import AppError, Denied, OutcomeUnknown
@@ -39,7 +40,7 @@ async def convert(workspace: Workspace, conversion: Conversion) -> None:
     reading = await desk.state.read_positions()
     held, there = reading.quantity(key), replace(key, product=conversion.to)
     alone = reading.knows(there) and reading.quantity(there) == 0
-    check_conversion(conversion, held, workspace.instrument(key.instrument))
+    check_conversion(conversion, held, listed(desk, key.instrument))
     stops = desk.stops.stops_on(key)
     if any(stop.state is not StopState.ARMED for stop in stops):
         raise Denied("The stop of this position is firing.", "Wait until the position is closed.")

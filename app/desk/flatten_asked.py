@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from app.desk.account import AccountDesk
 from app.desk.flatten_books import counted, sellable
 from app.desk.flatten_messages import FlattenChoice
+from app.desk.listed import listed
 from app.desk.workspace import Workspace
 from app.domain.errors import AppError, Denied
 from app.domain.gtt import Gtt
@@ -97,7 +98,7 @@ async def _sell(work: Work, workspace: Workspace, holding: Holding) -> None:
 
 
 def _sale(desk: AccountDesk, workspace: Workspace, holding: Holding) -> OrderRequest:
-    instrument = workspace.instrument(holding.instrument)
+    instrument = listed(desk, holding.instrument)
     day = to_datetime(desk.clock.now()).date()
     rule = workspace.rules.rule(desk.account.partition("-")[0], instrument, day)
     last = desk.last_price(instrument.id) or holding.last_price

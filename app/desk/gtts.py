@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from app.brokers.parts import GttBroker
 from app.desk.account import AccountDesk
+from app.desk.listed import listed
 from app.desk.workspace import Workspace
 from app.domain.errors import AppError, Denied, NotPermitted
 from app.domain.events import GttsChanged, GttTold, Level, Noticed
@@ -43,7 +44,7 @@ class GttDesk:
         """Sent once. When nobody answered, the list says whether it is there."""
         desk = self._workspace.account(request.account)
         request = await _priced(desk, request)
-        number = await desk.orders.gtts.place(request, self._workspace.instrument(request.instrument))
+        number = await desk.orders.gtts.place(request, listed(desk, request.instrument))
         await self._read_quietly(desk)
         return number
 
@@ -52,7 +53,7 @@ class GttDesk:
         desk = self._workspace.account(request.account)
         request = await _priced(desk, request)
         try:
-            await desk.orders.gtts.modify(gtt, request, self._workspace.instrument(request.instrument))
+            await desk.orders.gtts.modify(gtt, request, listed(desk, request.instrument))
         finally:
             await self._read_quietly(desk)
 

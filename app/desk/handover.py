@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.desk.account import AccountDesk
+from app.desk.listed import listed
 from app.desk.workspace import Workspace
 from app.domain.errors import AppError, BrokerError, Denied
 from app.domain.events import AuditEntry, Level, Noticed
@@ -61,7 +62,7 @@ async def hand_over(workspace: Workspace, desk: AccountDesk) -> Sequence[str]:
 
 
 async def _one(workspace: Workspace, desk: AccountDesk, stop: Stop) -> str:
-    instrument = _checked(workspace, desk, stop)
+    instrument = _checked(desk, stop)
     rule = workspace.rules.rule(desk.account.partition("-")[0], instrument, to_datetime(desk.clock.now()).date())
     if stop.key.product in (Product.CNC, Product.MTF):
         resting = await _trigger(desk, stop, instrument, rule)
@@ -79,7 +80,7 @@ async def _one(workspace: Workspace, desk: AccountDesk, stop: Stop) -> str:
     return resting.words
 
 
-def _checked(workspace: Workspace, desk: AccountDesk, stop: Stop) -> Instrument:
+def _checked(desk: AccountDesk, stop: Stop) -> Instrument:
     """Raises Denied for a stop that no resting order can stand in for."""
     if stop.state is not StopState.ARMED:
         raise Denied(f"It is {stop.state}.", "Wait until it has ended, or settle it in the stops list.")
@@ -87,7 +88,7 @@ def _checked(workspace: Workspace, desk: AccountDesk, stop: Stop) -> Instrument:
         raise Denied("A cover order has its own stop at the broker.", "Disarm ours.")
     if stop.plan.underlying is not None:
         raise Denied("It watches the underlying, which no order at the broker does.", "Disarm it, or set another one.")
-    instrument = workspace.instrument(stop.key.instrument)
+    instrument = listed(desk, stop.key.instrument)
     last = desk.last_price(instrument.id)
     if last is not None and stop.is_hit(last):
         raise Denied("Its price is reached.", "Wait until it has fired.")

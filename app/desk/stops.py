@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 from app.desk.account import AccountDesk
+from app.desk.listed import listed
 from app.desk.messages import AuditLine, BackstopPreview, StopPreview
 from app.desk.workspace import Workspace
 from app.domain.calendar import ist_date
@@ -51,7 +52,7 @@ class StopDesk:
     async def preview(self, position: PositionKey, trigger: Price, backstop: Price | None = None) -> StopPreview:
         """What a stop at a price would mean; `denied` says why it cannot be armed there."""
         desk = self._workspace.account(position.account)
-        instrument = self._workspace.instrument(position.instrument)
+        instrument = listed(desk, position.instrument)
         held = open_position(desk.state.reading, position)
         snapped = to_tick(trigger, instrument.tick_size, Rounding.NEAREST)
         last = desk.last_price(instrument.id) or held.last_price
@@ -82,7 +83,7 @@ class StopDesk:
     def _deny_unreachable(self, desk: AccountDesk, held: Position, trigger: Price, distance: Price | None) -> None:
         """Raises Denied where today's prices end before the backstop: the exchange takes no order there. A trigger
         (GTT) rests over days, each with limits of its own."""
-        instrument = self._workspace.instrument(held.key.instrument)
+        instrument = listed(desk, held.key.instrument)
         plan = StopPlan(trigger, backstop=distance)
         stop = fresh_stop(held, instrument, plan, abs(held.quantity), desk.clock.now(), trigger)
         want = desk.stops.backstops.wanted(stop)
@@ -99,7 +100,7 @@ class StopDesk:
         self, desk: AccountDesk, held: Position, trigger: Price, distance: Price
     ) -> BackstopPreview | None:
         """Where it would rest, and what the broker says that it blocks."""
-        instrument = self._workspace.instrument(held.key.instrument)
+        instrument = listed(desk, held.key.instrument)
         plan = StopPlan(trigger, backstop=distance)
         stop = fresh_stop(held, instrument, plan, abs(held.quantity), desk.clock.now(), trigger)
         want = desk.stops.backstops.wanted(stop)
@@ -119,7 +120,7 @@ class StopDesk:
     async def foresee(self, position: PositionKey, plan: StopPlan) -> StopPreview:
         """What a whole plan would mean. A trigger or target of an underlying has no outcome."""
         desk = self._workspace.account(position.account)
-        instrument = self._workspace.instrument(position.instrument)
+        instrument = listed(desk, position.instrument)
         held = open_position(desk.state.reading, position)
         looks = plan.source is TriggerSource.UNDERLYING
         level = plan.last_trigger or held.last_price if looks else plan.trigger
@@ -132,7 +133,7 @@ class StopDesk:
             if plan.time_exit is not None:
                 found["leaves_at"] = desk.hours.exit_at(instrument, plan.time_exit, desk.clock.now())
             if plan.trail is not None and plan.trail.kind is TrailKind.ATR:
-                looked = self._workspace.instrument(plan.underlying) if looks and plan.underlying else instrument
+                looked = listed(desk, plan.underlying) if looks and plan.underlying else instrument
                 reach = await desk.surroundings.average_range(looked, plan.trail) * Fraction(plan.trail.amount)
                 found["average_range"] = -int(-reach // 1)
             found["denied"] = ""

@@ -11,6 +11,7 @@ from app.analytics.charges import estimate
 from app.brokers.parts import AuthorisationBroker
 from app.desk.account import AccountDesk
 from app.desk.conversion import convert
+from app.desk.listed import listed
 from app.desk.lots import size_of_lot
 from app.desk.messages import OrderPreview
 from app.desk.square_off import square_off
@@ -46,7 +47,7 @@ class TradingDesk:
     async def preview(self, request: OrderRequest) -> OrderPreview:
         """Margin and charges before sending: the broker's figures, or our own estimate when it does not answer."""
         desk = self._workspace.account(request.account)
-        instrument = self._workspace.instrument(request.instrument)
+        instrument = listed(desk, request.instrument)
         last = await self._last_price(desk, instrument.id)
         denied = ""
         try:

@@ -46,11 +46,14 @@ class Converter:
 def at_a_desk(rig: Rig, answer: AppError | None = None, audit: Any = None) -> Workspace:
     journal = rig.journal if audit is None else SimpleNamespace(audit=audit)
     desk = SimpleNamespace(
-        account=ACCOUNT, stops=rig.engine, state=rig.state, clock=rig.clock, broker=Converter(rig, answer)
+        account=ACCOUNT,
+        stops=rig.engine,
+        state=rig.state,
+        clock=rig.clock,
+        broker=Converter(rig, answer),
+        instrument=rig.instruments.get,
     )
-    found = SimpleNamespace(
-        account=lambda account: desk, instrument=rig.instruments.get, journal=journal, publish=rig.events.append
-    )
+    found = SimpleNamespace(account=lambda account: desk, journal=journal, publish=rig.events.append)
     return cast("Workspace", found)
 
 

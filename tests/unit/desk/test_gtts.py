@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import cast
 
@@ -32,7 +33,8 @@ def sent(shown: Price, seen: Price | None, answer: Answer, *, sees: bool = True)
             raise answer
         return {} if answer is None else dict.fromkeys(instruments, answer)
 
-    async def modify(_gtt: GttId, request: GttRequest, _instrument: Instrument) -> None:
+    async def modify(_gtt: GttId, request: GttRequest, instrument: Instrument) -> None:
+        assert instrument is INFY, "as the account's own broker lists it, whatever tick or lot another has"
         gone.append(request)
 
     async def read() -> Sequence[object]:
@@ -42,11 +44,14 @@ def sent(shown: Price, seen: Price | None, answer: Answer, *, sees: bool = True)
         account=ACCOUNT,
         sees=sees,
         last_price=lambda _instrument: seen,
+        instrument=lambda _instrument: INFY,
         broker=SimpleNamespace(last_prices=last_prices),
         orders=SimpleNamespace(gtts=SimpleNamespace(modify=modify, read=read)),
     )
     workspace = SimpleNamespace(
-        account=lambda _account: desk, instrument=lambda _instrument: INFY, publish=lambda _event: None
+        account=lambda _account: desk,
+        instrument=lambda _instrument: replace(INFY, tick_size=10),
+        publish=lambda _event: None,
     )
     desks = GttDesk(cast("Workspace", workspace))
     asyncio.run(desks.modify(GttId("1"), GttRequest(ACCOUNT, INFY.id, shown, (LEG,))))

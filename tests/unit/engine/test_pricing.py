@@ -166,6 +166,7 @@ def test_a_refusal_names_the_circuit_and_the_freeze_quantity() -> None:
     assert high.bounds == Bounds(highest=9_000)
     assert read_refusal("Quantity 2000 is above the freeze quantity 1800 of NIFTY.", 100, 2_000).quantity == 1_800
     assert read_refusal("Order quantity exceeds the freeze quantity.", 100, 2_000).quantity == 1_000
+    assert read_refusal("Quantity is above the freeze quantity 10000 of CRUDEOIL.", 100, 150).quantity == 75, "lots"
 
 
 def test_an_authorisation_tells_its_page() -> None:

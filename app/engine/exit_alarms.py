@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from app.domain.errors import AppError
 from app.domain.ids import BrokerOrderId
 from app.domain.money import said_price
-from app.domain.order import Order
+from app.domain.order import Order, OrderStatus
 from app.domain.origin import placed_here
 from app.domain.portfolio import PositionKey
 from app.domain.stop import Stop, stop_of_tag
@@ -105,7 +105,7 @@ def call(
 
 def left_over(stop: Stop, symbol: str, orders: Iterable[Order]) -> Call | None:
     """The position is closed, and so are the units that the trader's own open orders were for. None: there are none."""
-    held_by = holders(orders, stop)
+    held_by = [order for order in holders(orders, stop) if order.status is not OrderStatus.CANCEL_PENDING]
     if not held_by:
         return None
     cause = f"{symbol} is closed, and an order of your own would open a position the other way."

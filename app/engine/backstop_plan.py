@@ -95,6 +95,12 @@ def wanted(stop: Stop, price_at: Callable[[Price], Price], *, tight: bool = Fals
     return Wanted(trigger, max(price_at(trigger), trigger), stop.quantity)
 
 
+def stands(stop: Stop, want: Wanted | None, trigger: Price, quantity: int) -> bool:
+    """Whether what was asked for may rest there still: its stop guards so much and is before it. Where that has moved
+    meanwhile, it follows in steps like any other. `want`: what is wanted now."""
+    return want is not None and quantity <= want.quantity and (stop.trigger - trigger) * -stop.side.sign > 0
+
+
 def next_action(
     stop: Stop, want: Wanted | None, legs: Sequence[Leg], slice_size: int = 0, *, renewable: bool = True
 ) -> Action:

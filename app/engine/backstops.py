@@ -256,9 +256,10 @@ class Backstops:
             await self._seen(stop.id, request.tag or Tag(""), lookups)
 
     def _stands(self, stop_id: StopId, want: Wanted) -> bool:
-        """Its stop has not fired, ended or moved."""
+        """Its stop has not fired or ended, nor has it moved behind it."""
         stop = self._stops[stop_id]
-        return stop.state is StopState.ARMED and self._is_watched(stop_id) and self.wanted(stop) == want
+        now = self.wanted(stop) if self._is_watched(stop_id) else None
+        return backstop_plan.stands(stop, now, want.trigger, want.quantity)
 
     def _request(self, stop: Stop, want: Wanted, units: int) -> OrderRequest:
         number = max(self._numbers.get(stop.id, 0) + 1, FIRST_BACKSTOP)

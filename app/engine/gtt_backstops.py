@@ -24,7 +24,7 @@ from app.domain.money import Price, in_rupees
 from app.domain.order import Purpose
 from app.domain.stop import FIRST_BACKSTOP, FIRST_TRIGGERED, Stop, StopState
 from app.engine.account import AccountState
-from app.engine.backstop_plan import Nothing, Wanted
+from app.engine.backstop_plan import Nothing, Wanted, stands
 from app.engine.delivery import DELIVERED
 from app.engine.exit_plan import LOOKUP_SPACING, LOOKUPS
 from app.engine.gtt_book import GttJournal, TriggerBook
@@ -255,15 +255,14 @@ class GttBackstops:
         one = replace(one, held=await self._book.position(instrument, leg))
         await self._book.ask(one, f"trigger (GTT) {_words(stop, leg)}")
         gone = replace(one, state=RestingState.GONE)
-        stands = partial(self._stands, stop.id, leg)
-        if not stands():
+        fits = partial(self._stands, stop.id, leg)
+        if not fits():
             self._book.answered(one.tag)  # while the journal wrote
             await self._book.keep(gone, "backstop not sent", "the stop moved on")
             return
         try:
-            request = self._request(stop, leg)
-            place = partial(self._orders.gtts.place, purpose=Purpose.PROTECT, fits=stands)
-            number = await place(request, self._known(instrument))
+            place = partial(self._orders.gtts.place, purpose=Purpose.PROTECT, fits=fits)
+            number = await place(self._request(stop, leg), self._known(instrument))
         except AppError as failure:
             self._book.answered(one.tag)
             if isinstance(failure, OutcomeUnknown) or isinstance(failure.__cause__, OutcomeUnknown):
@@ -271,7 +270,7 @@ class GttBackstops:
                 self._tasks.start(self._ask(one.tag), f"was the trigger of {stop.id} placed")
             else:
                 await self._book.keep(gone, "backstop refused", str(failure))
-                if not stands():
+                if not fits():
                     return  # while it waited for its turn
             raise
         self._book.answered(one.tag)
@@ -281,9 +280,10 @@ class GttBackstops:
             )
 
     def _stands(self, stop_id: StopId, leg: GttLeg) -> bool:
-        """Its stop has not fired, ended or moved."""
+        """Its stop has not fired or ended, nor has it moved behind it."""
         stop = self._stops[stop_id]
-        return stop.state is StopState.ARMED and self._is_watched(stop_id) and self._want(stop) == leg
+        now = self._wanted(stop) if self.takes(stop) and self._is_watched(stop_id) else None
+        return stands(stop, now, leg.trigger, leg.quantity)
 
     async def _ask(self, tag: Tag) -> None:
         """Until the list has shown it, or that can be ruled out."""

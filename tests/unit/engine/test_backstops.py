@@ -234,7 +234,10 @@ def test_a_backstop_that_waits_for_its_turn_is_not_sent_beside_the_exit_of_its_s
     play(script)
 
 
-def test_a_backstop_that_waits_while_its_stop_is_moved_is_sent_where_the_stop_is() -> None:
+@pytest.mark.parametrize(("level", "sent"), [(99_500, [98_000]), (97_500, [96_500])])
+def test_a_backstop_that_waits_while_its_stop_is_moved_rests_behind_it(level: int, sent: list[int]) -> None:
+    """Behind a trail it is sent and follows: asked for anew with every tick it would never be there."""
+
     async def script(rig: Rig) -> None:
         rig.broker.hold(KEY, 100)
         await rig.state.read_positions()
@@ -242,10 +245,11 @@ def test_a_backstop_that_waits_while_its_stop_is_moved_is_sent_where_the_stop_is
         await settle()
         stop = await rig.engine.arm(KEY, StopPlan(99_000, backstop=DISTANCE))
         await asyncio.sleep(1)
-        await rig.engine.move(stop.id, 99_500)
+        await rig.engine.move(stop.id, level)
         await asyncio.sleep(5)
         assert all(one.done() for one in exits)
-        assert [request.trigger_price for request in rig.broker.placed] == [98_500]
+        assert [request.trigger_price for request in rig.broker.placed] == sent
+        assert [order.trigger_price for order in resting(rig)] == [level - DISTANCE]
         assert rig.alarms == []
 
     play(script)

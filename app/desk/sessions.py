@@ -96,7 +96,7 @@ class Sessions:
                 record,
                 user_id=session.user_id,
                 client_name=session.user_name,
-                state=SessionState.PAUSED if record.state is SessionState.PAUSED else SessionState.ACTIVE,
+                state=SessionState.PAUSED if self._is_paused(account) else SessionState.ACTIVE,
                 sealed_token=self._workspace.vault.seal(account, pack(session)),
                 token_issued_at=session.issued_at,
                 token_expires_at=session.expires_at,
@@ -230,10 +230,11 @@ class Sessions:
 
     async def set_state(self, account: AccountId, state: SessionState, reason: str) -> None:
         """Kept and told."""
+        if state in (SessionState.ACTIVE, SessionState.PAUSED):  # at once, whatever the disk takes
+            self._workspace.account(account).orders.bar.set(NoEntries.PAUSED, state is SessionState.PAUSED)
         record = self._workspace.record(account)
         if record.state is not state or record.last_error != reason:
             await self._keep(replace(record, state=state, last_error=reason))
-        self._workspace.account(account).orders.bar.set(NoEntries.PAUSED, state is SessionState.PAUSED)
         self.announce(self._workspace.record(account))
 
     async def _keep(self, record: AccountRecord) -> None:
@@ -261,14 +262,21 @@ class Sessions:
         )
 
     async def _begin(self, account: AccountId, session: Session) -> None:
+        self._is_paused(account)  # before a strategy is taken up
         record = self._workspace.record(account)
         factory = self._workspace.factory(record.broker)
         broker = factory.session(session, self.credentials(record), record.endpoints)
         await self._workspace.list_instruments(broker, record)
         await self._workspace.account(account).begin(session, broker, guard=self._workspace.guarding)
         await self.readers.end(account)
-        paused = self._workspace.record(account).state is SessionState.PAUSED
-        await self.set_state(account, SessionState.PAUSED if paused else SessionState.ACTIVE, "")
+        await self.set_state(account, SessionState.PAUSED if self._is_paused(account) else SessionState.ACTIVE, "")
+
+    def _is_paused(self, account: AccountId) -> bool:
+        """By hand. A session that dies, or cannot be taken up at once, ends no pause: who paused, resumes."""
+        bar = self._workspace.account(account).orders.bar
+        if self._workspace.record(account).state is SessionState.PAUSED:
+            bar.set(NoEntries.PAUSED, True)
+        return bar.stands(NoEntries.PAUSED)
 
     async def pause(self, account: AccountId) -> None:
         """No sync by itself and no new order from now on; stops and exits go on. Raises Denied when not logged in."""
@@ -278,10 +286,11 @@ class Sessions:
 
     async def go_on(self, account: AccountId) -> None:
         """Ends a pause. Raises Denied when it is not paused."""
-        if self._workspace.record(account).state is not SessionState.PAUSED:
+        if not self._is_paused(account):
             raise Denied("The account is not paused.")
-        active = self._workspace.account(account).active
-        await self.set_state(account, SessionState.ACTIVE if active else SessionState.EXPIRED, "")
+        desk = self._workspace.account(account)
+        await self.set_state(account, SessionState.ACTIVE if desk.active else SessionState.EXPIRED, "")
+        desk.orders.bar.set(NoEntries.PAUSED, False)
 
     def _stored(self, record: AccountRecord) -> Session | None:
         tokens = self._tokens(record) if record.token_expires_at is not None else None

@@ -365,9 +365,14 @@ class AccountState:
             return await read
         except SessionExpired as failure:
             # A late answer about the session before says nothing about this one.
-            if self.on_session_dead is not None and session is self._session:
-                self.on_session_dead(failure)
+            if session is self._session:
+                self.session_died(failure)
             raise
+
+    def session_died(self, failure: SessionExpired) -> None:
+        """The broker says so."""
+        if self.on_session_dead is not None:
+            self.on_session_dead(failure)
 
 
 def _no_shares() -> bool:

@@ -30,6 +30,7 @@ from app.domain.portfolio import Position, PositionKey
 from app.domain.stop import FiredBy, stop_of_tag
 from app.engine import day_words
 from app.engine.account import AccountState
+from app.engine.entry_bar import closes
 from app.engine.orders import OrderManager
 from app.engine.stops import StopEngine
 from app.runtime.clock import SECOND
@@ -125,10 +126,7 @@ class DayGuard:
         stop = self._roll()
         if stop.halted is None and not self._unread:
             return
-        reading = self._state.reading
-        key = PositionKey(request.account, request.instrument, request.product)
-        held = 0 if reading is None else reading.quantity(key)
-        if held * request.side.sign < 0 and request.quantity <= abs(held):
+        if closes(self._state, request):
             return
         if stop.halted is None:
             raise Denied("Whether the portfolio stop has halted the account is not read yet.", "Try again in a moment.")

@@ -6,9 +6,14 @@ from collections.abc import Awaitable, Callable
 from enum import Enum
 
 from app.domain.errors import Denied
-from app.domain.order import OrderRequest
+from app.domain.order import FINAL, OrderRequest, OrderStatus
 from app.domain.portfolio import PositionKey
+from app.domain.stop import stop_of_tag
 from app.engine.account import AccountState
+from app.engine.exit_plan import remaining
+
+_IDLE = FINAL | {OrderStatus.TRIGGER_PENDING}
+"""Orders that fill nothing by themselves now."""
 
 
 class NoEntries(Enum):
@@ -32,6 +37,10 @@ class EntryBar:
         """The most important reason; None: entries are let through."""
         return next((reason for reason in NoEntries if reason in self._reasons), None)
 
+    def stands(self, reason: NoEntries) -> bool:
+        """Whether it is one of them."""
+        return reason in self._reasons
+
     def set(self, reason: NoEntries, stands: bool) -> None:
         """A reason begins, or ends."""
         (self._reasons.add if stands else self._reasons.discard)(reason)
@@ -54,10 +63,19 @@ class EntryBar:
 
     def deny(self, request: OrderRequest) -> None:
         """Raises Denied, but for what makes a known position smaller."""
-        if self.why is None:
-            return
-        reading, key = self._state.reading, PositionKey(request.account, request.instrument, request.product)
-        held = 0 if reading is None else reading.quantity(key)
-        if held * request.side.sign >= 0 or abs(held) < request.quantity:
+        if self.why is not None and not closes(self._state, request):
             cause, step = self.why.value
             raise Denied(f"{cause} Only orders that make a position smaller are taken.", step)
+
+
+def closes(state: AccountState, request: OrderRequest) -> bool:
+    """Whether an order makes a known position smaller, together with those by hand that work on the same side: two that
+    close it each would turn it round."""
+    reading, key = state.reading, PositionKey(request.account, request.instrument, request.product)
+    held = 0 if reading is None else reading.quantity(key)
+    beside = sum(
+        remaining(order)
+        for order in state.orders.of(key)
+        if order.side is request.side and order.status not in _IDLE and stop_of_tag(order.tag) is None
+    )
+    return held * request.side.sign < 0 and request.quantity + beside <= abs(held)

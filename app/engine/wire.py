@@ -204,11 +204,17 @@ class OrderWire:
         return session
 
     async def _noticing(self, request: Awaitable[T]) -> T:
-        """Passes an answer through, and slows the others down when the broker says that it was too much."""
+        """Passes an answer through; slows the others down when the broker says that it was too much, and notices when
+        it says that the session is dead."""
+        session = self._session
         try:
             return await request
         except RateLimited:
             self.queue.hold(RATE_SECONDS)
+            raise
+        except SessionExpired as failure:
+            if session is self._session:  # a late answer about the session before says nothing about this one
+                self._state.session_died(failure)
             raise
 
 

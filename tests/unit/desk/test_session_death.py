@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from app.brokers.base import Session
+from app.domain.account import Endpoints
 from app.domain.errors import DiskFull, SessionExpired
-from app.domain.events import Event, Level, Noticed, SessionChanged
+from app.domain.events import Event, Level, Noticed, SessionChanged, SessionState
 from app.domain.ids import AccountId
 from app.domain.instrument import Exchange, Instrument, Segment
+from app.engine.entry_bar import NoEntries
+from app.runtime.secret import Secret
 from tests.fakes.trading import OPTION
 from tests.unit.desk.profiles import make_profile, opened
 from tests.unit.desk.test_hours import at
@@ -83,3 +87,30 @@ async def test_an_account_whose_broker_is_no_longer_installed_keeps_no_other_fro
         await workspace.save(replace(known, token_expires_at=1))
         assert [watched.account for watched in sessions._watched()] == [A]
         assert A in {target.account for target in desk.sync._targets()}
+
+
+@pytest.mark.parametrize("meanwhile", [None, SessionState.ERROR, SessionState.EXPIRED])
+async def test_a_pause_holds_from_the_first_moment_of_the_next_session_whatever_became_of_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, meanwhile: SessionState | None
+) -> None:
+    await make_profile(tmp_path, 3)
+    async with opened(tmp_path) as desk:
+        workspace, sessions = desk._workspace, desk.session._sessions
+        account, bars = workspace.account(A), list[NoEntries | None]()
+        here = Endpoints("http://127.0.0.1:1", "http://127.0.0.1:1", "ws://127.0.0.1:1", "http://127.0.0.1:1")
+        await workspace.save(replace(workspace.record(A), state=SessionState.PAUSED, endpoints=here))
+
+        async def begin(*_: object, **__: object) -> None:
+            bars.append(account.orders.bar.why)
+
+        monkeypatch.setattr(account, "begin", begin)
+        monkeypatch.setattr(workspace, "list_instruments", begin)
+        for _ in range(2):
+            await sessions._begin(A, Session(A, "X", "X", Secret("token"), 0, 0))
+            assert bars.pop() is NoEntries.PAUSED
+            assert workspace.record(A).state is SessionState.PAUSED
+            if meanwhile is not None:
+                await sessions.set_state(A, meanwhile, "The broker is down.")
+        await sessions.set_state(A, SessionState.PAUSED, "")
+        await sessions.go_on(A)
+        assert account.orders.bar.why is None

@@ -9,7 +9,15 @@ from typing import Any
 
 import pytest
 
-from app.domain.errors import Denied, NeverArrived, OutcomeUnknown, Rejected, StorageError, Unreachable
+from app.domain.errors import (
+    Denied,
+    NeverArrived,
+    OutcomeUnknown,
+    Rejected,
+    SessionExpired,
+    StorageError,
+    Unreachable,
+)
 from app.domain.events import Noticed, OrderUnresolved
 from app.domain.ids import BrokerOrderId, OrderId, Tag
 from app.domain.instrument import Exchange, Instrument, InstrumentKind, Product, Segment
@@ -389,6 +397,44 @@ def test_an_order_larger_than_before_is_an_entry() -> None:
         assert rig.broker.priced == []
         await orders.modify(number, quantity=5)
         await orders.modify(number, price=97_000)
+
+    play(script)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_an_order_that_is_told_that_the_session_is_dead_says_so_to_all(late: bool) -> None:
+    async def script(rig: Rig, orders: OrderManager) -> None:
+        died: list[SessionExpired] = []
+        rig.state.on_session_dead = died.append
+        rig.broker.answers = [SessionExpired("The broker ended the session.")]
+        placing = asyncio.ensure_future(orders.place(BUY))
+        if late:
+            await asyncio.sleep(0.005)
+            rig.log_out()
+            orders.attach(None)
+        with pytest.raises(SessionExpired):
+            await placing
+        assert len(died) == (not late)
+
+    play(script)
+
+
+def test_two_orders_that_close_a_position_each_are_one_entry_too_many() -> None:
+    async def script(rig: Rig, orders: OrderManager) -> None:
+        rig.broker.hold(KEY, 10)
+        await rig.state.read_positions()
+        orders.bar.set(NoEntries.PAUSED, True)
+        number = rig.broker.accept(replace(LIMIT, side=Side.SELL, quantity=6)).broker_order_id
+        sell = replace(BUY, side=Side.SELL)
+        for units in (10, 5):
+            with pytest.raises(Denied, match="The account is paused"):
+                await orders.place(replace(sell, quantity=units))
+        with pytest.raises(Denied, match="The account is paused"):
+            await orders.modify(number, quantity=11)
+        await orders.modify(number, quantity=7)
+        await orders.cancel(number)
+        await orders.place(sell)
+        assert rig.broker.held[KEY] == 0
 
     play(script)
 

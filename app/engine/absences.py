@@ -34,13 +34,14 @@ class Absences:
     def _on_listed(self, orders: Sequence[Order], began: float) -> None:
         listed = {order.broker_order_id for order in orders}
         for number, order in list(self._state.orders.items()):
-            gone = number not in listed and not order.status.is_final and order.status is not OrderStatus.UNKNOWN
-            if not gone:
+            placed = order.placed_at
+            earlier = placed is not None and ist_date(placed) < ist_date(self._state.clock.now())
+            # One that was lost on its own day has ended with it all the same.
+            told = order.status is OrderStatus.UNKNOWN and not earlier
+            if number in listed or order.status.is_final or told:
                 self._since.pop(number, None)
                 continue
             absent = began - self._since.setdefault(number, began)
-            placed = order.placed_at
-            earlier = placed is not None and ist_date(placed) < ist_date(self._state.clock.now())
             if absent >= (LOOKUP_SPACING if earlier else LAG_SECONDS):
                 self._since.pop(number)
                 self._conclude(order, earlier=earlier)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Container
 
+from app.domain.calendar import ist_day
 from app.domain.ids import BrokerOrderId, Nanos, OrderId, Tag
 from app.domain.intent import Intent
 from app.domain.order import Order, OrderRequest, OrderStatus, Variety
@@ -50,10 +51,11 @@ class Placing:
 
 
 def unanswered(state: AccountState, waiting: Container[OrderId | None]) -> list[Order]:
-    """Orders by hand and of strategies that may be at the broker, and that its list does not show. `waiting`: those
-    that have not left."""
-    sent = (OrderStatus.SUBMITTED, OrderStatus.UNKNOWN)
-    return [one for one in state.unlisted.values() if one.status in sent and one.id not in waiting]
+    """Today's orders by hand and of strategies that may be at the broker, and that its list does not show. `waiting`:
+    those that have not left."""
+    sent, today = (OrderStatus.SUBMITTED, OrderStatus.UNKNOWN), ist_day(state.clock.now())[0]
+    known = (one for one in state.unlisted.values() if (one.placed_at or 0) >= today)
+    return [one for one in known if one.status in sent and one.id not in waiting]
 
 
 def unlisted(request: OrderRequest, status: OrderStatus, words: str, placed_at: Nanos) -> Order:

@@ -14,10 +14,10 @@ from app.domain.ids import BrokerOrderId, OrderId, Tag
 from app.domain.instrument import Product
 from app.domain.order import FINAL, NEXT, Order, OrderKind, OrderRequest, OrderStatus, Side, may_follow
 from app.domain.origin import placed_here
-from app.domain.stop import exit_tag, new_stop_id
+from app.domain.stop import StopState, exit_tag, new_stop_id
 from app.engine.quiet_orders import QuietOrders
 from tests.fakes.fast_loop import run, settle
-from tests.fakes.trading import ACCOUNT, INFY, KEY, Rig
+from tests.fakes.trading import ACCOUNT, INFY, KEY, Rig, refusal
 
 S = OrderStatus
 RESTING = OrderRequest(ACCOUNT, INFY.id, Side.SELL, 10, Product.MIS, OrderKind.LIMIT, price=100_000)
@@ -175,6 +175,41 @@ def test_an_order_of_today_that_the_list_loses_is_unknown_and_an_alarm_until_it_
         rig.broker.book[BrokerOrderId("1")] = order(S.OPEN)
         await rig.state.read_orders()
         assert rig.state.orders[BrokerOrderId("1")].status is S.OPEN
+
+    play(script)
+
+
+def test_an_order_that_the_list_has_lost_ends_with_its_day() -> None:
+    async def script(rig: Rig) -> None:
+        rig.state.order_update(order(S.OPEN, placed_at=rig.clock.now()))
+        for _ in range(2):
+            await rig.state.read_orders()
+            await asyncio.sleep(30)
+        assert rig.state.orders[BrokerOrderId("1")].status is S.UNKNOWN
+        rig.clock.set(rig.clock.now() + DAY)
+        for _ in range(2):
+            await rig.state.read_orders()
+            await asyncio.sleep(1)
+        assert rig.state.orders[BrokerOrderId("1")].status is S.EXPIRED
+
+    play(script)
+
+
+def test_an_exit_that_the_list_has_lost_holds_back_none_on_the_next_day() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        rig.broker.answers = ["open"]
+        rig.tick(98_000)
+        await asyncio.sleep(2)
+        (number,) = rig.broker.book
+        rig.state.order_update(replace(rig.broker.book.pop(number), placed_at=rig.clock.now()))
+        rig.broker.book[BrokerOrderId("1")] = order(S.CANCELLED, tag=None)
+        rig.broker.failures = {"modify": [refusal("There is no such order.")] * 100_000}
+        await asyncio.sleep(60)
+        assert rig.state.orders[number].status is S.UNKNOWN
+        rig.clock.set(rig.clock.now() + DAY)
+        closed = await rig.ended(stop)
+        assert (rig.broker.held[KEY], closed.state) == (0, StopState.CLOSED)
 
     play(script)
 

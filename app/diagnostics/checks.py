@@ -158,7 +158,13 @@ def session(account: AccountId, state: SessionState, cause: str, stops: int) -> 
         return warning(name, "paused: no sync by itself, no new order", "Resume it in the Accounts menu.")
     words = f"{state}: {cause.rstrip('.')}" if cause else str(state)
     if stops:
-        return failure(name, f"{words}; {stops} stops are blind", "Log in again.", Remedy.LOG_IN, account)
+        return failure(
+            name,
+            f"{words}; {'1 stop is' if stops == 1 else f'{stops} stops are'} blind",
+            "Log in again.",
+            Remedy.LOG_IN,
+            account,
+        )
     if state is SessionState.ERROR:
         return warning(name, f"{words}.", "", Remedy.LOG_IN, account)  # what to do stands with the cause
     return warning(name, words, "Log in again before you trade.", Remedy.LOG_IN, account)
@@ -207,6 +213,10 @@ def reachable(broker: str, milliseconds: float | None, cause: str = "", *, paper
     return fine(f"broker {broker}", f"answers in {milliseconds:.0f} ms")
 
 
+def _armed(blind: int) -> str:
+    return "1 armed stop gets" if blind == 1 else f"{blind} armed stops get"
+
+
 def feed(account: AccountId, state: FeedState, blind: int, *, guarding: bool, logged_in: bool = True) -> Finding:
     """Whether prices arrive. `guarding` False: a command runs none. `logged_in` False: the session is dead, and a feed
     that was refused for that is no question of the broker's data plan."""
@@ -214,14 +224,14 @@ def feed(account: AccountId, state: FeedState, blind: int, *, guarding: bool, lo
     if not guarding:
         return fine(name, "runs in the workstation only")
     if state is FeedState.REFUSED and not logged_in:
-        words = "no prices without a session" + (f"; {blind} armed stops get none" if blind else "")
+        words = "no prices without a session" + (f"; {_armed(blind)} none" if blind else "")
         return (failure if blind else warning)(name, words, "It comes back with the login.")
     if state is FeedState.REFUSED:
-        words = "the broker gives this key no prices" + (f"; {blind} armed stops get none" if blind else "")
+        words = "the broker gives this key no prices" + (f"; {_armed(blind)} none" if blind else "")
         step = "Orders go on, local stops do not. Take the broker's data plan, then reconnect."
         return (failure if blind else warning)(name, words, step, Remedy.RECONNECT, account)
     if blind:
-        words = f"{state}; {blind} armed stops get no prices"
+        words = f"{state}; {_armed(blind)} no prices"
         return failure(name, words, "Check the connection, log in again.", Remedy.RECONNECT, account)
     if state in (FeedState.LIVE, FeedState.OFF):
         return fine(name, str(state))

@@ -25,7 +25,7 @@ from app.ui.models.table import Column, Key, TableModel, Tone, account_column, t
 from app.ui.views.source import source_tip
 from app.ui.views.stop_strip import StopStrip
 from app.ui.views.table_view import TableView, action
-from app.ui.views.words import price_of, standing_price, symbol_of
+from app.ui.views.words import logged_out, price_of, standing_price, symbol_of
 from app.ui.widgets.coverage_meter import coverage_tip, coverage_words
 from app.ui.widgets.text import Message
 
@@ -153,6 +153,9 @@ COLUMNS: tuple[Column[HoldingRow], ...] = (
     ),
 )
 
+_EMPTY = "No holdings"
+_HINT = "Shares in your demat account appear here after a sync."
+
 
 class HoldingsPanel(QWidget):
     """What is owned, at last prices."""
@@ -169,8 +172,8 @@ class HoldingsPanel(QWidget):
             self._model,
             name="holdings.table",
             title="Holdings",
-            empty="No holdings",
-            hint="Shares in your demat account appear here after a sync.",
+            empty=_EMPTY,
+            hint=_HINT,
         )
         self.table.sortable()
         self.table.activated_key.connect(lambda key: self.chart_asked.emit(key[1]))
@@ -237,6 +240,9 @@ class HoldingsPanel(QWidget):
     def _refresh(self) -> None:
         self._held = {(h.account, h.instrument): h for some in self._facts.holdings.values() for h in some}
         self._model.replace((key, self._row(holding)) for key, holding in self._held.items())
+        names = logged_out(self._facts.accounts.values())
+        unknown = "What you hold is not known", f"Log in to {names} to see it."
+        self.table.set_empty(*(unknown if names else (_EMPTY, _HINT)))
 
     def _on_known(self, _instruments: list[str]) -> None:
         self._refresh()

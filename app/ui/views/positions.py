@@ -27,7 +27,7 @@ from app.ui.views.position_columns import COLUMNS, PositionRow
 from app.ui.views.price_age import AgeWatch
 from app.ui.views.stop_strip import StopStrip
 from app.ui.views.table_view import TableView, action
-from app.ui.views.words import symbol_of
+from app.ui.views.words import logged_out, symbol_of
 from app.ui.widgets.text import Message, label
 
 _CONSUMER = "positions"
@@ -242,9 +242,8 @@ class PositionsPanel(QWidget):
 
     def _say_empty(self) -> None:
         """Of an account that is not logged in nobody knows what is open."""
-        out = [view.id for view in self._facts.accounts.values() if not view.state.may_live]
-        names = " and ".join(self._facts.account_name(account) for account in out)
-        if out:
+        names = logged_out(self._facts.accounts.values())
+        if names:
             self.table.set_empty("Whether a position is open is not known", f"Log in to {names} to see it.")
         else:
             self.table.set_empty(_EMPTY, _HINT)

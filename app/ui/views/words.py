@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from app.desk.messages import AccountView
 from app.domain.events import FeedState
 from app.domain.ids import InstrumentId, split_instrument_id
 from app.domain.instrument import Instrument, InstrumentKind
@@ -175,3 +178,8 @@ def at_risk(stop: Stop, last: Price | None, multiplier: int = 1) -> int | None:
     if points is None or stop.state in (StopState.FIRED, StopState.EXITING):
         return None
     return max(0, points) * stop.quantity * multiplier * 100 // stop.price_scale
+
+
+def logged_out(accounts: Iterable[AccountView]) -> str:
+    """Those of whose books nothing is known, by their names; empty where all are logged in."""
+    return " and ".join(account.name for account in accounts if not account.state.may_live)

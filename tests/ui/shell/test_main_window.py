@@ -690,6 +690,7 @@ def test_a_list_of_positions_without_a_login_is_not_called_empty(stage: Stage, w
     accounts[market.ACCOUNT] = replace(accounts[market.ACCOUNT], state=SessionState.EXPIRED)
     stage.loop.run_until_complete(window.facts.load_accounts())
     stage.until(lambda: table._empty == "Whether a position is open is not known")
+    assert window.holdings.table._empty == "What you hold is not known"
     assert table._hint.startswith("Log in to Zerodha")
 
 

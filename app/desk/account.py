@@ -202,12 +202,16 @@ class AccountDesk:
             self.stops.adopt(stop)
         self.strategies.adopt(strategies)
 
-    async def begin(self, session: Session, broker: BrokerSession, *, guard: bool = True) -> None:
+    async def begin(self, session: Session, broker: BrokerSession, *, guard: bool = True, late: bool = False) -> None:
         """A session is there: clock, exit line, feed, then the stops. Raises AppError; nothing is left half open.
 
         Without `guard` it only reads: a command beside no workstation must not take up stops that it would drop again.
+        `late`: one of before, which gives way to a login that was quicker.
         """
         async with self._changing:
+            if late and self._broker is not None:
+                await broker.close()
+                return
             await self._end(FeedState.OFF)
             line = broker.exit_line()
             try:
@@ -247,14 +251,14 @@ class AccountDesk:
                 start(self._trading.charts.run(self.account, broker, self.clock.now), f"candles {self.account}"),
             ]
 
-    async def end(self, state: FeedState) -> None:
+    async def end(self, state: FeedState, dead: object = None) -> None:
         """The session is over (logout, death, shutdown). Stops stay in the journal.
 
         The end of a dead session waits for a login that is under way, and then lets the new session be.
         """
-        dead = self._dying
+        dead = dead or self._dying
         async with self._changing:
-            if state is FeedState.REFUSED and dead is not None and dead is not self._broker:
+            if state is FeedState.REFUSED and self._broker is not None and dead is not self._broker:
                 return
             await self._end(state)
 
@@ -290,14 +294,12 @@ class AccountDesk:
 
     def outcome(self, position: Position) -> Outcome:
         """What closing a position would leave, after today's charges."""
-        instrument = self._trading.instrument(position.key.instrument)
-        if instrument is None:
+        if (instrument := self._trading.instrument(position.key.instrument)) is None:
             raise Denied(f"{position.key.instrument} is not in the instrument list.", "Refresh the instruments.")
         fills = [
             f for f in self.books.fills if (f.instrument, f.product) == (position.key.instrument, position.key.product)
         ]
-        day = ist_date(self.clock.now()).isoformat()
-        plan = self.account.partition("-")[0]
+        day, plan = ist_date(self.clock.now()).isoformat(), self.account.partition("-")[0]
         return Outcome(position, instrument, fills, self._trading.charges, plan, day)
 
     def last_price(self, instrument: InstrumentId) -> Price | None:
@@ -393,7 +395,6 @@ class AccountDesk:
         # A stop that fired on shares of an earlier day, too: no position lists them, and its exit is priced by theirs.
         leaving = [stop.key for stop in self.stops.stops if not stop.state.is_final]
         for key in [*reading.positions, *leaving]:
-            instrument = self._trading.instrument(key.instrument)
-            if instrument is not None:
-                names[instrument.token] = instrument.id
+            if (known := self._trading.instrument(key.instrument)) is not None:
+                names[known.token] = known.id
         self.hub.want("positions", names)

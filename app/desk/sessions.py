@@ -130,7 +130,7 @@ class Sessions:
             return
         for attempt in count():
             try:
-                await self._begin(account, session)
+                await self._begin(account, session, late=True)
             except SessionExpired as failure:
                 await self.died(account, failure)
             except AppError as failure:
@@ -184,15 +184,16 @@ class Sessions:
             return str(failure)
         return ""
 
-    async def died(self, account: AccountId, cause: SessionExpired) -> None:
-        """The token is dead: stops are blind until the next login, which is offered in place."""
+    async def died(self, account: AccountId, cause: SessionExpired, of: object = None) -> None:
+        """The token is dead: stops are blind until the next login, which is offered in place. `of`: whose session; one
+        that has begun since is let be."""
         if account in self._ending:
             return
         self._ending.add(account)
         try:
             desk = self._workspace.account(account)
             await desk.learn_time()
-            await desk.end(FeedState.REFUSED)
+            await desk.end(FeedState.REFUSED, of)
             if desk.active:
                 return  # a new login was quicker
             if not await self.readers.end(account):
@@ -261,13 +262,14 @@ class Sessions:
             )
         )
 
-    async def _begin(self, account: AccountId, session: Session) -> None:
+    async def _begin(self, account: AccountId, session: Session, *, late: bool = False) -> None:
         self._is_paused(account)  # before a strategy is taken up
         record = self._workspace.record(account)
         factory = self._workspace.factory(record.broker)
         broker = factory.session(session, self.credentials(record), record.endpoints)
         await self._workspace.list_instruments(broker, record)
-        await self._workspace.account(account).begin(session, broker, guard=self._workspace.guarding)
+        desk = self._workspace.account(account)
+        await desk.begin(session, broker, guard=self._workspace.guarding, late=late)
         await self.readers.end(account)
         await self.set_state(account, SessionState.PAUSED if self._is_paused(account) else SessionState.ACTIVE, "")
 

@@ -72,6 +72,14 @@ class Brokers(Protocol):
         ...
 
 
+class SessionDied(Protocol):
+    """Takes over when a session turns out to be dead."""
+
+    async def __call__(self, account: AccountId, cause: SessionExpired, of: object = None) -> None:
+        """`of`: whose it was (the broker's session)."""
+        ...
+
+
 log = logging.getLogger(__name__)
 
 
@@ -112,7 +120,7 @@ class Workspace:
         self.accounts: dict[AccountId, AccountDesk] = {}
         self.master.on_arranged = self._instruments_changed
         self.records: dict[AccountId, AccountRecord] = {}
-        self.session_died: Callable[[AccountId, SessionExpired], Coroutine[Any, Any, None]] = _nobody
+        self.session_died: SessionDied = _nobody
         """Who takes over when a session turns out to be dead: the session desk."""
         self.login_ended: Callable[[AccountId, bool], Coroutine[Any, Any, None]] = _uncounted
         """Who counts logins and renewals, good and failed: the sync desk."""
@@ -284,7 +292,8 @@ def _somebody() -> str:
     return ""
 
 
-async def _nobody(account: AccountId, cause: SessionExpired) -> None:
+async def _nobody(account: AccountId, cause: SessionExpired, of: object = None) -> None:
+    del of
     raise RuntimeError(f"nobody takes over {account}: {cause.cause}")
 
 

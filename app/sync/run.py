@@ -60,7 +60,7 @@ class Tools:
     rebuilder: Rebuilder
     guard: Guard
     publish: Callable[[Event], None]
-    on_dead: Callable[[AccountId, SessionExpired], Coroutine[Any, Any, None]]
+    on_dead: Callable[[AccountId, SessionExpired, ReadBroker | None], Coroutine[Any, Any, None]]
     refusals: Refusals
     wall: Callable[[], Nanos] = time.time_ns
     """This machine's clock: leases outlive the process, whose monotonic clock does not."""
@@ -144,7 +144,7 @@ class AccountRun:
             return self.cancelled()
         except SessionExpired as dead:
             await self._noted(dead)
-            await self._tools.on_dead(self.target.account, dead)
+            await self._tools.on_dead(self.target.account, dead, broker)
             return self._ended(SyncStep.FAILED, ErrorClass.AUTH, str(dead))
         except AppError as failure:
             await self._noted(failure)

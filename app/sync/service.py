@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 from app.analytics.charge_table import ChargeTable
+from app.brokers.base import ReadBroker
 from app.brokers.parts import PastFill
 from app.domain.calendar import ist_date
 from app.domain.errors import AppError, Denied, SessionExpired
@@ -50,7 +51,7 @@ class SyncService:
         charges: ChargeTable,
         targets: Callable[[], Sequence[SyncTarget]],
         publish: Callable[[Event], None],
-        on_dead: Callable[[AccountId, SessionExpired], Coroutine[Any, Any, None]],
+        on_dead: Callable[[AccountId, SessionExpired, ReadBroker | None], Coroutine[Any, Any, None]],
         on_result: Callable[[SyncProgressed], Coroutine[Any, Any, None]] | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,

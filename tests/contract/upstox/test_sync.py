@@ -57,7 +57,7 @@ class Rig:
     def _targets(self) -> list[SyncTarget]:
         return [SyncTarget(A, self.broker, self.clock, FACTORY.info)]
 
-    async def _on_dead(self, account: object, _: object) -> None:
+    async def _on_dead(self, account: object, _: object, _of: object) -> None:
         self.dead.append(account)
 
     async def _sleep(self, seconds: float) -> None:

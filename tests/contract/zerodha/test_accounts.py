@@ -13,7 +13,7 @@ from app.bootstrap import build_desk
 from app.desk import attendance, handover, sessions
 from app.desk.desk import LocalDesk
 from app.desk.messages import AccountView
-from app.domain.errors import BrokerError, Denied, DiskFull
+from app.domain.errors import BrokerError, Denied, DiskFull, SessionExpired
 from app.domain.events import Event, Level, Noticed, SessionState, SyncStep
 from app.domain.gtt import GttStatus
 from app.domain.ids import AccountId, InstrumentId
@@ -256,6 +256,24 @@ async def test_while_stops_are_armed_a_broker_that_is_down_is_tried_until_it_is_
         assert (await trader.view()).state is SessionState.ACTIVE
         await trader.desk.ready()
         assert (trader.desk.watching, trader.desk.waits_for) == (1, ())
+
+
+async def test_news_of_the_session_before_does_not_end_the_one_that_a_login_brought(trader: Trader) -> None:
+    """A sync that was under way, a start that was still trying the stored token: stops would be blind again."""
+    desk, sessions_of = trader.desk._workspace.account(trader.account), trader.desk.session._sessions
+    before, stored = desk._broker, desk.session
+    assert stored is not None
+    await trader.log_in()
+    fresh = desk._broker
+    assert fresh is not before
+    for of in (before, None):  # what the sync read by; a session that never began
+        await trader.desk._workspace.session_died(trader.account, SessionExpired("It is over."), of)
+        assert desk._broker is fresh
+        assert (await trader.view()).state is SessionState.ACTIVE
+    await sessions_of._begin(trader.account, stored, late=True)
+    assert desk._broker is fresh
+    await trader.desk._workspace.session_died(trader.account, SessionExpired("It is over."), fresh)
+    assert not desk.active
 
 
 async def test_a_login_that_the_broker_does_not_let_begin_is_begun_again(

@@ -65,7 +65,7 @@ class Rig:
         if isinstance(event, SyncProgressed) and event.step is SyncStep.FETCHING:
             self.fetching.set()
 
-    async def _on_dead(self, account: AccountId, _: SessionExpired) -> None:
+    async def _on_dead(self, account: AccountId, _: SessionExpired, _of: object) -> None:
         self.dead.append(account)
 
     async def _sleep(self, _: float) -> None:

@@ -111,7 +111,7 @@ async def rig(exchange: PaperExchange, tmp_path: Path) -> AsyncIterator[Rig]:
     dead: list[AccountId] = []
     pauses: list[float] = []
 
-    async def on_dead(account: AccountId, _: SessionExpired) -> None:
+    async def on_dead(account: AccountId, _: SessionExpired, _of: object) -> None:
         dead.append(account)
 
     async def sleep(seconds: float) -> None:
@@ -245,7 +245,7 @@ async def test_an_address_that_cannot_be_found_is_said(rig: Rig) -> None:
     assert "could not be found (DNS)" in result.error or "could not be reached" in result.error
 
 
-async def _nobody(account: AccountId, cause: SessionExpired) -> None:
+async def _nobody(account: AccountId, cause: SessionExpired, _of: object) -> None:
     raise AssertionError((account, cause))
 
 

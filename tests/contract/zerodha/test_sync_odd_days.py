@@ -67,7 +67,7 @@ class Odd:
         info = shipped_info("zerodha")
         return [SyncTarget(A, self.broker, self.clock, info, plan, calendar, broker_time=lambda: self.now)]
 
-    async def _on_dead(self, account: AccountId, cause: SessionExpired) -> None:
+    async def _on_dead(self, account: AccountId, cause: SessionExpired, _of: object) -> None:
         raise AssertionError((account, cause))
 
     async def _ran(self, progress: SyncProgressed) -> None:

@@ -104,7 +104,7 @@ class Week:
     def _hear(self, event: object) -> None:
         self.events.append((self.clock.now(), event))
 
-    async def _on_dead(self, account: AccountId, cause: SessionExpired) -> None:
+    async def _on_dead(self, account: AccountId, cause: SessionExpired, _of: object) -> None:
         raise AssertionError((account, cause))
 
     async def _ran(self, progress: object) -> None:

@@ -102,7 +102,7 @@ class Desk:
     def told(self, kind: type[T]) -> list[T]:
         return [event for event in self.events if isinstance(event, kind)]
 
-    async def on_dead(self, account: AccountId, _: SessionExpired) -> None:
+    async def on_dead(self, account: AccountId, _: SessionExpired, _of: object) -> None:
         self.dead.append(account)
 
     async def on_result(self, progress: SyncProgressed) -> None:

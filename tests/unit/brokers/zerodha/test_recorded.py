@@ -162,7 +162,7 @@ async def test_a_sync_brings_the_recorded_answers_home_value_for_value(desk: Des
     clock, events = AccountClock(), list[object]()
     clock.set(ist("2021-05-31 18:00:00"))
 
-    async def alive(account: AccountId, cause: SessionExpired) -> None:
+    async def alive(account: AccountId, cause: SessionExpired, _of: object) -> None:
         raise AssertionError((account, cause))
 
     target = SyncTarget(A, desk.broker, clock)

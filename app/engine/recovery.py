@@ -54,12 +54,16 @@ async def _round(state: AccountState, engine: StopEngine, publish: Callable[[Eve
             continue
         try:
             await _settle(stop, state, (first, second), engine)
-        except AppError as failure:
+        except Exception as failure:
+            words = str(failure)
+            if not isinstance(failure, AppError):  # the others are not left unwatched for it
+                log.exception("stop %s could not be taken up", stop.id)
+                words = "Stopline itself failed here; its log says where."
             publish(
                 Noticed(
                     Level.ALARM,
                     f"Stop on {stop.key.instrument} could not be armed again",
-                    str(failure),
+                    words,
                     "Guard this position by hand.",
                     stop.key.account,
                     f"rearm:{stop.id}",

@@ -571,6 +571,28 @@ def test_a_late_exit_that_filled_while_nobody_was_there_goes_back_with_an_alarm(
     after_a_restart(before, after)
 
 
+@pytest.mark.expects_log("could not be taken up")
+def test_a_stop_that_cannot_be_taken_up_leaves_no_other_unwatched() -> None:
+    async def script(rig: Rig) -> None:
+        spoilt, other = await rig.guard(KEY, 100), await rig.guard(replace(KEY, product=Product.NRML), 50)
+        rig.log_out()
+        rig.log_in()
+        rearm = rig.engine.rearm
+
+        async def fails(stop: Stop, held: int | None, reason: str) -> None:
+            if stop.id == spoilt.id:
+                raise ValueError(reason)
+            await rearm(stop, held, reason)
+
+        rig.engine.rearm = fails
+        await rig.recover()
+        assert rig.engine.watching == 1
+        assert rig.of(other).attempt == other.attempt + 1
+        assert rig.alarms[-1] == "Stopline itself failed here; its log says where."
+
+    play(script)
+
+
 def test_recovery_waits_for_a_broker_that_cannot_be_read() -> None:
     async def before(rig: Rig) -> None:
         rig.broker.failures = {"positions": [Unreachable("down")] * 3, "orders": [Unreachable("down")] * 3}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import signal
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,13 +55,17 @@ def status_line(out: Output) -> desk.Told:
 
     def told(what: str, words: str, /, **facts: object) -> None:
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        out.result({"at": at, "event": what, "words": words, **facts}, f"{at[11:23]} {words}")
+        # Whoever read may be gone, a terminal or the other end of a pipe: that is no reason to stop guarding.
+        with contextlib.suppress(OSError, ValueError):
+            out.result({"at": at, "event": what, "words": words, **facts}, f"{at[11:23]} {words}")
 
     return told
 
 
 def run_guard(guard: desk.Guard) -> int:
-    """Until it ends; SIGINT and SIGTERM end it in order."""
+    """Until it ends; SIGINT and SIGTERM end it in order. A terminal that is closed does not: stops may be armed."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: guard.stop())
+    if sys.platform != "win32":
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     return SOME_FAILED if guard.run().unguarded else FINE

@@ -137,6 +137,7 @@ def _workstation(command: Workstation) -> int:
             await asyncio.to_thread(companions.part, desk.guard.farewell(desk.armed))
             await asyncio.to_thread(remote.stop)
             await desk.stop()
+            lock.release()  # windows take their time to go, and one that hangs keeps no guard waiting
 
         if claimed is Claim.GUARDED:
             desk.session.before_open = take

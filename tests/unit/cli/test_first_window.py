@@ -1,4 +1,4 @@
-"""What is loaded before the first window is on the screen: a trader waits for that, so it is little."""
+"""What is loaded before the first window is there, for a trader waits for that; and what is kept after the last."""
 
 from __future__ import annotations
 
@@ -24,6 +24,45 @@ def run_window(build, submit, options):
 app.ui.application.run_window = run_window
 sys.exit(run(["--profile", sys.argv[1]]))
 """
+
+LEFT = """
+import sys
+from pathlib import Path
+import app.ui.application
+from app.bootstrap import run
+from app.desk.remote import ProfileInUse, ProfileLock
+from app.runtime.paths import ProfilePaths
+
+lock = ProfileLock(ProfilePaths(Path(sys.argv[1])).lock)
+
+def held():
+    try:
+        lock.acquire()
+    except ProfileInUse:
+        return True
+    lock.release()
+    return False
+
+def run_window(build, submit, options):
+    submit(build()).result(60)
+    before = held()
+    submit(options.shutdown()).result(60)
+    print(before, held())
+    return 0
+
+app.ui.application.run_window = run_window
+sys.exit(run(["--profile", sys.argv[1]]))
+"""
+
+
+def test_once_the_desk_is_closed_a_guard_waits_for_no_window_to_go(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LEFT, str(tmp_path)],
+        cwd=ROOT, env={**os.environ, "QT_QPA_PLATFORM": "offscreen"}, capture_output=True, text=True, timeout=120,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "True False"
 
 
 def test_nothing_heavy_is_loaded_before_the_first_window(tmp_path: Path) -> None:

@@ -120,18 +120,21 @@ class Sessions:
 
     async def resume(self, account: AccountId) -> None:
         """Takes up the stored session. One that is dead is said to be; a broker that is down is tried again."""
-        try:
-            session = self._stored(self._workspace.record(account))
-        except AppError as failure:
-            await self.set_state(account, SessionState.EXPIRED, failure.cause)
-            return
-        if session is None:
-            self.announce(self._workspace.record(account))
-            return
         for attempt in count():
+            record = self._workspace.record(account)  # a login may have brought another one meanwhile
+            try:
+                session = self._stored(record)
+            except AppError as failure:
+                await self.set_state(account, SessionState.EXPIRED, failure.cause)
+                return
+            if session is None:
+                self.announce(record)
+                return
             try:
                 await self._begin(account, session, late=True)
             except SessionExpired as failure:
+                if self._workspace.record(account).sealed_token != record.sealed_token:
+                    continue
                 await self.died(account, failure)
             except AppError as failure:
                 log.info("resume %s, try %d: %s", account, attempt + 1, failure.cause)

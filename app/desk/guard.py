@@ -232,13 +232,13 @@ class Guard:
         try:
             # Building it may have ended a change of keys, or put a backup in place, that its owner had begun.
             await asyncio.to_thread(self._key.keep_fresh)
+            desk.listen(Voice(self._told).hear)  # from here on: what opening finds (a damaged journal) must not wait
             await desk.session.open_in_hand()
             if self._gone_at:
                 _log.info("the desk is open", ms=round((time.monotonic() - self._gone_at) * 1000), armed=desk.armed)
             if not desk.may_be_armed:
                 self._told("idle", "Nothing is armed: there is nothing to guard.")
                 return _Outcome.NOTHING
-            desk.listen(Voice(self._told).hear)
             server = RemoteServer(self._paths, self._verbs(desk), asyncio.get_running_loop())
             await asyncio.to_thread(server.start)
             saying = asyncio.create_task(self._say_taken(desk, garbage), name="take-over")

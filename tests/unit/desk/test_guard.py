@@ -140,6 +140,20 @@ async def test_a_portfolio_stop_alone_is_guarded_until_it_is_known_what_is_open(
     assert not any(line.startswith("idle") for line in held.told)
 
 
+@pytest.mark.expects_log("is damaged and was set aside")
+async def test_a_guard_that_finds_the_journal_damaged_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is armed in the one that takes its place, and the window is gone."""
+    await profile_of(tmp_path, token=False)
+    (tmp_path / "journal.db").write_bytes(b"spoilt" * 2_000)
+    held = Held(tmp_path, monkeypatch)
+    held.start()
+    try:
+        await asyncio.to_thread(held.until, "idle")
+    finally:
+        await asyncio.to_thread(held.end)
+    assert [words[:35] for words in held.shown] == ["The journal had to be started anew:"]
+
+
 async def test_stops_without_a_session_are_not_said_to_be_watched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

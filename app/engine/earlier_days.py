@@ -7,16 +7,18 @@ Unknown is not flat: where the end of a trigger's order was not seen, the stop k
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
 from app.domain.backstop import RestingTrigger
 from app.domain.calendar import ist_date, midnight_seconds
 from app.domain.errors import StorageError
+from app.domain.ids import StopId
 from app.domain.stop import Stop, StopState
 from app.engine.account import AccountState, PositionReading
 from app.engine.gtt_backstops import GttBackstops
 from app.engine.record import StopRecord
+from app.runtime.loop import Tasks
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +58,20 @@ class EarlierDays:
         self,
         state: AccountState,
         record: StopRecord,
+        stops: Mapping[StopId, Stop],
         triggers: GttBackstops,
         changed: Callable[[Stop], None],
         close: Callable[[Stop, str], Awaitable[None]],
+        tasks: Tasks,
     ) -> None:
         self._state = state
         self._record = record
+        self._stops = stops
         self._triggers = triggers
         self._changed = changed
         self._close = close
+        self._tasks = tasks
+        triggers.book.on_fired.append(self._on_fired)
 
     async def settle(self, stop: Stop, reading: PositionReading, *, settled: bool) -> Stop | None:
         """The stop with what is left of its units; None: nothing was, and it is closed."""
@@ -103,6 +110,25 @@ class EarlierDays:
         for row in sold.guessed:
             await self._triggers.take_as_ended(row)
         return stop
+
+    def _on_fired(self, row: RestingTrigger) -> None:
+        """A stop that ended on an earlier day may hear only now that its trigger has fired as well."""
+        stop = self._stops.get(row.stop)
+        if stop is None or stop.state is not StopState.CLOSED or stop.closed_at is None:
+            return
+        if ist_date(stop.closed_at) != ist_date(self._state.clock.now()):  # of today the order itself tells
+            self._tasks.start(self._tell_both(stop, row.leg.quantity), f"trigger of {stop.id}, which has ended")
+
+    async def _tell_both(self, stop: Stop, by_trigger: int) -> None:
+        more = await self._closed_by(stop) - stop.closed_before + by_trigger - stop.quantity
+        if more > 0:
+            self._record.alarm(
+                stop,
+                "Its exit closed it on an earlier day, and its trigger (GTT) has fired as well: up to"
+                f" {more} units more than it guarded may have been sold.",
+                "Compare with the broker's order history and the holding; what was sold short goes to auction.",
+                key="fired as well",
+            )
 
     def _tell_guess(self, stop: Stop, sold: Sold, left: int) -> None:
         """The trader can look at the broker's own history; no list that we can read has that order any more."""

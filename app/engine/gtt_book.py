@@ -65,6 +65,8 @@ class TriggerBook:
         """Called with one as it was and as it is, and why, when the broker has told that it is another."""
         self.on_listed: Callable[[StopId], None] = _forgotten
         """Called for the stop of each that may still act, with every list."""
+        self.on_fired: list[Callable[[RestingTrigger], None]] = []
+        """Called with each of which the broker says for the first time that it has sent an order."""
         state.on_order.append(self._on_order)
 
     # -- what is known -----------------------------------------------------------------------------------------------
@@ -235,6 +237,8 @@ class TriggerBook:
             self._keep_soon(now, "trigger fired", f"GTT {now.gtt} sent order {now.order}")
             self._state.mark(now.order, now.tag)
             self._tasks.start(self._see_order(now.order), f"order of trigger {now.gtt}")
+            for handler in self.on_fired:
+                handler(now)
         elif now.state is RestingState.GONE:
             self._keep_soon(now, "backstop ended", f"GTT {now.gtt}: {why}" if why else f"GTT {now.gtt}")
         else:

@@ -118,14 +118,7 @@ class StopEngine:
         self._around = around
         state.delivers, state.delivery.guarded = self._delivers, self._guarded_units
         self._late = LateOrders(
-            state,
-            record,
-            self._stops,
-            self._firing,
-            self._watching,
-            self._set,
-            self.follow,
-            self._shares.holds_back,
+            state, record, self._stops, self._firing, self._watching, self._set, self.follow, self._shares.holds_back
         )
         self._firing.own, self._firing.trades = self._shares.own, self._trades
         self.backstops = Backstops(
@@ -141,7 +134,9 @@ class StopEngine:
             self.last_price,
             self._trades,
         )
-        self._earlier = EarlierDays(state, record, self.backstops.triggers, self._set, self.close_elsewhere)
+        self._earlier = EarlierDays(
+            state, record, self._stops, self.backstops.triggers, self._set, self.close_elsewhere, tasks
+        )
         self._yesterday = Yesterday(state, self._stops, publish)
         self._orphans = Orphans(state, orders, self._stops, instrument, publish, tasks)
         self._circuits = Circuits(state, self._watching, self._firing.terms, self._stops, self._known, tasks)

@@ -159,7 +159,8 @@ def _of_position(stage: Stage, guarded: Guarded) -> Iterator[str]:
             yield from _told_of_turn(stage, guarded, turned, trade)
             # An order that works at another terminal is never touched: what it sells on top goes back in its own time.
             since = max(t.at for t in trades if turned.at <= t.at < trade.at and (t is turned or _pushes(t, sign)))
-            yield from _too_long(stage, since, trade.at, _book_takes(stage, guarded, since, trade.at))
+            if _of_ours(trades, turned.at, sign):
+                yield from _too_long(stage, since, trade.at, _book_takes(stage, guarded, since, trade.at))
             turned = None
     if turned is None:
         return
@@ -176,6 +177,12 @@ def _of_position(stage: Stage, guarded: Guarded) -> Iterator[str]:
     undone = _converted(stage, guarded.instrument) and world.net(guarded.instrument, guarded.product) * sign >= 0
     if not undone:
         yield f"turned round from {turned.at - stage.begun:.2f} s to the end"
+
+
+def _of_ours(trades: list[Traded], turned: float, sign: int) -> bool:
+    """Orders of this program were among those that closed the position before it was turned round; else there is
+    nothing that it has to take back."""
+    return any(trade.tag and _sign(trade) != sign for trade in trades if trade.at <= turned)
 
 
 def _pushes(trade: Traded, sign: int) -> bool:

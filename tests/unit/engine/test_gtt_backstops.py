@@ -616,6 +616,39 @@ def test_what_both_sold_before_the_program_ended_is_told_in_the_morning() -> Non
     play(script)
 
 
+def test_that_the_trigger_of_a_closed_stop_had_fired_as_well_is_told_when_it_is_heard_of_the_next_day() -> None:
+    """The exit closed the stop while the list of triggers could not be read, and the order is in no list any more."""
+
+    async def script(rig: Rig) -> None:
+        rig.broker.hold(SHARES, 200)
+        await rig.state.read_positions()
+        stop = await rig.engine.arm(SHARES, StopPlan(99_000, quantity=100, backstop=DISTANCE))
+        await asyncio.sleep(3)
+        number = rig.broker.reach(the_one(rig).id)
+        assert number is not None
+        rig.broker.gtt_failures["gtts"] = [Unreachable("down")] * 100
+        rig.broker.gtt_failures["delete_gtt"] = [Unreachable("down")] * 100
+        rig.tick(97_900)  # the gap went through both
+        rig.broker.fill(number)
+        await rig.ended(stop)
+        await asyncio.sleep(1)
+        rig.log_out()
+        await rig.tasks.stop()
+        assert not rig.alarms
+        rig.broker.gtt_failures.clear()
+        rig.broker.book.clear()
+        rig.broker.hold(SHARES, 0)
+        closed = rig.of(stop)
+        assert closed.closed_at is not None
+        rig.journal.stops[stop.id] = replace(closed, closed_at=closed.closed_at - DAY)
+        again = await next_run(rig, stop)
+        await asyncio.sleep(1)
+        assert any("up to 100 units more than it guarded" in alarm for alarm in again.alarms)
+        await again.tasks.stop()
+
+    play(script)
+
+
 @pytest.mark.parametrize("sold_by", ["its trigger", "its exit", "its exit, in part"])
 def test_a_share_of_the_position_that_was_sold_on_an_earlier_day_is_not_sold_again(sold_by: str) -> None:
     """The order book is empty in the morning, and the position does not tell whose units are left."""

@@ -7,7 +7,6 @@ tell a price where the key has the right to it.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -23,9 +22,6 @@ from app.runtime.secret import Secret
 
 PROBE = InstrumentId("NSE:NIFTY 50")
 """Its price is asked for to see whether the key gives prices; that it is known does not matter."""
-
-AGAIN_SECONDS = 2.0
-"""Before a price stream that was refused without a reason is dialled again."""
 
 log = logging.getLogger(__name__)
 
@@ -102,8 +98,6 @@ class DataRights:
         self._judged = broker
         try:
             good = await self._is_good(broker)
-            if good:
-                await asyncio.sleep(AGAIN_SECONDS)
         except SessionExpired:
             good = False
             if is_current():

@@ -155,7 +155,7 @@ class FeedHub:
         self._report()
 
     async def redial(self, *, refused: bool = False) -> None:
-        """Drops every connection, or those alone that the broker `refused`; each dials again at once."""
+        """Drops every connection, or those alone that the broker `refused`; each dials again soon."""
         await asyncio.gather(*(x.redial() for x in self._lanes if not refused or x.state is FeedState.REFUSED))
         self._subscribe()
 

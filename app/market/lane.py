@@ -5,6 +5,7 @@ Loop thread only.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
@@ -27,6 +28,8 @@ so, the redial brings what the feed last knew, and nobody is alarmed."""
 CALMEST = 8
 """So many times `QUIET_SECONDS` at most: a redial that brought nothing but what was known has shown a quiet market, and
 the next one waits twice as long."""
+REFUSED_SECONDS = 2.0
+"""Before a stream that was refused is dialled again."""
 REDIAL_SECONDS = 6.0
 """A silent stream is dropped and dialled again after this long."""
 
@@ -184,9 +187,11 @@ class Lane:
         return True
 
     async def redial(self) -> None:
-        """Drops the connection; the next dial follows at once. One that was refused dials no more: it is let go of."""
+        """Drops the connection; the next dial follows at once. One that was refused dials no more: it is let go of, and
+        whoever refuses is given a moment."""
         if self.state is FeedState.REFUSED:
-            await self.stop(FeedState.CONNECTING)
+            await self.stop(FeedState.DOWN)
+            await asyncio.sleep(REFUSED_SECONDS)
         elif self._feed is not None:
             await self._feed.reconnect()
 

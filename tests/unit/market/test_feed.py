@@ -379,12 +379,31 @@ def test_a_connection_that_was_refused_is_dialled_anew_and_the_others_stand() ->
         scene.want("view:watchlist", 1)
         guarding, crowd = scene.wires
         guarding.sink.disconnected(SessionExpired("HTTP 403"))
-        await scene.hub.redial(refused=True)
+        dialling = asyncio.create_task(scene.hub.redial(refused=True))
+        await asyncio.sleep(1)
+        assert (scene.hub.state, len(scene.wires)) == (FeedState.DOWN, 2), "the key is good: nobody says otherwise"
+        await dialling
         assert (guarding.stopped, crowd.stopped, crowd.redials) == (True, False, 0)
         fresh = scene.wires[2]
         assert fresh.subscribed == {3, *CANARY}
         fresh.price(3, 100)
         assert scene.hub.live
+
+    play(script)
+
+
+def test_connections_that_are_refused_one_after_the_other_all_come_back() -> None:
+    async def script(scene: Scene) -> None:
+        scene.want("stops", 3)
+        scene.want("view:watchlist", 1)
+        first, second = scene.wires
+        first.sink.disconnected(SessionExpired("HTTP 403"))
+        dialling = asyncio.create_task(scene.hub.redial(refused=True))
+        await asyncio.sleep(1)
+        second.sink.disconnected(SessionExpired("HTTP 403"))
+        await scene.hub.redial(refused=True)
+        await dialling
+        assert [wire.subscribed for wire in scene.wires[2:]] == [{3, *CANARY}, {1, *CANARY}]
 
     play(script)
 

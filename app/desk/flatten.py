@@ -126,18 +126,19 @@ class FlattenDesk:
         bar.set(NoEntries.FLATTENING, True)
         # No exit waits for the disk.
         asked = asyncio.ensure_future(self._audit(work.desk, "asked", choice_words(work.choice)))
+        pausing = asyncio.ensure_future(self._pause_strategies(work))
         try:
             await self._steps(work)
         except AppError as failure:
             work.failed.append(f"{work.desk.account}: {failure}")
         finally:
+            await pausing
             bar.set(NoEntries.FLATTENING, False)
         await asked
         words = "; ".join(work.failed) or "two readings of the broker's books show it"
         await self._audit(work.desk, "not flat" if work.failed else "verified flat", words)
 
     async def _steps(self, work: Work) -> None:
-        await self._pause_strategies(work)
         orders, positions, _why = await books(work.desk, READ_SECONDS)
         mine, others = working(work.desk, orders)
         doomed = [*mine, *others] if work.choice.elsewhere else mine

@@ -17,7 +17,8 @@ from app.engine.delivery import DELIVERED
 def working(desk: AccountDesk, orders: Sequence[Order]) -> tuple[list[Order], list[Order]]:
     """Orders that still work: ours, and those from elsewhere. Exits of open stops are their followers' own; the second
     leg of a cover order goes with its position."""
-    live = {stop.id for stop in desk.stops.stops if not stop.state.is_final}
+    followed = desk.stops.can_fire or not desk.active  # a command beside no workstation follows nothing
+    live = {stop.id for stop in desk.stops.stops if not stop.state.is_final and followed}
     mine, others = [], []
     for order in orders:
         if order.status.is_final or (order.parent is not None and order.product is Product.CO):

@@ -9,6 +9,7 @@ from typing import cast
 
 import pytest
 
+from app.brokers.base import BrokerSession
 from app.desk.account import AccountDesk
 from app.desk.flatten import FlattenDesk
 from app.desk.flatten_messages import FlattenChoice, FlattenReport
@@ -17,7 +18,7 @@ from app.desk.workspace import Workspace
 from app.domain.errors import Denied
 from app.domain.events import Level, Noticed
 from app.domain.ids import BrokerOrderId
-from app.domain.order import OrderKind, OrderRequest, Side
+from app.domain.order import OrderKind, OrderRequest, OrderStatus, Side
 from app.domain.stop import FiredBy, StopPlan, StopState
 from app.engine.entry_bar import NoEntries
 from tests.fakes.trading import ACCOUNT, INFY, KEY, Rig
@@ -25,7 +26,7 @@ from tests.unit.engine.rigged import play_quoted as play
 from tests.unit.engine.test_plans import armed
 
 
-def desk_of(rig: Rig) -> AccountDesk:
+def desk_of(rig: Rig, strategies: object = None) -> AccountDesk:
     desk = SimpleNamespace(
         account=ACCOUNT,
         active=True,
@@ -34,14 +35,14 @@ def desk_of(rig: Rig) -> AccountDesk:
         orders=rig.orders,
         stops=rig.engine,
         broker=rig.broker,
-        strategies=SimpleNamespace(strategies=()),
+        strategies=strategies or SimpleNamespace(strategies=()),
         instrument=rig.instruments.get,
     )
     return cast("AccountDesk", desk)
 
 
-def flatten_desk(rig: Rig, *others: AccountDesk) -> FlattenDesk:
-    desk = desk_of(rig)
+def flatten_desk(rig: Rig, *others: AccountDesk, strategies: object = None) -> FlattenDesk:
+    desk = desk_of(rig, strategies)
     workspace = SimpleNamespace(
         account=lambda account: desk,
         accounts={one.account: one for one in (desk, *others)},
@@ -251,5 +252,47 @@ def test_an_entry_whose_answer_is_on_its_way_is_waited_for(known: bool) -> None:
         else:
             assert "BUY 10 NSE:INFY MARKET was sent, and what became of it is not known" in "; ".join(report.not_flat)
             entry.cancel()
+
+    play(script)
+
+
+def test_beside_no_workstation_what_rests_behind_a_stop_is_cancelled_before_its_position_is_closed() -> None:
+    async def script(rig: Rig) -> None:
+        await armed(rig, StopPlan(99_000, backstop=1_000))
+        await asyncio.sleep(3)
+        (behind,) = rig.broker.book.values()
+        rig.log_out()  # the stop is in the journal; a command has a session, and no line for exits
+        rig.broker.state = rig.state
+        rig.state.attach(cast("BrokerSession", rig.broker))
+        rig.orders.attach(cast("BrokerSession", rig.broker))
+        assert (await flatten(rig)).verified
+        assert rig.broker.book[behind.broker_order_id].status is OrderStatus.CANCELLED
+        assert rig.broker.held[KEY] == 0
+        assert [one.quantity for one in rig.exits if one.kind is not OrderKind.SL] == [100]
+
+    play(script)
+
+
+def test_a_slow_disk_holds_no_exit_back_while_strategies_are_paused() -> None:
+    async def script(rig: Rig) -> None:
+        await armed(rig, StopPlan(99_000))
+        written = asyncio.Event()
+        paused: list[str] = []
+
+        async def pause(name: str) -> None:
+            await written.wait()
+            paused.append(name)
+
+        plan = SimpleNamespace(id="A", name="Opening")
+        one = SimpleNamespace(plan=plan, paused=False, state=SimpleNamespace(is_running=True))
+        strategies = SimpleNamespace(strategies=(one,), pause=pause)
+        desk = flatten_desk(rig, strategies=strategies)
+        flattening = asyncio.create_task(desk.run(FlattenChoice()))
+        await asyncio.sleep(3)
+        assert (rig.broker.held[KEY], paused) == (0, [])
+        assert "being flattened" in await refused(rig), "until it is paused it may not buy"
+        written.set()
+        report = await flattening
+        assert (report.verified, report.paused, await refused(rig)) == (True, 1, "")
 
     play(script)

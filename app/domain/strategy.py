@@ -121,6 +121,10 @@ class Days:
         """There is always a next day."""
         return self.kind is not DaysKind.DATES
 
+    def go_on(self, after: date | None) -> bool:
+        """Whether a later day may be one of them."""
+        return self.repeats or (after is not None and any(day > after for day in self.dates))
+
     def includes(self, on: date) -> bool:
         """Whether a date was chosen."""
         if self.kind is DaysKind.DATES:

@@ -142,6 +142,8 @@ class Entries:
     async def _send(self, strategy: Strategy) -> Happening | None:
         try:
             await self._deny_opposite(strategy)
+            if self._strategies[strategy.id].cancelling:
+                return EntryNews(0, None, over=True, words="it was taken back before it was sent")
             await self._orders.place(self._request(strategy), purpose=Purpose.ENTRY)
         except NeverArrived:
             return self._absent(strategy)

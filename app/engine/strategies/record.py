@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,6 +15,7 @@ from app.domain.strategy import MarkKind, Strategy, StrategyMark
 from app.engine.debts import Debts
 from app.engine.strategies.happenings import Armed, EntryNews, ExitOver, Happening
 from app.runtime.clock import Clock
+from app.runtime.loop import Tasks
 
 
 class StrategyJournal(Protocol):
@@ -40,32 +42,50 @@ class _Owed:
 class StrategyRecord:
     """Writes for one account's strategies. Loop thread only."""
 
-    def __init__(self, journal: StrategyJournal, clock: Clock, publish: Callable[[Event], None]) -> None:
+    def __init__(self, journal: StrategyJournal, clock: Clock, publish: Callable[[Event], None], tasks: Tasks) -> None:
         self._journal = journal
         self._clock = clock
         self._publish = publish
+        self._tasks = tasks
+        self._writing: dict[StrategyId, asyncio.Task[None]] = {}
+        """The last write of each: the next one waits for it."""
         self._newest: dict[StrategyId, Strategy] = {}
         self._debts = Debts(self._write, "what strategies owe the journal")
 
     async def save(self, strategy: Strategy, marks: Sequence[StrategyMark], what: str) -> None:
         """Durable when this returns, and told. Raises StorageError; then nothing is told."""
-        await self._journal.save_strategy(strategy, marks, self._entry(strategy, what, strategy.note))
+        entry = self._entry(strategy, what, strategy.note)
+        await self._written(strategy.id)
+        await self._journal.save_strategy(strategy, marks, entry)
         self._newest[strategy.id] = strategy
         self._tell(strategy, marks)
 
-    async def keep(self, strategy: Strategy, marks: Sequence[StrategyMark], what: str) -> None:
-        """The same where a journal that cannot write must hold nothing back: said aloud, owed, and on."""
+    def keep(self, strategy: Strategy, marks: Sequence[StrategyMark], what: str) -> None:
+        """Told now and written soon, after what was decided before it. A journal that cannot write holds nothing back:
+        said aloud, owed, and on."""
         self._newest[strategy.id] = strategy
-        entry = self._entry(strategy, what, strategy.note)
+        owed = _Owed(strategy.id, tuple(marks), self._entry(strategy, what, strategy.note))
+        work = self._keep(strategy, owed, self._writing.get(strategy.id))
+        self._writing[strategy.id] = self._tasks.start(work, f"journal of strategy {strategy.id}")
+        self._tell(strategy, marks)
+
+    async def _keep(self, strategy: Strategy, owed: _Owed, before: asyncio.Task[None] | None) -> None:
+        if before is not None:
+            await asyncio.wait([before])
         try:
-            await self._journal.save_strategy(strategy, marks, entry)
+            await self._journal.save_strategy(strategy, owed.marks, owed.entry)
         except AppError as failure:
             self.tell(strategy, Level.ALARM, f"The journal cannot be written: {failure}", "journal")
-            self._debts.owe(_Owed(strategy.id, tuple(marks), entry))
-        self._tell(strategy, marks)
+            self._debts.owe(owed)
+
+    async def _written(self, strategy: StrategyId) -> None:
+        """Until nothing of it waits for the disk any more."""
+        if (last := self._writing.get(strategy)) is not None:
+            await asyncio.wait([last])
 
     async def delete(self, strategy: Strategy) -> None:
         """Raises StorageError."""
+        await self._written(strategy.id)
         await self._journal.delete_strategy(strategy.id, self._entry(strategy, "deleted", strategy.plan.name))
         self._newest.pop(strategy.id, None)
 

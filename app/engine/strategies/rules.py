@@ -144,7 +144,7 @@ def replanned_open(strategy: Strategy, event: Replanned) -> Decision:
 
 
 def new_day(strategy: Strategy, event: NewDay) -> Decision:
-    """Where it repeats, its next day."""
-    if event.next is None or strategy.ending or strategy.cancels or not strategy.plan.days.repeats:
+    """Its next day, where there is one."""
+    if event.next is None or strategy.ending or strategy.cancels:
         return Decision(strategy)
     return Decision(waiting(replace(strategy, note=""), event.next))

@@ -10,7 +10,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Protocol
 
 from app.domain.calendar import Calendar, ist_date
 from app.domain.errors import Denied, StorageError
@@ -19,7 +18,7 @@ from app.domain.ids import InstrumentId, StrategyId
 from app.domain.instrument import Instrument
 from app.domain.money import Price
 from app.domain.strategy import Strategy, StrategyPlan, StrategyState, new_strategy_id
-from app.domain.strategy_times import Outlook, clock_words, next_cycle
+from app.domain.strategy_times import Outlook, next_cycle
 from app.engine.account import AccountState
 from app.engine.orders import OrderManager, new_order_tag
 from app.engine.rules import ExitRules
@@ -58,19 +57,6 @@ log = logging.getLogger(__name__)
 _S = StrategyState
 
 
-class MarketTimes(Protocol):
-    """When an account's market trades."""
-
-    @property
-    def calendar(self) -> Calendar:
-        """The one that is followed now."""
-        ...
-
-    def ends_in_auction(self, instrument: Instrument) -> bool:
-        """Whether its continuous trading ends with the closing auction."""
-        ...
-
-
 class StrategyEngine:
     """All strategies of one account."""
 
@@ -81,7 +67,7 @@ class StrategyEngine:
         stops: StopEngine,
         journal: StrategyJournal,
         rules: ExitRules,
-        hours: MarketTimes,
+        hours: timers.MarketTimes,
         instrument: Callable[[InstrumentId], Instrument | None],
         last_price: Callable[[InstrumentId], Price | None],
         publish: Callable[[Event], None],
@@ -93,7 +79,7 @@ class StrategyEngine:
         self._instrument = instrument
         self._publish = publish
         self._tasks = tasks
-        self._record = StrategyRecord(journal, state.clock, publish)
+        self._record = StrategyRecord(journal, state.clock, publish, tasks)
         self._following = Following(self.outlook, self._record)
         self._strategies: dict[StrategyId, Strategy] = {}
         self._locks: dict[StrategyId, asyncio.Lock] = {}
@@ -275,7 +261,8 @@ class StrategyEngine:
             await self._apply(strategy_id, happening)
 
     async def _apply(self, strategy_id: StrategyId, happening: Happening, *, strict: bool = False) -> Strategy:
-        """Decided, stored, told, done. `strict`: raises StorageError, and nothing has changed then."""
+        """Decided, told, done, stored: no exit and no guard waits for the disk, but an entry does. `strict`: raises
+        StorageError where nothing leaves, and nothing has changed then."""
         async with self._locks[strategy_id]:
             before = self.strategy(strategy_id)
             decision = decide(before, happening)
@@ -283,11 +270,12 @@ class StrategyEngine:
                 return before
             after = replace(decision.strategy, changed_at=self._state.clock.now())
             entering = any(isinstance(action, PlaceEntry) for action in decision.actions)
+            waits = entering or (strict and not any(isinstance(action, FireExit) for action in decision.actions))
             stop = None if after.stop is None else self._stops.find(after.stop)
             level = None if stop is None or not stop.has_level else stop.trigger
             marks = marks_of(before, after, happening, level)
             what = what_of(before, after, happening)
-            if entering or strict:
+            if waits:
                 try:
                     await self._record.save(after, marks, what)
                 except StorageError as failure:
@@ -296,7 +284,7 @@ class StrategyEngine:
                     self._record.tell(before, Level.ALARM, f"nothing was bought: {failure}", "journal")
                     return before
             else:
-                await self._record.keep(after, marks, what)
+                self._record.keep(after, marks, what)
             self._strategies[strategy_id] = after
             for action in decision.actions:
                 self._do(after, action)
@@ -329,9 +317,7 @@ class StrategyEngine:
                 await self._look_at_the_clock()
             except Exception as bug:
                 log.exception("the timers of %s are looked at again", self._state.account)
-                for strategy in self._strategies.values():
-                    if strategy.state.is_running:
-                        self._record.tell(strategy, Level.ALARM, f"its timers failed: {type(bug).__name__}", "timers")
+                self._timers_failed(bug, *self._strategies.values())
             clock = self._state.clock
             seconds = timers.sleep_seconds(list(self._strategies.values()), clock.now(), clock.speed)
             try:
@@ -347,15 +333,28 @@ class StrategyEngine:
             if known:
                 await self._replan()
         for strategy in tuple(self._strategies.values()):
-            now = self._state.clock.now()
-            happening = self._due(strategy, now)
-            if happening is not None:
-                await self._apply_quietly(strategy.id, happening)
+            if self._locks[strategy.id].locked():
+                continue  # what happens to it is being decided
+            happening = self._due(strategy, self._state.clock.now())
+            if happening is not None:  # none waits for what another has to write
+                self._tasks.start(self._in_time(strategy, happening), f"timers of strategy {strategy.id}")
+
+    async def _in_time(self, strategy: Strategy, happening: Happening) -> None:
+        try:
+            await self._apply_quietly(strategy.id, happening)
+        except Exception as bug:
+            log.exception("the timers of strategy %s are looked at again", strategy.id)
+            self._timers_failed(bug, strategy)
+
+    def _timers_failed(self, bug: Exception, *strategies: Strategy) -> None:
+        for strategy in strategies:
+            if strategy.state.is_running:
+                self._record.tell(strategy, Level.ALARM, f"its timers failed: {type(bug).__name__}", "timers")
 
     def _due(self, strategy: Strategy, now: int) -> Happening | None:
         if strategy.state is _S.WAITING and timers.entry_is_due(strategy, now):
             if timers.entry_is_missed(strategy, now, self._since, self._state.clock.speed):
-                return EntryMissed(self._missed_words(strategy), self._following.cycle(strategy))
+                return EntryMissed(timers.missed_words(strategy), self._following.cycle(strategy))
             return EntryDue(new_order_tag(), now)
         if strategy.state is _S.PAUSED and timers.entry_is_due(strategy, now):
             return EntryMissed("", self._following.cycle(strategy))
@@ -364,13 +363,10 @@ class StrategyEngine:
             back = self._state.active and reading is not None and reading.read_at > strategy.changed_at
             return BrokerBack(self._following.cycle(strategy)) if back else None
         if timers.is_new_day(strategy, now):
-            follows = strategy.plan.days.repeats and not strategy.ending and strategy.state is not _S.ABORTED
-            return self._following.new_day(strategy) if follows else None
+            over = strategy.ending or strategy.state is _S.ABORTED
+            goes_on = not over and strategy.plan.days.go_on(strategy.day)
+            return self._following.new_day(strategy) if goes_on else None
         return timers.exit_due(strategy, now, self._since)
-
-    def _missed_words(self, strategy: Strategy) -> str:
-        day = "" if strategy.day is None else f" of {strategy.day:%d %b}"
-        return f"the entry{day} at {clock_words(strategy.plan.entry_second)} was missed and is skipped"
 
     async def _replan(self) -> None:
         """The calendar changed: a half day was announced, an exchange never closes after all."""

@@ -6,12 +6,13 @@ A buy is made within moments of its time or not at all; a sell is made whenever 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from app.domain.calendar import Calendar, ist_date
 from app.domain.ids import Nanos
 from app.domain.instrument import Instrument
 from app.domain.strategy import Strategy, StrategyState
-from app.domain.strategy_times import Cycle, cycle_on, exit_instant
+from app.domain.strategy_times import Cycle, clock_words, cycle_on, exit_instant
 from app.engine.strategies.happenings import EntryMissed, ExitDue, Happening, Replanned
 from app.runtime.clock import SECOND
 
@@ -19,6 +20,19 @@ GRACE_SECONDS = 30
 """How late an entry may be, in real seconds: later it is a missed one (the computer slept, the clock was set)."""
 LONGEST_SLEEP = 1.0
 """Real seconds. A paper exchange's clock may be set at any moment, and a calendar may change."""
+
+
+class MarketTimes(Protocol):
+    """When an account's market trades."""
+
+    @property
+    def calendar(self) -> Calendar:
+        """The one that is followed now."""
+        ...
+
+    def ends_in_auction(self, instrument: Instrument) -> bool:
+        """Whether its continuous trading ends with the closing auction."""
+        ...
 
 
 def entry_is_due(strategy: Strategy, now: Nanos) -> bool:
@@ -30,6 +44,12 @@ def entry_is_missed(strategy: Strategy, now: Nanos, since: Nanos, speed: float) 
     """Of one that is due: it is too late for it. `since`: from when on somebody was there to act."""
     at = strategy.entry_at or 0
     return at <= since or now - at > int(GRACE_SECONDS * SECOND * max(1.0, speed))
+
+
+def missed_words(strategy: Strategy) -> str:
+    """What is said of its entry then."""
+    day = "" if strategy.day is None else f" of {strategy.day:%d %b}"
+    return f"the entry{day} at {clock_words(strategy.plan.entry_second)} was missed and is skipped"
 
 
 def exit_due(strategy: Strategy, now: Nanos, since: Nanos) -> ExitDue | None:

@@ -62,9 +62,11 @@ class StrategyBook:
         self.marks: list[StrategyMark] = []
         self.lines: list[AuditEntry] = []
         self.broken = False
+        self.slow = 0.001
+        """Seconds that a write takes."""
 
     async def save_strategy(self, strategy: Strategy, marks: Sequence[StrategyMark], entry: AuditEntry) -> None:
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(self.slow)
         if self.broken:
             raise StorageError("The disk is full.")
         self.kept[strategy.id] = strategy

@@ -145,7 +145,7 @@ def test_nothing_bought_in_time_is_a_failed_buy_and_tomorrow_is_another_day() ->
     failed = after(BUYING, EntryTimeOver(), EntryNews(0, None, over=True))
     assert failed.state is S.BUY_FAILED
     assert after(failed, NewDay(LATER)).state is S.WAITING
-    assert after(replace(failed, plan=ONCE), NewDay(LATER)).state is S.BUY_FAILED
+    assert after(replace(failed, plan=ONCE), NewDay(None)).state is S.BUY_FAILED
 
 
 def test_a_rejected_entry_aborts_and_is_not_repeated() -> None:

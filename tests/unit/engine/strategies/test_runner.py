@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import date
 
@@ -116,6 +117,25 @@ def test_what_is_carried_is_sold_on_the_next_day_with_an_empty_order_book() -> N
         await later.until(S.SOLD)
         assert (later.held, len(later.exits)) == (0, 1)
         assert later.clock.now() >= at("2026-11-26 09:30")
+
+    play(script)
+
+
+def test_of_several_dates_each_has_its_day() -> None:
+    async def script(stage: Stage) -> None:
+        dates = (date(2026, 11, 25), date(2026, 11, 27))
+        await stage.bought(replace(PLAN, days=Days(DaysKind.DATES, dates=dates)))
+        await stage.until(S.SOLD)
+        stage.clock.jump(at("2026-11-26 09:19"))
+        waiting = await stage.until(S.WAITING, seconds=10)
+        assert waiting.day == date(2026, 11, 27)
+        stage.clock.jump(at("2026-11-27 09:19"))
+        await stage.until(S.BOUGHT)
+        await stage.until(S.SOLD)
+        stage.clock.jump(at("2026-11-28 09:19"))
+        await asyncio.sleep(60)
+        assert stage.engine.strategy(PLAN.id).state is S.SOLD
+        assert (len(stage.entries), stage.held, stage.notices) == (2, 0, [])
 
     play(script)
 
@@ -261,6 +281,21 @@ def test_an_opposite_position_is_not_closed_or_turned_by_an_entry() -> None:
         failed = await stage.until(S.BUY_FAILED)
         assert "the other way round" in failed.note
         assert (stage.entries, stage.held) == ([], -50)
+
+    play(script)
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_an_entry_that_is_taken_back_before_it_leaves_does_not_leave(ended: bool) -> None:
+    async def script(stage: Stage) -> None:
+        stage.broker.slow = 8.0  # the positions are read before it leaves
+        await stage.started()
+        await stage.until(S.BUYING)
+        await (stage.engine.stop(PLAN.id, close=False) if ended else stage.engine.pause(PLAN.id))
+        stopped = await stage.until(S.IDLE, S.BUY_FAILED, seconds=60)
+        assert (stopped.state, stopped.paused) == ((S.IDLE, False) if ended else (S.BUY_FAILED, True))
+        await asyncio.sleep(60)
+        assert (stage.entries, stage.held, stage.alarms) == ([], 0, [])
 
     play(script)
 

@@ -75,13 +75,48 @@ def test_ended_while_its_first_stop_waits_for_the_positions_it_is_sold_once() ->
 
 def test_a_full_disk_does_not_hold_back_what_is_sold_by_time() -> None:
     async def script(stage: Stage) -> None:
-        stage.broker.slow = 300.0  # nothing is armed when the time comes
+        stage.broker.answers = ["open"]
         await stage.started()
+        await stage.true(stage.open_orders)
+        stage.broker.slow = 700.0  # nothing is armed when the time comes
+        stage.broker.fill(stage.order())
         await stage.until(StrategyState.SELLING)
         stage.rig.journal.broken = stage.book.broken = True
         stage.broker.slow = 0.01
         await stage.true(lambda: stage.held == 0)
         assert [request.quantity for request in stage.exits] == [PLAN.quantity]
+
+    play(script)
+
+
+def test_a_slow_disk_does_not_hold_back_what_is_sold_by_time_or_bought() -> None:
+    async def script(stage: Stage) -> None:
+        two = other()
+        await stage.engine.save(two)
+        await stage.engine.start(two.id)
+        await stage.started()
+        await stage.until(StrategyState.BUYING, StrategyState.BOUGHT)
+        stage.book.slow = 400.0
+        await stage.true(lambda: stage.guard() and stage.guard(two), 10)
+        await stage.until(StrategyState.SELLING, StrategyState.SOLD)
+        await stage.true(lambda: stage.held == 0, 5)
+        assert stage.clock.now() - at("2026-11-25 09:30") < 6 * 10**9
+        stage.book.slow = 0.001
+        await asyncio.sleep(3_000)
+        assert {kept.state for kept in stage.book.kept.values()} == {StrategyState.SOLD}
+        for plan in (PLAN, two):
+            assert [w for w in stage.told(plan) if w in list(StrategyState)][-2:] == ["selling", "sold"]
+
+    play(script)
+
+
+def test_stopped_and_closed_by_the_trader_it_is_closed_on_a_full_disk_too() -> None:
+    async def script(stage: Stage) -> None:
+        await stage.bought()
+        stage.rig.journal.broken = stage.book.broken = True
+        await stage.engine.stop(PLAN.id, close=True)
+        await stage.true(lambda: stage.held == 0, 5)
+        assert any("journal cannot be written" in alarm for alarm in stage.alarms)
 
     play(script)
 

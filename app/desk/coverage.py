@@ -62,6 +62,7 @@ class CoverageWatch:
             orders=desk.state.orders.values(),
             gtts=[gtt for gtt in self._gtts().get(desk.account, ()) if gtt.id not in numbers],
             triggers=ours.backed,
+            unwatched={stop.id for stop in desk.stops.unwatched()},
         )
 
         def row(position: Position) -> Coverage | None:

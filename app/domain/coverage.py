@@ -85,15 +85,17 @@ def coverage_of(
     orders: Iterable[Order] = (),
     gtts: Iterable[Gtt] = (),
     triggers: Mapping[StopId, int] | None = None,
+    unwatched: AbstractSet[StopId] = frozenset(),
     last: Mapping[InstrumentId, Price] | None = None,
 ) -> tuple[Coverage, ...]:
     """Of all open positions, in their order.
 
-    `live`: prices reach the stops. `backed` and `triggers`: units of each stop behind which an order, or a trigger,
-    rests. `orders`: all of the account; those of `stops` are left out by their tags. `gtts`: those not ours.
+    `live`: prices reach the stops, but for those that are `unwatched`. `backed` and `triggers`: units of each stop
+    behind which an order, or a trigger, rests. `orders`: all of the account; those of `stops` are left out by their
+    tags. `gtts`: those not ours.
     """
     prices = last or {}
-    cover = covering(stops, live=live, backed=backed, orders=orders, gtts=gtts, triggers=triggers)
+    cover = covering(stops, live=live, backed=backed, orders=orders, gtts=gtts, triggers=triggers, unwatched=unwatched)
     return tuple(
         cover(position, prices.get(position.key.instrument, position.last_price))
         for position in positions
@@ -109,6 +111,7 @@ def covering(
     orders: Iterable[Order] = (),
     gtts: Iterable[Gtt] = (),
     triggers: Mapping[StopId, int] | None = None,
+    unwatched: AbstractSet[StopId] = frozenset(),
 ) -> Callable[[Position, Price], Coverage]:
     """The same for one position at its last price after the other: five hundred are not looked at in one go on a thread
     where a stop may have to fire."""
@@ -118,11 +121,12 @@ def covering(
     resting = _grouped((_key_of(order), order) for order in orders if _is_broker_stop(order, known))
     waiting = _grouped(((gtt.account, gtt.instrument), gtt) for gtt in gtts if gtt.status is GttStatus.ACTIVE)
     behind = backed, triggers or {}
+    sees = {stop.id for stop in stops if live and stop.id not in unwatched}
 
     def cover(position: Position, last: Price) -> Coverage:
         key = position.key
         around = own.get(key, ()), resting.get(key, ()), waiting.get((key.account, key.instrument), ())
-        return _cover(position, last, _layers(position, *around, behind, live=live))
+        return _cover(position, last, _layers(position, *around, behind, sees))
 
     return cover
 
@@ -149,8 +153,7 @@ def _layers(
     orders: Iterable[Order],
     gtts: Iterable[Gtt],
     resting: tuple[Mapping[StopId, int], Mapping[StopId, int]],
-    *,
-    live: bool,
+    sees: AbstractSet[StopId],
 ) -> list[tuple[Protection, int]]:
     side, found = position.exit_side, []
     for stop in stops:
@@ -159,6 +162,7 @@ def _layers(
         orders_behind, triggers_behind = (units.get(stop.id, 0) for units in resting)
         behind = min(stop.quantity, orders_behind)
         waiting = min(stop.quantity - behind, triggers_behind)
+        live = stop.id in sees
         own = Protection.LOCAL if stop.strategy is None else Protection.STRATEGY
         found.append((Protection.TWIN if live else Protection.BROKER, behind))
         found.append((Protection.GTT_TWIN if live else Protection.GTT, waiting))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QCheckBox, QComboBox, QDialog, QGridLayout, QPushButton, QVBoxLayout, QWidget
 
@@ -17,6 +17,10 @@ from app.ui.models.facts import Facts
 from app.ui.widgets.foot import foot
 from app.ui.widgets.text import Message, caption, label, selectable
 
+AGAIN_MS = 5_000
+"""What there is changes while the dialog is open: a stop fires, a strategy buys."""
+_UNREAD = {"holdings": "holdings of ", "gtts": "triggers (GTT) of "}
+"""How what could not be read is named in a plan."""
 _SHOWN = 6
 """Orders or positions that are named one by one."""
 
@@ -66,6 +70,9 @@ class FlattenDialog(QDialog):
         self._plan: FlattenPlan | None = None
         self._more["holdings"].toggled.connect(lambda _on: self._count_triggers())
         self._lay_out()
+        self._again = QTimer(self)
+        self._again.setInterval(AGAIN_MS)
+        self._again.timeout.connect(lambda: self._bridge.start(self._read(), "flatten plan again"))
         self._look()
 
     def _lay_out(self) -> None:
@@ -107,6 +114,7 @@ class FlattenDialog(QDialog):
     def _look(self) -> None:
         self._do.setEnabled(False)
         self.message.clear()
+        self._again.start()
         self._bridge.start(self._read(), "flatten plan")
 
     async def _read(self) -> None:
@@ -114,12 +122,17 @@ class FlattenDialog(QDialog):
         try:
             plan = await self._bridge.call(self._bridge.desk.flatten.plan(self._choice()))
         except AppError as failure:
-            if accounts == self._choice().accounts:
+            if self._asks(accounts):
+                self._do.setEnabled(False)
                 self._head.setText("Nothing can be flattened now")
                 self.message.say(self._facts.named(str(failure)), "strip-danger")
             return
-        if accounts == self._choice().accounts:  # else another account was chosen meanwhile, and is being read
+        if self._asks(accounts):
             self.show_plan(plan)
+
+    def _asks(self, accounts: tuple[AccountId, ...]) -> bool:
+        """It still shows what there is, of these: another account may have been chosen meanwhile, and is being read."""
+        return accounts == self._choice().accounts and self._again.isActive()
 
     def show_plan(self, plan: FlattenPlan) -> None:
         """In numbers, each named."""
@@ -151,7 +164,7 @@ class FlattenDialog(QDialog):
         self._plan = plan
         names = [_order(order) for order in plan.elsewhere]
         for name, number in self._offer().items():
-            words = f"{number}, left alone unless ticked" if number else "none"
+            words = f"{number}, left alone unless ticked" if number else self._none(name)
             self._counts[name].setText(f"{words}: {_named(names)}" if name == "elsewhere" and number else words)
         self._count_triggers()
         self._do.setEnabled(bool(plan.accounts))
@@ -159,6 +172,8 @@ class FlattenDialog(QDialog):
         told += [f"{words}." for words in plan.out_of_reach]
         if told:
             self.message.say(self._facts.named(" ".join(told)), "strip-danger")
+        else:
+            self.message.clear()
         self._fit()
 
     def _offer(self) -> dict[str, int]:
@@ -168,12 +183,23 @@ class FlattenDialog(QDialog):
         if plan is not None:
             found |= {"elsewhere": len(plan.elsewhere), "holdings": plan.holdings, "gtts": plan.gtts}
         for name, number in found.items():
-            self._more[name].setEnabled(number > 0)
+            self._more[name].setEnabled(number > 0 or self._is_unread(name))
+            if not self._more[name].isEnabled():
+                self._more[name].setChecked(False)
         return found
+
+    def _is_unread(self, name: str) -> bool:
+        """Whether there is any is not known, and may be asked for all the same."""
+        unread = () if self._plan is None else self._plan.unread
+        return name in _UNREAD and any(words.startswith(_UNREAD[name]) for words in unread)
+
+    def _none(self, name: str) -> str:
+        return "not known, left alone unless ticked" if self._is_unread(name) else "none"
 
     def _count_triggers(self) -> None:
         if self._plan is not None:
-            self._counts["gtts"].setText(_triggers(self._plan, sold=self._more["holdings"].isChecked()))
+            words = _triggers(self._plan, sold=self._more["holdings"].isChecked())
+            self._counts["gtts"].setText(self._none("gtts") if words == "none" else words)
 
     def _fit(self) -> None:
         """What is exited may take several lines."""
@@ -188,6 +214,7 @@ class FlattenDialog(QDialog):
         """Does it."""
         if not self._running and self._do.isEnabled():
             self._running = True
+            self._again.stop()
             for widget in (self._do, self._account, *self._more.values()):
                 widget.setEnabled(False)
             self._head.setText("Flattening…")

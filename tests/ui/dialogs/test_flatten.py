@@ -172,3 +172,31 @@ def test_while_it_is_flattened_the_dialog_can_be_hidden_not_taken_back(page: Pag
     assert button is not None
     assert (page.text("flatten.head"), button.text()) == ("Flattening…", "&Hide this")
     page.stage.until(lambda: button.text() == "&Close")
+
+
+def test_while_it_is_open_it_goes_on_telling_what_there_is_now(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    page.dialog._again.setInterval(20)
+    page.stage.desk.script.positions.clear()
+    page.stage.until(lambda: "0 positions to exit" in page.text("flatten.head"))
+    box = page.dialog.findChild(QCheckBox, "flatten.holdings")
+    assert box is not None
+    box.setChecked(True)
+    plan = FlattenPlan((market.ACCOUNT,), (), (), (), 0, 0, 4, 0, 0, 0)
+    plans = [plan, replace(plan, holdings=0, unread=("holdings of X: no answer",)), replace(plan, holdings=0)]
+
+    async def next_plan(choice: FlattenChoice) -> FlattenPlan:
+        return plans[0]
+
+    monkeypatch.setattr(page.stage.desk.flatten, "plan", next_plan)
+    page.stage.until(lambda: page.text("flatten.holdings.count") == "4, left alone unless ticked")
+    del plans[0]
+    page.stage.until(lambda: page.text("flatten.holdings.count") == "not known, left alone unless ticked")
+    assert (box.isEnabled(), box.isChecked()) == (True, True), "what could not be read is sold where it is asked for"
+    del plans[0]
+    page.stage.until(lambda: page.text("flatten.holdings.count") == "none")
+    assert (box.isEnabled(), box.isChecked()) == (False, False)
+    page.dialog.go()
+    page.stage.until(lambda: page.text("flatten.head") == "Verified flat in 2.1 s")
+    for _ in range(10):
+        page.stage.settle()
+    assert page.text("flatten.head") == "Verified flat in 2.1 s"

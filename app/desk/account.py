@@ -51,7 +51,6 @@ CLOCK_SECONDS = 60.0
 PAPER_CLOCK_SECONDS = 2.0
 """A paper exchange's clock may be set or sped up at any moment."""
 
-
 CONNECTED = frozenset({FeedState.LIVE, FeedState.SILENT, FeedState.CLOSED})
 """States of the feed in which order updates come by themselves."""
 
@@ -139,6 +138,7 @@ class AccountDesk:
             self._market_open,
             trading.publish,
         )
+        self.day_stop.blindness.blind = self.day.blind
         self.orders.gate, self.orders.gtts.gate = self.day_stop.admit, self.day_stop.admit_gtt
         self._quiet = QuietOrders(self.state, lambda: self.hub.state in CONNECTED)
         self._trouble = PriceTrouble(account, self.stops, self.hub, self.trades, trading.guarding, trading.publish)

@@ -50,6 +50,14 @@ class DayFigures:
         figures = self.now()
         return figures[1] if figures is not None and self._live() and self._trading() else None
 
+    def blind(self) -> bool:
+        """Something that is open trades, and the feed brings no prices."""
+        reading, now = self._state.reading, self._state.clock.now()
+        if reading is None or self._live():
+            return False
+        open_ = (key.instrument for key, p in reading.positions.items() if p.quantity and not p.sold_shares)
+        return any(self._hours.session(instrument, now) is not None for instrument in open_)
+
     def _trading(self) -> bool:
         reading, now = self._state.reading, self._state.clock.now()
         if reading is None:

@@ -30,6 +30,7 @@ from app.domain.portfolio import Position, PositionKey
 from app.domain.stop import FiredBy, stop_of_tag
 from app.engine import day_words
 from app.engine.account import AccountState
+from app.engine.day_blind import DayBlind
 from app.engine.entry_bar import closes
 from app.engine.orders import OrderManager
 from app.engine.stops import StopEngine
@@ -84,6 +85,7 @@ class DayGuard:
         self._trades = trades
         """Whether any market does."""
         self._publish = publish
+        self.blindness = DayBlind(publish)
         self._stop = DayStop(state.account, "")
         self._loaded = False
         self._unread = False
@@ -222,6 +224,7 @@ class DayGuard:
             if stop.halted is not None and not stop.flat:
                 await self._go_on(stop)
             await self._look()
+            self.blindness.look(self._stop)
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _go_on(self, stop: DayStop) -> None:

@@ -58,6 +58,19 @@ def not_closed(stop: DayStop, failure: AppError) -> Noticed:
     return _alarm(stop, "day stop step", title, str(failure), "Stopline keeps trying.", f":{failure.cause}")
 
 
+def blind(stop: DayStop) -> Noticed:
+    """It decides nothing now."""
+    cause = "Positions are open and trade, and no price comes: no limit of the day is watched."
+    step = "Watch the day's loss elsewhere; Stopline dials again and again."
+    return _alarm(stop, "day stop blind", "The portfolio stop is blind", cause, step)
+
+
+def sees_again(stop: DayStop) -> Noticed:
+    """It decides again, or there is nothing to decide."""
+    title, key = "The portfolio stop is not blind any more", f"day stop blind over:{stop.account}"
+    return Noticed(Level.INFO, title, "Prices come, or nothing that is open trades now.", "", stop.account, key)
+
+
 def entering(stop: DayStop, entries: Sequence[Gtt]) -> Noticed:
     """Triggers at the broker that no halt takes back."""
     names = ", ".join(f"{gtt.legs[0].side.capitalize()} {gtt.instrument}" for gtt in entries)

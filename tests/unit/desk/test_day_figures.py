@@ -13,6 +13,7 @@ import pytest
 from app.desk.day_figures import DayFigures
 from app.desk.hours import TradingHours
 from app.domain.day_stop import DayBreach, DayLimits
+from app.domain.events import Level, Noticed
 from app.domain.instrument import Product
 from app.domain.portfolio import Position, PositionKey
 from app.engine.day_stop import DayGuard
@@ -151,5 +152,33 @@ def test_something_that_trades_decides_for_what_is_closed_already() -> None:
         rig.broker.hold(PositionKey(ACCOUNT, OPTION.id, Product.NRML), 0)
         await desk.stands("2026-11-26T15:21:00")
         assert desk.day.decisive() == -1_00_000_00
+
+    play(script)
+
+
+def test_that_it_is_blind_is_said_once_while_something_open_trades_and_again_when_it_is_not() -> None:
+    async def script(desk: Desk) -> None:
+        rig = desk.rig
+        desk.guard.blindness.blind = desk.day.blind
+        rig.broker.hold(KEY, 100)
+        rig.last[INFY.id] = 1_000_00
+        rig.clock.set(at("2026-11-26T09:10:00") * SECOND)
+        desk.live = False
+        await desk.stands("2026-11-26T11:00:00", 30)
+        assert rig.alarms == [], "without limits there is nothing to watch"
+        desk.live = True
+        await desk.guard.set_limits(DayLimits(loss=1_000_00))
+        desk.live = False
+        await desk.stands("2026-11-26T11:01:00", 8)
+        assert rig.alarms == []
+        await desk.stands("2026-11-26T11:02:00", 8)
+        assert ["no limit of the day is watched" in alarm for alarm in rig.alarms] == [True]
+        desk.live = True
+        await desk.stands("2026-11-26T11:03:00")
+        over = [e.repeat_key for e in rig.events if isinstance(e, Noticed) and e.level is Level.INFO]
+        assert over == [f"day stop blind over:{ACCOUNT}"]
+        desk.live = False
+        await desk.stands("2026-11-26T15:20:00", 30)  # the share stands in the closing auction
+        assert len(rig.alarms) == 1
 
     play(script)

@@ -5,6 +5,7 @@ not sell, holds back no position. Loop thread only.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field
 
 from app.desk.account import AccountDesk
@@ -121,9 +122,10 @@ async def _filled(desk: AccountDesk, order: OrderId) -> None:
     loop = asyncio.get_running_loop()
     until = loop.time() + SALE_SECONDS
     while True:
-        found = next(
-            (one for one in await desk.state.read_orders() if one.id == order or str(one.tag) == str(order)), None
-        )
+        with contextlib.suppress(AppError):  # unknown is not unsold
+            await desk.state.read_orders()
+        known = desk.state.orders.values()
+        found = next((one for one in known if one.id == order or str(one.tag) == str(order)), None)
         if found is not None and found.status.is_final:
             if found.filled_quantity < found.quantity:
                 raise Denied(f"{found.filled_quantity} of {found.quantity} were sold.", detail=found.status_text or "")

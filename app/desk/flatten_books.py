@@ -52,7 +52,7 @@ def closing(orders: Iterable[Order], positions: Iterable[Position]) -> set[Posit
 
 def running(desk: AccountDesk) -> list[Strategy]:
     """Strategies that may enter by themselves."""
-    return [s for s in desk.strategies.strategies if s.state.is_running and not s.paused]
+    return [s for s in desk.strategies.strategies if (s.state.is_running or s.goes_on) and not s.paused]
 
 
 def resting(desk: AccountDesk, exited: Sequence[PositionKey]) -> tuple[int, int]:

@@ -313,6 +313,12 @@ class Strategy:
         return self.state is StrategyState.BUYING and kept and self.held > 0
 
     @property
+    def goes_on(self) -> bool:
+        """Its day is done, and it enters again by itself on a later one."""
+        over = self.state.is_over and not self.ending and self.state is not StrategyState.ABORTED
+        return over and self.plan.days.go_on(self.day)
+
+    @property
     def cancels(self) -> bool:
         """The rest of its entry is being cancelled, and may fill until its end is heard."""
         return self.cancelling and not self.entry_over

@@ -238,8 +238,8 @@ class StrategyEngine:
 
     def _deny_opposite(self, plan: StrategyPlan) -> None:
         for other in self._strategies.values():
-            running = other.state.is_running and other.id != plan.id and other.plan.key == plan.key
-            if running and other.plan.side is not plan.side:
+            runs = (other.state.is_running or other.goes_on) and other.id != plan.id and other.plan.key == plan.key
+            if runs and other.plan.side is not plan.side:
                 raise Denied(
                     f"“{other.plan.name}” trades {plan.instrument} the other way round.",
                     "Stop that one, or use another product.",
@@ -363,9 +363,7 @@ class StrategyEngine:
             back = self._state.active and reading is not None and reading.read_at > strategy.changed_at
             return BrokerBack(self._following.cycle(strategy)) if back else None
         if timers.is_new_day(strategy, now):
-            over = strategy.ending or strategy.state is _S.ABORTED
-            goes_on = not over and strategy.plan.days.go_on(strategy.day)
-            return self._following.new_day(strategy) if goes_on else None
+            return self._following.new_day(strategy) if strategy.goes_on else None
         return timers.exit_due(strategy, now, self._since)
 
     async def _replan(self) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import date
+from decimal import Decimal
 from types import SimpleNamespace
 from typing import cast
 
@@ -12,17 +14,22 @@ import pytest
 from app.brokers.base import BrokerSession
 from app.desk.account import AccountDesk
 from app.desk.flatten import FlattenDesk
+from app.desk.flatten_asked import Work, sell_holdings
+from app.desk.flatten_books import running
 from app.desk.flatten_messages import FlattenChoice, FlattenReport
 from app.desk.square_off import square_off
 from app.desk.workspace import Workspace
-from app.domain.errors import Denied
+from app.domain.errors import Denied, Unreachable
 from app.domain.events import Level, Noticed
 from app.domain.ids import BrokerOrderId
 from app.domain.order import OrderKind, OrderRequest, OrderStatus, Side
+from app.domain.portfolio import Holding
 from app.domain.stop import FiredBy, StopPlan, StopState
+from app.domain.strategy import Days, DaysKind, Strategy, StrategyState
 from app.engine.entry_bar import NoEntries
 from tests.fakes.trading import ACCOUNT, INFY, KEY, Rig
 from tests.unit.engine.rigged import play_quoted as play
+from tests.unit.engine.strategies.stage import PLAN
 from tests.unit.engine.test_plans import armed
 
 
@@ -37,6 +44,7 @@ def desk_of(rig: Rig, strategies: object = None) -> AccountDesk:
         broker=rig.broker,
         strategies=strategies or SimpleNamespace(strategies=()),
         instrument=rig.instruments.get,
+        last_price=rig.last.get,
     )
     return cast("AccountDesk", desk)
 
@@ -296,3 +304,34 @@ def test_a_slow_disk_holds_no_exit_back_while_strategies_are_paused() -> None:
         assert (report.verified, report.paused, await refused(rig)) == (True, 1, "")
 
     play(script)
+
+
+def test_a_sale_of_a_holding_whose_end_cannot_be_read_for_a_moment_is_no_failure() -> None:
+    async def script(rig: Rig) -> None:
+        rig.broker.demat = [Holding(ACCOUNT, INFY.id, "INE009A01021", 50, 0, Decimal(900), 100_000, 100_000)]
+        rig.broker.failures["orders"] = [Unreachable("no route")] * 3
+        work = Work(desk_of(rig), FlattenChoice(holdings=True))
+        workspace = SimpleNamespace(instrument=rig.instruments.__getitem__, rules=rig.rules)
+        await sell_holdings(work, cast("Workspace", workspace))
+        assert (work.sold, work.failed, [one.quantity for one in rig.broker.placed]) == (1, [], [50])
+
+    play(script)
+
+
+@pytest.mark.parametrize(
+    ("state", "dates", "pauses"),
+    [
+        (StrategyState.SOLD, (), True),
+        (StrategyState.SOLD, (date(2026, 11, 27),), True),
+        (StrategyState.SOLD, (date(2026, 11, 25),), False),
+        (StrategyState.ABORTED, (), False),
+        (StrategyState.IDLE, (), False),
+    ],
+)
+def test_what_would_buy_again_tomorrow_is_paused_too(
+    state: StrategyState, dates: tuple[date, ...], pauses: bool
+) -> None:
+    days = Days(DaysKind.DATES, dates=dates) if dates else Days()
+    strategy = Strategy(replace(PLAN, days=days), state, day=date(2026, 11, 25))
+    desk = cast("AccountDesk", SimpleNamespace(strategies=SimpleNamespace(strategies=(strategy,))))
+    assert bool(running(desk)) is pauses

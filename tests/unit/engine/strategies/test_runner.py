@@ -335,6 +335,20 @@ def test_an_opposite_strategy_on_the_same_position_is_refused_in_words() -> None
     play(script)
 
 
+def test_one_that_goes_on_tomorrow_stands_against_an_opposite_one_too() -> None:
+    async def script(stage: Stage) -> None:
+        await stage.bought()
+        await stage.until(S.SOLD)
+        opposite = other(side=Side.SELL)
+        await stage.engine.save(opposite)
+        with pytest.raises(Denied, match="other way round"):
+            await stage.engine.start(opposite.id)
+        await stage.engine.stop(PLAN.id, close=False)
+        assert (await stage.engine.start(opposite.id)).state is S.WAITING
+
+    play(script)
+
+
 def test_a_position_closed_by_phone_ends_the_strategy_in_words_and_nothing_is_sold() -> None:
     for plan in (PLAN, BARE):
 

@@ -289,6 +289,7 @@ class Strategy:
     """Units of the position that are its own."""
     leaving: Leaving | None = None
     exit_average: Price | None = None
+    """Of all `closed` units."""
     note: str = ""
     """Why it stands where it stands, in words for the trader."""
     changed_at: Nanos = 0
@@ -300,6 +301,8 @@ class Strategy:
     """What had been bought when the trader disarmed its stop: none is armed for that again, only if more is bought."""
     last: LastEntry | None = None
     """The entry before this one; `bought` counts what came of it since, too."""
+    closed: int = 0
+    """Units that its exits have closed."""
 
     @property
     def id(self) -> StrategyId:

@@ -55,13 +55,22 @@ def exit_over(strategy: Strategy, event: ExitOver) -> Decision:
     """Closed, unless more was bought late."""
     left = 0 if event.elsewhere else max(0, strategy.held - event.quantity)
     why = event.why or strategy.leaving or Leaving.TIME
-    average = event.average if event.average is not None else strategy.exit_average
+    strategy = _with_exit(strategy, event)
     if left:
-        again = replace(strategy, held=left, stop=None, exit_average=average)
+        again = replace(strategy, held=left, stop=None)
         return leave(again, why, f"{left} units more, bought late, are closed too")
     state = S.EXITED_BY_SL if why is Leaving.STOP else S.SOLD
     note = event.words if event.elsewhere and event.words else f"closed: {why}"
-    return Decision(replace(strategy, state=state, held=0, leaving=why, exit_average=average, note=note))
+    return Decision(replace(strategy, state=state, held=0, leaving=why, note=note))
+
+
+def _with_exit(strategy: Strategy, event: ExitOver) -> Strategy:
+    """What it closed counts with what was closed before."""
+    closed = strategy.closed + event.quantity
+    if event.elsewhere or event.average is None or not closed:
+        return strategy
+    value = (strategy.exit_average or 0) * strategy.closed + event.average * event.quantity
+    return replace(strategy, closed=closed, exit_average=value // closed)
 
 
 def closed_unasked(strategy: Strategy, event: ExitOver) -> Decision:

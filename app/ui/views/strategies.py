@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QHBoxLayout, QPushButton, QSplitter, QVBoxLayout, 
 
 from app.domain.errors import AppError
 from app.domain.ids import BrokerOrderId, InstrumentId, Nanos, StopId, StrategyId
+from app.domain.instrument import COUNTED_IN_LOTS
 from app.domain.money import Price
 from app.domain.order import Order
 from app.domain.stop import stop_of_tag
@@ -108,6 +109,7 @@ class StrategiesPanel(QWidget):
         facts.instruments_known.connect(lambda _ids: self._model.touch_all())
         facts.stop_changed.connect(lambda _stop: self._painting.ask())
         facts.order_changed.connect(self._on_order)
+        facts.positions_changed.connect(lambda: self._model.stale(list(self.kept.strategies)))  # they tell lot sizes
         facts.accounts_changed.connect(self._on_accounts)
         self.table.want_with_several(facts, "account")
         self._model.rowsInserted.connect(lambda *_: self._show_foot())
@@ -139,7 +141,15 @@ class StrategiesPanel(QWidget):
             self._facts.last(instrument),
             self._facts.account_name(strategy.plan.account),
             self._out(strategy),
+            self._multiplier(strategy),
         )
+
+    def _multiplier(self, strategy: Strategy) -> int | None:
+        position = self._facts.positions.get(strategy.plan.key)
+        if position is not None:
+            return position.multiplier
+        instrument = self._facts.instruments.get(strategy.plan.instrument)
+        return None if instrument is not None and instrument.exchange in COUNTED_IN_LOTS else 1
 
     def _out(self, strategy: Strategy) -> Out:
         """What the exit under way has closed so far."""

@@ -41,6 +41,8 @@ class StrategyRow:
     """What a trader calls the account."""
     out: Out = NOTHING_OUT
     """What its exit has closed so far."""
+    multiplier: int | None = 1
+    """What one of its units holds, of a contract that is counted in lots; None: not told."""
 
     @property
     def held(self) -> int:
@@ -51,7 +53,7 @@ class StrategyRow:
     def result(self) -> int | None:
         """Gross, in paise."""
         scale = 100 if self.instrument is None else self.instrument.price_scale
-        return result_of(self.strategy, self.last, scale, self.out)
+        return result_of(self.strategy, self.last, scale, self.out, self.multiplier)
 
     @property
     def following(self) -> str:

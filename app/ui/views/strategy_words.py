@@ -125,19 +125,21 @@ class Out:
 NOTHING_OUT = Out()
 
 
-def result_of(strategy: Strategy, last: Price | None, price_scale: int, out: Out) -> Paise | None:
-    """Gross, in paise: of what is held at the last price and of what its exit has closed of it (`out`), or of all that
-    was closed. None where nothing was bought."""
-    entry = strategy.entry_average
-    if entry is None or not strategy.bought:
+def result_of(
+    strategy: Strategy, last: Price | None, price_scale: int, out: Out, multiplier: int | None = 1
+) -> Paise | None:
+    """Gross, in paise: of what is held at the last price, of what the exit under way has closed of it (`out`), and of
+    what was closed before. `multiplier`: what one of its units holds, None where nobody told. None where nothing was
+    bought, or that is not known."""
+    entry, average = strategy.entry_average, strategy.exit_average
+    if entry is None or not strategy.bought or multiplier is None:
         return None
-    if not strategy.state.is_open:
-        price, closed = strategy.exit_average, NOTHING_OUT
-        units = strategy.bought
-    else:
-        price, closed = last, out
-        units = strategy.held - out.units
-    if price is None:
+    closed = strategy.closed or (0 if strategy.state.is_open else strategy.bought)  # of before it was counted
+    moved = 0 if average is None else (average - entry) * closed
+    if strategy.state.is_open:
+        if last is None:
+            return None
+        moved += (last - entry) * (strategy.held - out.units) + out.value - entry * out.units
+    elif average is None:
         return None
-    moved = (price - entry) * units + closed.value - entry * closed.units
-    return moved * strategy.plan.side.sign * 100 // price_scale
+    return moved * strategy.plan.side.sign * multiplier * 100 // price_scale

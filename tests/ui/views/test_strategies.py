@@ -15,13 +15,14 @@ from PySide6.QtWidgets import QAbstractButton, QLabel, QPushButton, QWidget
 from app.domain.errors import Denied
 from app.domain.events import OrderChanged, StopChanged, StrategyChanged, StrategyMarked, TicksConflated
 from app.domain.ids import AccountId, InstrumentId, StopId
-from app.domain.instrument import Product
+from app.domain.instrument import Exchange, Product
 from app.domain.market import Interval
 from app.domain.order import Side
 from app.domain.stop import Stop, StopPlan, StopState, Trail, TrailKind, TriggerSource, exit_tag
 from app.domain.strategy import (
     Days,
     DaysKind,
+    Leaving,
     Level,
     MarkKind,
     Measure,
@@ -36,9 +37,11 @@ from app.ui.dialogs.strategy_parts import read_dates
 from app.ui.models.facts import Facts
 from app.ui.views.strategies import StrategiesPanel
 from app.ui.views.strategy_timeline import Picture, segments_of, span_of
+from app.ui.views.strategy_words import NOTHING_OUT, Out, result_of
 from tests.ui import scripted_market as market
 from tests.ui.charts.stage import Stage
 from tests.ui.scripted_strategies import HELD, NEXT, OVER, marks, minute
+from tests.ui.scripted_strategies import plan as scripted_plan
 
 S = StrategyState
 W = TypeVar("W", bound=QWidget)
@@ -184,6 +187,32 @@ def test_one_whose_exit_is_under_way_counts_what_that_has_closed_and_is_stopped_
     assert bench.cells(HELD)["next"] == "sell now"
     bench.click("strategies.stop")
     assert bench.asked("stop strategy") == [(HELD,)]
+
+
+def test_what_was_closed_in_parts_counts_each_at_its_price_and_a_lot_for_what_it_holds() -> None:
+    plan = scripted_plan(HELD, "Opening", "NSE:INFY", 100)
+    sold = Strategy(
+        plan, S.SOLD, bought=100, entry_average=100_00, exit_average=105_00, closed=60, leaving=Leaving.TIME
+    )
+    assert result_of(sold, None, 100, NOTHING_OUT) == 5_00 * 60, "40 were closed elsewhere"
+    assert result_of(sold, None, 100, NOTHING_OUT, 10) == 5_00 * 60 * 10
+    assert result_of(sold, None, 100, NOTHING_OUT, None) is None
+    assert result_of(replace(sold, closed=0), None, 100, NOTHING_OUT) == 5_00 * 100, "as it was kept before"
+    selling = replace(sold, state=S.SELLING, held=40)
+    assert result_of(selling, 103_00, 100, Out(10, 10 * 104_00)) == 5_00 * 60 + 4_00 * 10 + 3_00 * 30
+
+
+def test_of_a_contract_in_lots_nothing_is_said_until_its_position_has_told_their_size(bench: Bench) -> None:
+    held = bench.panel.kept.strategies[HELD]
+    instrument = bench.facts.instruments[held.plan.instrument]
+    bench.facts.instruments[held.plan.instrument] = replace(instrument, exchange=Exchange.MCX)
+    known = bench.facts.positions.pop(held.plan.key, None) or replace(market.positions()[0], key=held.plan.key)
+    assert bench.panel._row(held).result is None
+    bench.facts.positions[held.plan.key] = known
+    one = bench.panel._row(held).result
+    bench.facts.positions[held.plan.key] = replace(known, multiplier=100)
+    assert one is not None
+    assert bench.panel._row(held).result == one * 100
 
 
 def test_stopping_one_whose_entry_has_filled_nothing_yet_does_not_ask_about_0_shares(bench: Bench) -> None:

@@ -121,6 +121,16 @@ def test_a_target_sells_and_is_no_stop() -> None:
     assert after(HELD, ExitStarted(Leaving.TARGET), ExitOver(100, 1100, elsewhere=False)).state is S.SOLD
 
 
+def test_what_several_exits_have_closed_has_the_average_of_all_of_them() -> None:
+    first = after(replace(HELD, held=30), ExitDue(), EntryNews(110, 1000, over=True))
+    part = after(first, ExitOver(30, 990, elsewhere=False))
+    assert (part.state, part.closed, part.exit_average) == (S.SELLING, 30, 990)
+    over = after(part, ExitOver(part.held, 980, elsewhere=False))
+    assert (over.closed, over.exit_average) == (30 + part.held, (30 * 990 + part.held * 980) // (30 + part.held))
+    elsewhere = after(part, ExitOver(0, None, elsewhere=True))
+    assert (elsewhere.closed, elsewhere.exit_average) == (30, 990)
+
+
 # -- entries that do not go well ---------------------------------------------------------------------------------------
 
 

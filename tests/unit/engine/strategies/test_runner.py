@@ -628,3 +628,22 @@ def test_what_the_journal_did_not_take_it_gets_as_soon_as_it_can() -> None:
         assert [mark.state for mark in stage.book.marks][-1] is S.SOLD
 
     play(script)
+
+
+@pytest.mark.parametrize("armed", [True, False])
+def test_killed_while_it_is_handed_over_it_is_guarded_and_handed_over_by_the_next_run(armed: bool) -> None:
+    async def script(stage: Stage) -> None:
+        await stage.bought()
+        held = stage.book.kept[PLAN.id]
+        stage.book.kept[PLAN.id] = replace(held, state=S.BUYING, ending=True, stop=held.stop if armed else None)
+        if not armed:
+            stage.rig.journal.stops.clear()
+        later = await stage.again("2026-11-25 09:35")
+        assert "its stop stays armed" in (await later.until(S.IDLE, seconds=30)).note
+        (stop,) = await later.true(
+            lambda: [s for s in later.rig.engine.stops if s.state is StopState.ARMED and s.plan.strategy is None]
+        )
+        assert (stop.quantity, stop.trigger, later.exits) == (100, 98_010, [])
+        await later.rig.tasks.stop()
+
+    play(script)

@@ -43,7 +43,7 @@ def pause_buying(strategy: Strategy, _: Pause) -> Decision:
 
 
 def pause_later(strategy: Strategy, _: Pause) -> Decision:
-    """It goes on with what it holds; there is no entry after this one."""
+    """It goes on with what it holds, and what it has closed stands; there is no entry after this one."""
     return Decision(replace(strategy, paused=True, note="paused: no entry after this one"))
 
 

@@ -252,9 +252,10 @@ class StrategiesPanel(QWidget):
         paused = strategy is not None and (strategy.paused or state is S.BROKER_UNREACHABLE)
         self._buttons["edit"].setEnabled(state is not None and not running)
         self._buttons["start"].setEnabled(state is not None and not running)
-        self._buttons["pause"].setEnabled(running and state is not S.SELLING)
+        goes_on = running or (strategy is not None and strategy.goes_on)
+        self._buttons["pause"].setEnabled(goes_on and state is not S.SELLING)
         self._buttons["pause"].setText("Res&ume" if paused else "Pa&use")
-        self._buttons["stop"].setEnabled(running)
+        self._buttons["stop"].setEnabled(goes_on)
         self._buttons["copy"].setEnabled(state is not None)
         self._buttons["delete"].setEnabled(state is not None and not running)
         count = sum(one.state.is_running for one in self.kept.strategies.values())
@@ -304,7 +305,7 @@ class StrategiesPanel(QWidget):
     def _stop(self, key: Key | None) -> None:
         """Where something is held it asks: close that, or leave it open."""
         strategy = self._of(key)
-        if strategy is None or not strategy.state.is_running:
+        if strategy is None or not (strategy.state.is_running or strategy.goes_on):
             return
         verbs, name = self._bridge.desk.strategies, strategy.plan.name or symbol_of(strategy.plan.instrument)
         if not strategy.state.is_open or strategy.state is StrategyState.SELLING:  # its exit goes on to the end
@@ -312,7 +313,9 @@ class StrategiesPanel(QWidget):
             return
         instrument = self._facts.instruments.get(strategy.plan.instrument)
         held = quantity_of(instrument, strategy.held)
-        stays = "under its stop" if strategy.plan.stop is not None else "with nothing to guard it"
+        disarmed = 0 < strategy.bought <= strategy.unguarded
+        guarded = strategy.plan.stop is not None and not disarmed
+        stays = "under its stop" if guarded else "with nothing to guard it"
         self.question.ask(
             f"Stop “{name}”? It holds {held} {symbol_of(strategy.plan.instrument)}. Close them now, or leave them open "
             f"{stays} as your own position."

@@ -67,6 +67,8 @@ class StrategyRow:
         if strategy.state.is_open and strategy.exit_at is not None:
             same_day = fmt.moment(strategy.exit_at).date() == strategy.day
             return f"{exit_word(plan.side).lower()} {when(strategy.exit_at, day=not same_day)}"
+        if strategy.goes_on:
+            return f"{entry_word(plan.side).lower()} next day" + (" (paused)" if strategy.paused else "")
         return ""
 
 

@@ -215,6 +215,33 @@ def test_of_a_contract_in_lots_nothing_is_said_until_its_position_has_told_their
     assert bench.panel._row(held).result == one * 100
 
 
+def test_one_that_buys_again_tomorrow_says_so_and_can_be_paused_and_stopped_today(bench: Bench) -> None:
+    bench.select(OVER)
+    assert bench.cells(OVER)["next"] == "sell short next day"
+    assert bench.find(QPushButton, "strategies.pause").isEnabled()
+    over = bench.panel.kept.strategies[OVER]
+    bench.stage.publish(StrategyChanged(replace(over, paused=True)))
+    bench.stage.until(lambda: bench.cells(OVER)["next"] == "sell short next day (paused)")
+    assert bench.find(QPushButton, "strategies.pause").text() == "Res&ume"
+    dated = replace(over.plan, days=Days(DaysKind.DATES, dates=(date(2026, 11, 2),)))
+    bench.stage.publish(StrategyChanged(replace(over, plan=dated)))
+    bench.stage.until(lambda: bench.cells(OVER)["next"] == "")
+    assert not bench.find(QPushButton, "strategies.stop").isEnabled()
+    bench.stage.publish(StrategyChanged(over))
+    bench.stage.until(lambda: bench.find(QPushButton, "strategies.stop").isEnabled())
+    bench.click("strategies.stop")
+    assert bench.asked("stop strategy") == [(OVER,)]
+
+
+def test_leaving_units_open_whose_stop_was_disarmed_promises_none(bench: Bench) -> None:
+    bench.select(HELD)
+    held = bench.panel.kept.strategies[HELD]
+    bench.stage.publish(StrategyChanged(replace(held, stop=None, unguarded=150)))
+    bench.stage.until(lambda: bench.panel.kept.strategies[HELD].unguarded == 150)
+    bench.click("strategies.stop")
+    assert "open with nothing to guard it" in bench.find(QLabel, "strategies.question.text").text()
+
+
 def test_stopping_one_whose_entry_has_filled_nothing_yet_does_not_ask_about_0_shares(bench: Bench) -> None:
     bench.select(HELD)
     buying = replace(bench.panel.kept.strategies[HELD], state=S.BUYING, held=0, bought=0)

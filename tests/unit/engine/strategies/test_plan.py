@@ -248,6 +248,7 @@ def test_a_pause_stops_entries_only() -> None:
     assert after(sold, NewDay(LATER)).state is S.PAUSED
     done = after(after(HELD, ExitDue(), ExitOver(100, 1010, elsewhere=False)), Pause())
     assert (done.state, done.exit_average, after(done, NewDay(LATER)).state) == (S.SOLD, 1010, S.PAUSED)
+    assert after(done, Resume(LATER), NewDay(LATER)).state is S.WAITING
     assert after(after(held, Resume(None)), ExitDue(), ExitOver(100, 1, False), NewDay(LATER)).state is S.WAITING
 
 

@@ -289,12 +289,9 @@ class DayGuard:
             await self._keep(None)
 
     async def _halt(self, reached: DayBreach) -> None:
-        today = ist_date(self._state.clock.now())
-        until = self._next_day(today)
-        stop = self._stop
-        stop = replace(
-            stop, halted=reached, halted_at=self._state.clock.now(), halted_net=stop.net, until=until.isoformat()
-        )
+        now = self._state.clock.now()
+        until = self._next_day(ist_date(now)).isoformat()
+        stop = replace(self._stop, halted=reached, halted_at=now, halted_net=self._stop.net, until=until)
         self._set(stop)
         self._announced = stop.day
         self._publish(day_words.halt(stop, "All positions are being closed."))

@@ -73,7 +73,7 @@ from tests.ui.scripted_guard import ScriptedGuard
 from tests.ui.scripted_instruments import ScriptedInstruments
 from tests.ui.scripted_quotes import ScriptedQuotes
 from tests.ui.scripted_reports import ScriptedMetrics, ScriptedReports
-from tests.ui.scripted_strategies import ScriptedStrategies
+from tests.ui.scripted_strategies import HELD, ScriptedStrategies
 from tests.ui.scripted_sync import sync_status
 
 
@@ -487,6 +487,7 @@ class ScriptedStops:
             AuditLine(
                 market.NOW - 1799 * SECOND, market.ACCOUNT, "stop:0A8DWJ3C6HNE", "position flat", "500 at 964.20"
             ),
+            AuditLine(market.NOW - 1200 * SECOND, market.ACCOUNT, f"strategy:{HELD}", "bought", ""),
         )[:limit]
 
     def _keep(self, stop: Stop) -> Stop:

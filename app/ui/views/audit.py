@@ -87,10 +87,12 @@ class AuditPanel(QWidget):
         lines = await self._bridge.call(self._bridge.desk.stops.audit())
         names = {f"stop:{s.id}": f"stop {symbol_of(s.key.instrument)}" for s in self._facts.stops.values()}
         names |= {f"order:{o.id}": f"order {symbol_of(o.instrument)}" for o in self._facts.orders.values()}
+        known = await self._bridge.call(self._bridge.desk.strategies.strategies())
+        names |= {f"strategy:{s.id}": f"strategy {s.plan.name}" for s in known}
         for line in lines:  # an exit's order goes by the tag of its stop
             stop = stop_of_tag(line.subject.partition(":")[2])
-            if stop is not None and (known := self._facts.stops.get(stop)) is not None:
-                names[line.subject] = f"exit {symbol_of(known.key.instrument)}"
+            if stop is not None and (of := self._facts.stops.get(stop)) is not None:
+                names[line.subject] = f"exit {symbol_of(of.key.instrument)}"
         newest = sorted(lines, key=lambda line: line.at, reverse=True)
         counted: dict[tuple[int, str, str], int] = {}
         rows = []

@@ -31,6 +31,7 @@ class Holding:
         self.positions = positions
         self.stops = type("Stops", (), {"exiting": 0, "armed": 0, "engine_us": ()})
         self.strategies = type("Strategies", (), {"waiting": 0})
+        self.day_stop = type("DayStop", (), {"guards": 0, "may_guard": False})
         self.blind = 0
         self.active = False
         self.account = A

@@ -24,6 +24,7 @@ from app.domain.news import BookNews, PositionNews
 from app.domain.order import Order
 from app.domain.portfolio import Funds, Holding
 from app.engine.account import AccountState
+from app.engine.reads import Haste
 from app.runtime.letting_go import let_go
 from app.runtime.loop import Tasks
 
@@ -31,6 +32,10 @@ log = logging.getLogger(__name__)
 
 RECONCILE_SECONDS = 30.0
 AFTER_FILL_SECONDS = 0.5
+SPARING = 0.25
+"""The share of the broker's requests that is used from which on trades and funds are read after fills less often: exits
+read by the same count."""
+SPARING_SECONDS = 5.0
 SERIES_SECONDS = 1.0
 """From a further fill of an order that goes on to the reading of positions."""
 HOLDINGS_SECONDS = 2.0
@@ -123,7 +128,7 @@ class AccountBooks:
         elif isinstance(news, PositionNews):
             reading = self._state.reading
             if reading is None or reading.quantity(news.key) != news.quantity:
-                reading_on = self._positions_now(routine=self._in_series)
+                reading_on = self._positions_now(Haste.ROUTINE if self._in_series else Haste.SOON)
                 self._tasks.start(reading_on, f"positions of {name} after a change elsewhere")
         elif not self._holdings_due and not any(map(news.tells, self.holdings)):
             self._holdings_due = True
@@ -145,12 +150,12 @@ class AccountBooks:
         """An order that fills little by little: brokers count what is read, and exits read by the same count."""
         await asyncio.sleep(SERIES_SECONDS)
         self._in_series = False
-        await self._positions_now(routine=True)
+        await self._positions_now(Haste.ROUTINE)
 
-    async def _positions_now(self, *, routine: bool = False) -> None:
+    async def _positions_now(self, haste: Haste = Haste.SOON) -> None:
         for pause in READ_AGAIN_SECONDS:
             try:
-                await self._state.read_positions(routine=routine)
+                await self._state.read_positions(haste)
                 break
             except SessionExpired:
                 break
@@ -160,7 +165,8 @@ class AccountBooks:
             # Many fills in a row cost one read of trades and funds: nothing waits for those, and the longer the day's
             # list has grown, the less often it is read through.
             self._after_fill = True
-            await asyncio.sleep(AFTER_FILL_SECONDS * (1 + len(self.fills) / 100))
+            pause = AFTER_FILL_SECONDS * (1 + len(self.fills) / 100)
+            await asyncio.sleep(max(pause, SPARING_SECONDS) if self._state.reads_used() >= SPARING else pause)
             self._after_fill = False
             with contextlib.suppress(AppError):
                 await self._read_fills()

@@ -40,6 +40,7 @@ from app.domain.stop import FiredBy
 from app.engine.entry_bar import NoEntries
 from app.engine.exit_plan import LOOKUP_SPACING
 from app.engine.placing import unanswered
+from app.engine.reads import Haste
 
 log = logging.getLogger(__name__)
 
@@ -202,7 +203,7 @@ class FlattenDesk:
         until = loop.time() + EXIT_SECONDS
         patience = READ_SECONDS
         while True:
-            orders, listed, why = await books(desk, patience, routine=True)
+            orders, listed, why = await books(desk, patience, Haste.ROUTINE)
             patience = CANCEL_SECONDS * 2  # what had to leave at once has left
             positions = open_positions(listed)
             mine, others = working(desk, orders)

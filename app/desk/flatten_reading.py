@@ -21,6 +21,7 @@ from app.domain.errors import AppError
 from app.domain.order import Order
 from app.domain.portfolio import Position
 from app.domain.stop import StopState
+from app.engine.reads import Haste
 
 log = logging.getLogger(__name__)
 
@@ -28,14 +29,14 @@ EXITING = (StopState.FIRED, StopState.EXITING)
 
 
 async def books(
-    desk: AccountDesk, seconds: float, *, routine: bool = False
+    desk: AccountDesk, seconds: float, haste: Haste = Haste.SOON
 ) -> tuple[Sequence[Order], Sequence[Position], str]:
     """Orders, positions, and why they are those that were known last; empty when they were read now."""
     state = desk.state
     try:
         orders, reading = await asyncio.gather(
-            soon(partial(state.read_orders, routine=routine), seconds),
-            soon(partial(state.read_positions, routine=routine), seconds),
+            soon(partial(state.read_orders, haste), seconds),
+            soon(partial(state.read_positions, haste), seconds),
         )
     except AppError as failure:
         log.info("%s is flattened by what was known last: %s", desk.account, failure)

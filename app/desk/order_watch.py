@@ -12,6 +12,7 @@ from collections.abc import Callable
 from app.domain.errors import AppError, SessionExpired
 from app.domain.events import Event, Level, Noticed
 from app.engine.account import AccountState
+from app.engine.reads import Haste
 from app.runtime.loop import Tasks
 
 log = logging.getLogger(__name__)
@@ -54,8 +55,8 @@ class OrderWatch:
     async def _read(self) -> bool:
         """False when the session is over."""
         try:
-            await self._state.read_orders(routine=True)
-            await self._state.read_positions(routine=True)
+            await self._state.read_orders(Haste.ROUTINE)
+            await self._state.read_positions(Haste.ROUTINE)
         except SessionExpired:
             return False
         except AppError as failure:  # said by who reads; the next reading follows at once

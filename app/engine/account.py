@@ -24,7 +24,7 @@ from app.domain.portfolio import Holding, Position, PositionKey
 from app.domain.stop import stop_of_tag
 from app.engine.delivery import DELIVERED, Delivery, Held
 from app.engine.grouped import Grouped
-from app.engine.reads import READ_SPACING, Coalesced, used_share
+from app.engine.reads import READ_SPACING, Coalesced, Haste, used_share
 from app.engine.unread import Unread, surprise
 from app.runtime.clock import AccountClock
 
@@ -116,10 +116,8 @@ class AccountState:
         """Orders whose cancel is on its way: until when one that is listed as alive counts as being cancelled."""
         self._listed_as: dict[BrokerOrderId, OrderStatus] = {}
         self.on_session_dead: Callable[[SessionExpired], None] | None = None
-        self._orders_read = Coalesced(self._read_orders, f"orders of {account}", READ_SPACING, self._reads_used)
-        self._positions_read = Coalesced(
-            self._read_positions, f"positions of {account}", READ_SPACING, self._reads_used
-        )
+        self._orders_read = Coalesced(self._read_orders, f"orders of {account}", READ_SPACING, self.reads_used)
+        self._positions_read = Coalesced(self._read_positions, f"positions of {account}", READ_SPACING, self.reads_used)
 
     @property
     def session(self) -> ReadSession:
@@ -153,10 +151,9 @@ class AccountState:
         """Until there is a session."""
         await self._active.wait()
 
-    async def read_orders(self, *, routine: bool = False) -> Sequence[Order]:
-        """The order book by a read that begins now or later; `routine`: it may be a second later where the broker's
-        requests run short. Raises AppError."""
-        return await (self._orders_read.routine() if routine else self._orders_read.fresh())
+    async def read_orders(self, haste: Haste = Haste.SOON) -> Sequence[Order]:
+        """The order book by a read that begins now or later. Raises AppError."""
+        return await self._orders_read.read(haste)
 
     async def read_since_fills(self, key: PositionKey) -> PositionReading:
         """Positions as they are after every fill in one of them that was heard of: an answer that was on its way
@@ -175,11 +172,12 @@ class AccountState:
             return reading
         return await self.read_since_fills(key)
 
-    async def read_positions(self, *, routine: bool = False) -> PositionReading:
+    async def read_positions(self, haste: Haste = Haste.SOON) -> PositionReading:
         """The positions, as `read_orders` reads orders. Raises AppError."""
-        return await (self._positions_read.routine() if routine else self._positions_read.fresh())
+        return await self._positions_read.read(haste)
 
-    def _reads_used(self) -> float:
+    def reads_used(self) -> float:
+        """The share of the broker's requests that is used, from 0 to 1."""
         return used_share(self._session)
 
     def order_update(self, order: Order) -> None:

@@ -33,6 +33,7 @@ from app.engine.account import AccountState
 from app.engine.day_blind import DayBlind
 from app.engine.entry_bar import closes
 from app.engine.orders import OrderManager
+from app.engine.reads import Haste
 from app.engine.stops import StopEngine
 from app.runtime.clock import SECOND
 
@@ -301,12 +302,12 @@ class DayGuard:
     async def _flatten(self) -> None:
         """One round: what is open is left, what waits is cancelled, and a look whether that was all."""
         try:
-            orders = await self._state.read_orders(routine=True)
+            orders = await self._state.read_orders(Haste.ROUTINE)
             for order in orders:
                 ours = placed_here(order) and stop_of_tag(order.tag) is None
                 if ours and not order.status.is_final and order.variety is not Variety.AMO:
                     await self._try(self._orders.cancel(order.broker_order_id, purpose=Purpose.EXIT))
-            positions = (await self._state.read_positions(routine=True)).positions.values()
+            positions = (await self._state.read_positions(Haste.ROUTINE)).positions.values()
         except AppError as failure:
             log.info("portfolio stop of %s waits: %s", self._stop.account, failure.cause)
             await asyncio.sleep(FLAT_SECONDS)

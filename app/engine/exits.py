@@ -38,6 +38,7 @@ from app.engine.exit_plan import (
 )
 from app.engine.exit_price import ExitPrice
 from app.engine.orders import OrderManager
+from app.engine.reads import Haste
 from app.engine.record import StopRecord
 from app.engine.seen import SeenPosition
 from app.engine.silence import Silence
@@ -203,10 +204,8 @@ class ExitFollower:
         )
 
     @property
-    def _unhurried(self) -> bool:
-        """The exit works in the market, and all is as it should be: brokers count reads."""
-        attempts = self._attempts
-        return bool(attempts.live) and not (attempts.unresolved or self.cleanup or self._seen.turned_for)
+    def _haste(self) -> Haste:
+        return self._seen.haste(live=bool(self._attempts.live), open_question=self._attempts.unresolved or self.cleanup)
 
     async def _look(self) -> None:
         """Reads what the next decision needs. A failed read leaves the picture as it was, and unknown where it was."""
@@ -214,13 +213,13 @@ class ExitFollower:
             return
         try:
             # Orders before the position: a fill between the two reads shows as "not yet updated", never as doubled.
-            await self._state.read_orders(routine=self._unhurried)
+            await self._state.read_orders(self._haste)
             for absent in self._attempts.looked_up():
                 self.gave_up = True
                 self._record.note(self.stop, "absent", f"order {absent} does not exist")
             elsewhere = self._told and self._seen.current is not None  # read meanwhile, as it was waited for
-            if not (elsewhere or (self._unhurried and self._seen.recent)):
-                await self._state.read_positions(routine=self._unhurried)
+            if not (elsewhere or (self._haste is Haste.ROUTINE and self._seen.recent)):
+                await self._state.read_positions(self._haste)
             self._silence.heard()
         except AppError as failure:
             self._seen.unread()

@@ -7,7 +7,9 @@ the broker's limit of requests is shared with everything else.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
+from enum import Enum, auto
 from typing import Generic, TypeVar
 
 from app.brokers.parts import ReadBudget
@@ -23,6 +25,16 @@ SCARCE = 0.5
 all keep a greater distance."""
 GREATEST_DISTANCE = 15.0
 """Seconds. At it, two kinds of readings last through what Upstox counts, 2,000 requests in half an hour."""
+
+
+class Haste(Enum):
+    """Of who asks for a reading."""
+
+    ROUTINE = auto()
+    """It may be a second later where the broker's requests run short."""
+    SOON = auto()
+    URGENT = auto()
+    """A position may stand the wrong way round."""
 
 
 def used_share(session: object) -> float:
@@ -60,12 +72,22 @@ class Coalesced(Generic[T]):
         self._name = name
         self._spacing = spacing
         """Seconds from the start of one read to the start of the next, while the broker's requests are plenty."""
+        self._urgent = False
+        """The next read waits no longer than it must."""
+        self._hurry = asyncio.Event()
+        """Somebody urgent has come meanwhile."""
         self._begun_at = 0.0
         self._begun = False
         self._latest: asyncio.Task[T] | None = None
         """The read that began last, under way or done."""
         self._running: asyncio.Task[T] | None = None
         self._next: asyncio.Task[T] | None = None
+
+    async def urgent(self) -> T:
+        """As `fresh`, where a position may stand the wrong way round: at the distance that plenty allows."""
+        self._urgent = True
+        self._hurry.set()
+        return await self.fresh()
 
     async def fresh(self) -> T:
         """The result of a read that began after this call. Raises what the read raises."""
@@ -79,6 +101,12 @@ class Coalesced(Generic[T]):
         if self._next is None:
             self._next = self._start(self._running)
         return await asyncio.shield(self._next)
+
+    async def read(self, haste: Haste) -> T:
+        """One of the three."""
+        if haste is Haste.ROUTINE:
+            return await self.routine()
+        return await (self.urgent() if haste is Haste.URGENT else self.fresh())
 
     async def routine(self) -> T:
         """The same for who can wait: where requests run short, what others ask for in the next second will do, or a
@@ -119,9 +147,17 @@ class Coalesced(Generic[T]):
 
     async def _keep_distance(self) -> None:
         loop = asyncio.get_running_loop()
-        early = self._begun_at + distance(self._spacing, self._used()) - loop.time()
-        if early > 0:
-            await asyncio.sleep(early)
+        self._hurry.clear()
+        while True:
+            apart = self._spacing if self._urgent else distance(self._spacing, self._used())
+            early = self._begun_at + apart - loop.time()
+            if early <= 0:
+                break
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(early):
+                    await self._hurry.wait()
+            self._hurry.clear()
+        self._urgent = False
         self._begun_at = loop.time()
 
 

@@ -10,6 +10,7 @@ from app.domain.ids import BrokerOrderId
 from app.domain.order import Order, Side
 from app.domain.portfolio import PositionKey
 from app.engine.account import PositionReading
+from app.engine.reads import Haste
 
 RECENT_SECONDS = 0.5
 """Less than what must pass until two readings that agree are believed."""
@@ -101,3 +102,10 @@ class SeenPosition:
     def settling(self) -> float:
         """Seconds that what is to be believed next has been seen."""
         return self.age if self._turned_since is None else self.turned_for
+
+    def haste(self, *, live: bool, open_question: bool) -> Haste:
+        """Of the next reading. Routine where the exit works in the market and all is as it should be: brokers count
+        reads. `live`: an order of ours works; `open_question`: one may exist that is not seen."""
+        if live:
+            return Haste.SOON if open_question or self.turned else Haste.ROUTINE
+        return Haste.URGENT if self.turned else Haste.SOON

@@ -27,6 +27,7 @@ desk = ScriptedDesk()
 desk.script.vault_state = VaultState.LOCKED
 desk.script.stops.clear()
 desk.strategies.kept.clear()
+desk.script.day_stops.clear()
 thread = LoopThread()
 thread.start()
 raisers = []

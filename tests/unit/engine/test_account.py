@@ -16,7 +16,7 @@ from app.domain.ids import BrokerOrderId
 from app.domain.instrument import Product
 from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Side
 from app.engine.account import SLICE
-from app.engine.reads import Coalesced
+from app.engine.reads import Coalesced, Haste
 from tests.fakes.fast_loop import run, settle
 from tests.fakes.trading import ACCOUNT, INFY, KEY, FakeBroker, Rig
 
@@ -164,7 +164,7 @@ def test_where_the_brokers_requests_run_short_routine_readings_leave_them_to_the
 
         async def often() -> None:
             for _ in range(100):
-                await rig.state.read_positions(routine=True)
+                await rig.state.read_positions(Haste.ROUTINE)
                 await asyncio.sleep(0.05)
 
         readers = [asyncio.ensure_future(often()) for _ in range(3)]
@@ -213,6 +213,28 @@ def test_an_exit_that_reads_for_an_hour_never_uses_up_the_brokers_requests() -> 
         gaps = [later - before for before, later in pairwise(positions)]
         assert max(gaps[:400]) < 0.3, "as quick as ever in the first minute and a half"
         assert max(gaps) < 20, "and never blind"
+
+    run(scene())
+
+
+def test_where_a_position_stands_the_wrong_way_round_the_next_reading_is_cut_short() -> None:
+    async def scene() -> None:
+        loop = asyncio.get_running_loop()
+        begun: list[float] = []
+
+        async def read() -> int:
+            begun.append(loop.time())
+            return len(begun)
+
+        reads = Coalesced(read, "test", 0.25, lambda: 0.8)
+        assert await reads.read(Haste.SOON) == 1
+        waiting = asyncio.ensure_future(reads.read(Haste.SOON))
+        await asyncio.sleep(0.1)
+        assert await reads.read(Haste.URGENT) == 2
+        assert await waiting == 2
+        assert begun[1] - begun[0] < 0.3
+        await reads.read(Haste.SOON)
+        assert begun[2] - begun[1] > 1
 
     run(scene())
 

@@ -32,7 +32,6 @@ from app.engine import (
 )
 from app.engine.account import AccountState, PositionReading
 from app.engine.debts import Debts
-from app.engine.entry_bar import EntryBar
 from app.engine.firing import Firing
 from app.engine.record import StopRecord
 from app.engine.strategies import entries
@@ -234,23 +233,6 @@ def halt_outlives_the_process(patches: ExitStack) -> None:
     patches.enter_context(mock.patch.object(DayStops, "load", careless))
 
 
-def halted_while_writing(patches: ExitStack) -> None:
-    """an entry that was let through before a halt leaves after it"""
-    admission = EntryBar.admission
-
-    def careless(self: EntryBar, request: Any, gate: Any) -> Any:
-        admit, asked = admission(self, request, gate), set[bool]()
-
-        async def once() -> None:
-            if not asked:
-                asked.add(True)
-                await admit()
-
-        return once
-
-    patches.enter_context(mock.patch.object(EntryBar, "admission", careless))
-
-
 def what_a_trigger_sent(patches: ExitStack) -> None:
     """an order that a trigger of ours has sent is somebody else's"""
     mark = AccountState.mark
@@ -351,7 +333,6 @@ GUARDS: dict[str, Guard] = {
         late_while_away,
         held_before_sending,
         halt_outlives_the_process,
-        halted_while_writing,
         what_a_trigger_sent,
         no_trigger_outlives_its_stop,
         excess_of_a_share,
@@ -385,7 +366,6 @@ FOUND_BY = {
     "fills_of_others": 127,
     "journal_debts": 182,
     "late_while_away": 9149,
-    "halted_while_writing": 5002051,
     "held_before_sending": 442,
     "halt_outlives_the_process": 15,
     "fresh_position": 136,

@@ -24,11 +24,12 @@ WATCHED_SECONDS = 10.0
 
 async def square_off(desk: AccountDesk, key: PositionKey) -> OrderId:
     """Returns when the exit is on its way; its tag, or the order's id where the market does not trade and the broker
-    decides. Where the positions cannot be read soon, the exit goes by what is known of them, as that of a stop does.
+    decides, and of shares that are bought back. Where the positions cannot be read soon, the exit goes by what is known
+    of them, as that of a stop does.
 
     Raises Denied (nothing is open, or it is being closed already), and what placing an order raises.
     """
-    if not desk.stops.can_leave(key):
+    if not desk.stops.can_leave(key) or _is_sold(desk, key):
         return await desk.orders.square_off(key)
     try:
         await soon(partial(desk.state.read_since_fills, key), READ_SECONDS)
@@ -41,6 +42,13 @@ async def square_off(desk: AccountDesk, key: PositionKey) -> OrderId:
     if not left:
         raise Denied("This position is being closed already.", "See the stops list.")
     return OrderId(left[0].tag())
+
+
+def _is_sold(desk: AccountDesk, key: PositionKey) -> bool:
+    """Shares that were sold out of demat today: the trader wants them back, and stops know what is left of the holding
+    alone."""
+    day = None if desk.state.reading is None else desk.state.reading.positions.get(key)
+    return day is not None and day.sold_shares
 
 
 async def _leave(desk: AccountDesk, key: PositionKey) -> list[Stop]:

@@ -9,7 +9,7 @@ from app.domain.ids import Nanos
 from app.domain.instrument import Instrument, Product
 from app.domain.market import Interval
 from app.domain.money import Price, said_price
-from app.domain.order import OrderKind, OrderRequest
+from app.domain.order import OrderKind, OrderRequest, Side
 from app.domain.portfolio import Holding, Position, PositionKey
 from app.domain.stop import Stop, StopPlan, StopState, Trail, TrailKind, TriggerSource, new_stop_id
 from app.engine.account import PositionReading
@@ -47,7 +47,9 @@ def closing_request(position: Position, rule: ExitRule, instrument: Instrument, 
 def deny_reversal(request: OrderRequest, reading: PositionReading) -> None:
     """Raises Denied for an order that was to close a position and would turn it round now (F4). Unknown is not flat."""
     key = PositionKey(request.account, request.instrument, request.product)
-    if reading.knows(key) and reading.quantity(key) * -request.side.sign < request.quantity:
+    buys_back = request.side is Side.BUY and key.product in DELIVERED  # what was sold today, whatever is held behind it
+    held = reading.bought_today(key) if buys_back else reading.quantity(key)
+    if reading.knows(key) and held * -request.side.sign < request.quantity:
         raise Denied("The position was closed or made smaller meanwhile.", "See the positions.")
 
 

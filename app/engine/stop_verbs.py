@@ -291,9 +291,10 @@ class StopVerbs:
         return self._record.keep if unattended else self._record.save
 
     def _has_holding(self, position: Position) -> bool:
-        """Shares of earlier days are behind a position of delivery."""
+        """Shares of earlier days are behind a position of delivery, also where more of them were sold today than are
+        left."""
         key = position.key
-        return key.product in DELIVERED and abs(self._bought_today(key)) < abs(position.quantity)
+        return key.product in DELIVERED and 0 < position.quantity != self._bought_today(key)
 
     def _bought_today(self, key: PositionKey) -> int:
         return 0 if self._state.reading is None else self._state.reading.bought_today(key)

@@ -30,6 +30,8 @@ from app.engine.entry_bar import NoEntries
 from tests.fakes.trading import ACCOUNT, INFY, KEY, Rig
 from tests.unit.engine.rigged import play_quoted as play
 from tests.unit.engine.strategies.stage import PLAN
+from tests.unit.engine.test_delivery import SHARES, see
+from tests.unit.engine.test_delivery import held as holding
 from tests.unit.engine.test_plans import armed
 
 
@@ -94,6 +96,21 @@ def test_close_and_the_portfolio_stop_close_what_a_suspended_stop_guards(why: Fi
             await rig.engine.leave(KEY, why)
         await asyncio.sleep(3)
         assert rig.broker.held[KEY] == 0
+
+    play(script)
+
+
+@pytest.mark.parametrize("sold", [40, 70, 100])
+@pytest.mark.parametrize("trades", [True, False])
+def test_shares_that_were_sold_out_of_demat_are_bought_back_and_no_more_of_them_sold(sold: int, trades: bool) -> None:
+    """Of 100 that were held: "Buy back" is about the row of the day, whatever is left of the holding behind it."""
+
+    async def script(rig: Rig) -> None:
+        await see(rig, holding(100 - sold, used=sold, opening=100), day=-sold)
+        rig.around.closed = set() if trades else {INFY.id}
+        await square_off(desk_of(rig), SHARES)
+        await asyncio.sleep(3)
+        assert [(order.side, order.quantity) for order in rig.broker.book.values()] == [(Side.BUY, sold)]
 
     play(script)
 

@@ -381,6 +381,18 @@ def test_closing_the_days_positions_leaves_the_holding_behind_them_alone() -> No
     play(script)
 
 
+@pytest.mark.parametrize("sold", [40, 70])
+def test_what_is_left_of_a_holding_is_not_sold_because_some_of_it_was_sold_today(sold: int) -> None:
+    async def script(rig: Rig) -> None:
+        await see(rig, held(100 - sold, used=sold, opening=100), day=-sold)
+        with pytest.raises(Denied, match="is a holding"):
+            await rig.engine.leave(SHARES, FiredBy.TRADER)
+        await asyncio.sleep(3)
+        assert rig.broker.placed == []
+
+    play(script)
+
+
 def test_units_of_the_morning_and_what_needs_a_release() -> None:
     assert [opening_units(h) for h in (held(80, 20), held(80, 20, used=5), held(75, 20, 5, opening=80))] == [100] * 3
     late = [held(0, 0, used=10), held(0, 5, used=5), held(0, 4, used=6)]

@@ -283,14 +283,19 @@ class Backstops:
         raise Denied("The backstop did not reach the broker.", "Move the stop to place it.")
 
     async def _move(self, stop: Stop, action: Move) -> None:
-        if action.quantity is not None:
-            await self._orders.modify(action.order, quantity=action.quantity, purpose=Purpose.EXIT)
-        else:
-            await self._orders.modify(
-                action.order, price=action.price, trigger_price=action.trigger, purpose=Purpose.PROTECT
-            )
-            told = "" if action.trigger is None else in_rupees(action.trigger, stop.price_scale)
-            self._record.note(stop, "backstop moved", f"order {action.order} to {told}")
+        fits = partial(self._is_watched, stop.id)
+        try:
+            if action.trigger is None:
+                await self._orders.modify(action.order, quantity=action.quantity, purpose=Purpose.EXIT, fits=fits)
+            else:
+                change = partial(self._orders.modify, action.order, price=action.price, trigger_price=action.trigger)
+                await change(purpose=Purpose.PROTECT, fits=fits)
+                told = in_rupees(action.trigger, stop.price_scale)
+                self._record.note(stop, "backstop moved", f"order {action.order} to {told}")
+        except Unreachable:
+            if not fits():
+                return  # while it waited for its turn its stop fired: the order is the exit now, and has its own price
+            raise
         await self._settled(lambda order: self._shows(order, action), action.order)
 
     @staticmethod

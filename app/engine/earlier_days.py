@@ -77,7 +77,7 @@ class EarlierDays:
         """The stop with what is left of its units; None: nothing was, and it is closed."""
         if self._state.orders.of(stop.id):
             return stop
-        rows = self._triggers.sent_by(stop.id)
+        rows = self._triggers.book.sent_by(stop.id)
         if stop.plan.quantity is None:
             return stop  # what the position has is its own
         closed = await self._closed_by(stop)
@@ -108,7 +108,7 @@ class EarlierDays:
             self._changed(stop)
             await self._record.keep(stop, "resized", f"{since} units were closed on an earlier day")
         for row in sold.guessed:
-            await self._triggers.take_as_ended(row)
+            await self._triggers.book.take_as_ended(row)
         return stop
 
     def _on_fired(self, row: RestingTrigger) -> None:

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
 from app.domain.backstop import RestingState, RestingTrigger
 from app.domain.calendar import ist_date
-from app.domain.errors import AppError, Denied, OutcomeUnknown, Rejected
+from app.domain.errors import AppError, Denied, OutcomeUnknown, Rejected, Unreachable
 from app.domain.gtt import Gtt, GttLeg, GttRequest, as_asked
 from app.domain.ids import GttId, InstrumentId, StopId, Tag
 from app.domain.instrument import Instrument
@@ -88,13 +88,9 @@ class GttBackstops:
         orders.gtts.on_read.append(self._book.hear)
         self.told: Callable[[Gtt], None] = self._book.told
         """The broker says by itself how one trigger stands."""
-        self.sent_by: Callable[[StopId], list[RestingTrigger]] = self._book.sent_by
-        """Those behind a stop that have fired on an earlier day."""
-        self.take_as_ended: Callable[[RestingTrigger], Awaitable[None]] = self._book.take_as_ended
         self.open_of: Callable[[StopId], list[RestingTrigger]] = self._book.open_of
         """Those behind a stop that may still act, oldest first."""
         self.book = self._book
-        """For who only looks."""
 
     def takes(self, stop: Stop) -> bool:
         """Whether a trigger stands behind it, and no order of the day."""
@@ -250,9 +246,8 @@ class GttBackstops:
         listed = await self._orders.gtts.read()
         instrument, leg = stop.key.instrument, action.leg
         alike = tuple(g.id for g in listed if g.instrument == instrument and as_asked(g.legs) == (leg,))
-        now = self._state.clock.now()
-        one = RestingTrigger(self._next_tag(stop), stop.id, instrument, leg, RestingState.ASKED, now, alike=alike)
-        one = replace(one, held=await self._book.position(instrument, leg))
+        tag, held, now = self._next_tag(stop), await self._book.position(instrument, leg), self._state.clock.now()
+        one = RestingTrigger(tag, stop.id, instrument, leg, RestingState.ASKED, now, alike=alike, held=held)
         await self._book.ask(one, f"trigger (GTT) {_words(stop, leg)}")
         gone = replace(one, state=RestingState.GONE)
         fits = partial(self._stands, stop.id, leg)
@@ -298,10 +293,14 @@ class GttBackstops:
         one, number = action.trigger, action.trigger.gtt or GttId("")
         self._changes[one.tag] = (self._today(), self._changed_today(one.tag) + 1)
         purpose = Purpose.EXIT if action.urgent else Purpose.PROTECT
+        fits = partial(self._stands, stop.id, action.leg)
         try:
-            await self._orders.gtts.modify(
-                number, self._request(stop, action.leg), self._known(stop.key.instrument), purpose=purpose
-            )
+            change = partial(self._orders.gtts.modify, number, purpose=purpose, fits=fits)
+            await change(self._request(stop, action.leg), self._known(stop.key.instrument))
+        except Unreachable:
+            if not fits():
+                return  # while it waited for its turn; beside the exit of its stop it would sell a second time
+            raise
         except Rejected:
             await self._orders.gtts.read()  # it may have fired, or be gone
             if not self._book[one.tag].state.is_open:

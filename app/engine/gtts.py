@@ -104,14 +104,20 @@ class GttOrders:
         return number
 
     async def modify(
-        self, gtt: GttId, request: GttRequest, instrument: Instrument, *, purpose: Purpose = Purpose.MANUAL
+        self,
+        gtt: GttId,
+        request: GttRequest,
+        instrument: Instrument,
+        *,
+        purpose: Purpose = Purpose.MANUAL,
+        fits: Callable[[], bool] = lambda: True,
     ) -> None:
         """The whole of it again. Raises as `place` does."""
         check_gtt(request, instrument)
         if purpose not in (Purpose.EXIT, Purpose.PROTECT):
             await self.gate(request)
         try:
-            await self._wire.modify_gtt(gtt, request, purpose)
+            await self._wire.modify_gtt(gtt, request, purpose, fits)
         except OutcomeUnknown as failure:
             asked = as_asked(request.legs)
             found = await self._settled(gtt, failure, lambda known: known is not None and as_asked(known.legs) == asked)

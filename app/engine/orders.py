@@ -322,11 +322,13 @@ class OrderManager:
         price: Price | None = None,
         trigger_price: Price | None = None,
         purpose: Purpose = Purpose.MANUAL,
+        fits: Callable[[], bool] = lambda: True,
     ) -> None:
-        """Changes an open order, once; what was not answered is read from the list.
+        """Changes an open order, once; what was not answered is read from the list. `fits`: whether the change is still
+        wanted when its turn has come.
 
         Raises Denied (not changed: as often as the broker allows, placed elsewhere, never arrived, larger where no
-        entry is let through), Rejected, OutcomeUnknown when nothing could be read.
+        entry is let through), Rejected, OutcomeUnknown when nothing could be read, Unreachable where it does not fit.
         """
         self._deny_foreign(order, purpose)
         known = self._state.orders.get(order)
@@ -337,7 +339,7 @@ class OrderManager:
             raise Denied("The same change is on its way.", "Wait until the orders list shows it.")
         self._changing.add((order, change))
         try:
-            await self.wire.modify(order, change, purpose)
+            await self.wire.modify(order, change, purpose, fits)
         except OutcomeUnknown as failure:
             await settle_change(self._state, order, change, failure)
         finally:

@@ -104,10 +104,14 @@ class OrderWire:
         log.info("order %s of %s is %s at the broker", request.tag, request.account, placed.order)
         return placed
 
-    async def modify(self, order: BrokerOrderId, change: OrderChange, purpose: Purpose) -> None:
-        """In its turn, once. Raises what the broker's `modify` raises, Denied when the order was changed too often."""
+    async def modify(
+        self, order: BrokerOrderId, change: OrderChange, purpose: Purpose, fits: Callable[[], bool] = lambda: True
+    ) -> None:
+        """In its turn, once. Raises what the broker's `modify` raises, Denied when the order was changed too often,
+        Unreachable where it does not fit any more by then."""
         self._deny_change(order, purpose)
         await self.queue.turn(purpose, placing=False)
+        _require(fits)
         self.changed(order)
         try:
             await self._noticing(
@@ -141,10 +145,13 @@ class OrderWire:
         _require(fits)
         return await self._noticing(self._triggers().place_gtt(request))
 
-    async def modify_gtt(self, gtt: GttId, request: GttRequest, purpose: Purpose) -> None:
+    async def modify_gtt(
+        self, gtt: GttId, request: GttRequest, purpose: Purpose, fits: Callable[[], bool] = lambda: True
+    ) -> None:
         """The whole of it again."""
         self._triggers()
         await self.queue.turn(purpose, placing=False)
+        _require(fits)
         await self._noticing(self._triggers().modify_gtt(gtt, request))
 
     async def delete_gtt(self, gtt: GttId, purpose: Purpose) -> None:

@@ -255,6 +255,26 @@ def test_a_backstop_that_waits_while_its_stop_is_moved_rests_behind_it(level: in
     play(script)
 
 
+def test_a_backstop_that_waits_to_follow_its_stop_is_left_alone_once_it_has_become_the_exit() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await twin(rig)
+        rig.broker.conversions = ["open"]
+        exits = [asyncio.ensure_future(rig.orders.wire.queue.turn(Purpose.EXIT, placing=True)) for _ in range(20)]
+        await settle()
+        await rig.engine.move(stop.id, 99_500)
+        await asyncio.sleep(0.5)
+        rig.tick(99_400)
+        await asyncio.sleep(3.5)
+        assert all(one.done() for one in exits)
+        assert len(rig.broker.converted) == 1
+        assert rig.broker.book[BrokerOrderId("1000")].trigger_price is None
+        rig.broker.fill(BrokerOrderId("1000"))
+        await rig.ended(stop)
+        assert rig.alarms == []
+
+    play(script)
+
+
 def test_a_refused_backstop_is_said_and_asked_for_again_only_when_the_stop_moves() -> None:
     async def script(rig: Rig) -> None:
         rig.broker.answers = [refusal("Insufficient funds. Required margin is 1 but available margin is 0.")]

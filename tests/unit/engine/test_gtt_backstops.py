@@ -189,6 +189,22 @@ def test_one_that_waits_for_its_turn_is_not_sent_behind_a_stop_that_has_fired() 
     assert play(script).alarms == []
 
 
+def test_one_that_waits_to_follow_its_stop_is_not_moved_beside_the_exit() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await guarded(rig)
+        exits = [asyncio.ensure_future(rig.orders.wire.queue.turn(Purpose.EXIT, placing=True)) for _ in range(20)]
+        await settle()
+        await rig.engine.move(stop.id, 99_500)
+        await asyncio.sleep(0.5)
+        rig.tick(99_400)
+        await rig.ended(stop)
+        await asyncio.sleep(5)
+        assert all(one.done() for one in exits)
+        assert [what for what, _ in rig.broker.asked] == ["place", "delete"]
+
+    assert play(script).alarms == []
+
+
 def test_one_that_is_not_ours_is_never_touched() -> None:
     async def script(rig: Rig) -> None:
         leg = GttLeg(98_000, Side.SELL, 100, Product.CNC, 97_500)

@@ -106,6 +106,7 @@ class Exits:
         """Arms the exit of the share, or makes it as large as the share."""
         if strategy_id not in self._guarding:
             self._guarding.add(strategy_id)
+            self._gone_since.pop(strategy_id, None)  # what an exit before missed
             self._tasks.start(self._guard(strategy_id), f"guard of strategy {strategy_id}")
 
     async def _guard(self, strategy_id: StrategyId) -> None:
@@ -128,6 +129,10 @@ class Exits:
         finally:
             self._guarding.discard(strategy_id)
             self._gone_since.pop(strategy_id, None)
+
+    def guarded(self, strategy: Strategy) -> bool:
+        """Nothing of its share waits for its stop to be armed, or to grow."""
+        return not self._wants(strategy)
 
     def _wants(self, strategy: Strategy) -> bool:
         if strategy.state not in _HOLDING or not strategy.held:
@@ -163,9 +168,10 @@ class Exits:
         if why is not None:  # the price is there already: an exit without a level, and out
             plan = stop_plan(strategy, units, instrument, bare=True)
         armed = await self._arm(strategy, plan)
+        if why is not None:  # it leaves, whoever was to have it
+            await self._apply(strategy.id, ExitStarted(why))
         await self._apply(strategy.id, Armed(armed.id, armed.plan.quantity or armed.quantity))
         if why is not None:
-            await self._apply(strategy.id, ExitStarted(why))
             self.sell(strategy.id, why)
 
     def _planned(self, strategy: Strategy, units: int, instrument: Instrument) -> StopPlan:
@@ -314,7 +320,12 @@ class Exits:
 
     def _on_stop(self, stop: Stop) -> None:
         strategy = self._strategies.get(StrategyId(stop.plan.strategy or ""))
-        if strategy is None or strategy.stop != stop.id:
+        if strategy is None:
+            return
+        if _comes_back(strategy, stop):
+            armed = Armed(stop.id, stop.plan.quantity or stop.quantity)
+            self._tasks.start(self._applied(strategy.id, armed), f"stop of strategy {strategy.id}")
+        if strategy.stop != stop.id:
             return
         happening = told_by(strategy, stop)
         if isinstance(happening, ExitStarted):
@@ -354,6 +365,12 @@ class Exits:
     def _call(self, strategy: Strategy, tries: int, words: str) -> None:
         if tries == LOUD_TRIES or tries % LOUD_AGAIN == 0:
             self._record.tell(strategy, Loudness.ALARM, words, "exit")
+
+
+def _comes_back(strategy: Strategy, stop: Stop) -> bool:
+    """It was taken away, and is armed again in the strategy's name: a conversion of its position has failed. Pure."""
+    bare = strategy.state is StrategyState.BOUGHT and strategy.stop is None and strategy.bought <= strategy.unguarded
+    return bare and stop.state is StopState.ARMED and stop.key == strategy.plan.key
 
 
 def told_by(strategy: Strategy, stop: Stop) -> Happening | None:

@@ -38,6 +38,8 @@ class End:
     """It rests. `close`: what it holds is closed; else that stays, under its stop, as the trader's own."""
 
     close: bool
+    guarded: bool = True
+    """Nothing of what it holds waits for its stop."""
 
 
 # -- the clock ---------------------------------------------------------------------------------------------------------

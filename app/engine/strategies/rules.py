@@ -82,7 +82,8 @@ def end_bought(strategy: Strategy, event: End) -> Decision:
     """Closed, or handed over to the trader."""
     if event.close:
         return leave(replace(strategy, ending=True), Leaving.TRADER, "stopped by the trader: the position is closed")
-    return hand_over_guarded(strategy) if strategy.stop is None else hand_over(strategy)
+    whole = event.guarded and strategy.stop is not None
+    return hand_over(strategy) if whole else hand_over_guarded(strategy)
 
 
 def end_selling(strategy: Strategy, _: End) -> Decision:

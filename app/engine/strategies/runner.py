@@ -228,7 +228,7 @@ class StrategyEngine:
 
     async def stop(self, strategy_id: StrategyId, *, close: bool) -> Strategy:
         """It rests. `close`: what it holds is closed; else that stays, as the trader's own."""
-        return await self._verb(strategy_id, End(close))
+        return await self._verb(strategy_id, End(close, self._exits.guarded(self.strategy(strategy_id))))
 
     def outlook(self, plan: StrategyPlan) -> Outlook:
         """Its next buy and sell, and the days that are passed over. Raises Denied for an unknown instrument."""

@@ -8,12 +8,12 @@ from decimal import Decimal
 
 import pytest
 
-from app.domain.errors import Unreachable
+from app.domain.errors import Rejected, Unreachable
 from app.domain.instrument import Product
 from app.domain.order import OrderKind, OrderStatus
 from app.domain.portfolio import Holding
-from app.domain.stop import BreakEven, Trail, TrailKind, TriggerSource, is_backstop
-from app.domain.strategy import Level, Measure, StrategyState
+from app.domain.stop import BreakEven, StopState, Trail, TrailKind, TriggerSource, as_it_stands, is_backstop
+from app.domain.strategy import Leaving, Level, Measure, StrategyState
 from tests.fakes.trading import ACCOUNT, INFY, KEY
 from tests.unit.engine.strategies.stage import PLAN, Stage, at, other, play, second
 
@@ -243,5 +243,105 @@ def test_shares_of_which_nobody_knows_whether_they_are_there_stay_the_strategys(
         later.rig.state.holdings_heard([row])
         await later.true(lambda: [request.quantity for request in later.exits] == [100], 30)
         await later.rig.tasks.stop()
+
+    play(script)
+
+
+@pytest.mark.parametrize("price", [90_000, 100_000])
+def test_stopped_and_kept_with_the_price_beyond_its_stop_already_it_is_sold_by_that_stop(price: int) -> None:
+    """It stays open under its stop, as asked; one that is reached when it can be armed sells."""
+
+    async def script(stage: Stage) -> None:
+        stage.broker.answers = ["open"]
+        await stage.started()
+        await stage.true(stage.open_orders)
+        stage.broker.failures["cancel"] = [Rejected("filled meanwhile")]
+        await stage.engine.stop(PLAN.id, close=False)
+        stage.rig.last[INFY.id] = price
+        stage.broker.fill(stage.order())
+        await asyncio.sleep(30)
+        strategy = stage.engine.strategy(PLAN.id)
+        if price == 90_000:
+            assert (stage.held, strategy.state, strategy.leaving) == (0, StrategyState.EXITED_BY_SL, Leaving.STOP)
+        else:
+            assert (stage.held, strategy.state) == (100, StrategyState.IDLE)
+            assert [s.state for s in stage.rig.engine.stops] == [StopState.ARMED]
+
+    play(script)
+
+
+def test_stopped_while_its_stop_grows_all_of_it_is_guarded_before_it_is_the_traders_own() -> None:
+    async def script(stage: Stage) -> None:
+        stage.broker.answers = ["open"]
+        await stage.started()
+        await stage.true(stage.open_orders)
+        stage.broker.fill(stage.order(), 40)
+        await stage.true(stage.guard)
+        stage.broker.fill(stage.order())
+        stage.broker.hold(KEY, 40)  # positions lag behind fills
+        await stage.until(StrategyState.BOUGHT, seconds=5)
+        await stage.engine.stop(PLAN.id, close=False)
+        await asyncio.sleep(1.5)
+        stage.broker.hold(KEY, 100)
+        stopped = await stage.until(StrategyState.IDLE, seconds=10)
+        assert "100 units stay open, its stop stays armed" in stopped.note
+        await asyncio.sleep(2)
+        (stop,) = [one for one in stage.rig.engine.stops if not one.state.is_final]
+        assert (stop.quantity, stop.plan.strategy) == (100, None)
+
+    play(script)
+
+
+def test_what_was_missing_at_one_exit_is_not_missing_at_the_next_entry() -> None:
+    """Positions lag behind fills each day anew."""
+
+    async def script(stage: Stage) -> None:
+        stop = await stage.bought()
+        await stage.rig.engine.disarm(stop.id)
+        stage.clock.jump(at("2026-11-25 09:29:59"))
+        await asyncio.sleep(0.5)
+        stage.broker.hold(KEY, 0)  # by phone, just before its time
+        await stage.until(StrategyState.SOLD, StrategyState.ABORTED, seconds=30)
+        assert stage.engine.strategy(PLAN.id).state is StrategyState.SOLD
+        await asyncio.sleep(60)
+        stage.broker.answers = ["open"]
+        stage.clock.jump(at("2026-11-26 09:19:58"))
+        await stage.true(stage.open_orders, 10)
+        stage.broker.fill(stage.order())
+        stage.broker.hold(KEY, 0)
+        await asyncio.sleep(1.5)
+        stage.broker.hold(KEY, 100)
+        await stage.true(stage.guard, 20)
+        assert stage.engine.strategy(PLAN.id).state is StrategyState.BOUGHT
+
+    play(script)
+
+
+def test_a_stop_that_comes_back_after_a_conversion_that_failed_is_the_strategys_again() -> None:
+    async def script(stage: Stage) -> None:
+        stop = await stage.bought()
+        await stage.rig.engine.disarm(stop.id)
+        await asyncio.sleep(0.3)
+        again = await stage.rig.engine.arm(KEY, as_it_stands(stop))
+        await asyncio.sleep(20)
+        await stage.rig.state.read_positions()
+        strategy = stage.engine.strategy(PLAN.id)
+        assert (strategy.state, strategy.stop, strategy.unguarded) == (StrategyState.BOUGHT, again.id, 0)
+        await stage.until(StrategyState.SOLD)
+        assert (stage.held, len(stage.exits)) == (0, 1)
+
+    play(script)
+
+
+def test_a_stop_that_followed_a_conversion_is_not_the_strategys() -> None:
+    async def script(stage: Stage) -> None:
+        stop = await stage.bought()
+        await stage.rig.engine.disarm(stop.id)
+        there = replace(KEY, product=Product.NRML)
+        stage.broker.held = {there: 100}
+        await stage.rig.state.read_positions()
+        await stage.rig.engine.arm(there, as_it_stands(stop))
+        await stage.until(StrategyState.ABORTED, seconds=30)
+        assert [s.key for s in stage.rig.engine.stops if s.state is StopState.ARMED] == [there]
 
     play(script)

@@ -94,6 +94,7 @@ class StopVerbs:
                 self._publish(StopChanged(replace(stop, state=StopState.DISARMED, note="it could not be armed")))
                 raise
             await self._posts.begin(stop, watch)
+            self._watching.look_soon(stop.id)
             return self._stops[stop.id]
 
     async def move(self, stop_id: StopId, trigger: Price) -> Stop:
@@ -142,6 +143,7 @@ class StopVerbs:
             if old is not None:
                 self._posts.start(moved, watch)
                 self._posts.follow_position(moved)
+                self._watching.look_soon(stop_id)
                 self._keeper.moved(watch)  # the journal may have taken a level of before after the change
             if moved.quantity != written.quantity:
                 orders = self._record.unwritten(moved, self._watching.orders_of(watch, moved, instrument))
@@ -226,6 +228,7 @@ class StopVerbs:
             again = levelled(again, watch)
             await self._record.save(again, "resumed", words(again), *self._watching.orders_of(watch, again, instrument))
             await self._posts.begin(again, watch)
+            self._watching.look_soon(stop_id)
             return self._stops[stop_id]
 
     def fire(self, stop_id: StopId, why: FiredBy) -> bool:

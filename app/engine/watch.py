@@ -23,6 +23,9 @@ from app.engine.levels import Levels
 from app.engine.volley import Entry, Gate, Load, Volley
 
 SECOND = 1_000_000_000
+DOUBTED = 2
+"""Seconds by which a tick may seem older than the arming and be of after it: ticks are cut to the second, and of two
+clocks that count as right one may be so far behind."""
 
 Counts = Callable[["Watch", int], bool]
 """(watch, exchange seconds of the tick) -> the tick's segment trades continuously in the session it belongs to."""
@@ -147,8 +150,7 @@ class WatchTable:
         self._counts = counts
         self._on_shots = on_shots
         self._on_doubt = on_doubt
-        """Hears of a price beyond the level in the very second of the arming: ticks carry whole seconds, so nobody can
-        tell which came first."""
+        """Hears of a price beyond the level in the seconds of the arming: nobody can tell which came first."""
         self._hits: list[tuple[Entry, int, FiredBy | None, InstrumentId | None]] = []
         """Of the frame that is being checked: what fires, when that was decided, why, by whose price."""
         self._volley = Volley(line, gate, self._left)
@@ -226,7 +228,7 @@ class WatchTable:
         if price <= 0:
             return
         if seconds * SECOND <= watch.armed_at:
-            if self._on_doubt is not None and seconds == watch.armed_at // SECOND:
+            if self._on_doubt is not None and seconds >= watch.armed_at // SECOND - DOUBTED:
                 self._on_doubt(watch)
             return
         if not self._counts(watch, seconds):

@@ -268,12 +268,20 @@ class Watching:
         """What watches a stop."""
         return self._watches.get(stop)
 
+    def look_soon(self, stop: StopId) -> None:
+        """It begins to watch: what came while its arming was written nobody has compared."""
+        watch = self._watches.get(stop)
+        if watch is not None:
+            self._on_doubt(watch)
+
     def _on_doubt(self, watch: Watch) -> None:
         asyncio.get_running_loop().call_later(DOUBT_SECONDS, self._settle_doubt, watch)
 
     def _settle_doubt(self, watch: Watch) -> None:
-        """The second of the arming is over."""
-        self.look_now(watch, watch.armed_at // SECOND + 1)
+        """The second of the arming is over. A price that is not beyond the level is no news of what is looked at."""
+        last = self._last_price(watch.instrument)
+        if last is not None and watch.levels.hit(last) is not None:
+            self.look_now(watch, watch.armed_at // SECOND + 1)
 
     def look_now(self, watch: Watch, seconds: int | None = None) -> None:
         """What the price is now decides: ticks were not looked at meanwhile, and a quiet instrument may not tick for

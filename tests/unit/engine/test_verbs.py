@@ -17,7 +17,7 @@ from app.domain.instrument import Instrument
 from app.domain.order import OrderKind, OrderRequest, OrderStatus, Side
 from app.domain.stop import FiredBy, Stop, StopPlan, StopState, Trail, TrailKind, is_backstop
 from tests.fakes.fast_loop import settle
-from tests.fakes.trading import ACCOUNT, KEY, Rig
+from tests.fakes.trading import ACCOUNT, INFY, KEY, Rig
 from tests.unit.engine.rigged import play
 
 T = TypeVar("T")
@@ -159,6 +159,37 @@ def test_what_a_trail_wins_while_its_stop_is_changed_is_kept(slow: str) -> None:
         await rig.ended(stop)
 
     assert len(play(script).exits) == 1
+
+
+@pytest.mark.parametrize(("price", "exits"), [(98_900, 1), (99_100, 0)])
+@pytest.mark.parametrize("verb", ["arm", "move", "resume"])
+def test_what_the_price_does_while_a_stop_is_written_down_is_looked_at_once_it_watches(
+    verb: str, price: int, exits: int
+) -> None:
+    """A quiet instrument may not tick again for minutes."""
+
+    async def script(rig: Rig) -> None:
+        rig.last[INFY.id] = 100_000
+        rig.broker.hold(KEY, 100)
+        await rig.state.read_positions()
+        if verb == "arm":
+            writing = await held_up(rig, rig.engine.arm(KEY, StopPlan(99_000)))
+        elif verb == "move":
+            stop = await rig.engine.arm(KEY, StopPlan(98_000))
+            writing = await held_up(rig, rig.engine.move(stop.id, 99_000))
+        else:
+            stop = await rig.engine.arm(KEY, StopPlan(98_000))
+            rig.engine._watching.stop(stop.id)
+            rig.engine._set(replace(stop, state=StopState.SUSPENDED))
+            writing = await held_up(rig, rig.engine.resume(stop.id, StopPlan(99_000)))
+        rig.tick(price)
+        rig.last[INFY.id] = price
+        let_go(rig)
+        await writing
+        await asyncio.sleep(2)
+        assert len(rig.exits) == exits
+
+    play(script)
 
 
 def test_a_moved_trail_starts_at_its_new_level_whatever_it_wins_meanwhile() -> None:

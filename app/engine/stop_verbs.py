@@ -31,6 +31,9 @@ from app.engine.shares import Shares
 from app.engine.stop_words import words
 from app.engine.surroundings import Surroundings
 from app.engine.watching import Watching
+from app.runtime.clock import SECOND
+
+DAY: Nanos = 86_400 * SECOND
 
 
 class StopVerbs:
@@ -82,7 +85,8 @@ class StopVerbs:
             last = self._last_price(instrument.id) or position.last_price
             deny_plan(position, instrument, plan, last)
             stop = fresh_stop(position, instrument, plan, quantity, self._state.clock.now(), last)
-            stop = replace(stop, exit_at=self._exit_at(stop, instrument))
+            seen_at = self._seen_at(instrument, stop.armed_at)
+            stop = replace(stop, exit_at=self._exit_at(stop, instrument), seen_at=seen_at)
             self._publish(StopChanged(replace(stop, state=StopState.ARMING)))
             try:
                 watch = self._posts.prepare(stop, instrument, position)
@@ -221,7 +225,7 @@ class StopVerbs:
                 armed_at=now,
                 note="",
                 seen_price=last or None,
-                seen_at=now,
+                seen_at=self._seen_at(instrument, now),
             )
             watch = self._posts.prepare(again, instrument, position)
             await self._keeper.range_of(plan, instrument, watch)
@@ -304,6 +308,11 @@ class StopVerbs:
 
     def _stops_on(self, key: PositionKey) -> list[Stop]:
         return [stop for stop in self._stops.of(key) if not stop.state.is_final]
+
+    def _seen_at(self, instrument: Instrument, now: Nanos) -> Nanos:
+        """Of when the last price is. While nothing trades it may be that of a day before: then the first tick that
+        comes is looked at."""
+        return now if self._around.continuous(instrument.id, now) else now - DAY
 
     def _exit_at(self, stop: Stop, instrument: Instrument) -> Nanos | None:
         when = stop.plan.time_exit

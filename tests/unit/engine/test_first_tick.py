@@ -125,6 +125,39 @@ def test_a_stop_that_is_moved_before_the_opening_is_looked_at_all_the_same() -> 
     play(script)
 
 
+@pytest.mark.parametrize("verb", ["arm", "resume"])
+def test_a_stop_that_is_armed_before_the_opening_is_looked_at_as_well(verb: str) -> None:
+    """What is known then is the price of another day, whenever it was asked for."""
+
+    async def script(rig: Rig) -> None:
+        rig.last[INFY.id] = 100_000
+        rig.around.closed.add(INFY.id)
+        stop = await rig.guard()
+        if verb == "resume":
+            rig.engine._watching.stop(stop.id)
+            rig.engine._set(replace(stop, state=StopState.SUSPENDED, seen_at=rig.clock.now()))
+            await rig.engine.resume(stop.id, StopPlan(99_000))
+        rig.around.closed.clear()
+        show(rig, 50_000, 50_100)
+        await asyncio.sleep(1)
+        assert rig.exits == []
+        assert rig.of(stop).state is StopState.SUSPENDED
+
+    play(script)
+
+
+def test_a_stop_that_is_armed_before_an_opening_like_any_other_fires_at_its_first_tick() -> None:
+    async def script(rig: Rig) -> None:
+        rig.last[INFY.id] = 100_000
+        rig.around.closed.add(INFY.id)
+        await rig.guard()
+        rig.around.closed.clear()
+        show(rig, 98_900, 100_000)
+        assert len(rig.exits) == 1
+
+    play(script)
+
+
 def test_a_stop_that_is_moved_after_its_first_tick_watches_at_once() -> None:
     async def script(rig: Rig) -> None:
         again, stop = await next_day(rig)

@@ -19,7 +19,7 @@ _DOUBLINGS = 5
 
 
 class Redial:
-    """Runs `connect_once` over and over until stopped, or until it says that the session is dead."""
+    """Runs `connect_once` over and over until stopped, or until it says that the session is dead (`gives_up`)."""
 
     def __init__(
         self,
@@ -28,6 +28,7 @@ class Redial:
         name: str,
         *,
         behind: bool = False,
+        gives_up: bool = True,
     ) -> None:
         self._connect_once = connect_once
         """One connection from dial to end; returns why it ended."""
@@ -35,6 +36,8 @@ class Redial:
         self._name = name
         self._behind = BEHIND_SECONDS if behind else 0.0
         """After the connection that stops hang on: a broker that still counts a dead one takes only one of the two."""
+        self._gives_up = gives_up
+        """Where it is refused as that of a dead session is: a new login brings a new feed."""
         self._urgent = False
         self._waiting = False
         """Between two dials."""
@@ -69,8 +72,8 @@ class Redial:
             started = time.monotonic()
             cause = await self._connect_once()
             self._disconnected(cause)
-            if isinstance(cause, SessionExpired):
-                return  # a new login brings a new session, and with it a new feed
+            if isinstance(cause, SessionExpired) and self._gives_up:
+                return
             failures = 1 if time.monotonic() - started > 2 * RETRY_CEILING else failures + 1
             delay = RETRY_SECONDS
             if not self._urgent:

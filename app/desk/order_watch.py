@@ -36,7 +36,7 @@ class OrderWatch:
             self.stop()
             self._tell(Level.INFO, "Order updates come by themselves again", "")
             self._tasks.start(self._read(), f"orders after their stream {self._state.account}")
-        elif self._reading is None and not isinstance(cause, SessionExpired):
+        elif self._reading is None:
             self._reading = self._tasks.start(self._keep_reading(cause), f"orders without stream {self._state.account}")
 
     def stop(self) -> None:
@@ -47,7 +47,8 @@ class OrderWatch:
 
     async def _keep_reading(self, cause: Exception) -> None:
         if await self._read():  # else the session has died, which is told by itself: prices and stops do not go on
-            self._tell(Level.WARNING, "Order updates have stopped", str(cause))
+            why = "The broker refused them." if isinstance(cause, SessionExpired) else str(cause)  # it lives
+            self._tell(Level.WARNING, "Order updates have stopped", why)
         while True:
             await asyncio.sleep(READ_SECONDS)
             await self._read()

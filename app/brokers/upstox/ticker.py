@@ -91,7 +91,8 @@ class UpstoxFeed:
         self._tls: ssl.SSLContext | None = None
         self._loop = asyncio.get_running_loop()
         self._price_dial = Redial(self._connect_prices, sink.disconnected, "upstox prices", behind=not orders)
-        self._order_dial = Redial(self._connect_orders, self._orders_lost, "upstox orders")
+        # Nobody else dials it anew where the session proves to live.
+        self._order_dial = Redial(self._connect_orders, self._orders_lost, "upstox orders", gives_up=False)
         if urlsplit(endpoints.ws_url).scheme == "wss":
             # Made once: reading the system's authorities holds the loop for milliseconds.
             self._tls = tls_context(endpoints.ca_file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterable
 from dataclasses import replace
@@ -13,8 +14,9 @@ import pytest
 from app.brokers.base import Mark, Session
 from app.brokers.upstox.adapter import UpstoxSession
 from app.brokers.upstox.keys import Directory
-from app.brokers.upstox.ticker import FULL_ALONE, FULL_MIXED, LTPC_MIXED, UpstoxFeed
+from app.brokers.upstox.ticker import FULL_ALONE, FULL_MIXED, LTPC_MIXED, MARKET, PORTFOLIO, UpstoxFeed
 from app.domain.account import Endpoints
+from app.domain.errors import SessionExpired
 from app.domain.ids import AccountId, InstrumentId, Nanos
 from app.domain.instrument import Exchange, Instrument, InstrumentKind, Segment
 from app.domain.news import BookNews
@@ -127,3 +129,29 @@ async def test_a_share_that_the_list_of_today_calls_by_another_key_is_asked_for_
     await feed.stop()
     directory.learn([share])
     assert len(sent) == 1, "it hears no more"
+
+
+async def test_order_updates_that_are_refused_to_a_living_session_are_dialled_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A gateway may answer anybody so. Whether the session lives asks who hears of it."""
+    monkeypatch.setattr("app.brokers.redial.RETRY_SECONDS", 0.001)
+    feed, _ = await feed_of(1)
+    told, dials, again = list[Exception | None](), list[str](), asyncio.Event()
+    monkeypatch.setattr(feed._sink, "order_stream", told.append)
+
+    async def open_(_stream: object, path: str, _params: object) -> None:
+        dials.append(path)
+        if dials.count(PORTFOLIO) == 1 and path == PORTFOLIO:
+            raise SessionExpired("The broker ended the session.")
+        if path == PORTFOLIO:
+            again.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(feed, "_open", open_)
+    feed.start()
+    async with asyncio.timeout(5):
+        await again.wait()
+    assert [type(cause) for cause in told] == [SessionExpired]
+    assert dials.count(MARKET) == 1
+    await feed.stop()

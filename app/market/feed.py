@@ -156,8 +156,12 @@ class FeedHub:
 
     async def redial(self, *, refused: bool = False) -> None:
         """Drops every connection, or those alone that the broker `refused`; each dials again soon."""
-        await asyncio.gather(*(x.redial() for x in self._lanes if not refused or x.state is FeedState.REFUSED))
-        self._subscribe()
+
+        async def anew(lane: Lane) -> None:
+            await lane.redial(patient=refused)
+            self._subscribe()
+
+        await asyncio.gather(*(anew(x) for x in self._lanes if not refused or x.state is FeedState.REFUSED))
 
     @property
     def state(self) -> FeedState:
@@ -347,19 +351,9 @@ class FeedHub:
     def _report(self) -> None:
         self._reported_at = time.monotonic()
         subscribed = len(frozenset[int]().union(*self._wanted.values())) - self._left_out
-        unheard = len(self.unheard())
-        age = self._lanes[0].data_age_ms
-        self._publish(
-            FeedChanged(
-                self.account,
-                self.state,
-                age,
-                subscribed,
-                unheard=unheard,
-                orders_are_read=self._orders_read,
-                left_out=self._left_out,
-            )
-        )
+        stands = self.account, self.state, self._lanes[0].data_age_ms, subscribed
+        unheard, left_out = len(self.unheard()), self._left_out
+        self._publish(FeedChanged(*stands, None, unheard, orders_are_read=self._orders_read, left_out=left_out))
 
     # -- to the window -----------------------------------------------------------------------------------------------
 

@@ -29,7 +29,8 @@ CALMEST = 8
 """So many times `QUIET_SECONDS` at most: a redial that brought nothing but what was known has shown a quiet market, and
 the next one waits twice as long."""
 REFUSED_SECONDS = 2.0
-"""Before a stream that was refused is dialled again."""
+"""Before a stream that was refused is dialled again; twice as long each time while no stop is armed."""
+REFUSED_CEILING = 60.0
 REDIAL_SECONDS = 6.0
 """A silent stream is dropped and dialled again after this long."""
 
@@ -117,11 +118,20 @@ class Lane:
         self._redialled_at = 0.0
         self._calm = 1
         """So many times the patience, where the market may be quiet."""
+        self._urgent = False
+        self._refusals = 0
+        """In a row."""
+        self._resting = False
+        """It was refused, and is dialled again after a while."""
+        self._orders_failed = False
+        """Order updates do not come over the present connection."""
+        self._orders_had_failed = False
+        """Nor over the one before, and of this one it is not known yet."""
 
     @property
     def running(self) -> bool:
-        """It dials, or is connected."""
-        return self._feed is not None
+        """It dials, is connected, or will be dialled again by itself."""
+        return self._feed is not None or self._resting
 
     @property
     def data_age_ms(self) -> int | None:
@@ -135,6 +145,8 @@ class Lane:
         self.data_at = 0.0
         self._connected_at = time.monotonic()
         self.state = FeedState.CONNECTING
+        self._orders_had_failed, self._orders_failed = self._orders_had_failed or self._orders_failed, False
+        self._urgent = urgent
         feed.set_urgent(urgent)
         feed.subscribe(self.tokens)
         feed.start()
@@ -159,6 +171,7 @@ class Lane:
 
     def set_urgent(self, urgent: bool) -> None:
         """Stops are armed: never back off when reconnecting."""
+        self._urgent = urgent
         if self._feed is not None:
             self._feed.set_urgent(urgent)
 
@@ -186,14 +199,27 @@ class Lane:
         self._calm = min(2 * self._calm, CALMEST)
         return True
 
-    async def redial(self) -> None:
+    async def redial(self, *, patient: bool = False) -> None:
         """Drops the connection; the next dial follows at once. One that was refused dials no more: it is let go of, and
-        whoever refuses is given a moment."""
+        whoever refuses is given a moment; `patient`: a longer one each time, while no stop is armed (E3)."""
         if self.state is FeedState.REFUSED:
-            await self.stop(FeedState.DOWN)
-            await asyncio.sleep(REFUSED_SECONDS)
+            self._resting = True
+            try:
+                await self.stop(FeedState.DOWN)
+                self._hub.lane_changed(self, None)
+                await self._rest(patient)
+            finally:
+                self._resting = False
         elif self._feed is not None:
             await self._feed.reconnect()
+
+    async def _rest(self, patient: bool) -> None:
+        longest = min(REFUSED_SECONDS * 2 ** min(self._refusals, 5), REFUSED_CEILING) if patient else REFUSED_SECONDS
+        self._refusals += 1
+        rested = 0.0
+        while rested < (REFUSED_SECONDS if self._urgent else longest):
+            await asyncio.sleep(REFUSED_SECONDS)
+            rested += REFUSED_SECONDS
 
     # -- what the connection says ------------------------------------------------------------------------------------
 
@@ -236,6 +262,10 @@ class Lane:
         """Subscribed again; what happened meanwhile must be read."""
         self._connected = True
         self._connected_at = time.monotonic()
+        self._refusals = 0
+        if self._orders_had_failed and not self._orders_failed:
+            self._hub.order_stream(None)
+        self._orders_had_failed = False
         self._hub.lane_changed(self, None)
 
     def disconnected(self, cause: Exception) -> None:
@@ -247,6 +277,7 @@ class Lane:
 
     def order_stream(self, cause: Exception | None) -> None:
         """Order updates stopped alone, or come again."""
+        self._orders_failed = cause is not None
         self._hub.order_stream(cause)
 
     def malformed(self, reason: str, sample: bytes) -> None:

@@ -35,9 +35,11 @@ class Wire:
         self.urgent = False
         self.redials = 0
         self.stopped = False
+        self.stands = True
 
     def start(self) -> None:
-        self.sink.connected()
+        if self.stands:
+            self.sink.connected()
 
     async def stop(self) -> None:
         self.stopped = True
@@ -85,6 +87,8 @@ class Scene:
         self.patience: float | None = SILENT_SECONDS
         self.wanted: dict[int, object] = {}
         self.limits = limits
+        self.stands = True
+        """Fresh connections stand at once."""
         self.hub = FeedHub(
             ACCOUNT,
             lambda marks, _readable: self.checked.extend(marks),
@@ -115,6 +119,7 @@ class Scene:
     def start(self, canaries: dict[int, InstrumentId] | None = None) -> None:
         def connect(sink: FeedSink, orders: bool) -> Wire:
             self.wires.append(Wire(sink, orders=orders))
+            self.wires[-1].stands = self.stands
             return self.wires[-1]
 
         self.hub.start(connect, self.limits, CANARY if canaries is None else canaries)
@@ -404,6 +409,62 @@ def test_connections_that_are_refused_one_after_the_other_all_come_back() -> Non
         await scene.hub.redial(refused=True)
         await dialling
         assert [wire.subscribed for wire in scene.wires[2:]] == [{3, *CANARY}, {1, *CANARY}]
+
+    play(script)
+
+
+def test_a_stream_that_is_refused_for_hours_is_dialled_every_two_seconds_only_while_stops_are_armed() -> None:
+    """Each dial costs the broker a handshake and two reads; it backs off to a minute, as a lost one does (E3)."""
+
+    async def script(scene: Scene) -> None:
+        async def refused(seconds: float) -> int:
+            before, loop = len(scene.wires), asyncio.get_running_loop()
+            until = loop.time() + seconds
+            while loop.time() < until:
+                scene.wires[-1].sink.disconnected(SessionExpired("HTTP 403"))
+                await scene.hub.redial(refused=True)
+            return len(scene.wires) - before
+
+        scene.stands = False
+        scene.want("stops", 3)
+        assert await refused(600) < 20
+        dialling = asyncio.create_task(refused(60))
+        await asyncio.sleep(5)
+        scene.hub.set_urgent(True)
+        assert await dialling > 20, "also the one that had begun to wait"
+
+    play(script, StreamLimits(1, 100))
+
+
+def test_a_refused_stream_that_is_back_leaves_its_gap() -> None:
+    async def script(scene: Scene) -> None:
+        scene.want("stops", 3)
+        scene.wires[0].price(3, 100)
+        scene.wires[0].sink.disconnected(SessionExpired("HTTP 403"))
+        await asyncio.sleep(5)
+        await scene.hub.redial(refused=True)
+        scene.wires[-1].price(3, 95)
+
+    (gap,) = [event for event in play(script).events if isinstance(event, FeedGap)]
+    assert round((gap.until - gap.since) / SECOND) == 7
+    assert gap.instruments == (InstrumentId("NSE:S3"),)
+
+
+@pytest.mark.parametrize("fails_again", [False, True])
+def test_what_a_refused_connection_said_of_order_updates_holds_until_the_next_one_stands(fails_again: bool) -> None:
+    async def script(scene: Scene) -> None:
+        refusal = SessionExpired("HTTP 401")
+        scene.want("stops", 3)
+        scene.wires[0].sink.order_stream(refusal)
+        scene.wires[0].sink.disconnected(refusal)
+        scene.stands = not fails_again
+        await scene.hub.redial(refused=True)
+        if fails_again:
+            scene.wires[1].sink.order_stream(Unreachable("gone"))
+            scene.wires[1].sink.connected()
+        assert [cause is None for cause in scene.streams] == [False, not fails_again]
+        await asyncio.sleep(2)
+        assert scene.told().orders_are_read is fails_again
 
     play(script)
 

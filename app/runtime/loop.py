@@ -22,6 +22,11 @@ SWITCH_INTERVAL = 0.0001
 much; at 0.1 ms the worst exit was 2.5 ms (measured, product.md)."""
 
 
+BESIDE = 48
+"""Threads at most for what would hold the loop up. Connections are dialled there, ten for the exits of one account, and
+without a network each dial hangs for seconds: prices may not wait for those, nor the disk."""
+
+
 def new_event_loop() -> asyncio.AbstractEventLoop:
     """The fastest loop of the platform: uvloop, or winloop on Windows."""
     if sys.platform == "win32":
@@ -107,7 +112,7 @@ class LoopThread:
         raise_own_thread()
         loop = new_event_loop()
         asyncio.set_event_loop(loop)
-        loop.set_default_executor(ThreadPoolExecutor(thread_name_prefix="beside", initializer=settle_own_thread))
+        loop.set_default_executor(ThreadPoolExecutor(BESIDE, "beside", initializer=settle_own_thread))
         self._loop = loop
         loop.call_soon(self._started.set)
         try:

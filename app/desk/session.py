@@ -122,6 +122,7 @@ class SessionDesk:
             await workspace.master.load(book.instruments, name, later)
             mine = [stop for stop in stops if stop.key.account == record.id]
             await adopt(workspace, self._add_desk(record), mine, clock_known=not record.endpoints.paper)
+        await self._sessions.load()
         for name in await book.instruments.names():  # imported without an account
             await workspace.master.load(book.instruments, name)
         start = workspace.tasks.start

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 
 EARLY = 120 * SECOND
 """A token that is refused so long before its end did not die: it was ended."""
+PAUSES = "paused accounts"
+"""The setting that names them: what becomes of a session, or of this program, ends no pause."""
 RESUME_TRIES = 5
 RESUME_SECONDS = 1.0
 RESUME_LONGEST = 4.0
@@ -41,10 +44,19 @@ class Sessions:
         self._ending: set[AccountId] = set()
         self._offered: dict[AccountId, AccountRecord] = {}
         """Records with a new secret or new addresses, until a login has proved them."""
+        self._paused = "[]"
+        """As stored."""
         self._clock = SystemClock()
         self.readers = workspace.readers
         self.watch = TokenWatch(self._watched, self.renew, workspace.publish)
         workspace.session_died = self.died
+
+    async def load(self) -> None:
+        """The pauses of earlier runs, before any session is taken up. Raises StorageError."""
+        self._paused = await self._workspace.book.settings.get(PAUSES) or "[]"
+        for account in json.loads(self._paused):
+            if (desk := self._workspace.accounts.get(AccountId(account))) is not None:
+                desk.orders.bar.set(NoEntries.PAUSED, True)
 
     def credentials(self, record: AccountRecord) -> Credentials:
         """Key and secret. Raises Denied when there is none."""
@@ -239,7 +251,19 @@ class Sessions:
         record = self._workspace.record(account)
         if record.state is not state or record.last_error != reason:
             await self._keep(replace(record, state=state, last_error=reason))
+        await self._keep_pauses()
         self.announce(self._workspace.record(account))
+
+    async def _keep_pauses(self) -> None:
+        desks = self._workspace.accounts.items()
+        paused = json.dumps([account for account, desk in desks if desk.orders.bar.stands(NoEntries.PAUSED)])
+        if paused == self._paused:
+            return
+        try:
+            await self._workspace.book.settings.put(PAUSES, paused)
+            self._paused = paused
+        except StorageError as failure:
+            log.info("which accounts are paused could not be stored: %s", failure.cause)
 
     async def _keep(self, record: AccountRecord) -> None:
         """Stored. A disk that takes nothing keeps no session from beginning, and its end from being told."""
@@ -293,9 +317,13 @@ class Sessions:
         """Ends a pause. Raises Denied when it is not paused."""
         if not self._is_paused(account):
             raise Denied("The account is not paused.")
-        desk = self._workspace.account(account)
-        await self.set_state(account, SessionState.ACTIVE if desk.active else SessionState.EXPIRED, "")
+        desk, record = self._workspace.account(account), self._workspace.record(account)
         desk.orders.bar.set(NoEntries.PAUSED, False)
+        if desk.active:
+            await self.set_state(account, SessionState.ACTIVE, "")
+        elif record.state is SessionState.PAUSED:  # else it says why there is no session, and whether it is tried again
+            await self.set_state(account, SessionState.EXPIRED, "")
+        await self._keep_pauses()
 
     def _stored(self, record: AccountRecord) -> Session | None:
         tokens = self._tokens(record) if record.token_expires_at is not None else None

@@ -139,10 +139,10 @@ class SyncDesk:
             raise Denied("The times of the plan do not lie within a day.")
         if not plan.segments:
             raise Denied("The plan needs a market whose close ends the day.", "Tick at least one.")
-        record = self._workspace.record(plan.account)
         await self._ready()
         await self._workspace.book.sync_plans.save(plan)
         self._loaded[plan.account] = plan
+        record = self._workspace.record(plan.account)
         await self._workspace.save(replace(record, sync_on=plan.on, sync_every_s=plan.every_s))
         self.scheduler.plan_changed()
 
@@ -297,7 +297,9 @@ class SyncDesk:
 
     async def _record(self, result: SyncProgressed) -> None:
         """The account's record remembers how its last sync went (A5). Five errors in a row put it in error (C11)."""
-        record = self._workspace.record(result.account)
+        if result.created:
+            await self._traded.learn(self._workspace.book, self._workspace.account(result.account))
+        record = self._workspace.record(result.account)  # from here on nobody waits: a login may bring another one
         active = self._workspace.account(result.account).active
         if result.step is SyncStep.COMPLETED:
             recovered = record.state is SessionState.ERROR and active
@@ -333,8 +335,6 @@ class SyncDesk:
                         f"account in error {result.account}",
                     )
                 )
-        if result.created:
-            await self._traded.learn(self._workspace.book, self._workspace.account(result.account))
         self.scheduler.ran(result)
         due = self.scheduler.next_of(self._target(self._workspace.account(result.account)), self._now(result.account))
         await self._workspace.save(replace(record, next_sync=due.at if due is not None else None))

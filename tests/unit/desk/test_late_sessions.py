@@ -10,7 +10,8 @@ import pytest
 from app.brokers.base import Session
 from app.desk.tokens import pack
 from app.domain.errors import SessionExpired
-from app.domain.events import SessionState
+from app.domain.events import SessionState, SyncProgressed, SyncStep
+from app.domain.sync import SyncPlan
 from app.runtime.secret import Secret
 from tests.unit.desk.profiles import make_profile, opened
 from tests.unit.storage.samples import A
@@ -42,3 +43,27 @@ async def test_a_start_that_still_tries_the_stored_session_goes_on_with_what_a_l
         await sessions.resume(A)
         assert tried == ["stored", "fresh"]
         assert not workspace.record(A).state.dead
+
+
+@pytest.mark.parametrize("what", ["a sync that ends", "a plan that is changed"])
+async def test_a_login_is_not_undone_by_what_is_written_of_syncs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """Else the next start, or the guard, takes up the session of before: dead, and all stops blind."""
+    await make_profile(tmp_path, 3)
+    async with opened(tmp_path) as desk:
+        workspace = desk._workspace
+
+        async def login(*_: object) -> None:
+            await workspace.save(replace(workspace.record(A), sealed_token=b"fresh", state=SessionState.ACTIVE))
+
+        monkeypatch.setattr(type(workspace.vault), "renewed", lambda _vault, _account, sealed: sealed)
+        await workspace.save(replace(workspace.record(A), sealed_token=b"old", state=SessionState.EXPIRED))
+        if what == "a sync that ends":
+            monkeypatch.setattr(desk.sync._traded, "learn", login)
+            await desk.sync._record(SyncProgressed("1", A, SyncStep.COMPLETED, "manual", created=1, ended_at=1))
+        else:
+            monkeypatch.setattr(workspace.book.sync_plans, "save", login)
+            await desk.sync.save_plan(SyncPlan(A))
+        record = workspace.record(A)
+        assert (record.sealed_token, record.state) == (b"fresh", SessionState.ACTIVE)

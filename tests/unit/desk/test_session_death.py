@@ -114,3 +114,31 @@ async def test_a_pause_holds_from_the_first_moment_of_the_next_session_whatever_
         await sessions.set_state(A, SessionState.PAUSED, "")
         await sessions.go_on(A)
         assert account.orders.bar.why is None
+
+
+async def test_a_pause_outlives_the_program_whatever_became_of_its_session(tmp_path: Path) -> None:
+    """Whoever comes back in the morning logs in first: strategies would buy then."""
+    await make_profile(tmp_path, 3)
+    for paused in (True, False):
+        async with opened(tmp_path) as desk:
+            sessions = desk.session._sessions
+            await sessions.set_state(A, SessionState.PAUSED if paused else SessionState.ACTIVE, "")
+            await sessions.set_state(A, SessionState.EXPIRED, "It is over.")
+        async with opened(tmp_path) as desk:
+            assert desk._workspace.account(A).orders.bar.stands(NoEntries.PAUSED) is paused
+            assert desk.session._sessions._is_paused(A) is paused
+
+
+async def test_the_end_of_a_pause_leaves_an_account_that_is_tried_again_as_it_is(tmp_path: Path) -> None:
+    """What tries it stops where the account is not in error any more: its stops would be blind until a login."""
+    await make_profile(tmp_path, 3)
+    async with opened(tmp_path) as desk:
+        workspace, sessions = desk._workspace, desk.session._sessions
+        await sessions.set_state(A, SessionState.PAUSED, "")
+        await sessions.set_state(A, SessionState.ERROR, "The broker is down.")
+        await sessions.go_on(A)
+        assert workspace.account(A).orders.bar.why is None
+        assert (workspace.record(A).state, workspace.record(A).last_error) == (
+            SessionState.ERROR,
+            "The broker is down.",
+        )

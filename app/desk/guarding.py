@@ -210,9 +210,10 @@ class GuardingDesk:
     async def _after(self, pause: Pause) -> None:
         seconds = (pause.until - pause.since) / 1e9
         log.info("nothing ran for %.1f s; asleep: %s", seconds, pause.slept)
-        for desk in self._workspace.live():
+        desks = list(self._workspace.live())
+        for desk in desks:
             desk.stops.redial()
-            await desk.hub.redial()
+        await asyncio.gather(*(desk.hub.redial() for desk in desks))
         await self.attendance.paused(pause)
 
     def _notice(self, title: str, cause: str, next_step: str) -> None:

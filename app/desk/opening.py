@@ -111,6 +111,8 @@ def _read(mark: Path) -> Nanos | None:
         return int(mark.read_text(encoding="ascii"))
     except FileNotFoundError:
         return None
+    except ValueError:  # cut short, by a power cut: that it comes from a backup is what counts
+        return mark.stat().st_mtime_ns
 
 
 def _tell(workspace: Workspace, found: Opened, what: str, level: Level, next_step: str) -> None:

@@ -179,7 +179,8 @@ class PriceTrouble:
 
     def _is_now(self, tick: Tick) -> bool:
         seconds = _seconds(tick)
-        return seconds > 0 and self._prices.is_now(seconds)
+        # A price of nought is none.
+        return tick.last_price > 0 and seconds > 0 and self._prices.is_now(seconds)
 
     def _price(self, instrument: InstrumentId) -> Price | None:
         """What the last quote said, while the feed says nothing."""

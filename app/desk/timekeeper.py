@@ -50,8 +50,8 @@ class TimeKeeper:
         asked = self._machine.now()
         reading = await broker.exchange_clock()
         if paper:
-            self.broker.set(reading.now, reading.speed)
-            self.clock.set(reading.now, reading.speed)
+            for clock in (self.broker, self.clock):
+                clock.set(reading.now, reading.speed, sleeps=True)
             return reading
         answered = self._machine.now()
         ahead = difference(reading.now, asked, answered)

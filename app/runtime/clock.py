@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Protocol
@@ -48,8 +49,9 @@ class SystemClock:
 class _Reading:
     exchange: Nanos
     at: Nanos
-    """By `since_boot`."""
+    """By `clock`."""
     speed: float
+    clock: Callable[[], Nanos]
 
 
 class AccountClock:
@@ -63,16 +65,18 @@ class AccountClock:
     def __init__(self) -> None:
         self._reading: _Reading | None = None
 
-    def set(self, exchange_now: Nanos, speed: float = 1.0) -> None:
-        """From now on time runs from `exchange_now` at `speed` times real time."""
-        self._reading = _Reading(exchange_now, since_boot(), speed)
+    def set(self, exchange_now: Nanos, speed: float = 1.0, *, sleeps: bool = False) -> None:
+        """From now on time runs from `exchange_now` at `speed` times real time. `sleeps`: it stands still while the
+        machine sleeps, as that of an exchange on this machine does."""
+        clock = time.monotonic_ns if sleeps else since_boot
+        self._reading = _Reading(exchange_now, clock(), speed, clock)
 
     def now(self) -> Nanos:
         """The exchange's time."""
         reading = self._reading
         if reading is None:
             return time.time_ns()
-        return reading.exchange + int((since_boot() - reading.at) * reading.speed)
+        return reading.exchange + int((reading.clock() - reading.at) * reading.speed)
 
     @property
     def speed(self) -> float:

@@ -16,9 +16,11 @@ from sqlcipher3 import dbapi2
 
 from app.bootstrap import build_desk
 from app.desk.desk import LocalDesk
+from app.desk.opening import RESTORED
 from app.domain.calendar import AlwaysOpen
 from app.domain.errors import Damaged, Denied, StorageError, WrongPassphrase
 from app.domain.events import Event, Level, Noticed
+from app.domain.stop import StopState
 from app.domain.strategy import Strategy, StrategyState
 from app.runtime.clock import AccountClock
 from app.runtime.paths import ProfilePaths
@@ -317,6 +319,20 @@ async def test_strategies_of_a_backup_rest(tmp_path: Path) -> None:
         assert found.note.startswith("from the backup")
         (alarm,) = [one for one in told if isinstance(one, Noticed) and one.level is Level.ALARM]
         assert "Suspended stops: 0; strategies stopped: 1." in alarm.cause
+    finally:
+        await desk.stop()
+
+
+async def test_the_mark_of_a_restore_that_a_power_cut_has_emptied_keeps_no_profile_closed(tmp_path: Path) -> None:
+    """Neither the window nor the guard could open it any more; what comes from a backup asks all the same."""
+    await make_profile(tmp_path)
+    (tmp_path / RESTORED).write_bytes(b"")
+    desk = await build_desk(ProfilePaths(tmp_path), paper=False)
+    try:
+        await desk.session.unlock(PASSPHRASE)
+        (found,) = [one for one in desk._workspace.account(A).stops.stops if not one.state.is_final]
+        assert found.state is StopState.SUSPENDED
+        assert not (tmp_path / RESTORED).exists()
     finally:
         await desk.stop()
 

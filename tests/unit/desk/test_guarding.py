@@ -178,6 +178,24 @@ async def test_after_a_pause_the_absence_is_told(
     assert [one.headline for one in await guard.absences()] == ["nothing happened"]
 
 
+async def test_after_a_pause_no_account_waits_for_another_one(
+    desk: LocalDesk, companions: Companions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.desk.attendance.SETTLE_SECONDS", 0.0)
+    guard, others = window(desk, companions), asyncio.Event()
+
+    async def done() -> None:
+        others.set()
+
+    def one(redial: object) -> SimpleNamespace:
+        return SimpleNamespace(stops=SimpleNamespace(redial=lambda: None), hub=SimpleNamespace(redial=redial))
+
+    monkeypatch.setattr(desk._workspace, "live", lambda: iter([one(others.wait), one(done)]))
+    await guard.opened()
+    async with asyncio.timeout(5):
+        await guard._after(Pause(5, 50, slept=True))
+
+
 async def test_a_trader_who_is_slow_to_type_the_passphrase_was_not_away(
     desk: LocalDesk, companions: Companions, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -205,6 +205,27 @@ def test_an_old_quote_fires_nothing_and_a_broker_without_quotes_is_not_asked() -
     assert play(silence, object(), polled_fires=True).exits == []
 
 
+def test_a_quote_of_nought_is_no_price_for_a_stop_that_waits_for_another_one() -> None:
+    """What a broker says that has no price."""
+    broker = Asked(98_900)
+
+    async def script(rig: Rig, stream: Stream) -> None:
+        rig.last[INFY.id] = 100_000
+        rig.broker.hold(KEY, 100)
+        await rig.state.read_positions()
+        await rig.engine.arm(KEY, StopPlan(99_000, source=TriggerSource.BID_ASK, longest_wait=5))
+        rig.last[INFY.id] = 98_900
+        rig.tick(98_900)
+        rig.last[INFY.id] = 99_500
+        stream.state = FeedState.SILENT
+        broker.prices[INFY.id] = 0
+        await asyncio.sleep(10)
+        assert rig.engine.last_price(INFY.id) == 99_500
+        assert rig.exits == []
+
+    play(script, broker, polled_fires=True)
+
+
 def test_backstops_move_up_to_their_stops_and_back_where_the_trader_chose_so() -> None:
     seen: list[int | None] = []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import cast
 
 import pytest
@@ -85,6 +86,23 @@ async def test_a_clock_that_is_set_while_the_program_runs_moves_no_account() -> 
     machine.ahead = HOUR
     assert abs(keeper.clock.now() - machine.true) < SECOND // 2
     assert heard == []
+
+
+async def test_the_time_of_an_exchange_on_this_machine_stands_still_while_it_sleeps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A paper account woke in a time that its exchange had not reached: its session was taken for over."""
+    machine = Machine(0)
+    keeper, _ = kept(machine)
+    slept = 0
+    monkeypatch.setattr("app.runtime.clock.since_boot", lambda: time.monotonic_ns() + slept)
+    await keeper.read(cast("ReadBroker", machine), paper=True)
+    slept = 20 * HOUR
+    for clock in (keeper.clock, keeper.broker):
+        assert 0 <= clock.now() - NOON < HOUR
+    await read(keeper, machine)
+    slept = 30 * HOUR
+    assert keeper.clock.now() - NOON > 9 * HOUR, "a real one has gone on"
 
 
 async def test_an_answer_that_took_too_long_says_nothing() -> None:

@@ -44,8 +44,8 @@ class LoopClock(AccountClock):
         self._at = start
         self._loop_at = asyncio.get_running_loop().time()
 
-    def set(self, exchange_now: Nanos, speed: float = 1.0) -> None:
-        del exchange_now, speed
+    def set(self, exchange_now: Nanos, speed: float = 1.0, *, sleeps: bool = False) -> None:
+        del exchange_now, speed, sleeps
 
     def jump(self, to: Nanos) -> None:
         self._at, self._loop_at = to, asyncio.get_running_loop().time()

@@ -65,9 +65,9 @@ async def _one(workspace: Workspace, desk: AccountDesk, stop: Stop) -> str:
     instrument = _checked(desk, stop)
     rule = workspace.rules.rule(desk.account.partition("-")[0], instrument, to_datetime(desk.clock.now()).date())
     if stop.key.product in (Product.CNC, Product.MTF):
-        resting = await _trigger(desk, stop, instrument, rule)
+        resting = await _trigger(workspace, desk, stop, instrument, rule)
     else:
-        resting = await _order(desk, stop, instrument, rule)
+        resting = await _order(workspace, desk, stop, instrument, rule)
     try:
         _deny_changed(desk, stop)
         await desk.stops.disarm(stop.id)
@@ -103,7 +103,9 @@ def _deny_changed(desk: AccountDesk, stop: Stop) -> None:
         raise Denied("Its position or its level changed meanwhile.", "Try again.")
 
 
-async def _order(desk: AccountDesk, stop: Stop, instrument: Instrument, rule: ExitRule) -> _Resting:
+async def _order(
+    workspace: Workspace, desk: AccountDesk, stop: Stop, instrument: Instrument, rule: ExitRule
+) -> _Resting:
     """An order of the day, once the broker's book shows that it waits."""
     market = rule.kind is OrderKind.MARKET
     price = None if market else limit_pricer(rule, instrument, stop.side)(stop.trigger)
@@ -118,9 +120,14 @@ async def _order(desk: AccountDesk, stop: Stop, instrument: Instrument, rule: Ex
         trigger_price=stop.trigger,
     )
     tag = await desk.orders.place(request, purpose=Purpose.EXIT)
-    order = await _found(desk, str(tag))
-    words = f"{_words(stop, instrument)}, {order.kind} order {order.broker_order_id}, until the end of today's session"
-    return _Resting(order.broker_order_id, None, words)
+    words = f"{_words(stop, instrument)}, {request.kind} order"
+    try:
+        order = await _found(desk, str(tag))
+    except AppError:
+        await _take_back(workspace, desk, stop, _Resting(desk.state.numbers.get(tag), None, words))
+        raise
+    number = order.broker_order_id
+    return _Resting(number, None, f"{words} {number}, until the end of today's session")
 
 
 async def _found(desk: AccountDesk, tag: str) -> Order:
@@ -141,7 +148,9 @@ async def _found(desk: AccountDesk, tag: str) -> Order:
     raise Denied("The broker's book does not show the order.", "Look at the orders list, and cancel it if it is there.")
 
 
-async def _trigger(desk: AccountDesk, stop: Stop, instrument: Instrument, rule: ExitRule) -> _Resting:
+async def _trigger(
+    workspace: Workspace, desk: AccountDesk, stop: Stop, instrument: Instrument, rule: ExitRule
+) -> _Resting:
     """A trigger, once the broker's list shows that it waits."""
     last = desk.last_price(instrument.id)
     if last is None:
@@ -152,19 +161,29 @@ async def _trigger(desk: AccountDesk, stop: Stop, instrument: Instrument, rule: 
     leg = GttLeg(stop.trigger, stop.side, stop.quantity, stop.key.product, price, kind)
     request = GttRequest(desk.account, instrument.id, last, (leg,))
     number = await desk.orders.gtts.place(request, instrument, purpose=Purpose.EXIT)
-    if not any(gtt.id == number and gtt.status.can_change for gtt in await desk.orders.gtts.read()):
-        raise Denied("The broker's list does not show the trigger.", "Look at the triggers list.")
     worst = f"limit {_price(price, instrument)}" if limited else "at market"
-    return _Resting(None, number, f"{_words(stop, instrument)}, trigger {number}, {worst}")
+    resting = _Resting(None, number, f"{_words(stop, instrument)}, trigger {number}, {worst}")
+    try:
+        if not any(gtt.id == number and gtt.status.can_change for gtt in await desk.orders.gtts.read()):
+            raise Denied("The broker's list does not show the trigger.", "Look at the triggers list.")
+    except AppError:
+        await _take_back(workspace, desk, stop, resting)
+        raise
+    return resting
 
 
 async def _take_back(workspace: Workspace, desk: AccountDesk, stop: Stop, resting: _Resting) -> None:
     """Ours fired meanwhile, or watches on: two of them would sell twice."""
+    known = None if resting.order is None else desk.state.orders.get(resting.order)
+    if known is not None and known.status.is_final and not known.filled_quantity:
+        return
     try:
         if resting.order is not None:
             await desk.orders.cancel(resting.order, purpose=Purpose.EXIT)
         elif resting.gtt is not None:
             await desk.orders.gtts.delete(resting.gtt, purpose=Purpose.EXIT)
+        else:
+            raise Denied("Nobody knows its number.")
     except AppError as failure:
         workspace.publish(
             Noticed(

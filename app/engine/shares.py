@@ -114,6 +114,16 @@ class Shares:
         """Units whose exit is not over, whatever it has filled: the positions may have been read before that."""
         return sum(s.quantity for s in self._of(key) if s.state not in _WAITS or self._is_leaving(s))
 
+    def settling(self, key: PositionKey) -> int:
+        """Units that exits have closed so lately that the positions may still have them."""
+        return sum(
+            order.filled_quantity
+            for stop in self._stops.of(key)
+            if stop.state is StopState.CLOSED
+            for order in self._state.orders.of(stop.id)
+            if order.side is stop.side and self._state.quiet_for(order.broker_order_id) < SETTLED_SECONDS
+        )
+
     def of_held(self, stop: Stop, held: int) -> int:
         """Of so many units in its direction, what is this stop's."""
         waiting = [s for s in self._of(stop.key) if s.state in _WAITS and s.side is stop.side]

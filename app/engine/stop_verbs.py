@@ -183,6 +183,8 @@ class StopVerbs:
             owners = []
             if free <= 0 and not leaving:
                 raise Denied(f"What is left of {instrument.symbol} is a holding.", "Sell holdings by an order.")
+        settling = self._shares.settling(key)
+        free -= settling  # sold once; what is there all the same is left a moment later
         if free > 0:
             plan = StopPlan(max(last, instrument.tick_size), quantity=free)
             stop = fresh_stop(position, instrument, plan, free, self._state.clock.now(), last)
@@ -202,7 +204,10 @@ class StopVerbs:
             and not leaving
             and not any(self._stops[s.id].state in (StopState.FIRED, StopState.EXITING) for s in owners)
         ):
-            raise NotYet(f"The stops of {instrument.symbol} are not watched again yet.", "Try again in a moment.")
+            cause = f"The stops of {instrument.symbol} are not watched again yet."
+            if settling:
+                cause = f"{instrument.symbol} was closed just now, and the positions still show it."
+            raise NotYet(cause, "Try again in a moment.")
         return left
 
     async def resume(self, stop_id: StopId, plan: StopPlan) -> Stop:

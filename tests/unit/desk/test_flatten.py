@@ -23,11 +23,11 @@ from app.domain.errors import Denied, Unreachable
 from app.domain.events import Level, Noticed
 from app.domain.ids import BrokerOrderId
 from app.domain.order import OrderKind, OrderRequest, OrderStatus, Side
-from app.domain.portfolio import Holding
+from app.domain.portfolio import Holding, Position
 from app.domain.stop import FiredBy, StopPlan, StopState
 from app.domain.strategy import Days, DaysKind, Strategy, StrategyState
 from app.engine.entry_bar import NoEntries
-from tests.fakes.trading import ACCOUNT, INFY, KEY, Rig
+from tests.fakes.trading import ACCOUNT, INFY, KEY, Rig, position
 from tests.unit.engine.rigged import play_quoted as play
 from tests.unit.engine.strategies.stage import PLAN
 from tests.unit.engine.test_delivery import SHARES, see
@@ -111,6 +111,30 @@ def test_shares_that_were_sold_out_of_demat_are_bought_back_and_no_more_of_them_
         await square_off(desk_of(rig), SHARES)
         await asyncio.sleep(3)
         assert [(order.side, order.quantity) for order in rig.broker.book.values()] == [(Side.BUY, sold)]
+
+    play(script)
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+def test_what_the_positions_show_for_a_moment_longer_is_sold_once(guarded: bool) -> None:
+    """Fills are told by the stream, and the list of positions has them a second later."""
+
+    async def script(rig: Rig) -> None:
+        rig.broker.hold(KEY, 100)
+        await rig.state.read_positions()
+        if guarded:
+            await rig.engine.arm(KEY, StopPlan(99_000, quantity=100))
+        shown = dict(rig.broker.held)
+        later = asyncio.get_running_loop().call_later
+
+        async def positions() -> list[Position]:
+            await asyncio.sleep(0.01)
+            return [position(key, units) for key, units in shown.items()]
+
+        rig.broker.positions = positions  # type: ignore[method-assign]
+        rig.state.on_order.append(lambda _order: later(1.0, shown.update, dict(rig.broker.held)))
+        assert (await flatten(rig)).verified
+        assert (rig.broker.held[KEY], [one.quantity for one in rig.exits]) == (0, [100])
 
     play(script)
 

@@ -30,7 +30,7 @@ from app.desk.flatten_messages import FlattenChoice, FlattenPlan, FlattenReport
 from app.desk.flatten_reading import EXITING, books, plan_of, together
 from app.desk.patience import READ_SECONDS, patiently, soon
 from app.desk.workspace import Workspace
-from app.domain.errors import AppError, Denied, NotYet
+from app.domain.errors import AppError, Denied, NotYet, Unreachable
 from app.domain.events import AuditEntry, Level, Noticed
 from app.domain.instrument import Product
 from app.domain.money import said_price
@@ -189,7 +189,7 @@ class FlattenDesk:
                 await desk.orders.square_off(key)
             else:
                 await desk.stops.leave(key, FiredBy.TRADER)
-        except NotYet as failure:
+        except (NotYet, Unreachable) as failure:  # nothing was sent
             log.info("%s is tried again: %s", key.instrument, failure.cause)
         except AppError as failure:
             work.refused.setdefault(key, str(failure))  # it is asked once; whether it is flat all the same is read

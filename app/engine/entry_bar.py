@@ -70,7 +70,7 @@ class EntryBar:
 
 def closes(state: AccountState, request: OrderRequest) -> bool:
     """Whether an order makes a known position smaller, together with those by hand that work on the same side: two that
-    close it each would turn it round."""
+    close it each would turn it round. One that waits for its trigger fills nothing now, and protects."""
     reading, key = state.reading, PositionKey(request.account, request.instrument, request.product)
     held = 0 if reading is None else reading.quantity(key)
     beside = sum(
@@ -78,4 +78,5 @@ def closes(state: AccountState, request: OrderRequest) -> bool:
         for order in state.orders.of(key)
         if order.side is request.side and order.status not in _IDLE and stop_of_tag(order.tag) is None
     )
+    beside = beside if request.trigger_price is None else 0
     return held * request.side.sign < 0 and request.quantity + beside <= abs(held)

@@ -23,7 +23,7 @@ from app.domain.errors import Denied, Unreachable
 from app.domain.events import Level, Noticed
 from app.domain.ids import BrokerOrderId
 from app.domain.order import OrderKind, OrderRequest, OrderStatus, Side
-from app.domain.portfolio import Holding, Position
+from app.domain.portfolio import Holding, Position, PositionKey
 from app.domain.stop import FiredBy, StopPlan, StopState
 from app.domain.strategy import Days, DaysKind, Strategy, StrategyState
 from app.engine.entry_bar import NoEntries
@@ -318,6 +318,27 @@ def test_beside_no_workstation_what_rests_behind_a_stop_is_cancelled_before_its_
         assert rig.broker.book[behind.broker_order_id].status is OrderStatus.CANCELLED
         assert rig.broker.held[KEY] == 0
         assert [one.quantity for one in rig.exits if one.kind is not OrderKind.SL] == [100]
+
+    play(script)
+
+
+def test_beside_no_workstation_a_position_whose_reading_fails_once_is_closed_all_the_same() -> None:
+    async def script(rig: Rig) -> None:
+        await armed(rig, StopPlan(99_000))
+        rig.log_out()
+        rig.broker.state = rig.state
+        rig.state.attach(cast("BrokerSession", rig.broker))
+        rig.orders.attach(cast("BrokerSession", rig.broker))
+        read, failures = rig.state.read_since_fills, [Unreachable("no route")]
+
+        async def fails_once(key: PositionKey) -> object:
+            if failures:
+                raise failures.pop()
+            return await read(key)
+
+        rig.state.read_since_fills = fails_once  # type: ignore[assignment,method-assign]
+        assert (await flatten(rig)).verified
+        assert (rig.broker.held[KEY], [one.quantity for one in rig.exits]) == (0, [100])
 
     play(script)
 

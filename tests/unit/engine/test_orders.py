@@ -439,6 +439,24 @@ def test_two_orders_that_close_a_position_each_are_one_entry_too_many() -> None:
     play(script)
 
 
+def test_in_a_paused_account_a_stop_order_may_rest_beside_a_target() -> None:
+    async def script(rig: Rig, orders: OrderManager) -> None:
+        rig.broker.hold(KEY, 100)
+        await rig.state.read_positions()
+        target = OrderRequest(ACCOUNT, INFY.id, Side.SELL, 100, KEY.product, OrderKind.LIMIT, price=110_000)
+        rig.broker.answers = ["open"]
+        await orders.place(target)
+        orders.bar.set(NoEntries.PAUSED, True)
+        with pytest.raises(Denied, match="paused"):
+            await orders.place(replace(target, price=111_000))
+        stop = replace(target, kind=OrderKind.SL, price=94_000, trigger_price=95_000)
+        await orders.place(stop)
+        with pytest.raises(Denied, match="paused"):
+            await orders.place(replace(stop, quantity=101))
+
+    play(script)
+
+
 # -- after a restart -----------------------------------------------------------------------------------------------
 
 

@@ -175,4 +175,9 @@ def adopted(strategy: Strategy, event: Adopted) -> Decision:
         entry_over=True,
         note=event.words,
     )
+    if held.leaving is not None:
+        return leave(held, held.leaving, event.words, tell)
+    if held.ending:
+        kept = hand_over_guarded(held)
+        return replace(kept, actions=(*kept.actions, tell))
     return Decision(held, (Guard(), tell))

@@ -293,6 +293,15 @@ def test_stopped_after_its_stop_was_disarmed_nothing_is_said_to_guard() -> None:
     assert (early.strategy.state, early.actions) == (S.BUYING, (Guard(),))
 
 
+def test_stopped_before_its_entry_was_heard_of_again_the_traders_word_holds_for_what_the_broker_has() -> None:
+    told = Adopted(50, 1000, "the broker holds 50, which are taken for it")
+    kept = decide(after(BUYING, End(close=False)), told)
+    assert (kept.strategy.hands_over, [type(action) for action in kept.actions]) == (True, [Guard, Tell])
+    assert exit_due(kept.strategy, 10**18, 0) is None, "the trader keeps it"
+    closed = decide(after(BUYING, End(close=True)), told)
+    assert (closed.strategy.state, FireExit(Leaving.TRADER) in closed.actions) == (S.SELLING, True)
+
+
 def test_a_position_closed_by_phone_ends_the_strategy_in_words() -> None:
     ended = decide(HELD, ExitOver(0, None, elsewhere=True, words="The position was closed elsewhere"))
     assert (ended.strategy.state, ended.strategy.leaving) == (S.ABORTED, Leaving.ELSEWHERE)

@@ -88,6 +88,8 @@ def _checked(desk: AccountDesk, stop: Stop) -> Instrument:
         raise Denied("A cover order has its own stop at the broker.", "Disarm ours.")
     if stop.plan.underlying is not None:
         raise Denied("It watches the underlying, which no order at the broker does.", "Disarm it, or set another one.")
+    if not stop.has_level:
+        raise Denied("It has no level that an order at the broker could wait for.", "Stop its strategy first.")
     instrument = listed(desk, stop.key.instrument)
     last = desk.last_price(instrument.id)
     if last is not None and stop.is_hit(last):

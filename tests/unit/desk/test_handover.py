@@ -14,7 +14,7 @@ from app.desk.workspace import Workspace
 from app.domain.errors import Denied, Unreachable
 from app.domain.instrument import Product
 from app.domain.portfolio import Holding, PositionKey
-from app.domain.stop import StopPlan, StopState
+from app.domain.stop import StopPlan, StopState, TriggerSource
 from tests.fakes.trading import ACCOUNT, INFY, OPTION, Rig
 from tests.unit.engine.rigged import play_quoted as play
 
@@ -71,5 +71,19 @@ def test_a_trigger_that_the_list_cannot_show_is_taken_back() -> None:
             await hand_over(*desks(rig))
         assert rig.of(stop).state is StopState.ARMED
         assert (rig.broker.gtts_waiting, rig.alarms) == ([], [])
+
+    play(script)
+
+
+@pytest.mark.parametrize("held", [500, -500])
+def test_an_exit_without_a_level_is_no_order_at_the_broker(held: int) -> None:
+    async def script(rig: Rig) -> None:
+        rig.last[OPTION.id] = 5_000
+        rig.broker.hold(NRML, held)
+        await rig.state.read_positions()
+        await rig.engine.arm(NRML, StopPlan(0, source=TriggerSource.NONE, quantity=500))
+        with pytest.raises(Denied, match="It has no level"):
+            await hand_over(*desks(rig))
+        assert rig.broker.placed == []
 
     play(script)

@@ -22,7 +22,7 @@ from app.desk.workspace import Workspace
 from app.domain.errors import Denied, Unreachable
 from app.domain.events import Level, Noticed
 from app.domain.ids import BrokerOrderId
-from app.domain.order import OrderKind, OrderRequest, OrderStatus, Side
+from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Side
 from app.domain.portfolio import Holding, Position, PositionKey
 from app.domain.stop import FiredBy, StopPlan, StopState
 from app.domain.strategy import Days, DaysKind, Strategy, StrategyState
@@ -132,7 +132,12 @@ def test_what_the_positions_show_for_a_moment_longer_is_sold_once(guarded: bool)
             return [position(key, units) for key, units in shown.items()]
 
         rig.broker.positions = positions  # type: ignore[method-assign]
-        rig.state.on_order.append(lambda _order: later(1.0, shown.update, dict(rig.broker.held)))
+
+        def heard(order: Order) -> None:
+            if order.filled_quantity:
+                later(1.0, shown.update, dict(rig.broker.held))
+
+        rig.state.on_order.append(heard)
         assert (await flatten(rig)).verified
         assert (rig.broker.held[KEY], [one.quantity for one in rig.exits]) == (0, [100])
 

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
+from app.domain.calendar import ist_date
 from app.domain.errors import AppError, Denied
 from app.domain.events import Level as Loudness
 from app.domain.ids import InstrumentId, StopId, StrategyId
@@ -220,7 +221,8 @@ class Exits:
             self._gone_since.pop(strategy.id, None)
             return strategy.held
         since = self._gone_since.setdefault(strategy.id, now)
-        if now - since < SETTLED_SECONDS or not self._stops.settles(strategy.plan.key, reading):
+        settled = self._stops.settles(strategy.plan.key, reading) and not self._is_to_come(strategy, reading)
+        if now - since < SETTLED_SECONDS or not settled:
             if held:
                 return held
             raise Denied("The broker does not show the position yet.", "Stopline looks again.")
@@ -230,6 +232,11 @@ class Exits:
         words = "The position was closed elsewhere"
         await self._apply(strategy.id, ExitOver(0, None, elsewhere=True, words=words))
         return None
+
+    def _is_to_come(self, strategy: Strategy, reading: PositionReading) -> bool:
+        """Bought today and never guarded, and the broker lists no such position: one that was closed stays listed."""
+        fresh = strategy.stop is None and strategy.bought > strategy.unguarded
+        return fresh and strategy.day == ist_date(self._state.clock.now()) and not reading.lists(strategy.plan.key)
 
     def _left_for(self, strategy: Strategy, reading: PositionReading) -> int:
         """Units of a position that may be the strategy's: what other stops have is others'."""

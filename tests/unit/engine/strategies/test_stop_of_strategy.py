@@ -345,3 +345,22 @@ def test_a_stop_that_followed_a_conversion_is_not_the_strategys() -> None:
         assert [s.key for s in stage.rig.engine.stops if s.state is StopState.ARMED] == [there]
 
     play(script)
+
+
+def test_a_position_that_the_broker_does_not_list_at_all_on_the_day_of_its_entry_is_not_closed() -> None:
+    """One that is closed stays listed for the day: its row has not come yet."""
+
+    async def script(stage: Stage) -> None:
+        stage.broker.answers = ["open"]
+        await stage.started()
+        await stage.true(stage.open_orders)
+        stage.broker.fill(stage.order())
+        del stage.broker.held[KEY]
+        await asyncio.sleep(20)
+        assert stage.engine.strategy(PLAN.id).state is StrategyState.BOUGHT
+        assert any("100 units are held and their exit is not armed" in alarm for alarm in stage.alarms)
+        stage.broker.hold(KEY, 100)
+        guard = await stage.true(stage.guard, 5)
+        assert guard.quantity == 100
+
+    play(script)

@@ -123,6 +123,8 @@ class Lane:
         """In a row."""
         self._resting = False
         """It was refused, and is dialled again after a while."""
+        self._rest = 0.0
+        """Seconds of that, while no stop is armed."""
         self._orders_failed = False
         """Order updates do not come over the present connection."""
         self._orders_had_failed = False
@@ -204,20 +206,22 @@ class Lane:
         whoever refuses is given a moment; `patient`: a longer one each time, while no stop is armed (E3)."""
         if self.state is FeedState.REFUSED:
             self._resting = True
+            self._rest = min(REFUSED_SECONDS * 2 ** min(self._refusals, 5), REFUSED_CEILING) if patient else 0.0
+            self._refusals += 1
             try:
                 await self.stop(FeedState.DOWN)
                 self._hub.lane_changed(self, None)
-                await self._rest(patient)
+                await self._wait()
             finally:
                 self._resting = False
         elif self._feed is not None:
             await self._feed.reconnect()
+        elif not patient:
+            self._rest = 0.0  # asked for anew: the rest of its rest is forgone
 
-    async def _rest(self, patient: bool) -> None:
-        longest = min(REFUSED_SECONDS * 2 ** min(self._refusals, 5), REFUSED_CEILING) if patient else REFUSED_SECONDS
-        self._refusals += 1
+    async def _wait(self) -> None:
         rested = 0.0
-        while rested < (REFUSED_SECONDS if self._urgent else longest):
+        while not rested or (not self._urgent and rested < self._rest):
             await asyncio.sleep(REFUSED_SECONDS)
             rested += REFUSED_SECONDS
 

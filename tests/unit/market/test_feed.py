@@ -432,6 +432,12 @@ def test_a_stream_that_is_refused_for_hours_is_dialled_every_two_seconds_only_wh
         await asyncio.sleep(5)
         scene.hub.set_urgent(True)
         assert await dialling > 20, "also the one that had begun to wait"
+        scene.hub.set_urgent(False)
+        dialling = asyncio.create_task(refused(1))
+        await asyncio.sleep(5)
+        await scene.hub.redial()
+        async with asyncio.timeout(3):
+            assert await dialling == 1, "asked for anew it does not rest on"
 
     play(script, StreamLimits(1, 100))
 

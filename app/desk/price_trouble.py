@@ -84,6 +84,7 @@ class PriceTrouble:
         """By the quotes of this silence."""
         prices.on_watched_tick = self._missed.look
         stops.polled = self._price
+        stops.prices_come(self._comes)
 
     async def run(self, broker: object) -> None:
         """For as long as a session lives."""
@@ -185,6 +186,10 @@ class PriceTrouble:
     def _price(self, instrument: InstrumentId) -> Price | None:
         """What the last quote said, while the feed says nothing."""
         return self._polled.get(instrument) if self._polled and self._mute() else None
+
+    def _comes(self, instrument: InstrumentId) -> bool:
+        """What its last price says is so now."""
+        return not self._mute() or instrument in self._polled
 
     # -- trades that no packet showed --------------------------------------------------------------------------------
 

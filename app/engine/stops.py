@@ -256,6 +256,10 @@ class StopEngine:
         """Calls with what must be subscribed in full mode whenever that changes."""
         self._watching.on_watched = handler
 
+    def prices_come(self, comes: Callable[[InstrumentId], bool]) -> None:
+        """Who knows whether an instrument's last price is of now."""
+        self._watching.prices_come = comes
+
     # -- session -----------------------------------------------------------------------------------------------------
 
     def attach(self, session: BrokerSession, line: ExitLine) -> None:

@@ -76,6 +76,8 @@ class Watching:
         """Units of the contract behind one unit of a position."""
         self.resting: Callable[[StopId], Sequence[Order]] = _nothing
         """Orders that rest at the exchange behind a stop."""
+        self.prices_come: Callable[[InstrumentId], bool] = _always
+        """Whether the last price of an instrument is of now; a stream that says nothing has none."""
         self.on_watched: Callable[[Mapping[int, InstrumentId]], None] | None = None
         """Called with what must be subscribed in full mode whenever that changes."""
         self._around = around
@@ -228,8 +230,8 @@ class Watching:
 
     def _fire_alone(self, watch: Watch, why: FiredBy) -> None:
         """The last price alone decides: what the stop looks at said nothing for too long. A watch that was replaced
-        has no say: its level may be an old one."""
-        if self._watches.get(watch.stop_id) is not watch.main:
+        has no say: its level may be an old one; nor has a price of before the stream failed (E3): the next one has."""
+        if self._watches.get(watch.stop_id) is not watch.main or not self.prices_come(watch.tradable):
             return
         now, price = self._clock.now(), self._last_price(watch.tradable)
         if self._table is not None and price is not None and self._around.continuous(watch.tradable, now):
@@ -305,6 +307,11 @@ class Watching:
 def _nothing(stop: StopId) -> Sequence[Order]:
     del stop
     return ()
+
+
+def _always(instrument: InstrumentId) -> bool:
+    del instrument
+    return True
 
 
 def _single(key: PositionKey) -> int:

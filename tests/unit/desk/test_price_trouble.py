@@ -205,6 +205,27 @@ def test_an_old_quote_fires_nothing_and_a_broker_without_quotes_is_not_asked() -
     assert play(silence, object(), polled_fires=True).exits == []
 
 
+def test_the_price_of_before_a_silence_ends_no_wait_of_a_stop_that_looks_at_another_one() -> None:
+    """No stop decides on a price that is old (E3); what the market does meanwhile nobody knows."""
+
+    async def script(rig: Rig, stream: Stream) -> None:
+        rig.last[INFY.id] = 100_000
+        rig.broker.hold(KEY, 100)
+        await rig.state.read_positions()
+        await rig.engine.arm(KEY, StopPlan(99_000, source=TriggerSource.BID_ASK, longest_wait=5))
+        rig.last[INFY.id] = 98_900
+        rig.tick(98_900)
+        stream.state = FeedState.DOWN
+        await asyncio.sleep(20)
+        assert rig.exits == []
+        stream.state = FeedState.LIVE
+        rig.tick(98_900)
+        await asyncio.sleep(6)
+        assert len(rig.exits) == 1
+
+    play(script)
+
+
 def test_a_quote_of_nought_is_no_price_for_a_stop_that_waits_for_another_one() -> None:
     """What a broker says that has no price."""
     broker = Asked(98_900)

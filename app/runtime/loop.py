@@ -29,14 +29,17 @@ without a network each dial hangs for seconds: prices may not wait for those, no
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
     """The fastest loop of the platform: uvloop, or winloop on Windows."""
+    loop: asyncio.AbstractEventLoop
     if sys.platform == "win32":
         import winloop
 
-        loop: asyncio.AbstractEventLoop = winloop.new_event_loop()
-        return loop
-    import uvloop
+        loop = winloop.new_event_loop()
+    else:
+        import uvloop
 
-    return uvloop.new_event_loop()
+        loop = uvloop.new_event_loop()
+    loop.set_default_executor(ThreadPoolExecutor(BESIDE, "beside", initializer=settle_own_thread))
+    return loop
 
 
 class Tasks:
@@ -112,7 +115,6 @@ class LoopThread:
         raise_own_thread()
         loop = new_event_loop()
         asyncio.set_event_loop(loop)
-        loop.set_default_executor(ThreadPoolExecutor(BESIDE, "beside", initializer=settle_own_thread))
         self._loop = loop
         loop.call_soon(self._started.set)
         try:

@@ -132,6 +132,7 @@ class Sessions:
 
     async def resume(self, account: AccountId) -> None:
         """Takes up the stored session. One that is dead is said to be; a broker that is down is tried again."""
+        told = False
         for attempt in count():
             record = self._workspace.record(account)  # a login may have brought another one meanwhile
             try:
@@ -151,9 +152,9 @@ class Sessions:
             except AppError as failure:
                 log.info("resume %s, try %d: %s", account, attempt + 1, failure.cause)
                 await self.set_state(account, SessionState.ERROR, str(failure))
-                if attempt == 1:  # not a moment's trouble
+                if attempt and not told:  # not a moment's trouble; and once their market opens
                     step = "Stopline keeps trying. To get out now, exit at the broker's own site."
-                    self._tell_blind(account, failure.cause, step)
+                    told = self._tell_blind(account, failure.cause, step)
                 if not await self._try_again(account, attempt):
                     return
                 continue
@@ -218,15 +219,17 @@ class Sessions:
         finally:
             self._ending.discard(account)
 
-    def _tell_blind(self, account: AccountId, cause: str, next_step: str) -> None:
-        """At night nobody is woken for what can wait: the watch over tokens asks before the session opens."""
+    def _tell_blind(self, account: AccountId, cause: str, next_step: str) -> bool:
+        """At night nobody is woken for what can wait: the watch over tokens asks before the session opens. False:
+        nothing was said."""
         desk = self._workspace.account(account)
         held = (position.key.instrument for position in desk.positions if position.quantity)
         if not desk.exit_may_come and not (desk.day_stop.guards and any(map(desk.trades, held))):
-            return
+            return False
         armed = desk.stops.armed + desk.day_stop.guards
         words = f"{armed} {'stop' if armed == 1 else 'stops'} of {account} without prices: {cause}"
         self._workspace.publish(Noticed(Level.ALARM, "Stops are blind", words, next_step, account, f"blind:{account}"))
+        return True
 
     def _why_dead(self, account: AccountId, cause: SessionExpired) -> tuple[SessionState, str]:
         ends = self._workspace.record(account).token_expires_at

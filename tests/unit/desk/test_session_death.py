@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import pytest
 
 from app.brokers.base import Session
+from app.desk.tokens import pack
 from app.domain.account import Endpoints
-from app.domain.errors import DiskFull, SessionExpired
+from app.domain.errors import DiskFull, SessionExpired, Unreachable
 from app.domain.events import Event, Level, Noticed, SessionChanged, SessionState
 from app.domain.ids import AccountId
 from app.domain.instrument import Exchange, Instrument, Segment
@@ -48,6 +50,37 @@ async def test_stops_are_blind_is_said_while_their_own_market_trades(
         await workspace.session_died(A, SessionExpired("It is over."))
         said = [event.title for event in heard if isinstance(event, Noticed) and event.level is Level.ALARM]
         assert said == (["Stops are blind"] if called else [])
+
+
+async def test_stops_that_are_blind_since_before_the_opening_are_said_to_be_when_their_market_opens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broker is down when the program starts, and for hours."""
+    monkeypatch.setattr("app.desk.sessions.RESUME_LONGEST", 0.0)
+    await make_profile(tmp_path, 3)
+    async with opened(tmp_path) as desk:
+        heard, tries = list[Event](), count(1)
+        desk.listen(heard.append)
+        workspace, sessions = desk._workspace, desk.session._sessions
+        monkeypatch.setattr(workspace, "guarding", True)
+        account = workspace.account(A)
+        account.clock.set(at("2026-11-26T08:50:00") * 10**9)
+        account.hours._instrument = {stop(1).key.instrument: SHARE}.get
+        sealed = workspace.vault.seal(A, pack(Session(A, "X", "X", Secret("token"), 0, 4 * 10**18)))
+        await workspace.save(replace(workspace.record(A), sealed_token=sealed, token_expires_at=4 * 10**18))
+
+        async def begin(*_: object, **__: object) -> None:
+            number = next(tries)
+            if number == 5:
+                assert [event for event in heard if isinstance(event, Noticed)] == []
+                account.clock.set(at("2026-11-26T09:20:00") * 10**9)
+            if number < 9:
+                raise Unreachable("The broker does not answer.")
+
+        monkeypatch.setattr(sessions, "_begin", begin)
+        await sessions.resume(A)
+        said = [event.title for event in heard if isinstance(event, Noticed) and event.level is Level.ALARM]
+        assert said == ["Stops are blind"]
 
 
 async def test_that_a_session_is_dead_is_told_on_a_full_disk_too(

@@ -100,6 +100,7 @@ class Sessions:
 
     async def take(self, account: AccountId, session: Session) -> None:
         """A fresh session: sealed, stored where the disk takes it, and put to work."""
+        self.watch.logged_in(account)
         for secret in secrets_of(session):
             redact(secret)
         record = self._workspace.record(account)

@@ -125,6 +125,10 @@ class TokenWatch:
         """When a login was last asked for."""
         return self._asked.get(account)
 
+    def logged_in(self, account: AccountId) -> None:
+        """What was asked for is done: where this session ends too, it is asked for anew."""
+        self._asked.pop(account, None)
+
     def tried_at(self, account: AccountId) -> Nanos | None:
         """When a renewal last failed."""
         return self._tried.get(account)

@@ -12,7 +12,7 @@ from app.brokers.base import Session
 from app.desk.tokens import pack
 from app.domain.account import Endpoints
 from app.domain.errors import DiskFull, SessionExpired, Unreachable
-from app.domain.events import Event, Level, Noticed, SessionChanged, SessionState
+from app.domain.events import Event, Level, LoginAsked, Noticed, SessionChanged, SessionState
 from app.domain.ids import AccountId
 from app.domain.instrument import Exchange, Instrument, Segment
 from app.engine.entry_bar import NoEntries
@@ -81,6 +81,36 @@ async def test_stops_that_are_blind_since_before_the_opening_are_said_to_be_when
         await sessions.resume(A)
         said = [event.title for event in heard if isinstance(event, Noticed) and event.level is Level.ALARM]
         assert said == ["Stops are blind"]
+
+
+async def test_a_session_that_dies_between_the_last_request_for_a_login_and_the_opening_is_asked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Logged in on request, and ended by a login elsewhere: nobody is woken at night, but it is morning."""
+    await make_profile(tmp_path, 3)
+    async with opened(tmp_path) as desk:
+        heard = list[Event]()
+        desk.listen(heard.append)
+        workspace, sessions = desk._workspace, desk.session._sessions
+        account = workspace.account(A)
+
+        async def begin(*_: object, **__: object) -> None:
+            """Not here."""
+
+        async def look(moment: str) -> int:
+            heard.clear()
+            account.clock.set(at(moment) * 10**9)
+            for watched in sessions._watched():
+                await sessions.watch.look(watched)
+            return len([event for event in heard if isinstance(event, LoginAsked)])
+
+        monkeypatch.setattr(sessions, "_begin", begin)
+        token = Session(A, "X", "X", Secret("token"), 0, at("2026-11-27T06:00:00") * 10**9)
+        for moment in ("2026-11-26T08:50:00", "2026-11-26T08:55:00"):
+            await sessions.take(A, token)
+            assert await look(moment) == 0
+            await sessions.set_state(A, SessionState.REVOKED, "A login elsewhere.")
+            assert [await look(moment), await look(moment)] == [1, 0]
 
 
 async def test_that_a_session_is_dead_is_told_on_a_full_disk_too(

@@ -124,7 +124,7 @@ class SessionDesk:
             await adopt(workspace, self._add_desk(record), mine, clock_known=not record.endpoints.paper)
         await self._sessions.load()
         for name in await book.instruments.names():  # imported without an account
-            await workspace.master.load(book.instruments, name)
+            await workspace.master.load(book.instruments, name, later)
         start = workspace.tasks.start
         if self._paper is not None:
             self._resuming.append(start(self._start_paper(self._paper), "paper exchange"))

@@ -134,6 +134,7 @@ class Workspace:
         """A restored backup takes the place of these files at the next start."""
         self._taught: dict[str, object] = {}
         """By list: which one its broker's adapter has learnt."""
+        self._teaching = asyncio.Lock()
         self._book: Book | None = None
         self._journal: Journal | None = None
 
@@ -258,16 +259,18 @@ class Workspace:
         await self.book.accounts.save(record)
 
     async def teach(self, name: str) -> None:
-        """An adapter whose broker goes by keys learns the list that was read, a few lines at a time."""
-        table = self.master.table(name)
-        factory = self.factory(broker_of_list(name))
-        if table is None or self._taught.get(name) is table or not isinstance(factory, LearnsInstruments):
-            return
-        self._taught[name] = table
-        rest = iter(table)
-        while part := list(islice(rest, TAUGHT_AT_ONCE)):
-            factory.learn(part, paper=name != broker_of_list(name))
-            await asyncio.sleep(0)
+        """An adapter whose broker goes by keys learns the list that was read, a few lines at a time. Others wait:
+        a session that begins with a part of the list reads the other contracts under other names."""
+        async with self._teaching:
+            table = self.master.table(name)
+            factory = self.factory(broker_of_list(name))
+            if table is None or self._taught.get(name) is table or not isinstance(factory, LearnsInstruments):
+                return
+            rest = iter(table)
+            while part := list(islice(rest, TAUGHT_AT_ONCE)):
+                factory.learn(part, paper=name != broker_of_list(name))
+                await asyncio.sleep(0)
+            self._taught[name] = table
 
     async def _keep_candles(self, instrument: InstrumentId, interval: Interval, candles: Sequence[Candle]) -> None:
         if self._book is not None:

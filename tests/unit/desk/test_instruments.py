@@ -10,11 +10,12 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from app.bootstrap import build_desk
+from app.brokers.upstox.factory import UpstoxFactory
 from app.cli.commands import COULD_NOT_START, FINE, SOME_FAILED, InstrumentStats, InstrumentSync
 from app.cli.instruments import run_instruments
 from app.cli.main import parse
@@ -29,6 +30,8 @@ from app.domain.ids import AccountId, InstrumentId
 from app.domain.instrument import Exchange, Instrument, InstrumentKind, Segment
 from app.domain.listing import InstrumentsChanged, ListSource
 from app.market.import_days import list_day
+from app.market.instruments import InstrumentMaster, InstrumentStore, Later
+from app.market.table import InstrumentTable
 from app.runtime.clock import from_datetime, to_datetime
 from app.runtime.paths import ProfilePaths
 from app.runtime.secret import Secret
@@ -36,7 +39,8 @@ from app.storage.accounts import AccountRecord
 from app.vault.keystore import Keystore
 from app.vault.vault import Vault
 from tests.fakes.scripted_server import ScriptedServer, answer
-from tests.unit.desk.profiles import CHEAP, PASSPHRASE
+from tests.unit.desk import profiles
+from tests.unit.desk.profiles import CHEAP, PASSPHRASE, make_profile
 
 LIVE = Endpoints("https://api.kite.trade", "https://kite.zerodha.com/connect/login", "wss://ws.kite.trade")
 HEADER = (
@@ -237,3 +241,64 @@ async def test_a_list_that_lost_a_segment_is_confirmed_from_the_command_line(des
     assert code == FINE
     assert answered["imports"][0]["counts"]["deactivated"] == 1
     assert not (await desk.instruments.lists())[0].awaits
+
+
+async def test_of_two_accounts_of_a_broker_none_begins_with_a_part_of_its_list(desk: LocalDesk) -> None:
+    """Both are taken up at once after a restart. A contract that is not known yet would be read under another name, so
+    as a position that is gone, and no exit could be prepared for it."""
+    workspace = desk._workspace
+    listed = [
+        Instrument(
+            InstrumentId(f"NSE:S{number}"), number << 8 | 1, Exchange.NSE, Segment.EQUITY, InstrumentKind.SHARE, "", 5,
+            1, key=f"NSE_EQ|INE{number:06}01",
+        )
+        for number in range(1, 1001)
+    ]  # fmt: skip
+    workspace.master._tables["upstox"] = cast("InstrumentTable", listed)
+    directory = cast("UpstoxFactory", workspace.factory("upstox"))._real
+    first = asyncio.create_task(workspace.teach("upstox"))
+    await asyncio.sleep(0)
+    assert 0 < len(directory) < len(listed)
+    await workspace.teach("upstox")
+    assert len(directory) == len(listed)
+    await first
+
+
+async def test_what_was_learnt_in_part_is_learnt_again(desk: LocalDesk) -> None:
+    """A login that was given up has not taught the list."""
+    workspace = desk._workspace
+    listed = [
+        Instrument(
+            InstrumentId(f"NSE:S{number}"), number << 8 | 1, Exchange.NSE, Segment.EQUITY, InstrumentKind.SHARE, "", 5,
+            1, key=f"NSE_EQ|INE{number:06}01",
+        )
+        for number in range(1, 1001)
+    ]  # fmt: skip
+    workspace.master._tables["upstox"] = cast("InstrumentTable", listed)
+    directory = cast("UpstoxFactory", workspace.factory("upstox"))._real
+    first = asyncio.create_task(workspace.teach("upstox"))
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    await workspace.teach("upstox")
+    assert len(directory) == len(listed)
+
+
+async def test_a_list_that_no_account_needs_holds_up_no_armed_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To make the lists searchable takes seconds: sessions are taken up before that."""
+    await make_profile(tmp_path)
+    async with profiles.opened(tmp_path) as made:
+        await made.instruments.sync("upstox", "sample")
+    waits: dict[str, bool] = {}
+    load = InstrumentMaster.load
+
+    async def heard(self: InstrumentMaster, store: InstrumentStore, name: str, later: Later | None = None) -> None:
+        waits[name] = later is None
+        await load(self, store, name, later)
+
+    monkeypatch.setattr(InstrumentMaster, "load", heard)
+    async with profiles.opened(tmp_path):
+        pass
+    assert waits == {"zerodha": False, "upstox": False}

@@ -61,10 +61,13 @@ class NumberEdit(QLineEdit):
         self.selectAll()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Arrows step."""
+        """Arrows step. Return that is held down was meant once."""
+        key = Qt.Key(event.key())
         steps = {Qt.Key.Key_Up: 1, Qt.Key.Key_Down: -1, Qt.Key.Key_PageUp: 10, Qt.Key.Key_PageDown: -10}
-        found = steps.get(Qt.Key(event.key()))
-        if found is None:
+        found = steps.get(key)
+        if key in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and event.isAutoRepeat():
+            event.accept()
+        elif found is None:
             super().keyPressEvent(event)
         else:
             event.accept()

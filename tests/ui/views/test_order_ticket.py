@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from PySide6.QtCore import Qt
-from PySide6.QtGui import QStandardItemModel
+from PySide6.QtCore import QEvent, Qt
+from PySide6.QtGui import QKeyEvent, QStandardItemModel
 from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication
 
 from app.domain.broker import Capabilities, Support
 from app.domain.errors import AuthorisationNeeded, Denied, OutcomeUnknown, Rejected
@@ -535,3 +536,21 @@ def test_an_account_that_is_only_read_offers_no_order(stage: Stage, ticket: Orde
     ticket.open_for(INFY, Side.BUY)
     stage.until(lambda: not ticket.send.isEnabled())
     assert "only read" in ticket.warnings.text()
+
+
+def test_a_return_key_that_is_held_down_sends_one_order(stage: Stage, ticket: OrderTicket) -> None:
+    """It repeats itself by and by; the first order may be acknowledged by then."""
+    ready(stage, ticket)
+
+    def press(*, again: bool) -> None:
+        event = QKeyEvent(QEvent.Type.KeyPress, Qt.Key.Key_Return, Qt.KeyboardModifier.NoModifier, "\r", again)
+        QApplication.sendEvent(ticket.quantity, event)
+
+    press(again=False)
+    stage.until(lambda: "Acknowledged" in ticket.message.text)
+    stage.until(ticket.send.isEnabled)
+    press(again=True)
+    stage.settle()
+    assert len(placed(stage)) == 1
+    press(again=False)
+    stage.until(lambda: len(placed(stage)) == 2)

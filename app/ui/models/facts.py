@@ -197,7 +197,7 @@ class Facts(QObject):
         return int(time.monotonic() - heard)
 
     def stop_of(self, key: PositionKey) -> Stop | None:
-        """The stop that now guards a position; of several the oldest."""
+        """The stop that now guards a position; of several the trader's own, else the oldest."""
         return self._index.of(key)
 
     def held_in(self, instruments: Iterable[InstrumentId]) -> list[PositionKey]:

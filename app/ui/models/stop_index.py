@@ -29,9 +29,9 @@ class StopIndex:
             del self._guards_of[stop.key][stop.id]
 
     def of(self, key: PositionKey) -> Stop | None:
-        """The stop that now guards a position; of several the oldest."""
-        guards = self._guards_of.get(key)
-        return self._guards[next(iter(guards))] if guards else None
+        """The stop that now guards a position; of several the trader's own, else the oldest."""
+        guards = [self._guards[stop] for stop in self._guards_of.get(key, ())]
+        return next((stop for stop in guards if stop.strategy is None), guards[0] if guards else None)
 
     def looking_at(self, instruments: Iterable[InstrumentId]) -> list[StopId]:
         """Stops that look at any of these instruments, or are on it; ended ones too."""

@@ -119,7 +119,7 @@ class StopStrip(QFrame):
         if instrument is None or self._busy:
             return
         self._key, self._instrument = position.key, instrument
-        stop = self._stop = stop or self._facts.stop_of(position.key)
+        stop = self._stop = stop or self._offered(position)
         suspended = stop is not None and stop.state is StopState.SUSPENDED
         verb = "Arm again the stop of" if suspended else "Change the stop of" if stop else "Stop for"
         whose = f" · {self._facts.account_name(self._key.account)}" if len(self._facts.accounts) > 1 else ""
@@ -148,6 +148,15 @@ class StopStrip(QFrame):
         self._key = None
         self._pause.stop()
         self.hide()
+
+    def _offered(self, position: Position) -> Stop | None:
+        """Which stop is changed where none was named: the trader's own. A strategy's only where no unit is left that
+        could have one."""
+        found = self._facts.stop_of(position.key)
+        if found is None or found.strategy is None:
+            return found
+        guarded = sum(stop.quantity for stop in self._facts.armed() if stop.key == position.key)
+        return found if guarded >= abs(position.quantity) else None
 
     def _suggest(self, position: Position, instrument: Instrument) -> Price:
         last = self._facts.last(position.key.instrument) or position.last_price
@@ -278,10 +287,17 @@ class StopStrip(QFrame):
             self._say(str(problem), "warning")
             return
         stop = None if self._stop is None else self._facts.stops.get(self._stop.id)
-        stop = self._facts.stop_of(self._key) if stop is None or stop.state.is_final else stop
+        if stop is None or stop.state.is_final:
+            stop = self._facts.stop_of(self._key)
+            stop = None if stop is None or stop.strategy is not None else stop
         if stop is not None and stop.state not in (StopState.ARMED, StopState.SUSPENDED):
             self._say(f"The stop is {stop.state}; it cannot be moved now.", "warning")
             return
+        if stop is not None and stop.state is StopState.ARMED:
+            plan = self._at_its_level(stop, plan)
+            if plan == stop.plan:
+                self.put_away()
+                return
         verbs = self._bridge.desk.stops
         if stop is None:
             verb = verbs.arm(self._key, plan)
@@ -296,6 +312,13 @@ class StopStrip(QFrame):
         self.price.setEnabled(False)
         self._say("Writing it to the journal…", "muted")
         self._bridge.start(self._send(self._bridge.call(verb)), "arm stop")
+
+    def _at_its_level(self, stop: Stop, plan: StopPlan) -> StopPlan:
+        """Where the price is as it was shown, the stop stays where it is by now: a trail may have moved it since."""
+        looks = TriggerSource.UNDERLYING in (stop.plan.source, plan.source)
+        if looks or self._stop is None or stop.id != self._stop.id or plan.trigger != self._stop.trigger:
+            return plan
+        return replace(plan, trigger=stop.plan.trigger if plan.source is stop.plan.source else stop.trigger)
 
     async def _send(self, answer: asyncio.Future[Stop]) -> None:
         try:

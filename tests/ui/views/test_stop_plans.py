@@ -17,6 +17,7 @@ from app.domain.events import DayStopChanged, PositionsChanged, StopChanged, Tic
 from app.domain.ids import AccountId, InstrumentId, StopId
 from app.domain.instrument import Product
 from app.domain.market import Interval, Tick
+from app.domain.order import Side
 from app.domain.portfolio import PositionKey
 from app.domain.stop import (
     BreakEven,
@@ -307,6 +308,78 @@ def test_without_a_price_it_is_not_said_that_nothing_is_at_risk(stage: Stage, pa
     panel._facts.ticks.clear()
     panel._show_foot()
     assert text(panel, "stops.summary").startswith("1 armed · risk of 1 not known")
+
+
+def test_a_change_of_something_else_keeps_what_the_trail_wins_while_it_is_typed(
+    stage: Stage, panel: StopsPanel
+) -> None:
+    plan = StopPlan(25_900_00, trail=Trail(TrailKind.POINTS, Decimal(40_00)))
+    trailing = replace(FUTURE, plan=plan, trigger=25_930_00, best=25_970_00)
+    stage.desk.script.stops[FUTURE.id] = trailing
+    stage.publish(StopChanged(trailing))
+    opened(stage, panel)
+    further = replace(trailing, trigger=25_990_00, best=26_030_00)
+    stage.desk.script.stops[FUTURE.id] = further
+    stage.publish(StopChanged(further))
+    write(panel, "stop.target", "26300")
+    stage.until(lambda: "at target net" in text(panel, "stop.meaning"))
+    click(panel, "stop.arm")
+    stage.until(lambda: not panel.strip.isVisible())
+    assert stage.desk.script.called("change") == [(FUTURE.id, replace(plan, target=26_300_00))], "not back to 25,930"
+    assert not stage.desk.script.called("move")
+
+
+def test_a_strip_in_which_nothing_was_changed_leaves_a_stop_that_moved_meanwhile(
+    stage: Stage, panel: StopsPanel
+) -> None:
+    plan = StopPlan(25_900_00, trail=Trail(TrailKind.POINTS, Decimal(40_00)))
+    trailing = replace(FUTURE, plan=plan, trigger=25_930_00, best=25_970_00)
+    stage.desk.script.stops[FUTURE.id] = trailing
+    stage.publish(StopChanged(trailing))
+    opened(stage, panel)
+    stage.publish(StopChanged(replace(trailing, trigger=25_990_00, best=26_030_00)))
+    click(panel, "stop.arm")
+    stage.until(lambda: not panel.strip.isVisible())
+    assert not stage.desk.script.called("move")
+    assert not stage.desk.script.called("change")
+
+
+def test_a_stop_for_ones_own_units_leaves_that_of_a_strategy_alone(stage: Stage, panel: StopsPanel) -> None:
+    theirs = replace(FUTURE, plan=replace(FUTURE.plan, quantity=75, strategy="opening range"))
+    held = replace(stage.desk.script.positions[FUTURE.key], quantity=150)
+    stage.desk.script.stops[FUTURE.id] = theirs
+    stage.desk.script.positions[FUTURE.key] = held
+    stage.publish(StopChanged(theirs), PositionsChanged(market.ACCOUNT, (held,), market.NOW))
+    panel.strip.open_for(held)
+    stage.settle()
+    assert text(panel, "stop.title").startswith("Stop for")
+    write(panel, "stop.price", "25800")
+    stage.until(lambda: "out at 25,800.00" in text(panel, "stop.meaning"))
+    click(panel, "stop.arm")
+    stage.until(lambda: not panel.strip.isVisible())
+    assert stage.desk.script.called("arm") == [(FUTURE.key, 25_800_00)]
+    assert not stage.desk.script.called("move")
+    assert not stage.desk.script.called("change")
+    mine = next(stop for stop in stage.desk.script.stops.values() if stop.trigger == 25_800_00)
+    assert panel._facts.stop_of(FUTURE.key) == mine, "from now on that is the one to move"
+
+
+def test_a_strategy_that_arms_its_stop_meanwhile_does_not_lose_it(stage: Stage, panel: StopsPanel) -> None:
+    put = stage.desk.script.positions[PUT]
+    panel.strip.open_for(put)
+    stage.settle()
+    theirs = replace(
+        FUTURE, id=StopId("THEIRS"), key=PUT, side=Side.BUY, trigger=60_00, quantity=75,
+        plan=StopPlan(60_00, quantity=75, strategy="opening range"),
+    )  # fmt: skip
+    stage.desk.script.stops[theirs.id] = theirs
+    stage.publish(StopChanged(theirs))
+    write(panel, "stop.price", "70")
+    stage.until(lambda: "out at 70.00" in text(panel, "stop.meaning"))
+    click(panel, "stop.arm")
+    stage.until(lambda: not panel.strip.isVisible())
+    assert stage.desk.script.called("arm") == [(PUT, 70_00)]
+    assert not stage.desk.script.called("change")
 
 
 # -- the portfolio stop ------------------------------------------------------------------------------------------------

@@ -66,10 +66,10 @@ class Alarms:
         title = notice.title
         text = f"{title}{'' if title.endswith(('.', '!', '?', ':')) else '.'} {rest}" if rest else title
         name = notice.repeat_key or f"alarm-{entry.number}"
-        if entry.times == 1:
+        if name not in self._banners.names:  # the first time, or it was over, or put away
             self._call(title, rest)
-        if entry.times == 1 or self._banners.text_of(name) != text:
-            QApplication.beep()  # what has become worse, or was dismissed and is still true, is heard again
+        if self._banners.text_of(name) != text:
+            QApplication.beep()  # what has become worse is heard again, too
         if name in self._said():
             return
         cancel = None if notice.order is None else partial(self._cancel, notice)

@@ -1101,6 +1101,22 @@ def test_an_alarm_that_is_over_stays_in_the_list_and_leaves_the_chart(stage: Sta
     assert [entry.notice.level for entry in window.notices.entries[-3:]] == [Level.ALARM, Level.ALARM, Level.INFO]
 
 
+def test_an_alarm_that_comes_back_after_it_was_over_is_said_on_the_desktop_again(
+    stage: Stage, window: MainWindow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(window.leaving, "call_back", lambda title, _text: said.append(title))
+    silent = Noticed(Level.ALARM, "No prices come", "2 stops are blind.", "", None, "silent:a")
+    stage.publish(silent, silent)
+    stage.until(lambda: window.banners.text_of("silent:a") != "")
+    assert said == [silent.title], "once while it stands"
+    stage.publish(Noticed(Level.INFO, "Prices come again", "Stops decide again.", "", None, "silent over:a"))
+    stage.until(lambda: window.banners.text_of("silent:a") == "")
+    stage.publish(silent)
+    stage.until(lambda: window.banners.text_of("silent:a") != "")
+    assert said == [silent.title] * 2
+
+
 def test_an_exit_that_went_through_is_said_quietly_and_on_the_desktop_once(
     stage: Stage, window: MainWindow, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,7 +16,7 @@ from app.desk.listed import listed
 from app.desk.workspace import Workspace
 from app.domain.errors import AppError, Denied, NotPermitted
 from app.domain.events import GttsChanged, GttTold, Level, Noticed
-from app.domain.gtt import Gtt, GttRequest
+from app.domain.gtt import Gtt, GttRequest, GttRole
 from app.domain.ids import AccountId, GttId
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,8 @@ class GttDesk:
     async def place(self, request: GttRequest) -> GttId:
         """Sent once. When nobody answered, the list says whether it is there."""
         desk = self._workspace.account(request.account)
-        request = await _priced(desk, request)
+        shown, request = request, await _priced(desk, request)
+        _deny_passed(shown, request)
         number = await desk.orders.gtts.place(request, listed(desk, request.instrument))
         await self._read_quietly(desk)
         return number
@@ -132,3 +133,11 @@ async def _priced(desk: AccountDesk, request: GttRequest) -> GttRequest:
     if not last:
         raise Denied("The broker tells no price of it, so the side of the trigger is not known.", "Try again later.")
     return replace(request, last_price=last)
+
+
+def _deny_passed(shown: GttRequest, now: GttRequest) -> None:
+    """Raises Denied where the price has passed a trigger since the window showed it: from there it would wait for the
+    way back, and a stop would guard nothing."""
+    waiting = [leg.trigger for leg in now.legs if leg.role in (GttRole.TRIGGER, GttRole.ENTRY) and not leg.at_once]
+    if any((trigger > shown.last_price) != (trigger > now.last_price) for trigger in waiting):
+        raise Denied("The price has passed the trigger meanwhile.", "Look at the price, and place it again.")

@@ -13,7 +13,7 @@ import pytest
 from app.desk.gtts import GttDesk
 from app.desk.workspace import Workspace
 from app.domain.errors import Denied, NotPermitted, Unreachable
-from app.domain.gtt import GttLeg, GttRequest
+from app.domain.gtt import GttLeg, GttRequest, GttRole
 from app.domain.ids import GttId, InstrumentId
 from app.domain.instrument import Instrument
 from app.domain.money import Price
@@ -70,3 +70,43 @@ def test_a_change_goes_out_with_the_price_of_now_whatever_the_window_shows() -> 
 def test_where_no_price_is_known_nothing_goes_out(answer: Answer) -> None:
     with pytest.raises((Denied, Unreachable)):
         sent(0, None, answer)
+
+
+@pytest.mark.parametrize(
+    ("legs", "passed"),
+    [
+        ((LEG,), True),
+        ((replace(LEG, trigger=85_000),), False),
+        ((replace(LEG, role=GttRole.ENTRY), replace(LEG, role=GttRole.STOP, trigger=80_000)), True),
+        ((replace(LEG, role=GttRole.ENTRY, at_once=True), replace(LEG, role=GttRole.STOP, trigger=95_000)), False),
+    ],
+)
+def test_a_trigger_that_the_price_has_passed_meanwhile_is_not_placed_on_its_other_side(
+    legs: tuple[GttLeg, ...], passed: bool
+) -> None:
+    """The window still shows 1,000, and the market stands at 900: a stop at 950 would wait there for a rise to 950, and
+    guard nothing."""
+    gone: list[GttRequest] = []
+
+    async def place(request: GttRequest, _instrument: Instrument) -> GttId:
+        gone.append(request)
+        return GttId("1")
+
+    async def read() -> Sequence[object]:
+        return ()
+
+    desk = SimpleNamespace(
+        account=ACCOUNT,
+        sees=True,
+        last_price=lambda _instrument: 90_000,
+        instrument=lambda _instrument: INFY,
+        orders=SimpleNamespace(gtts=SimpleNamespace(place=place, read=read)),
+    )
+    workspace = SimpleNamespace(account=lambda _account: desk, publish=lambda _event: None)
+    placing = GttDesk(cast("Workspace", workspace)).place(GttRequest(ACCOUNT, INFY.id, 100_000, legs))
+    if passed:
+        with pytest.raises(Denied, match="passed"):
+            asyncio.run(placing)
+    else:
+        asyncio.run(placing)
+    assert [request.last_price for request in gone] == [90_000] * (not passed)

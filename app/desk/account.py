@@ -140,7 +140,7 @@ class AccountDesk:
         )
         self.day_stop.blindness.blind = self.day.blind
         self.orders.gate, self.orders.gtts.gate = self.day_stop.admit, self.day_stop.admit_gtt
-        self._quiet = QuietOrders(self.state, lambda: self.hub.state in CONNECTED)
+        self._quiet = QuietOrders(self.state, lambda: self.hub.state in CONNECTED, self.stops.may_cross)
         self._trouble = PriceTrouble(account, self.stops, self.hub, self.trades, trading.guarding, trading.publish)
         self.stops.when_watched(self._on_watched)
         self.strategies.when_wanted(lambda names: self.hub.want("strategies", names))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from app.domain.ids import StopId
-from app.domain.order import Order
+from app.domain.order import Order, OrderStatus
 from app.domain.portfolio import PositionKey
 from app.domain.stop import Stop, StopState, is_backstop, is_triggered, stop_of_tag
 from app.engine.account import AccountState
@@ -86,22 +86,31 @@ class LateOrders:
             # What was taken back twice is the stop's own to close; what was closed twice is only taken back.
             self._clean_up(stop, f"late order {order.broker_order_id}", cleanup=order.side is stop.side)
 
+    def may_cross(self, order: Order) -> bool:
+        """An order from elsewhere that works on although a stop has just closed its position: filled, it turns it
+        round."""
+        return order.status is not OrderStatus.TRIGGER_PENDING and any(self._crossed(order))
+
     def _on_foreign_order(self, order: Order) -> None:
         """An order that was under way when a stop closed its position, and filled after: two exits have crossed."""
-        if not order.filled_quantity or order.placed_at is None:
-            return
-        now = self._state.clock.now()
-        for stop in self._stops.of(PositionKey(order.account, order.instrument, order.product)):
-            closed = stop.closed_at or 0
-            if (
-                stop.state is StopState.CLOSED
-                and stop.id not in self._firing
-                and stop.exit_order is not None
-                and order.side is stop.side
-                and order.placed_at <= closed
-                and now - closed < VIGIL
-            ):
-                self._clean_up(stop, f"order {order.broker_order_id} filled after the position was closed")
+        for stop in self._crossed(order) if order.filled_quantity else ():
+            self._clean_up(stop, f"order {order.broker_order_id} filled after the position was closed")
+
+    def _crossed(self, order: Order) -> list[Stop]:
+        """Stops that closed the order's position a moment ago, when it was under way."""
+        now, placed = self._state.clock.now(), order.placed_at
+        if placed is None:
+            return []
+        return [
+            stop
+            for stop in self._stops.of(PositionKey(order.account, order.instrument, order.product))
+            if stop.state is StopState.CLOSED
+            and stop.id not in self._firing
+            and stop.exit_order is not None
+            and order.side is stop.side
+            and placed <= (stop.closed_at or 0)
+            and now - (stop.closed_at or 0) < VIGIL
+        ]
 
     def _clean_up(self, stop: Stop, why: str, *, cleanup: bool = True) -> None:
         reopened = replace(stop, state=StopState.EXITING, note=why)

@@ -27,13 +27,21 @@ SELDOM_SECONDS = 30.0
 _ON_THE_WAY = frozenset({OrderStatus.SUBMITTED, OrderStatus.UNKNOWN, OrderStatus.CANCEL_PENDING})
 
 
+def _none(_order: Order) -> bool:
+    return False
+
+
 class QuietOrders:
     """One account's."""
 
-    def __init__(self, state: AccountState, connected: Callable[[], bool]) -> None:
+    def __init__(
+        self, state: AccountState, connected: Callable[[], bool], crosses: Callable[[Order], bool] = _none
+    ) -> None:
         self._state = state
         self._connected = connected
         """Order updates would come by themselves."""
+        self._crosses = crosses
+        """A fill of this order would turn round what a stop has just closed."""
         self._listed_at = 0.0
         self._fruitless: dict[BrokerOrderId, int] = {}
         """Lists in a row that said nothing new of an order."""
@@ -56,7 +64,7 @@ class QuietOrders:
         )
 
     def _patience(self, order: Order) -> float:
-        if not self._connected():
+        if not self._connected() or self._crosses(order):
             return SOON_SECONDS
         on_the_way = order.status in _ON_THE_WAY and order.variety != Variety.AMO
         moving = on_the_way or order.kind is OrderKind.MARKET

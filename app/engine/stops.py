@@ -120,6 +120,7 @@ class StopEngine:
         self._late = LateOrders(
             state, record, self._stops, self._firing, self._watching, self._set, self.follow, self._shares.holds_back
         )
+        self.may_cross = self._late.may_cross
         self._firing.own, self._firing.trades = self._shares.own, self._trades
         self.backstops = Backstops(
             state,

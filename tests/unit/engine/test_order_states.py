@@ -14,7 +14,7 @@ from app.domain.ids import BrokerOrderId, OrderId, Tag
 from app.domain.instrument import Product
 from app.domain.order import FINAL, NEXT, Order, OrderKind, OrderRequest, OrderStatus, Side, may_follow
 from app.domain.origin import placed_here
-from app.domain.stop import StopState, exit_tag, new_stop_id
+from app.domain.stop import StopPlan, StopState, exit_tag, new_stop_id
 from app.engine.quiet_orders import QuietOrders
 from tests.fakes.fast_loop import run, settle
 from tests.fakes.trading import ACCOUNT, INFY, KEY, Rig, refusal
@@ -282,6 +282,33 @@ def test_a_fill_that_nobody_told_of_is_found_and_the_positions_are_read() -> Non
         assert rig.state.reading is not None
         assert rig.state.reading.quantity(KEY) == -10
         follower.cancel()
+
+    play(script)
+
+
+def test_an_order_from_elsewhere_beside_a_position_that_a_stop_has_just_closed_is_asked_after_soon() -> None:
+    """Its updates may be lost while the stream stands: unseen, it would leave the position turned round for long."""
+
+    async def script(rig: Rig) -> None:
+        rig.broker.hold(KEY, 10)
+        await rig.state.read_positions()
+        other = rig.broker.accept(RESTING).broker_order_id
+        rig.state.order_update(rig.broker.book[other])
+        stop = await rig.engine.arm(KEY, StopPlan(99_000))
+        quiet = QuietOrders(rig.state, lambda: True, rig.engine.may_cross)
+        follower = rig.tasks.start(quiet.run(), "quiet")
+        rig.tick(98_900)
+        await asyncio.sleep(0.2)
+        rig.broker.fill(next(number for number in rig.broker.book if number != other))
+        await rig.ended(stop)
+        rig.broker.state = None  # what fills now is told by nobody
+        rig.broker.fill(other)
+        assert rig.broker.held[KEY] == -10
+        await asyncio.sleep(4)
+        follower.cancel()
+        await asyncio.sleep(4)
+        back = [order for order in rig.broker.book.values() if order.side is Side.BUY]
+        assert [order.quantity for order in back] == [10]
 
     play(script)
 

@@ -49,6 +49,7 @@ from app.domain.events import (
     SessionState,
     TicksConflated,
 )
+from app.domain.stop import StopState
 from app.runtime.bus import Bus
 from app.runtime.clock import SystemClock
 from app.runtime.helper import Helper
@@ -152,6 +153,12 @@ class LocalDesk:
     def watching(self) -> int:
         """Stops that a price can fire now, and exits that are followed."""
         return sum(desk.stops.watching + desk.stops.exiting for desk in self._workspace.accounts.values())
+
+    @property
+    def suspended(self) -> int:
+        """Stops that guard nothing until the trader answers."""
+        desks = self._workspace.accounts.values()
+        return sum(stop.state is StopState.SUSPENDED for desk in desks for stop in desk.stops.stops)
 
     @property
     def exit_may_come(self) -> bool:

@@ -266,7 +266,7 @@ class Guard:
             late.cancel()
         garbage.set_aside()
         took = round((time.monotonic() - self._gone_at) * 1000) if self._gone_at else None
-        count, blind = _stops(desk.armed), " ".join(desk.waits_for)
+        count, blind = _stops(desk.armed), " ".join([*desk.waits_for, *_asking(desk.suspended)])
         words = f"Not everything is watched: {blind}" if blind else f"{count} watched."
         self._told("guarding", words, armed=desk.armed, watching=desk.watching, took_ms=took)
         if blind:
@@ -364,6 +364,11 @@ class Voice:
         task = asyncio.get_running_loop().create_task(notify(title, text, urgent=True))
         self._said.add(task)
         task.add_done_callback(self._said.discard)
+
+
+def _asking(suspended: int) -> list[str]:
+    noun = "stop guards" if suspended == 1 else "stops guard"
+    return [f"{suspended} suspended {noun} nothing until you answer."] if suspended else []
 
 
 def _stops(count: int) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import os
 import secrets
@@ -41,6 +42,10 @@ REACH_SECONDS = 30.0
 itself may take."""
 ALIVE_SECONDS = 15.0
 """How long its loop may take to do nothing at all before it counts as hanging."""
+
+AGAIN_SECONDS = 5.0
+"""Between two tries to listen, where the disk has no room for the two small files that it takes."""
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 Verb = Callable[[Mapping[str, Any]], Awaitable[Any]]
 """A verb's handler: a coroutine function of the loop thread. Its answer must be serialisable."""
@@ -139,24 +144,48 @@ class RemoteServer:
         self._key = secrets.token_bytes(32)
         self._listener: Listener | None = None
         self._thread: threading.Thread | None = None
+        self._trying: threading.Thread | None = None
         self._closing = threading.Event()
 
     def start(self) -> None:
-        """Listens when it returns. Raises OSError."""
+        """Listens when it returns; on a full disk once there is room, for no stop waits for that. Raises OSError."""
+        try:
+            self._listen()
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            _log.warning("nobody can call this desk yet", cause=str(error))
+            self._trying = threading.Thread(target=self._try_on, name="remote", daemon=True)
+            self._trying.start()
+
+    def _try_on(self) -> None:
+        while not self._closing.wait(AGAIN_SECONDS):
+            with contextlib.suppress(OSError):
+                self._listen()
+                return
+
+    def _listen(self) -> None:
         address = _bindable_address(self._paths)
         # A socket file left by a dead owner is in the way; ours it is, for we hold the lock.
         Path(address).unlink(missing_ok=True) if sys.platform != "win32" else None
         write_atomically(self._paths.remote_key, self._key)
-        self._listener = Listener(address, family=_family())
-        write_atomically(self._paths.remote_address, address.encode())
+        listener = Listener(address, family=_family())
+        try:
+            write_atomically(self._paths.remote_address, address.encode())
+        except OSError:
+            listener.close()
+            raise
+        self._listener = listener
         self._thread = threading.Thread(target=self._accept, name="remote", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """Ends listening; a second call does nothing. Call it before the loop ends."""
+        self._closing.set()
+        if self._trying is not None:
+            self._trying.join(5)
         if self._listener is None or self._thread is None:
             return
-        self._closing.set()
         address = self._listener.address
         # Closing a socket does not wake the thread that waits on it; a caller does.
         with contextlib.suppress(OSError):

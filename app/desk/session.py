@@ -138,8 +138,9 @@ class SessionDesk:
         self._workspace.tell_providers()
 
     async def resumed(self) -> None:
-        """Until every stored session was taken up, or found dead."""
-        await asyncio.gather(*self._resuming, return_exceptions=True)
+        """Until every stored session was taken up, or found dead. Who waits no longer ends none of the tries."""
+        if self._resuming:
+            await asyncio.wait(self._resuming)
 
     def _add_desk(self, record: AccountRecord) -> AccountDesk:
         desk = AccountDesk(record.id, self._workspace.trading(record), self._sessions.died)
@@ -382,6 +383,8 @@ class SessionDesk:
     async def close(self, *, keep_exchange: bool = False) -> None:
         """Ends all sessions here (not at the brokers) and stops the paper exchange; one that another program began is
         kept on request."""
+        for trying in self._resuming:  # a broker that hangs keeps nobody waiting for the profile
+            trying.cancel()
         await asyncio.gather(*(desk.end(FeedState.OFF) for desk in self._workspace.accounts.values()))
         await self._workspace.readers.close()
         if self._paper is not None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import socket
 import threading
 from collections.abc import Coroutine
 from dataclasses import replace
@@ -13,22 +15,25 @@ import pytest
 
 from app.bootstrap import build_desk
 from app.brokers.base import Session
-from app.desk import beside, guard
+from app.desk import beside, guard, remote, sessions
 from app.desk.beside import take_back
 from app.desk.desk import LocalDesk
 from app.desk.guard import Guard, KeyInHand
+from app.desk.instruments import InstrumentDesk
 from app.desk.remote import ProfileInUse, ProfileLock
 from app.desk.tokens import pack
 from app.domain.account import Endpoints
 from app.domain.day_stop import DayLimits
 from app.domain.errors import AppError, WrongPassphrase
 from app.domain.events import SessionState
+from app.domain.stop import StopState
+from app.runtime.files import write_atomically
 from app.runtime.paths import ProfilePaths
 from app.runtime.secret import Secret
 from app.vault.keystore import Keystore
 from app.vault.vault import Vault
 from tests.unit.desk.profiles import CHEAP, PASSPHRASE, make_profile, opened
-from tests.unit.storage.samples import A
+from tests.unit.storage.samples import A, entry, stop
 
 NOBODY = Endpoints("http://127.0.0.1:1", "http://127.0.0.1:1/login", "ws://127.0.0.1:1", "http://127.0.0.1:1/r")
 FAR = 4_000_000_000_000_000_000
@@ -86,7 +91,7 @@ class Held:
         return self._failure
 
 
-async def profile_of(folder: Path, *, token: bool, armed: bool = True) -> None:
+async def profile_of(folder: Path, *, token: bool, armed: bool = True, broker: Endpoints = NOBODY) -> None:
     """One stop of account A is armed (else its portfolio stop has a limit); its broker does not answer. `token`: its
     session lives."""
     await make_profile(folder, 3, armed=armed)
@@ -94,7 +99,7 @@ async def profile_of(folder: Path, *, token: bool, armed: bool = True) -> None:
         workspace = desk._workspace
         if not armed:
             await desk.stops.set_day_limits(A, DayLimits(loss=500_000))
-        record = replace(workspace.record(A), endpoints=NOBODY, state=SessionState.ACTIVE)
+        record = replace(workspace.record(A), endpoints=broker, state=SessionState.ACTIVE)
         if token:
             session = Session(A, "AB1234", "Somebody", Secret("canary-token"), 0, FAR)
             sealed = workspace.vault.seal(A, pack(session))
@@ -120,6 +125,33 @@ async def test_the_window_gets_its_desk_back_while_the_broker_does_not_answer(
         await asyncio.to_thread(held.end)
     assert held.until("handing back")
     assert held.shown == []  # nobody was told that stops are watched
+
+
+@pytest.mark.expects_log("stops are not watched yet")
+async def test_a_broker_that_hangs_keeps_no_window_from_its_desk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request that waits for its answer would hold the account for as long."""
+
+    async def there(*_: object) -> None:
+        """The list of the day."""
+
+    monkeypatch.setattr(InstrumentDesk, "ensure", there)
+    monkeypatch.setattr(guard, "LATE_SECONDS", 0.2)
+    monkeypatch.setattr(guard, "WAY_SECONDS", 5.0)
+    monkeypatch.setattr(beside, "HAND_BACK_SECONDS", 4.0)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        url = f"http://127.0.0.1:{mute.getsockname()[1]}"
+        await profile_of(tmp_path, token=True, broker=replace(NOBODY, api_url=url))
+        held, window = Held(tmp_path, monkeypatch), ProfileLock(ProfilePaths(tmp_path).lock)
+        held.start()
+        try:
+            await asyncio.to_thread(held.until, "late")
+            await asyncio.to_thread(take_back, held.paths, window)
+        finally:
+            window.release()
+            await asyncio.to_thread(held.end)
+    assert held.until("handing back")
 
 
 @pytest.mark.expects_log("stops are not watched yet")
@@ -216,3 +248,72 @@ async def test_an_unlock_that_got_no_desk_asks_for_it_again(tmp_path: Path) -> N
         assert vars(desk.session)["before_open"] is None
     finally:
         await desk.stop()
+
+
+@pytest.mark.expects_log("stops are not watched yet")
+async def test_a_broker_that_is_down_for_long_is_tried_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That it is said to be down ends no try: else the stops would be blind until somebody opens the window."""
+    await profile_of(tmp_path, token=True)
+    monkeypatch.setattr(guard, "READY_SECONDS", 0.3)
+    monkeypatch.setattr(guard, "LATE_SECONDS", 0.1)
+    monkeypatch.setattr(sessions, "RESUME_SECONDS", 0.05)
+    held = Held(tmp_path, monkeypatch)
+    held.start()
+
+    def tries() -> int:
+        return sum(line.startswith(f"session: {A}: error") for line in held.told)
+
+    try:
+        await asyncio.to_thread(held.until, "guarding")
+        before = tries()
+        async with asyncio.timeout(20):
+            while tries() < before + 2:  # noqa: ASYNC110  the guard's own thread tries
+                await asyncio.sleep(0.01)
+    finally:
+        await asyncio.to_thread(held.end)
+    assert held.shown[0].startswith("Stops are blind: The window is gone.")
+
+
+@pytest.mark.expects_log("stops are not watched yet")
+@pytest.mark.expects_log("nobody can call this desk yet")
+async def test_on_a_full_disk_a_guard_takes_over_and_gives_back_once_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await profile_of(tmp_path, token=True)
+    room = threading.Event()
+
+    def full(path: Path, content: bytes) -> None:
+        if not room.is_set():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write_atomically(path, content)
+
+    monkeypatch.setattr(remote, "write_atomically", full)
+    monkeypatch.setattr(remote, "AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr(guard, "LATE_SECONDS", 0.05)
+    monkeypatch.setattr(guard, "WAY_SECONDS", 5.0)
+    held, window = Held(tmp_path, monkeypatch), ProfileLock(ProfilePaths(tmp_path).lock)
+    held.start()
+    try:
+        await asyncio.to_thread(held.until, "late")
+        room.set()
+        await asyncio.to_thread(take_back, held.paths, window)
+    finally:
+        window.release()
+        await asyncio.to_thread(held.end)
+    assert held.until("handing back")
+
+
+async def test_suspended_stops_are_not_said_to_be_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    await profile_of(tmp_path, token=False)
+    async with opened(tmp_path) as desk:
+        waits = stop(1, state=StopState.SUSPENDED)
+        await desk._workspace.journal.save_stop(waits, entry())
+    monkeypatch.setattr(LocalDesk, "waits_for", ())  # its session lives
+    held = Held(tmp_path, monkeypatch)
+    held.start()
+    try:
+        words = await asyncio.to_thread(held.until, "guarding")
+    finally:
+        await asyncio.to_thread(held.end)
+    assert words == "guarding: Not everything is watched: 1 suspended stop guards nothing until you answer."
+    assert held.shown[0].startswith("Stops are blind: The window is gone. 1 suspended stop")

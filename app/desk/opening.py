@@ -18,6 +18,7 @@ from app.domain.ids import AccountId, Nanos, StopId
 from app.domain.stop import Stop, StopState
 from app.domain.strategy import Strategy
 from app.runtime.clock import SystemClock, to_datetime
+from app.storage import switch
 from app.storage.book import Book
 from app.storage.database import StoreKind
 from app.storage.journal import Journal
@@ -34,6 +35,8 @@ LATER = 1_000
 async def open_files(workspace: Workspace) -> tuple[Journal, Book]:
     """Journal and book; the vault is open. Raises AppError; then neither is."""
     vault, profile = workspace.vault, workspace.profile
+    # One that a guard was asked for: whoever takes the desk back from it finds the files settled.
+    workspace.replaced = await asyncio.to_thread(switch.pending, profile) is not None
     journal_store, journal_found = await open_store(profile, vault.database_key("journal"), StoreKind.JOURNAL)
     try:
         book_store, book_found = await open_store(profile, vault.database_key("book"), StoreKind.BOOK)
@@ -64,7 +67,7 @@ async def stops_of(workspace: Workspace, journal: Journal, book: Book) -> Sequen
             await journal.save_stop(stop, _entry(stop.key.account, f"stop:{stop.id}", "suspended", note, stop.id))
     resting = 0
     for record in await book.accounts.load():
-        for strategy in await _running(journal, record.id):
+        for strategy in await _at_work(journal, record.id):
             resting += 1
             entry = _entry(record.id, f"strategy:{strategy.id}", "stopped", note)
             await journal.strategies.save_strategy(Strategy(strategy.plan, note=note), (), entry)
@@ -95,11 +98,13 @@ def _suspended(stop: Stop, note: str) -> Stop:
     )
 
 
-async def _running(journal: Journal, account: AccountId) -> Sequence[Strategy]:
+async def _at_work(journal: Journal, account: AccountId) -> Sequence[Strategy]:
+    """Those that run, and those that do again on another day."""
     try:
-        return [one for one in await journal.strategies.strategies(account) if one.state.is_running]
+        found = await journal.strategies.strategies(account)
     except Damaged:  # said when they are adopted: none of them runs
         return ()
+    return [one for one in found if one.state.is_running or one.goes_on]
 
 
 def _entry(account: AccountId, subject: str, what: str, detail: str, stop: StopId | None = None) -> AuditEntry:

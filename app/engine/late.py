@@ -124,6 +124,17 @@ class LateOrders:
             self._on_order(order)
 
 
+def exits_among(orders: Iterable[Order]) -> list[Order]:
+    """What the broker lists of a stop's exits, of this run or one before. A trigger's (GTT) order that came to nothing
+    is none: that it fired is no reason of the stop's own."""
+    return [
+        order
+        for order in orders
+        if not rests_behind(order)
+        and not (is_triggered(order.tag) and order.status.is_final and not order.filled_quantity)
+    ]
+
+
 def rests_behind(order: Order) -> bool:
     """A backstop that has not acted: no units of it are filled."""
     return is_backstop(order.tag) and not order.filled_quantity

@@ -14,10 +14,10 @@ from collections.abc import Callable, Sequence
 from app.domain.errors import AppError, Denied, SessionExpired
 from app.domain.events import Event, Level, Noticed
 from app.domain.order import Order
-from app.domain.stop import Stop, StopState, is_triggered
+from app.domain.stop import Stop, StopState
 from app.engine.account import AccountState, PositionReading
 from app.engine.exit_plan import LOOKUP_SPACING
-from app.engine.late import rests_behind
+from app.engine.late import exits_among
 from app.engine.stops import StopEngine
 
 log = logging.getLogger(__name__)
@@ -84,22 +84,11 @@ async def _round(state: AccountState, engine: StopEngine, publish: Callable[[Eve
     return claimed
 
 
-def _exits(state: AccountState, stop: Stop) -> list[Order]:
-    """What the broker lists of its exits, of this run or one before. A trigger's (GTT) order that came to nothing is
-    none: that it fired is no reason of the stop's own."""
-    return [
-        order
-        for order in state.orders.of(stop.id)
-        if not rests_behind(order)
-        and not (is_triggered(order.tag) and order.status.is_final and not order.filled_quantity)
-    ]
-
-
 async def _settle(
     stop: Stop, state: AccountState, readings: tuple[PositionReading, PositionReading], engine: StopEngine
 ) -> None:
     """One stop, with both readings of the order book behind us."""
-    if _exits(state, stop):
+    if exits_among(state.orders.of(stop.id)):
         engine.follow(stop)
         return
     left = await engine.left_of_earlier_days(stop, readings[1])
@@ -120,7 +109,8 @@ async def _settle(
         # Shares that do not trade now, or holdings that could not be read: unknown is not flat.
         await engine.rearm(stop, None, "after a restart or a new login; its shares are counted when they trade")
     armed = engine.find(stop.id)
-    if armed is not None and armed.state is StopState.ARMED and any(o.filled_quantity for o in _exits(state, stop)):
+    exits = exits_among(state.orders.of(stop.id))
+    if armed is not None and armed.state is StopState.ARMED and any(order.filled_quantity for order in exits):
         engine.follow(armed)  # its backstop filled while the journal wrote
 
 

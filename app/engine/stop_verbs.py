@@ -25,6 +25,7 @@ from app.engine.first_tick import must_look
 from app.engine.furnish import deny_levels_of
 from app.engine.grouped import Grouped
 from app.engine.keeper import Keeper, levelled
+from app.engine.late import exits_among
 from app.engine.posts import Posts
 from app.engine.record import StopRecord
 from app.engine.shares import Shares
@@ -215,6 +216,9 @@ class StopVerbs:
         stop = self._stops.get(stop_id)
         if stop is None or stop.state is not StopState.SUSPENDED:
             raise Denied("The stop is not suspended.", "See the stops list.")
+        if exits_among(self._state.orders.of(stop_id)):
+            # It is of a backup from before. By its name they would be taken for exits of what is held now.
+            raise Denied("An exit of this stop has left already.", "Disarm it, then set a new one.")
         with self._claim(stop_id):
             position, instrument = self._guardable(stop.key)
             last = self._last_price(instrument.id) or position.last_price

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from app.domain.calendar import AlwaysOpen
 from app.domain.errors import Damaged, Denied, StorageError, WrongPassphrase
 from app.domain.events import Event, Level, Noticed
 from app.domain.stop import StopState
-from app.domain.strategy import Strategy, StrategyState
+from app.domain.strategy import Days, Strategy, StrategyState
 from app.runtime.clock import AccountClock
 from app.runtime.paths import ProfilePaths
 from app.runtime.secret import Secret
@@ -276,6 +277,22 @@ async def test_while_the_profile_is_open_a_restore_waits_for_the_next_start(tmp_
     assert left_over(tmp_path) == []
 
 
+async def test_a_restore_that_waits_is_known_to_the_window_that_takes_the_desk_back(tmp_path: Path) -> None:
+    """A guard had the profile when it was asked for; the window finds the files settled."""
+    await make_profile(tmp_path, armed=False)
+    async with opened(tmp_path) as desk:
+        made = await desk.data.backup()
+        await desk.data.restore(made.file)
+    desk = await build_desk(ProfilePaths(tmp_path), paper=False, guarding=False, settled=True)
+    try:
+        await desk.session.unlock(PASSPHRASE)
+        guarded = stop(1)
+        with pytest.raises(Denied, match="would not know of this"):
+            await desk.stops.arm(guarded.key, guarded.plan)
+    finally:
+        await desk.stop()
+
+
 async def test_a_profile_that_could_not_be_read_is_not_opened_as_one_without_stops(tmp_path: Path) -> None:
     await make_profile(tmp_path)
     async with opened(tmp_path) as desk:
@@ -301,12 +318,20 @@ async def test_nothing_is_restored_while_a_strategy_runs(tmp_path: Path) -> None
             await desk.data.restore(made.file)
 
 
-async def test_strategies_of_a_backup_rest(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "was",
+    [
+        Strategy(PLAN, StrategyState.WAITING),
+        # Its day is done, and it buys again on the next one.
+        Strategy(replace(PLAN, days=Days()), StrategyState.SOLD, date(2026, 11, 25)),
+    ],
+)
+async def test_strategies_of_a_backup_rest(tmp_path: Path, was: Strategy) -> None:
     """One that was ended since would buy at its next time."""
     await make_profile(tmp_path, armed=False)
     async with opened(tmp_path) as desk:
         journal = desk._workspace.journal.strategies
-        await journal.save_strategy(Strategy(PLAN, StrategyState.WAITING), (), entry())
+        await journal.save_strategy(was, (), entry())
         made = await desk.data.backup()
     await restored(made.file, tmp_path)
     desk = await build_desk(ProfilePaths(tmp_path), paper=False)

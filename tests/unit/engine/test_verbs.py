@@ -381,3 +381,40 @@ def test_positions_that_cannot_be_read_after_a_fill_leave_nothing_unguarded() ->
         assert rig.engine.watching == 1
 
     play(script)
+
+
+# -- what comes back from a backup -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("quantity", [None, 100])
+def test_a_stop_of_a_backup_that_has_left_since_is_not_taken_up_under_its_own_name(quantity: int | None) -> None:
+    """Its exit is in the list of the day: after the next login it would be taken for the one that closes what is held
+    now, which was bought after it."""
+
+    async def script(rig: Rig) -> None:
+        stop = await armed(rig, StopPlan(99_000, quantity=quantity))
+        kept = rig.journal.stops[stop.id]
+        rig.tick(98_900)
+        await rig.ended(stop)
+        rig.broker.hold(KEY, 100)
+        rig.broker.state = None
+        again = Rig(broker=rig.broker)
+        again.engine.adopt(replace(kept, state=StopState.SUSPENDED, attempt=kept.attempt + 1_000))
+        await again.recover()
+        again.last[INFY.id] = 100_000
+        await again.state.read_orders()
+        await again.state.read_positions()
+        with pytest.raises(Denied, match="has left already"):
+            await again.engine.resume(stop.id, StopPlan(98_000, quantity=quantity))
+        await again.engine.disarm(stop.id)
+        fresh = await again.engine.arm(KEY, StopPlan(98_000, quantity=quantity))
+        (await logged_in_anew(again)).cancel()
+        assert (len(again.exits), again.engine.watching) == (1, 1)
+        again.tick(97_900)
+        await again.ended(fresh)
+        await asyncio.sleep(10)
+        assert len(again.exits) == 2
+        assert again.broker.held[KEY] == 0
+        await again.tasks.stop()
+
+    play(script)

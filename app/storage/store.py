@@ -106,9 +106,8 @@ class Store:
         """While inside, the file itself is whole and stays as it is, for another process to read: what is written
         meanwhile goes to the log beside it, and no reader or writer waits. Yields what `also` read at that moment.
         """
-        found = await self._worker.call(lambda: self.freeze_file(also))
-        try:
-            yield found
+        try:  # it is frozen also where nobody waits for that any more
+            yield await self._worker.call(lambda: self.freeze_file(also))
         finally:
             if self._worker.is_open:  # closing folds the log into the file anyway
                 await self._worker.call(self._thaw)
@@ -165,13 +164,9 @@ class Store:
         """Only on the store's own thread."""
         found = self._in_transaction(also)
         self._pragma("wal_autocheckpoint = 0")
-        try:
-            self._pragma("wal_checkpoint(TRUNCATE)")
-            if not self.untouched:
-                raise StorageError(f"{self.path.name} could not be brought to rest.", "Try again.")
-        except StorageError:
-            self._thaw()  # or its log would grow until the program ends
-            raise
+        self._pragma("wal_checkpoint(TRUNCATE)")
+        if not self.untouched:
+            raise StorageError(f"{self.path.name} could not be brought to rest.", "Try again.")
         return found
 
     def _thaw(self) -> None:

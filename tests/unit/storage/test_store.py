@@ -8,6 +8,7 @@ import os
 import random
 import sqlite3
 import stat
+import threading
 from functools import partial
 from pathlib import Path
 
@@ -357,6 +358,30 @@ async def test_a_file_that_could_not_be_brought_to_rest_folds_its_log_in_as_befo
     with pytest.raises(StorageError, match="brought to rest"):
         async with store.frozen(lambda _: None):
             pass
+    pages = await store.run(lambda c: c.exec_driver_sql("PRAGMA wal_autocheckpoint").scalar_one())
+    assert pages == 1000
+    await store.close()
+
+
+async def test_a_file_that_somebody_stopped_waiting_for_folds_its_log_in_as_before(tmp_path: Path) -> None:
+    store, _ = await open_store(tmp_path, KEY, StoreKind.JOURNAL)
+    busy, go = threading.Event(), threading.Event()
+
+    def hold(_: Connection) -> None:
+        busy.set()
+        go.wait(10)
+
+    async def froze() -> None:
+        async with store.frozen(lambda _: None):
+            pass
+
+    holding = asyncio.create_task(store.change(hold))
+    await asyncio.to_thread(busy.wait, 10)
+    freezing = asyncio.create_task(froze())
+    await asyncio.sleep(0.05)
+    freezing.cancel()
+    go.set()
+    await asyncio.gather(holding, freezing, return_exceptions=True)
     pages = await store.run(lambda c: c.exec_driver_sql("PRAGMA wal_autocheckpoint").scalar_one())
     assert pages == 1000
     await store.close()

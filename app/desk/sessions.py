@@ -96,7 +96,7 @@ class Sessions:
         if offered is not None:
             record = self._workspace.record(account)
             proved = replace(record, endpoints=offered.endpoints, sealed_secret=offered.sealed_secret)
-            await self._workspace.save(proved)
+            await self._keep(proved)
 
     async def take(self, account: AccountId, session: Session) -> None:
         """A fresh session: sealed, stored where the disk takes it, and put to work."""

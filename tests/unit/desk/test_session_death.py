@@ -205,3 +205,21 @@ async def test_the_end_of_a_pause_leaves_an_account_that_is_tried_again_as_it_is
             SessionState.ERROR,
             "The broker is down.",
         )
+
+
+async def test_new_keys_and_addresses_are_taken_on_a_full_disk_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The login that proved them has used its one-time token."""
+    await make_profile(tmp_path, 3)
+    async with opened(tmp_path) as desk:
+        sessions = desk.session._sessions
+
+        async def full(_record: object) -> None:
+            raise DiskFull("There is no space left to write book.db.", "Make room.")
+
+        monkeypatch.setattr(desk._workspace.book.accounts, "save", full)
+        sessions.offer_redirect(A, "http://127.0.0.1:8765/other")
+        await sessions.accept(A)
+        assert desk._workspace.record(A).endpoints.redirect_url == "http://127.0.0.1:8765/other"
+        monkeypatch.undo()

@@ -8,6 +8,7 @@ runs only while the desk is held.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import threading
 import time
@@ -146,7 +147,8 @@ class Guard:
         """Ends it in order, soon."""
         self._stop.set()
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._turn.set)
+            with contextlib.suppress(RuntimeError):  # it has just ended, and nobody waits any more
+                self._loop.call_soon_threadsafe(self._turn.set)
 
     def run(self) -> Ended:
         """Until it is asked to end; one that is attached ends too when its window left nothing to guard.

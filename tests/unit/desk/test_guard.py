@@ -227,6 +227,17 @@ async def test_a_guard_whose_passphrase_opens_nothing_any_more_calls_when_it_is_
     assert [line.partition(":")[0] for line in held.shown] == ["Stops are not watched"]
 
 
+async def test_a_guard_that_is_asked_to_end_as_its_desk_ends_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The signal may come when the loop is closed and not forgotten yet."""
+    held = Held(tmp_path, monkeypatch)
+    held.guard._loop = asyncio.new_event_loop()
+    held.guard._loop.close()
+    held.guard.stop()
+    assert held.guard._stop.is_set()
+
+
 async def test_an_unlock_that_got_no_desk_asks_for_it_again(tmp_path: Path) -> None:
     """Else the next one would open the files of a profile that a guard still has."""
     Vault(tmp_path, Keystore(), CHEAP).create(PASSPHRASE, use_keyring=False)

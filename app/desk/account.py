@@ -70,14 +70,14 @@ class AccountDesk:
         self._trading = trading
         self._publish = trading.publish
         self._dead = on_session_dead
-        self.hours = TradingHours(trading.calendar, trading.instrument, trading.ends_in_auction)
+        self.hours = TradingHours(trading.calendar, self.instrument, trading.ends_in_auction)
         self.state = AccountState(account, self.clock, trading.publish)
         self.books = AccountBooks(self.state, trading.charges, trading.publish, trading.tasks)
         self.orders = OrderManager(
             self.state,
             trading.journal,
             trading.rules,
-            trading.instrument,
+            self.instrument,
             self.last_price,
             trading.publish,
             trading.tasks,
@@ -178,8 +178,8 @@ class AccountDesk:
         return self._broker
 
     def instrument(self, instrument: InstrumentId) -> Instrument | None:
-        """As the account's broker lists it: number, key, lot and tick are the broker's own."""
-        return self._trading.instrument(instrument)
+        """With the broker's own number, key, lot and tick; what stops guard also where a later list leaves it out."""
+        return self._trading.instrument(instrument) or self.stops.known(instrument)
 
     @property
     def blind(self) -> int:
@@ -294,7 +294,7 @@ class AccountDesk:
 
     def outcome(self, position: Position) -> Outcome:
         """What closing a position would leave, after today's charges."""
-        if (instrument := self._trading.instrument(position.key.instrument)) is None:
+        if (instrument := self.instrument(position.key.instrument)) is None:
             raise Denied(f"{position.key.instrument} is not in the instrument list.", "Refresh the instruments.")
         fills = [
             f for f in self.books.fills if (f.instrument, f.product) == (position.key.instrument, position.key.product)
@@ -304,7 +304,7 @@ class AccountDesk:
 
     def last_price(self, instrument: InstrumentId) -> Price | None:
         """From the account's own feed; None before its first tick."""
-        known = self._trading.instrument(instrument)
+        known = self.instrument(instrument)
         return None if known is None else self.hub.last_price(known.token)
 
     def trades(self, instrument: InstrumentId) -> bool:
@@ -395,6 +395,6 @@ class AccountDesk:
         # A stop that fired on shares of an earlier day, too: no position lists them, and its exit is priced by theirs.
         leaving = [stop.key for stop in self.stops.stops if not stop.state.is_final]
         for key in [*reading.positions, *leaving]:
-            if (known := self._trading.instrument(key.instrument)) is not None:
+            if (known := self.instrument(key.instrument)) is not None:
                 names[known.token] = known.id
         self.hub.want("positions", names)

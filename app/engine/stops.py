@@ -70,6 +70,7 @@ class StopEngine:
         self._instrument = instrument
         self._listed: dict[InstrumentId, Instrument] = {}
         """As last listed: what a later list leaves out is still what stops guard, and leaves as it always did."""
+        self.known = self._listed.get
         self._last_price = last_price
         self.polled: Callable[[InstrumentId], Price | None] = _nothing
         """A price that was asked for because the feed is silent: newer than its last."""

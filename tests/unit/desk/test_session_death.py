@@ -152,6 +152,27 @@ async def test_an_account_whose_broker_is_no_longer_installed_keeps_no_other_fro
         assert A in {target.account for target in desk.sync._targets()}
 
 
+async def test_what_stops_guard_keeps_its_hours_and_its_price_where_a_later_list_leaves_it_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without them its ticks fire nothing, and nobody is told."""
+    await make_profile(tmp_path, 3)
+    async with opened(tmp_path) as desk:
+        workspace = desk._workspace
+        account, name = workspace.account(A), stop(1).key.instrument
+        account.clock.set(at("2026-11-26T11:00:00") * 10**9)
+        listed = {name: replace(SHARE, id=name)}
+        monkeypatch.setattr(workspace.master, "get", lambda instrument, _list="": listed.get(instrument))
+        account.stops._known(name)  # as when it is armed
+        monkeypatch.setattr(account.hub, "last_price", {SHARE.token: 148_000}.get)
+        for _ in range(2):
+            workspace._instruments_changed()
+            assert account.trades(name)
+            assert account.hours.counts(name, at("2026-11-26T11:00:00"), account.clock.now())
+            assert account.last_price(name) == 148_000
+            listed.clear()
+
+
 @pytest.mark.parametrize("meanwhile", [None, SessionState.ERROR, SessionState.EXPIRED])
 async def test_a_pause_holds_from_the_first_moment_of_the_next_session_whatever_became_of_the_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, meanwhile: SessionState | None

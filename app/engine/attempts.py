@@ -7,7 +7,7 @@ tag and an answer of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from app.brokers.base import ExitReply
@@ -71,6 +71,14 @@ class Attempts:
         self._last_side = side
         self.overtaken = False
         """Since the last attempt began, somebody else has done some of what it does, or an earlier one turned up."""
+        self.elsewhere = 0
+        """Units of the position that others have closed since they are watched, less what they have bought anew."""
+
+    def begin(self, orders: Iterable[Order], key: PositionKey) -> None:
+        """What there is when the stop begins to be followed. What others did before says nothing of what is left."""
+        for order in orders:
+            self.concerns(order, key)
+        self.elsewhere = 0
 
     def sent(self, tags: Mapping[Tag, int], side: Side | None = None) -> None:
         """An attempt was written to the wire (or waits for a connection of the exit line): units by tag. `side`: where
@@ -149,8 +157,9 @@ class Attempts:
         before = self._others.get(order.broker_order_id, 0)
         self._others[order.broker_order_id] = order.filled_quantity
         filled = order.filled_quantity > before
-        # What another stop of the position closes is its own share.
-        self.overtaken |= filled and order.side is self._last_side and stop_of_tag(order.tag) is None
+        if filled and stop_of_tag(order.tag) is None:  # what another stop of the position closes is its own share
+            self.overtaken |= order.side is self._last_side
+            self.elsewhere += (order.filled_quantity - before) * (1 if order.side is self._side else -1)
         return filled
 
     def knows(self, number: BrokerOrderId) -> bool:

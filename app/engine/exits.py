@@ -97,8 +97,7 @@ class ExitFollower:
         """What each order had filled when the stop was closed: news beyond it came too late for this follower."""
         state.on_order.append(self._on_order)
         state.on_positions.append(self._on_positions)
-        for order in (*state.orders.of(stop.id), *state.orders.of(stop.key)):
-            self._attempts.concerns(order, stop.key)
+        self._attempts.begin((*state.orders.of(stop.id), *state.orders.of(stop.key)), stop.key)
 
     @staticmethod
     def _loop_time() -> float:
@@ -175,7 +174,7 @@ class ExitFollower:
         if position is None:
             return None
         mine = self._own(self.stop, position, closed)
-        sold = closed >= self.stop.quantity or self._attempts.overtaken
+        sold = closed + self._attempts.elsewhere >= self.stop.quantity
         moves = self.stop.key.product in DELIVERED and not (sold or self._trades())
         return None if moves and mine * -self.stop.side.sign <= 0 else mine
 

@@ -190,6 +190,37 @@ def test_an_exit_of_shares_that_are_sold_by_hand_in_the_closing_auction_is_taken
     play(script)
 
 
+def test_an_exit_of_shares_that_is_left_over_at_the_close_goes_on_after_a_restart_in_the_night() -> None:
+    """The list of orders still has those of the day: what they sold then does not explain where the others are."""
+
+    async def script(rig: Rig) -> None:
+        await see(rig, day=100)
+        stop = await rig.engine.arm(SHARES, StopPlan(99_000))
+        rig.broker.answers = ["open"]
+        rig.tick(98_900)
+        await asyncio.sleep(2)
+        rig.around.closed = {INFY.id}
+        rig.broker.fill(BrokerOrderId("1000"), 40)
+        rig.broker.finish(BrokerOrderId("1000"), OrderStatus.CANCELLED)
+        rig.broker.answers = [refusal("Markets are closed right now.")] * 1_000
+        await asyncio.sleep(30)
+        rig.log_out()
+        again = Rig(rig.broker, rig.journal, around=rig.around)
+        again.engine.adopt(rig.journal.stops[stop.id])
+        await see(again)
+        await again.recover()
+        await asyncio.sleep(60)
+        assert not again.of(stop).state.is_final
+        await see(again, held(0, t1=60))
+        rig.broker.answers = []
+        rig.around.closed = set()
+        await again.ended(stop)
+        assert sum(o.filled_quantity for o in rig.broker.book.values()) == 100
+        await again.tasks.stop()
+
+    play(script)
+
+
 def test_an_exit_that_sold_all_its_shares_in_the_last_moment_is_over_at_once() -> None:
     async def script(rig: Rig) -> None:
         await see(rig, day=100)

@@ -8,6 +8,7 @@ from app.domain.errors import Denied
 from app.domain.ids import OrderId
 from app.domain.order import OrderRequest, OrderStatus
 from app.domain.portfolio import PositionKey
+from app.domain.stop import stop_of_tag
 from app.engine.account import AccountState
 
 
@@ -29,6 +30,16 @@ class Leavings:
         if request.trigger_price is not None:
             return
         self._closing.setdefault(PositionKey(request.account, request.instrument, request.product), order)
+
+    def deny_beside_exit(self, key: PositionKey) -> None:
+        """Raises Denied for one beside the exit of a stop that is in the market, in a closing auction say."""
+        for order in self._state.orders.of(key):
+            rests = order.status is OrderStatus.TRIGGER_PENDING
+            if stop_of_tag(order.tag) is not None and not rests and not order.status.is_final:
+                raise Denied(
+                    f"Order {order.broker_order_id} of a stop is closing this position already.",
+                    "It is followed until nothing is left; see the stops list.",
+                )
 
     def deny(self, key: PositionKey) -> None:
         """Raises Denied for a second one."""

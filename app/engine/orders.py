@@ -286,6 +286,7 @@ class OrderManager:
         """Closes a whole position with the kind that its class takes."""
         position = open_position(await self._state.read_since_fills(key), key, of_today=True)
         self.leavings.deny(key)
+        self.leavings.deny_beside_exit(key)
         if key.product is Product.CO:
             return await self._leave_cover(key)
         instrument = self._instrument(key.instrument)

@@ -87,6 +87,21 @@ def test_a_position_above_the_freeze_quantity_is_closed_in_slices() -> None:
     run(scene())
 
 
+def test_a_position_whose_stop_works_in_the_closing_auction_is_not_closed_a_second_time() -> None:
+    async def script(rig: Rig, orders: OrderManager) -> None:
+        await rig.guard()
+        rig.broker.answers = ["open", "open"]
+        rig.tick(98_900)
+        await asyncio.sleep(1)
+        rig.around.closed = {INFY.id}
+        with pytest.raises(Denied, match="of a stop is closing this position"):
+            await orders.square_off(KEY)
+        rig.broker.finish(BrokerOrderId("1000"), OrderStatus.CANCELLED)
+        await orders.square_off(KEY)
+
+    play(script)
+
+
 def test_an_order_that_the_broker_takes_and_turns_down_afterwards_is_said_aloud() -> None:
     async def script(rig: Rig, orders: OrderManager) -> None:
         rig.broker.answers = ["rejected", "rejected", "resting"]

@@ -14,6 +14,8 @@ LATEST_SECONDS = 30.0
 """The wait doubles up to this: a broker that refuses all day must not use up the day's orders."""
 SHUT_SECONDS = 300.0
 """The same while the market is closed: what is refused in a night counts with the orders of its day."""
+AUCTION_SECONDS = 1_200.0
+"""So long after continuous trading has ended an exit may still get through: shares trade on in the closing auction."""
 RATE_SECONDS = 1.0
 """The broker counts orders per calendar second."""
 
@@ -31,8 +33,8 @@ class ExitPace:
         """Of them, those since the market opened."""
         self._refused = 0
         """How often in a row what goes back was refused."""
-        self._shut = False
-        """The market did not trade when the last one left."""
+        self._shut: float | None = None
+        """Since when the market did not trade whenever one left."""
         self.held_by: frozenset[BrokerOrderId] = frozenset()
         """Orders that hold the units which the last attempts asked for."""
         self._not_before = 0.0
@@ -41,8 +43,8 @@ class ExitPace:
     @property
     def wait(self) -> float:
         """Seconds until the next attempt may leave; 0: now."""
-        if self._shut and self._trades():  # it has opened
-            self._shut, self._in_a_row, self._refused, self._not_before = False, 0, 0, 0.0
+        if self._shut is not None and self._trades():  # it has opened
+            self._shut, self._in_a_row, self._refused, self._not_before = None, 0, 0, 0.0
         return max(0.0, self._not_before - self._now())
 
     def first_sent(self) -> None:
@@ -61,10 +63,12 @@ class ExitPace:
         self._hold(self._refused)
 
     def _hold(self, later: int) -> None:
-        self._shut = not self._trades()
+        now = self._now()
+        self._shut = None if self._trades() else self._shut or now
         if later >= 0:
-            latest = SHUT_SECONDS if self._shut else LATEST_SECONDS
-            self._not_before = self._now() + min(LATER_SECONDS * 2 ** min(later, 8), latest)
+            night = self._shut is not None and now - self._shut >= AUCTION_SECONDS
+            latest = SHUT_SECONDS if night else LATEST_SECONDS
+            self._not_before = now + min(LATER_SECONDS * 2 ** min(later, 8), latest)
 
     def rate_limited(self) -> None:
         """The broker takes no more orders in this second."""

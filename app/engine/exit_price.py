@@ -74,7 +74,8 @@ class ExitPrice:
         if not answer:
             self.refusal, self._read = None, ""
         elif answer is not self._read:
-            self.refusal, self._read = read_refusal(answer, self._scale, asked), answer
+            lot = max(self._instrument.lot_size, 1)
+            self.refusal, self._read = read_refusal(answer, self._scale, asked, lot), answer
             self._terms.learn(self._instrument, self.refusal)
             if self.refusal.cause is Cause.PRICE_BAND:
                 self._narrow = min(self._narrow * 2, NARROWEST)

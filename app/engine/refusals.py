@@ -86,9 +86,9 @@ _HIGHER = re.compile(r"higher than[^0-9]*([0-9][0-9,]*(?:\.[0-9]+)?)", re.IGNORE
 _MOST = re.compile(r"freez\w*(?: quantity| qty)?(?: limit)?(?: of| is|:)? *([0-9][0-9,]*)", re.IGNORECASE)
 
 
-def read_refusal(answer: AppError | str, price_scale: int, asked: int = 0) -> Refusal:
+def read_refusal(answer: AppError | str, price_scale: int, asked: int = 0, lot: int = 1) -> Refusal:
     """Of an error answer, or of the status text of a rejected order. `asked`: units of the order; where the words do
-    not say how much it may carry, or count another way (lots), half of that is taken."""
+    not say how much it may carry, or count another way (in lots, or what a lot holds), half of that is taken."""
     words = answer if isinstance(answer, str) else str(answer)
     text = answer if isinstance(answer, str) else f"{answer.detail} {answer.cause} {getattr(answer, 'kind', '')}"
     if isinstance(answer, AuthorisationNeeded):
@@ -101,7 +101,7 @@ def read_refusal(answer: AppError | str, price_scale: int, asked: int = 0) -> Re
     elif cause is Cause.FREEZE:
         found = _MOST.search(text)
         quantity = int(found.group(1).replace(",", "")) if found else 0
-        if asked and not 0 < quantity < asked:
+        if asked and not lot <= quantity < asked:
             quantity = asked // 2
     return Refusal(cause, printable(words), bounds, quantity)
 

@@ -295,6 +295,18 @@ def test_an_exit_above_a_freeze_quantity_that_nobody_names_goes_out_in_ever_smal
     assert [r.quantity for r in play(script).exits] == [250, 125, 125, 125]
 
 
+def test_an_exit_above_a_freeze_quantity_that_is_told_in_lots_goes_out_in_smaller_orders() -> None:
+    key = PositionKey(ACCOUNT, OPTION.id, Product.NRML)
+
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard(key, 5_000, 4_000)
+        rig.broker.answers = [refusal("Quantity is above the freeze quantity of 6 lots.")]
+        rig.tick(3_900, OPTION.token)
+        await rig.ended(stop)
+
+    assert [r.quantity for r in play(script).exits] == [5_000, 2_500, 2_500]
+
+
 def test_an_exit_above_the_freeze_quantity_goes_out_in_slices_each_with_its_tag() -> None:
     async def script(rig: Rig) -> None:
         stop = await rig.guard(quantity=250)
@@ -642,9 +654,9 @@ def test_what_is_refused_all_night_is_asked_for_seldom_and_again_as_soon_as_the_
         rig.around.closed = {INFY.id}
         await asyncio.sleep(3 * 3_600)
         asked = len(rig.exits)
-        assert 3 * 12 - 1 <= asked < 3 * 12 + 12, "every five minutes, of the 5,000 orders that a day has"
+        assert 40 + 160 // 5 - 1 <= asked < 40 + 160 // 5 + 12, "after the auction every five minutes"
         rig.around.closed = set()
-        await asyncio.sleep(3)
+        await asyncio.sleep(2.2)
         assert len(rig.exits) == asked + 3, "three at once, as when it fired"
 
     play(script)
@@ -687,6 +699,19 @@ def test_a_cancel_that_nobody_answers_keeps_no_other_order_of_the_exit_working()
         await asyncio.sleep(2)
         assert [order.status.is_final for order in rig.broker.book.values()] == [False, True]
         await rig.ended(stop)
+
+    play(script)
+
+
+def test_what_is_refused_in_the_closing_auction_is_asked_for_before_it_is_over() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        rig.broker.answers = [refusal("Authorise the sale with your TPIN.")] * 1_000
+        rig.tick(98_900)
+        rig.around.closed = {INFY.id}
+        await asyncio.sleep(600)
+        rig.broker.answers = []
+        await rig.ended(stop, 32)
 
     play(script)
 

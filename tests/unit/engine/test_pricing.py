@@ -167,6 +167,7 @@ def test_a_refusal_names_the_circuit_and_the_freeze_quantity() -> None:
     assert read_refusal("Quantity 2000 is above the freeze quantity 1800 of NIFTY.", 100, 2_000).quantity == 1_800
     assert read_refusal("Order quantity exceeds the freeze quantity.", 100, 2_000).quantity == 1_000
     assert read_refusal("Quantity is above the freeze quantity 10000 of CRUDEOIL.", 100, 150).quantity == 75, "lots"
+    assert read_refusal("Quantity is above the freeze quantity of 24 lots.", 100, 1_950, 65).quantity == 975
 
 
 def test_an_authorisation_tells_its_page() -> None:

@@ -61,10 +61,10 @@ def not_heard_of(symbol: str, works: bool, failure: AppError | None) -> Call:
     )
 
 
-def priced_anew(symbol: str, times: int) -> Call:
+def priced_anew(symbol: str) -> Call:
     """An exit rests, and nobody takes it."""
     return Call(
-        f"{symbol} is not out yet: the exit was priced anew {times} times.",
+        f"{symbol} is not out yet: the exit rests, and nobody takes it.",
         "Stopline keeps following the price; nobody may be there to trade.",
         key="exit priced anew",
     )

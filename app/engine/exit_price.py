@@ -57,10 +57,14 @@ class ExitPrice:
         price = pricer(self._last() or fallback)
         return price if self.refusal is None else self.refusal.bounds.hold(price, self._instrument.tick_size)
 
+    def rests(self) -> None:
+        """The exit was taken and rests: it reaches further, and from where it is it follows the market."""
+        self.steps += 1
+        self._narrow = min(self._narrow, NARROWEST)
+
     def changed(self, order: BrokerOrderId) -> None:
         """An order got another price."""
         self._changes[order] = self._changes.get(order, 0) + 1
-        self._narrow = min(self._narrow, NARROWEST)  # it was taken where it is: from here on it follows the market
 
     def changes_left(self, live: Collection[BrokerOrderId], used: Mapping[BrokerOrderId, int]) -> int:
         """How often these may still be priced anew. `used`: all changes of each order; a backstop has been changed

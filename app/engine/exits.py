@@ -342,13 +342,15 @@ class ExitFollower:
         return self._price.limit(side, self.stop.fired_price or self.stop.trigger)
 
     async def _reprice(self, step: Reprice) -> None:
-        self._price.steps += 1
+        self._price.rests()
         if self._price.steps == STEPS_BEFORE_ALARM:
-            self._tell(priced_anew(self.instrument.symbol, self._price.steps))
+            self._tell(priced_anew(self.instrument.symbol))
         self._attempts.acted_at = self._loop_time()
         for order, total in zip(step.orders, step.totals or (None,) * len(step.orders), strict=True):
+            price = self._limit((known := self._attempts.orders[order]).side)
+            if total is None and price == known.price:
+                continue  # at a circuit limit, say: a change would cost its place in the exchange's queue
             self._price.changed(order)
-            price = self._limit(self._attempts.orders[order].side)
             self._record.note(self.stop, "priced anew", f"order {order} at {in_rupees(price, self.stop.price_scale)}")
             with contextlib.suppress(Rejected):  # filled or cancelled meanwhile: the next look tells
                 await self._orders.modify(order, quantity=total, price=price, purpose=Purpose.REPRICE)

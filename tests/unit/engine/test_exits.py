@@ -409,18 +409,40 @@ def test_a_resting_exit_is_priced_anew_until_it_fills() -> None:
     assert [price for _, price in rig.broker.priced if price is None] == []
 
 
-def test_an_exit_that_never_fills_is_cancelled_and_sent_anew_in_the_end() -> None:
+def test_an_exit_that_never_fills_in_a_market_that_falls_is_cancelled_and_sent_anew_in_the_end() -> None:
     async def script(rig: Rig) -> None:
         stop = await rig.guard()
         rig.broker.answers = ["open"]
         rig.broker.failures["modify"] = [refusal()]
         rig.tick(98_900)
+        for last in range(98_900, 98_400, -5):
+            rig.last[INFY.id] = last
+            await asyncio.sleep(1)
         await rig.ended(stop)
 
     rig = play(script)
     assert len(rig.broker.priced) == 20
     assert rig.broker.cancelled == ["1000"]
     assert len(rig.exits) == 2
+
+
+def test_an_exit_that_waits_at_a_circuit_limit_keeps_its_place_in_the_queue() -> None:
+    key = PositionKey(ACCOUNT, OPTION.id, Product.NRML)
+
+    async def script(rig: Rig) -> None:
+        rig.broker.circuits[OPTION.id] = (3_900, 6_000)
+        stop = await rig.guard(key, 500, 4_000)
+        await asyncio.sleep(5)
+        rig.broker.answers = ["open"]
+        rig.last[OPTION.id] = 3_900
+        rig.tick(3_900, OPTION.token)
+        await asyncio.sleep(300)
+        assert (rig.broker.priced, rig.broker.cancelled, len(rig.exits)) == ([], [], 1)
+        assert any("not out yet" in alarm for alarm in rig.alarms)
+        rig.broker.fill(BrokerOrderId("1000"))
+        await rig.ended(stop)
+
+    play(script)
 
 
 def test_a_position_that_cannot_be_read_is_not_flat() -> None:

@@ -274,7 +274,8 @@ def _open_then(stage: Stage, moment: float) -> Iterator[str]:
         row = rows[token]
         overnight = before[-1].at < world.turned_day <= moment  # the broker may have closed it, without a trade here
         net = world.net_at(f"{row.exchange}:{row.tradingsymbol}", product, moment) if overnight else before[-1].net
-        if net:
+        moved = any(name == f"{row.exchange}:{row.tradingsymbol}" for name, _ in stage.converted)  # without a trade
+        if net and not moved:
             yield f"verified flat, with {net} units of {row.tradingsymbol} {product} open"
 
 
@@ -294,7 +295,10 @@ def of_slices(stage: Stage) -> Iterator[str]:
     for order in world.exchange.oms.records.orders.values():
         tag = order.tag or ""
         if tag in world.left and stop_of_tag(tag) is not None and not is_backstop(order.tag):
-            attempts[tag[:-2]].append(order)
+            group = attempts[tag[:-2]]
+            if stage.happened.get(Kind.DISK_FULL) and any(one.tag == tag for one in group):
+                continue  # an earlier life had sent this attempt, and could not write it down
+            group.append(order)
     for attempt, orders in attempts.items():
         first = orders[0]
         name = f"{first.exchange}:{first.tradingsymbol}"

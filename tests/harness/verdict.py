@@ -378,10 +378,17 @@ def _alarms_missing(stage: Stage) -> Iterator[str]:
             name, at = f"{order.exchange}:{order.tradingsymbol}", world.arrived.get(order.order_id, 0.0)
             there = at < closed_at(stage, stop) and world.net_at(name, order.product, at)
             held = there and not _closed_by_another(stage, order, at) and not _trigger_sells(stage, order, at)
-            if held and not _called(stage, name, at):
+            if held and not _superseded(stage, order, at) and not _called(stage, name, at):
                 yield f"exit {order.order_id} of {name} was rejected and nobody was called"
     yield from _silence_unsaid(stage)
     yield from _debts_unsaid(stage)
+
+
+def _superseded(stage: Stage, order: Order, at: float) -> bool:
+    """It came long after it had been given up: a later attempt of its stop had left by then, and goes on."""
+    stop, left = stop_of_tag(order.tag or None), stage.world.left
+    later = [tag for tag in left if stop_of_tag(tag) == stop and tag > str(order.tag) and left[tag] < at]
+    return bool(later)
 
 
 def _closed_by_another(stage: Stage, order: Order, since: float) -> bool:

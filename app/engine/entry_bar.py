@@ -6,11 +6,13 @@ from collections.abc import Awaitable, Callable
 from enum import Enum
 
 from app.domain.errors import Denied
+from app.domain.ids import OrderId
 from app.domain.order import FINAL, OrderRequest, OrderStatus
 from app.domain.portfolio import PositionKey
 from app.domain.stop import stop_of_tag
 from app.engine.account import AccountState
 from app.engine.exit_plan import remaining
+from app.engine.placing import unanswered
 
 _IDLE = FINAL | {OrderStatus.TRIGGER_PENDING}
 """Orders that fill nothing by themselves now."""
@@ -69,13 +71,15 @@ class EntryBar:
 
 
 def closes(state: AccountState, request: OrderRequest) -> bool:
-    """Whether an order makes a known position smaller, together with those by hand that work on the same side: two that
-    close it each would turn it round. One that waits for its trigger fills nothing now, and protects."""
+    """Whether an order makes a known position smaller, together with those by hand that work on the same side, or may:
+    two that close it each would turn it round. One that waits for its trigger fills nothing now, and protects."""
     reading, key = state.reading, PositionKey(request.account, request.instrument, request.product)
     held = 0 if reading is None else reading.quantity(key)
+    may = unanswered(state, {OrderId(request.tag or "")})
+    unlisted = [one for one in may if PositionKey(one.account, one.instrument, one.product) == key]
     beside = sum(
         remaining(order)
-        for order in state.orders.of(key)
+        for order in (*state.orders.of(key), *unlisted)
         if order.side is request.side and order.status not in _IDLE and stop_of_tag(order.tag) is None
     )
     beside = beside if request.trigger_price is None else 0

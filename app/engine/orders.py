@@ -134,7 +134,8 @@ class OrderManager:
         instrument = self._instrument(request.instrument)
         if instrument is None:
             raise Denied(f"{request.instrument} is not in the instrument list.", "Refresh the instruments.")
-        admit = None if purpose is Purpose.EXIT else self.bar.admission(request, self.gate)
+        tag = request.tag or new_order_tag()
+        admit = None if purpose is Purpose.EXIT else self.bar.admission(replace(request, tag=tag), self.gate)
         if admit is not None:
             check_order(request, instrument)
             await admit()
@@ -146,7 +147,6 @@ class OrderManager:
                 "The same order is on its way, and what became of it is not known yet.",
                 "Wait until the orders list says; it is looked up.",
             )
-        tag = request.tag or new_order_tag()
         placing = Placing(self._state, replace(request, tag=tag), tag, meant, self._state.clock.now())
         self._open[meant] = placing.order_id
         try:

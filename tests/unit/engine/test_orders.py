@@ -472,6 +472,23 @@ def test_in_a_paused_account_a_stop_order_may_rest_beside_a_target() -> None:
     play(script)
 
 
+def test_an_order_whose_end_is_not_known_may_have_closed_the_position_already() -> None:
+    async def script(rig: Rig, orders: OrderManager) -> None:
+        rig.broker.hold(KEY, 10)
+        await rig.state.read_positions()
+        orders.bar.set(NoEntries.PAUSED, True)
+        rig.broker.answers = [OutcomeUnknown("Nobody answered.")]
+        rig.broker.failures["orders"] = [Unreachable("down")] * 1_000
+        sell = replace(BUY, side=Side.SELL)
+        first = asyncio.ensure_future(orders.place(sell))
+        await asyncio.sleep(1)
+        with pytest.raises(Denied, match="The account is paused"):
+            await orders.place(replace(sell, kind=OrderKind.LIMIT, price=98_000))
+        first.cancel()
+
+    play(script)
+
+
 # -- after a restart -----------------------------------------------------------------------------------------------
 
 

@@ -76,7 +76,8 @@ async def stops_of(workspace: Workspace, journal: Journal, book: Book) -> Sequen
             Level.ALARM if held or resting else Level.WARNING,
             f"The profile is that of {day}",
             f"It was put back from a backup. Suspended stops: {len(held)}; strategies stopped: {resting}.",
-            "Stops that were armed since are forgotten: look at every open position, and at the stops list.",
+            "What was armed since is forgotten, and its triggers (GTT) rest at the broker still: look at every open"
+            " position, the stops, the triggers, and the portfolio stop, whose limits are those of then.",
         )
     )
     await asyncio.to_thread(mark.unlink, missing_ok=True)

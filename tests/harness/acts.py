@@ -352,7 +352,11 @@ class Stage:
         return PositionKey(self.world.wire.account, InstrumentId(guarded.instrument), Product(guarded.product))
 
     async def manual_exit(self, act: Act, guarded: Guarded) -> bool:
-        """The trader presses exit in the very moment."""
+        """The trader presses exit in the very moment. Beside shares that are sold out of demat the button buys back."""
+        station, key = self.world.running, self.key(guarded)
+        reading = None if station is None else station.desk.state.reading
+        if key.product is Product.CNC and reading is not None and reading.bought_today(key) < 0:
+            return False
         return await self._by_hand(lambda desk: square_off(desk, self.key(guarded)))
 
     async def moved(self, act: Act, guarded: Guarded) -> bool:

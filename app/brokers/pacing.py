@@ -31,9 +31,8 @@ class Window:
 
     @property
     def used(self) -> float:
-        """The share of the calls that have left or wait, from 0 to 1."""
-        left = len(self._turns) - bisect_right(self._turns, time.monotonic() - self._seconds)
-        return (left + len(self._waiting)) / self._limit
+        """The share of the calls that have left, from 0 to 1. Those that wait are passed by urgent ones."""
+        return (len(self._turns) - bisect_right(self._turns, time.monotonic() - self._seconds)) / self._limit
 
     async def turn(self, *, urgent: bool = False) -> None:
         """Returns when the caller may send. Raises RateLimited when that is further away than `patience` seconds."""

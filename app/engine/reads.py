@@ -21,9 +21,10 @@ READ_SPACING = 0.25
 ROUTINE_SECONDS = 1.0
 """From one reading to a routine one, where the broker's requests run short."""
 SCARCE = 0.5
-"""The share of the broker's requests that is used when routine readings make room for the others, and from which on
-all keep a greater distance."""
-GREATEST_DISTANCE = 15.0
+"""The share of the broker's requests that is used when routine readings make room for the others."""
+SPARED = 0.3
+"""The share that is left from which on all keep a greater distance."""
+GREATEST_DISTANCE = 40.0
 """Seconds. At it, two kinds of readings last through what Upstox counts, 2,000 requests in half an hour."""
 
 
@@ -47,9 +48,9 @@ def distance(spacing: float, used: float) -> float:
     """Seconds between two reads where such a share of the broker's requests is used: the less is left, the greater, so
     that an exit which goes on for minutes reads less often, and never not at all."""
     left = 1 - used
-    if left >= SCARCE:
+    if left >= SPARED:
         return spacing
-    return min(GREATEST_DISTANCE, spacing * (SCARCE / left) ** 2) if left > 0 else GREATEST_DISTANCE
+    return min(GREATEST_DISTANCE, spacing * (SPARED / left) ** 2) if left > 0 else GREATEST_DISTANCE
 
 
 def _none_used() -> float:

@@ -211,8 +211,8 @@ def test_an_exit_that_reads_for_an_hour_never_uses_up_the_brokers_requests() -> 
         )
         assert max(_in_half_an_hour(begun)) < 2000
         gaps = [later - before for before, later in pairwise(positions)]
-        assert max(gaps[:400]) < 0.3, "as quick as ever in the first minute and a half"
-        assert max(gaps) < 20, "and never blind"
+        assert max(gaps[:500]) < 0.3, "as quick as ever in the first minutes"
+        assert max(gaps) < 45, "and never blind"
 
     run(scene())
 
@@ -226,7 +226,7 @@ def test_where_a_position_stands_the_wrong_way_round_the_next_reading_is_cut_sho
             begun.append(loop.time())
             return len(begun)
 
-        reads = Coalesced(read, "test", 0.25, lambda: 0.8)
+        reads = Coalesced(read, "test", 0.25, lambda: 0.9)
         assert await reads.read(Haste.SOON) == 1
         waiting = asyncio.ensure_future(reads.read(Haste.SOON))
         await asyncio.sleep(0.1)
@@ -234,7 +234,7 @@ def test_where_a_position_stands_the_wrong_way_round_the_next_reading_is_cut_sho
         assert await waiting == 2
         assert begun[1] - begun[0] < 0.3
         await reads.read(Haste.SOON)
-        assert begun[2] - begun[1] > 1
+        assert begun[2] - begun[1] > 0.9
 
     run(scene())
 

@@ -123,7 +123,7 @@ def orders_after_a_crash(patches: ExitStack) -> None:
         return []
 
     patches.enter_context(mock.patch.object(recovery, "_orders", careless))
-    patches.enter_context(mock.patch.object(recovery, "_exits", return_value=[]))
+    patches.enter_context(mock.patch.object(recovery, "exits_among", return_value=[]))
 
 
 def journal_before_arming(patches: ExitStack) -> None:

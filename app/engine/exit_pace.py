@@ -38,14 +38,28 @@ class ExitPace:
         self.held_by: frozenset[BrokerOrderId] = frozenset()
         """Orders that hold the units which the last attempts asked for."""
         self._not_before = 0.0
+        self._excess_not_before = 0.0
+        """What was closed twice goes back at its own pace: however often the exit was refused, each second that a
+        position stands turned round costs money."""
+        self._limited_until = 0.0
         self._told: dict[str, tuple[object, ...]] = {}
 
     @property
     def wait(self) -> float:
         """Seconds until the next attempt may leave; 0: now."""
-        if self._shut is not None and self._trades():  # it has opened
-            self._shut, self._in_a_row, self._refused, self._not_before = None, 0, 0, 0.0
-        return max(0.0, self._not_before - self._now())
+        self._opened()
+        return max(0.0, max(self._not_before, self._limited_until) - self._now())
+
+    @property
+    def excess_wait(self) -> float:
+        """Seconds until what was closed twice may go back; 0: now."""
+        self._opened()
+        return max(0.0, max(self._excess_not_before, self._limited_until) - self._now())
+
+    def _opened(self) -> None:
+        if self._shut is not None and self._trades():
+            self._shut, self._in_a_row, self._refused = None, 0, 0
+            self._not_before = self._excess_not_before = 0.0
 
     def first_sent(self) -> None:
         """By the hot path."""
@@ -55,24 +69,25 @@ class ExitPace:
         """An attempt leaves now."""
         self.sends += 1
         self._in_a_row += 1
-        self._hold(self._in_a_row - FIRST_ATTEMPTS)
+        self._not_before = self._now() + self._pause(self._in_a_row - FIRST_ATTEMPTS)
 
     def excess_sent(self, *, again: bool) -> None:
         """What was closed twice goes back. `again`: the last try was refused."""
         self._refused = self._refused + 1 if again else 0
-        self._hold(self._refused)
+        self._excess_not_before = self._now() + self._pause(self._refused)
 
-    def _hold(self, later: int) -> None:
+    def _pause(self, later: int) -> float:
+        """Seconds after try `later` of those that wait, counted from 0; none after the tries before them."""
         now = self._now()
         self._shut = None if self._trades() else self._shut or now
-        if later >= 0:
-            night = self._shut is not None and now - self._shut >= AUCTION_SECONDS
-            latest = SHUT_SECONDS if night else LATEST_SECONDS
-            self._not_before = now + min(LATER_SECONDS * 2 ** min(later, 8), latest)
+        if later < 0:
+            return 0.0
+        night = self._shut is not None and now - self._shut >= AUCTION_SECONDS
+        return min(LATER_SECONDS * (1 << min(later, 8)), SHUT_SECONDS if night else LATEST_SECONDS)
 
     def rate_limited(self) -> None:
         """The broker takes no more orders in this second."""
-        self._not_before = max(self._not_before, self._now() + RATE_SECONDS)
+        self._limited_until = self._now() + RATE_SECONDS
 
     def ended(self, order: Order) -> None:
         """Whoever's: where it was in the way, the next attempt has a reason to go at once."""

@@ -371,8 +371,8 @@ class ExitFollower:
         if self._pace.news("excess", self.stop.attempt, step.quantity):
             told = f"{self.instrument.symbol} was closed twice; the excess of {step.quantity} is being squared off."
             self._record.alarm(self.stop, told, "Check the position.")
-        if self._pace.wait:
-            await self._wait(min(LOOK_SECONDS, self._pace.wait))
+        if self._pace.excess_wait:
+            await self._wait(min(LOOK_SECONDS, self._pace.excess_wait))
             return
         requests = await self._write_down(step, step.side, "excess", "it was closed twice")
         if not self._holds(self._seen.current, step.quantity, step.side):

@@ -684,6 +684,22 @@ def test_what_is_refused_all_night_is_asked_for_seldom_and_again_as_soon_as_the_
     play(script)
 
 
+def test_an_excess_goes_back_at_once_however_often_the_exit_was_refused() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        rig.broker.answers = [*[refusal("The exchange is busy.")] * 6, "open"]
+        rig.tick(98_900)
+        await asyncio.sleep(2 + 4 + 8 + 16 + 1)
+        rig.broker.hold(KEY, 0)
+        rig.broker.fill(next(reversed(rig.broker.book)))
+        await asyncio.sleep(1.5)
+        assert rig.broker.held[KEY] == 0, "turned round no longer than two seconds"
+        await rig.ended(stop)
+        assert [request.side for request in rig.broker.placed] == [*[Side.SELL] * 7, Side.BUY]
+
+    play(script)
+
+
 def test_an_excess_above_the_freeze_quantity_goes_back_at_once_too() -> None:
     async def script(rig: Rig) -> None:
         stop = await rig.guard(quantity=250)

@@ -49,6 +49,9 @@ async def _round(state: AccountState, engine: StopEngine, publish: Callable[[Eve
     # Only now: in the meantime the trader may have moved or disarmed one.
     stops, claimed = engine.unwatched(), bool(engine.claimed())
     for stop in stops:
+        if second.quantity(stop.key) != first.quantity(stop.key):
+            # Its trigger may have fired since its list was read: fired beside what that sold, it would sell twice.
+            await engine.backstops.triggers.settle(stop.id)
         if engine.find(stop.id) is not stop or engine.is_claimed(stop):
             claimed = True
             continue

@@ -582,6 +582,29 @@ def test_one_that_fired_while_nobody_was_here_closes_the_stop() -> None:
     assert play(script).broker.placed == []
 
 
+def test_one_that_fires_between_the_looks_of_the_next_run_sells_alone() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await guarded(rig)
+        rig.log_out()
+        again = Rig(rig.broker, rig.journal, around=rig.around)
+        again.engine.adopt(rig.journal.stops[stop.id])
+
+        def fires() -> None:
+            number = rig.broker.reach(the_one(rig).id)
+            assert number is not None
+            rig.broker.fill(number)
+
+        asyncio.get_running_loop().call_later(0.5, fires)
+        await again.recover()
+        again.tick(98_900)
+        closed = await again.ended(stop)
+        assert "trigger (GTT) filled" in closed.note
+        assert "re-armed" not in rig.journal.told, "watched for a moment, it fires beside what its trigger sold"
+        await again.tasks.stop()
+
+    assert play(script).broker.placed == []
+
+
 async def reached(rig: Rig) -> tuple[Stop, BrokerOrderId]:
     """A stop on 100 of 300 shares whose trigger has fired: the stop, and the order that the broker sent."""
     rig.broker.hold(SHARES, 300)

@@ -17,6 +17,7 @@ from app.domain.money import Price, in_rupees
 from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Purpose, Side
 from app.domain.stop import Stop, StopState
 from app.engine.account import AccountState, PositionReading
+from app.engine.asking import Asking
 from app.engine.attempts import Attempts
 from app.engine.delivery import DELIVERED
 from app.engine.exit_alarms import WAITS_FOR_LOGIN, Call, call, not_heard_of, priced_anew, step_failed
@@ -83,10 +84,10 @@ class ExitFollower:
         self._own = own
         self._trades = partial(trades, instrument.id)
         self.cleanup = cleanup
-        self._news = asyncio.Event()
         self._attempts = Attempts(stop.id, stop.side, self._loop_time)
         self._kind = self._price.usual
         self._pace = ExitPace(self._loop_time, self._trades)
+        self._asking = Asking()
         self._seen = SeenPosition(stop.key, stop.side, self._loop_time)
         self.gave_up = False
         """An attempt was proven absent: it may come all the same."""
@@ -117,7 +118,7 @@ class ExitFollower:
         if isinstance(reply.error, RateLimited):
             self._pace.rate_limited()
         self._record.note(self.stop, *self._attempts.answered(reply))
-        self._news.set()
+        self._asking.news()
 
     def presume_sent(self, tag: Tag) -> None:
         """After a restart: an earlier process may have sent this attempt. Look it up before anything else."""
@@ -130,7 +131,7 @@ class ExitFollower:
         if self._attempts.concerns(order, self.stop.key):
             self._seen.heard(order, ours=order.broker_order_id in self._attempts.orders)
             if not goes_on:  # else it fills on, as before: the next look is soon enough, and brokers count reads
-                self._news.set()
+                self._asking.news()
 
     def _on_positions(self, reading: PositionReading) -> None:
         self._seen.take(reading)
@@ -138,7 +139,7 @@ class ExitFollower:
         turned = self._seen.turned_for >= LOOKUP_SPACING or (self._seen.turned and bool(self._attempts.live))
         if self._seen.current is not None and turned:
             self._told = True
-            self._news.set()
+            self._asking.news()
 
     # -- the loop ----------------------------------------------------------------------------------------------------
 
@@ -156,13 +157,15 @@ class ExitFollower:
                     self._tell(not_heard_of(self.instrument.symbol, bool(self._attempts.live), self._silence.why))
                 step = next_step(self._view())
                 try:
-                    await self._take(step)
+                    self._asking.check()
+                    await self._take(Wait("the broker has not answered yet") if self._asking.holds(step) else step)
                 except AppError as failure:
                     self._record.note(self.stop, "step failed", str(failure))
                     self._tell(step_failed(failure))
-                    await self._wait(LOOK_SECONDS)
+                    await self._asking.wait(LOOK_SECONDS)
             return self.stop
         finally:
+            self._asking.end()
             self._state.on_order.remove(self._on_order)
             self._state.on_positions.remove(self._on_positions)
 
@@ -225,25 +228,18 @@ class ExitFollower:
             self._silence.failed(failure)
             log.info("stop %s: %s", self.stop.id, failure.cause)
 
-    async def _wait(self, seconds: float) -> None:
-        """Until there is news, at most so long."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._news.wait()
-        self._news.clear()
-
     async def _take(self, step: Step) -> None:
         if isinstance(step, Wait):
             await self._mark_exiting()
-            await self._wait(next_look(self._seen.settling, LOOK_SECONDS))
+            await self._asking.wait(next_look(self._seen.settling, LOOK_SECONDS))
         elif isinstance(step, Send):
             await self._send(step)
         elif isinstance(step, Reprice):
-            await self._reprice(step)
+            await self._asking.ask(step, self._reprice(step), LOOK_SECONDS)
         elif isinstance(step, Convert):
-            await self._convert(step)
+            await self._asking.ask(step, self._convert(step), LOOK_SECONDS)
         elif isinstance(step, CancelOrders):
-            await self._cancel(step)
+            await self._asking.ask(step, self._cancel(step), LOOK_SECONDS)
         elif isinstance(step, SquareOffExcess):
             await self._square_off_excess(step)
         else:
@@ -261,14 +257,14 @@ class ExitFollower:
         if self._pace.news("exit", self._pace.sends, self._price.refusal):
             self._tell_why(step)
         if self._pace.wait:
-            await self._wait(min(LOOK_SECONDS, self._pace.wait))
+            await self._asking.wait(min(LOOK_SECONDS, self._pace.wait))
             return  # what was read may be old by now
         live = self._attempts.live
         requests = await self._write_down(step, self.stop.side, "attempt", step.reason)
         if self._attempts.live - live or not self._holds(self._seen.current, step.quantity):
             return  # while the journal wrote, a late order or a smaller position turned up: decide again
         self._pace.sent()
-        await self._leave(requests)
+        await self._leave(step, requests)
 
     async def _write_down(self, step: Send | SquareOffExcess, side: Side, what: str, why: str) -> list[OrderRequest]:
         """The next attempt's orders, durable when this returns."""
@@ -278,11 +274,14 @@ class ExitFollower:
         await self._save(what, told, *requests)
         return requests
 
-    async def _leave(self, requests: list[OrderRequest]) -> None:
-        """One after the other, as long as what is left of them fits the position."""
+    async def _leave(self, step: Step, requests: list[OrderRequest]) -> None:
         side, self._kind = requests[0].side, requests[0].kind
         price = self._limit(side) if self._kind is OrderKind.LIMIT else None
         self._attempts.sent({Tag(one.tag or ""): one.quantity for one in requests}, side)
+        await self._asking.ask(step, self._each(requests, side, price))
+
+    async def _each(self, requests: list[OrderRequest], side: Side, price: Price | None) -> None:
+        """One after the other, as long as what is left of them fits the position."""
         for sent, request in enumerate(requests):
             fits = partial(self._fits, sum(one.quantity for one in requests[sent:]), side)
             line = self._line() if fits() else None
@@ -303,7 +302,6 @@ class ExitFollower:
             except AppError as error:
                 failure = error
             self.replied(ExitReply(Tag(order.tag or ""), number if failure is None else None, failure, 0, 0))
-        await self._wait(LOOK_SECONDS)
 
     def _holds(self, position: int | None, quantity: int, side: Side | None = None) -> bool:
         """What is this stop's of a position is large enough for so much (F4). `side`: of what takes it back."""
@@ -354,13 +352,11 @@ class ExitFollower:
             self._record.note(self.stop, "priced anew", f"order {order} at {in_rupees(price, self.stop.price_scale)}")
             with contextlib.suppress(Rejected):  # filled or cancelled meanwhile: the next look tells
                 await self._orders.modify(order, quantity=total, price=price, purpose=Purpose.REPRICE)
-        await self._wait(LOOK_SECONDS)
 
     async def _cancel(self, step: CancelOrders) -> None:
         self._record.note(self.stop, "cancelling", f"{', '.join(step.orders)}: {step.reason}")
         await asyncio.gather(*map(self._end, step.orders))  # one that is not answered keeps no other working
         self._attempts.acted_at = self._loop_time()
-        await self._wait(LOOK_SECONDS)
 
     async def _end(self, order: BrokerOrderId) -> None:
         with contextlib.suppress(Rejected):  # filled meanwhile: the next look tells
@@ -372,13 +368,13 @@ class ExitFollower:
             told = f"{self.instrument.symbol} was closed twice; the excess of {step.quantity} is being squared off."
             self._record.alarm(self.stop, told, "Check the position.")
         if self._pace.excess_wait:
-            await self._wait(min(LOOK_SECONDS, self._pace.excess_wait))
+            await self._asking.wait(min(LOOK_SECONDS, self._pace.excess_wait))
             return
         requests = await self._write_down(step, step.side, "excess", "it was closed twice")
         if not self._holds(self._seen.current, step.quantity, step.side):
             return  # while the journal wrote, somebody took it back: decide again
         self._pace.excess_sent(again=bool(self._attempts.refused or self._price.refusal))
-        await self._leave(requests)
+        await self._leave(step, requests)
 
     async def _close(self, step: Close) -> None:
         exits = self._attempts.exits

@@ -98,6 +98,8 @@ class FakeBroker(FakeTriggers):
         """The share of its requests that is used."""
         self.slow = 0.01
         """Seconds that an answer with positions is under way: it tells what was so when it left."""
+        self.vanishes = 0.0
+        """Seconds after which a change or a cancellation that never arrives is given up; 0: they arrive."""
         self.state: AccountState | None = None
         """Who hears order updates; None: the stream is down."""
 
@@ -175,6 +177,11 @@ class FakeBroker(FakeTriggers):
 
     # -- the session's side
 
+    async def _vanish(self) -> None:
+        if self.vanishes:
+            await asyncio.sleep(self.vanishes)
+            raise _lost()
+
     def _fail(self, method: str) -> Exception | None:
         """Raises what was scripted, or gives it back to be raised when the request has taken effect (`LostAfter`)."""
         scripted = self.failures.get(method)
@@ -241,6 +248,7 @@ class FakeBroker(FakeTriggers):
         trigger_price: Price | None = None,
     ) -> None:
         self.priced.append((order, price))
+        await self._vanish()
         lost = self._fail("modify")
         known = self.book.get(order)
         if known is not None:
@@ -288,6 +296,7 @@ class FakeBroker(FakeTriggers):
 
     async def cancel(self, order: BrokerOrderId) -> None:
         self.cancelled.append(order)
+        await self._vanish()
         lost = self._fail("cancel")
         self.finish(order, OrderStatus.CANCELLED)
         if lost is not None:

@@ -262,7 +262,7 @@ def test_a_last_price_of_another_day_does_not_take_the_exit_out_of_todays_circui
 
 def test_a_circuit_limit_that_nobody_names_is_approached() -> None:
     words = "The price is outside the circuit limits."
-    rig = fire_with(*[refusal(words)] * 4)
+    rig = fire_with(*[refusal(words) for _ in range(4)])
     assert [request.price for request in rig.exits] == [None, 98_840, 98_900, 98_900, 98_900]
 
 
@@ -696,6 +696,27 @@ def test_an_excess_goes_back_at_once_however_often_the_exit_was_refused() -> Non
         assert rig.broker.held[KEY] == 0, "turned round no longer than two seconds"
         await rig.ended(stop)
         assert [request.side for request in rig.broker.placed] == [*[Side.SELL] * 7, Side.BUY]
+
+    play(script)
+
+
+@pytest.mark.parametrize(("asked", "closed_at"), [("a new price", 3.5), ("its cancellation", 1.0)])
+def test_an_excess_goes_back_while_what_was_asked_of_the_exit_has_no_answer(asked: str, closed_at: float) -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        rig.broker.answers = ["open"]
+        rig.broker.vanishes = 7.0
+        rig.tick(98_900)
+        await asyncio.sleep(closed_at)
+        rig.broker.hold(KEY, 0)
+        await asyncio.sleep(1.5)
+        assert bool(rig.broker.priced) == (asked == "a new price")
+        assert bool(rig.broker.cancelled) == (asked == "its cancellation")
+        rig.broker.fill(next(reversed(rig.broker.book)))
+        await asyncio.sleep(1.8)
+        assert rig.broker.held[KEY] == 0, "turned round no longer than two seconds"
+        await rig.ended(stop)
+        assert [request.side for request in rig.broker.placed] == [Side.SELL, Side.BUY]
 
     play(script)
 

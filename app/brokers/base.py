@@ -318,6 +318,10 @@ class Feed(Protocol):
         """Stops are armed: reconnect every 2 s for ever instead of backing off to 60 s (E3)."""
         ...
 
+    def poll(self) -> bool:
+        """Reads what has come, before the loop reports it. False: of no use, nothing encrypted is connected."""
+        ...
+
     def marks(self, payload: bytes) -> Iterable[Mark]:
         """The marks of a frame again, for candles."""
         ...

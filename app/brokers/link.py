@@ -122,6 +122,13 @@ class Link:
         self._loop.add_writer(self._fd, self._writable)
         return False
 
+    def poll(self) -> bool:
+        """Reads what has come, before the loop reports it. False: of no use, the link is closed or not encrypted."""
+        if not self.open or not isinstance(self._sock, ssl.SSLSocket):
+            return False
+        self._readable()
+        return self.open
+
     def close(self) -> None:
         """Closes without a call of `on_closed`. A second call does nothing."""
         self.open = False

@@ -266,6 +266,10 @@ class NoFeed:
     def set_urgent(self, _urgent: bool) -> None:
         """Nothing to reconnect."""
 
+    def poll(self) -> bool:
+        """Nothing comes."""
+        return False
+
     def marks(self, payload: bytes) -> Iterable[Mark]:
         """No frame comes, so there is none to read."""
         self._no_frame(payload)

@@ -103,6 +103,10 @@ class Stream:
             self._link.close()
         self._end(cause)
 
+    def poll(self) -> bool:
+        """See `Link.poll`."""
+        return self._link is not None and self.ready and self._link.poll()
+
     def send_text(self, message: bytes) -> None:
         """Sends a message; nothing happens when the connection is gone."""
         if self.ready and self._protocol is not None:

@@ -152,6 +152,10 @@ class UpstoxFeed:
         self._price_dial.set_urgent(urgent)
         self._order_dial.set_urgent(urgent)
 
+    def poll(self) -> bool:
+        """See `Feed.poll`."""
+        return self._prices is not None and self._prices.poll()
+
     async def reconnect(self) -> None:
         """Drops a connection that has gone silent; the next dial follows at once."""
         if self._prices is not None:

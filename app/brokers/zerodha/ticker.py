@@ -74,6 +74,10 @@ class ZerodhaFeed:
         """Stops are armed: never back off (E3)."""
         self._redial.set_urgent(urgent)
 
+    def poll(self) -> bool:
+        """See `Feed.poll`."""
+        return self._connection is not None and self._connection.stream.poll()
+
     async def reconnect(self) -> None:
         """Drops a connection that has gone silent; the next dial follows at once."""
         if self._connection is not None:

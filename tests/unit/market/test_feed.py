@@ -36,6 +36,8 @@ class Wire:
         self.redials = 0
         self.stopped = False
         self.stands = True
+        self.encrypted = False
+        self.polled = 0
 
     def start(self) -> None:
         if self.stands:
@@ -46,6 +48,10 @@ class Wire:
 
     def subscribe(self, full: Iterable[int], quote: Iterable[int] = ()) -> None:
         self.subscribed = frozenset(full)
+
+    def poll(self) -> bool:
+        self.polled += 1
+        return self.encrypted
 
     def set_urgent(self, urgent: bool) -> None:
         self.urgent = urgent
@@ -290,6 +296,42 @@ def test_a_breach_in_the_next_frame_is_checked_before_a_full_frame_is_taken_apar
         ticks = [tick for event in scene.events if isinstance(event, TicksConflated) for tick in event.ticks]
         shown = {tick.instrument: tick.last_price for tick in ticks}
         assert shown == {InstrumentId("NSE:S3"): 90}
+
+    play(script)
+
+
+def test_while_stops_are_armed_and_prices_flow_the_guarding_connection_is_kept_warm() -> None:
+    async def script(scene: Scene) -> None:
+        scene.want("stops", 3)
+        scene.want("watchlist", *range(1_000, 5_000))
+        guard, other = scene.wires[:2]
+        guard.encrypted = other.encrypted = True
+
+        async def polled() -> bool:
+            before = guard.polled
+            await asyncio.sleep(0.1)
+            assert other.polled == 0
+            return 20 < guard.polled - before < 30
+
+        guard.price(3, 100)
+        assert not await polled()
+        scene.hub.set_urgent(True)
+        assert await polled()
+        guard.sink.disconnected(Unreachable("gone"))
+        await asyncio.sleep(0.01)
+        assert not await polled()
+        guard.sink.connected()
+        guard.price(3, 100)
+        assert await polled()
+        guard.encrypted = False
+        await asyncio.sleep(0.01)
+        assert not await polled(), "there is nothing to be read that would be slow"
+        guard.encrypted = True
+        scene.hub.set_urgent(True)
+        assert await polled()
+        scene.hub.set_urgent(False)
+        await asyncio.sleep(0.01)
+        assert not await polled()
 
     play(script)
 

@@ -9,6 +9,8 @@ from app.domain.order import Order
 
 FIRST_ATTEMPTS = 3
 """Attempts that follow each other at once; each later one waits, and raises an alarm."""
+FIRST_RETURNS = 8
+"""Refusals in a row of what was closed twice, after which it is asked for less and less often."""
 LATER_SECONDS = 2.0
 LATEST_SECONDS = 30.0
 """The wait doubles up to this: a broker that refuses all day must not use up the day's orders."""
@@ -74,7 +76,7 @@ class ExitPace:
     def excess_sent(self, *, again: bool) -> None:
         """What was closed twice goes back. `again`: the last try was refused."""
         self._refused = self._refused + 1 if again else 0
-        self._excess_not_before = self._now() + self._pause(self._refused)
+        self._excess_not_before = self._now() + self._pause(max(0, self._refused - FIRST_RETURNS))
 
     def _pause(self, later: int) -> float:
         """Seconds after try `later` of those that wait, counted from 0; none after the tries before them."""

@@ -660,9 +660,20 @@ def test_an_excess_that_is_refused_is_asked_for_in_another_kind_and_less_and_les
         await turned_round(rig)
         await asyncio.sleep(1_800)
         sides = [request.side for request in rig.broker.placed]
-        assert (sides.count(Side.SELL), 50 < sides.count(Side.BUY) < 70) == (1, True)
+        assert (sides.count(Side.SELL), 50 < sides.count(Side.BUY) < 80) == (1, True)
         kinds_back = kinds([request for request in rig.broker.placed if request.side is Side.BUY])
         assert kinds_back[:2] == [OrderKind.MARKET, OrderKind.LIMIT]
+
+    play(script)
+
+
+def test_an_excess_that_is_refused_a_few_times_is_back_seconds_after_the_last_refusal() -> None:
+    async def script(rig: Rig) -> None:
+        rig.broker.answers = [refusal("The exchange is busy.") for _ in range(6)]
+        stop = await turned_round(rig)
+        await asyncio.sleep(15)
+        assert rig.broker.held[KEY] == 0
+        await rig.ended(stop)
 
     play(script)
 

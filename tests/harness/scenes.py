@@ -68,7 +68,9 @@ def _of_strategy(stage: Stage, planned: Planned, strategy: Strategy) -> Iterator
         yield f"the strategy is still {strategy.state} ({strategy.note}); the exchange has {net} units"
     if net:
         yield f"the strategy is {strategy.state} ({strategy.note}) and {net} units are there"
-    bought = sum(o.filled for o in _orders_of(stage, planned.instrument) if stop_of_tag(o.tag or None) is None)
+    enters = "BUY" if planned.quantity > 0 else "SELL"
+    entries = [o for o in _orders_of(stage, planned.instrument) if o.side == enters]
+    bought = sum(o.filled for o in entries if stop_of_tag(o.tag or None) is None)
     late = stage.happened.get(Kind.LATE) and any(planned.instrument in words for words in _alarms(stage))
     if bought > abs(planned.quantity) and not late:  # an entry that was proven absent, and came all the same
         yield f"{bought} units were bought, {abs(planned.quantity)} were asked for"
@@ -98,8 +100,10 @@ def _why_it_left(stage: Stage, planned: Planned, strategy: Strategy) -> Iterator
             yield "it was exited by its stop before any price was at its level"
     by_time = strategy.state is StrategyState.SOLD and strategy.leaving is Leaving.TIME
     closed = stage.flattened or _halts(stage)  # its time came to an empty position
-    if by_time and exits and not closed and min(exits) < stage.begun + planned.sells - 0.05:
-        yield f"it was sold by time {stage.begun + planned.sells - min(exits):.2f} s too early"
+    # What an earlier run has sent had a reason of its own, which may have died with it.
+    latest = [left for left in exits if world.life_at(left) == world.life_at(max(exits))]
+    if by_time and latest and not closed and min(latest) < stage.begun + planned.sells - 0.05:
+        yield f"it was sold by time {stage.begun + planned.sells - min(latest):.2f} s too early"
     if strategy.leaving is Leaving.TRADER and not (stage.happened.get(Kind.STRATEGY_ENDED) or stage.flattened):
         yield "it says that the trader ended it; nobody did"
     if strategy.leaving is Leaving.PORTFOLIO and not _halts(stage):

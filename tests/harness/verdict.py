@@ -159,7 +159,7 @@ def _of_position(stage: Stage, guarded: Guarded) -> Iterator[str]:
             yield from _told_of_turn(stage, guarded, turned, trade)
             # An order that works at another terminal is never touched: what it sells on top goes back in its own time.
             since = max(t.at for t in trades if turned.at <= t.at < trade.at and (t is turned or _pushes(t, sign)))
-            if _of_ours(trades, turned.at, sign):
+            if _of_ours(trades, turned.at, sign) and _still_ours(trades, since, sign):
                 yield from _too_long(stage, since, trade.at, _book_takes(stage, guarded, since, trade.at))
             turned = None
     if turned is None:
@@ -183,6 +183,11 @@ def _of_ours(trades: list[Traded], turned: float, sign: int) -> bool:
     """Orders of this program were among those that closed the position before it was turned round; else there is
     nothing that it has to take back."""
     return any(trade.tag and _sign(trade) != sign for trade in trades if trade.at <= turned)
+
+
+def _still_ours(trades: list[Traded], since: float, sign: int) -> bool:
+    """This program has closed more than it has taken back by then: the rest is what others have sold."""
+    return sum(trade.quantity * -_sign(trade) * sign for trade in trades if trade.tag and trade.at <= since) > 0
 
 
 def _pushes(trade: Traded, sign: int) -> bool:

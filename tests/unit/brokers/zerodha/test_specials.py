@@ -132,8 +132,9 @@ def test_a_trigger_that_cannot_be_read_is_no_trigger(change: dict[str, Any]) -> 
 
 
 async def test_triggers_are_placed_changed_deleted_and_listed() -> None:
+    rows = json.loads(shared_data("kite", "gtt_get_orders.json").read_bytes())["data"]
+
     def script(seen: Seen) -> bytes:
-        rows = json.loads(shared_data("kite", "gtt_get_orders.json").read_bytes())["data"]
         if seen.method == "GET":
             return success(rows if seen.path == "/gtt/triggers" else rows[0])
         return success({"trigger_id": 9007199254740993})

@@ -448,8 +448,8 @@ class Workstation:
         return by_symbol(self.table("ctrl+5"))
 
     def trigger(self, symbol: str) -> float:
-        """Of the stop on a symbol."""
-        return price(self.stops()[symbol]["Trigger"])
+        """Of the stop on a symbol, once its row is written."""
+        return price(eventually(lambda: self.stops().get(symbol, {}).get("Trigger")))
 
     def drag_stop(self, start: tuple[int, int], by: int) -> None:
         """Drags a stop line up or down by so many pixels."""

@@ -107,6 +107,18 @@ async def profile_of(folder: Path, *, token: bool, armed: bool = True, broker: E
         await workspace.save(record)
 
 
+async def handed_back_late(held: Held, window: ProfileLock) -> None:
+    """The guard starts, is late, and the window takes its desk back."""
+    held.start()
+    try:
+        await asyncio.to_thread(held.until, "late")
+        await asyncio.to_thread(take_back, held.paths, window)
+    finally:
+        window.release()
+        await asyncio.to_thread(held.end)
+    assert held.until("handing back")
+
+
 @pytest.mark.expects_log("stops are not watched yet")
 async def test_the_window_gets_its_desk_back_while_the_broker_does_not_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -116,14 +128,7 @@ async def test_the_window_gets_its_desk_back_while_the_broker_does_not_answer(
     monkeypatch.setattr(guard, "WAY_SECONDS", 5.0)
     monkeypatch.setattr(beside, "HAND_BACK_SECONDS", 5.0)
     held, window = Held(tmp_path, monkeypatch), ProfileLock(ProfilePaths(tmp_path).lock)
-    held.start()
-    try:
-        await asyncio.to_thread(held.until, "late")
-        await asyncio.to_thread(take_back, held.paths, window)
-    finally:
-        window.release()
-        await asyncio.to_thread(held.end)
-    assert held.until("handing back")
+    await handed_back_late(held, window)
     assert held.shown == []  # nobody was told that stops are watched
 
 
@@ -144,14 +149,7 @@ async def test_a_broker_that_hangs_keeps_no_window_from_its_desk(
         url = f"http://127.0.0.1:{mute.getsockname()[1]}"
         await profile_of(tmp_path, token=True, broker=replace(NOBODY, api_url=url))
         held, window = Held(tmp_path, monkeypatch), ProfileLock(ProfilePaths(tmp_path).lock)
-        held.start()
-        try:
-            await asyncio.to_thread(held.until, "late")
-            await asyncio.to_thread(take_back, held.paths, window)
-        finally:
-            window.release()
-            await asyncio.to_thread(held.end)
-    assert held.until("handing back")
+        await handed_back_late(held, window)
 
 
 @pytest.mark.expects_log("stops are not watched yet")

@@ -25,6 +25,7 @@ from app.desk.desk import LocalDesk
 from app.desk.instrument_verbs import DirectInstruments, InstrumentCommands, RemoteInstruments
 from app.desk.remote import RemoteServer
 from app.desk.verbs import remote_verbs
+from app.desk.workspace import Workspace
 from app.domain.account import Endpoints
 from app.domain.ids import AccountId, InstrumentId
 from app.domain.instrument import Exchange, Instrument, InstrumentKind, Segment
@@ -243,10 +244,8 @@ async def test_a_list_that_lost_a_segment_is_confirmed_from_the_command_line(des
     assert not (await desk.instruments.lists())[0].awaits
 
 
-async def test_of_two_accounts_of_a_broker_none_begins_with_a_part_of_its_list(desk: LocalDesk) -> None:
-    """Both are taken up at once after a restart. A contract that is not known yet would be read under another name, so
-    as a position that is gone, and no exit could be prepared for it."""
-    workspace = desk._workspace
+def list_of_upstox(workspace: Workspace) -> list[Instrument]:
+    """A thousand shares, as the broker's list has them."""
     listed = [
         Instrument(
             InstrumentId(f"NSE:S{number}"), number << 8 | 1, Exchange.NSE, Segment.EQUITY, InstrumentKind.SHARE, "", 5,
@@ -255,6 +254,14 @@ async def test_of_two_accounts_of_a_broker_none_begins_with_a_part_of_its_list(d
         for number in range(1, 1001)
     ]  # fmt: skip
     workspace.master._tables["upstox"] = cast("InstrumentTable", listed)
+    return listed
+
+
+async def test_of_two_accounts_of_a_broker_none_begins_with_a_part_of_its_list(desk: LocalDesk) -> None:
+    """Both are taken up at once after a restart. A contract that is not known yet would be read under another name, so
+    as a position that is gone, and no exit could be prepared for it."""
+    workspace = desk._workspace
+    listed = list_of_upstox(workspace)
     directory = cast("UpstoxFactory", workspace.factory("upstox"))._real
     first = asyncio.create_task(workspace.teach("upstox"))
     await asyncio.sleep(0)
@@ -267,14 +274,7 @@ async def test_of_two_accounts_of_a_broker_none_begins_with_a_part_of_its_list(d
 async def test_what_was_learnt_in_part_is_learnt_again(desk: LocalDesk) -> None:
     """A login that was given up has not taught the list."""
     workspace = desk._workspace
-    listed = [
-        Instrument(
-            InstrumentId(f"NSE:S{number}"), number << 8 | 1, Exchange.NSE, Segment.EQUITY, InstrumentKind.SHARE, "", 5,
-            1, key=f"NSE_EQ|INE{number:06}01",
-        )
-        for number in range(1, 1001)
-    ]  # fmt: skip
-    workspace.master._tables["upstox"] = cast("InstrumentTable", listed)
+    listed = list_of_upstox(workspace)
     directory = cast("UpstoxFactory", workspace.factory("upstox"))._real
     first = asyncio.create_task(workspace.teach("upstox"))
     await asyncio.sleep(0)

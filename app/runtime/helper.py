@@ -33,6 +33,9 @@ SLICE = 32 * 1024
 TOGETHER = 4 * SLICE
 """Bytes of small pieces that cross in one call, which costs the loop 0.2 ms whatever it carries."""
 
+NICENESS = 10
+"""Of the worker, where systems know it: behind what anybody waits for."""
+
 log = logging.getLogger(__name__)
 
 
@@ -217,7 +220,7 @@ def _settle_in() -> None:
     """Runs first in the worker: leave Ctrl-C to the parent, step back in priority, and die with the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(os, "nice"):
-        os.nice(10)
+        os.nice(max(0, NICENESS - os.nice(0)))  # whatever our own is: it is inherited
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_die_with, args=(parent,), name="parent watch", daemon=True).start()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from app.runtime.memory import small_pages
 from app.runtime.priority import raise_own_thread, settle_own_thread
 
 T = TypeVar("T")
@@ -113,6 +114,7 @@ class LoopThread:
 
     def _run(self) -> None:
         raise_own_thread()
+        small_pages()
         loop = new_event_loop()
         asyncio.set_event_loop(loop)
         self._loop = loop

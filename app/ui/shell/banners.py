@@ -174,6 +174,11 @@ class _Toast(QFrame):
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self.over)
+        self.appear = QTimer(self)
+        """Shows it in the next turn. Qt asks the X server where the mouse is and waits; from a call of ours it would do
+        so with the interpreter lock, for up to 10 ms, and a toast tells of an exit that may not be the last."""
+        self.appear.setSingleShot(True)
+        self.appear.timeout.connect(self.show)
         self.hide()
 
     def tell(self, entry: Entry, width: int) -> None:
@@ -191,10 +196,12 @@ class _Toast(QFrame):
             inside.invalidate()
             self.setFixedHeight(inside.totalHeightForWidth(width))
         self._timer.start(_INFO_MS if notice.level is Level.INFO else _WARNING_MS)
+        self.appear.start()
 
     def put_away(self) -> None:
         """Until it is told the next."""
         self._timer.stop()
+        self.appear.stop()
         self.entry = None
         self.hide()
 
@@ -225,9 +232,7 @@ class Toasts(QWidget):
         self._shown.append(toast)
         self._layout.addWidget(toast)
         toast.tell(entry, self.width())
-        toast.show()
         self._place()
-        self.show()
         self.raise_()
 
     def clear(self) -> None:
@@ -239,6 +244,7 @@ class Toasts(QWidget):
     def _make(self) -> _Toast:
         toast = _Toast()
         toast.over.connect(lambda: self._remove(toast))
+        toast.appear.timeout.connect(self.show)
         return toast
 
     def _remove(self, toast: _Toast) -> None:

@@ -1081,6 +1081,7 @@ def test_short_messages_use_the_same_few_frames_again(stage: Stage, window: Main
         words = "long words that go on " * (number % 4)
         notice = Noticed(Level.INFO, f"News {number}", words, "", None, f"key {number % 5}")
         toasts.add(Entry(number, notice, market.NOW))
+    stage.until(toasts.isVisible)
     shown = [frame for frame in toasts.findChildren(QFrame, "toast") if frame.isVisibleTo(toasts)]
     assert len(shown) == 3
     assert len(set(toasts.findChildren(QFrame, "toast")) - known) <= 3

@@ -300,7 +300,7 @@ class AccountDesk:
             f for f in self.books.fills if (f.instrument, f.product) == (position.key.instrument, position.key.product)
         ]
         day, plan = ist_date(self.clock.now()).isoformat(), self.account.partition("-")[0]
-        return Outcome(position, instrument, fills, self._trading.charges, plan, day)
+        return Outcome(position, instrument, fills, self._trading.charges.table, plan, day)
 
     def last_price(self, instrument: InstrumentId) -> Price | None:
         """From the account's own feed; None before its first tick."""

@@ -8,12 +8,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
+from collections.abc import Awaitable, Callable
 
-from app.analytics.charge_table import ChargesUnknown, ChargeTable
-from app.analytics.contract_sizes import Sizer, told_by
-from app.desk.outcome import charges_of
+from app.analytics.charge_table import ChargesUnknown
+from app.analytics.contract_sizes import told_by
+from app.desk.day_charges import DayCharges
 from app.domain.calendar import ist_date
 from app.domain.errors import AppError, SessionExpired
 from app.domain.events import Event, FundsChanged, GttTold, HoldingsChanged, Level, Noticed
@@ -42,15 +41,13 @@ HOLDINGS_SECONDS = 2.0
 """From the first news of holdings to their reading: a sale in many fills tells of its holding with each."""
 READ_AGAIN_SECONDS = (1.0, 2.0, 4.0)
 """After a fill whose positions could not be read; the next reconciliation may be half a minute away."""
-FEW = 20
-"""Fills whose charges are worked out at once, in 0.3 ms; of ten thousand they would hold up a stop for 0.1 s."""
 
 
 class AccountBooks:
     """One account's. Reads by the session of its `AccountState`."""
 
     def __init__(
-        self, state: AccountState, charges: ChargeTable, publish: Callable[[Event], None], tasks: Tasks
+        self, state: AccountState, charges: DayCharges, publish: Callable[[Event], None], tasks: Tasks
     ) -> None:
         self._state = state
         self._charges = charges
@@ -180,18 +177,9 @@ class AccountBooks:
             plan, today = self._state.account.partition("-")[0], ist_date(self._state.clock.now()).isoformat()
             reading = self._state.reading
             told = told_by(() if reading is None else reading.positions.values())
-            work = partial(_charged, self.fills, Sizer(self._charges.sizes, told), self._charges, plan, today)
-            self.charges_today = work() if len(self.fills) <= FEW else await asyncio.to_thread(work)
+            self.charges_today = await self._charges.of(self.fills, told, plan, today)
         except ChargesUnknown as failure:
             log.info("charges of %s: %s", self._state.account, failure.cause)
-
-
-def _charged(fills: Sequence[Fill], sizer: Sizer, table: ChargeTable, plan: str, today: str) -> Paise:
-    """Raises ChargesUnknown."""
-    sized, unsized = sizer.split(fills)
-    for name in {fill.instrument for fill in unsized}:
-        log.info("charges of %s are left out: how much a lot of it holds is not known", name)
-    return charges_of(sized, table, plan, today)
 
 
 async def _no_triggers() -> None:

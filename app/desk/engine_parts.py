@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from app.analytics.charge_table import ChargeTable
+from app.desk.day_charges import DayCharges
 from app.domain.broker import BrokerInfo
 from app.domain.calendar import Calendar
 from app.domain.events import Event
@@ -50,7 +50,7 @@ class Trading:
     journal: EngineJournal
     rules: ExitRules
     calendar: Calendar
-    charges: ChargeTable
+    charges: DayCharges
     instrument: Callable[[InstrumentId], Instrument | None]
     ends_in_auction: Callable[[Instrument], bool]
     info: Callable[[AccountId], BrokerInfo]

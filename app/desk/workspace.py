@@ -14,6 +14,7 @@ from app.analytics.charge_table import ChargeTable
 from app.brokers.base import BrokerFactory, ReadSession
 from app.brokers.quote_providers import Providers
 from app.desk.account import AccountDesk
+from app.desk.day_charges import DayCharges
 from app.desk.engine_parts import Trading
 from app.desk.readers import Readers
 from app.domain.broker import BrokerInfo, BrokerListing, ProviderProblem
@@ -111,6 +112,7 @@ class Workspace:
         self.calendar = calendar
         self.publish = publish
         self.tasks = tasks
+        self._helper = helper
         self.master = InstrumentMaster(helper)
         self.underlyings = Underlyings.parse(
             resource("rules", "underlyings.csv").read_text(encoding="utf-8"), self.master.search
@@ -180,7 +182,7 @@ class Workspace:
             journal=self.journal,
             rules=self.rules,
             calendar=self.calendar,
-            charges=self.charges,
+            charges=DayCharges(self.charges, self._helper),
             instrument=instrument,
             ends_in_auction=self.master.ends_in_auction,
             info=lambda account: self.factory(account.partition("-")[0]).info,

@@ -12,6 +12,7 @@ from sqlalchemy import select
 from app.analytics.charge_table import ChargeTable
 from app.brokers.base import Session
 from app.desk.account import AccountDesk
+from app.desk.day_charges import DayCharges
 from app.desk.engine_parts import Trading
 from app.desk.flatten import FlattenDesk
 from app.desk.flatten_messages import FlattenChoice, FlattenReport
@@ -155,7 +156,7 @@ class Station:
             journal=self.journal,
             rules=RULES,
             calendar=CALENDAR,
-            charges=CHARGES,
+            charges=DayCharges(CHARGES),
             instrument=self.instruments.get,
             ends_in_auction=lambda _: False,
             info=lambda _: self._wire.info,

@@ -130,7 +130,7 @@ def precedence(engine: Precedence) -> Finding:
         Precedence.REAL_TIME: "before every other program (real time)",
         Precedence.RAISED: "before ordinary programs",
         Precedence.ORDINARY: "among all others: on a busy machine an exit may leave some milliseconds later. On Linux"
-        " a line `USER - rtprio 1` in /etc/security/limits.conf lets it go first",
+        " the lines `USER - rtprio 1` and `USER - nice -10` in /etc/security/limits.conf let it go first",
     }
     return fine("engine's place", words[engine])
 

@@ -301,17 +301,18 @@ class Workstation:
         self._await(lambda: symbol in [r["Instrument"] for r in self.table("ctrl+1")])
 
     def chart_of(self, symbol: str) -> None:
-        """Puts the chart on a position: its row is selected by keys."""
+        """Puts the chart on a position: its row is selected by keys, from the top again where rows move meanwhile."""
         self.front()
         self.screen.key("ctrl+3")
         self.screen.key("Down")  # one row is selected from here on, not all
-        for _ in range(20):
-            self.screen.key("Up")
-        for _ in range(20):
-            if [row["Instrument"] for row in self.selected()] == [symbol]:
-                self.screen.key("Return")
-                return
-            self.screen.key("Down")
+        for _ in range(3):
+            for _ in range(20):
+                self.screen.key("Up")
+            for _ in range(20):
+                if [row["Instrument"] for row in self.selected()] == [symbol]:
+                    self.screen.key("Return")
+                    return
+                self.screen.key("Down")
         raise AssertionError(f"{symbol} is not among the positions: {self.positions()}")
 
     def log_in(self, user_id: str, password: str, totp_secret: str) -> None:

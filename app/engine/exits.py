@@ -68,7 +68,7 @@ class ExitFollower:
         line: Callable[[], ExitLine | None],
         last_price: Callable[[], Price | None],
         changed: Callable[[Stop], None],
-        own: Callable[[Stop, int, int], int],
+        own: Callable[[Stop, int, int], int | None],
         trades: Callable[[InstrumentId], bool],
         *,
         cleanup: bool = False,
@@ -176,7 +176,8 @@ class ExitFollower:
         position, closed = self._seen.current, self._attempts.closed
         if position is None:
             return None
-        mine = self._own(self.stop, position, closed)
+        if (mine := self._own(self.stop, position, closed)) is None:
+            return 0 if self._attempts.live else None  # what is out is taken back by both: it would be sold twice
         sold = closed + self._attempts.elsewhere >= self.stop.quantity
         moves = self.stop.key.product in DELIVERED and not (sold or self._trades())
         return None if moves and mine * -self.stop.side.sign <= 0 else mine

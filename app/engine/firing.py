@@ -77,7 +77,7 @@ class Firing:
         self._tasks = tasks
         self._followers: dict[StopId, ExitFollower] = {}
         self.watching: Watching | None = None
-        self.own: Callable[[Stop, int, int], int] = _whole
+        self.own: Callable[[Stop, int, int], int | None] = _whole
         """(stop, signed position, units its orders closed) -> what of it is the stop's to close."""
         self.trades: Callable[[InstrumentId], bool] = _always
         """Whether an instrument trades continuously now."""

@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
+from itertools import dropwhile
 from typing import Any
 
 from app.domain.calendar import ist_date
@@ -96,17 +97,16 @@ class Shares:
     def others(self, stop: Stop) -> int:
         """Units of the position that belong to other stops, those on their way out included."""
         return sum(
-            other.quantity if other.state in _WAITS else self._outstanding(other)
-            for other in self._of(stop.key)
-            if other.id != stop.id and other.side is stop.side
+            self._claim(other) for other in self._of(stop.key) if other.id != stop.id and other.side is stop.side
         )
+
+    def _claim(self, stop: Stop) -> int:
+        return stop.quantity if stop.state in _WAITS else self._outstanding(stop)
 
     def free(self, key: PositionKey, held: int, *, yielding: bool = False) -> int:
         """Units that no stop owns. `yielding`: a stop that takes what the others leave gives way."""
         owned = sum(
-            s.quantity if s.state in _WAITS else self._outstanding(s)
-            for s in self._of(key)
-            if not (yielding and s.plan.quantity is None and s.state in _WAITS)
+            self._claim(s) for s in self._of(key) if not (yielding and s.plan.quantity is None and s.state in _WAITS)
         )
         return max(0, abs(held) - owned)
 
@@ -131,9 +131,10 @@ class Shares:
         own = split(left, [s.plan.quantity for s in waiting])
         return next((units for s, units in zip(waiting, own, strict=True) if s.id == stop.id), 0)
 
-    def own(self, stop: Stop, position: int, filled: int) -> int:
+    def own(self, stop: Stop, position: int, filled: int) -> int | None:
         """Of a signed position, what is a fired stop's to close. Turned round, what its exits may have turned, less
-        what an older exit takes back already.
+        what an older exit takes back already. None: a younger exit claims all of it too, and nothing is left to both.
+        The younger gives way; until it has, nothing is sent twice, and the older is not over.
 
         `filled`: units that its exits have closed. Of a stop with a quantity of its own what they closed beyond that
         was others', and goes back. A row of delivery that is short was sold out of a holding: unless it is certain what
@@ -146,9 +147,11 @@ class Shares:
             return min(-held, excess) * stop.side.sign
         if held <= 0:
             return max(0, -held - self._turned_before(stop)) * stop.side.sign
-        mine = max(0, held - self.others(stop))
+        mine, left = max(0, held - self.others(stop)), max(0, stop.quantity - filled)
         if stop.plan.quantity is not None:
-            mine = min(mine, max(0, stop.quantity - filled))
+            mine = min(mine, left)
+        if not mine and left and held > self.others(stop) - self._claimed_after(stop):
+            return None
         return mine * -stop.side.sign
 
     def _is_short(self, key: PositionKey) -> bool:
@@ -166,6 +169,11 @@ class Shares:
         return sum(
             order.filled_quantity * (1 if order.side is stop.side else -1) for order in self._state.orders.of(stop.id)
         )
+
+    def _claimed_after(self, stop: Stop) -> int:
+        """Units that younger exits of the position claim."""
+        rest = list(dropwhile(lambda one: one.id != stop.id, self._of(stop.key)))[1:]
+        return sum(self._outstanding(one) for one in rest if one.side is stop.side and one.state not in _WAITS)
 
     def _turned_before(self, stop: Stop) -> int:
         """Units that older exits of the position, still followed, would take back."""

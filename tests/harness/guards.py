@@ -257,7 +257,7 @@ def excess_of_a_share(patches: ExitStack) -> None:
     """what the exits of a stop sold beyond its share of the position is left as it is"""
     own = shares.Shares.own
 
-    def careless(self: shares.Shares, stop: Any, position: int, filled: int) -> int:
+    def careless(self: shares.Shares, stop: Any, position: int, filled: int) -> int | None:
         return own(self, stop, position, min(filled, stop.quantity))
 
     patches.enter_context(mock.patch.object(shares.Shares, "own", careless))

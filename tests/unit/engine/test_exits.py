@@ -806,6 +806,26 @@ def test_an_excess_of_two_exits_of_one_position_goes_back_once() -> None:
     assert [r.quantity for r in rig.broker.placed if r.side is Side.BUY] == [40]
 
 
+@pytest.mark.parametrize("left", [1, 40, 60, 99])
+def test_two_exits_that_claim_more_than_is_left_leave_nothing_behind(left: int) -> None:
+    """Each gives way to the other: the younger ends, the older closes what is there."""
+
+    async def script(rig: Rig) -> None:
+        first = await rig.guard()
+        await rig.engine.change(first.id, StopPlan(99_000, quantity=60))
+        second = await rig.engine.arm(KEY, StopPlan(99_000, quantity=40))
+        rig.broker.answers = ["open", "open"]
+        rig.tick(98_900)
+        await settle()
+        rig.broker.hold(KEY, left)  # the others were sold by hand
+        await rig.ended(first)
+        await rig.ended(second)
+        assert rig.broker.held[KEY] == 0
+
+    rig = play(script)
+    assert [r for r in rig.broker.placed if r.side is Side.BUY] == []
+
+
 def test_an_excess_order_without_an_answer_is_looked_up_and_not_sent_twice() -> None:
     async def script(rig: Rig) -> None:
         stop = await rig.guard()

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from app.domain.errors import Denied
-from app.domain.events import DayStopChanged, Level, Noticed, StopChanged, StopFired
+from app.domain.events import DayStopChanged, Level, Noticed, StopChanged, StopFired, StrategyChanged
 from app.domain.flight import Flight, FlightStep
 from app.domain.ids import StopId
 from app.domain.stop import FiredBy, Stop, StopState, is_backstop, stop_of_tag
@@ -100,8 +100,8 @@ def _why_it_left(stage: Stage, planned: Planned, strategy: Strategy) -> Iterator
             yield "it was exited by its stop before any price was at its level"
     by_time = strategy.state is StrategyState.SOLD and strategy.leaving is Leaving.TIME
     closed = stage.flattened or _halts(stage)  # its time came to an empty position
-    # What an earlier run has sent had a reason of its own, which may have died with it.
-    latest = [left for left in exits if world.life_at(left) == world.life_at(max(exits))]
+    # What left in a life before had a reason of its own, which may have died with that life.
+    latest = [left for left in exits if world.life_at(left) >= _timed_in(stage, strategy)]
     if by_time and latest and not closed and min(latest) < stage.begun + planned.sells - 0.05:
         yield f"it was sold by time {stage.begun + planned.sells - min(latest):.2f} s too early"
     if strategy.leaving is Leaving.TRADER and not (stage.happened.get(Kind.STRATEGY_ENDED) or stage.flattened):
@@ -120,6 +120,17 @@ def _why_it_left(stage: Stage, planned: Planned, strategy: Strategy) -> Iterator
         until = stage.begun + planned.sells - 0.1
         if stage.fair(armed, until) >= HEARD_WITHIN and not _restated(stage, planned):
             yield f"its stop was reached {until - armed:.1f} s before its sell time, and it was sold by time"
+
+
+def _timed_in(stage: Stage, strategy: Strategy) -> int:
+    """The life of the workstation in which it first said that its time had come."""
+    return min(
+        heard.station
+        for heard in stage.world.events(StrategyChanged)
+        if isinstance(heard.event, StrategyChanged)
+        and heard.event.strategy.id == strategy.id
+        and heard.event.strategy.leaving is Leaving.TIME
+    )
 
 
 def _entered_at(stage: Stage, planned: Planned) -> list[float]:

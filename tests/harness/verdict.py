@@ -439,5 +439,9 @@ def _debts_unsaid(stage: Stage) -> Iterator[str]:
             # What waits its turn at a busy disk may find space again when it comes.
             waits = any(since <= heard.at <= until + 2.5 for since, until in stage.slow)
             written = begin < heard.at < end - 0.1 and not waits and not stage.died_within(heard.at, 0.5)
-            if written and not _called(stage, "journal cannot be written", heard.at):
+            if not written or not isinstance(heard.event, StopFired):
+                continue
+            # Called once for each stop; one that waits for a connection has fired before its exit is written.
+            about = f"{heard.event.stop.key.instrument} The journal cannot be written"
+            if not _called(stage, about, begin):
                 yield "a stop fired while the disk was full, and nobody was called"

@@ -113,7 +113,8 @@ class LateOrders:
         ]
 
     def _clean_up(self, stop: Stop, why: str, *, cleanup: bool = True) -> None:
-        reopened = replace(stop, state=StopState.EXITING, note=why)
+        again = stop.closed_at if cleanup else None  # a close that is on record: it owns nothing any more
+        reopened = replace(stop, state=StopState.EXITING, closed_at=again, note=why)
         self._changed(reopened)
         self._record.begin_keeping(reopened, "reopened", why)  # a crash before it is taken back must not forget it
         self._firing.follow(reopened, cleanup=cleanup)

@@ -147,10 +147,10 @@ class Shares:
             return min(-held, excess) * stop.side.sign
         if held <= 0:
             return max(0, -held - self._turned_before(stop)) * stop.side.sign
-        mine, left = max(0, held - self.others(stop)), max(0, stop.quantity - filled)
+        mine = max(0, held - self.others(stop))
         if stop.plan.quantity is not None:
-            mine = min(mine, left)
-        if not mine and left and held > self.others(stop) - self._claimed_after(stop):
+            mine = min(mine, max(0, stop.quantity - filled))
+        if not mine and self._outstanding(stop) and held > self.others(stop) - self._claimed_after(stop):
             return None
         return mine * -stop.side.sign
 
@@ -162,7 +162,8 @@ class Shares:
         return [stop for stop in self._stops.of(key) if not stop.state.is_final]
 
     def _outstanding(self, stop: Stop) -> int:
-        return max(0, stop.quantity - self._closed(stop))
+        """What its exit has yet to close. One that has ended before only takes back what came late."""
+        return 0 if stop.closed_at is not None else max(0, stop.quantity - self._closed(stop))
 
     def _closed(self, stop: Stop) -> int:
         """Units that its orders have filled, less what was squared off again."""

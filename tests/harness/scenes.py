@@ -101,8 +101,8 @@ def _why_it_left(stage: Stage, planned: Planned, strategy: Strategy) -> Iterator
     by_time = strategy.state is StrategyState.SOLD and strategy.leaving is Leaving.TIME
     closed = stage.flattened or _halts(stage)  # its time came to an empty position
     # What left in a life before had a reason of its own, which may have died with that life.
-    latest = [left for left in exits if world.life_at(left) >= _timed_in(stage, strategy)]
-    if by_time and latest and not closed and min(latest) < stage.begun + planned.sells - 0.05:
+    latest = [left for left in exits if world.life_at(left) >= _timed_in(stage, strategy)] if by_time else []
+    if latest and not closed and min(latest) < stage.begun + planned.sells - 0.05:
         yield f"it was sold by time {stage.begun + planned.sells - min(latest):.2f} s too early"
     if strategy.leaving is Leaving.TRADER and not (stage.happened.get(Kind.STRATEGY_ENDED) or stage.flattened):
         yield "it says that the trader ended it; nobody did"

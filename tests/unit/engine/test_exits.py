@@ -826,6 +826,37 @@ def test_two_exits_that_claim_more_than_is_left_leave_nothing_behind(left: int) 
     assert [r for r in rig.broker.placed if r.side is Side.BUY] == []
 
 
+def test_a_stop_that_looks_at_a_late_order_takes_nothing_from_the_exit_of_another() -> None:
+    async def script(rig: Rig) -> None:
+        first = await rig.guard()
+        await rig.engine.change(first.id, StopPlan(99_000, quantity=60))
+        second = await rig.engine.arm(KEY, StopPlan(98_000, quantity=40))
+        late, sale = (rig.broker.accept(_by_phone(units)).broker_order_id for units in (10, 60))
+        rig.broker.answers = ["open", "open"]
+        rig.tick(98_900)
+        await asyncio.sleep(1)
+        rig.broker.fill(sale)
+        closed = await rig.ended(first)
+        assert closed.note == "position was closed by another order"
+        rig.tick(97_900)
+        await settle()
+        rig.broker.hold(KEY, 50)  # the trader has bought
+        rig.broker.fill(late)
+        await asyncio.sleep(2.5)
+        assert rig.of(first).state is StopState.CLOSED
+        assert rig.journal.told.count("reopened") == 1
+        assert rig.broker.cancelled == [closed.exit_order]
+        rig.broker.fill(rig.of(second).exit_order or BrokerOrderId(""))
+        await rig.ended(second)
+        assert rig.broker.held[KEY] == 0
+
+    play(script)
+
+
+def _by_phone(units: int) -> OrderRequest:
+    return OrderRequest(ACCOUNT, INFY.id, Side.SELL, units, KEY.product, OrderKind.LIMIT, tag=None)
+
+
 def test_an_excess_order_without_an_answer_is_looked_up_and_not_sent_twice() -> None:
     async def script(rig: Rig) -> None:
         stop = await rig.guard()

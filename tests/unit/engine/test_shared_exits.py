@@ -1,5 +1,5 @@
-"""Several stops of one position that leave at once while its units are sold elsewhere: nothing is left without a stop,
-and nothing stays turned round. Scenes at random, on a loop whose clock jumps."""
+"""Several stops of one position that leave at once while its units are sold elsewhere and the program is killed: no unit
+is left without a stop, and nothing stays turned round. Scenes at random, on a loop whose clock jumps."""
 
 from __future__ import annotations
 
@@ -43,8 +43,12 @@ async def _scene(chance: Random) -> tuple[int, int, list[Stop]]:
     rig.tick(chance.choice([98_950, 98_850, 98_300]))
     await settle()
     for _ in range(chance.randint(0, 6)):
+        if chance.random() < 0.1:
+            rig = await _killed(rig, chance)
         _something(rig, chance)
         await asyncio.sleep(chance.choice([0, 0.005, 0.05, 0.3, 1.1, 4]))
+        if chance.random() < 0.2:
+            rig.tick(chance.choice([98_850, 98_300]))
     for turn in range(4 * LOOKS):
         await asyncio.sleep(0.5)
         if turn % LOOKS == 7:
@@ -65,6 +69,18 @@ async def _armed(rig: Rig, chance: Random) -> list[Stop]:
         stops.append(await rig.engine.arm(KEY, StopPlan(99_000 - chance.choice([0, 0, 100, 500]), quantity=units)))
         left -= stops[-1].quantity
     return stops
+
+
+async def _killed(rig: Rig, chance: Random) -> Rig:
+    """Another engine on the same journal and the same broker."""
+    await rig.tasks.stop()
+    again = Rig(broker=rig.broker, journal=rig.journal)
+    again.broker.state = again.state if chance.random() < 0.7 else None
+    for stop in rig.journal.stops.values():
+        again.engine.adopt(stop)
+    await asyncio.sleep(chance.choice([0, 1, 5]))
+    await again.recover()
+    return again
 
 
 def _something(rig: Rig, chance: Random) -> None:

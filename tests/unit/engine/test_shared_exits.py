@@ -1,5 +1,5 @@
-"""Several stops of one position that leave at once while its units are sold elsewhere and the program is killed: no unit
-is left without a stop, and nothing stays turned round. Scenes at random, on a loop whose clock jumps."""
+"""Several stops of one position that leave at once while its units are sold elsewhere and the program is killed: no
+unit is left without a stop, and nothing stays turned round. Scenes at random, on a loop whose clock jumps."""
 
 from __future__ import annotations
 

@@ -105,14 +105,16 @@ class Shares:
 
     def free(self, key: PositionKey, held: int, *, yielding: bool = False) -> int:
         """Units that no stop owns. `yielding`: a stop that takes what the others leave gives way."""
-        owned = sum(
-            self._claim(s) for s in self._of(key) if not (yielding and s.plan.quantity is None and s.state in _WAITS)
-        )
-        return max(0, abs(held) - owned)
+        owners = (s for s in self._of(key) if not (yielding and s.plan.quantity is None and s.state in _WAITS))
+        return max(0, abs(held) - sum(map(self._claim, owners)))
 
     def leaving(self, key: PositionKey) -> int:
         """Units whose exit is not over, whatever it has filled: the positions may have been read before that."""
         return sum(s.quantity for s in self._of(key) if s.state not in _WAITS or self._is_leaving(s))
+
+    def spare(self, key: PositionKey, held: int) -> int:
+        """Units that no stop owns, whatever exits have filled: the positions may have been read before that."""
+        return min(self.free(key, held), abs(held) - sum(max(s.quantity, self._closed(s)) for s in self._of(key)))
 
     def settling(self, key: PositionKey) -> int:
         """Units that exits have closed so lately that the positions may still have them."""

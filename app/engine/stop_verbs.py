@@ -175,7 +175,7 @@ class StopVerbs:
         position, instrument = self._guardable(key)
         last = self._last_price(instrument.id) or position.last_price
         leaving = self._shares.leaving(key)
-        free = min(self._shares.free(key, position.quantity), abs(position.quantity) - leaving)
+        free = self._shares.spare(key, position.quantity)
         owners = self._stops_on(key)
         if self._has_holding(position):
             # The day's units leave, by a share of their own, and no stop of the holding fires.

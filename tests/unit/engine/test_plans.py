@@ -800,6 +800,27 @@ def _sale(quantity: int) -> OrderRequest:
 # -- leaving now, changing ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("grown", [0, 30])
+def test_closing_it_while_the_positions_still_show_what_one_stop_has_sold_sells_the_rest_once(grown: int) -> None:
+    async def script(rig: Rig) -> None:
+        first = await armed(rig, StopPlan(99_000, quantity=60))
+        rest = await rig.engine.arm(KEY, StopPlan(98_000, quantity=40))
+        rig.broker.hold(KEY, 100 + grown)
+        await rig.state.read_positions()
+        rig.tick(98_900)
+        await settle()
+        assert rig.broker.held[KEY] == 40 + grown
+        left = await rig.engine.leave(KEY, FiredBy.TRADER)
+        assert sum(stop.quantity for stop in left) == 40 + grown
+        await rig.ended(first)
+        await rig.ended(rest)
+        await asyncio.sleep(30)
+        assert rig.broker.held[KEY] == 0
+
+    rig = play(script)
+    assert [request for request in rig.broker.placed if request.side is Side.BUY] == []
+
+
 def test_leaving_now_closes_what_stops_own_and_what_none_does_once() -> None:
     async def script(rig: Rig) -> None:
         await armed(rig, StopPlan(99_000, quantity=60))

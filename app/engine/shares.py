@@ -1,19 +1,16 @@
-"""How many units each stop of a position owns, and how that follows the position (F4). The rule is pure; here is what
-keeps it, on every reading of the positions and on every fill.
+"""How what each stop of a position owns (`claims`) follows the position (F4): on every reading of the positions and on
+every fill.
 
-A stop with a quantity of its own keeps it as long as the position has the units; where the position is smaller than all
-of them together, the youngest gives way first. The stop without a quantity owns what the others leave. A stop may grow
-again up to its quantity, but not while an exit of the same position is under way: fills and positions are told apart,
-and the moment between them is no reason to sell more. Loop thread only.
+A stop may grow again up to its quantity, but not while an exit of the same position is under way: fills and positions
+are told apart, and the moment between them is no reason to sell more. Loop thread only.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from itertools import dropwhile
 from typing import Any
 
 from app.domain.calendar import ist_date
@@ -24,28 +21,13 @@ from app.domain.order import Order, Side
 from app.domain.portfolio import PositionKey
 from app.domain.stop import Stop, StopState, stop_of_tag
 from app.engine.account import AccountState, PositionReading
+from app.engine.claims import WAITS, Claims, split
 from app.engine.delivery import DELIVERED
 from app.engine.exit_plan import LOOKUP_SPACING, SETTLED_SECONDS
 from app.engine.grouped import Grouped
 from app.engine.record import StopRecord
 from app.engine.watching import Watching
 from app.runtime.loop import Tasks
-
-_WAITS = (StopState.ARMING, StopState.ARMED, StopState.SUSPENDED)
-
-
-def split(held: int, asked: Sequence[int | None]) -> list[int]:
-    """The units of each stop, oldest first, of a position of `held` units."""
-    left = max(0, held)
-    own = []
-    for quantity in asked:
-        units = 0 if quantity is None else min(quantity, left)
-        own.append(units)
-        left -= units
-    for place, quantity in enumerate(asked):
-        if quantity is None:
-            own[place], left = left, 0
-    return own
 
 
 class Shares:
@@ -56,6 +38,7 @@ class Shares:
         state: AccountState,
         record: StopRecord,
         stops: Grouped[StopId, Stop, PositionKey],
+        claims: Claims,
         watching: Watching,
         known: Callable[[InstrumentId], Instrument],
         changed: Callable[[Stop], None],
@@ -67,6 +50,7 @@ class Shares:
         self._state = state
         self._record = record
         self._stops = stops
+        self._claims = claims
         self._watching = watching
         self._known = known
         self._changed = changed
@@ -92,102 +76,6 @@ class Shares:
         state.on_positions.append(self._on_positions)
         state.on_order.append(self._on_order)
 
-    # -- what is free ------------------------------------------------------------------------------------------------
-
-    def others(self, stop: Stop) -> int:
-        """Units of the position that belong to other stops, those on their way out included."""
-        return sum(
-            self._claim(other) for other in self._of(stop.key) if other.id != stop.id and other.side is stop.side
-        )
-
-    def _claim(self, stop: Stop) -> int:
-        return stop.quantity if stop.state in _WAITS else self._outstanding(stop)
-
-    def free(self, key: PositionKey, held: int, *, yielding: bool = False) -> int:
-        """Units that no stop owns. `yielding`: a stop that takes what the others leave gives way."""
-        owners = (s for s in self._of(key) if not (yielding and s.plan.quantity is None and s.state in _WAITS))
-        return max(0, abs(held) - sum(map(self._claim, owners)))
-
-    def leaving(self, key: PositionKey) -> int:
-        """Units whose exit is not over, whatever it has filled: the positions may have been read before that."""
-        return sum(s.quantity for s in self._of(key) if s.state not in _WAITS or self._is_leaving(s))
-
-    def spare(self, key: PositionKey, held: int) -> int:
-        """Units that no stop owns, whatever exits have filled: the positions may have been read before that."""
-        return min(self.free(key, held), abs(held) - sum(max(s.quantity, self._closed(s)) for s in self._of(key)))
-
-    def settling(self, key: PositionKey) -> int:
-        """Units that exits have closed so lately that the positions may still have them."""
-        return sum(
-            order.filled_quantity
-            for stop in self._stops.of(key)
-            if stop.state is StopState.CLOSED
-            for order in self._state.orders.of(stop.id)
-            if order.side is stop.side and self._state.quiet_for(order.broker_order_id) < SETTLED_SECONDS
-        )
-
-    def of_held(self, stop: Stop, held: int) -> int:
-        """Of so many units in its direction, what is this stop's."""
-        waiting = [s for s in self._of(stop.key) if s.state in _WAITS and s.side is stop.side]
-        left = held - sum(self._outstanding(s) for s in self._of(stop.key) if s.state not in _WAITS)
-        own = split(left, [s.plan.quantity for s in waiting])
-        return next((units for s, units in zip(waiting, own, strict=True) if s.id == stop.id), 0)
-
-    def own(self, stop: Stop, position: int, filled: int) -> int | None:
-        """Of a signed position, what is a fired stop's to close. Turned round, what its exits may have turned, less
-        what an older exit takes back already. None: a younger exit claims all of it too, and nothing is left to both.
-        The younger gives way; until it has, nothing is sent twice, and the older is not over.
-
-        `filled`: units that its exits have closed. Of a stop with a quantity of its own what they closed beyond that
-        was others', and goes back. A row of delivery that is short was sold out of a holding: unless it is certain what
-        was held when the day began, only what the exits sold beyond their stop was sold twice.
-        """
-        held, excess = position * -stop.side.sign, max(0, filled - stop.quantity)
-        if excess and stop.plan.quantity is not None:
-            return excess * stop.side.sign
-        if held <= 0 and not self._is_short(stop.key):
-            return min(-held, excess) * stop.side.sign
-        if held <= 0:
-            return max(0, -held - self._turned_before(stop)) * stop.side.sign
-        mine = max(0, held - self.others(stop))
-        if stop.plan.quantity is not None:
-            mine = min(mine, max(0, stop.quantity - filled))
-        if not mine and self._outstanding(stop) and held > self.others(stop) - self._claimed_after(stop):
-            return None
-        return mine * -stop.side.sign
-
-    def _is_short(self, key: PositionKey) -> bool:
-        """Whether a net below nought is owed: of delivery only where the opening is certain."""
-        return key.product not in DELIVERED or self._state.delivery.certain(key)
-
-    def _of(self, key: PositionKey) -> list[Stop]:
-        return [stop for stop in self._stops.of(key) if not stop.state.is_final]
-
-    def _outstanding(self, stop: Stop) -> int:
-        """What its exit has yet to close. One that has ended before only takes back what came late."""
-        return 0 if stop.closed_at is not None else max(0, stop.quantity - self._closed(stop))
-
-    def _closed(self, stop: Stop) -> int:
-        """Units that its orders have filled, less what was squared off again."""
-        return sum(
-            order.filled_quantity * (1 if order.side is stop.side else -1) for order in self._state.orders.of(stop.id)
-        )
-
-    def _claimed_after(self, stop: Stop) -> int:
-        """Units that younger exits of the position claim."""
-        rest = list(dropwhile(lambda one: one.id != stop.id, self._of(stop.key)))[1:]
-        return sum(self._outstanding(one) for one in rest if one.side is stop.side and one.state not in _WAITS)
-
-    def _turned_before(self, stop: Stop) -> int:
-        """Units that older exits of the position, still followed, would take back."""
-        units = 0
-        for other in self._of(stop.key):
-            if other.id == stop.id:
-                break
-            if other.side is stop.side and other.state not in _WAITS:
-                units += max(0, self._closed(other))
-        return units
-
     def holds_back(self, stop: StopId) -> bool:
         """It is armed and not watched: fills of other orders say that its units are gone."""
         return stop in self._held_back
@@ -196,7 +84,7 @@ class Shares:
 
     def _on_positions(self, reading: PositionReading) -> None:
         for key in self._stops.groups:
-            stops = self._of(key)
+            stops = self._claims.of(key)
             if not stops or (len(stops) == 1 and self._is_as_read(stops[0], reading)):
                 continue
             later = [(at, units) for at, units in self._sold.get(key, ()) if at >= reading.began]
@@ -226,12 +114,12 @@ class Shares:
         self._filled[order.broker_order_id] = order.filled_quantity
         delta = order.filled_quantity - before
         key = PositionKey(order.account, order.instrument, order.product)
-        if delta <= 0 or stop_of_tag(order.tag) in self._stops or not self._of(key):
+        if delta <= 0 or stop_of_tag(order.tag) in self._stops or not self._claims.of(key):
             return
         now = asyncio.get_running_loop().time()
         self._sold.setdefault(key, []).append((now, delta * order.side.sign))
-        for stop in self._of(key):
-            if stop.side is order.side and self._is_leaving(stop):
+        for stop in self._claims.of(key):
+            if stop.side is order.side and self._claims.is_leaving(stop):
                 self._recall(stop.id)
         reading = self._state.reading
         if reading is not None:
@@ -249,7 +137,7 @@ class Shares:
         ):
             return  # the row of the day may not have it yet
         guarded = sum(
-            stop.quantity for stop in self._of(key) if stop.fired_at is None or ist_date(stop.fired_at) == today
+            stop.quantity for stop in self._claims.of(key) if stop.fired_at is None or ist_date(stop.fired_at) == today
         )  # what one that fired on an earlier day has sold since may be known to nobody
         delivery.confirm(key, reading.positions.get(key), reading.began, guarded)
 
@@ -262,30 +150,30 @@ class Shares:
         if not reading.knows(key) or (key.product in DELIVERED and not self._trades(key.instrument)):
             return
         quantity = reading.quantity(key)
-        stops = [s for s in self._of(key) if s.state in _WAITS and not self._is_leaving(s)]
+        stops = [s for s in self._claims.of(key) if s.state in WAITS and not self._claims.is_leaving(s)]
         guarded = [stop for stop in stops if quantity * -stop.side.sign > 0]
         for stop in stops:
             if stop in guarded:
                 self._unlisted.pop(stop.id, None)
             elif self._is_settled(stop) and (reading.lists(key) or self._gone_for_good(stop)):
                 self._unlisted.pop(stop.id, None)
-                turned = quantity != 0 and self._is_short(key)
+                turned = quantity != 0 and self._claims.is_short(key)
                 self._end(stop, self._turned_round(stop, quantity) if turned else "position closed elsewhere")
         known = self._held(key, quantity)
         if guarded and not known:
             for stop in guarded:
                 self._hold_back(stop)
             return  # the fills say so, the next reading decides
-        under_way = any(stop.state not in _WAITS or self._is_leaving(stop) for stop in self._of(key))
+        under_way = any(map(self._claims.leaves, self._claims.of(key)))
         now = asyncio.get_running_loop().time()
         if under_way:
             self._calm_at[key] = now + SETTLED_SECONDS
         calm = now >= self._calm_at.get(key, 0.0)
-        wanted = [min(s.quantity, known) for s in guarded]
-        if calm:
-            wanted = split(known, [stop.plan.quantity for stop in guarded])
-        elif not under_way:
-            self._look_again(key)
+        wanted = split(known, [stop.plan.quantity for stop in guarded])
+        if not calm:  # none grows, and none ends
+            wanted = [min(s.quantity, units or known) for s, units in zip(guarded, wanted, strict=True)]
+            if not under_way:
+                self._look_again(key)
         for stop, units in zip(guarded, wanted, strict=True):
             self._give(stop, units)
 
@@ -293,7 +181,7 @@ class Shares:
         """By fills alone: stops only become smaller, and where nothing is left they wait for a reading."""
         quantity = reading.quantity(key)
         known = self._held(key, quantity)
-        guarded = [s for s in self._of(key) if s.state in _WAITS and quantity * -s.side.sign > 0]
+        guarded = [s for s in self._claims.of(key) if s.state in WAITS and quantity * -s.side.sign > 0]
         for stop, units in zip(guarded, split(known, [stop.plan.quantity for stop in guarded]), strict=True):
             if units == 0:
                 self._hold_back(stop)
@@ -362,10 +250,6 @@ class Shares:
         self._held_back.discard(stop.id)
         self._watching.stop(stop.id)
         self._tasks.start(self._close_elsewhere(stop, note), f"close stop {stop.id}")
-
-    def _is_leaving(self, stop: Stop) -> bool:
-        watch = self._watching.of(stop.id)
-        return watch is not None and watch.fired
 
     def _is_settled(self, stop: Stop) -> bool:
         """It is watched, held back or suspended: recovery is through with it."""

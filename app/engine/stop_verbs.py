@@ -20,6 +20,7 @@ from app.domain.portfolio import Position, PositionKey
 from app.domain.stop import FiredBy, Stop, StopPlan, StopState, TriggerSource
 from app.engine.account import AccountState
 from app.engine.arming import deny_holding, deny_plan, fresh_stop, open_position
+from app.engine.claims import Claims
 from app.engine.delivery import DELIVERED
 from app.engine.first_tick import must_look
 from app.engine.furnish import deny_levels_of
@@ -28,7 +29,6 @@ from app.engine.keeper import Keeper, levelled
 from app.engine.late import exits_among
 from app.engine.posts import Posts
 from app.engine.record import StopRecord
-from app.engine.shares import Shares
 from app.engine.stop_words import words
 from app.engine.surroundings import Surroundings
 from app.engine.watching import Watching
@@ -47,7 +47,7 @@ class StopVerbs:
         stops: Grouped[StopId, Stop, PositionKey],
         watching: Watching,
         keeper: Keeper,
-        shares: Shares,
+        claims: Claims,
         posts: Posts,
         around: Surroundings,
         known: Callable[[InstrumentId], Instrument],
@@ -61,7 +61,7 @@ class StopVerbs:
         self._stops = stops
         self._watching = watching
         self._keeper = keeper
-        self._shares = shares
+        self._claims = claims
         self._posts = posts
         self._around = around
         self._known = known
@@ -174,17 +174,17 @@ class StopVerbs:
     async def _leave(self, key: PositionKey, why: FiredBy) -> list[Stop]:
         position, instrument = self._guardable(key)
         last = self._last_price(instrument.id) or position.last_price
-        leaving = self._shares.leaving(key)
-        free = self._shares.spare(key, position.quantity)
+        leaving = self._claims.leaving(key)
+        free = self._claims.spare(key, position.quantity)
         owners = self._stops_on(key)
         if self._has_holding(position):
             # The day's units leave, by a share of their own, and no stop of the holding fires.
             free = max(0, self._bought_today(key)) - leaving
-            free = min(free, self._shares.free(key, position.quantity, yielding=True))
+            free = min(free, self._claims.free(key, position.quantity, yielding=True))
             owners = []
             if free <= 0 and not leaving:
                 raise Denied(f"What is left of {instrument.symbol} is a holding.", "Sell holdings by an order.")
-        settling = self._shares.settling(key)
+        settling = self._claims.settling(key)
         free -= settling  # sold once; what is there all the same is left a moment later
         if free > 0:
             plan = StopPlan(max(last, instrument.tick_size), quantity=free)
@@ -279,7 +279,7 @@ class StopVerbs:
         The journal has the stop already: one that cannot be written now leaves no position unguarded.
         Raises Denied without a session or a rule.
         """
-        quantity = stop.quantity if held is None else self._shares.of_held(stop, held)
+        quantity = stop.quantity if held is None else self._claims.of_held(stop, held)
         if quantity <= 0:
             await self._close_elsewhere(stop, "its share of the position was closed elsewhere")
             return
@@ -332,7 +332,7 @@ class StopVerbs:
         others = [stop for stop in self._stops_on(position.key) if changed is None or stop.id != changed.id]
         yielding = plan.quantity is not None
         own = 0 if changed is None or (yielding and changed.plan.quantity is None) else changed.quantity
-        free = self._shares.free(position.key, position.quantity, yielding=yielding) + own
+        free = self._claims.free(position.key, position.quantity, yielding=yielding) + own
         if plan.quantity is None and any(stop.plan.quantity is None for stop in others):
             raise Denied("This position already has a stop.", "Move that one.")
         if free <= 0:

@@ -20,6 +20,7 @@ from app.domain.stop import Stop, StopState, is_triggered
 from app.engine.account import AccountState, PositionReading
 from app.engine.backstops import Backstops
 from app.engine.circuits import Circuits
+from app.engine.claims import Claims
 from app.engine.delivery import DELIVERED
 from app.engine.distances import Distances
 from app.engine.earlier_days import EarlierDays
@@ -66,26 +67,25 @@ class StopEngine:
     ) -> None:
         self._state = state
         self._orders = orders
-        self._record = StopRecord(journal, state.clock, publish)
+        record = self._record = StopRecord(journal, state.clock, publish)
         self._instrument = instrument
         self._listed: dict[InstrumentId, Instrument] = {}
         """As last listed: what a later list leaves out is still what stops guard, and leaves as it always did."""
         self.known = self._listed.get
         self._last_price = last_price
-        self.polled: Callable[[InstrumentId], Price | None] = _nothing
+        self.polled: Callable[[InstrumentId], Price | None] = lambda _: None
         """A price that was asked for because the feed is silent: newer than its last."""
         self._publish = publish
         self._tasks = tasks
         self._stops: Grouped[StopId, Stop, PositionKey] = Grouped(lambda stop: (stop.key,))
         self.on_changed: list[Callable[[Stop], None]] = []
-        record = self._record
         distances = Distances(state.account, around, state.clock, self._known, publish, tasks)
         self._keeper = Keeper(
             record, state.clock, self._stops, around, distances, self._known, self.last_price, self._set, tasks
         )
         restated = Restated(record, state.clock, self._stops, around, self._known, self._set, publish, tasks)
         self._firing = Firing(
-            state, orders, self._record, rules, self._stops, self._known, self.last_price, self._set, publish, tasks
+            state, orders, record, rules, self._stops, self._known, self.last_price, self._set, publish, tasks
         )
         self._watching = Watching(
             self._firing.terms,
@@ -104,10 +104,12 @@ class StopEngine:
         )
         self._watching.multiplier = state.multiplier
         self._firing.watching = self._keeper.watching = restated.watching = self._watching
+        self._claims = Claims(state, self._stops, self._watching)
         self._shares = Shares(
             state,
             record,
             self._stops,
+            self._claims,
             self._watching,
             self._known,
             self._set,
@@ -122,7 +124,7 @@ class StopEngine:
             state, record, self._stops, self._firing, self._watching, self._set, self.follow, self._shares.holds_back
         )
         self.may_cross = self._late.may_cross
-        self._firing.own, self._firing.trades = self._shares.own, self._trades
+        self._firing.own, self._firing.trades = self._claims.own, self._trades
         self.backstops = Backstops(
             state,
             orders,
@@ -160,7 +162,7 @@ class StopEngine:
             self._stops,
             self._watching,
             self._keeper,
-            self._shares,
+            self._claims,
             posts,
             around,
             self._known,
@@ -367,7 +369,7 @@ class StopEngine:
 
     def unowned(self, key: PositionKey, held: int) -> int:
         """Of so many units of a position, those that no stop has for itself; one for all of the position gives way."""
-        return self._shares.free(key, held, yielding=True)
+        return self._claims.free(key, held, yielding=True)
 
     # -- helpers -------------------------------------------------------------------------------------------------------
 
@@ -394,7 +396,3 @@ class StopEngine:
         self._publish(StopChanged(stop))
         for handler in self.on_changed:
             handler(stop)
-
-
-def _nothing(instrument: InstrumentId) -> None:
-    del instrument

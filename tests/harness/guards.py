@@ -16,6 +16,7 @@ from app.domain.errors import AppError, NeverArrived, OutcomeUnknown, Unreachabl
 from app.domain.stop import StopState, is_triggered
 from app.engine import (
     attempts,
+    claims,
     day_stop,
     delivery,
     earlier_days,
@@ -255,12 +256,12 @@ def no_trigger_outlives_its_stop(patches: ExitStack) -> None:
 
 def excess_of_a_share(patches: ExitStack) -> None:
     """what the exits of a stop sold beyond its share of the position is left as it is"""
-    own = shares.Shares.own
+    own = claims.Claims.own
 
-    def careless(self: shares.Shares, stop: Any, position: int, filled: int) -> int | None:
+    def careless(self: claims.Claims, stop: Any, position: int, filled: int) -> int | None:
         return own(self, stop, position, min(filled, stop.quantity))
 
-    patches.enter_context(mock.patch.object(shares.Shares, "own", careless))
+    patches.enter_context(mock.patch.object(claims.Claims, "own", careless))
 
 
 def sold_out_of_a_holding(patches: ExitStack) -> None:
@@ -269,7 +270,8 @@ def sold_out_of_a_holding(patches: ExitStack) -> None:
     def careless(holding: Any, _guarded: int = 0) -> int:
         return int(holding.quantity + holding.t1_quantity)
 
-    patches.enter_context(mock.patch.object(shares, "DELIVERED", frozenset()))
+    for owner in (claims, shares):
+        patches.enter_context(mock.patch.object(owner, "DELIVERED", frozenset()))
     patches.enter_context(mock.patch.object(delivery, "opening_units", careless))
 
 

@@ -821,6 +821,42 @@ def test_closing_it_while_the_positions_still_show_what_one_stop_has_sold_sells_
     assert [request for request in rig.broker.placed if request.side is Side.BUY] == []
 
 
+def test_closing_it_while_an_exit_takes_what_was_bought_meanwhile_sells_nothing_beside_that() -> None:
+    async def script(rig: Rig) -> None:
+        first = await armed(rig, StopPlan(99_000, quantity=60))
+        rest = await rig.engine.arm(KEY, StopPlan(99_000))
+        rig.broker.answers = ["open", "open", "open"]
+        rig.tick(98_900)
+        await settle()
+        rig.broker.hold(KEY, 130)  # the trader has bought 30
+        await rig.state.read_positions()
+        rig.broker.fill(next(r.broker_order_id for r in rig.broker.book.values() if r.quantity == 40))
+        assert await rig.engine.leave(KEY, FiredBy.TRADER) == []
+        await asyncio.sleep(8)
+        for order in list(rig.broker.book.values()):
+            if order.pending_quantity:
+                rig.broker.fill(order.broker_order_id)
+        await rig.ended(first)
+        await rig.ended(rest)
+        assert rig.broker.held[KEY] == 0
+
+    assert [request.quantity for request in play(script).exits] == [60, 40, 30]
+
+
+def test_a_stop_armed_while_an_exit_is_under_way_takes_its_units_from_the_one_that_has_the_rest() -> None:
+    async def script(rig: Rig) -> None:
+        await armed(rig, StopPlan(99_000, quantity=20))
+        await rig.engine.arm(KEY, StopPlan(98_000))
+        rig.tick(98_900)
+        await settle()
+        await rig.engine.arm(KEY, StopPlan(97_000, quantity=5))
+        await rig.state.read_positions()
+        waiting = [stop.quantity for stop in rig.engine.stops_on(KEY) if stop.state is StopState.ARMED]
+        assert waiting == [75, 5]
+
+    play(script)
+
+
 def test_leaving_now_closes_what_stops_own_and_what_none_does_once() -> None:
     async def script(rig: Rig) -> None:
         await armed(rig, StopPlan(99_000, quantity=60))

@@ -80,6 +80,8 @@ class StopVerbs:
         Raises Denied in words; with an ATR trail also what reading candles raises.
         """
         with self._claim(key):
+            self._guardable(key)
+            await self._posts.hear_fills(key)  # units that an exit has just sold are nobody's
             position, instrument = self._guardable(key)
             quantity = self._units(position, plan)
             deny_holding(position, self._around.holding(key), self._bought_today(key), quantity)

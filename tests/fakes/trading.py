@@ -280,6 +280,8 @@ class FakeBroker(FakeTriggers):
         known = self.book[order]
         if known.status.is_final:
             raise refusal("Order cannot be modified. Order is complete.")
+        if quantity <= known.filled_quantity:
+            raise refusal("Order cannot be modified. So much is filled.")
         self._tell(
             replace(
                 known,
@@ -288,7 +290,7 @@ class FakeBroker(FakeTriggers):
                 price=price,
                 trigger_price=None,
                 quantity=quantity,
-                pending_quantity=quantity,
+                pending_quantity=quantity - known.filled_quantity,
             )
         )
         if answer == "filled":

@@ -843,6 +843,22 @@ def test_closing_it_while_an_exit_takes_what_was_bought_meanwhile_sells_nothing_
     assert [request.quantity for request in play(script).exits] == [60, 40, 30]
 
 
+def test_units_that_an_exit_has_just_sold_are_not_guarded_again() -> None:
+    async def script(rig: Rig) -> None:
+        await armed(rig, StopPlan(99_000, quantity=30))
+        await rig.engine.arm(KEY, StopPlan(99_000, quantity=50))
+        rig.broker.answers = ["filled", "open"]
+        rig.tick(98_900)
+        await settle()
+        rest = await rig.engine.arm(KEY, StopPlan(98_000))
+        assert rest.quantity == 20
+        rig.broker.slow = 5
+        assert await rig.engine.leave(KEY, FiredBy.TRADER) == [rig.of(rest)]
+        await settle()
+
+    assert sorted(request.quantity for request in play(script).exits) == [20, 30, 50]
+
+
 def test_a_stop_armed_while_an_exit_is_under_way_takes_its_units_from_the_one_that_has_the_rest() -> None:
     async def script(rig: Rig) -> None:
         await armed(rig, StopPlan(99_000, quantity=20))

@@ -234,6 +234,11 @@ def exit_tag(stop: StopId, attempt: int, slice_number: int = 1) -> Tag:
     return Tag(f"{stop}{attempt:05d}{slice_number:02d}")
 
 
+def attempt_of(tag: Tag) -> int:
+    """The attempt that an exit's tag names. Only of tags that `stop_of_tag` knows."""
+    return int(tag[12:17])
+
+
 FIRST_TRIGGERED = 21
 """Slice numbers from here on name orders that a trigger (GTT) behind a stop has sent."""
 FIRST_BACKSTOP = 51

@@ -16,7 +16,7 @@ from app.domain.events import Event, StopFired
 from app.domain.ids import BrokerOrderId, InstrumentId, StopId, Tag
 from app.domain.instrument import Instrument
 from app.domain.money import Price, in_rupees
-from app.domain.stop import FiredBy, Stop, StopState, is_backstop
+from app.domain.stop import FiredBy, Stop, StopState, attempt_of, is_backstop
 from app.engine.account import AccountState
 from app.engine.exit_alarms import left_over
 from app.engine.exit_plan import cut
@@ -104,15 +104,18 @@ class Firing:
         """Who hears the answer to a stop's prepared exit."""
         return lambda reply: self._deliver(stop, reply)
 
-    def follow(self, stop: Stop, *, presume_sent: bool = False, cleanup: bool = False, given_up: bool = False) -> None:
+    def follow(self, stop: Stop, *, presume_sent: bool = False, cleanup: bool = False) -> None:
         """A stop that fired in an earlier run, or whose late exit turned up: followed until flat. Raises Denied.
 
-        `given_up`: an attempt of the earlier run was looked up and proven absent; it may come all the same.
+        A full disk may have kept attempts out of the journal: the next has a tag of its own all the same. Where no
+        order is known of one of them, it may come yet.
         """
         if stop.id in self._followers:
             return
+        listed = {attempt_of(order.tag) for order in self._state.orders.of(stop.id) if order.tag}
+        stop = replace(stop, attempt=max([stop.attempt, *listed]))
         follower = self._follower(stop, cleanup=cleanup)
-        follower.gave_up = given_up
+        follower.gave_up = len(listed) < stop.attempt
         if presume_sent:
             for number in range(1, len(cut(stop.quantity, self.terms.slice_size(follower.instrument))) + 1):
                 follower.presume_sent(stop.tag(number))

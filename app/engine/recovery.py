@@ -99,7 +99,7 @@ async def _settle(
         return
     stop = left
     if stop.state in (StopState.FIRED, StopState.EXITING):
-        engine.follow(stop, given_up=True)
+        engine.follow(stop)
         return
     held = [reading.quantity(stop.key) * -stop.side.sign for reading in readings]
     if max(held) > 0:

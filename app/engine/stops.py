@@ -349,14 +349,14 @@ class StopEngine:
         self._set(closed)
         await self._record.keep(closed, "closed", note)
 
-    def follow(self, stop: Stop, *, given_up: bool = False) -> None:
-        """A stop that fired in an earlier run: followed until flat. `given_up`: as `Firing.follow`. Raises Denied."""
+    def follow(self, stop: Stop) -> None:
+        """A stop that fired in an earlier run: followed until flat. Raises Denied."""
         self._watching.stop(stop.id)
         if stop.state is StopState.ARMED:
             stop = replace(stop, state=StopState.FIRED, note="left by an order that is out already")
             self._set(stop)
         # One that had closed its position already only takes back what came after.
-        self._firing.follow(stop, cleanup=stop.closed_at is not None, given_up=given_up)
+        self._firing.follow(stop, cleanup=stop.closed_at is not None)
 
     async def left_of_earlier_days(self, stop: Stop, reading: PositionReading) -> Stop | None:
         """A stop whose orders no list has: with what its exits and triggers of earlier days have left of its units;

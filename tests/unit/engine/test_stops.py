@@ -12,9 +12,9 @@ from app.domain.errors import Denied, SessionExpired, StorageError, Unreachable
 from app.domain.events import Noticed, StopChanged
 from app.domain.ids import BrokerOrderId, InstrumentId, StopId
 from app.domain.instrument import Product
-from app.domain.order import OrderRequest, OrderStatus, Side
+from app.domain.order import OrderKind, OrderRequest, OrderStatus, Side
 from app.domain.portfolio import PositionKey
-from app.domain.stop import Stop, StopPlan, StopState
+from app.domain.stop import Stop, StopPlan, StopState, exit_tag
 from app.engine.watching import exit_request
 from tests.fakes.fast_loop import run, settle
 from tests.fakes.trading import ACCOUNT, INFY, KEY, Rig, kinds
@@ -480,6 +480,38 @@ def test_a_stop_that_had_fired_without_an_order_is_exited() -> None:
         await rig.ended(stop)
 
     assert len(after_a_restart(before, after).exits) == 1
+
+
+def test_an_attempt_that_a_full_disk_kept_out_of_the_journal_lends_its_tag_to_no_other_and_is_told() -> None:
+    async def before(rig: Rig) -> None:
+        stop = replace(rig.engine.stops[0], state=StopState.FIRED)
+        rig.journal.stops[stop.id] = stop
+        rig.broker.accept(exit_request(replace(stop, attempt=2), 100, OrderKind.MARKET), OrderStatus.REJECTED)
+
+    async def after(rig: Rig, stop: Stop) -> None:
+        await rig.ended(stop)
+        assert any("refused" in alarm for alarm in rig.alarms)
+
+    rig = after_a_restart(before, after)
+    assert [r.tag for r in rig.exits] == [exit_tag(rig.engine.stops[0].id, 3)]
+
+
+def test_an_attempt_of_the_earlier_run_that_comes_after_its_successor_is_taken_back_without_news_of_it() -> None:
+    async def before(rig: Rig) -> None:
+        stop = replace(rig.engine.stops[0], state=StopState.FIRED, attempt=2)
+        rig.journal.stops[stop.id] = stop
+        rig.broker.fill(rig.broker.accept(exit_request(stop, 100, OrderKind.MARKET)).broker_order_id)
+
+    async def after(rig: Rig, stop: Stop) -> None:
+        await rig.ended(stop)
+        rig.broker.state = None  # the stream is down
+        await asyncio.sleep(30)
+        rig.broker.fill(rig.broker.accept(exit_request(stop, 100, OrderKind.MARKET)).broker_order_id)
+        assert rig.broker.held[KEY] == -100
+        await asyncio.sleep(6)
+        assert rig.broker.held[KEY] == 0
+
+    after_a_restart(before, after)
 
 
 def test_a_position_closed_while_away_ends_the_stop() -> None:

@@ -37,6 +37,8 @@ CLOSES_WITHIN = 8.0
 READ_FAULTS = ("status=502", "html-403", "cut-json", "close", "bad-gzip")
 READ_AGAIN = 31.0
 """Seconds until everything has been read once, whatever happens."""
+PAID_AFTER = 4.0
+"""Seconds after there is space again until what the journal was owed is written."""
 SETTLING = 4.0
 """Seconds after a disturbance until the program has redialled and read its books."""
 
@@ -105,6 +107,13 @@ class Stage:
     def died_within(self, since: float, seconds: float) -> bool:
         """The workstation died in an interval."""
         return any(since <= at <= since + seconds for at in self.world.deaths)
+
+    def died_owing(self, at: float) -> bool:
+        """What waits for no disk that is full is written down when there is space again, unless the process was killed
+        before that: so it was with what happened at a moment."""
+        return any(
+            begin <= at <= end + PAID_AFTER and self.died_within(at, end + PAID_AFTER - at) for begin, end in self.full
+        )
 
     def count(self, kind: Kind) -> None:
         self.happened[kind] = self.happened.get(kind, 0) + 1

@@ -190,6 +190,9 @@ def of_portfolio(stage: Stage) -> Iterator[str]:
     yield from _entries_after(stage, halts)
     if not halts or overnight:
         return
+    lost = all(stage.died_owing(at) for at, _life in halts)
+    if lost and day.halted is None and gross(stage) > -stage.day_loss:
+        return  # a later life knows nothing of it, and the prices are better now
     if day.halted is None:
         yield "the account was halted, and is not any more"
     if day.halted_net is not None and day.limits.loss is not None and day.halted_net > -day.limits.loss:

@@ -21,8 +21,6 @@ REFUSAL_SAID = 1.5
 """Seconds until a refusal is said: book and positions are read first, whenever the next attempt may leave."""
 REFUSAL_SAID_SLOW = 8.0
 """The same over a busy disk."""
-PAID_AFTER = 4.0
-"""Seconds after there is space again until what the journal was owed is written."""
 SAID_AFTER = 8.0
 """Seconds: silence is found after three, and said two later."""
 REVERSED_AT_MOST = 2.0
@@ -314,17 +312,8 @@ async def _unjournalled(stage: Stage) -> list[str]:
         if order.tag
         and stop_of_tag(order.tag) is not None
         and order.tag not in tags
-        and not _owed_by_the_dead(stage, stage.world.left.get(order.tag, 0.0))
+        and not stage.died_owing(stage.world.left.get(order.tag, 0.0))
     ]
-
-
-def _owed_by_the_dead(stage: Stage, left: float) -> bool:
-    """No exit waits for a disk that is full: it is written down when there is space again, unless the process was
-    killed before that."""
-    return any(
-        begin <= left <= end + PAID_AFTER and stage.died_within(left, end + PAID_AFTER - left)
-        for begin, end in stage.full
-    )
 
 
 def _sent_again(stage: Stage) -> Iterator[str]:

@@ -6,6 +6,7 @@ only.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from functools import partial
 
@@ -15,6 +16,7 @@ from app.domain.errors import AppError, Denied, NotYet
 from app.domain.ids import OrderId
 from app.domain.portfolio import PositionKey
 from app.domain.stop import FiredBy, Stop
+from app.engine.exit_plan import SETTLED_SECONDS
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +40,13 @@ async def square_off(desk: AccountDesk, key: PositionKey) -> OrderId:
             raise
         log.info("%s is closed by what was known last: %s", key.instrument, failure)
     desk.orders.leavings.deny(key)
+    settling = desk.stops.claims.settling(key)
     left = await _leave(desk, key)
+    if settling:  # so many units were not closed: the positions might still have had what another exit has closed
+        await asyncio.sleep(SETTLED_SECONDS)
+        with contextlib.suppress(AppError):
+            await soon(desk.state.read_positions, READ_SECONDS)
+            left += await _leave(desk, key)
     if not left:
         raise Denied("This position is being closed already.", "See the stops list.")
     return OrderId(left[0].tag())

@@ -59,13 +59,20 @@ class Claims:
 
     def leaving(self, key: PositionKey) -> int:
         """Units whose exit is not over, whatever it has filled: the positions may have been read before that."""
-        return sum(s.quantity for s in self.of(key) if self.leaves(s))
+        return sum(s.quantity for s in self.of(key) if s.closed_at is None and self.leaves(s))
 
     def spare(self, key: PositionKey, held: int) -> int:
         """Units that no stop owns, whatever exits have filled: the positions may have been read before that."""
-        if any(s.plan.quantity is None and s.closed_at is None and self.leaves(s) for s in self.of(key)):
+        owners = [s for s in self.of(key) if s.closed_at is None]
+        if any(s.plan.quantity is None and self.leaves(s) for s in owners):
             return 0  # it takes all that the others leave
-        return min(self.free(key, held), abs(held) - sum(max(s.quantity, self._closed(s)) for s in self.of(key)))
+        return min(self.free(key, held), abs(held) - sum(max(s.quantity, self._closed(s)) for s in owners))
+
+    def comes_back(self, key: PositionKey) -> bool:
+        """An exit has closed units of others, and takes them back: that they are gone is not the last word."""
+        return any(
+            s.plan.quantity is not None and self._closed(s) > s.quantity for s in self.of(key) if s.state not in WAITS
+        )
 
     def settling(self, key: PositionKey) -> int:
         """Units that exits have closed so lately that the positions may still have them."""
@@ -86,14 +93,17 @@ class Claims:
 
     def own(self, stop: Stop, position: int, filled: int) -> int | None:
         """Of a signed position, what is a fired stop's to close. Turned round, what its exits may have turned, less
-        what an older exit takes back already. None: a younger exit claims all of it too, and nothing is left to both.
-        The younger gives way; until it has, nothing is sent twice, and the older is not over.
+        what an older exit takes back already. None: not to be said yet. Either units of it come back from another
+        exit; or a younger exit claims all of it too, and nothing is left to both. The younger gives way; until it has,
+        nothing is sent twice, and the older is not over.
 
         `filled`: units that its exits have closed. Of a stop with a quantity of its own what they closed beyond that
         was others', and goes back. A row of delivery that is short was sold out of a holding: unless it is certain what
         was held when the day began, only what the exits sold beyond their stop was sold twice.
         """
         held, excess = position * -stop.side.sign, max(0, filled - stop.quantity)
+        if self._outstanding(stop) > max(0, held - self.others(stop)) and self.comes_back(stop.key):
+            return None
         if excess and stop.plan.quantity is not None:
             return excess * stop.side.sign
         if held <= 0 and not self.is_short(stop.key):

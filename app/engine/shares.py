@@ -156,9 +156,7 @@ class Shares:
             if stop in guarded:
                 self._unlisted.pop(stop.id, None)
             elif self._is_settled(stop) and (reading.lists(key) or self._gone_for_good(stop)):
-                self._unlisted.pop(stop.id, None)
-                turned = quantity != 0 and self._claims.is_short(key)
-                self._end(stop, self._turned_round(stop, quantity) if turned else "position closed elsewhere")
+                self._lose(stop, quantity)
         known = self._held(key, quantity)
         if guarded and not known:
             for stop in guarded:
@@ -170,12 +168,15 @@ class Shares:
             self._calm_at[key] = now + SETTLED_SECONDS
         calm = now >= self._calm_at.get(key, 0.0)
         wanted = split(known, [stop.plan.quantity for stop in guarded])
-        if not calm:  # none grows, and none ends
-            wanted = [min(s.quantity, units or known) for s, units in zip(guarded, wanted, strict=True)]
-            if not under_way:
-                self._look_again(key)
+        if not calm and not under_way:
+            self._look_again(key)
         for stop, units in zip(guarded, wanted, strict=True):
-            self._give(stop, units)
+            if calm:
+                self._give(stop, units)
+            elif units:
+                self._give(stop, min(stop.quantity, units))  # none grows
+            else:
+                self._hold_back(stop)  # and none ends
 
     def _shrink(self, key: PositionKey, reading: PositionReading) -> None:
         """By fills alone: stops only become smaller, and where nothing is left they wait for a reading."""
@@ -233,6 +234,15 @@ class Shares:
         # A larger exit may be more orders than were written down.
         orders = self._record.unwritten(resized, self._watching.orders_of(watch, resized, instrument))
         self._tasks.start(self._record.keep(resized, "resized", detail, *orders), f"journal resize {stop.id}")
+
+    def _lose(self, stop: Stop, quantity: int) -> None:
+        """The position of an armed stop is gone, or the other way round."""
+        self._unlisted.pop(stop.id, None)
+        if self._claims.comes_back(stop.key):
+            self._hold_back(stop)
+            return
+        turned = quantity != 0 and self._claims.is_short(stop.key)
+        self._end(stop, self._turned_round(stop, quantity) if turned else "position closed elsewhere")
 
     def _turned_round(self, stop: Stop, quantity: int) -> str:
         """Said aloud: the trader has a position the other way now, and the stop that the eye is used to is gone."""

@@ -113,6 +113,9 @@ class StopVerbs:
         """Another plan for an armed stop. The old one watches until the new one is durable. Raises as `arm`."""
         stop = self._armed(stop_id)
         with self._claim(stop_id):
+            self._guardable(stop.key)
+            await self._posts.hear_fills(stop.key)
+            stop = self._armed(stop_id)
             position, instrument = self._guardable(stop.key)
             quantity = stop.quantity if plan.quantity == stop.plan.quantity else self._units(position, plan, stop)
             last = self._last_price(instrument.id) or position.last_price

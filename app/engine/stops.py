@@ -104,12 +104,12 @@ class StopEngine:
         )
         self._watching.multiplier = state.multiplier
         self._firing.watching = self._keeper.watching = restated.watching = self._watching
-        self._claims = Claims(state, self._stops, self._watching)
+        self.claims = Claims(state, self._stops, self._watching)
         self._shares = Shares(
             state,
             record,
             self._stops,
-            self._claims,
+            self.claims,
             self._watching,
             self._known,
             self._set,
@@ -124,7 +124,7 @@ class StopEngine:
             state, record, self._stops, self._firing, self._watching, self._set, self.follow, self._shares.holds_back
         )
         self.may_cross = self._late.may_cross
-        self._firing.own, self._firing.trades = self._claims.own, self._trades
+        self._firing.own, self._firing.trades = self.claims.own, self._trades
         self.backstops = Backstops(
             state,
             orders,
@@ -162,7 +162,7 @@ class StopEngine:
             self._stops,
             self._watching,
             self._keeper,
-            self._claims,
+            self.claims,
             posts,
             around,
             self._known,
@@ -365,11 +365,8 @@ class StopEngine:
 
     def settles(self, key: PositionKey, reading: PositionReading) -> bool:
         """Whether a reading says for certain what is left of a position."""
-        return reading.knows(key) and not (key.product in DELIVERED and not self._trades(key.instrument))
-
-    def unowned(self, key: PositionKey, held: int) -> int:
-        """Of so many units of a position, those that no stop has for itself; one for all of the position gives way."""
-        return self._claims.free(key, held, yielding=True)
+        moves = key.product in DELIVERED and not self._trades(key.instrument)
+        return reading.knows(key) and not moves and not self.claims.comes_back(key)
 
     # -- helpers -------------------------------------------------------------------------------------------------------
 

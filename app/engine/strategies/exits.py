@@ -243,7 +243,7 @@ class Exits:
         key, stop = strategy.plan.key, self.stop_of(strategy)
         held = max(0, reading.quantity(key) * strategy.plan.side.sign)
         own = 0 if stop is None or stop.state.is_final else stop.quantity
-        return min(held, self._stops.unowned(key, held) + own)
+        return min(held, self._stops.claims.free(key, held, yielding=True) + own)
 
     def _on_positions(self, reading: PositionReading) -> None:
         """A share whose stop the trader disarmed is the strategy's only as long as it is there: what is opened after

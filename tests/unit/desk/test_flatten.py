@@ -327,6 +327,21 @@ def test_beside_no_workstation_what_rests_behind_a_stop_is_cancelled_before_its_
     play(script)
 
 
+def test_closing_by_hand_a_moment_after_a_stop_was_hit_leaves_nothing() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await armed(rig, StopPlan(99_000, quantity=50))
+        rig.broker.hold(KEY, 150)
+        rig.tick(98_900)
+        await rig.ended(stop)
+        await asyncio.sleep(0.5)
+        await square_off(desk_of(rig), KEY)
+        await asyncio.sleep(1)
+        assert rig.broker.held[KEY] == 0
+        assert sum(one.quantity for one in rig.exits) == 150
+
+    play(script)
+
+
 def test_beside_no_workstation_a_position_whose_reading_fails_once_is_closed_all_the_same() -> None:
     async def script(rig: Rig) -> None:
         await armed(rig, StopPlan(99_000))

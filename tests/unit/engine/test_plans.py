@@ -10,7 +10,7 @@ from fractions import Fraction
 
 import pytest
 
-from app.domain.errors import Denied, Unreachable
+from app.domain.errors import Denied, OutcomeUnknown, Unreachable
 from app.domain.events import Level, Noticed, StopChanged
 from app.domain.ids import InstrumentId
 from app.domain.instrument import Exchange, Instrument, InstrumentKind, Product, Segment
@@ -841,6 +841,58 @@ def test_closing_it_while_an_exit_takes_what_was_bought_meanwhile_sells_nothing_
         assert rig.broker.held[KEY] == 0
 
     assert [request.quantity for request in play(script).exits] == [60, 40, 30]
+
+
+@pytest.mark.parametrize("rest", [50, None])
+def test_no_two_stops_that_wait_own_the_same_units_while_a_third_leaves(rest: int | None) -> None:
+    async def script(rig: Rig) -> None:
+        rig.broker.hold(KEY, 120)
+        await rig.state.read_positions()
+        await rig.engine.arm(KEY, StopPlan(99_000, quantity=20))
+        await rig.engine.arm(KEY, StopPlan(98_000, quantity=50))
+        await rig.engine.arm(KEY, StopPlan(98_000, quantity=rest))
+        rig.broker.answers = ["open"]
+        rig.tick(98_900)
+        await asyncio.sleep(1)
+        rig.broker.fill(rig.broker.accept(_sale(90)).broker_order_id)
+        await asyncio.sleep(2)
+        await rig.state.read_orders()
+        await rig.state.read_positions()
+        rig.tick(97_900)
+        await asyncio.sleep(30)
+        assert rig.broker.held[KEY] == 0
+
+    assert [request.quantity for request in play(script).exits] == [20, 30]
+
+
+def test_a_stop_that_is_changed_takes_no_units_that_another_has_just_sold() -> None:
+    async def script(rig: Rig) -> None:
+        await armed(rig, StopPlan(99_000, quantity=50))
+        rest = await rig.engine.arm(KEY, StopPlan(98_000, quantity=50))
+        rig.broker.slow = 1.0
+        rig.tick(98_900)
+        await settle()
+        assert (await rig.engine.change(rest.id, StopPlan(98_000))).quantity == 50
+        rig.tick(97_900)
+        await asyncio.sleep(30)
+
+    assert [request.quantity for request in play(script).exits] == [50, 50]
+
+
+def test_closing_it_while_a_late_order_of_a_stop_that_has_ended_is_taken_back_sells_what_has_no_stop() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await armed(rig, StopPlan(99_000, quantity=50))
+        rig.broker.answers = [OutcomeUnknown("lost")]
+        rig.tick(98_900)
+        await rig.ended(stop)
+        await asyncio.sleep(10)
+        rig.broker.accept(rig.exits[0])
+        await settle()
+        await rig.engine.leave(KEY, FiredBy.TRADER)
+        await asyncio.sleep(30)
+        assert rig.broker.held[KEY] == 0
+
+    play(script)
 
 
 def test_units_that_an_exit_has_just_sold_are_not_guarded_again() -> None:

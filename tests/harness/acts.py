@@ -39,6 +39,8 @@ READ_AGAIN = 31.0
 """Seconds until everything has been read once, whatever happens."""
 PAID_AFTER = 4.0
 """Seconds after there is space again until what the journal was owed is written."""
+BUSY_AFTER = 2.5
+"""Seconds after a disk was busy until what waits its turn there is written."""
 SETTLING = 4.0
 """Seconds after a disturbance until the program has redialled and read its books."""
 
@@ -113,6 +115,12 @@ class Stage:
         before that: so it was with what happened at a moment."""
         return any(
             begin <= at <= end + PAID_AFTER and self.died_within(at, end + PAID_AFTER - at) for begin, end in self.full
+        )
+
+    def died_waiting(self, at: float) -> bool:
+        """What happened at a moment waited for a busy disk, and the process was killed before its turn came."""
+        return any(
+            begin <= at <= end + BUSY_AFTER and self.died_within(at, end + BUSY_AFTER - at) for begin, end in self.slow
         )
 
     def count(self, kind: Kind) -> None:

@@ -190,7 +190,7 @@ def of_portfolio(stage: Stage) -> Iterator[str]:
     yield from _entries_after(stage, halts)
     if not halts or overnight:
         return
-    lost = all(stage.died_owing(at) for at, _life in halts)
+    lost = all(stage.died_owing(at) or stage.died_waiting(at) for at, _life in halts)
     if lost and day.halted is None and gross(stage) > -stage.day_loss:
         return  # a later life knows nothing of it, and the prices are better now
     if day.halted is None:

@@ -8,7 +8,7 @@ from app.domain.events import Level, Noticed, OrderChanged, StopFired
 from app.domain.ids import StopId
 from app.domain.stop import FiredBy, Stop, StopState, stop_of_tag
 from app.simulator.order import Order
-from tests.harness.acts import Stage
+from tests.harness.acts import BUSY_AFTER, Stage
 from tests.harness.night_verdict import of_nights, sent_by_triggers
 from tests.harness.plans import earliest, first_price, leaves_at, target_of, units_of
 from tests.harness.scenes import closed_at, of_flatten, of_flights, of_portfolio, of_slices, of_strategies
@@ -426,7 +426,7 @@ def _debts_unsaid(stage: Stage) -> Iterator[str]:
     for begin, end in stage.full:
         for heard in stage.world.events(StopFired):
             # What waits its turn at a busy disk may find space again when it comes.
-            waits = any(since <= heard.at <= until + 2.5 for since, until in stage.slow)
+            waits = any(since <= heard.at <= until + BUSY_AFTER for since, until in stage.slow)
             written = begin < heard.at < end - 0.1 and not waits and not stage.died_within(heard.at, 0.5)
             if not written or not isinstance(heard.event, StopFired):
                 continue

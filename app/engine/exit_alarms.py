@@ -16,6 +16,7 @@ from app.domain.order import Order, OrderStatus
 from app.domain.origin import placed_here
 from app.domain.portfolio import PositionKey
 from app.domain.stop import Stop, stop_of_tag
+from app.engine.exit_pace import FIRST_ATTEMPTS
 from app.engine.refusals import Cause, Refusal
 
 _BY_ANOTHER = frozenset({Cause.MARGIN, Cause.HOLDING, Cause.OTHER})
@@ -84,11 +85,13 @@ def holders(orders: Iterable[Order], stop: Stop) -> list[Order]:
 
 
 def call(
-    stop: Stop, symbol: str, attempts: int, many: int, refusal: Refusal | None, why: str, orders: Iterable[Order]
+    stop: Stop, symbol: str, attempts: int, refusal: Refusal | None, otherwise: str, orders: Iterable[Order]
 ) -> Call | None:
-    """Of the attempt that follows now; None: nothing to be told. `many`: attempts from which on it is still open."""
+    """After so many attempts; None: nothing to be told. `otherwise`: what is known where the broker gave no reason."""
+    why = refusal.words if refusal is not None else ""
     held_by = holders(orders, stop) if refusal is not None and refusal.cause in _BY_ANOTHER else []
-    if attempts >= many:
+    if attempts >= FIRST_ATTEMPTS:
+        why = why or otherwise
         cause = f"{symbol} is still open after {attempts} exit attempts."
         next_step = "Stopline keeps trying; consider closing it by hand."
     elif refusal is not None:

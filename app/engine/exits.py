@@ -21,7 +21,7 @@ from app.engine.asking import Asking
 from app.engine.attempts import Attempts
 from app.engine.delivery import DELIVERED
 from app.engine.exit_alarms import WAITS_FOR_LOGIN, Call, call, not_heard_of, priced_anew, step_failed
-from app.engine.exit_pace import FIRST_ATTEMPTS, ExitPace
+from app.engine.exit_pace import ExitPace
 from app.engine.exit_plan import (
     LOOKUP_SPACING,
     CancelOrders,
@@ -50,6 +50,8 @@ log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
 """How often a fired stop looks again when the stream says nothing."""
+HELD_UP_SECONDS = 3.0
+"""A refused exit that is not sent again for so long is told: others may go on trading in its position, say."""
 STEPS_BEFORE_ALARM = 3
 """New prices of a resting exit before the trader is called."""
 
@@ -155,7 +157,10 @@ class ExitFollower:
                 self._told = False
                 if self._silence.is_news():
                     self._tell(not_heard_of(self.instrument.symbol, bool(self._attempts.live), self._silence.why))
-                step = next_step(self._view())
+                step = next_step(view := self._view())
+                refused = self._price.refusal is not None and not self._attempts.live
+                if isinstance(step, Wait) and refused and view.resting >= HELD_UP_SECONDS:
+                    self._tell_why(step.reason)
                 try:
                     self._asking.check()
                     await self._take(Wait("the broker has not answered yet") if self._asking.holds(step) else step)
@@ -255,8 +260,7 @@ class ExitFollower:
 
     async def _send(self, step: Send) -> None:
         """The next attempt: intents on disk first, then the wire."""
-        if self._pace.news("exit", self._pace.sends, self._price.refusal):
-            self._tell_why(step)
+        self._tell_why(step.reason)
         if self._pace.wait:
             await self._asking.wait(min(LOOK_SECONDS, self._pace.wait))
             return  # what was read may be old by now
@@ -309,16 +313,15 @@ class ExitFollower:
         held = None if position is None else self._own(self.stop, position, self._attempts.closed)
         return held is not None and held * -(side or self.stop.side).sign >= quantity
 
-    def _tell_why(self, step: Send) -> None:
-        """Calls the trader where an exit did not do its work."""
-        refusal, sends = self._price.refusal, self._pace.sends
-        why = refusal.words if refusal is not None else ""
-        if sends >= FIRST_ATTEMPTS:
-            why = why or str(self._attempts.refused or step.reason)
-        told = call(self.stop, self.instrument.symbol, sends, FIRST_ATTEMPTS, refusal, why, self._state.orders.values())
-        self._pace.held_by = frozenset() if told is None else told.held_by
-        if told is not None:
-            self._tell(told)
+    def _tell_why(self, reason: str) -> None:
+        """Calls the trader, once for each attempt, where an exit did not do its work."""
+        pace, refusal = self._pace, self._price.refusal
+        if pace.news("exit", pace.sends, refusal):
+            orders, refused = self._state.orders.values(), self._attempts.refused
+            told = call(self.stop, self.instrument.symbol, pace.sends, refusal, str(refused or reason), orders)
+            pace.held_by = frozenset() if told is None else told.held_by
+            if told is not None:
+                self._tell(told)
 
     def _tell(self, told: Call) -> None:
         self._record.alarm(self.stop, told.cause, told.next_step, told.detail, key=told.key, order=told.order)

@@ -826,6 +826,24 @@ def test_two_exits_that_claim_more_than_is_left_leave_nothing_behind(left: int) 
     assert [r for r in rig.broker.placed if r.side is Side.BUY] == []
 
 
+def test_a_refused_exit_is_told_also_while_an_order_by_phone_fills_on_and_the_positions_come_late() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await rig.guard()
+        sale = rig.broker.accept(_by_phone(100)).broker_order_id
+        rig.broker.slow, rig.broker.answers = 2.0, ["rejected"]
+        rig.tick(98_900)
+        for _ in range(20):
+            await asyncio.sleep(0.5)
+            rig.broker.fill(sale, 5)
+        assert len(rig.exits) == 1
+        (told,) = [alarm for alarm in rig.alarms if "refused" in alarm]
+        assert "Your own order on these units is open: SELL" in told
+        await rig.ended(stop)
+        assert rig.broker.held[KEY] == 0
+
+    play(script)
+
+
 def test_a_stop_that_looks_at_a_late_order_takes_nothing_from_the_exit_of_another() -> None:
     async def script(rig: Rig) -> None:
         first = await rig.guard()

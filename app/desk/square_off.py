@@ -13,9 +13,9 @@ from functools import partial
 from app.desk.account import AccountDesk
 from app.desk.patience import AGAIN_SECONDS, READ_SECONDS, soon
 from app.domain.errors import AppError, Denied, NotYet
-from app.domain.ids import OrderId
+from app.domain.ids import BrokerOrderId, OrderId
 from app.domain.portfolio import PositionKey
-from app.domain.stop import FiredBy, Stop
+from app.domain.stop import FiredBy, Stop, stop_of_tag
 from app.engine.exit_plan import SETTLED_SECONDS
 
 log = logging.getLogger(__name__)
@@ -40,16 +40,22 @@ async def square_off(desk: AccountDesk, key: PositionKey) -> OrderId:
             raise
         log.info("%s is closed by what was known last: %s", key.instrument, failure)
     desk.orders.leavings.deny(key)
-    settling = desk.stops.claims.settling(key)
+    settling, orders = desk.stops.claims.settling(key), _others(desk, key)
     left = await _leave(desk, key)
     if settling:  # so many units were not closed: the positions might still have had what another exit has closed
         await asyncio.sleep(SETTLED_SECONDS)
+    if settling and _others(desk, key) == orders:  # else the trader has opened it anew, perhaps
         with contextlib.suppress(AppError):
             await soon(desk.state.read_positions, READ_SECONDS)
             left += await _leave(desk, key)
     if not left:
         raise Denied("This position is being closed already.", "See the stops list.")
     return OrderId(left[0].tag())
+
+
+def _others(desk: AccountDesk, key: PositionKey) -> set[BrokerOrderId]:
+    """Orders of a position that are no stop's."""
+    return {order.broker_order_id for order in desk.state.orders.of(key) if stop_of_tag(order.tag) is None}
 
 
 def _is_sold(desk: AccountDesk, key: PositionKey) -> bool:

@@ -342,6 +342,24 @@ def test_closing_by_hand_a_moment_after_a_stop_was_hit_leaves_nothing() -> None:
     play(script)
 
 
+def test_what_is_opened_anew_a_moment_after_closing_by_hand_is_not_closed_with_it() -> None:
+    async def script(rig: Rig) -> None:
+        stop = await armed(rig, StopPlan(99_000, quantity=50))
+        rig.broker.hold(KEY, 150)
+        rig.tick(98_900)
+        await rig.ended(stop)
+        await asyncio.sleep(0.5)
+        closing = asyncio.create_task(square_off(desk_of(rig), KEY))
+        await asyncio.sleep(1)
+        opened = OrderRequest(ACCOUNT, INFY.id, Side.BUY, 200, KEY.product, OrderKind.MARKET, tag=None)
+        rig.broker.fill(rig.broker.accept(opened).broker_order_id)
+        await asyncio.wait([closing])
+        await asyncio.sleep(1)
+        assert rig.broker.held[KEY] >= 200
+
+    play(script)
+
+
 def test_beside_no_workstation_a_position_whose_reading_fails_once_is_closed_all_the_same() -> None:
     async def script(rig: Rig) -> None:
         await armed(rig, StopPlan(99_000))

@@ -137,6 +137,7 @@ class Photographer:
         work.wait_feed("live")
         eventually(lambda: self.exchange.quantity(future) == 0)
         eventually(lambda: work.stops()[future]["State"] == "closed")
+        screen.key("ctrl+Home")  # reading them has selected all
         time.sleep(15.0)  # what the first prices did belongs to the return; and the short messages have gone
         work.chart_of("SBIN")
         screen.key("ctrl+y")

@@ -90,6 +90,10 @@ class Attempts:
         self.refused = None
         self.acted_at = self._now()
 
+    def acted(self) -> None:
+        """An order was priced or cancelled just now."""
+        self.acted_at = self._now()
+
     def converting(self, tags: Collection[Tag]) -> None:
         """These backstops were asked to become the exit."""
         if tags:
@@ -223,6 +227,11 @@ class Attempts:
     def exits(self) -> tuple[Order, ...]:
         """Those that closed something of the position."""
         return tuple(o for o in self.in_order if o.side is self._side and o.filled_quantity)
+
+    @property
+    def went_back(self) -> bool:
+        """Some of what they closed was too much, and was taken back."""
+        return any(o.side is not self._side and o.filled_quantity for o in self.orders.values())
 
     @property
     def filled(self) -> dict[BrokerOrderId, int]:

@@ -45,6 +45,19 @@ WAITS_FOR_LOGIN = Call(
 )
 
 
+def closed_twice(symbol: str, excess: int) -> Call:
+    """Two exits crossed."""
+    told = f"{symbol} was closed twice; the excess of {excess} is being squared off."
+    return Call(told, "Check the position.")
+
+
+def unguarded(symbol: str, units: int) -> Call:
+    """What came late is dealt with, as far as it is known, and a position stands unguarded: `units`, signed."""
+    held = f"{units} units are" if units > 0 else f"{-units} units short are"
+    told = f"Late orders of a stop on {symbol} are dealt with, and {held} open that no stop guards."
+    return Call(told, "Close them or set a stop, unless you want them so.", key="unguarded")
+
+
 def step_failed(failure: AppError) -> Call:
     """Cancelling, changing or closing did not work out this time."""
     return Call("An exit step failed.", "Stopline keeps trying.", str(failure), "exit step failed")

@@ -30,6 +30,7 @@ class ExitPrice:
         self._instrument = instrument
         self._terms = terms
         self._last = last
+        self._fallback = stop.fired_price or stop.trigger
         self.usual = self._usual_kind()
         """What the tables say when the stop fired."""
         self.steps = 0
@@ -50,11 +51,11 @@ class ExitPrice:
         """A resting backstop becomes the exit by a change."""
         return self._terms.converts(self._account)
 
-    def limit(self, side: Side, fallback: Price) -> Price:
-        """The worst price accepted now; each time a little further. `fallback`: where no price is known."""
+    def limit(self, side: Side) -> Price:
+        """The worst price accepted now; each time a little further."""
         widen = min(1 + self.steps, WIDEST)
         pricer = self._terms.pricer(self._account, self._instrument, side, widen=widen, narrow=self._narrow)
-        price = pricer(self._last() or fallback)
+        price = pricer(self._last() or self._fallback)
         return price if self.refusal is None else self.refusal.bounds.hold(price, self._instrument.tick_size)
 
     def rests(self) -> None:

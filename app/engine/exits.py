@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from functools import partial
 
 from app.brokers.base import ExitLine, ExitReply
-from app.domain.errors import AppError, RateLimited, Rejected
+from app.domain.errors import AppError, RateLimited
 from app.domain.ids import BrokerOrderId, InstrumentId, Tag
 from app.domain.instrument import Instrument
-from app.domain.money import Price, in_rupees
+from app.domain.money import Price
 from app.domain.order import Order, OrderKind, OrderRequest, OrderStatus, Purpose, Side
 from app.domain.stop import Stop, StopState
 from app.engine.account import AccountState, PositionReading
 from app.engine.asking import Asking
 from app.engine.attempts import Attempts
 from app.engine.delivery import DELIVERED
-from app.engine.exit_alarms import WAITS_FOR_LOGIN, Call, call, not_heard_of, priced_anew, step_failed
+from app.engine.exit_alarms import (
+    WAITS_FOR_LOGIN,
+    Call,
+    call,
+    closed_twice,
+    not_heard_of,
+    step_failed,
+)
 from app.engine.exit_pace import ExitPace
 from app.engine.exit_plan import (
     LOOKUP_SPACING,
@@ -35,12 +41,12 @@ from app.engine.exit_plan import (
     Wait,
     next_look,
     next_step,
-    remaining,
 )
 from app.engine.exit_price import ExitPrice
 from app.engine.orders import OrderManager
 from app.engine.reads import Haste
 from app.engine.record import StopRecord
+from app.engine.resting import RestingExits
 from app.engine.seen import SeenPosition
 from app.engine.silence import Silence
 from app.engine.terms import ExitTerms
@@ -52,8 +58,6 @@ LOOK_SECONDS = 1.0
 """How often a fired stop looks again when the stream says nothing."""
 HELD_UP_SECONDS = 3.0
 """A refused exit that is not sent again for so long is told: others may go on trading in its position, say."""
-STEPS_BEFORE_ALARM = 3
-"""New prices of a resting exit before the trader is called."""
 
 
 class ExitFollower:
@@ -86,7 +90,12 @@ class ExitFollower:
         self._own = own
         self._trades = partial(trades, instrument.id)
         self.cleanup = cleanup
+        self._due: int | None = None
+        """Units that its orders will have closed when what was too much is back; None: nothing was asked back."""
         self._attempts = Attempts(stop.id, stop.side, self._loop_time)
+        self._resting = RestingExits(
+            stop, instrument, self._attempts, self._price, orders, record, self._tell, self.replied
+        )
         self._kind = self._price.usual
         self._pace = ExitPace(self._loop_time, self._trades)
         self._asking = Asking()
@@ -211,6 +220,13 @@ class ExitFollower:
             conversions=attempts.conversions,
         )
 
+    def leaves_open(self, *, followed_before: bool) -> bool:
+        """Of a stop that had closed: its orders may have left units open. What went back went back twice, or an earlier
+        run asked for it: how much of it is not known. `followed_before`: to its end, in this run."""
+        if self._due is not None:
+            return self.cleanup and self._attempts.closed < self._due
+        return self.cleanup and not followed_before and (self._attempts.went_back or not self._attempts.orders)
+
     @property
     def _haste(self) -> Haste:
         return self._seen.haste(live=bool(self._attempts.live), open_question=self._attempts.unresolved or self.cleanup)
@@ -241,11 +257,12 @@ class ExitFollower:
         elif isinstance(step, Send):
             await self._send(step)
         elif isinstance(step, Reprice):
-            await self._asking.ask(step, self._reprice(step), LOOK_SECONDS)
+            await self._asking.ask(step, self._resting.reprice(step), LOOK_SECONDS)
         elif isinstance(step, Convert):
-            await self._asking.ask(step, self._convert(step), LOOK_SECONDS)
+            convert = self._resting.convert(step, lambda: abs(self._own_position or self.stop.quantity))
+            await self._asking.ask(step, convert, LOOK_SECONDS)
         elif isinstance(step, CancelOrders):
-            await self._asking.ask(step, self._cancel(step), LOOK_SECONDS)
+            await self._asking.ask(step, self._resting.cancel(step), LOOK_SECONDS)
         elif isinstance(step, SquareOffExcess):
             await self._square_off_excess(step)
         else:
@@ -281,7 +298,7 @@ class ExitFollower:
 
     async def _leave(self, step: Step, requests: list[OrderRequest]) -> None:
         side, self._kind = requests[0].side, requests[0].kind
-        price = self._limit(side) if self._kind is OrderKind.LIMIT else None
+        price = self._price.limit(side) if self._kind is OrderKind.LIMIT else None
         self._attempts.sent({Tag(one.tag or ""): one.quantity for one in requests}, side)
         await self._asking.ask(step, self._each(requests, side, price))
 
@@ -294,19 +311,6 @@ class ExitFollower:
                 line, line.prepare(request, self.stop.price_scale), self.replied, price
             ):
                 await self._place(replace(request, price=price), fits)
-
-    async def _convert(self, step: Convert) -> None:
-        """Backstops become the exit: no second order, no second margin."""
-        orders = [self._attempts.orders[number] for number in step.orders]
-        self._attempts.converting([Tag(order.tag or "") for order in orders])
-        for order in orders:
-            units = min(remaining(order), abs(self._own_position or self.stop.quantity))
-            number, failure = order.broker_order_id, None
-            try:
-                await self._orders.wire.make_marketable(number, self._limit(order.side), units)
-            except AppError as error:
-                failure = error
-            self.replied(ExitReply(Tag(order.tag or ""), number if failure is None else None, failure, 0, 0))
 
     def _holds(self, position: int | None, quantity: int, side: Side | None = None) -> bool:
         """What is this stop's of a position is large enough for so much (F4). `side`: of what takes it back."""
@@ -340,43 +344,17 @@ class ExitFollower:
         except AppError as failure:
             self.replied(ExitReply(tag, None, failure, 0, 0))
 
-    def _limit(self, side: Side) -> Price:
-        return self._price.limit(side, self.stop.fired_price or self.stop.trigger)
-
-    async def _reprice(self, step: Reprice) -> None:
-        self._price.rests()
-        if self._price.steps == STEPS_BEFORE_ALARM:
-            self._tell(priced_anew(self.instrument.symbol))
-        self._attempts.acted_at = self._loop_time()
-        for order, total in zip(step.orders, step.totals or (None,) * len(step.orders), strict=True):
-            price = self._limit((known := self._attempts.orders[order]).side)
-            if total is None and price == known.price:
-                continue  # at a circuit limit, say: a change would cost its place in the exchange's queue
-            self._price.changed(order)
-            self._record.note(self.stop, "priced anew", f"order {order} at {in_rupees(price, self.stop.price_scale)}")
-            with contextlib.suppress(Rejected):  # filled or cancelled meanwhile: the next look tells
-                await self._orders.modify(order, quantity=total, price=price, purpose=Purpose.REPRICE)
-
-    async def _cancel(self, step: CancelOrders) -> None:
-        self._record.note(self.stop, "cancelling", f"{', '.join(step.orders)}: {step.reason}")
-        await asyncio.gather(*map(self._end, step.orders))  # one that is not answered keeps no other working
-        self._attempts.acted_at = self._loop_time()
-
-    async def _end(self, order: BrokerOrderId) -> None:
-        with contextlib.suppress(Rejected):  # filled meanwhile: the next look tells
-            await self._orders.cancel(order, purpose=Purpose.EXIT)
-
     async def _square_off_excess(self, step: SquareOffExcess) -> None:
         """Two exits crossed on the wire (F4): the excess goes back, loudly, and is followed like an exit."""
         if self._pace.news("excess", self.stop.attempt, step.quantity):
-            told = f"{self.instrument.symbol} was closed twice; the excess of {step.quantity} is being squared off."
-            self._record.alarm(self.stop, told, "Check the position.")
+            self._tell(closed_twice(self.instrument.symbol, step.quantity))
         if self._pace.excess_wait:
             await self._asking.wait(min(LOOK_SECONDS, self._pace.excess_wait))
             return
         requests = await self._write_down(step, step.side, "excess", "it was closed twice")
         if not self._holds(self._seen.current, step.quantity, step.side):
             return  # while the journal wrote, somebody took it back: decide again
+        self._due = self._attempts.closed - step.quantity
         self._pace.excess_sent(again=bool(self._attempts.refused or self._price.refusal))
         await self._leave(step, requests)
 

@@ -18,8 +18,8 @@ from app.domain.instrument import Instrument
 from app.domain.money import Price, in_rupees
 from app.domain.stop import FiredBy, Stop, StopState, attempt_of, is_backstop
 from app.engine.account import AccountState
-from app.engine.exit_alarms import left_over
-from app.engine.exit_plan import cut
+from app.engine.exit_alarms import left_over, unguarded
+from app.engine.exit_plan import SETTLED_SECONDS, cut
 from app.engine.exits import ExitFollower
 from app.engine.flight import FlightRecorder
 from app.engine.orders import OrderManager
@@ -85,6 +85,8 @@ class Firing:
         """Writes down what happens around each exit."""
         self.settled: dict[StopId, dict[BrokerOrderId, int]] = {}
         """What the orders of each closed stop had filled when it was closed."""
+        self._followed: set[StopId] = set()
+        """Those that were followed to their end in this run."""
         self.on_settled: Callable[[StopId], None] | None = None
         """A follower has ended; what came in its last moment is not its business any more."""
         self.engine_us: deque[int] = deque(maxlen=10_000)
@@ -262,8 +264,12 @@ class Firing:
             self._tasks.start(self._look_out(), f"late exits of stop {stop}")
         if self.flights is not None:
             self.flights.ended(self._stops[stop])
+        open_units = follower.leaves_open(followed_before=stop in self._followed)
         self.settled[stop] = follower.settled
+        self._followed.add(stop)
         self._tell_left_over(self._stops[stop], follower.instrument.symbol)
+        if open_units:
+            self._tasks.start(self._tell_unguarded(self._stops[stop], follower.instrument.symbol), f"rest of {stop}")
         if self.on_settled is not None:
             self.on_settled(stop)
 
@@ -275,6 +281,16 @@ class Firing:
         told = left_over(stop, symbol, self._state.orders.of(stop.key))
         if told is not None:
             self._record.alarm(stop, told.cause, told.next_step, told.detail, key=told.key, order=told.order)
+
+    async def _tell_unguarded(self, stop: Stop, symbol: str) -> None:
+        """A position that stands after late orders, and that no stop has."""
+        await asyncio.sleep(SETTLED_SECONDS)
+        with contextlib.suppress(AppError):  # unknown is nothing to tell; the positions say so themselves
+            units = (await self._state.read_positions()).quantity(stop.key)
+            guarded = any(other.key == stop.key and not other.state.is_final for other in self._stops.values())
+            if units and not guarded:
+                told = unguarded(symbol, units)
+                self._record.alarm(stop, told.cause, told.next_step, told.detail, key=told.key)
 
     async def _look_out(self) -> None:
         """For an attempt that was given up and may reach the broker yet: its news may be lost as its answer was."""

@@ -4,6 +4,7 @@ that a crash had hidden, an order from elsewhere that crossed ours. Loop thread 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
@@ -16,10 +17,14 @@ from app.engine.firing import Firing
 from app.engine.grouped import Grouped
 from app.engine.record import StopRecord
 from app.engine.watching import Watching
+from app.runtime.loop import Tasks
 
 VIGIL = 60_000_000_000
 """Nanoseconds of exchange time after a stop has closed its position during which an order that was under way before may
 not turn it round."""
+
+LIST_SECONDS = 0.1
+"""In which a list that was read is taken in, however long it is."""
 
 
 class LateOrders:
@@ -35,6 +40,7 @@ class LateOrders:
         changed: Callable[[Stop], None],
         follow: Callable[[Stop], None],
         held_back: Callable[[StopId], bool],
+        tasks: Tasks,
     ) -> None:
         self._state = state
         self._record = record
@@ -45,7 +51,10 @@ class LateOrders:
         self._follow = follow
         self._held_back = held_back
         """Armed, and not watched because others' fills say that its units are gone: its own backstop may fill yet."""
+        self._tasks = tasks
         self._earlier: set[StopId] = set()
+        self._unsummed: set[StopId] = set()
+        """Those of them of which a list is just being read."""
         firing.on_settled = self._on_settled
         state.on_order.append(self._on_order)
 
@@ -78,13 +87,27 @@ class LateOrders:
 
     def _on_order_of_ended(self, stop: Stop, order: Order) -> None:
         settled = self._firing.settled.setdefault(stop.id, {})
-        known = order.broker_order_id in settled or _came_after(order, stop, self._state.orders.of(stop.id))
+        known = order.broker_order_id in settled or _came_after(order, stop)
         if stop.id in self._earlier and order.status.is_final and not known:
             settled[order.broker_order_id] = order.filled_quantity
+            if stop.id not in self._unsummed:  # what went back may stand further down in the same list
+                self._unsummed.add(stop.id)
+                self._tasks.start(self._sum_up(stop.id), f"what the orders of {stop.id} closed")
         elif not order.status.is_final or order.filled_quantity > settled.get(order.broker_order_id, 0):
-            self._record.alarm(stop, "A late exit order turned up after the stop had ended.", "Check the position.")
             # What was taken back twice is the stop's own to close; what was closed twice is only taken back.
-            self._clean_up(stop, f"late order {order.broker_order_id}", cleanup=order.side is stop.side)
+            self._late_exit(stop, f"late order {order.broker_order_id}", cleanup=order.side is stop.side)
+
+    async def _sum_up(self, number: StopId) -> None:
+        """Brokers tell the time in whole seconds: what came in the same one as the end is seen by the sum."""
+        await asyncio.sleep(LIST_SECONDS)
+        self._unsummed.discard(number)
+        stop = self._stops[number]
+        if stop.state.is_final and _closed_more(stop, self._state.orders.of(number)):
+            self._late_exit(stop, "its orders have closed more than there was")
+
+    def _late_exit(self, stop: Stop, why: str, *, cleanup: bool = True) -> None:
+        self._record.alarm(stop, "A late exit order turned up after the stop had ended.", "Check the position.")
+        self._clean_up(stop, why, cleanup=cleanup)
 
     def may_cross(self, order: Order) -> bool:
         """An order from elsewhere that works on although a stop has just closed its position: filled, it turns it
@@ -146,9 +169,11 @@ def _may_move(order: Order) -> bool:
     return bool(order.filled_quantity) or not order.status.is_final
 
 
-def _came_after(order: Order, stop: Stop, own: Iterable[Order]) -> bool:
-    """It reached the broker when the stop had closed its position: nobody was there to see it. Brokers tell the time in
-    whole seconds: in the same one, it is one of those that closed more than there was."""
-    if None not in (order.placed_at, stop.closed_at) and (order.placed_at or 0) > (stop.closed_at or 0):
-        return True
+def _came_after(order: Order, stop: Stop) -> bool:
+    """It reached the broker when the stop had closed its position: nobody was there to see it."""
+    return None not in (order.placed_at, stop.closed_at) and (order.placed_at or 0) > (stop.closed_at or 0)
+
+
+def _closed_more(stop: Stop, own: Iterable[Order]) -> bool:
+    """Its orders have closed more than there was."""
     return sum(one.filled_quantity * (1 if one.side is stop.side else -1) for one in own) > stop.quantity

@@ -120,8 +120,9 @@ class StopEngine:
         )
         self._around = around
         state.delivers, state.delivery.guarded = self._delivers, self._guarded_units
+        held_back = self._shares.holds_back
         self._late = LateOrders(
-            state, record, self._stops, self._firing, self._watching, self._set, self.follow, self._shares.holds_back
+            state, record, self._stops, self._firing, self._watching, self._set, self.follow, held_back, tasks
         )
         self.may_cross = self._late.may_cross
         self._firing.own, self._firing.trades = self.claims.own, self._trades

@@ -217,6 +217,7 @@ def journal_debts(patches: ExitStack) -> None:
 def late_while_away(patches: ExitStack) -> None:
     """an exit that filled after its stop had ended is part of that end, if nobody was there"""
     patches.enter_context(mock.patch.object(late, "_came_after", return_value=False))
+    patches.enter_context(mock.patch.object(late, "_closed_more", return_value=False))
 
 
 def held_before_sending(patches: ExitStack) -> None:

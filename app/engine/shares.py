@@ -67,8 +67,10 @@ class Shares:
         self._unlisted: dict[StopId, float] = {}
         """Since when (loop time) the broker has not listed the position of an armed stop."""
         self._filled: dict[BrokerOrderId, int] = {}
-        self._sold: dict[PositionKey, list[tuple[float, int]]] = {}
-        """(loop time, signed units) of fills of other orders than ours, until a reading knows them."""
+        self._sold: dict[PositionKey, list[tuple[float, int, BrokerOrderId]]] = {}
+        """(loop time, signed units, order) of fills of other orders than ours, until a reading knows them."""
+        self._before: dict[BrokerOrderId, dict[StopId, int]] = {}
+        """Units of the stops when such an order first filled: it may turn out to be one's own."""
         self._held_back: set[StopId] = set()
         """Not watched: fills say that the position is gone, and no reading has said so yet."""
         self._calm_at: dict[PositionKey, float] = {}
@@ -87,7 +89,7 @@ class Shares:
             stops = self._claims.of(key)
             if not stops or (len(stops) == 1 and self._is_as_read(stops[0], reading)):
                 continue
-            later = [(at, units) for at, units in self._sold.get(key, ()) if at >= reading.began]
+            later = [fill for fill in self._sold.get(key, ()) if fill[0] >= reading.began]
             if later:
                 self._sold[key] = later
             else:
@@ -114,16 +116,34 @@ class Shares:
         self._filled[order.broker_order_id] = order.filled_quantity
         delta = order.filled_quantity - before
         key = PositionKey(order.account, order.instrument, order.product)
-        if delta <= 0 or stop_of_tag(order.tag) in self._stops or not self._claims.of(key):
+        own = stop_of_tag(order.tag)
+        if own is not None and own in self._stops:
+            self._take_back(key, order.broker_order_id, self._stops[own])
             return
-        now = asyncio.get_running_loop().time()
-        self._sold.setdefault(key, []).append((now, delta * order.side.sign))
+        if delta <= 0 or not self._claims.of(key):
+            return
+        now, number = asyncio.get_running_loop().time(), order.broker_order_id
+        self._sold.setdefault(key, []).append((now, delta * order.side.sign, number))
+        self._before.setdefault(number, {s.id: s.quantity for s in self._claims.of(key) if s.state in WAITS})
         for stop in self._claims.of(key):
             if stop.side is order.side and self._claims.is_leaving(stop):
                 self._recall(stop.id)
         reading = self._state.reading
         if reading is not None:
             self._shrink(key, reading)
+
+    def _take_back(self, key: PositionKey, number: BrokerOrderId, stop: Stop) -> None:
+        """An order that was somebody else's is a stop's own: its trigger (GTT) sent it, and was named later. What it
+        closed is not the stop's loss."""
+        units = self._before.pop(number, {}).get(stop.id)
+        if units is None:
+            return
+        if left := [fill for fill in self._sold.get(key, ()) if fill[2] != number]:
+            self._sold[key] = left
+        else:
+            self._sold.pop(key, None)
+        if stop.state in WAITS and stop.quantity < units:
+            self._changed(replace(stop, quantity=units))
 
     def _confirm(self, key: PositionKey, reading: PositionReading) -> None:
         """Of delivery: whether it is certain now what was held when the day began."""
@@ -192,7 +212,7 @@ class Shares:
     def _held(self, key: PositionKey, quantity: int) -> int:
         """Units in the position's direction, less what fills took away that the reading does not know."""
         sign = 1 if quantity > 0 else -1
-        taken = sum(units for _, units in self._sold.get(key, ()) if units * sign < 0)
+        taken = sum(units for _, units, _ in self._sold.get(key, ()) if units * sign < 0)
         return max(0, (quantity + taken) * sign)
 
     # -- what follows from it ----------------------------------------------------------------------------------------

@@ -1020,3 +1020,27 @@ def test_a_trigger_of_another_hour_or_of_others_is_not_taken_for_ours() -> None:
     assert found(one, [listed("2")], {GttId("2")}) is None, "another stop's"
     assert found(one, [listed("2", made_at=MADE_AT - 200 * 10**9)], set()) is None
     assert found(one, [listed("2", quantity=99)], set()) is None
+
+
+def test_what_a_trigger_s_order_sold_before_it_was_named_is_not_bought_back() -> None:
+    async def script(rig: Rig) -> None:
+        rig.broker.hold(SHARES, 200)
+        await rig.state.read_positions()
+        stop = await rig.engine.arm(SHARES, StopPlan(99_000, backstop=DISTANCE, quantity=100))
+        await asyncio.sleep(3)
+        sent = rig.broker.reach(the_one(rig).id)
+        assert sent is not None
+        reading = asyncio.create_task(rig.state.read_positions())  # it knows the fill, and began before it
+        await asyncio.sleep(0)
+        rig.broker.fill(sent, 90)
+        await reading
+        await rig.orders.gtts.read()
+        await asyncio.sleep(0.1)
+        assert rig.of(stop).state is not StopState.ARMED, "its trigger has sent the order"
+        rig.broker.fill(sent)
+        closed = await rig.ended(stop)
+        await asyncio.sleep(5)
+        assert (rig.broker.held[SHARES], closed.quantity) == (100, 100)
+        assert [order.side for order in rig.broker.book.values()] == [Side.SELL]
+
+    play(script)

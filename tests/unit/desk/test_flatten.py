@@ -327,13 +327,18 @@ def test_beside_no_workstation_what_rests_behind_a_stop_is_cancelled_before_its_
     play(script)
 
 
+async def _just_hit(rig: Rig) -> None:
+    """Half a second ago a stop has sold 50 of 150."""
+    stop = await armed(rig, StopPlan(99_000, quantity=50))
+    rig.broker.hold(KEY, 150)
+    rig.tick(98_900)
+    await rig.ended(stop)
+    await asyncio.sleep(0.5)
+
+
 def test_closing_by_hand_a_moment_after_a_stop_was_hit_leaves_nothing() -> None:
     async def script(rig: Rig) -> None:
-        stop = await armed(rig, StopPlan(99_000, quantity=50))
-        rig.broker.hold(KEY, 150)
-        rig.tick(98_900)
-        await rig.ended(stop)
-        await asyncio.sleep(0.5)
+        await _just_hit(rig)
         await square_off(desk_of(rig), KEY)
         await asyncio.sleep(1)
         assert rig.broker.held[KEY] == 0
@@ -344,11 +349,7 @@ def test_closing_by_hand_a_moment_after_a_stop_was_hit_leaves_nothing() -> None:
 
 def test_what_is_opened_anew_a_moment_after_closing_by_hand_is_not_closed_with_it() -> None:
     async def script(rig: Rig) -> None:
-        stop = await armed(rig, StopPlan(99_000, quantity=50))
-        rig.broker.hold(KEY, 150)
-        rig.tick(98_900)
-        await rig.ended(stop)
-        await asyncio.sleep(0.5)
+        await _just_hit(rig)
         closing = asyncio.create_task(square_off(desk_of(rig), KEY))
         await asyncio.sleep(1)
         opened = OrderRequest(ACCOUNT, INFY.id, Side.BUY, 200, KEY.product, OrderKind.MARKET, tag=None)

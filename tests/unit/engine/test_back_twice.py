@@ -47,6 +47,11 @@ async def _reopened(rig: Rig, later_ns: int = 0) -> Rig:
     return again
 
 
+def _both_fill(rig: Rig, lost: OrderRequest, resting: Order) -> None:
+    rig.broker.fill(rig.broker.accept(lost).broker_order_id)
+    rig.broker.fill(resting.broker_order_id)
+
+
 def _by_hand(rig: Rig, side: Side, units: int) -> Order:
     return rig.broker.accept(OrderRequest(ACCOUNT, INFY.id, side, units, KEY.product, OrderKind.LIMIT, tag=None))
 
@@ -58,8 +63,7 @@ def _unguarded(rig: Rig) -> list[str]:
 def test_what_two_orders_took_back_is_told_and_not_touched() -> None:
     async def script(rig: Rig) -> None:
         stop, lost, resting = await _closed_twice(rig)
-        rig.broker.fill(rig.broker.accept(lost).broker_order_id)
-        rig.broker.fill(resting.broker_order_id)
+        _both_fill(rig, lost, resting)
         await asyncio.sleep(10)
         assert rig.broker.held[KEY] == 100
         assert rig.of(stop).state is StopState.CLOSED
@@ -73,8 +77,7 @@ def test_what_two_orders_took_back_is_told_and_not_touched() -> None:
 def test_what_two_orders_took_back_and_a_stop_guards_is_not_told() -> None:
     async def script(rig: Rig) -> None:
         _, lost, resting = await _closed_twice(rig)
-        rig.broker.fill(rig.broker.accept(lost).broker_order_id)
-        rig.broker.fill(resting.broker_order_id)
+        _both_fill(rig, lost, resting)
         await asyncio.sleep(1.5)
         await rig.guard()
         await asyncio.sleep(10)
@@ -101,8 +104,7 @@ def test_what_went_back_twice_while_the_program_was_killed_is_told() -> None:
         stop, lost, resting = await _closed_twice(rig)
         await rig.tasks.stop()
         rig.broker.state = None
-        rig.broker.fill(rig.broker.accept(lost).broker_order_id)
-        rig.broker.fill(resting.broker_order_id)
+        _both_fill(rig, lost, resting)
         again = await _reopened(rig)
         await asyncio.sleep(10)
         assert rig.broker.held[KEY] == 100
@@ -120,8 +122,7 @@ def test_what_stands_open_on_the_next_day_is_told(filled: bool) -> None:
         await rig.tasks.stop()
         rig.broker.state = None
         if filled:
-            rig.broker.fill(rig.broker.accept(lost).broker_order_id)
-            rig.broker.fill(resting.broker_order_id)
+            _both_fill(rig, lost, resting)
         rig.broker.book.clear()
         again = await _reopened(rig, later_ns=DAY)
         await asyncio.sleep(10)
